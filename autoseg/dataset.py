@@ -1,0 +1,240 @@
+"""A task's raw data as its dataset.json describes it: channels, labels, cases. No image is opened here.
+
+Layout: `TaskXXX_Name/{dataset.json, imagesTr, labelsTr, imagesTs}`, image files `<case>_0000.nii.gz` with a
+four-digit channel number, label files `<case>.nii.gz`; dataset.json names cases without the channel number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from autoseg.errors import DatasetError, StorageError
+from autoseg.storage import read_json
+
+IMAGE_ENDINGS = (".nii.gz", ".nii")
+BACKGROUND = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """Names of the label values; the index is the value, 0 is background."""
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) < 2:
+            raise DatasetError("labels: declare the background and at least one more label")
+
+    @property
+    def foreground(self) -> range:
+        """The label values above background."""
+        return range(1, len(self.names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One subject: a file per channel, in channel order, and the label file where there is one."""
+
+    identifier: str
+    images: tuple[Path, ...]
+    segmentation: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A task's channels, labels and cases.
+
+    Attributes:
+        name: Folder name, `TaskXXX_Name`.
+        folder: Where the raw data lie.
+        channels: Name of each channel ("CT", "T2", ...), which decides its normalisation.
+        training: Cases with a label file, sorted by identifier.
+        test: Cases without, sorted by identifier; may be empty.
+    """
+
+    name: str
+    folder: Path
+    channels: tuple[str, ...]
+    labels: Labels
+    training: tuple[Case, ...]
+    test: tuple[Case, ...] = ()
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Read and check `folder/dataset.json`; the image files themselves are not looked at.
+
+    Raises:
+        DatasetError: One line for everything that is wrong with the description.
+    """
+    description = read_description(folder)
+    problems: list[str] = []
+    channels = _channels(description, problems)
+    labels = _labels(description, problems)
+    training = _cases(description.get("training"), "training", folder, len(channels), problems)
+    test = _cases(description.get("test", []), "test", folder, len(channels), problems)
+    if not training and not problems:
+        problems.append("training: no case is listed")
+    if problems:
+        listing = "\n".join(f"  {problem}" for problem in problems)
+        raise DatasetError(
+            f"{folder / 'dataset.json'}: {len(problems)} problems\n{listing}\nPut them right and run again."
+        )
+    return Dataset(
+        name=folder.name,
+        folder=folder,
+        channels=channels,
+        labels=Labels(names=labels),
+        training=training,
+        test=test,
+    )
+
+
+def read_description(folder: Path) -> Mapping[str, Any]:
+    """The parsed dataset.json, which may hold more than we read."""
+    path = folder / "dataset.json"
+    if not path.is_file():
+        raise DatasetError(f"{path}: not found; every task folder needs one (documentation/data_format.md)")
+    try:
+        description = read_json(path)
+    except StorageError as error:
+        raise DatasetError(str(error)) from error
+    if not isinstance(description, dict):
+        raise DatasetError(f"{path}: expected an object with the keys modality, labels and training")
+    return description
+
+
+def split_ending(name: str) -> tuple[str, str]:
+    """Split a file name into stem and image ending; the ending is empty where the name is no image's."""
+    for ending in IMAGE_ENDINGS:
+        if name.lower().endswith(ending):
+            return name[: -len(ending)], name[-len(ending) :]
+    return name, ""
+
+
+def channel_file(identifier: str, channel: int, ending: str = ".nii.gz") -> str:
+    """The file name of one channel of a case."""
+    return f"{identifier}_{channel:04d}{ending}"
+
+
+def _channels(description: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
+    return _numbered_names(description, "modality", '{"0": "MRI"}', problems)
+
+
+def _labels(description: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
+    names = _numbered_names(description, "labels", '{"0": "background", "1": "liver"}', problems)
+    if len(names) == 1:
+        problems.append("labels: only the background is declared; declare at least one more")
+    return names
+
+
+def _numbered_names(description: Mapping[str, Any], key: str, example: str, problems: list[str]) -> tuple[str, ...]:
+    """Names under consecutive integer keys from 0, as a tuple; what does not fit is added to `problems`."""
+    entries = description.get(key)
+    if not isinstance(entries, dict) or not entries:
+        problems.append(f"{key}: expected an object such as {example}, found {entries!r}")
+        return ()
+    if not all(isinstance(name, str) for name in entries.values()):
+        problems.append(f"{key}: every name must be text, found {sorted(map(repr, entries.values()))}")
+        return ()
+    try:
+        numbers = sorted(int(number) for number in entries)
+    except ValueError:
+        problems.append(f"{key}: the keys must be whole numbers such as {example}, found {sorted(entries)}")
+        return ()
+    if numbers != list(range(len(numbers))):
+        problems.append(f"{key}: the numbers must be consecutive from 0, found {numbers}; renumber them")
+        return ()
+    by_number = {int(number): name for number, name in entries.items()}
+    names = tuple(by_number[number] for number in numbers)
+    if key == "labels":
+        problems += [f"labels: the name {name!r} is given twice" for name, times in Counter(names).items() if times > 1]
+    return names
+
+
+def _cases(entries: Any, key: str, folder: Path, channels: int, problems: list[str]) -> tuple[Case, ...]:
+    if not isinstance(entries, list):
+        problems.append(f"{key}: expected a list of cases, found {entries!r}")
+        return ()
+    cases = [
+        case
+        for number, entry in enumerate(entries)
+        if (case := _case(entry, f"{key}[{number}]", folder, channels, problems, labelled=key == "training"))
+    ]
+    times = Counter(case.identifier for case in cases)
+    problems += [f"{key}: case {name} is listed {count} times" for name, count in times.items() if count > 1]
+    return tuple(sorted(cases, key=lambda case: case.identifier))
+
+
+def _case(entry: Any, where: str, folder: Path, channels: int, problems: list[str], *, labelled: bool) -> Case | None:
+    listed = entry if isinstance(entry, dict) else {"image": entry}
+    image = _path_inside(listed.get("image"), f"{where}.image", folder, problems)
+    label = _path_inside(listed.get("label"), f"{where}.label", folder, problems) if labelled else None
+    if image is None or (labelled and label is None):
+        return None
+    identifier, ending = split_ending(image.name)
+    if not ending:
+        problems.append(f"{where}.image: {listed['image']!r} does not end in {' or '.join(IMAGE_ENDINGS)}")
+        return None
+    images = tuple(image.with_name(channel_file(identifier, channel, ending)) for channel in range(channels))
+    return Case(identifier=identifier, images=images, segmentation=label)
+
+
+def _path_inside(value: Any, where: str, folder: Path, problems: list[str]) -> Path | None:
+    """The path an entry names, refused when it is no text or leaves the task's folder."""
+    if not isinstance(value, str) or not value:
+        problems.append(f"{where}: expected a path such as ./imagesTr/case.nii.gz, found {value!r}")
+        return None
+    relative = PurePosixPath(value)
+    inside = not relative.is_absolute() and ".." not in relative.parts and "\0" not in value and "\\" not in value
+    path = folder / relative
+    if not inside or not _stays_inside(path, folder):
+        problems.append(f"{where}: {value!r} leaves the task's folder; list files inside it only")
+        return None
+    return path
+
+
+def _stays_inside(path: Path, folder: Path) -> bool:
+    """Whether the path's folder, links followed, lies below `folder` (the file itself may be a link to data elsewhere)."""
+    try:
+        return path.parent.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):
+        return False
+
+
+def find_case_files(folder: Path, channels: int) -> Sequence[Case]:
+    """Group the image files of a folder into cases by their channel numbers, sorted by identifier.
+
+    Raises:
+        DatasetError: Listing every case whose channels are not exactly 0 to `channels` - 1.
+    """
+    groups: dict[tuple[str, str], dict[int, Path]] = {}
+    for path in sorted(folder.iterdir()):
+        stem, ending = split_ending(path.name)
+        identifier, _, number = stem.rpartition("_")
+        if not ending or path.name.startswith(".") or not path.is_file():
+            continue
+        if not identifier or len(number) != 4 or not number.isdecimal():
+            raise DatasetError(
+                f"{path}: the name lacks its channel number; name images <case>_0000{ending}, <case>_0001{ending}, ..."
+            )
+        groups.setdefault((identifier, ending), {})[int(number)] = path
+    expected = set(range(channels))
+    wrong = [
+        f"  {identifier}: expected channels {sorted(expected)}, found {sorted(files)}"
+        for (identifier, _), files in groups.items()
+        if files.keys() != expected
+    ]
+    if wrong:
+        raise DatasetError(f"{folder}: {len(wrong)} cases do not have the channels needed\n" + "\n".join(wrong))
+    times = Counter(identifier for identifier, _ in groups)
+    double = [identifier for identifier, count in times.items() if count > 1]
+    if double:
+        raise DatasetError(f"{folder}: cases given in two file formats: {', '.join(double)}; keep one of each")
+    return [
+        Case(identifier=identifier, images=tuple(files[channel] for channel in sorted(files)))
+        for (identifier, _), files in sorted(groups.items())
+    ]

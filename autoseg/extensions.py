@@ -1,0 +1,66 @@
+"""Finding a Trainer or a Planner by name: one of ours, or one in the user's own file. There is no registry."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from autoseg.errors import ExtensionError
+
+T = TypeVar("T")
+
+
+def find_class(reference: str, *, base: type[T], modules: Iterable[ModuleType]) -> type[T]:
+    """Return the subclass of `base` that `reference` names.
+
+    Args:
+        reference: `Name`, looked up in `modules`; or `path/to/file.py:Name`, looked up in the user's own file.
+
+    Raises:
+        ExtensionError: No class or several classes have that name; the message lists those known.
+    """
+    location, _, name = reference.rpartition(":")
+    if location:
+        modules = [import_file(Path(location))]
+    known = {
+        member
+        for module in modules
+        for member in vars(module).values()
+        if isinstance(member, type) and issubclass(member, base)
+    }
+    matches = [member for member in known if member.__name__ == name]
+    if len(matches) != 1:
+        names = ", ".join(sorted({member.__name__ for member in known})) or "none"
+        raise ExtensionError(
+            f"{len(matches)} {base.__name__} classes are called {name!r}; known: {names}. "
+            "Name a class of your own as path/to/file.py:ClassName."
+        )
+    return matches[0]
+
+
+def import_file(path: Path) -> ModuleType:
+    """Run a Python file of the user's and return it as a module; its own folder is importable meanwhile.
+
+    Raises:
+        ExtensionError: The file is not there, or fails while it is imported.
+    """
+    if not path.is_file():
+        raise ExtensionError(f"{path}: no such file; name a class of your own as path/to/file.py:ClassName")
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    if specification is None or specification.loader is None:
+        raise ExtensionError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(specification)
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
+    sys.modules.setdefault(path.stem, module)
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        raise ExtensionError(f"{path}: importing it failed: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(folder)
+    return module

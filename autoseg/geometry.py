@@ -1,0 +1,83 @@
+"""Where voxels lie in space, and the order of axes.
+
+Everywhere in autoseg arrays and geometries are ordered (z, y, x), the reverse of what image files hold;
+`imageio` converts at the edge, and nothing else swaps axes but by the functions here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+
+Spacing: TypeAlias = tuple[float, ...]
+"""Voxel size in mm, one entry per axis."""
+
+Shape: TypeAlias = tuple[int, ...]
+"""Number of voxels, one entry per axis."""
+
+Box: TypeAlias = tuple[tuple[int, int], ...]
+"""First voxel and one past the last, per axis."""
+
+# Headers keep single precision, so equal grids differ by rounding: 1e-3 mm per voxel side and
+# a tenth of a voxel over the whole image are far above rounding and far below any real shift.
+SPACING_TOLERANCE = 1e-3
+POSITION_TOLERANCE_IN_VOXELS = 0.1
+DIRECTION_TOLERANCE = 1e-3
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """The grid an image lies on, in (z, y, x) order throughout.
+
+    Attributes:
+        spacing: Voxel size in mm.
+        origin: Position of the first voxel's centre in mm, patient coordinates (z, y, x).
+        direction: 3x3, row by row; column `j` is the unit vector, in (z, y, x) patient coordinates, of array axis `j`.
+    """
+
+    spacing: tuple[float, float, float]
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    direction: tuple[float, float, float, float, float, float, float, float, float] = (1, 0, 0, 0, 1, 0, 0, 0, 1)
+
+    def differences(self, other: Geometry) -> tuple[str, ...]:
+        """Name what differs beyond the rounding of single-precision headers; empty when the grids are equal."""
+        found = []
+        sides = zip(self.spacing, other.spacing, strict=True)
+        if any(abs(a - b) > SPACING_TOLERANCE * max(abs(a), abs(b)) for a, b in sides):
+            found.append(f"spacing {_numbers(self.spacing)} and {_numbers(other.spacing)}")
+        if math.dist(self.origin, other.origin) > POSITION_TOLERANCE_IN_VOXELS * min(self.spacing):
+            found.append(f"origin {_numbers(self.origin)} and {_numbers(other.origin)}")
+        entries = zip(self.direction, other.direction, strict=True)
+        if any(abs(a - b) > DIRECTION_TOLERANCE for a, b in entries):
+            found.append(f"direction {_numbers(self.direction)} and {_numbers(other.direction)}")
+        return tuple(found)
+
+
+def reorder(values: Sequence[T], order: Sequence[int]) -> tuple[T, ...]:
+    """Take `values` (one per axis) in another axis order, as `np.transpose(array, order)` does with the axes."""
+    return tuple(values[axis] for axis in order)
+
+
+def inverse_order(order: Sequence[int]) -> tuple[int, ...]:
+    """The axis order that undoes `order`."""
+    return tuple(int(axis) for axis in np.argsort(order))
+
+
+def box_shape(box: Box) -> Shape:
+    """Number of voxels inside a box, per axis."""
+    return tuple(stop - start for start, stop in box)
+
+
+def box_slices(box: Box) -> tuple[slice, ...]:
+    """The box as an index into an array of the same axes."""
+    return tuple(slice(start, stop) for start, stop in box)
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"

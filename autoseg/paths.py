@@ -1,0 +1,163 @@
+"""The folders a user works in, and the name of every artefact inside them. No stage builds a folder name itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.errors import WorkspaceError
+from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
+
+DEFAULT_HOME = "autoseg_data"
+FOLDERS = ("raw_data", "preprocessed", "results")
+TASK_PATTERN = re.compile(r"Task(\d{3,})_(.+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """The three folders a user works in.
+
+    Attributes:
+        origin: What decided them, in words, for messages.
+    """
+
+    raw_data: Path
+    preprocessed: Path
+    results: Path
+    origin: str = "given"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], home: Path | None = None) -> Workspace:
+        """`home` wins; then a variable of its own for each folder; then AUTOSEG_HOME; then ./autoseg_data."""
+        variables = {folder: f"AUTOSEG_{folder.upper()}" for folder in FOLDERS}
+        values = {
+            name: environment.get(name, "").strip().strip("\"'") for name in (*variables.values(), "AUTOSEG_HOME")
+        }
+        if home is not None:
+            return cls(**{folder: home / folder for folder in FOLDERS}, origin="--home")
+        root = Path(values["AUTOSEG_HOME"] or DEFAULT_HOME).expanduser()
+        named = [name for name, value in values.items() if value]
+        return cls(
+            **{
+                folder: Path(values[variable]).expanduser() if values[variable] else root / folder
+                for folder, variable in variables.items()
+            },
+            origin=", ".join(named) or "nothing set",
+        )
+
+    # ------------------------------------------------------------------ tasks
+
+    def find_task(self, task: str) -> str:
+        """The full folder name of a task given as `4`, `Task004` or `Task004_Hippocampus`.
+
+        Raises:
+            WorkspaceError: No folder or several folders fit; it lists where was searched and what is there.
+        """
+        known = self.tasks()
+        if task.isdecimal():
+            matches = [name for name in known if task_number(name) == int(task)]
+        elif re.fullmatch(r"Task\d{3,}", task):
+            matches = [name for name in known if name.startswith(f"{task}_")]
+        else:
+            matches = [name for name in known if name == task]
+        if len(matches) != 1:
+            listing = ", ".join(known) or "none"
+            found = "no task" if not matches else f"{len(matches)} tasks ({', '.join(matches)})"
+            raise WorkspaceError(
+                f"{task}: {found} of that name in {self.raw_data}, {self.preprocessed} or {self.results}; known: {listing}. "
+                "Name it as 4, Task004 or Task004_Name, and check AUTOSEG_HOME or --home."
+            )
+        return matches[0]
+
+    def tasks(self) -> tuple[str, ...]:
+        """Names of all tasks found in any of the three folders, sorted."""
+        roots = [self.raw_data, self.preprocessed, *(self.results / name for name in CONFIGURATIONS)]
+        return tuple(
+            sorted(
+                {
+                    path.name
+                    for root in roots
+                    if root.is_dir()
+                    for path in root.iterdir()
+                    if path.is_dir() and TASK_PATTERN.fullmatch(path.name)
+                }
+            )
+        )
+
+    def raw_task(self, task: str) -> Path:
+        """`raw_data/TaskXXX_Name`."""
+        return self.raw_data / task
+
+    # ----------------------------------------------------------- preprocessed
+
+    def preprocessed_task(self, task: str) -> Path:
+        """`preprocessed/TaskXXX_Name`."""
+        return self.preprocessed / task
+
+    def fingerprint_file(self, task: str) -> Path:
+        """What was measured on the training cases."""
+        return self.preprocessed_task(task) / "fingerprint.json"
+
+    def splits_file(self, task: str) -> Path:
+        """The folds; an edited file is honoured."""
+        return self.preprocessed_task(task) / "splits_final.json"
+
+    def patients_file(self, task: str) -> Path:
+        """`{case: patient}`, the user's own, beside dataset.json."""
+        return self.raw_task(task) / "patients.json"
+
+    def reference_dir(self, task: str) -> Path:
+        """Copies of the training label files, for scoring."""
+        return self.preprocessed_task(task) / "gt_segmentations"
+
+    def plans_file(self, task: str, configuration: str, identifier: str = DEFAULT_IDENTIFIER) -> Path:
+        """The pickle of plans that holds a configuration."""
+        return plans_file_in(self.preprocessed_task(task), configuration, identifier)
+
+    def prepared_dir(self, task: str, prepared_name: str, identifier: str = DEFAULT_IDENTIFIER) -> Path:
+        """Prepared cases of one configuration (`ConfigurationPlan.prepared_name`)."""
+        return self.preprocessed_task(task) / f"{identifier}_{prepared_name}"
+
+    # ---------------------------------------------------------------- results
+
+    def model_dir(self, task: str, configuration: str, trainer: str, identifier: str = DEFAULT_IDENTIFIER) -> Path:
+        """The folder of one trained configuration: plans, folds, postprocessing."""
+        return self.results / configuration / task / f"{trainer}__{identifier}"
+
+    def tasks_with_models(self) -> tuple[str, ...]:
+        """Names of the tasks in results, sorted."""
+        return tuple(
+            sorted(
+                {
+                    path.name
+                    for name in CONFIGURATIONS
+                    if (self.results / name).is_dir()
+                    for path in (self.results / name).iterdir()
+                    if path.is_dir() and TASK_PATTERN.fullmatch(path.name) and any(path.iterdir())
+                }
+            )
+        )
+
+    def selection_file(self, task: str) -> Path:
+        """What `autoseg_find_best_configuration` chose."""
+        return self.results / "selections" / task / "selection.json"
+
+
+def plans_file_in(folder: Path, configuration: str, identifier: str) -> Path:
+    """The pickle of plans that holds a configuration, inside any folder."""
+    return folder / f"{identifier}_plans_{'2D' if configuration == '2d' else '3D'}.pkl"
+
+
+def fold_dir(model_dir: Path, fold: str) -> Path:
+    """`fold_0` to `fold_4`, or `all`."""
+    return model_dir / ("all" if fold == "all" else f"fold_{fold}")
+
+
+def task_number(name: str) -> int:
+    """The number in `Task004_Name`."""
+    match = TASK_PATTERN.fullmatch(name)
+    if match is None:
+        raise WorkspaceError(f"{name}: a task folder is called TaskXXX_Name, for example Task004_Hippocampus")
+    return int(match[1])

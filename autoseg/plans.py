@@ -1,0 +1,235 @@
+"""Plans: everything that is decided about a task before training, as frozen values.
+
+Spatial entries of a configuration are in transposed axis order: first the axis with the largest voxels, then the
+others in file order (z, y, x). `transpose_forward` turns arrays of the image's axis order into that one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import autoseg
+from autoseg.dataset import Labels
+from autoseg.errors import PlanError, StorageError
+from autoseg.storage import decode, read_json, read_plain_pickle, write_json, write_plain_pickle
+
+FORMAT = 1
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
+DEFAULT_IDENTIFIER = "autoseg"
+NORMALIZATION_SCHEMES = ("CT", "nonCT", "noNorm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntensityStatistics:
+    """Intensities of one channel inside the foreground of all training cases, in the image's own unit."""
+
+    mean: float
+    sd: float
+    median: float
+    minimum: float
+    maximum: float
+    percentile_00_5: float
+    percentile_99_5: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """Resolution levels of one U-Net, finest first; entries are per spatial axis."""
+
+    strides: tuple[tuple[int, ...], ...]
+    kernels: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        if not self.strides or len(self.strides) != len(self.kernels):
+            raise PlanError(
+                f"a U-Net needs one stride and one kernel for each level, "
+                f"found {len(self.strides)} strides and {len(self.kernels)} kernels"
+            )
+        if any(step != 1 for step in self.strides[0]):
+            raise PlanError(f"the first level keeps full resolution, but its stride is {self.strides[0]}")
+        if len({len(entry) for entry in self.strides + self.kernels}) != 1:
+            raise PlanError("strides and kernels must all have one entry for each axis")
+        if any(size % 2 != 1 or size < 1 for kernel in self.kernels for size in kernel):
+            raise PlanError(f"kernels must be odd, found {self.kernels}")
+        if any(step < 1 for stride in self.strides for step in stride):
+            raise PlanError(f"strides must be at least 1, found {self.strides}")
+
+    @property
+    def dimensions(self) -> int:
+        """2 or 3."""
+        return len(self.strides[0])
+
+    @property
+    def divisor(self) -> tuple[int, ...]:
+        """What every patch side must be divisible by."""
+        return tuple(math.prod(steps) for steps in zip(*self.strides, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationPlan:
+    """One pipeline: the grid, the patch, the network and the normalisation.
+
+    Attributes:
+        spacing: Target voxel size in mm, three entries; for 2d the first is only informative, slices are not resampled.
+        median_shape: Median case on the target grid, three entries, voxels.
+        patch_size: Two entries for 2d, else three.
+        pool_kernel_sizes: One entry for each pooling, finest first.
+        conv_kernel_sizes: One entry for each level, so one more than poolings.
+        features: Channels of the first level, doubled at each pooling up to `max_features`.
+        batch_dice: Whether the Dice loss sums over the batch before dividing.
+        previous: The configuration whose predictions are extra input channels (cascade), else None.
+    """
+
+    name: str
+    spacing: tuple[float, float, float]
+    median_shape: tuple[int, int, int]
+    patch_size: tuple[int, ...]
+    batch_size: int
+    num_pool_per_axis: tuple[int, ...]
+    pool_kernel_sizes: tuple[tuple[int, ...], ...]
+    conv_kernel_sizes: tuple[tuple[int, ...], ...]
+    do_dummy_2d_augmentation: bool
+    normalization_schemes: tuple[str, ...]
+    use_mask_for_norm: tuple[bool, ...]
+    batch_dice: bool
+    previous: str | None
+    network: str
+    features: int
+    max_features: int
+    convs_per_stage: int
+
+    def __post_init__(self) -> None:
+        topology = self.topology
+        if self.name not in CONFIGURATIONS:
+            raise PlanError(f"configuration {self.name!r} is not one of {', '.join(CONFIGURATIONS)}")
+        if topology.dimensions != (2 if self.name == "2d" else 3) or len(self.patch_size) != topology.dimensions:
+            raise PlanError(
+                f"{self.name}: patch {self.patch_size} and kernels must have the configuration's dimensions"
+            )
+        if any(side < 1 or side % factor for side, factor in zip(self.patch_size, topology.divisor, strict=True)):
+            raise PlanError(
+                f"{self.name}: every side of the patch {self.patch_size} must be divisible by {topology.divisor}, "
+                "the product of the pooling kernels"
+            )
+        if self.batch_size < 1 or self.features < 1 or self.convs_per_stage < 1 or self.max_features < self.features:
+            raise PlanError(f"{self.name}: batch size, features and convolutions must be positive")
+        if not all(math.isfinite(side) and side > 0 for side in self.spacing):
+            raise PlanError(f"{self.name}: spacing must be positive, found {self.spacing}")
+        if unknown := set(self.normalization_schemes) - set(NORMALIZATION_SCHEMES):
+            raise PlanError(f"{self.name}: unknown normalisation {', '.join(sorted(unknown))}")
+        if len(self.use_mask_for_norm) != len(self.normalization_schemes):
+            raise PlanError(f"{self.name}: use_mask_for_norm needs one entry for each channel")
+
+    @property
+    def topology(self) -> Topology:
+        """The levels of the network."""
+        dimensions = len(self.conv_kernel_sizes[0]) if self.conv_kernel_sizes else 0
+        return Topology(strides=((1,) * dimensions, *self.pool_kernel_sizes), kernels=self.conv_kernel_sizes)
+
+    @property
+    def prepared_name(self) -> str:
+        """The configuration whose prepared cases this one uses: a cascade shares those of full resolution."""
+        return "3d_fullres" if self.name == "3d_cascade_fullres" else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plans:
+    """Everything decided about one task by one planner.
+
+    Attributes:
+        format: Number of the file format.
+        version: Version of autoseg that planned.
+        identifier: Name the plans are filed under.
+        planner: Class that planned.
+        dataset: Folder name of the task.
+        channels: Channel names.
+        labels: Label names, index is the value.
+        intensities: One entry for each channel; None when planned from a fingerprint without intensities.
+    """
+
+    format: int
+    version: str
+    identifier: str
+    planner: str
+    dataset: str
+    channels: tuple[str, ...]
+    labels: tuple[str, ...]
+    transpose_forward: tuple[int, int, int]
+    transpose_backward: tuple[int, int, int]
+    intensities: tuple[IntensityStatistics, ...] | None
+    configurations: Mapping[str, ConfigurationPlan]
+
+    def __post_init__(self) -> None:
+        if sorted(self.transpose_forward) != [0, 1, 2] or tuple(
+            self.transpose_forward.index(axis) for axis in range(3)
+        ) != tuple(self.transpose_backward):
+            raise PlanError(f"transpose_backward {self.transpose_backward} does not undo {self.transpose_forward}")
+        if self.intensities is not None and len(self.intensities) != len(self.channels):
+            raise PlanError(
+                f"{len(self.channels)} channels need as many intensity entries, found {len(self.intensities)}"
+            )
+        for name, configuration in self.configurations.items():
+            if name != configuration.name:
+                raise PlanError(f"the configuration under {name!r} calls itself {configuration.name!r}")
+            if len(configuration.normalization_schemes) != len(self.channels):
+                raise PlanError(f"{name}: one normalisation for each of the {len(self.channels)} channels is needed")
+
+    def configuration(self, name: str) -> ConfigurationPlan:
+        """The plan of one configuration.
+
+        Raises:
+            PlanError: Listing what is planned.
+        """
+        if name not in self.configurations:
+            raise PlanError(f"{self.dataset}: {name} is not planned; planned are {', '.join(self.configurations)}")
+        return self.configurations[name]
+
+    @property
+    def label_set(self) -> Labels:
+        """The labels as a value."""
+        return Labels(names=self.labels)
+
+
+def save_plans(plans: Plans, path: Path) -> None:
+    """Write the pickle that is read, then its JSON view beside it."""
+    write_plain_pickle(path, plans)
+    write_json(path.with_suffix(".json"), plans)
+
+
+def load_plans(path: Path) -> Plans:
+    """Read a pickle of plans.
+
+    Raises:
+        PlanError: Naming the file, and the field or opcode that is refused.
+    """
+    return _decode_plans(path, read_plain_pickle)
+
+
+def load_plans_json(path: Path) -> Plans:
+    """Read the JSON view of plans, for turning an edited one back into the pickle."""
+    return _decode_plans(path, read_json)
+
+
+def _decode_plans(path: Path, read: Any) -> Plans:
+    if not path.is_file():
+        raise PlanError(f"{path}: no plans here; run autoseg_plan_and_preprocess first")
+    try:
+        content = read(path)
+        found = content.get("format") if isinstance(content, dict) else None
+        if found != FORMAT:
+            made_by = content.get("version") if isinstance(content, dict) else None
+            raise PlanError(
+                f"{path}: plans of format {found!r} (autoseg {made_by}), but this is autoseg {autoseg.__version__}, "
+                f"which reads format {FORMAT}; install a matching version or plan again"
+            )
+        return decode(Plans, content, path.name)  # type: ignore[no-any-return]
+    except StorageError as error:
+        raise PlanError(
+            f"{error}\n{path} is damaged or was edited wrongly; run autoseg_plan_and_preprocess again"
+        ) from error
+    except PlanError as error:
+        raise error if str(path) in str(error) else PlanError(f"{path}: {error}") from error

@@ -1,0 +1,229 @@
+"""Reading and writing small files: JSON, plain pickles, atomic writes. Nothing read here can run code.
+
+Typed values go to plain builtins with `encode` and come back with `decode`, which names the exact field that
+does not fit. Plans are pickles of plain builtins; every pickle opcode that could import, call or build an object
+is refused, by name, before anything is built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import pickle
+import pickletools
+import types
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from autoseg.errors import StorageError
+
+T = TypeVar("T")
+
+LARGEST_FILE = 256 * 2**20
+"""Bytes; plans, splits and fingerprints of the largest datasets stay far below."""
+
+DEEPEST_NESTING = 64
+PICKLE_PROTOCOL = 4
+
+PLAIN_OPCODES = frozenset(
+    "PROTO FRAME STOP MARK MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET NONE NEWTRUE NEWFALSE "
+    "BININT BININT1 BININT2 LONG1 BINFLOAT SHORT_BINUNICODE BINUNICODE "
+    "EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS".split()
+)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed, on failure removed.
+
+    The temporary name keeps the ending, because image writers choose the format by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be written: {error.strerror or error}; check space and permissions"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one step: afterwards it is whole, or as it was before."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain builtins, or a frozen dataclass, as readable JSON; NaN becomes null."""
+    text = json.dumps(_without_nan(encode(value)), indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; duplicate keys, NaN, extreme size and extreme nesting are refused.
+
+    Raises:
+        StorageError: Naming the file and, for a syntax error, the line.
+    """
+    content = read_bytes(path)
+    try:
+        value = json.loads(content, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise StorageError(f"{path}: not valid JSON: {error}") from error
+    if _depth(value) > DEEPEST_NESTING:
+        raise StorageError(f"{path}: nested deeper than {DEEPEST_NESTING} levels")
+    return value
+
+
+def read_bytes(path: Path, *, limit: int = LARGEST_FILE) -> bytes:
+    """Read a whole file, refusing one larger than `limit` bytes."""
+    try:
+        if path.stat().st_size > limit:
+            raise StorageError(f"{path}: larger than {limit} bytes, which no file of this kind is")
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def write_plain_pickle(path: Path, value: Any) -> None:
+    """Pickle a frozen dataclass or plain builtins as plain builtins."""
+    write_bytes(path, pickle.dumps(encode(value), protocol=PICKLE_PROTOCOL))
+
+
+def read_plain_pickle(path: Path) -> Any:
+    """Read a pickle of plain builtins (dict, list, str, int, float, bool, None).
+
+    Raises:
+        StorageError: Naming the first opcode that is not allowed; nothing has been built then.
+    """
+    content = read_bytes(path)
+    try:
+        operations = list(pickletools.genops(content))
+    except Exception as error:
+        raise StorageError(f"{path}: not a whole pickle: {error}") from error
+    for opcode, _, position in operations:
+        if opcode.name not in PLAIN_OPCODES:
+            raise StorageError(
+                f"{path}: refused: the pickle opcode {opcode.name} at byte {position} could build or run something; "
+                "plans hold plain values only. Do not trust this file."
+            )
+    try:
+        return pickle.loads(content)
+    except Exception as error:
+        raise StorageError(f"{path}: not a whole pickle: {error}") from error
+
+
+def encode(value: Any) -> Any:
+    """Turn a frozen dataclass into plain builtins: tuples become lists, mappings dicts."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: encode(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encode(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"{type(value).__name__} is not a plain value")
+
+
+def decode(kind: Any, value: Any, where: str) -> Any:
+    """Turn plain builtins into `kind`, a type built of dataclasses, tuples, mappings and scalars.
+
+    Raises:
+        StorageError: Naming the field, what was expected and what was found.
+    """
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        (optional,) = (member for member in inner if member is not types.NoneType)
+        return None if value is None else decode(optional, value, where)
+    if isinstance(kind, type) and is_dataclass(kind):
+        return _decode_dataclass(kind, value, where)
+    if origin is tuple and isinstance(value, list):
+        kinds = list(repeat(inner[0], len(value))) if inner[-1] is Ellipsis else list(inner)
+        if len(kinds) != len(value):
+            raise StorageError(f"{where}: expected {len(kinds)} entries, found {len(value)}")
+        return tuple(decode(one, item, f"{where}[{i}]") for i, (one, item) in enumerate(zip(kinds, value, strict=True)))
+    if origin is not None and issubclass(origin, Mapping) and isinstance(value, dict):
+        return {key: decode(inner[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise StorageError(f"{where}: expected {getattr(kind, '__name__', kind)}, found {value!r}")
+    return value
+
+
+def content_hash(*parts: Any) -> str:
+    """A short hash of plain values or dataclasses, equal when they are equal."""
+    text = json.dumps([encode(part) for part in parts], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """A short hash of a file's bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return digest.hexdigest()
+
+
+def _decode_dataclass(kind: type[T], value: Any, where: str) -> T:
+    if not isinstance(value, dict):
+        raise StorageError(f"{where}: expected an object with named fields, found {type(value).__name__}")
+    wanted = get_type_hints(kind)
+    missing, unknown = sorted(wanted.keys() - value.keys()), sorted(value.keys() - wanted.keys())
+    if missing or unknown:
+        parts = [f"missing {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(map(str, unknown))}"] * bool(
+            unknown
+        )
+        raise StorageError(f"{where}: wrong fields: {'; '.join(parts)}")
+    return kind(**{key: decode(wanted[key], value[key], f"{where}.{key}") for key in wanted})
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        found[key] = value
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _depth(value: Any) -> int:
+    deepest, level = 0, [value]
+    while level and deepest <= DEEPEST_NESTING:
+        deepest += 1
+        level = [
+            item
+            for parent in level
+            if isinstance(parent, (dict, list))
+            for item in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+    return deepest
