@@ -148,7 +148,8 @@ class Plans:
         dataset: Folder name of the task.
         channels: Channel names.
         labels: Label names, index is the value.
-        intensities: One entry for each channel; None when planned from a fingerprint without intensities.
+        intensities: One entry for each channel, None where its normalisation needs none and it was not measured; None
+            altogether when planned from a fingerprint without intensities.
     """
 
     format: int
@@ -160,7 +161,7 @@ class Plans:
     labels: tuple[str, ...]
     transpose_forward: tuple[int, int, int]
     transpose_backward: tuple[int, int, int]
-    intensities: tuple[IntensityStatistics, ...] | None
+    intensities: tuple[IntensityStatistics | None, ...] | None
     configurations: Mapping[str, ConfigurationPlan]
 
     def __post_init__(self) -> None:
