@@ -13,6 +13,7 @@ import signal
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -30,6 +31,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 STOPPING_SECONDS = 5
+NO_MORE_ITEMS = ()
 
 
 def run_on_cases(
@@ -172,8 +174,8 @@ def _run_in_processes(
                 if waiting and worker.process.is_alive():
                     _hand_next(worker, waiting, items)
                 else:
-                    _stop_worker(worker)
                     running.remove(worker)
+                    _stop_worker(worker)
     finally:
         for worker in running:
             worker.process.terminate()
@@ -193,7 +195,7 @@ def _start_worker(function: Callable[[Item], Result]) -> _Worker:
 def _hand_next(worker: _Worker, waiting: deque[int], items: Sequence[Any]) -> None:
     worker.working_on = waiting.popleft()
     try:
-        worker.connection.send(items[worker.working_on])
+        worker.connection.send((items[worker.working_on],))
     except (BrokenPipeError, ConnectionResetError):
         log.debug("a worker died before it took its case")
 
@@ -224,6 +226,9 @@ def _cause_of_death(exit_code: int | None) -> str:
 
 
 def _stop_worker(worker: _Worker) -> None:
+    # A forked sibling holds a copy of our end of the pipe, so closing it alone would not be seen.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        worker.connection.send(NO_MORE_ITEMS)
     worker.connection.close()
     worker.process.join(STOPPING_SECONDS)
     if worker.process.is_alive():
@@ -238,7 +243,10 @@ def _work(function: Callable[[Any], Any], connection: Connection) -> None:
     with threadpool_limits(1):
         while True:
             try:
-                item = connection.recv()
+                message = connection.recv()
+                if not message:
+                    return
+                (item,) = message
                 connection.send(_attempt(function, item))
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 return
