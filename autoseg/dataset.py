@@ -28,6 +28,8 @@ class Labels:
     def __post_init__(self) -> None:
         if len(self.names) < 2:
             raise DatasetError("labels: declare the background and at least one more label")
+        if double := [name for name, times in Counter(self.names).items() if times > 1]:
+            raise DatasetError(f"labels: given twice: {', '.join(double)}; name each label differently")
 
     @property
     def foreground(self) -> range:
@@ -81,7 +83,7 @@ def read_dataset(folder: Path) -> Dataset:
     if problems:
         listing = "\n".join(f"  {problem}" for problem in problems)
         raise DatasetError(
-            f"{folder / 'dataset.json'}: {len(problems)} problems\n{listing}\nPut them right and run again."
+            f"{folder / 'dataset.json'}: {_count(len(problems), 'problem')}\n{listing}\nPut right and run again."
         )
     return Dataset(
         name=folder.name,
@@ -176,8 +178,8 @@ def _case(entry: Any, where: str, folder: Path, channels: int, problems: list[st
     if image is None or (labelled and label is None):
         return None
     identifier, ending = split_ending(image.name)
-    if not ending:
-        problems.append(f"{where}.image: {listed['image']!r} does not end in {' or '.join(IMAGE_ENDINGS)}")
+    if not ending or not identifier:
+        problems.append(f"{where}.image: {listed['image']!r} is not named <case>{' or <case>'.join(IMAGE_ENDINGS)}")
         return None
     images = tuple(image.with_name(channel_file(identifier, channel, ending)) for channel in range(channels))
     return Case(identifier=identifier, images=images, segmentation=label)
@@ -211,6 +213,8 @@ def find_case_files(folder: Path, channels: int) -> Sequence[Case]:
     Raises:
         DatasetError: Listing every case whose channels are not exactly 0 to `channels` - 1.
     """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; name the folder that holds the images <case>_0000.nii.gz")
     groups: dict[tuple[str, str], dict[int, Path]] = {}
     for path in sorted(folder.iterdir()):
         stem, ending = split_ending(path.name)
@@ -229,7 +233,9 @@ def find_case_files(folder: Path, channels: int) -> Sequence[Case]:
         if files.keys() != expected
     ]
     if wrong:
-        raise DatasetError(f"{folder}: {len(wrong)} cases do not have the channels needed\n" + "\n".join(wrong))
+        raise DatasetError(
+            f"{folder}: {_count(len(wrong), 'case')} without exactly the channels needed\n" + "\n".join(wrong)
+        )
     times = Counter(identifier for identifier, _ in groups)
     double = [identifier for identifier, count in times.items() if count > 1]
     if double:
@@ -238,3 +244,33 @@ def find_case_files(folder: Path, channels: int) -> Sequence[Case]:
         Case(identifier=identifier, images=tuple(files[channel] for channel in sorted(files)))
         for (identifier, _), files in sorted(groups.items())
     ]
+
+
+def case_of_files(files: Sequence[Path], channels: int) -> Case:
+    """One case from its image files: ordered by their channel numbers, or as given where the names have none.
+
+    Raises:
+        DatasetError: A file is missing, is no image, or there are not as many files as channels.
+    """
+    for path in files:
+        if not path.is_file():
+            raise DatasetError(f"{path}: no such file; name a folder of images or the image files of one case")
+        if not split_ending(path.name)[1]:
+            raise DatasetError(f"{path}: not an image; expected a name that ends in {' or '.join(IMAGE_ENDINGS)}")
+    if len(files) != channels:
+        raise DatasetError(
+            f"{files[0]}: the model needs {_count(channels, 'channel')}, one file each, but {len(files)} were given; "
+            "name the files of one case, in channel order"
+        )
+    stems = [split_ending(path.name)[0] for path in files]
+    numbers = [stem.rpartition("_")[2] for stem in stems]
+    if all(len(number) == 4 and number.isdecimal() for number in numbers):
+        if sorted(map(int, numbers)) != list(range(channels)):
+            raise DatasetError(f"{files[0]}: expected channels {list(range(channels))}, found {', '.join(numbers)}")
+        order = sorted(range(channels), key=lambda index: int(numbers[index]))
+        return Case(identifier=stems[0].rpartition("_")[0], images=tuple(files[index] for index in order))
+    return Case(identifier=stems[0], images=tuple(files))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

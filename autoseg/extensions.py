@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from autoseg.errors import ExtensionError
+from autoseg.storage import content_hash
 
 T = TypeVar("T")
 
@@ -50,16 +51,19 @@ def import_file(path: Path) -> ModuleType:
     """
     if not path.is_file():
         raise ExtensionError(f"{path}: no such file; name a class of your own as path/to/file.py:ClassName")
-    specification = importlib.util.spec_from_file_location(path.stem, path)
+    # A name of its own: the user's file may be called like a module that is already there.
+    name = f"{path.stem}_{content_hash(str(path.resolve()))[:8]}"
+    specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
         raise ExtensionError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(specification)
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)
-    sys.modules.setdefault(path.stem, module)
+    sys.modules[name] = module
     try:
         specification.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
         raise ExtensionError(f"{path}: importing it failed: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)

@@ -115,8 +115,18 @@ class ConfigurationPlan:
                 f"{self.name}: every side of the patch {self.patch_size} must be divisible by {topology.divisor}, "
                 "the product of the pooling kernels"
             )
+        pools = tuple(sum(step > 1 for step in steps[1:]) for steps in zip(*topology.strides, strict=True))
+        if pools != self.num_pool_per_axis:
+            raise PlanError(
+                f"{self.name}: num_pool_per_axis is {self.num_pool_per_axis}, but pool_kernel_sizes pool {pools} times"
+            )
         if self.batch_size < 1 or self.features < 1 or self.convs_per_stage < 1 or self.max_features < self.features:
-            raise PlanError(f"{self.name}: batch size, features and convolutions must be positive")
+            raise PlanError(
+                f"{self.name}: batch_size, features and convs_per_stage must be at least 1, "
+                "and max_features at least features"
+            )
+        if any(side < 1 for side in self.median_shape):
+            raise PlanError(f"{self.name}: median_shape must be positive, found {self.median_shape}")
         if not all(math.isfinite(side) and side > 0 for side in self.spacing):
             raise PlanError(f"{self.name}: spacing must be positive, found {self.spacing}")
         if unknown := set(self.normalization_schemes) - set(NORMALIZATION_SCHEMES):
@@ -173,7 +183,11 @@ class Plans:
             raise PlanError(
                 f"{len(self.channels)} channels need as many intensity entries, found {len(self.intensities)}"
             )
+        if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
+            raise PlanError(f"labels must be the background and more, each named once, found {', '.join(self.labels)}")
         for name, configuration in self.configurations.items():
+            if configuration.previous is not None and configuration.previous not in self.configurations:
+                raise PlanError(f"{name}: follows {configuration.previous}, which is not planned")
             if name != configuration.name:
                 raise PlanError(f"the configuration under {name!r} calls itself {configuration.name!r}")
             if len(configuration.normalization_schemes) != len(self.channels):

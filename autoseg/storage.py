@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import numbers
 import os
 import pickle
 import pickletools
+import reprlib
 import types
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from itertools import repeat
 from pathlib import Path
@@ -26,16 +28,25 @@ from autoseg.errors import StorageError
 T = TypeVar("T")
 
 LARGEST_FILE = 256 * 2**20
-"""Bytes; plans, splits and fingerprints of the largest datasets stay far below."""
+"""Bytes; splits and fingerprints of the largest datasets stay far below."""
+
+LARGEST_PICKLE = 16 * 2**20
+"""Bytes; plans take a few thousand, whatever the size of the dataset."""
 
 DEEPEST_NESTING = 64
 PICKLE_PROTOCOL = 4
 
-PLAIN_OPCODES = frozenset(
-    "PROTO FRAME STOP MARK MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET NONE NEWTRUE NEWFALSE "
-    "BININT BININT1 BININT2 LONG1 BINFLOAT SHORT_BINUNICODE BINUNICODE "
-    "EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS".split()
+TEXT_OPCODES = frozenset({"SHORT_BINUNICODE", "BINUNICODE"})
+REFERENCE_OPCODES = frozenset({"BINGET", "LONG_BINGET"})
+PLAIN_OPCODES = (
+    TEXT_OPCODES
+    | REFERENCE_OPCODES
+    | frozenset(
+        "PROTO FRAME STOP MARK MEMOIZE NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT "
+        "EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS".split()
+    )
 )
+"""All that protocol 4 needs for plain values; everything else is refused before anything is built."""
 
 
 @contextmanager
@@ -44,9 +55,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The temporary name keeps the ending, because image writers choose the format by it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -56,7 +67,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             f"{path}: cannot be written: {error.strerror or error}; check space and permissions"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -79,7 +91,9 @@ def read_json(path: Path) -> Any:
     """
     content = read_bytes(path)
     try:
-        value = json.loads(content, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        value = json.loads(
+            content, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
+        )
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise StorageError(f"{path}: not valid JSON: {error}") from error
     if _depth(value) > DEEPEST_NESTING:
@@ -108,33 +122,55 @@ def read_plain_pickle(path: Path) -> Any:
     Raises:
         StorageError: Naming the first opcode that is not allowed; nothing has been built then.
     """
-    content = read_bytes(path)
+    content = read_bytes(path, limit=LARGEST_PICKLE)
     try:
-        operations = list(pickletools.genops(content))
+        _refuse_all_but_plain(pickletools.genops(content), path)
+        return pickle.loads(content)
+    except StorageError:
+        raise
     except Exception as error:
         raise StorageError(f"{path}: not a whole pickle: {error}") from error
-    for opcode, _, position in operations:
+
+
+def _refuse_all_but_plain(operations: Iterable[tuple[pickletools.OpcodeInfo, Any, int | None]], path: Path) -> None:
+    """Refuse opcodes that import, call or build, and references to anything but text.
+
+    A container referred to twice could hold itself, or double at every level until memory ends.
+    """
+    memo: dict[int, bool] = {}
+    before = ""
+    for opcode, argument, position in operations:
         if opcode.name not in PLAIN_OPCODES:
             raise StorageError(
                 f"{path}: refused: the pickle opcode {opcode.name} at byte {position} could build or run something; "
                 "plans hold plain values only. Do not trust this file."
             )
-    try:
-        return pickle.loads(content)
-    except Exception as error:
-        raise StorageError(f"{path}: not a whole pickle: {error}") from error
+        if opcode.name == "MEMOIZE":
+            memo[len(memo)] = before in TEXT_OPCODES
+        elif opcode.name in REFERENCE_OPCODES and not memo.get(argument, False):
+            raise StorageError(
+                f"{path}: refused: the pickle opcode {opcode.name} at byte {position} refers to something that is not "
+                "text; plans hold plain values only. Do not trust this file."
+            )
+        before = opcode.name
 
 
 def encode(value: Any) -> Any:
-    """Turn a frozen dataclass into plain builtins: tuples become lists, mappings dicts."""
+    """Turn a frozen dataclass into plain builtins: tuples become lists, mappings dicts, numpy's numbers Python's."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: encode(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [encode(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
     raise TypeError(f"{type(value).__name__} is not a plain value")
 
 
@@ -156,11 +192,11 @@ def decode(kind: Any, value: Any, where: str) -> Any:
             raise StorageError(f"{where}: expected {len(kinds)} entries, found {len(value)}")
         return tuple(decode(one, item, f"{where}[{i}]") for i, (one, item) in enumerate(zip(kinds, value, strict=True)))
     if origin is not None and issubclass(origin, Mapping) and isinstance(value, dict):
-        return {key: decode(inner[1], item, f"{where}.{key}") for key, item in value.items()}
+        return {decode(inner[0], key, where): decode(inner[1], item, f"{where}.{key}") for key, item in value.items()}
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise StorageError(f"{where}: expected {getattr(kind, '__name__', kind)}, found {value!r}")
+        raise StorageError(f"{where}: expected {getattr(kind, '__name__', kind)}, found {reprlib.repr(value)}")
     return value
 
 
@@ -186,11 +222,9 @@ def _decode_dataclass(kind: type[T], value: Any, where: str) -> T:
     if not isinstance(value, dict):
         raise StorageError(f"{where}: expected an object with named fields, found {type(value).__name__}")
     wanted = get_type_hints(kind)
-    missing, unknown = sorted(wanted.keys() - value.keys()), sorted(value.keys() - wanted.keys())
-    if missing or unknown:
-        parts = [f"missing {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(map(str, unknown))}"] * bool(
-            unknown
-        )
+    differing = {"missing": wanted.keys() - value.keys(), "unknown": value.keys() - wanted.keys()}
+    parts = [f"{what} {', '.join(sorted(map(str, keys)))}" for what, keys in differing.items() if keys]
+    if parts:
         raise StorageError(f"{where}: wrong fields: {'; '.join(parts)}")
     return kind(**{key: decode(wanted[key], value[key], f"{where}.{key}") for key in wanted})
 
@@ -214,6 +248,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON value")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large a number")
+    return value
 
 
 def _depth(value: Any) -> int:
