@@ -1,1 +1,1 @@
-"""evaluation."""
+"""Scores of segmentations: metrics from arrays, summaries of folders. Imports no training stack."""

@@ -1,0 +1,147 @@
+"""Metrics of one segmentation against its reference, all labels counted in one pass.
+
+A metric that is undefined (division by zero: a label absent where the metric needs it) is None, never NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+LabelArray = npt.NDArray[np.integer[Any]]
+Mask = npt.NDArray[np.bool_]
+Metrics = dict[str, float | None]
+
+HAUSDORFF_PERCENTILE = 95
+"""Percentile of all surface distances of both directions; the maximum itself hangs on single voxels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confusion:
+    """How many voxels of one label are found, invented, missed, and rightly left out."""
+
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    true_negatives: int
+
+
+def score_arrays(
+    prediction: LabelArray,
+    reference: LabelArray,
+    labels: Sequence[int],
+    *,
+    spacing: Sequence[float] | None = None,
+) -> dict[int, Metrics]:
+    """Score every label of a predicted segmentation.
+
+    Args:
+        prediction: `(Z, Y, X)` label values; values that are not in `labels` count as something else.
+        reference: The same shape.
+        spacing: Voxel size in mm; when given, the 95th percentile Hausdorff distance (mm) is added, which is slower.
+
+    Returns:
+        For each label its metrics by name, names sorted.
+    """
+    scores = {label: confusion_metrics(counts) for label, counts in count(prediction, reference, labels).items()}
+    if spacing is not None:
+        for label, metrics in scores.items():
+            metrics["Hausdorff Distance 95"] = hausdorff_distance_95(prediction == label, reference == label, spacing)
+    return {label: dict(sorted(metrics.items())) for label, metrics in scores.items()}
+
+
+def count(prediction: LabelArray, reference: LabelArray, labels: Sequence[int]) -> dict[int, Confusion]:
+    """Count the confusions of all labels in one pass over the two arrays, slice by slice."""
+    if prediction.shape != reference.shape:
+        raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} must have one shape")
+    kinds = len(labels) + 1
+    table = np.zeros(kinds * kinds, dtype=np.int64)
+    for predicted, true in zip(prediction, reference, strict=True):
+        joint = _positions(true, labels) * kinds + _positions(predicted, labels)
+        table += np.bincount(joint.ravel(), minlength=kinds * kinds)
+    return {label: _confusion(table.reshape(kinds, kinds), index) for index, label in enumerate(labels)}
+
+
+def confusion_metrics(counts: Confusion) -> Metrics:
+    """The thirteen metrics that follow from the confusion counts; None where one is undefined."""
+    tp, fp = counts.true_positives, counts.false_positives
+    fn, tn = counts.false_negatives, counts.true_negatives
+    return {
+        "Accuracy": _ratio(tp + tn, tp + fp + fn + tn),
+        "Dice": _ratio(2 * tp, 2 * tp + fp + fn),
+        "False Discovery Rate": _ratio(fp, tp + fp),
+        "False Negative Rate": _ratio(fn, tp + fn),
+        "False Omission Rate": _ratio(fn, fn + tn),
+        "False Positive Rate": _ratio(fp, tn + fp),
+        "Jaccard": _ratio(tp, tp + fp + fn),
+        "Negative Predictive Value": _ratio(tn, fn + tn),
+        "Precision": _ratio(tp, tp + fp),
+        "Recall": _ratio(tp, tp + fn),
+        "Total Positives Reference": float(tp + fn),
+        "Total Positives Test": float(tp + fp),
+        "True Negative Rate": _ratio(tn, tn + fp),
+    }
+
+
+def hausdorff_distance_95(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> float | None:
+    """The 95th percentile, in mm, of the distances from each surface voxel to the other surface, both ways.
+
+    None where a mask is empty or fills the image, since it has no surface then.
+    """
+    for mask in (prediction, reference):
+        if not mask.any() or mask.all():
+            return None
+    (box,) = ndimage.find_objects((prediction | reference).astype(np.uint8))
+    # A rim of background makes voxels at the image's border count as surface.
+    surfaces = [_surface(np.pad(mask[box], 1)) for mask in (prediction, reference)]
+    ours, theirs = (ndimage.distance_transform_edt(~surface, sampling=spacing) for surface in surfaces)
+    distances = np.concatenate([theirs[surfaces[0]], ours[surfaces[1]]])
+    return float(np.percentile(distances, HAUSDORFF_PERCENTILE))
+
+
+def foreground_mean(mean: Mapping[int, Metrics]) -> Metrics:
+    """The mean of each metric over the labels above background for which it is defined."""
+    foreground = [metrics for label, metrics in mean.items() if label > 0]
+    names = foreground[0] if foreground else {}
+    return {name: mean_of([metrics[name] for metrics in foreground]) for name in names}
+
+
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """The mean of the values that are defined; None when none is."""
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def _positions(values: LabelArray, labels: Sequence[int]) -> npt.NDArray[np.intp]:
+    """Index into `labels` of every voxel; `len(labels)` for a value that is not among them."""
+    highest = max(labels, default=0)
+    table = np.full(highest + 3, len(labels), dtype=np.intp)  # one entry below zero, one above the highest
+    for index, label in enumerate(labels):
+        table[label + 1] = index
+    return table[np.clip(values.astype(np.intp), -1, highest + 1) + 1]
+
+
+def _confusion(table: npt.NDArray[np.int64], index: int) -> Confusion:
+    """Counts of one label from the table of all pairs; rows are the reference."""
+    found = int(table[index, index])
+    in_reference, in_prediction = int(table[index].sum()), int(table[:, index].sum())
+    return Confusion(
+        true_positives=found,
+        false_positives=in_prediction - found,
+        false_negatives=in_reference - found,
+        true_negatives=int(table.sum()) - in_reference - in_prediction + found,
+    )
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _surface(mask: Mask) -> Mask:
+    inside: Mask = ndimage.binary_erosion(mask)
+    return mask & ~inside

@@ -1,0 +1,225 @@
+"""Scores of a folder of segmentations, and the summary.json they are kept in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoseg.dataset import split_ending
+from autoseg.errors import DatasetError, StorageError
+from autoseg.evaluation.metrics import LabelArray, Metrics, foreground_mean, mean_of, score_arrays
+from autoseg.imageio import Image, read_image
+from autoseg.parallel import run_on_cases
+from autoseg.storage import content_hash, read_json, write_json
+
+AUTHOR = "autoseg"
+DESCRIPTION = (
+    "A metric is null for a case in which it is undefined. A label absent from both images has no Dice and does not "
+    "enter the mean; absent from one of them only, its Dice is 0. Means are over the cases where the metric is "
+    "defined, n counts them, std is their sample standard deviation (null below two). foreground_mean is the mean "
+    "over the labels above background."
+)
+IDENTIFIER_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseScores:
+    """The scores of one case: paths of the two files, metrics by label and name."""
+
+    test: str
+    reference: str
+    scores: Mapping[int, Metrics]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The scores of many cases.
+
+    A label absent from both images of a case has no Dice there: the case is left out of that label's mean and of its
+    count in `number`. A label absent from one of the two images only scores 0.
+    """
+
+    name: str
+    task: str
+    timestamp: str
+    labels: tuple[int, ...]
+    cases: tuple[CaseScores, ...]
+
+    @property
+    def mean(self) -> dict[int, Metrics]:
+        """For each label, each metric's mean over the cases where it is defined."""
+        return {label: self._each_metric(label, mean_of) for label in self.labels}
+
+    @property
+    def std(self) -> dict[int, Metrics]:
+        """The sample standard deviation over those cases; None below two."""
+        return {label: self._each_metric(label, _std) for label in self.labels}
+
+    @property
+    def number(self) -> dict[int, dict[str, int]]:
+        """How many cases entered each mean."""
+        return {label: self._each_metric(label, _defined) for label in self.labels}
+
+    @property
+    def foreground_mean(self) -> Metrics:
+        """The mean of `mean` over the labels above background."""
+        return foreground_mean(self.mean)
+
+    def _each_metric(self, label: int, combine: Callable[[Sequence[float | None]], Any]) -> dict[str, Any]:
+        scores = [case.scores[label] for case in self.cases]
+        return {name: combine([metrics[name] for metrics in scores]) for name in scores[0]} if scores else {}
+
+
+def score_folder(
+    predictions: Path,
+    references: Path,
+    labels: Sequence[int],
+    *,
+    workers: int,
+    task: str = "",
+    name: str = "",
+    cases: Sequence[str] | None = None,
+    surface_distances: bool = False,
+) -> Summary:
+    """Score every segmentation of a folder against the file of the same name in another.
+
+    Args:
+        labels: Label values to score.
+        workers: Processes; each case is read once for all labels.
+        cases: Identifiers to score. Without them the two folders must hold exactly the same names.
+        surface_distances: Also the 95th percentile Hausdorff distance.
+
+    Raises:
+        DatasetError: The folders hold different names; both sides are listed.
+        CasesFailed: Naming each case whose files cannot be compared (different grids, no whole numbers).
+    """
+    pairs = _pairs(predictions, references, cases)
+    score = partial(score_case, labels=labels, surface_distances=surface_distances)
+    scored = run_on_cases(
+        score, pairs, task="scoring", workers=workers, name=lambda pair: split_ending(pair[0].name)[0]
+    )
+    return Summary(
+        name=name or predictions.name,
+        task=task,
+        timestamp=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        labels=tuple(labels),
+        cases=tuple(scored),
+    )
+
+
+def score_case(pair: tuple[Path, Path], labels: Sequence[int], *, surface_distances: bool = False) -> CaseScores:
+    """Score one predicted segmentation file against its reference file, given as `(prediction, reference)`.
+
+    Raises:
+        DatasetError: The two lie on different grids, or hold other than whole numbers.
+    """
+    prediction, reference = read_image(pair[0]), read_image(pair[1])
+    _require_one_grid(pair, prediction, reference)
+    spacing = reference.geometry.spacing if surface_distances else None
+    scores = score_arrays(
+        _whole_numbers(prediction, pair[0]), _whole_numbers(reference, pair[1]), labels, spacing=spacing
+    )
+    return CaseScores(test=str(pair[0]), reference=str(pair[1]), scores=scores)
+
+
+def save_summary(summary: Summary, path: Path) -> None:
+    """Write a summary.json; undefined values are null."""
+    content: dict[str, Any] = {
+        "name": summary.name,
+        "description": DESCRIPTION,
+        "timestamp": summary.timestamp,
+        "task": summary.task,
+        "author": AUTHOR,
+        "results": {
+            "all": [{**case.scores, "test": case.test, "reference": case.reference} for case in summary.cases],
+            "mean": summary.mean,
+            "std": summary.std,
+            "n": summary.number,
+            "foreground_mean": summary.foreground_mean,
+        },
+    }
+    write_json(path, {**content, "id": content_hash(content)[:IDENTIFIER_LENGTH]})
+
+
+def load_summary(path: Path) -> Summary:
+    """Read a summary.json.
+
+    Raises:
+        StorageError: Naming the file when its structure is not that of a summary.
+    """
+    content = read_json(path)
+    try:
+        results = content["results"]
+        return Summary(
+            name=content["name"],
+            task=content["task"],
+            timestamp=content["timestamp"],
+            labels=tuple(int(label) for label in results["mean"]),
+            cases=tuple(_case_scores(entry) for entry in results["all"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StorageError(f"{path}: not a summary of scores ({error!r}); evaluate the folder again") from error
+
+
+def _case_scores(entry: Mapping[str, Any]) -> CaseScores:
+    scores = {int(label): metrics for label, metrics in entry.items() if label not in ("test", "reference")}
+    return CaseScores(test=entry["test"], reference=entry["reference"], scores=scores)
+
+
+def _pairs(predictions: Path, references: Path, cases: Sequence[str] | None) -> list[tuple[Path, Path]]:
+    predicted, true = _files(predictions), _files(references)
+    wanted = sorted(predicted.keys() | true.keys()) if cases is None else list(cases)
+    missing = [
+        (folder, names)
+        for folder, files in ((predictions, predicted), (references, true))
+        if (names := [case for case in wanted if case not in files])
+    ]
+    if missing:
+        listing = "\n".join(f"  not in {folder}: {', '.join(names)}" for folder, names in missing)
+        raise DatasetError(
+            f"{predictions} and {references}: the two folders must hold the same cases\n{listing}\n"
+            "Add what is missing or move what is not to be scored."
+        )
+    if not wanted:
+        raise DatasetError(f"{predictions}: no segmentation (.nii.gz) to score here; predict first")
+    return [(predicted[case], true[case]) for case in wanted]
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; name a folder of segmentations (.nii.gz)")
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return {stem: path for path in paths for stem, ending in [split_ending(path.name)] if ending}
+
+
+def _require_one_grid(pair: tuple[Path, Path], prediction: Image, reference: Image) -> None:
+    differences = list(prediction.geometry.differences(reference.geometry))
+    if prediction.data.shape != reference.data.shape:
+        differences.insert(0, f"shape {prediction.data.shape} and {reference.data.shape}")
+    if differences:
+        raise DatasetError(
+            f"{pair[0]} and {pair[1]} lie on different grids: {'; '.join(differences)}; resample one onto the other"
+        )
+
+
+def _whole_numbers(image: Image, path: Path) -> LabelArray:
+    if np.issubdtype(image.data.dtype, np.integer):
+        return image.data
+    if not np.all(np.isfinite(image.data)) or np.any(image.data != np.rint(image.data)):
+        raise DatasetError(f"{path}: holds values that are not whole numbers; a segmentation holds label values only")
+    return image.data.astype(np.int64)
+
+
+def _defined(values: Sequence[float | None]) -> int:
+    return sum(value is not None for value in values)
+
+
+def _std(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.std(defined, ddof=1)) if len(defined) > 1 else None

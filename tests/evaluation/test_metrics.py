@@ -1,0 +1,159 @@
+"""Metrics against values worked out by hand, and against the plain definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoseg.evaluation.metrics import Confusion, confusion_metrics, count, hausdorff_distance_95, score_arrays
+
+NAMES = (
+    "Accuracy, Dice, False Discovery Rate, False Negative Rate, False Omission Rate, False Positive Rate, Jaccard, "
+    "Negative Predictive Value, Precision, Recall, Total Positives Reference, Total Positives Test, True Negative Rate"
+).split(", ")
+
+
+def test_the_thirteen_metrics_of_a_small_table() -> None:
+    """3 found, 1 invented, 2 missed, 10 rightly left out."""
+    counts = Confusion(true_positives=3, false_positives=1, false_negatives=2, true_negatives=10)
+
+    metrics = confusion_metrics(counts)
+
+    assert list(metrics) == NAMES
+    expected = [13 / 16, 6 / 9, 1 / 4, 2 / 5, 2 / 12, 1 / 11, 3 / 6, 10 / 12, 3 / 4, 3 / 5, 5, 4, 10 / 11]
+    assert list(metrics.values()) == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("counts", "undefined"),
+    [
+        # tp, fp, fn, tn
+        ((0, 0, 0, 8), {"Dice", "Jaccard", "Precision", "False Discovery Rate", "Recall", "False Negative Rate"}),
+        ((0, 0, 3, 5), {"Precision", "False Discovery Rate"}),
+        ((0, 3, 0, 5), {"Recall", "False Negative Rate"}),
+        (
+            (8, 0, 0, 0),
+            {"True Negative Rate", "False Positive Rate", "False Omission Rate", "Negative Predictive Value"},
+        ),
+        ((5, 3, 0, 0), {"False Omission Rate", "Negative Predictive Value"}),
+        ((5, 0, 3, 0), {"True Negative Rate", "False Positive Rate"}),
+        ((1, 1, 1, 1), set()),
+    ],
+)
+def test_a_metric_is_undefined_exactly_where_it_divides_by_nothing(
+    counts: tuple[int, int, int, int], undefined: set[str]
+) -> None:
+    names = ("true_positives", "false_positives", "false_negatives", "true_negatives")
+
+    metrics = confusion_metrics(Confusion(**dict(zip(names, counts, strict=True))))
+
+    assert {name for name, value in metrics.items() if value is None} == undefined
+
+
+def test_all_labels_of_a_small_image_are_counted_at_once() -> None:
+    reference = np.array([[[0, 1, 1, 2], [0, 2, 2, 2]]], dtype=np.uint8)
+    prediction = np.array([[[0, 1, 2, 2], [1, 2, 2, 9]]], dtype=np.int64)
+
+    counts = count(prediction, reference, [0, 1, 2])
+
+    assert counts == {
+        0: Confusion(true_positives=1, false_positives=0, false_negatives=1, true_negatives=6),
+        1: Confusion(true_positives=1, false_positives=1, false_negatives=1, true_negatives=5),
+        2: Confusion(true_positives=3, false_positives=1, false_negatives=1, true_negatives=3),
+    }
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    kinds=st.sampled_from([np.uint8, np.int16, np.uint16, np.int64]),
+    labels=st.lists(st.integers(0, 6), min_size=1, max_size=5, unique=True),
+)
+def test_counting_agrees_with_comparing_masks(seed: int, kinds: type, labels: list[int]) -> None:
+    generator = np.random.default_rng(seed)
+    prediction, reference = generator.integers(0, 8, (2, 3, 4, 5)).astype(kinds)
+
+    for label, counts in count(prediction, reference, labels).items():
+        ours, theirs = prediction == label, reference == label
+        assert counts == Confusion(
+            true_positives=int((ours & theirs).sum()),
+            false_positives=int((ours & ~theirs).sum()),
+            false_negatives=int((~ours & theirs).sum()),
+            true_negatives=int((~ours & ~theirs).sum()),
+        )
+
+
+def test_values_outside_the_labels_never_alias_one_of_them() -> None:
+    reference = np.array([[[-1, -7, 300, 2**40]]])
+    prediction = np.array([[[0, 1, 2, 2]]])
+
+    counts = count(prediction, reference, [0, 1, 2])
+
+    assert [c.true_positives for c in counts.values()] == [0, 0, 0]
+    assert [c.false_negatives for c in counts.values()] == [0, 0, 0]
+
+
+def test_images_of_different_shape_are_not_compared() -> None:
+    with pytest.raises(ValueError, match=r"prediction \(1, 2, 2\) and reference \(1, 2, 3\) must have one shape"):
+        count(np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 3), np.uint8), [1])
+
+
+def test_hausdorff_of_two_voxels_is_their_distance_in_mm() -> None:
+    ours, theirs = np.zeros((2, 6, 7, 8), dtype=bool)
+    ours[1, 2, 3] = theirs[3, 2, 7] = True
+
+    assert hausdorff_distance_95(ours, theirs, (3.0, 1.0, 0.5)) == pytest.approx(np.hypot(6.0, 2.0))
+
+
+def test_hausdorff_takes_the_95th_percentile_of_both_directions() -> None:
+    """A line of 39 voxels, and the same with one more voxel 10 away: 78 distances of 0 and one of 10."""
+    ours = np.zeros((1, 60, 3), dtype=bool)
+    ours[0, 5:44, 1] = True
+    theirs = ours.copy()
+    theirs[0, 53, 1] = True
+
+    assert hausdorff_distance_95(ours, theirs, (1, 1, 1)) == 0.0
+    theirs[0, 53:59, 1] = True  # distances 10 to 15 of 84: the 95th percentile lies at rank 78.85, so 10 + 0.85
+    assert hausdorff_distance_95(ours, theirs, (1, 1, 1)) == pytest.approx(10.85)
+
+
+def test_hausdorff_measures_from_the_surface_not_from_the_inside() -> None:
+    """Cubes of side 9 and 5 round one centre: corners of the larger one are 2 * sqrt(3) away."""
+    ours, theirs = np.zeros((2, 15, 15, 15), dtype=bool)
+    ours[3:12, 3:12, 3:12] = True
+    theirs[5:10, 5:10, 5:10] = True
+
+    inner_to_outer = hausdorff_distance_95(theirs, ours, (1, 1, 1))
+
+    distances = [2.0] * (5**3 - 3**3) + sorted(
+        np.sqrt(sum(max(0, abs(c) - 2) ** 2 for c in (z, y, x)))
+        for z in range(-4, 5)
+        for y in range(-4, 5)
+        for x in range(-4, 5)
+        if 4 in (abs(z), abs(y), abs(x))
+    )
+    assert inner_to_outer == pytest.approx(np.percentile(distances, 95))
+
+
+@pytest.mark.parametrize("fill", [False, True])
+def test_hausdorff_is_undefined_without_a_surface(fill: bool) -> None:
+    some = np.zeros((3, 3, 3), dtype=bool)
+    some[1, 1, 1] = True
+
+    assert hausdorff_distance_95(np.full((3, 3, 3), fill), some, (1, 1, 1)) is None
+    assert hausdorff_distance_95(some, np.full((3, 3, 3), fill), (1, 1, 1)) is None
+
+
+def test_scores_carry_the_distance_only_when_a_spacing_is_given() -> None:
+    reference = np.zeros((4, 4, 4), np.uint8)
+    reference[1:3, 1:3, 1:3] = 1
+    prediction = np.roll(reference, 1, axis=0)
+
+    plain = score_arrays(prediction, reference, [1])
+    advanced = score_arrays(prediction, reference, [1], spacing=(2.0, 1.0, 1.0))
+
+    assert plain[1]["Dice"] == 0.5
+    assert list(plain[1]) == NAMES
+    assert list(advanced[1]) == sorted([*NAMES, "Hausdorff Distance 95"])
+    assert advanced[1]["Hausdorff Distance 95"] == 2.0

@@ -1,0 +1,153 @@
+"""Summaries of folders: exact values, what is left out, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.errors import CasesFailed, DatasetError, StorageError
+from autoseg.evaluation.summary import load_summary, save_summary, score_folder
+from autoseg.geometry import Geometry
+from autoseg.imageio import write_image
+
+GEOMETRY = Geometry(spacing=(2.0, 1.0, 1.0))
+CASES_OF_LABEL_2 = {
+    "Dice": 2,
+    "Jaccard": 2,
+    "Recall": 2,
+    "False Negative Rate": 2,
+    "Precision": 1,
+    "False Discovery Rate": 1,
+}
+
+
+def write(path: Path, values: list[int], geometry: Geometry = GEOMETRY, kind: type = np.uint8) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, np.array(values, dtype=kind).reshape(2, 2, -1), geometry)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Three cases; label 2 is absent from both images of `b`, and from the prediction of `c`."""
+    predictions, references = tmp_path / "pred", tmp_path / "ref"
+    write(predictions / "a.nii.gz", [0, 1, 1, 1, 2, 2, 0, 0])
+    write(references / "a.nii.gz", [0, 0, 1, 1, 2, 2, 2, 2])
+    write(predictions / "b.nii.gz", [1, 1, 0, 0, 0, 0, 0, 0])
+    write(references / "b.nii.gz", [1, 1, 0, 0, 0, 0, 0, 0])
+    write(predictions / "c.nii.gz", [1, 0, 0, 0, 0, 0, 0, 0])
+    write(references / "c.nii.gz", [1, 0, 0, 0, 0, 0, 2, 2], kind=np.float32)
+    return predictions, references
+
+
+def test_means_are_over_the_cases_where_a_metric_is_defined(folders: tuple[Path, Path]) -> None:
+    summary = score_folder(*folders, [1, 2], workers=1)
+
+    assert summary.mean[1]["Dice"] == pytest.approx((0.8 + 1 + 1) / 3)
+    assert summary.std[1]["Dice"] == pytest.approx(np.std([0.8, 1, 1], ddof=1))
+    assert summary.mean[2]["Dice"] == pytest.approx((2 / 3 + 0) / 2)
+    assert summary.mean[2]["Precision"] == 1.0
+    assert summary.std[2]["Precision"] is None
+    assert summary.number[2] == {**dict.fromkeys(summary.number[2], 3), **CASES_OF_LABEL_2}
+    assert summary.foreground_mean["Dice"] == pytest.approx((2.8 / 3 + 1 / 3) / 2)
+
+
+def test_the_background_does_not_enter_the_foreground_mean(folders: tuple[Path, Path]) -> None:
+    with_background = score_folder(*folders, [0, 1, 2], workers=1)
+
+    assert with_background.mean[0]["Dice"] == pytest.approx((2 / 5 + 1 + 10 / 12) / 3)
+    assert with_background.foreground_mean == score_folder(*folders, [1, 2], workers=1).foreground_mean
+
+
+def test_summary_json_has_the_documented_structure(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+
+    save_summary(score_folder(*folders, [1, 2], workers=2, task="Task001_Test", name="mine"), path)
+
+    text = path.read_text()
+    content = json.loads(text)
+    assert "NaN" not in text
+    assert list(content) == ["name", "description", "timestamp", "task", "author", "results", "id"]
+    assert (content["name"], content["task"], content["author"]) == ("mine", "Task001_Test", "autoseg")
+    assert "absent from both" in content["description"]
+    assert len(content["id"]) == 12
+    results = content["results"]
+    assert list(results) == ["all", "mean", "std", "n", "foreground_mean"]
+    assert [Path(entry["test"]).name for entry in results["all"]] == ["a.nii.gz", "b.nii.gz", "c.nii.gz"]
+    assert results["all"][0].keys() == {"1", "2", "test", "reference"}
+    assert results["all"][0]["1"]["Dice"] == 0.8
+    assert results["all"][1]["2"]["Dice"] is None
+    assert results["mean"]["2"]["Dice"] == pytest.approx(1 / 3)
+    assert results["n"]["2"]["Dice"] == 2
+
+
+def test_a_saved_summary_loads_as_it_was(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    summary = score_folder(*folders, [1, 2], workers=1, surface_distances=True)
+    save_summary(summary, tmp_path / "summary.json")
+
+    loaded = load_summary(tmp_path / "summary.json")
+
+    assert loaded == summary
+    assert loaded.foreground_mean == summary.foreground_mean
+    assert loaded.cases[0].scores[1]["Hausdorff Distance 95"] is not None
+
+
+def test_only_the_named_cases_are_scored_when_some_are_named(folders: tuple[Path, Path]) -> None:
+    (folders[0] / "b.nii.gz").unlink()
+
+    summary = score_folder(*folders, [1], workers=1, cases=["c", "a"])
+
+    assert [Path(case.test).name for case in summary.cases] == ["c.nii.gz", "a.nii.gz"]
+
+
+def test_folders_with_different_cases_are_refused_listing_both_sides(folders: tuple[Path, Path]) -> None:
+    predictions, references = folders
+    (predictions / "b.nii.gz").unlink()
+    write(predictions / "d.nii.gz", [0] * 8)
+
+    with pytest.raises(DatasetError) as error:
+        score_folder(predictions, references, [1], workers=1)
+
+    assert str(error.value) == (
+        f"{predictions} and {references}: the two folders must hold the same cases\n"
+        f"  not in {predictions}: b\n"
+        f"  not in {references}: d\n"
+        "Add what is missing or move what is not to be scored."
+    )
+
+
+def test_an_empty_and_a_missing_folder_are_named(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    with pytest.raises(DatasetError, match=r"empty: no segmentation \(\.nii\.gz\) to score here; predict first"):
+        score_folder(empty, empty, [1], workers=1)
+    with pytest.raises(DatasetError, match="absent: no such folder; name a folder of segmentations"):
+        score_folder(tmp_path / "absent", empty, [1], workers=1)
+
+
+def test_cases_on_different_grids_or_with_fractions_are_named_and_the_others_tried(folders: tuple[Path, Path]) -> None:
+    predictions, references = folders
+    write(predictions / "a.nii.gz", [0] * 8, Geometry(spacing=(2.5, 1.0, 1.0)))
+    write(predictions / "b.nii.gz", [0] * 12)
+    write_image(predictions / "c.nii.gz", np.full((2, 2, 2), 0.5, np.float32), GEOMETRY)
+
+    with pytest.raises(CasesFailed) as error:
+        score_folder(predictions, references, [1], workers=1)
+
+    assert [case for case, _ in error.value.failures] == ["a", "b", "c"]
+    text = str(error.value)
+    assert "lie on different grids: spacing (2.5, 1, 1) and (2, 1, 1); resample one onto the other" in text
+    assert "lie on different grids: shape (2, 2, 3) and (2, 2, 2); resample" in text
+    assert "c.nii.gz: holds values that are not whole numbers; a segmentation holds label values only" in text
+
+
+@pytest.mark.parametrize("content", ["{}", '{"results": {"mean": {"mean": {}}, "all": []}}', "[1]"])
+def test_a_file_that_is_no_summary_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "summary.json"
+    path.write_text(content)
+
+    with pytest.raises(StorageError, match=r"summary\.json: not a summary of scores .*; evaluate the folder again"):
+        load_summary(path)

@@ -1,0 +1,76 @@
+"""Rules: their order, their file, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.errors import ModelError
+from autoseg.postprocessing.rules import Rule, apply_rules, load_rules, save_rules
+
+UNION, FIRST = Rule(kind="keep_largest", labels=(1, 2)), Rule(kind="keep_largest", labels=(1,))
+
+
+def test_rules_are_applied_in_their_order() -> None:
+    segmentation = np.array([[[1, 2, 1, 1, 0, 1, 1, 1]]], dtype=np.uint8)
+
+    union_first = apply_rules(segmentation, (1, 1, 1), [UNION, FIRST])
+    label_first = apply_rules(segmentation, (1, 1, 1), [FIRST, UNION])
+
+    np.testing.assert_array_equal(union_first, [[[0, 2, 1, 1, 0, 0, 0, 0]]])
+    np.testing.assert_array_equal(label_first, [[[0, 0, 0, 0, 0, 1, 1, 1]]])
+
+
+def test_saved_rules_load_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "postprocessing.json"
+
+    save_rules([UNION, FIRST], path, evidence={"cases": 12, "dice": {"1": 0.9}})
+
+    assert load_rules(path) == (UNION, FIRST)
+    assert json.loads(path.read_text()) == {
+        "format": 1,
+        "rules": [{"kind": "keep_largest", "labels": [1, 2]}, {"kind": "keep_largest", "labels": [1]}],
+        "evidence": {"cases": 12, "dice": {"1": 0.9}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"format": 2, "rules": [], "evidence": None}, "postprocessing of format 2, but this autoseg reads format 1"),
+        ([], "postprocessing of format None, but this autoseg reads format 1"),
+        ({"format": 1, "rules": []}, "unknown or missing fields: evidence"),
+        ({"format": 1, "rules": [], "evidence": None, "rule": 1}, "unknown or missing fields: rule"),
+        (
+            {"format": 1, "rules": [{"kind": "shave", "labels": [1]}], "evidence": None},
+            "the rule 'shave' is not known; known are keep_largest",
+        ),
+        (
+            {"format": 1, "rules": [{"kind": "keep_largest", "labels": [0, 1]}], "evidence": None},
+            r"a rule needs labels above background, found \[0, 1\]",
+        ),
+        (
+            {"format": 1, "rules": [{"kind": "keep_largest", "labels": ["1"]}], "evidence": None},
+            r"rules\[0\]\.labels\[0\]: expected int, found '1'",
+        ),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path: Path, content: object, message: str) -> None:
+    path = tmp_path / "postprocessing.json"
+    path.write_text(json.dumps(content))
+
+    with pytest.raises(ModelError, match=message) as error:
+        load_rules(path)
+
+    assert str(path) in str(error.value)
+
+
+def test_rules_are_applied_without_the_training_stack() -> None:
+    code = "import sys, autoseg.postprocessing.rules; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
