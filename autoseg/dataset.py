@@ -259,7 +259,7 @@ def case_of_files(files: Sequence[Path], channels: int) -> Case:
             raise DatasetError(f"{path}: not an image; expected a name that ends in {' or '.join(IMAGE_ENDINGS)}")
     if len(files) != channels:
         raise DatasetError(
-            f"{files[0]}: the model needs {_count(channels, 'channel')}, one file each, but {len(files)} were given; "
+            f"{files[0]}: the model needs {_count(channels, 'channel')}, one file each, found {len(files)}; "
             "name the files of one case, in channel order"
         )
     stems = [split_ending(path.name)[0] for path in files]

@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -240,6 +241,7 @@ def _work(function: Callable[[Any], Any], connection: Connection) -> None:
     """A worker's life: take a case, work on it with one thread, answer; end when the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with threadpool_limits(1):
         while True:
             try:
@@ -250,3 +252,11 @@ def _work(function: Callable[[Any], Any], connection: Connection) -> None:
                 connection.send(_attempt(function, item))
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 return
+
+
+def _end_with_parent() -> None:
+    """End this worker, even in the middle of a case, when the process that started it is gone."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

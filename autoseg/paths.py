@@ -20,31 +20,27 @@ class Workspace:
     """The three folders a user works in.
 
     Attributes:
-        origin: What decided them, in words, for messages.
+        unnamed: Which of them nothing names, so that they lie in ./autoseg_data; worth a word to the user.
     """
 
     raw_data: Path
     preprocessed: Path
     results: Path
-    origin: str = "given"
+    unnamed: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], home: Path | None = None) -> Workspace:
         """`home` wins; then a variable of its own for each folder; then AUTOSEG_HOME; then ./autoseg_data."""
-        variables = {folder: f"AUTOSEG_{folder.upper()}" for folder in FOLDERS}
-        values = {
-            name: environment.get(name, "").strip().strip("\"'") for name in (*variables.values(), "AUTOSEG_HOME")
-        }
         if home is not None:
-            return cls(**{folder: home / folder for folder in FOLDERS}, origin="--home")
-        root = Path(values["AUTOSEG_HOME"] or DEFAULT_HOME).expanduser()
-        named = [name for name, value in values.items() if value]
+            environment = {"AUTOSEG_HOME": str(home)}
+        root = _named_folder(environment, "AUTOSEG_HOME")
+        own = {folder: _named_folder(environment, f"AUTOSEG_{folder.upper()}") for folder in FOLDERS}
+        folders = {folder: path or (root or Path(DEFAULT_HOME)) / folder for folder, path in own.items()}
         return cls(
-            **{
-                folder: Path(values[variable]).expanduser() if values[variable] else root / folder
-                for folder, variable in variables.items()
-            },
-            origin=", ".join(named) or "nothing set",
+            raw_data=folders["raw_data"],
+            preprocessed=folders["preprocessed"],
+            results=folders["results"],
+            unnamed=tuple(folder for folder, path in own.items() if path is None and root is None),
         )
 
     # ------------------------------------------------------------------ tasks
@@ -66,7 +62,7 @@ class Workspace:
             listing = ", ".join(known) or "none"
             found = "no task" if not matches else f"{len(matches)} tasks ({', '.join(matches)})"
             raise WorkspaceError(
-                f"{task}: {found} of that name in {self.raw_data}, {self.preprocessed} or {self.results}; known: {listing}. "
+                f"{task!r}: {found} of that name in {self.raw_data}, {self.preprocessed} or {self.results}; known: {listing}. "
                 "Name it as 4, Task004 or Task004_Name, and check AUTOSEG_HOME or --home."
             )
         return matches[0]
@@ -143,6 +139,12 @@ class Workspace:
     def selection_file(self, task: str) -> Path:
         """What `autoseg_find_best_configuration` chose."""
         return self.results / "selections" / task / "selection.json"
+
+
+def _named_folder(environment: Mapping[str, str], variable: str) -> Path | None:
+    """The folder a variable names; quotation marks around it, as some shells leave them, are dropped."""
+    value = environment.get(variable, "").strip().strip("\"'")
+    return Path(value).expanduser() if value else None
 
 
 def plans_file_in(folder: Path, configuration: str, identifier: str) -> Path:

@@ -1,0 +1,300 @@
+"""What dataset.json says, what is wrong with it, and which files make a case."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoseg.dataset import (
+    Case,
+    Labels,
+    case_of_files,
+    channel_file,
+    find_case_files,
+    read_dataset,
+    split_ending,
+)
+from autoseg.errors import DatasetError
+
+GOOD: dict[str, Any] = {
+    "modality": {"0": "T2", "1": "ADC"},
+    "labels": {"0": "background", "2": "central", "1": "peripheral"},
+    "training": [
+        {"image": "./imagesTr/b.nii.gz", "label": "./labelsTr/b.nii.gz"},
+        {"image": "imagesTr/a.nii", "label": "labelsTr/a.nii"},
+    ],
+    "test": ["./imagesTs/z.nii.gz", {"image": "./imagesTs/y.nii.gz"}],
+    "licence": "any other key is the user's own",
+}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "dataset.json").write_text(json.dumps(GOOD | changes))
+    return folder
+
+
+def test_a_description_becomes_cases_in_order_with_a_file_a_channel(tmp_path: Path) -> None:
+    folder = write(tmp_path / "Task005_Prostate")
+
+    dataset = read_dataset(folder)
+
+    assert dataset.name == "Task005_Prostate"
+    assert dataset.channels == ("T2", "ADC")
+    assert dataset.labels.names == ("background", "peripheral", "central")
+    assert list(dataset.labels.foreground) == [1, 2]
+    assert dataset.training == (
+        Case(
+            identifier="a",
+            images=(folder / "imagesTr" / "a_0000.nii", folder / "imagesTr" / "a_0001.nii"),
+            segmentation=folder / "labelsTr" / "a.nii",
+        ),
+        Case(
+            identifier="b",
+            images=(folder / "imagesTr" / "b_0000.nii.gz", folder / "imagesTr" / "b_0001.nii.gz"),
+            segmentation=folder / "labelsTr" / "b.nii.gz",
+        ),
+    )
+    assert [case.identifier for case in dataset.test] == ["y", "z"]
+    assert dataset.test[0].segmentation is None
+
+
+def test_a_task_without_test_cases_is_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "Task001_A"
+    folder.mkdir()
+    (folder / "dataset.json").write_text(json.dumps({key: GOOD[key] for key in ("modality", "labels", "training")}))
+
+    assert read_dataset(folder).test == ()
+
+
+PAIR = {"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"modality": None}, 'modality: expected an object such as {"0": "MRI"}, found None'),
+        ({"modality": {}}, 'modality: expected an object such as {"0": "MRI"}, found {}'),
+        ({"modality": {"0": 1}}, "modality: every name must be text, found ['1']"),
+        (
+            {"modality": {"T2": "0"}},
+            'modality: the keys must be whole numbers such as {"0": "MRI"}, found [\'T2\']',
+        ),
+        ({"modality": {"1": "T2"}}, "modality: the numbers must be consecutive from 0, found [1]; renumber them"),
+        (
+            {"labels": {"0": "background", "255": "organ"}},
+            "labels: the numbers must be consecutive from 0, found [0, 255]; renumber them",
+        ),
+        (
+            {"labels": {"0": "background"}},
+            "labels: only the background is declared; declare at least one more",
+        ),
+        ({"labels": {"0": "b", "1": "x", "2": "x"}}, "labels: the name 'x' is given twice"),
+        ({"training": {"a": 1}}, "training: expected a list of cases, found {'a': 1}"),
+        ({"training": []}, "training: no case is listed"),
+        ({"training": [PAIR, PAIR]}, "training: case a is listed 2 times"),
+        (
+            {"training": ["./imagesTr/a.nii.gz"]},
+            "training[0].label: expected a path such as ./imagesTr/case.nii.gz, found None",
+        ),
+        (
+            {"training": [PAIR | {"image": 5}]},
+            "training[0].image: expected a path such as ./imagesTr/case.nii.gz, found 5",
+        ),
+        (
+            {"training": [PAIR | {"image": "./imagesTr/a.png"}]},
+            "training[0].image: './imagesTr/a.png' is not named <case>.nii.gz or <case>.nii",
+        ),
+        (
+            {"training": [PAIR | {"image": "./imagesTr/.nii.gz"}]},
+            "training[0].image: './imagesTr/.nii.gz' is not named <case>.nii.gz or <case>.nii",
+        ),
+        (
+            {"test": ["../../secret.nii.gz"]},
+            "test[0].image: '../../secret.nii.gz' leaves the task's folder; list files inside it only",
+        ),
+        (
+            {"training": [PAIR | {"label": "/etc/a.nii.gz"}]},
+            "training[0].label: '/etc/a.nii.gz' leaves the task's folder; list files inside it only",
+        ),
+        (
+            {"test": ["C:\\a.nii.gz"]},
+            "test[0].image: 'C:\\\\a.nii.gz' leaves the task's folder; list files inside it only",
+        ),
+        (
+            {"test": ["imagesTs/a\0.nii.gz"]},
+            "test[0].image: 'imagesTs/a\\x00.nii.gz' leaves the task's folder; list files inside it only",
+        ),
+    ],
+)
+def test_each_fault_of_a_description_has_its_line(tmp_path: Path, changes: dict[str, Any], problem: str) -> None:
+    folder = write(tmp_path / "Task001_A", **changes)
+
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(folder)
+
+    assert str(caught.value) == f"{folder}/dataset.json: 1 problem\n  {problem}\nPut right and run again."
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    folder = write(tmp_path / "Task001_A", modality=[], test=[1, 2])
+
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(folder)
+
+    assert str(caught.value).splitlines()[0] == f"{folder}/dataset.json: 3 problems"
+    assert len(str(caught.value).splitlines()) == 5
+
+
+def test_a_link_out_of_the_task_is_seen_through(tmp_path: Path) -> None:
+    folder = write(tmp_path / "Task001_A", training=[PAIR], test=[])
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "imagesTr").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(DatasetError, match=r"'\./imagesTr/a\.nii\.gz' leaves the task's folder"):
+        read_dataset(folder)
+
+
+def test_a_single_file_may_be_a_link_to_data_elsewhere(tmp_path: Path) -> None:
+    folder = write(tmp_path / "Task001_A", modality={"0": "CT"}, training=[PAIR], test=[])
+    (folder / "imagesTr").mkdir()
+    (folder / "imagesTr" / "a_0000.nii.gz").symlink_to(tmp_path / "archive.nii.gz")
+
+    assert read_dataset(folder).training[0].images == (folder / "imagesTr" / "a_0000.nii.gz",)
+
+
+def test_a_description_that_is_absent_or_no_object_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"dataset\.json: not found; every task folder needs one"):
+        read_dataset(tmp_path)
+    (tmp_path / "dataset.json").write_text("[]")
+    with pytest.raises(DatasetError, match="expected an object with the keys modality, labels and training"):
+        read_dataset(tmp_path)
+    (tmp_path / "dataset.json").write_text("{")
+    with pytest.raises(DatasetError, match="not valid JSON: Expecting property name"):
+        read_dataset(tmp_path)
+
+
+def test_labels_are_the_background_and_more_each_named_once() -> None:
+    with pytest.raises(DatasetError, match="labels: declare the background and at least one more label"):
+        Labels(names=("background",))
+    with pytest.raises(DatasetError, match="labels: given twice: a; name each label differently"):
+        Labels(names=("background", "a", "a"))
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("a.nii.gz", ("a", ".nii.gz")),
+        ("a.b.NII.GZ", ("a.b", ".NII.GZ")),
+        ("a.nii", ("a", ".nii")),
+        ("a.gz", ("a.gz", "")),
+        ("nii.gz", ("nii.gz", "")),
+    ],
+)
+def test_image_endings(name: str, parts: tuple[str, str]) -> None:
+    assert split_ending(name) == parts
+
+
+def fill(folder: Path, *names: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+def test_files_are_grouped_into_cases_by_their_channel_numbers(tmp_path: Path) -> None:
+    folder = fill(
+        tmp_path / "in",
+        "b_0001.nii.gz",
+        "b_0000.nii.gz",
+        "a_1_0000.nii",
+        "a_1_0001.nii",
+        "notes.txt",
+        "._b_0000.nii.gz",
+    )
+
+    assert find_case_files(folder, 2) == [
+        Case(identifier="a_1", images=(folder / "a_1_0000.nii", folder / "a_1_0001.nii")),
+        Case(identifier="b", images=(folder / "b_0000.nii.gz", folder / "b_0001.nii.gz")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["a_0000.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz", "c_0001.nii.gz"],
+            "{folder}: 2 cases without exactly the channels needed\n"
+            "  a: expected channels [0, 1], found [0]\n  c: expected channels [0, 1], found [1]",
+        ),
+        (
+            ["a_0000.nii.gz", "a_0001.nii.gz", "a_0002.nii.gz"],
+            "{folder}: 1 case without exactly the channels needed\n  a: expected channels [0, 1], found [0, 1, 2]",
+        ),
+        (
+            ["a.nii.gz"],
+            "{folder}/a.nii.gz: the name lacks its channel number; "
+            "name images <case>_0000.nii.gz, <case>_0001.nii.gz, ...",
+        ),
+        (
+            ["_0000.nii.gz"],
+            "{folder}/_0000.nii.gz: the name lacks its channel number; "
+            "name images <case>_0000.nii.gz, <case>_0001.nii.gz, ...",
+        ),
+        (
+            ["a_0000.nii", "a_0001.nii", "a_0000.nii.gz", "a_0001.nii.gz"],
+            "{folder}: cases given in two file formats: a; keep one of each",
+        ),
+    ],
+)
+def test_files_that_make_no_whole_cases_are_refused(tmp_path: Path, names: list[str], message: str) -> None:
+    folder = fill(tmp_path / "in", *names)
+
+    with pytest.raises(DatasetError) as caught:
+        find_case_files(folder, 2)
+
+    assert str(caught.value) == message.format(folder=folder)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="in: no such folder; name the folder that holds the images <case>_0000"):
+        find_case_files(tmp_path / "in", 1)
+
+
+def test_one_case_is_ordered_by_channel_number_or_as_given(tmp_path: Path) -> None:
+    fill(tmp_path, "a_0001.nii.gz", "a_0000.nii.gz", "t2.nii", "adc.nii")
+
+    by_number = case_of_files([tmp_path / "a_0001.nii.gz", tmp_path / "a_0000.nii.gz"], 2)
+    as_given = case_of_files([tmp_path / "t2.nii", tmp_path / "adc.nii"], 2)
+
+    assert by_number == Case(identifier="a", images=(tmp_path / "a_0000.nii.gz", tmp_path / "a_0001.nii.gz"))
+    assert as_given == Case(identifier="t2", images=(tmp_path / "t2.nii", tmp_path / "adc.nii"))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["absent.nii"], "absent.nii: no such file; name a folder of images or the image files of one case"),
+        (["x.txt"], "x.txt: not an image; expected a name that ends in .nii.gz or .nii"),
+        (
+            ["a_0000.nii.gz"],
+            "a_0000.nii.gz: the model needs 2 channels, one file each, found 1; "
+            "name the files of one case, in channel order",
+        ),
+        (["a_0000.nii.gz", "a_0002.nii.gz"], "a_0000.nii.gz: expected channels [0, 1], found 0000, 0002"),
+    ],
+)
+def test_files_that_are_not_one_case_are_refused(tmp_path: Path, names: list[str], message: str) -> None:
+    fill(tmp_path, "a_0000.nii.gz", "a_0002.nii.gz", "x.txt")
+
+    with pytest.raises(DatasetError) as caught:
+        case_of_files([tmp_path / name for name in names], 2)
+
+    assert str(caught.value) == f"{tmp_path}/{message}"
+
+
+def test_channel_files_have_four_digits() -> None:
+    assert channel_file("case_7", 12) == "case_7_0012.nii.gz"

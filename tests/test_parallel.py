@@ -1,0 +1,170 @@
+"""Work on many cases: order kept, failures named, dead workers noticed, nothing left behind."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from autoseg import parallel
+from autoseg.errors import CasesFailed, DatasetError
+from autoseg.parallel import available_cores, available_memory, fitting_workers, run_on_cases
+
+
+@dataclass(frozen=True)
+class Numbered:
+    identifier: str
+    value: int
+    act: str = ""
+
+
+def work(case: Numbered) -> tuple[int, int]:
+    """The value doubled and the process that did it; or what the case asks for."""
+    if case.act == "wrong":
+        raise DatasetError(f"{case.identifier}: has no label; add one")
+    if case.act == "bug":
+        raise KeyError("lost")
+    if case.act == "memory":
+        raise MemoryError
+    if case.act == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if case.act == "terminated":
+        os.kill(os.getpid(), signal.SIGTERM)
+    if case.act == "exit":
+        os._exit(7)
+    if case.act == "slow":
+        time.sleep(0.3)
+    return 2 * case.value, os.getpid()
+
+
+def cases(*acts: str) -> list[Numbered]:
+    return [Numbered(f"case_{number}", number, act) for number, act in enumerate(acts)]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_results_keep_the_order_of_the_cases(workers: int) -> None:
+    given = cases("slow", "", "", "slow", "", "")
+
+    results = run_on_cases(work, given, task="testing", workers=workers)
+
+    assert [value for value, _ in results] == [0, 2, 4, 6, 8, 10]
+    processes = {process for _, process in results}
+    assert processes == {os.getpid()} if workers == 1 else len(processes) == workers and os.getpid() not in processes
+
+
+def test_no_cases_is_no_work() -> None:
+    assert run_on_cases(work, [], task="testing", workers=4) == []
+
+
+def test_workers_that_have_nothing_left_to_do_keep_nobody_waiting() -> None:
+    started = time.monotonic()
+
+    run_on_cases(work, cases("", "slow", "slow"), task="testing", workers=3)
+
+    assert time.monotonic() - started < parallel.STOPPING_SECONDS - 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_failures_name_their_cases_and_the_others_are_finished(workers: int) -> None:
+    with pytest.raises(CasesFailed) as caught:
+        run_on_cases(work, cases("", "wrong", "slow", "memory", ""), task="testing", workers=workers)
+
+    assert str(caught.value) == (
+        "testing: 2 of 5 cases failed; the others are finished\n"
+        "  case_1: case_1: has no label; add one\n"
+        "  case_3: out of memory; use fewer workers"
+    )
+    assert caught.value.failures[0] == ("case_1", "case_1: has no label; add one")
+
+
+def test_a_bug_in_a_worker_keeps_its_traceback() -> None:
+    with pytest.raises(CasesFailed, match=r"case_1: KeyError: 'lost'\n(.|\n)*raise KeyError\(\"lost\"\)"):
+        run_on_cases(work, cases("", "bug"), task="testing", workers=2)
+
+
+@pytest.mark.parametrize(
+    ("act", "cause"),
+    [
+        ("killed", "its worker was killed, most likely because memory ran out; use fewer workers (-tl, -tf)"),
+        ("terminated", "its worker was stopped by signal SIGTERM"),
+        ("exit", "its worker ended with code 7"),
+    ],
+)
+def test_a_dead_worker_is_noticed_at_once_and_named(act: str, cause: str) -> None:
+    started = time.monotonic()
+
+    with pytest.raises(CasesFailed) as caught:
+        run_on_cases(work, cases("", act, "", act, "", "slow"), task="testing", workers=2)
+
+    assert caught.value.failures == (("case_1", cause), ("case_3", cause))
+    assert time.monotonic() - started < parallel.STOPPING_SECONDS
+    assert multiprocessing.active_children() == []
+
+
+def test_items_without_an_identifier_are_named_as_asked() -> None:
+    with pytest.raises(CasesFailed, match="  number 0: ZeroDivisionError"):
+        run_on_cases(reciprocal, [0, 1, 2], task="testing", workers=2, name=lambda item: f"number {item}")
+
+
+def reciprocal(value: int) -> float:
+    return 1 / value
+
+
+ORPHANS = """
+import os, signal, sys, time
+from autoseg.parallel import run_on_cases
+
+def announce(number):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+run_on_cases(announce, [1, 2, 3], task="t", workers=3)
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_its_parent(sent: signal.Signals) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert parent.stdout is not None
+    workers = [int(parent.stdout.readline()) for _ in range(3)]
+
+    parent.send_signal(sent)
+    parent.wait(timeout=10)
+
+    deadline = time.monotonic() + 5
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [process for process in workers if alive(process)] == []
+
+
+def alive(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().split(")")[1].split()[0]
+    except OSError:
+        return False
+
+
+def test_the_number_of_workers_fits_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "available_cores", lambda: 6)
+    monkeypatch.setattr(parallel, "available_memory", lambda: 10 * 10**9)
+
+    assert fitting_workers(3, 10**12) == 3
+    assert fitting_workers(0, 1) == 1
+    assert fitting_workers(None, 1) == 6
+    assert fitting_workers(None, 1, most=4) == 4
+    assert fitting_workers(None, 2 * 10**9) == 4
+    assert fitting_workers(None, 10**12) == 1
+
+
+def test_the_machine_is_asked_for_what_is_really_there() -> None:
+    assert 1 <= available_cores() <= (os.cpu_count() or 1)
+    assert 10**7 < available_memory() < 10**14

@@ -1,0 +1,364 @@
+"""Small files: what goes in comes back, a failing write changes nothing, and nothing that is read can run."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoseg.errors import StorageError
+from autoseg.storage import (
+    DEEPEST_NESTING,
+    LARGEST_PICKLE,
+    atomic_path,
+    content_hash,
+    decode,
+    encode,
+    file_hash,
+    read_bytes,
+    read_json,
+    read_plain_pickle,
+    write_bytes,
+    write_json,
+    write_plain_pickle,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inner:
+    side: float
+    steps: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outer:
+    name: str
+    pair: tuple[int, str]
+    inner: Inner
+    by_name: Mapping[str, Inner]
+    flag: bool
+    maybe: int | None
+
+
+OUTER = Outer(
+    name="a",
+    pair=(1, "b"),
+    inner=Inner(side=0.5, steps=(1, 2)),
+    by_name={"x": Inner(side=2.0, steps=())},
+    flag=True,
+    maybe=None,
+)
+
+text = st.text(st.characters(exclude_categories=["Cs"]))
+finite = st.floats(allow_nan=False, allow_infinity=False)
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**200), 2**200) | finite | text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    max_leaves=20,
+)
+inners = st.builds(Inner, side=finite, steps=st.lists(st.integers()).map(tuple))
+outers = st.builds(
+    Outer,
+    name=text,
+    pair=st.tuples(st.integers(), text),
+    inner=inners,
+    by_name=st.dictionaries(text, inners, max_size=3),
+    flag=st.booleans(),
+    maybe=st.none() | st.integers(),
+)
+
+
+@given(value=plain)
+def test_plain_values_survive_both_kinds_of_file(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+    path = tmp_path_factory.mktemp("files") / "value"
+
+    write_plain_pickle(path, value)
+    assert read_plain_pickle(path) == value
+    write_json(path, value)
+    assert read_json(path) == value
+
+
+@given(value=outers)
+def test_typed_values_survive_both_kinds_of_file(tmp_path_factory: pytest.TempPathFactory, value: Outer) -> None:
+    path = tmp_path_factory.mktemp("files") / "value"
+
+    write_plain_pickle(path, value)
+    assert decode(Outer, read_plain_pickle(path), "file") == value
+    write_json(path, value)
+    assert decode(Outer, read_json(path), "file") == value
+
+
+def test_numbers_of_numpy_become_plain_numbers(tmp_path: Path) -> None:
+    value = {"a": np.float64(0.25), "b": np.int64(3), "c": np.float32(0.5), "d": np.str_("x")}
+
+    write_plain_pickle(tmp_path / "p", value)
+    back = read_plain_pickle(tmp_path / "p")
+
+    assert back == {"a": 0.25, "b": 3, "c": 0.5, "d": "x"}
+    assert [type(item) for item in back.values()] == [float, int, float, str]
+
+
+def test_a_value_that_is_not_plain_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="ndarray is not a plain value"):
+        write_plain_pickle(tmp_path / "p", {"a": np.zeros(3)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_is_readable_and_never_holds_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "v.json", {"dice": math.nan, "far": [math.inf, 1.5], "name": "Straße"})
+
+    assert (tmp_path / "v.json").read_text() == (
+        '{\n "dice": null,\n "far": [\n  null,\n  1.5\n ],\n "name": "Straße"\n}\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'{"a": 1, "a": 2}', "not valid JSON: the key 'a' stands twice in one object"),
+        (b'{"a": NaN}', "not valid JSON: NaN is not a JSON value"),
+        (b'{"a": -Infinity}', "not valid JSON: -Infinity is not a JSON value"),
+        (b'{"a": 1e999}', "not valid JSON: 1e999 is too large a number"),
+        (b'{"a": 1', "not valid JSON: Expecting ',' delimiter: line 1 column 8 (char 7)"),
+        (b'{\n"a" 1}', "not valid JSON: Expecting ':' delimiter: line 2 column 5 (char 6)"),
+        (b"", "not valid JSON: Expecting value: line 1 column 1 (char 0)"),
+        (b'"\xff"', "not valid JSON: 'utf-8' codec can't decode byte 0xff in position 1: invalid start byte"),
+        (b"[" * 70 + b"]" * 70, f"nested deeper than {DEEPEST_NESTING} levels"),
+        (b"[" * 100_000, "not valid JSON: maximum recursion depth exceeded"),
+    ],
+)
+def test_json_that_is_wrong_is_refused_with_the_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "v.json"
+    path.write_bytes(content)
+
+    with pytest.raises(StorageError) as caught:
+        read_json(path)
+    assert str(caught.value).startswith(f"{path}: {reason}")
+
+
+def test_a_file_that_is_absent_or_too_large_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"absent\.json: cannot be read: No such file or directory"):
+        read_json(tmp_path / "absent.json")
+    with pytest.raises(StorageError, match=r"cannot be read: Is a directory"):
+        read_json(tmp_path)
+    (tmp_path / "big").write_bytes(b"0" * 11)
+    assert read_bytes(tmp_path / "big", limit=11) == b"0" * 11
+    with pytest.raises(StorageError, match="big: larger than 10 bytes, which no file of this kind is"):
+        read_bytes(tmp_path / "big", limit=10)
+    os.truncate(tmp_path / "big", LARGEST_PICKLE + 1)
+    with pytest.raises(StorageError, match=f"big: larger than {LARGEST_PICKLE} bytes"):
+        read_plain_pickle(tmp_path / "big")
+
+
+class Runs:
+    """What an attacker would pickle: `os.system` with a command."""
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, ("touch owned",)
+
+
+class Thing:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("content", "opcode"),
+    [
+        (pickle.dumps({"a": Runs()}, protocol=4), "STACK_GLOBAL"),
+        (pickle.dumps({"a": Runs()}, protocol=2), "BINPUT"),
+        (pickle.dumps(Runs(), protocol=0), "GLOBAL"),
+        (b"cos\nsystem\n(S'touch owned'\ntR.", "GLOBAL"),
+        (b"\x80\x04(S'touch owned'\nios\nsystem\n.", "STRING"),
+        (b"\x80\x04(\x8c\x05touch\x94ios\nsystem\n.", "INST"),
+        (b"\x80\x04N)R.", "EMPTY_TUPLE"),
+        (b"\x80\x04NNR.", "REDUCE"),
+        (b"\x80\x04NN\x81.", "NEWOBJ"),
+        (b"\x80\x04NNN\x92.", "NEWOBJ_EX"),
+        (b"\x80\x04NNb.", "BUILD"),
+        (b"\x80\x04(N\x6f.", "OBJ"),
+        (b"\x80\x04NQ.", "BINPERSID"),
+        (b"\x80\x04\x82\x01.", "EXT1"),
+        (pickle.dumps(Thing(), protocol=4), "STACK_GLOBAL"),
+        (pickle.dumps(OrderedDict(a=1), protocol=4), "STACK_GLOBAL"),
+        (pickle.dumps(datetime.date(2021, 1, 1), protocol=4), "STACK_GLOBAL"),
+        (pickle.dumps(np.float64(1.0), protocol=4), "STACK_GLOBAL"),
+        (pickle.dumps(np.zeros(2), protocol=5), "STACK_GLOBAL"),
+        (pickle.dumps((1, 2), protocol=4), "TUPLE2"),
+        (pickle.dumps({1, 2}, protocol=4), "EMPTY_SET"),
+        (pickle.dumps(b"raw", protocol=4), "SHORT_BINBYTES"),
+        (pickle.dumps(bytearray(b"raw"), protocol=5), "BYTEARRAY8"),
+    ],
+)
+def test_a_pickle_that_could_build_or_run_something_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, opcode: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "plans.pkl"
+    path.write_bytes(content)
+
+    with pytest.raises(StorageError) as caught:
+        read_plain_pickle(path)
+
+    assert str(caught.value).startswith(f"{path}: refused: the pickle opcode {opcode} at byte ")
+    assert "could build or run something; plans hold plain values only. Do not trust this file." in str(caught.value)
+    assert not (tmp_path / "owned").exists()
+
+
+def shared_list() -> bytes:
+    """A list that doubles sixty times when it is walked."""
+    value: list[Any] = []
+    for _ in range(60):
+        value = [value, value]
+    return pickle.dumps(value, protocol=4)
+
+
+def list_in_itself() -> bytes:
+    value: list[Any] = []
+    value.append(value)
+    return pickle.dumps(value, protocol=4)
+
+
+@pytest.mark.parametrize("make", [shared_list, list_in_itself])
+def test_a_pickle_that_grows_without_end_is_refused(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    path = tmp_path / "plans.pkl"
+    path.write_bytes(make())
+
+    with pytest.raises(StorageError, match=r"refused: the pickle opcode BINGET at byte .* refers to something that is"):
+        read_plain_pickle(path)
+
+
+def test_text_that_occurs_twice_may_be_shared(tmp_path: Path) -> None:
+    name = "hippocampus" * 3
+    value = [{name: name}, {name: [name]}]
+
+    write_plain_pickle(tmp_path / "p", value)
+
+    assert read_plain_pickle(tmp_path / "p") == value
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x80\x04", b"\x80\x04N", b"\x80\x04a.", b"\x80\x63N.", b"\x80\x04\x8c\xffab.", b"\x80\x04u.", b"\x00"],
+)
+def test_a_broken_pickle_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "plans.pkl"
+    path.write_bytes(content)
+
+    with pytest.raises(StorageError, match=r"plans\.pkl: not a whole pickle: "):
+        read_plain_pickle(path)
+
+
+@given(data=st.data())
+def test_a_damaged_pickle_is_read_or_refused_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("files") / "p"
+    write_plain_pickle(path, OUTER)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+
+    try:
+        value = read_plain_pickle(path)
+    except StorageError as error:
+        assert str(error).startswith(f"{path}: ")
+    else:
+        json.dumps(encode(value), default=str)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": 3}, "f.name: expected str, found 3"),
+        ({"flag": 1}, "f.flag: expected bool, found 1"),
+        ({"maybe": "x"}, "f.maybe: expected int, found 'x'"),
+        ({"maybe": True}, "f.maybe: expected int, found True"),
+        ({"pair": [1]}, "f.pair: expected 2 entries, found 1"),
+        ({"pair": [1, 2]}, "f.pair[1]: expected str, found 2"),
+        ({"pair": "ab"}, "f.pair: expected tuple, found 'ab'"),
+        ({"inner": []}, "f.inner: expected an object with named fields, found list"),
+        ({"inner": {"side": "wide", "steps": []}}, "f.inner.side: expected float, found 'wide'"),
+        ({"inner": {"side": 1.0, "steps": [1, 2.0]}}, "f.inner.steps[1]: expected int, found 2.0"),
+        ({"inner": {"side": 1.0, "step": []}}, "f.inner: wrong fields: missing steps; unknown step"),
+        ({"inner": {"side": 1.0, "steps": [], 7: 0, "b": 0}}, "f.inner: wrong fields: unknown 7, b"),
+        ({"by_name": {"x": {"side": None, "steps": []}}}, "f.by_name.x.side: expected float, found None"),
+        ({"by_name": {4: {}}}, "f.by_name: expected str, found 4"),
+        ({"by_name": []}, "f.by_name: expected Mapping, found []"),
+        ({"name": list(range(100))}, "f.name: expected str, found [0, 1, 2, 3, 4, 5, ...]"),
+    ],
+)
+def test_decoding_names_the_exact_field_that_does_not_fit(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        decode(Outer, encode(OUTER) | change, "f")
+    assert str(caught.value) == message
+
+
+def test_a_whole_number_fits_where_a_float_is_due() -> None:
+    side = decode(Inner, {"side": 2, "steps": []}, "f").side
+    assert side == 2.0
+    assert type(side) is float
+
+
+def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    write_bytes(path, b"old")
+
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_bytes(b"half")
+        assert path.read_bytes() == b"old"
+        raise RuntimeError
+
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_is_whole_or_absent_and_keeps_the_ending(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "label.nii.gz"
+
+    with atomic_path(path) as temporary:
+        assert temporary.parent == path.parent
+        assert temporary.name.endswith("label.nii.gz")
+        temporary.write_bytes(b"new")
+        assert not path.exists()
+
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(StorageError, match="file/a: cannot be written: File exists; check space and permissions"):
+        write_bytes(tmp_path / "file" / "a", b"")
+    with pytest.raises(StorageError, match="folder: cannot be written: Is a directory; check space and permissions"):
+        write_bytes(tmp_path / "folder", b"")
+    with pytest.raises(StorageError, match="cannot be written: File name too long"):
+        write_bytes(tmp_path / ("n" * 300), b"")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_hashes_differ_exactly_where_contents_do(tmp_path: Path) -> None:
+    assert content_hash(OUTER, [1, 2]) == content_hash(OUTER, (1, 2))
+    assert content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1})
+    assert len({content_hash(1), content_hash("1"), content_hash([1]), content_hash(1, 1), content_hash(1.5)}) == 5
+
+    (tmp_path / "a").write_bytes(b"x" * 3_000_000)
+    (tmp_path / "b").write_bytes(b"x" * 3_000_000)
+    (tmp_path / "c").write_bytes(b"x" * 2_999_999 + b"y")
+    assert file_hash(tmp_path / "a") == file_hash(tmp_path / "b") != file_hash(tmp_path / "c")
+    with pytest.raises(StorageError, match="absent: cannot be read: No such file or directory"):
+        file_hash(tmp_path / "absent")
