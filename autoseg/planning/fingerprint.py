@@ -1,0 +1,264 @@
+"""What planning needs to know about a dataset: the size, voxel size and intensities of its training cases."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from autoseg.dataset import Case, Dataset, Labels
+from autoseg.errors import DatasetError, StorageError
+from autoseg.geometry import Spacing, box_shape
+from autoseg.parallel import run_on_cases
+from autoseg.plans import IntensityStatistics
+from autoseg.storage import decode, encode, read_json, write_json
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+
+FORMAT = 1
+
+SAMPLING_STEP = 10
+"""Every tenth foreground voxel counts: statistics of millions of voxels do not change (reference system)."""
+
+LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
+"""Bounds CT is clipped to (Isensee et al. 2021, Fig. 2, "Intensity normalization")."""
+
+MOST_LABELS = 65535
+"""What a 16-bit label file holds."""
+
+FILE_NAMES = {"sd": "std", "minimum": "min", "maximum": "max"}
+"""Where the file's key for a statistic is not the attribute's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetFingerprint:
+    """What was measured on the training cases; entries are in case order, axes in the images' (z, y, x).
+
+    Attributes:
+        channels: Name of each channel.
+        labels: Label names, background first.
+        cases: Identifiers.
+        spacings: Voxel size in mm.
+        shapes: Voxels after cropping to the nonzero region.
+        kept_fractions: Share of the volume that cropping kept.
+        intensities: Of each channel inside the foreground; None where not measured.
+    """
+
+    channels: tuple[str, ...]
+    labels: tuple[str, ...]
+    cases: tuple[str, ...]
+    spacings: tuple[tuple[float, float, float], ...]
+    shapes: tuple[tuple[int, int, int], ...]
+    kept_fractions: tuple[float, ...]
+    intensities: tuple[IntensityStatistics | None, ...]
+
+    def __post_init__(self) -> None:
+        _require_one_entry_each(self)
+        for case, spacing, shape, kept in zip(self.cases, self.spacings, self.shapes, self.kept_fractions, strict=True):
+            if not all(math.isfinite(side) and side > 0 for side in spacing):
+                raise DatasetError(f"case {case}: the spacing must be positive, found {spacing}")
+            if min(shape) < 1:
+                raise DatasetError(f"case {case}: every side must have at least one voxel, found {shape}")
+            if not 0 < kept <= 1:
+                raise DatasetError(f"case {case}: the kept fraction must lie above 0 and at most at 1, found {kept}")
+
+    def spacing_percentile(self, percentile: float) -> Spacing:
+        """A percentile of the voxel sizes in mm, each axis for itself."""
+        return tuple(np.percentile(np.array(self.spacings), percentile, axis=0).tolist())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFingerprint:
+    """What one case adds.
+
+    Attributes:
+        spacing: mm, (z, y, x).
+        shape: Voxels after cropping.
+        kept_fraction: Share of the volume that cropping kept.
+        foreground: `(C, n)` float32, every tenth voxel of any label above background, unresampled.
+    """
+
+    spacing: tuple[float, float, float]
+    shape: tuple[int, int, int]
+    kept_fraction: float
+    foreground: FloatArray
+
+
+def is_two_dimensional(fingerprint: DatasetFingerprint) -> bool:
+    """Whether every case is a single slice, along the same axis: then there is nothing to plan in 3D."""
+    return bool(single_slice_axes(fingerprint))
+
+
+def single_slice_axes(fingerprint: DatasetFingerprint) -> tuple[int, ...]:
+    """The axes along which every case has one voxel only."""
+    return tuple(axis for axis in range(3) if all(shape[axis] == 1 for shape in fingerprint.shapes))
+
+
+def extract_fingerprint(dataset: Dataset, *, workers: int) -> DatasetFingerprint:
+    """Measure all training cases, reading each image once.
+
+    Args:
+        workers: Processes that read and measure cases.
+
+    Raises:
+        CasesFailed: Naming each case that cannot be read or measured.
+        DatasetError: No case has any foreground.
+    """
+    measured = run_on_cases(_measure_file, dataset.training, task="fingerprint", workers=workers)
+    if not any(case.foreground.size for case in measured):
+        raise DatasetError(
+            f"{dataset.name}: no training case has a label above background, so there is nothing to learn; "
+            "check the files in labelsTr"
+        )
+    return DatasetFingerprint(
+        channels=dataset.channels,
+        labels=dataset.labels.names,
+        cases=tuple(case.identifier for case in dataset.training),
+        spacings=tuple(case.spacing for case in measured),
+        shapes=tuple(case.shape for case in measured),
+        kept_fractions=tuple(case.kept_fraction for case in measured),
+        intensities=tuple(
+            summarise_intensities([case.foreground[channel] for case in measured])
+            for channel in range(len(dataset.channels))
+        ),
+    )
+
+
+def _measure_file(case: Case) -> CaseFingerprint:
+    from autoseg.imageio import read_case
+
+    raw = read_case(case)
+    return measure_case(raw.data, raw.segmentation, raw.geometry.spacing)
+
+
+def summarise_intensities(samples: Sequence[FloatArray]) -> IntensityStatistics:
+    """Statistics of one channel over the foreground samples of all cases, pooled: a large case counts more."""
+    values = np.concatenate(samples)
+    low, median, high = np.percentile(values, (LOW_PERCENTILE, 50, HIGH_PERCENTILE))
+    return IntensityStatistics(
+        mean=float(values.mean(dtype=np.float64)),
+        sd=float(values.std(dtype=np.float64)),
+        median=float(median),
+        minimum=float(values.min()),
+        maximum=float(values.max()),
+        percentile_00_5=float(low),
+        percentile_99_5=float(high),
+    )
+
+
+def measure_case(
+    data: FloatArray, segmentation: npt.NDArray[np.integer[Any]] | None, spacing: tuple[float, float, float]
+) -> CaseFingerprint:
+    """Crop a case to its nonzero region and measure it.
+
+    Args:
+        data: `(C, Z, Y, X)`.
+        segmentation: `(Z, Y, X)`; without one there is no foreground to measure.
+        spacing: mm, (z, y, x).
+
+    Raises:
+        DatasetError: The foreground holds NaN or infinity.
+    """
+    from autoseg.preprocessing.cropping import crop_to_nonzero
+
+    cropped, labels, box = crop_to_nonzero(data, segmentation)
+    depth, height, width = box_shape(box)
+    foreground = cropped[:, labels > 0][:, ::SAMPLING_STEP]
+    for channel, values in enumerate(foreground):
+        if not np.isfinite(values).all():
+            raise DatasetError(
+                f"channel {channel} holds NaN or infinity inside the foreground; run autoseg_verify_dataset"
+            )
+    return CaseFingerprint(
+        spacing=spacing,
+        shape=(depth, height, width),
+        kept_fraction=depth * height * width / math.prod(data.shape[1:]),
+        foreground=np.ascontiguousarray(foreground, dtype=np.float32),
+    )
+
+
+def save_fingerprint(fingerprint: DatasetFingerprint, path: Path) -> None:
+    """Write `fingerprint.json`; documentation/formats.md lists its keys."""
+    content = {"format": FORMAT, **encode(fingerprint)}
+    content["intensities"] = [_renamed(entry, FILE_NAMES) for entry in content["intensities"]]
+    write_json(path, content)
+
+
+def load_fingerprint(path: Path) -> DatasetFingerprint:
+    """Read `fingerprint.json`, or the short form that holds only what the planners need.
+
+    The short form has the keys sizes, spacings, modalities, num_classes (background not counted) and
+    size_reductions, and no `format`; its `kind` is ignored.
+
+    Raises:
+        DatasetError: Naming the file and the key that is missing, unknown or wrong.
+    """
+    try:
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise StorageError(f"{path.name}: expected an object with named fields, found {type(content).__name__}")
+        return _decode_full(content, path.name) if "format" in content else _decode_short(content, path.name)
+    except (StorageError, DatasetError) as error:
+        where = "" if str(path) in str(error) else f"{path}: "
+        raise DatasetError(f"{where}{error}; correct it, or run autoseg_plan_and_preprocess again") from error
+
+
+def _require_one_entry_each(fingerprint: DatasetFingerprint) -> None:
+    Labels(names=fingerprint.labels)
+    if not fingerprint.channels or not fingerprint.cases:
+        raise DatasetError("a fingerprint needs at least one channel and one case")
+    if len(set(fingerprint.cases)) != len(fingerprint.cases):
+        raise DatasetError("a case is listed twice in the fingerprint")
+    for name, group in (
+        ("spacings", "cases"),
+        ("shapes", "cases"),
+        ("kept_fractions", "cases"),
+        ("intensities", "channels"),
+    ):
+        expected, found = len(getattr(fingerprint, group)), len(getattr(fingerprint, name))
+        if found != expected:
+            raise DatasetError(f"{expected} {group} need as many entries in {name}, found {found}")
+
+
+def _decode_full(content: dict[str, Any], where: str) -> DatasetFingerprint:
+    if content["format"] != FORMAT:
+        raise StorageError(f"{where}: format {content['format']!r}, but this autoseg reads format {FORMAT}")
+    plain = {key: value for key, value in content.items() if key != "format"}
+    entries = plain.get("intensities")
+    if isinstance(entries, list):
+        names = {there: here for here, there in FILE_NAMES.items()}
+        plain["intensities"] = [_renamed(entry, names) for entry in entries]
+    return decode(DatasetFingerprint, plain, where)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ShortForm:
+    sizes: tuple[tuple[int, int, int], ...]
+    spacings: tuple[tuple[float, float, float], ...]
+    modalities: tuple[str, ...]
+    num_classes: int
+    size_reductions: tuple[float, ...]
+
+
+def _decode_short(content: dict[str, Any], where: str) -> DatasetFingerprint:
+    short = decode(_ShortForm, {key: value for key, value in content.items() if key != "kind"}, where)
+    if not 1 <= short.num_classes <= MOST_LABELS:
+        raise StorageError(f"{where}.num_classes: expected 1 to {MOST_LABELS}, found {short.num_classes}")
+    return DatasetFingerprint(
+        channels=short.modalities,
+        labels=("background", *(f"label {value}" for value in range(1, short.num_classes + 1))),
+        cases=tuple(f"case_{number}" for number in range(len(short.sizes))),
+        spacings=short.spacings,
+        shapes=short.sizes,
+        kept_fractions=short.size_reductions,
+        intensities=(None,) * len(short.modalities),
+    )
+
+
+def _renamed(entry: Any, names: dict[str, str]) -> Any:
+    return {names.get(key, key): value for key, value in entry.items()} if isinstance(entry, dict) else entry

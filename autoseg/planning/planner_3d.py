@@ -1,0 +1,117 @@
+"""The planner of 3d_fullres and, where a patch shows too little of a case, of 3d_lowres and the cascade of both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from autoseg.errors import PlanError
+from autoseg.geometry import Shape, Spacing, reorder
+from autoseg.planning.explanation import Decision, explain_low_resolution
+from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional
+from autoseg.planning.patch import isotropic_patch
+from autoseg.planning.planner import Planner, Stage
+from autoseg.planning.spacing import FloatArray, coarser_spacings, target_spacing
+from autoseg.planning.topology import PatchTopology
+
+
+class Planner3D(Planner):
+    """Plan the 3D configurations.
+
+    Args:
+        force_lowres: Make a low-resolution stage even where a patch shows enough of a case. The others: see `Planner`.
+    """
+
+    max_features = 320
+    """Cap of the channels (Isensee et al. 2021, Fig. 2, "Architecture template")."""
+    memory_reference = 520_000_000 * 32 / 30
+    """Measured with 30 channels at the finest level, scaled to 32 (reference system, plans v2.1)."""
+    reference_batch = 2
+    """The batch of that measurement."""
+    smallest_batch_cap = 2
+    """The share of the dataset never lowers the batch below this."""
+    lowres_coverage = 4
+    """A patch that shows less than one in this many voxels of the median case asks for a coarser stage
+    (Isensee et al. 2021, Fig. 2, "Configuration of the 3D U-Net cascade": 25 %)."""
+    lowres_reduction = 2
+    """The coarser stage is kept when it has less than one in this many of the full resolution's voxels."""
+
+    def __init__(
+        self,
+        *,
+        fingerprint: DatasetFingerprint,
+        dataset: str,
+        labels: tuple[str, ...],
+        gpu_memory_target: float | None = None,
+        identifier: str | None = None,
+        force_lowres: bool = False,
+    ) -> None:
+        super().__init__(
+            fingerprint=fingerprint,
+            dataset=dataset,
+            labels=labels,
+            gpu_memory_target=gpu_memory_target,
+            identifier=identifier,
+        )
+        self.force_lowres = force_lowres
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Each decision with its reason, in the order they build on each other."""
+        return (*super().decisions, *explain_low_resolution(self))
+
+    def target_spacing(self) -> Spacing:
+        """The median voxel size; an axis that is far coarser and thinner than the others takes its 10th percentile."""
+        fingerprint = self.fingerprint
+        return tuple(target_spacing(np.array(fingerprint.spacings), np.array(fingerprint.shapes)).tolist())
+
+    def stages(self) -> Mapping[str, Stage]:
+        """Full resolution; where a low-resolution stage is made, that and the cascade, which refines it."""
+        if is_two_dimensional(self.fingerprint):
+            raise PlanError(
+                f"{self.dataset}: every case is a single slice, so no 3D configuration is planned; use 2d instead"
+            )
+        full = self.plan_stage(reorder(self.target.tolist(), self.transpose_forward()))
+        low = self.low_resolution_stage(full)
+        if low is None:
+            return {"3d_fullres": full}
+        return {"3d_fullres": full, "3d_lowres": low, "3d_cascade_fullres": full}
+
+    def low_resolution_stage(self, full: Stage) -> Stage | None:
+        """The coarser stage, where one is needed and would be clearly smaller than full resolution."""
+        candidate = self.coarser_stage(full)
+        return candidate if candidate and self.is_clearly_smaller(candidate, full) else None
+
+    def coarser_stage(self, full: Stage) -> Stage | None:
+        """The first resolution, growing voxels by 1 % a step, at which a patch shows enough of the median case."""
+        if self.shows_enough(full, self.median_target_shape) and not self.force_lowres:
+            return None
+        for grown in coarser_spacings(self.target.tolist()):
+            stage = self.plan_stage(reorder(grown.tolist(), self.transpose_forward()))
+            enough = self.shows_enough(stage, self.target / grown * self.median_target_shape)
+            if enough and (self.is_clearly_smaller(stage, full) or not self.force_lowres):
+                return stage
+        return None
+
+    def shows_enough(self, stage: Stage, median_shape: FloatArray) -> bool:
+        """Whether one patch shows a quarter of the median case, whose three sides need not be whole voxels."""
+        return bool(np.prod(median_shape) <= self.lowres_coverage * math.prod(stage.patch_size))
+
+    def is_clearly_smaller(self, stage: Stage, full: Stage) -> bool:
+        """Whether a stage has less than half the voxels of full resolution."""
+        return self.lowres_reduction * math.prod(stage.median_shape) < math.prod(full.median_shape)
+
+    def initial_patch_size(self, spacing: Spacing, median_shape: Shape) -> Shape:
+        """A cube in mm, cut to the median case."""
+        return isotropic_patch(spacing, median_shape)
+
+    def fitting_batch(self, topology: PatchTopology) -> int:
+        """As many samples as the budget holds, at least those of its measurement: the patch was shrunk to them."""
+        share = max(self.memory_budget() / self.memory_needed(topology), 1)
+        return math.floor(share * self.reference_batch)
+
+    def batch_cap(self, median_shape: Shape, patch_size: Shape) -> int:
+        """As in 2D, but never below two."""
+        return max(super().batch_cap(median_shape, patch_size), self.smallest_batch_cap)
