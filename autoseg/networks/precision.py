@@ -1,0 +1,109 @@
+"""Which device computes, and in which floating point format."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from autoseg.errors import ModelError
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+BF16_CPU_FEATURES = ("amx_bf16", "avx512_bf16")
+"""Processors without these emulate bfloat16, up to 80 times slower than fp32 (discuss.pytorch.org/t/200273)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """How a network is computed.
+
+    Attributes:
+        name: "fp32", "bf16" or "fp16".
+        device: Type of device, "cpu", "cuda" or "mps".
+    """
+
+    name: str
+    device: str
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context in which the network runs; losses are computed outside of it, in fp32."""
+        if self.name == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device, dtype=torch.bfloat16 if self.name == "bf16" else torch.float16)
+
+    @property
+    def needs_scaler(self) -> bool:
+        """Whether gradients underflow unless the loss is scaled: fp16 alone has so few exponent bits."""
+        return self.name == "fp16"
+
+
+def resolve_device(name: str | None = None) -> torch.device:
+    """The device named, or the best there is.
+
+    Args:
+        name: "cpu", "cuda", "cuda:1", "mps", or None for CUDA, else Apple's GPU, else the CPU.
+
+    Raises:
+        ModelError: The device is unknown, or not there.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"device {name!r}: unknown; use cpu, cuda or mps") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(
+            f"device {name}: torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices; "
+            "check the driver and nvidia-smi, or use -device cpu"
+        )
+    if device.type == "mps" and not _has_mps():
+        raise ModelError("device mps: there is no Apple GPU that torch can use; use -device cpu")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ModelError(f"device {name!r}: unknown; use cpu, cuda or mps")
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> Precision:
+    """The floating point format named, or the fastest that the device has in hardware.
+
+    Raises:
+        ModelError: The format is unknown, or would be emulated on this device.
+    """
+    if name not in PRECISIONS:
+        raise ModelError(f"precision {name!r}: unknown; use one of {', '.join(PRECISIONS)}")
+    possible = _possible_precisions(device)
+    chosen = possible[0] if name == "auto" else name
+    if chosen not in possible:
+        raise ModelError(
+            f"precision {name}: not in this {device.type} device's hardware, it would be emulated and far slower; "
+            f"use {' or '.join(possible)}"
+        )
+    return Precision(name=chosen, device=device.type)
+
+
+def _possible_precisions(device: torch.device) -> tuple[str, ...]:
+    """Fastest first."""
+    if device.type == "cuda":
+        return ("bf16", "fp16", "fp32") if torch.cuda.is_bf16_supported(including_emulation=False) else ("fp16", "fp32")
+    if device.type == "cpu" and _cpu_has_bf16():
+        return ("bf16", "fp32")
+    return ("fp32",)
+
+
+def _cpu_has_bf16() -> bool:
+    capabilities = getattr(torch.cpu, "get_capabilities", None)
+    if capabilities is not None:
+        return any(capabilities().get(feature, False) for feature in BF16_CPU_FEATURES)
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return any(feature in flags for feature in BF16_CPU_FEATURES)
+
+
+def _has_mps() -> bool:
+    return torch.backends.mps.is_available()

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from autoseg.networks.describe import count_parameters, level_shapes, receptive_field, write_architecture
+from autoseg.networks.unet import UNet, build_network
+from autoseg.plans import ConfigurationPlan, Topology
+
+
+def plan() -> ConfigurationPlan:
+    return ConfigurationPlan(
+        name="3d_fullres",
+        spacing=(3.0, 1.0, 1.0),
+        median_shape=(8, 20, 20),
+        patch_size=(8, 16, 16),
+        batch_size=2,
+        num_pool_per_axis=(1, 2, 2),
+        pool_kernel_sizes=((1, 2, 2), (2, 2, 2)),
+        conv_kernel_sizes=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
+        do_dummy_2d_augmentation=False,
+        normalization_schemes=("nonCT",),
+        use_mask_for_norm=(False,),
+        batch_dice=False,
+        previous=None,
+        network="UNet",
+        features=4,
+        max_features=8,
+        convs_per_stage=2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("topology", "expected"),
+    [
+        (Topology(strides=((1,) * 3,), kernels=((3,) * 3,)), (5, 5, 5)),
+        # level 0: +2 +2; first convolution of level 1 still steps by 1: +2; then the step is 2: +4
+        (Topology(strides=((1, 1), (2, 2)), kernels=((3, 3), (3, 3))), (11, 11)),
+        (Topology(strides=((1, 1), (1, 2)), kernels=((1, 3), (3, 3))), (5, 11)),
+    ],
+)
+def test_receptive_field_of_small_topologies(topology: Topology, expected: tuple[int, ...]) -> None:
+    assert receptive_field(topology, 2) == expected
+
+
+def test_receptive_field_is_where_a_gradient_arrives() -> None:
+    """Normalisation is left out, because it lets every voxel see all others."""
+    topology = Topology(strides=((1, 1), (1, 2), (2, 2)), kernels=((1, 3), (3, 3), (3, 3)))
+    model = UNet(topology=topology, in_channels=1, classes=2, features=2, max_features=4, convs_per_stage=2)
+    encoder = nn.Sequential(*model.encoder)
+    for stage in encoder:
+        for block in stage:
+            block[1] = nn.Identity()
+            nn.init.constant_(block[0].weight, 1.0)
+    image = torch.ones(1, 1, 64, 64, requires_grad=True)
+    deepest = encoder(image)
+    deepest[0, 0, deepest.shape[2] // 2, deepest.shape[3] // 2].backward()
+    assert image.grad is not None
+    seen = image.grad[0, 0].nonzero()
+
+    assert tuple((seen.amax(0) - seen.amin(0) + 1).tolist()) == receptive_field(topology, 2)
+
+
+def test_feature_maps_shrink_by_the_strides() -> None:
+    assert level_shapes(plan().topology, (8, 16, 16)) == ((8, 16, 16), (8, 8, 8), (4, 4, 4))
+
+
+def test_the_text_says_levels_parameters_and_receptive_field(tmp_path: Path) -> None:
+    network = build_network(plan(), 1, 3)
+    write_architecture(tmp_path, network, plan(), 1)
+    text = (tmp_path / "architecture.txt").read_text()
+
+    assert f"parameters: {count_parameters(network):,}" in text
+    assert "receptive field of the deepest level: 11x23x23 voxels, 33 x 23 x 23 mm" in text
+    rows = [line.split() for line in text.splitlines() if line.strip()[:1].isdigit()]
+    assert rows[:3] == [
+        ["0", "4", "8x16x16", "1x3x3", "1x1x1"],
+        ["1", "8", "8x8x8", "3x3x3", "1x2x2"],
+        ["2", "8", "4x4x4", "3x3x3", "2x2x2"],
+    ]
+    assert (tmp_path / "architecture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_users_own_network_is_described_without_a_picture(tmp_path: Path) -> None:
+    write_architecture(tmp_path, nn.Conv3d(1, 2, 3), plan(), 1)
+
+    assert (tmp_path / "architecture.txt").read_text().startswith("Conv3d\nparameters: 56\n")
+    assert not (tmp_path / "architecture.png").exists()

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from autoseg.errors import ModelError
+from autoseg.networks import precision
+from autoseg.networks.precision import resolve_device, resolve_precision
+
+CPU = torch.device("cpu")
+
+
+def processor(monkeypatch: pytest.MonkeyPatch, *features: str) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(features, True), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [(("avx512_bf16",), "bf16"), (("amx_bf16",), "bf16"), (("avx512_f", "avx2"), "fp32"), ((), "fp32")],
+)
+def test_a_cpu_computes_in_bf16_only_where_its_hardware_has_it(
+    monkeypatch: pytest.MonkeyPatch, features: tuple[str, ...], expected: str
+) -> None:
+    processor(monkeypatch, *features)
+
+    assert resolve_precision("auto", CPU).name == expected
+
+
+def test_bf16_is_refused_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    processor(monkeypatch, "avx2")
+    with pytest.raises(ModelError, match=r"bf16: not in this cpu device's hardware.*use fp32"):
+        resolve_precision("bf16", CPU)
+
+
+def test_fp16_is_refused_on_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    processor(monkeypatch, "avx512_bf16")
+    with pytest.raises(ModelError, match="use bf16 or fp32"):
+        resolve_precision("fp16", CPU)
+
+
+def test_older_torch_is_told_by_the_kernels_list_of_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(precision.Path, "read_text", lambda _: "flags : fpu avx512_bf16 avx2")
+    assert resolve_precision("auto", CPU).name == "bf16"
+
+    monkeypatch.setattr(precision.Path, "read_text", lambda _: "flags : fpu avx2 avx512f")
+    assert resolve_precision("auto", CPU).name == "fp32"
+
+
+def test_autocast_computes_matrix_products_in_the_chosen_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    processor(monkeypatch, "avx512_bf16")
+    ones = torch.ones(2, 2)
+    for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        with resolve_precision(name, CPU).autocast():
+            assert (ones @ ones).dtype == dtype
+        assert not resolve_precision(name, CPU).needs_scaler
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"precision 'half': unknown; use one of auto, fp32, bf16, fp16"):
+        resolve_precision("half", CPU)
+
+
+def test_without_a_name_the_best_device_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert resolve_device() == CPU
+
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device() == torch.device("mps")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device() == torch.device("cuda")
+
+
+@pytest.mark.parametrize("name", ["gpu", "xpu"])
+def test_an_unknown_device_is_refused(name: str) -> None:
+    with pytest.raises(ModelError, match=f"device '{name}': unknown; use cpu, cuda or mps"):
+        resolve_device(name)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ModelError, match=r"device cuda:1: torch .* finds 1 CUDA devices"):
+        resolve_device("cuda:1")
+    with pytest.raises(ModelError, match="no Apple GPU"):
+        resolve_device("mps")
+    assert resolve_device("cuda") == torch.device("cuda")
