@@ -1,0 +1,182 @@
+"""Packed probabilities: what comes back, what it costs, what an ensemble loses by it, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from autoseg.errors import StorageError
+from autoseg.geometry import Geometry
+from autoseg.inference.probabilities import (
+    LEVELS,
+    PackedProbabilities,
+    Packer,
+    load_packed,
+    load_probabilities,
+    save_probabilities,
+)
+from autoseg.preprocessing.prepare import CaseProperties
+
+ORDER = (1, 2, 0)
+GEOMETRY = Geometry(spacing=(3.0, 0.5, 0.7), origin=(1.0, -2.0, 3.5), direction=(0, 1, 0, 1, 0, 0, 0, 0, -1))
+
+
+def properties(shape: tuple[int, ...], margin: int = 0) -> CaseProperties:
+    """A case of `shape` in the transposed order, with a margin that was cropped away."""
+    in_file_order = tuple(shape[ORDER.index(axis)] for axis in range(3))
+    return CaseProperties(
+        identifier="case",
+        geometry=GEOMETRY,
+        original_shape=tuple(side + 2 * margin for side in in_file_order),
+        crop=tuple((margin, margin + side) for side in in_file_order),
+        transpose_forward=ORDER,
+        cropped_shape=shape,
+        spacing=(0.5, 0.7, 3.0),
+        prepared_spacing=(0.5, 0.7, 3.0),
+        prepared_shape=shape,
+    )
+
+
+def packed(probabilities: np.ndarray, margin: int = 0) -> PackedProbabilities:
+    packer = Packer(properties(probabilities.shape[1:], margin), len(probabilities))
+    for plane in np.moveaxis(probabilities, 1, 0):
+        packer.add([torch.from_numpy(plane[:2].copy()), torch.from_numpy(plane[2:].copy())])
+    return packer.finish()
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(scores - scores.max(axis=0))
+    return (exponentials / exponentials.sum(axis=0)).astype(np.float32)
+
+
+def member(labels: np.ndarray, seed: int) -> np.ndarray:
+    """A prediction of labels 0 to 2 with blurred borders and smooth errors of its own."""
+    generator = np.random.default_rng(seed)
+    scores = [
+        np.log(ndimage.gaussian_filter((labels == label).astype(float), 0.8) + 1e-6)
+        + 3 * ndimage.gaussian_filter(generator.standard_normal(labels.shape), 1.5)
+        for label in range(3)
+    ]
+    return softmax(np.stack(scores))
+
+
+def two_balls(shape: tuple[int, ...]) -> np.ndarray:
+    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    labels = np.zeros(shape, np.uint8)
+    for label, centre in ((1, 0.4), (2, 0.62)):
+        labels[((grid - np.array(shape) * centre) ** 2).sum(axis=-1) < (min(shape) * 0.2) ** 2] = label
+    return labels
+
+
+@given(seed=st.integers(0, 10**6), classes=st.integers(2, 5), margin=st.integers(0, 2), sharpness=st.floats(0.1, 60))
+def test_what_is_packed_comes_back_within_half_a_level(seed: int, classes: int, margin: int, sharpness: float) -> None:
+    generator = np.random.default_rng(seed)
+    shape = tuple(generator.integers(1, 7, 3).tolist())
+    probabilities = softmax(generator.standard_normal((classes, *shape)) * sharpness)
+
+    unpacked = packed(probabilities, margin).unpacked()
+
+    expected = np.zeros(unpacked.shape)
+    expected[0] = 1
+    inside = (slice(None), *(slice(first, stop) for first, stop in properties(shape, margin).crop))
+    expected[inside] = probabilities.transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(unpacked, expected, atol=0.5 / LEVELS + 1e-6)
+
+
+def test_a_file_gives_back_probabilities_and_geometry(tmp_path: Path) -> None:
+    probabilities = member(two_balls((9, 12, 10)), 0)
+    before = packed(probabilities, 1)
+
+    save_probabilities(tmp_path / "case.npz", before)
+
+    after = load_packed(tmp_path / "case.npz")
+    assert after.geometry == GEOMETRY
+    assert (after.shape, after.crop, after.transpose_forward, after.classes) == (
+        before.shape,
+        before.crop,
+        before.transpose_forward,
+        before.classes,
+    )
+    np.testing.assert_array_equal(load_probabilities(tmp_path / "case.npz"), before.unpacked())
+    with np.load(tmp_path / "case.npz", allow_pickle=False) as arrays:
+        assert all(arrays[name].dtype != object for name in arrays)
+
+
+def test_only_planes_and_boxes_where_background_is_uncertain_are_kept() -> None:
+    probabilities = np.zeros((3, 6, 20, 20), np.float32)
+    probabilities[0] = 1
+    probabilities[:, 2, 3:5, 7:10] = np.array([0.5, 0.25, 0.25], np.float32)[:, None, None]
+
+    compact = packed(probabilities)
+
+    assert compact.boxes[2].tolist() == [3, 5, 7, 10]
+    assert compact.boxes[[0, 1, 3, 4, 5]].tolist() == [[0, 0, 0, 0]] * 5
+    np.testing.assert_allclose(compact.unpacked().transpose(0, 2, 3, 1), probabilities, atol=0.5 / LEVELS)
+
+
+def test_labels_of_an_ensemble_change_in_fewer_than_one_voxel_of_100_000() -> None:
+    different = voxels = 0
+    for seed in range(4):
+        labels = two_balls((56, 60, 52))
+        members = [member(labels, 2 * seed), member(labels, 2 * seed + 1)]
+        compact = [packed(one).unpacked().transpose(0, 2, 3, 1) for one in members]
+        different += int((sum(members).argmax(axis=0) != sum(compact).argmax(axis=0)).sum())
+        voxels += labels.size
+
+    assert different / voxels < 1e-5
+
+
+def test_a_packed_case_is_far_smaller_than_its_probabilities(tmp_path: Path) -> None:
+    probabilities = member(two_balls((56, 60, 52)), 0)
+
+    save_probabilities(tmp_path / "case.npz", packed(probabilities))
+
+    assert (tmp_path / "case.npz").stat().st_size < probabilities.nbytes / 12
+
+
+def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
+    good, path = packed(member(two_balls((9, 12, 10)), 0)), tmp_path / "case.npz"
+
+    with pytest.raises(StorageError, match=r"case\.npz: cannot be read: No such file"):
+        load_probabilities(path)
+    save_probabilities(path, good)
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(StorageError, match=r"case\.npz: damaged: .*; predict this case again with --save_npz"):
+        load_probabilities(path)
+    np.savez(path, format=np.array(2))
+    with pytest.raises(StorageError, match=r"case\.npz: probabilities of format 2, but this autoseg reads format 1"):
+        load_probabilities(path)
+    np.savez(path, format=np.array(1))
+    with pytest.raises(StorageError, match=r"case\.npz: damaged: .*classes"):
+        load_probabilities(path)
+    np.savez(path, format=np.array([object()]))
+    with pytest.raises(StorageError, match=r"case\.npz: damaged: Object arrays cannot be loaded"):
+        load_probabilities(path)
+
+
+def test_a_plane_that_unpacks_to_another_size_is_refused(tmp_path: Path) -> None:
+    good, path = packed(member(two_balls((9, 12, 10)), 0)), tmp_path / "case.npz"
+    boxes = good.boxes.copy()
+    boxes[boxes[:, 1] > 0, 1] += 1
+    save_probabilities(
+        path,
+        PackedProbabilities(
+            classes=good.classes,
+            shape=good.shape,
+            geometry=good.geometry,
+            crop=good.crop,
+            transpose_forward=good.transpose_forward,
+            boxes=boxes,
+            ends=good.ends,
+            content=good.content,
+        ),
+    )
+
+    with pytest.raises(StorageError, match=r"damaged: a plane holds \d+ bytes where \d+ are due; predict this case"):
+        load_probabilities(path)
