@@ -51,3 +51,9 @@ class CasesFailed(AutosegError):  # noqa: N818 - reads as a statement where it i
 
 class Interrupted(AutosegError):  # noqa: N818
     """A signal or a time limit stopped the work; the state is saved and it can be continued. Exit code 75."""
+
+
+def readable(name: object) -> str:
+    """A path or name on one line that any terminal can show: verbatim, or quoted where it holds line breaks or no text."""
+    text = str(name)
+    return text if text.isprintable() else ascii(text)

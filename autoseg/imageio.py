@@ -1,30 +1,56 @@
 """Image files to arrays with their geometry and back; the only room that knows SimpleITK.
 
-A header is read by us before the library opens a file: a NIfTI that declares five dimensions with vectors is known
-to corrupt the library's memory, so everything but a 3D scalar volume is refused first.
+SimpleITK says how an image lies in space, once `nifti` has found its header sound. Headers and voxels are read and
+written here byte by byte; why, `nifti` tells.
 """
 
 from __future__ import annotations
 
 import gzip
-import math
-import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from autoseg.dataset import Case, split_ending
-from autoseg.errors import DatasetError, StorageError
+from autoseg.dataset import Case
+from autoseg.errors import DatasetError, readable
 from autoseg.geometry import Geometry
+from autoseg.nifti import (
+    SPARE_BYTES,
+    NiftiHeader,
+    encode_header,
+    overfull,
+    read_header,
+    refusal,
+    truncated,
+    unreadable,
+)
+from autoseg.parallel import available_memory
 from autoseg.storage import atomic_path
 
+Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float32]
 LabelArray = npt.NDArray[np.integer[Any]]
+
+READING_BYTES = 2**20
+
+COMPRESSION_LEVEL = 6
+"""zlib's default: label images shrink as far as with ITK, in the same time."""
+
+LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+"""NIfTI counts to the right and the front; SimpleITK, and so `Geometry`, to the left and the back."""
+
+SFORM_TOLERANCE = 1e-5
+"""Single precision of entries, and of the spacing they are divided by, with room for twenty roundings."""
+
+LISTED_VALUES = 10
+
+sitk.ProcessObject.SetGlobalWarningDisplay(False)  # what ITK only warns of is checked here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +74,204 @@ class RawCase:
     data: FloatArray
     segmentation: LabelArray | None
     geometry: Geometry
+
+
+def read_image(path: Path) -> Image:
+    """Read one volume from a `.nii.gz` or `.nii` file.
+
+    Raises:
+        DatasetError: Anything but one whole 3D volume of plain numbers on a straight grid; see `read_header`.
+    """
+    header = read_header(path)
+    return Image(data=_read_voxels(path, header), geometry=_geometry(path, header))
+
+
+def read_volumes(path: Path) -> list[Image]:
+    """Read all volumes of a 3D or 4D file, one for each index of its fourth dimension, on one grid.
+
+    Raises:
+        DatasetError: As `read_image`.
+    """
+    header = read_header(path, most_dimensions=4)
+    geometry = _geometry(path, header)
+    voxels = _read_voxels(path, header)
+    return [Image(data=volume, geometry=geometry) for volume in voxels.reshape(-1, *voxels.shape[-3:])]
+
+
+def write_image(path: Path, data: Array, geometry: Geometry) -> None:
+    """Write `(Z, Y, X)` voxels as NIfTI in one step, compressed where the name ends in `.gz`; equal input, equal bytes.
+
+    Reading gives the geometry back, to single precision; to the bit where it came from such a file.
+    """
+    stored = np.ascontiguousarray(data, data.dtype.newbyteorder("<"))
+    header = encode_header(
+        stored,
+        spacing=np.array(geometry.spacing[::-1]),
+        origin=np.array(geometry.origin[::-1]) * LPS_TO_RAS,
+        direction=np.reshape(geometry.direction, (3, 3))[::-1, ::-1] * LPS_TO_RAS[:, None],
+    )
+    with atomic_path(path) as temporary, temporary.open("wb") as plain:
+        if path.name.lower().endswith(".gz"):
+            with gzip.GzipFile("", "wb", COMPRESSION_LEVEL, plain, mtime=0) as packed:
+                packed.write(header)
+                packed.write(stored.data)
+        else:
+            plain.write(header)
+            plain.write(stored.data)
+
+
+def read_case(case: Case) -> RawCase:
+    """Read a case's channels and label, which must lie on one grid.
+
+    Label files of floats are taken when every value is whole. NaN and infinite intensities are not looked for.
+
+    Raises:
+        DatasetError: Naming the case: a file that cannot be read, grids that differ, labels with fractions.
+    """
+    channels = [read_image(path) for path in case.images]
+    label = None if case.segmentation is None else read_image(case.segmentation)
+    files = [*case.images, case.segmentation] if case.segmentation else case.images
+    _require_one_grid(case.identifier, files, [*channels, label] if label else channels)
+    return RawCase(
+        identifier=case.identifier,
+        data=np.stack([channel.data for channel in channels], dtype=np.float32, casting="unsafe"),
+        segmentation=None if label is None else _whole_numbers(label.data, case),
+        geometry=channels[0].geometry,
+    )
+
+
+def grid_differences(first: Image, other: Image) -> tuple[str, ...]:
+    """Name what differs between the grids of two images, shape included; empty when they are equal."""
+    if first.data.shape != other.data.shape:
+        return (f"size {first.data.shape} and {other.data.shape} voxels (z, y, x)",)
+    return first.geometry.differences(other.geometry)
+
+
+def fractional_values(data: Array) -> Array:
+    """The distinct values, sorted, that are no whole numbers (NaN and infinite ones are none)."""
+    if data.dtype.kind in "iu":
+        return data[:0].reshape(-1)
+    return np.unique(data[~np.isfinite(data) | (data != np.rint(data))])
+
+
+def listed_values(values: Array) -> str:
+    """The first few values, and how many there are more."""
+    more = f" and {len(values) - LISTED_VALUES} more" if len(values) > LISTED_VALUES else ""
+    return ", ".join(f"{value:.6g}" for value in values[:LISTED_VALUES]) + more
+
+
+def _require_one_grid(identifier: str, files: Sequence[Path], images: Sequence[Image]) -> None:
+    for path, image in zip(files[1:], images[1:], strict=True):
+        if found := grid_differences(images[0], image):
+            raise DatasetError(
+                f"case {readable(identifier)}: {readable(files[0].name)} and {readable(path.name)} lie on different "
+                f"grids: {'; '.join(found)}; resample them onto one grid"
+            )
+
+
+def _whole_numbers(data: Array, case: Case) -> LabelArray:
+    """Labels as int16, or int32 where they need it."""
+    found = fractional_values(data)
+    if len(found):
+        raise DatasetError(
+            f"case {readable(case.identifier)}: {readable(case.segmentation)} holds values that are no whole numbers: "
+            f"{listed_values(found)}; save the labels as integers, resampled without interpolation"
+        )
+    for kind in (np.int16, np.int32):
+        if np.iinfo(kind).min <= data.min() and data.max() <= np.iinfo(kind).max:
+            return data.astype(kind)
+    raise DatasetError(
+        f"case {readable(case.identifier)}: {readable(case.segmentation)} holds values from {data.min():.6g} to "
+        f"{data.max():.6g}, which are no labels; number the labels from 0"
+    )
+
+
+def _read_voxels(path: Path, header: NiftiHeader) -> Array:
+    """Read all voxels, to the file's end, so that a damaged or truncated file cannot pass.
+
+    Returns:
+        `(Z, Y, X)` or `(volumes, Z, Y, X)` in the file's voxel type; float32 (float64 for float64 files) where the
+        header scales the stored values.
+    """
+    free = available_memory()
+    if header.size > free:
+        raise refusal(
+            path,
+            f"its voxels need {header.size / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free",
+            "crop the image, or use a larger machine or fewer workers",
+        )
+    stored = np.empty(header.shape[::-1], header.voxel_type)
+    try:
+        with gzip.open(path) if header.compressed else path.open("rb") as file:
+            file.seek(header.offset)
+            filled = _fill(file, stored.reshape(-1).view(np.uint8))
+            spare = len(file.read(SPARE_BYTES + 1))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise refusal(path, f"is truncated or damaged ({error})", "copy or download it again") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if filled < header.size:
+        raise truncated(path, header, filled)
+    if spare > SPARE_BYTES:
+        raise overfull(path, header)
+    return _scaled(stored.astype(header.voxel_type.newbyteorder("="), copy=False), header)
+
+
+def _fill(file: BinaryIO | gzip.GzipFile, target: npt.NDArray[np.uint8]) -> int:
+    """Read in pieces, which takes no second copy of the volume, and return how much there was."""
+    filled = 0
+    while filled < target.size:
+        piece = file.read(min(READING_BYTES, target.size - filled))
+        if not piece:
+            break
+        target[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
+        filled += len(piece)
+    return filled
+
+
+def _scaled(stored: Array, header: NiftiHeader) -> Array:
+    if (header.slope, header.intercept) == (1.0, 0.0):
+        return stored
+    kind = np.float64 if stored.dtype == np.float64 else np.float32
+    return (stored.astype(np.float64, copy=False) * header.slope + header.intercept).astype(kind, copy=False)
+
+
+def _geometry(path: Path, header: NiftiHeader) -> Geometry:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("NiftiImageIO")
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _without_orientation(path, error) from error
+    axes = reader.GetDimension()
+    direction = _as_precise_as_stored(np.reshape(reader.GetDirection(), (axes, axes))[:3, :3], header)
+    x, y, z = reader.GetSpacing()[:3]
+    origin_x, origin_y, origin_z = reader.GetOrigin()[:3]
+    return Geometry(
+        spacing=(z, y, x),
+        origin=(origin_z, origin_y, origin_x),
+        direction=tuple(direction[::-1, ::-1].ravel().tolist()),
+    )
+
+
+def _as_precise_as_stored(direction: Array, header: NiftiHeader) -> Array:
+    """The header's own numbers, where ITK took the direction from its sform and rounded it into unit vectors.
+
+    Only so does an image written with this direction have the same header.
+    """
+    if header.sform is None:
+        return direction
+    stored = np.reshape(header.sform, (3, 4))[:, :3] / header.spacing * LPS_TO_RAS[:, None]
+    return stored if np.abs(stored - direction).max() < SFORM_TOLERANCE else direction
+
+
+def _without_orientation(path: Path, error: RuntimeError) -> DatasetError:
+    if "orthonormal" in str(error):
+        return refusal(
+            path,
+            "the axes in its header are skewed, not perpendicular unit vectors",
+            "resample it onto a straight grid, or correct the sform in its header",
+        )
+    reason = str(error).strip().rpartition("\n")[2]
+    return refusal(path, f"SimpleITK cannot read it ({reason})", "export it again as .nii.gz")

@@ -1,0 +1,375 @@
+"""NIfTI headers by their bytes: checked before the image library opens a file, and made for the files we write.
+
+The library is not left alone with NIfTI files. Its memory is corrupted by headers with five dimensions; it hands out
+zeros or garbage where a file is cut short, and zeros where voxels are NaN, without a word; and on writing it passes the
+orientation through a single-precision quaternion, which turns real oblique images by 1e-5.
+Format: https://nifti.nimh.nih.gov/nifti-1 and nifti-2.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autoseg.dataset import split_ending
+from autoseg.errors import DatasetError, readable
+
+Array = npt.NDArray[Any]
+
+LARGEST_VOLUME = 32 * 2**30
+"""Bytes of voxels; a micro-CT of 2048 x 2048 x 2048 16-bit voxels has half of it."""
+
+LARGEST_GZIP_RATIO = 1032
+"""Deflate shrinks nothing further (zlib.net, "Maximum expansion factor")."""
+
+SPARE_BYTES = 4096
+"""Some writers pad a file to a disk block; more bytes than this behind the voxels and the header is wrong."""
+
+SPACING_RANGE = 1e-6, 1e6
+"""A nanometre to a kilometre, in mm."""
+
+SINGLE_FILE_OFFSET = 352
+"""Voxels of a single-file NIfTI-1 begin here or later."""
+
+ALIGNED_TO_SCANNER = 1
+MILLIMETRES = 2
+
+# struct format and position of each field we need, by the header's declared size
+FIELDS = {
+    348: {
+        "dim": ("8h", 40),
+        "datatype": ("h", 70),
+        "bitpix": ("h", 72),
+        "pixdim": ("8f", 76),
+        "vox_offset": ("f", 108),
+        "scaling": ("2f", 112),
+        "xyzt_units": ("B", 123),
+        "form_codes": ("2h", 252),
+        "quaternion": ("6f", 256),
+        "srow": ("12f", 280),
+        "magic": ("4s", 344),
+    },
+    540: {
+        "magic": ("4s", 4),
+        "datatype": ("h", 12),
+        "dim": ("8q", 16),
+        "pixdim": ("8d", 104),
+        "vox_offset": ("q", 168),
+        "scaling": ("2d", 176),
+        "form_codes": ("2i", 344),
+        "quaternion": ("6d", 352),
+        "srow": ("12d", 400),
+    },
+}
+NIFTI_1, NIFTI_2 = FIELDS
+
+VOXEL_TYPES = {
+    2: "u1",
+    4: "i2",
+    8: "i4",
+    16: "f4",
+    64: "f8",
+    256: "i1",
+    512: "u2",
+    768: "u4",
+    1024: "i8",
+    1280: "u8",
+}
+REFUSED_TYPES = {
+    1: "single bits",
+    32: "complex numbers",
+    128: "RGB colours",
+    1536: "128-bit floats",
+    1792: "complex numbers",
+    2048: "complex numbers",
+    2304: "RGBA colours",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NiftiHeader:
+    """What a header says, checked; axes in the file's order (x, y, z).
+
+    Attributes:
+        shape: Voxels along x, y, z and, where the file holds several volumes, their number.
+        voxel_type: As in the file, with its byte order.
+        spacing: Voxel size along x, y, z in the header's unit of length.
+        offset: Byte where the voxels begin.
+        slope, intercept: A stored value v means slope * v + intercept.
+        sform: 3x4, row by row: voxel (x, y, z, 1) to position in mm, right-anterior-superior; None where absent.
+        compressed: Whether the file is gzip-compressed.
+    """
+
+    shape: tuple[int, ...]
+    voxel_type: np.dtype[Any]
+    spacing: tuple[float, float, float]
+    offset: int
+    slope: float
+    intercept: float
+    sform: tuple[float, ...] | None
+    compressed: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes of all voxels."""
+        return math.prod(self.shape) * self.voxel_type.itemsize
+
+
+def read_header(path: Path, *, most_dimensions: int = 3) -> NiftiHeader:
+    """Read and check the header of a `.nii` or `.nii.gz` file; the voxels are not read.
+
+    Dimensions of size 1 after the third do not count.
+
+    Args:
+        most_dimensions: 4 where several volumes in one file are welcome.
+
+    Raises:
+        DatasetError: Not a NIfTI image, or not of 3 (to `most_dimensions`) dimensions of plain numbers, or a header
+            that contradicts itself or the file's size.
+    """
+    content, compressed, file_size = _first_bytes(path)
+    order, version = _byte_order_and_version(path, content)
+    fields = {
+        name: struct.unpack_from(order + form, content, position) for name, (form, position) in FIELDS[version].items()
+    }
+    _check_magic(path, fields["magic"][0])
+    voxel_type = _voxel_type(path, fields["datatype"][0])
+    shape = _shape(path, fields["dim"], most_dimensions)
+    if version == NIFTI_2:
+        raise refusal(path, "is a NIfTI-2 file", "save it as NIfTI-1, which every tool reads")
+    slope, intercept = fields["scaling"]
+    header = NiftiHeader(
+        shape=shape,
+        voxel_type=np.dtype(order + voxel_type),
+        spacing=_spacing(path, fields["pixdim"]),
+        offset=_offset(path, fields["vox_offset"][0]),
+        slope=slope if math.isfinite(slope) and slope != 0 else 1.0,
+        intercept=intercept if math.isfinite(intercept) and slope != 0 else 0.0,
+        sform=_sform(path, fields),
+        compressed=compressed,
+    )
+    _check_size(path, header, file_size)
+    return header
+
+
+def encode_header(stored: Array, *, spacing: Array, origin: Array, direction: Array) -> bytes:
+    """The header of a single-file NIfTI-1 for one volume, up to where the voxels begin.
+
+    Args:
+        stored: `(Z, Y, X)`, little-endian, of a type in `VOXEL_TYPES`.
+        spacing: Voxel size in mm along x, y, z.
+        origin: Position of the first voxel in mm, right-anterior-superior.
+        direction: `(3, 3)`, its columns are the unit vectors of the x, y and z axes, right-anterior-superior.
+    """
+    from scipy.spatial.transform import Rotation  # slow to import, and only writing needs it
+
+    code = next((code for code, kind in VOXEL_TYPES.items() if np.dtype("<" + kind) == stored.dtype), None)
+    if code is None or stored.ndim != 3:
+        raise TypeError(f"no image file holds an array of {stored.ndim} dimensions of {stored.dtype}")
+    handedness = 1.0 if np.linalg.det(direction) > 0 else -1.0
+    rotation = Rotation.from_matrix(direction * (1, 1, handedness))
+    values: dict[str, tuple[Any, ...]] = {
+        "dim": (3, *stored.shape[::-1], 1, 1, 1, 1),
+        "datatype": (code,),
+        "bitpix": (8 * stored.itemsize,),
+        "pixdim": (handedness, *spacing, 0, 0, 0, 0),
+        "vox_offset": (SINGLE_FILE_OFFSET,),
+        "scaling": (1, 0),
+        "xyzt_units": (MILLIMETRES,),
+        "form_codes": (ALIGNED_TO_SCANNER, ALIGNED_TO_SCANNER),
+        "quaternion": (*rotation.as_quat(canonical=True)[:3], *origin),
+        "srow": tuple(np.column_stack([direction * spacing, origin]).ravel()),
+        "magic": (b"n+1",),
+    }
+    header = bytearray(SINGLE_FILE_OFFSET)
+    struct.pack_into("<i", header, 0, NIFTI_1)
+    for name, value in values.items():
+        form, position = FIELDS[NIFTI_1][name]
+        struct.pack_into("<" + form, header, position, *value)
+    return bytes(header)
+
+
+def _first_bytes(path: Path) -> tuple[bytes, bool, int]:
+    """The header's bytes (fewer where the file ends), whether the file is compressed, and its size."""
+    _check_name(path)
+    try:
+        if not path.is_file():
+            raise refusal(path, "there is no such file", "check the name, and where a link leads")
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            raw = file.read(SPARE_BYTES)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if raw[:2] != b"\x1f\x8b":
+        return raw[:NIFTI_2], False, size
+    if not path.name.lower().endswith(".gz"):
+        raise refusal(path, "is gzip-compressed, but its name does not say so", f"rename it to {path.name}.gz")
+    try:
+        # not gzip.open, which reads ahead and fails where only later bytes are missing
+        return zlib.decompressobj(wbits=31).decompress(raw, NIFTI_2), True, size
+    except zlib.error as error:
+        raise refusal(path, f"is damaged ({error})", "copy or download it again") from error
+
+
+def _check_name(path: Path) -> None:
+    ending = "".join(Path(path.name.lower()).suffixes[-2:])
+    if ending.removesuffix(".gz").endswith((".hdr", ".img")):
+        raise refusal(path, "is half of a header/image pair", "save the pair as one .nii.gz file")
+    if not split_ending(path.name)[1]:
+        raise refusal(path, "is not a NIfTI image by its name", "convert it, or rename it, to .nii.gz or .nii")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:  # it would abort the whole process inside the image library
+        raise refusal(path, "the name holds bytes that are no text", "rename it") from error
+
+
+def _byte_order_and_version(path: Path, content: bytes) -> tuple[str, int]:
+    for order in "<>":
+        for version in FIELDS:
+            if content[:4] == struct.pack(order + "i", version):
+                if len(content) < version:
+                    raise refusal(
+                        path,
+                        f"is truncated: {len(content)} bytes, the header alone has {version}",
+                        "copy or download it again",
+                    )
+                return order, version
+    raise _not_an_image(path)
+
+
+def _check_magic(path: Path, magic: bytes) -> None:
+    if magic[:3] in (b"ni1", b"ni2"):
+        raise refusal(path, "is half of a header/image pair by its header", "save the pair as one .nii.gz file")
+    if magic[:3] not in (b"n+1", b"n+2"):
+        raise _not_an_image(path)
+
+
+def _shape(path: Path, dim: tuple[int, ...], most_dimensions: int) -> tuple[int, ...]:
+    count = dim[0]
+    if not 1 <= count <= 7:
+        raise refusal(path, f"declares {count} dimensions; there are 1 to 7", "export it again")
+    shape = dim[1 : count + 1]
+    if min(shape) < 1:
+        raise refusal(path, f"declares the size {_listed(shape)}; every side needs a voxel", "export it again")
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) < 3:
+        raise refusal(
+            path,
+            f"has {len(shape)} dimensions, of size {_listed(shape)}; images are 3D here",
+            "save it as a volume of one slice",
+        )
+    if len(shape) > most_dimensions:
+        raise refusal(
+            path,
+            f"has {len(shape)} dimensions, of size {_listed(shape)}; images are 3D here",
+            "save each volume as a channel of its own, <case>_0000.nii.gz, <case>_0001.nii.gz "
+            "(autoseg_convert_decathlon_task does it for a Decathlon task)",
+        )
+    return shape
+
+
+def _voxel_type(path: Path, code: int) -> str:
+    if code in VOXEL_TYPES:
+        return VOXEL_TYPES[code]
+    found = REFUSED_TYPES.get(code, f"a type of number nobody knows (datatype {code})")
+    raise refusal(path, f"its voxels are {found}", "save it with one plain integer or float in each voxel")
+
+
+def _spacing(path: Path, pixdim: tuple[float, ...]) -> tuple[float, float, float]:
+    x, y, z = pixdim[1:4]
+    least, most = SPACING_RANGE
+    if not all(least <= side <= most for side in (x, y, z)):
+        raise refusal(
+            path,
+            f"declares a voxel size of {_listed((x, y, z))} mm; every side must be above zero, from {least:g} to {most:g} mm",
+            "write the true voxel size (pixdim) into its header",
+        )
+    return x, y, z
+
+
+def _offset(path: Path, offset: float) -> int:
+    if not (math.isfinite(offset) and offset >= SINGLE_FILE_OFFSET and offset == int(offset)):
+        raise refusal(
+            path,
+            f"declares that its voxels begin at byte {offset:g}; the first possible is {SINGLE_FILE_OFFSET}",
+            "export it again",
+        )
+    return int(offset)
+
+
+def _sform(path: Path, fields: dict[str, tuple[Any, ...]]) -> tuple[float, ...] | None:
+    has_qform, has_sform = (code > 0 for code in fields["form_codes"])
+    declared = (*fields["quaternion"] * has_qform, *fields["srow"] * has_sform)
+    if not all(map(math.isfinite, declared)):
+        raise refusal(
+            path,
+            "the orientation in its header (qform or sform) holds NaN or infinite numbers",
+            "write the true orientation into its header",
+        )
+    return fields["srow"] if has_sform else None
+
+
+def _check_size(path: Path, header: NiftiHeader, file_size: int) -> None:
+    """Refuse what cannot be true before a byte of memory is taken for it."""
+    if header.size > LARGEST_VOLUME:
+        raise refusal(
+            path,
+            f"declares {_listed(header.shape)} voxels, {header.size / 1e9:.4g} GB; "
+            f"no more than {LARGEST_VOLUME / 1e9:.4g} GB are read",
+            "check its header, or crop the image",
+        )
+    end = header.offset + header.size
+    if header.compressed and end > file_size * LARGEST_GZIP_RATIO:
+        raise refusal(
+            path,
+            f"declares {header.size} bytes of voxels, which its {file_size} compressed bytes cannot hold",
+            "copy or download it again",
+        )
+    if not header.compressed and end > file_size:
+        raise truncated(path, header, file_size - header.offset)
+    if not header.compressed and end + SPARE_BYTES < file_size:
+        raise overfull(path, header)
+
+
+def refusal(path: Path, problem: str, remedy: str) -> DatasetError:
+    """The error for a file that is not taken, on one line."""
+    return DatasetError(f"{readable(path)}: {problem}; {remedy}")
+
+
+def _not_an_image(path: Path) -> DatasetError:
+    return refusal(path, "is not a NIfTI image", "replace it by one, or convert it to .nii.gz")
+
+
+def unreadable(path: Path, error: OSError) -> DatasetError:
+    """What the operating system said, with the file's name."""
+    return refusal(path, f"cannot be read: {error.strerror or error}", "check the disk and the permissions")
+
+
+def truncated(path: Path, header: NiftiHeader, found: int) -> DatasetError:
+    """The file ends after `found` bytes of voxels."""
+    return refusal(
+        path,
+        f"is truncated: its header declares {header.size} bytes of voxels, {max(0, found)} are there",
+        "copy or download it again",
+    )
+
+
+def overfull(path: Path, header: NiftiHeader) -> DatasetError:
+    """The file goes on behind the declared voxels."""
+    return refusal(
+        path,
+        f"holds more than the {_listed(header.shape)} voxels its header declares",
+        "export it again with the true size",
+    )
+
+
+def _listed(numbers: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{number:.6g}" if isinstance(number, float) else str(number) for number in numbers) + ")"
