@@ -1,1 +1,1 @@
-"""reporting."""
+"""Pictures for people to look at. matplotlib is imported only where one is drawn."""

@@ -1,0 +1,105 @@
+"""Arguments that several commands share, so that each means the same everywhere."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from autoseg.commands.running import Parser
+from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
+
+FOLDS = ("0", "1", "2", "3", "4", "all")
+DEVICES = ("cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+TASK_HELP = "task: its number, or its folder's name, whole or up to the number (4, Task004, Task004_Hippocampus)"
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    return _number_from(text, 1)
+
+
+def not_negative(text: str) -> int:
+    """A whole number from 0."""
+    return _number_from(text, 0)
+
+
+def positive_number(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    return value
+
+
+def add_tasks(parser: Parser) -> None:
+    """`-t TASK [TASK ...]`."""
+    parser.add_argument("-t", dest="tasks", metavar="TASK", nargs="+", required=True, help=TASK_HELP)
+
+
+def add_configuration(parser: Parser) -> None:
+    """The positional CONFIGURATION."""
+    parser.add_argument(
+        "configuration", metavar="CONFIGURATION", choices=CONFIGURATIONS, help=", ".join(CONFIGURATIONS)
+    )
+
+
+def add_plans_name(parser: Parser, meaning: str) -> None:
+    """`-p NAME`."""
+    parser.add_argument("-p", dest="identifier", metavar="NAME", default=DEFAULT_IDENTIFIER, help=meaning)
+
+
+def add_planners(parser: Parser) -> None:
+    """`-pl3d`, `-pl2d` and `-gpu_memory_target`."""
+    for dimensions in ("3", "2"):
+        parser.add_argument(
+            f"-pl{dimensions}d",
+            dest=f"planner_{dimensions}d",
+            metavar="NAME",
+            default=f"Planner{dimensions}D",
+            help=f"planner of the {dimensions}D configurations: a shipped one, my_file.py:MyPlanner, "
+            f"or None to plan none (default: Planner{dimensions}D)",
+        )
+    parser.add_argument(
+        "-gpu_memory_target",
+        dest="gpu_memory_target",
+        metavar="GB",
+        type=positive_number,
+        help="memory that training may take; patches and batches follow from it (default: 8)",
+    )
+
+
+def add_device(parser: Parser) -> None:
+    """`-device` and `--precision`."""
+    parser.add_argument(
+        "-device", metavar="|".join(DEVICES), choices=DEVICES, help="where the network runs (default: cuda if there is)"
+    )
+    parser.add_argument(
+        "--precision",
+        metavar="|".join(PRECISIONS),
+        choices=PRECISIONS,
+        default="auto",
+        help="of the network's arithmetic; auto takes what the device is fast in, and says so (default: auto)",
+    )
+
+
+def add_workers(parser: Parser, *, what: str) -> None:
+    """`--workers N`."""
+    parser.add_argument(
+        "--workers", metavar="N", type=positive, help=f"processes that {what} (default: one a core, as memory allows)"
+    )
+
+
+def folder(text: str) -> Path:
+    """A folder's path, `~` expanded."""
+    return Path(text).expanduser()
+
+
+def _number_from(text: str, least: int) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, found {text!r}")
+    return int(text)

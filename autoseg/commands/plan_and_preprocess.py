@@ -1,0 +1,170 @@
+"""`autoseg_plan_and_preprocess`: fingerprint, plans, prepared cases."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import autoseg
+from autoseg.commands.arguments import add_planners, add_plans_name, add_tasks, positive
+from autoseg.commands.planning import NO_PLANNER, PlannerChoice, make_plans
+from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.verify_dataset import verify_tasks
+from autoseg.dataset import Case, Dataset, read_dataset
+from autoseg.errors import PlanError
+from autoseg.paths import Workspace, plans_file_in
+from autoseg.plans import DEFAULT_IDENTIFIER, Plans, load_plans
+from autoseg.storage import content_hash, file_hash, read_json, write_json
+
+if TYPE_CHECKING:
+    from autoseg.planning.fingerprint import DatasetFingerprint
+
+log = logging.getLogger(__name__)
+
+BYTES_PER_WORKER = 3 * 10**9
+"""A large CT with its label, cropped copies and what is sampled from it."""
+
+
+def add_arguments(parser: Parser) -> None:
+    """The command's own options."""
+    add_tasks(parser)
+    add_planners(parser)
+    add_plans_name(
+        parser,
+        "file the plans under this name; with -pl3d None and -pl2d None, prepare for the plans of this name as they "
+        "are (default: autoseg, or the class's name for your own planner)",
+    )
+    parser.set_defaults(identifier=None)
+    parser.add_argument("-no_pp", dest="plan_only", action="store_true", help="plan only, prepare no cases")
+    for option, configurations in (("-tl", "3d_lowres"), ("-tf", "3d_fullres and 2d")):
+        parser.add_argument(
+            option,
+            metavar="N",
+            type=positive,
+            help=f"worker processes for {configurations}; every case is read once for all configurations, so the larger "
+            "of -tl and -tf counts (default: one a core, as memory allows)",
+        )
+    parser.add_argument(
+        "--verify_dataset_integrity", action="store_true", help="verify all tasks first, and stop if one has errors"
+    )
+
+
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
+    """Verify all tasks if asked, then plan and prepare one after the other."""
+    tasks = [workspace.find_task(task) for task in dict.fromkeys(arguments.tasks)]
+    workers = max(filter(None, (arguments.tl, arguments.tf)), default=None)
+    if arguments.verify_dataset_integrity:
+        verify_tasks(tasks, workspace, workers=workers)
+    for task in tasks:
+        plan_and_preprocess(
+            task,
+            workspace,
+            planners=PlannerChoice.of(arguments),
+            identifier=arguments.identifier,
+            prepare=not arguments.plan_only,
+            workers=workers,
+        )
+
+
+def plan_and_preprocess(
+    task: str,
+    workspace: Workspace,
+    *,
+    planners: PlannerChoice,
+    identifier: str | None = None,
+    prepare: bool = True,
+    workers: int | None = None,
+) -> None:
+    """Measure, plan and prepare one task; what is current already is not made again.
+
+    Args:
+        task: Its folder's name.
+        identifier: Name of the plans; None is autoseg, or a user's planner's own.
+        workers: Processes; None lets the machine decide.
+    """
+    from autoseg.parallel import fitting_workers
+
+    started = time.monotonic()
+    dataset = read_dataset(workspace.raw_task(task))
+    count = fitting_workers(workers, BYTES_PER_WORKER)
+    folder = workspace.preprocessed_task(task)
+    if (planners.planner_3d, planners.planner_2d) == (NO_PLANNER, NO_PLANNER):
+        files = _existing_plans(folder, identifier or DEFAULT_IDENTIFIER)
+    else:
+        fingerprint = current_fingerprint(dataset, workspace, workers=count)
+        files = make_plans(fingerprint, dataset=task, folder=folder, planners=planners, identifier=identifier)
+    if prepare:
+        _prepare(dataset, [load_plans(path) for path in files], workspace, workers=workers)
+    print(f"{task}: done in {time.monotonic() - started:.0f} s")
+
+
+def current_fingerprint(dataset: Dataset, workspace: Workspace, *, workers: int) -> DatasetFingerprint:
+    """The task's fingerprint: read if the images and labels are those it was measured on, else measured."""
+    from autoseg.planning.fingerprint import extract_fingerprint, load_fingerprint, save_fingerprint
+
+    path = workspace.fingerprint_file(dataset.name)
+    marker = path.with_name("fingerprint_source.json")
+    source = {"format": 1, "hash": _source_hash(dataset, workers)}
+    if path.is_file() and marker.is_file() and read_json(marker) == source:
+        log.info("%s: the fingerprint is current", dataset.name)
+        return load_fingerprint(path)
+    fingerprint = extract_fingerprint(dataset, workers=workers)
+    save_fingerprint(fingerprint, path)
+    write_json(marker, source)
+    return fingerprint
+
+
+def _source_hash(dataset: Dataset, workers: int) -> str:
+    """Of all that the fingerprint is made from; a newer version may measure differently."""
+    from autoseg.parallel import run_on_cases
+
+    files = run_on_cases(_case_hash, dataset.training, task="looking for changes", workers=workers)
+    return content_hash(autoseg.__version__, dataset.channels, dataset.labels, files)
+
+
+def _case_hash(case: Case) -> tuple[str, ...]:
+    labels = () if case.segmentation is None else (case.segmentation,)
+    return (case.identifier, *(file_hash(path) for path in (*case.images, *labels)))
+
+
+def _existing_plans(folder: Path, identifier: str) -> list[Path]:
+    files = [plans_file_in(folder, configuration, identifier) for configuration in ("3d_fullres", "2d")]
+    found = [path for path in files if path.is_file()]
+    if not found:
+        raise PlanError(
+            f"{folder}: no plans {identifier!r} here, and -pl3d None -pl2d None makes none; leave one of the two away"
+        )
+    return found
+
+
+def _prepare(dataset: Dataset, all_plans: Sequence[Plans], workspace: Workspace, *, workers: int | None) -> None:
+    from autoseg.preprocessing.dataset import prepare_dataset
+
+    plans = {configuration.prepared_name: one for one in all_plans for configuration in one.configurations.values()}
+    prepare_dataset(
+        dataset,
+        plans,
+        {name: workspace.prepared_dir(dataset.name, name, one.identifier) for name, one in plans.items()},
+        workspace.reference_dir(dataset.name),
+        workers=workers,
+    )
+
+
+COMMAND = Command(
+    name="autoseg_plan_and_preprocess",
+    summary="measure a task, plan everything about its networks, and prepare its cases for training",
+    reads="raw_data/TaskXXX_Name: dataset.json, imagesTr, labelsTr",
+    writes="preprocessed/TaskXXX_Name: fingerprint.json, <plans>_plans_3D.pkl and _2D.pkl with .json views,\n"
+    "<plans>_<configuration>/ with the prepared cases, gt_segmentations/ with the true labels.\n"
+    "What is there and current is kept; stopped half-way, running again continues.",
+    example="autoseg_plan_and_preprocess -t 4 --verify_dataset_integrity\n"
+    "autoseg_plan_and_preprocess -t 4 -pl3d my_planner.py:MyPlanner -pl2d None",
+    add_arguments=add_arguments,
+    run=run,
+)
+main = partial(run_command, COMMAND)

@@ -1,0 +1,57 @@
+"""`autoseg_plan_from_json`: an edited JSON view of plans becomes the pickle that is read."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from functools import partial
+from pathlib import Path
+
+from autoseg.commands.running import Command, Parser, run_command
+from autoseg.errors import PlanError
+from autoseg.paths import Workspace
+from autoseg.plans import load_plans_json, save_plans
+
+
+def add_arguments(parser: Parser) -> None:
+    """The command's own options."""
+    parser.add_argument("file", metavar="FILE", type=Path, help="<plans>_plans_3D.json or <plans>_plans_2D.json")
+
+
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: ARG001 - no task folder is touched
+    """Check the file and write the pickle beside it."""
+    print(f"written: {plan_from_json(arguments.file)}")
+
+
+def plan_from_json(file: Path) -> Path:
+    """Turn `<name>.json` into `<name>.pkl` beside it, once every field is found to fit, and return its path.
+
+    Raises:
+        PlanError: Naming the field that does not fit; nothing is written then.
+    """
+    if file.suffix != ".json":
+        raise PlanError(f"{file}: expected the .json view of plans; edit that and name it here")
+    plans = load_plans_json(file)
+    filed_under = re.sub(r"_plans_[23]D$", "", file.stem)
+    if filed_under not in (plans.identifier, file.stem):
+        raise PlanError(
+            f"{file}: its name files the plans under {filed_under!r}, but its identifier is {plans.identifier!r}; "
+            "make the two equal"
+        )
+    path = file.with_suffix(".pkl")
+    save_plans(plans, path)
+    return path
+
+
+COMMAND = Command(
+    name="autoseg_plan_from_json",
+    summary="turn an edited .json view of plans back into the .pkl that is read",
+    reads="FILE, the .json view beside the plans in preprocessed/TaskXXX_Name",
+    writes="the .pkl of the same name beside it, and the .json anew in the usual layout",
+    example="autoseg_plan_from_json autoseg_data/preprocessed/Task004_Hippocampus/autoseg_plans_3D.json\n"
+    "autoseg_plan_and_preprocess -t 4 -pl3d None -pl2d None      (then: prepare the cases for the edited plans)",
+    add_arguments=add_arguments,
+    run=run,
+    uses_workspace=False,
+)
+main = partial(run_command, COMMAND)

@@ -1,0 +1,205 @@
+"""What all commands share: parsing, logging, the workspace, signals, and the exit code of every way to end."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import io
+import logging
+import os
+import platform
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import autoseg
+from autoseg.errors import AutosegError, Interrupted
+from autoseg.paths import DEFAULT_HOME, Workspace
+
+log = logging.getLogger(__name__)
+
+DONE, USER_CAN_FIX, USAGE, BUG, RESUMABLE, CTRL_C = 0, 1, 2, 3, 75, 130
+REPORTED_PACKAGES = ("torch", "numpy", "SimpleITK", "batchgenerators")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command line tool.
+
+    Attributes:
+        name: Of the console script, `autoseg_train`.
+        summary: One line, for the list of commands.
+        reads, writes: For the help, where the command's input lies and what it leaves where.
+        example: Whole command lines, for the help.
+        run: Does the work; it returns when everything is done and raises otherwise.
+        uses_workspace: Whether the three folders matter to it.
+    """
+
+    name: str
+    summary: str
+    reads: str
+    writes: str
+    example: str
+    add_arguments: Callable[[Parser], None]
+    run: Callable[[argparse.Namespace, Workspace], None]
+    uses_workspace: bool = True
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser to which a mistyped option is an error, never a short option with the rest as its value."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Parse, after looking at everything that is spelt like an option."""
+        words = list(sys.argv[1:] if args is None else args)
+        known = [option for action in self._actions for option in action.option_strings]
+        for word in words[: words.index("--")] if "--" in words else words:
+            option = word.partition("=")[0]
+            if _looks_like_an_option(word) and option not in known:
+                near = difflib.get_close_matches(option, known, n=1)
+                self.error(f"unknown option {option}" + (f"; did you mean {near[0]}?" if near else ""))
+        return super().parse_args(words, namespace)
+
+
+def run_command(command: Command, argv: Sequence[str] | None = None, *, program: str | None = None) -> int:
+    """Parse `argv` (default: the command line), do the command's work, and return its exit code."""
+    program = program or command.name
+    try:
+        arguments = build_parser(command, program).parse_args(argv)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else USAGE
+    configure_logging(verbose=arguments.verbose)
+    _print_lines_at_once()
+    try:
+        with sigterm_as_interruption():
+            command.run(arguments, _workspace(arguments.home, command))
+    except (Interrupted, Terminated) as error:
+        return _say(program, str(error), RESUMABLE)
+    except AutosegError as error:
+        log.debug("%s", traceback.format_exc())
+        return _say(program, str(error), USER_CAN_FIX)
+    except KeyboardInterrupt:
+        return _say(program, "stopped by Ctrl-C; run the same command again to go on", CTRL_C)
+    except MemoryError:
+        log.debug("%s", traceback.format_exc())
+        return _say(program, "out of memory; use fewer workers, or a smaller batch or patch", USER_CAN_FIX)
+    except OSError as error:
+        log.debug("%s", traceback.format_exc())
+        return _say(program, _describe(error), USER_CAN_FIX)
+    except Exception:
+        traceback.print_exc()
+        return _say(program, f"this is a bug of autoseg; please report it with the lines above\n{versions()}", BUG)
+    return DONE
+
+
+def build_parser(command: Command, program: str) -> Parser:
+    """The command's parser, with the options that all commands have."""
+    parser = Parser(
+        prog=program,
+        description=command.summary,
+        epilog=f"reads:\n{_indented(command.reads)}\n\nwrites:\n{_indented(command.writes)}\n\n"
+        f"example:\n{_indented(command.example)}",
+    )
+    command.add_arguments(parser)
+    common = parser.add_argument_group("common options")
+    common.add_argument(
+        "--home",
+        type=Path,
+        metavar="DIR",
+        help="folder with raw_data, preprocessed and results; wins over AUTOSEG_HOME and the three AUTOSEG_* folders",
+    )
+    common.add_argument("-v", "--verbose", action="store_true", help="say more, and show where an error arose")
+    common.add_argument("--version", action="version", version=versions())
+    return parser
+
+
+def configure_logging(*, verbose: bool) -> None:
+    """Send what autoseg logs to stderr, between progress bars rather than through them."""
+    logger = logging.getLogger("autoseg")
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    for handler in [handler for handler in logger.handlers if isinstance(handler, _TerminalHandler)]:
+        logger.removeHandler(handler)
+    logger.addHandler(_TerminalHandler())
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived. Of KeyboardInterrupt's family, so that no work on a single case takes it for a failure."""
+
+
+@contextmanager
+def sigterm_as_interruption() -> Iterator[None]:
+    """Make SIGTERM end the work from inside, as Ctrl-C does, so that workers are ended and half-written files removed."""
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated("stopped by SIGTERM; run the same command again to go on")
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: whoever called us owns the signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def versions() -> str:
+    """autoseg's version, and those of what it stands on, without importing any of it."""
+    found = [f"autoseg {autoseg.__version__}", f"Python {platform.python_version()}", platform.platform()]
+    for package in REPORTED_PACKAGES:
+        try:
+            found.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            found.append(f"{package} not installed")
+    return ", ".join(found)
+
+
+class _TerminalHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        message = prefix + self.format(record)
+        if "tqdm" in sys.modules:
+            sys.modules["tqdm"].tqdm.write(message, file=sys.stderr)
+        else:
+            print(message, file=sys.stderr)
+
+
+def _print_lines_at_once() -> None:
+    """In a pipe or a file, results and log lines keep their order."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+
+
+def _workspace(home: Path | None, command: Command) -> Workspace:
+    workspace = Workspace.from_environment(os.environ, home=home)
+    if command.uses_workspace and workspace.unnamed:
+        log.info("%s: in ./%s, as neither --home nor AUTOSEG_HOME is set", ", ".join(workspace.unnamed), DEFAULT_HOME)
+    return workspace
+
+
+def _looks_like_an_option(word: str) -> bool:
+    return word.startswith("-") and word != "-" and not word[1:2].isdecimal() and word[1:2] != "."
+
+
+def _describe(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}; check that it exists, its permissions and the space left"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.strip().splitlines())
+
+
+def _say(program: str, message: str, code: int) -> int:
+    print(f"{program}: {message}", file=sys.stderr)
+    return code

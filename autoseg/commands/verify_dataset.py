@@ -1,0 +1,56 @@
+"""`autoseg_verify_dataset`: read every image of a task and report all that is wrong at once."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+from autoseg.commands.arguments import add_tasks, add_workers
+from autoseg.commands.running import Command, Parser, run_command
+from autoseg.errors import DatasetError
+from autoseg.paths import Workspace
+
+BYTES_PER_WORKER = 2 * 10**9
+"""A large CT in single precision and what is computed on it."""
+
+
+def add_arguments(parser: Parser) -> None:
+    """The command's own options."""
+    add_tasks(parser)
+    add_workers(parser, what="read images")
+
+
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
+    """Verify each task; those with errors are named at the end."""
+    verify_tasks([workspace.find_task(task) for task in arguments.tasks], workspace, workers=arguments.workers)
+
+
+def verify_tasks(tasks: list[str], workspace: Workspace, *, workers: int | None = None) -> None:
+    """Print the report of each task.
+
+    Raises:
+        DatasetError: After all reports, when one of them has errors.
+    """
+    from autoseg.parallel import fitting_workers
+    from autoseg.planning.verification import verify_dataset
+
+    faulty = []
+    for task in tasks:
+        report = verify_dataset(workspace.raw_task(task), workers=fitting_workers(workers, BYTES_PER_WORKER))
+        print(report)
+        if report.errors:
+            faulty.append(f"{task} ({len(report.errors)})")
+    if faulty:
+        raise DatasetError(f"errors in {', '.join(faulty)}; put right what the report names and verify again")
+
+
+COMMAND = Command(
+    name="autoseg_verify_dataset",
+    summary="read every image of a task and report everything that is wrong with it",
+    reads="raw_data/TaskXXX_Name: dataset.json and every image and label file",
+    writes="nothing; the report is printed, and the exit code is 1 when it has errors, 0 when only warnings",
+    example="autoseg_verify_dataset -t 4",
+    add_arguments=add_arguments,
+    run=run,
+)
+main = partial(run_command, COMMAND)
