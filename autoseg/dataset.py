@@ -66,11 +66,49 @@ class Dataset:
     test: tuple[Case, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What dataset.json says and, a line each, what is wrong with it; parts that are wrong are empty.
+
+    Attributes:
+        counts: `numTraining` and `numTest` as they stand there, None where absent.
+    """
+
+    channels: tuple[str, ...]
+    labels: tuple[str, ...]
+    training: tuple[Case, ...]
+    test: tuple[Case, ...]
+    counts: tuple[Any, Any]
+    problems: tuple[str, ...]
+
+
 def read_dataset(folder: Path) -> Dataset:
     """Read and check `folder/dataset.json`; the image files themselves are not looked at.
 
     Raises:
         DatasetError: One line for everything that is wrong with the description.
+    """
+    found = inspect_description(folder)
+    if found.problems:
+        listing = "\n".join(f"  {problem}" for problem in found.problems)
+        raise DatasetError(
+            f"{folder / 'dataset.json'}: {_count(len(found.problems), 'problem')}\n{listing}\nPut right and run again."
+        )
+    return Dataset(
+        name=folder.name,
+        folder=folder,
+        channels=found.channels,
+        labels=Labels(names=found.labels),
+        training=found.training,
+        test=found.test,
+    )
+
+
+def inspect_description(folder: Path) -> Description:
+    """Read `folder/dataset.json` as far as it can be understood, and list what is wrong with it.
+
+    Raises:
+        DatasetError: There is none, or it is no JSON object.
     """
     description = read_description(folder)
     problems: list[str] = []
@@ -80,18 +118,13 @@ def read_dataset(folder: Path) -> Dataset:
     test = _cases(description.get("test", []), "test", folder, len(channels), problems)
     if not training and not problems:
         problems.append("training: no case is listed")
-    if problems:
-        listing = "\n".join(f"  {problem}" for problem in problems)
-        raise DatasetError(
-            f"{folder / 'dataset.json'}: {_count(len(problems), 'problem')}\n{listing}\nPut right and run again."
-        )
-    return Dataset(
-        name=folder.name,
-        folder=folder,
+    return Description(
         channels=channels,
-        labels=Labels(names=labels),
+        labels=labels,
         training=training,
         test=test,
+        counts=(description.get("numTraining"), description.get("numTest")),
+        problems=tuple(problems),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -28,6 +29,9 @@ SPACING_TOLERANCE = 1e-3
 POSITION_TOLERANCE_IN_VOXELS = 0.1
 DIRECTION_TOLERANCE = 1e-3
 
+PATIENT_SIDES = ("RL", "AP", "IS")
+"""Of the patient's x, y and z coordinate: where it falls and where it grows (left, posterior, superior, as in DICOM)."""
+
 T = TypeVar("T")
 
 
@@ -44,6 +48,13 @@ class Geometry:
     spacing: tuple[float, float, float]
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     direction: tuple[float, float, float, float, float, float, float, float, float] = (1, 0, 0, 0, 1, 0, 0, 0, 1)
+
+    @property
+    def orientation(self) -> str:
+        """Where the file's x, y and z axes point at most, such as RAS: to the right, anterior and superior."""
+        columns = np.reshape(self.direction, (3, 3))[::-1, ::-1].T  # of the file's axes, in (x, y, z)
+        best = max(permutations(range(3)), key=lambda to: sum(abs(columns[axis, to[axis]]) for axis in range(3)))
+        return "".join(PATIENT_SIDES[to][int(columns[axis, to] > 0)] for axis, to in enumerate(best))
 
     def differences(self, other: Geometry) -> tuple[str, ...]:
         """Name what differs beyond the rounding of single-precision headers; empty when the grids are equal."""

@@ -116,6 +116,17 @@ def test_files_of_simpleitk_keep_their_geometry(tmp_path, seed):
     assert read_image(tmp_path / "b.nii.gz").geometry == read.geometry
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_the_orientation_is_called_as_simpleitk_calls_it(seed):
+    geometry = oblique(seed, mirrored=seed % 2 == 1)
+    direction = np.reshape(geometry.direction, (3, 3))[::-1, ::-1].ravel()
+
+    expected = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction.tolist())
+
+    assert geometry.orientation == expected
+    assert Geometry(spacing=(1, 1, 1)).orientation == "LPS"
+
+
 def test_a_quaternion_alone_gives_the_orientation_too(make_nifti):
     x, y, z, _ = Rotation.from_euler("xyz", (0.3, -0.2, 1.1)).as_quat(canonical=True)
 
