@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -52,9 +51,13 @@ class Geometry:
     @property
     def orientation(self) -> str:
         """Where the file's x, y and z axes point at most, such as RAS: to the right, anterior and superior."""
-        columns = np.reshape(self.direction, (3, 3))[::-1, ::-1].T  # of the file's axes, in (x, y, z)
-        best = max(permutations(range(3)), key=lambda to: sum(abs(columns[axis, to[axis]]) for axis in range(3)))
-        return "".join(PATIENT_SIDES[to][int(columns[axis, to] > 0)] for axis, to in enumerate(best))
+        axes = np.reshape(self.direction, (3, 3))[::-1, ::-1].T  # a row for each of the file's axes, in (x, y, z)
+        left, names = np.abs(axes), ["", "", ""]
+        for _ in names:
+            axis, side = np.unravel_index(np.argmax(left), left.shape)
+            names[axis] = PATIENT_SIDES[side][int(axes[axis, side] > 0)]
+            left[axis, :] = left[:, side] = -1
+        return "".join(names)
 
     def differences(self, other: Geometry) -> tuple[str, ...]:
         """Name what differs beyond the rounding of single-precision headers; empty when the grids are equal."""
