@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -185,7 +185,10 @@ def measure_case(
 def save_fingerprint(fingerprint: DatasetFingerprint, path: Path) -> None:
     """Write `fingerprint.json`; documentation/formats.md lists its keys."""
     content = {"format": FORMAT, **encode(fingerprint)}
-    content["intensities"] = [_renamed(entry, FILE_NAMES) for entry in content["intensities"]]
+    content["intensities"] = [
+        entry and {FILE_NAMES.get(name, name): value for name, value in entry.items()}
+        for entry in content["intensities"]
+    ]
     write_json(path, content)
 
 
@@ -229,11 +232,27 @@ def _decode_full(content: dict[str, Any], where: str) -> DatasetFingerprint:
     if content["format"] != FORMAT:
         raise StorageError(f"{where}: format {content['format']!r}, but this autoseg reads format {FORMAT}")
     plain = {key: value for key, value in content.items() if key != "format"}
-    entries = plain.get("intensities")
-    if isinstance(entries, list):
-        names = {there: here for here, there in FILE_NAMES.items()}
-        plain["intensities"] = [_renamed(entry, names) for entry in entries]
+    if "intensities" in plain:
+        entries = decode(tuple[_IntensityEntry | None, ...], plain["intensities"], f"{where}.intensities")
+        plain["intensities"] = [entry and _own_names(entry) for entry in entries]
     return decode(DatasetFingerprint, plain, where)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _IntensityEntry:
+    """`IntensityStatistics` under the names the file has."""
+
+    mean: float
+    std: float
+    median: float
+    min: float
+    max: float
+    percentile_00_5: float
+    percentile_99_5: float
+
+
+def _own_names(entry: _IntensityEntry) -> dict[str, float]:
+    return {field.name: getattr(entry, FILE_NAMES.get(field.name, field.name)) for field in fields(IntensityStatistics)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +277,3 @@ def _decode_short(content: dict[str, Any], where: str) -> DatasetFingerprint:
         kept_fractions=short.size_reductions,
         intensities=(None,) * len(short.modalities),
     )
-
-
-def _renamed(entry: Any, names: dict[str, str]) -> Any:
-    return {names.get(key, key): value for key, value in entry.items()} if isinstance(entry, dict) else entry

@@ -1,0 +1,203 @@
+"""One case looked at as verification needs it: what is wrong with its files, and what to compare with other cases."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from autoseg.dataset import Case
+from autoseg.errors import DatasetError, readable
+from autoseg.imageio import Image, fractional_values, grid_differences, listed_values, read_image
+from autoseg.nifti import read_header
+
+Array: TypeAlias = npt.NDArray[Any]
+
+RANGE_PERCENTILES = 1, 99
+"""What an intensity range runs between; a few odd voxels do not move it."""
+
+SAMPLED_VOXELS = 1_000_000
+"""A percentile of a million evenly spaced voxels is good to a tenth of a percentile."""
+
+VOXEL_SIZE_TOLERANCE = 0.01
+"""Relative; what the two places for it in a NIfTI header may differ by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something wrong with a dataset.
+
+    Attributes:
+        severity: An error must be put right; a warning should be looked at.
+        where: The case or file.
+        text: What is wrong, and what to do.
+    """
+
+    severity: Literal["error", "warning"]
+    where: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{readable(self.where)}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What was found in one case's files.
+
+    Attributes:
+        ranges: Robust lowest and highest intensity of each channel; None where it could not be read.
+        content: A hash of the voxels of all channels, None where one could not be read.
+        label_content: The same of the label file.
+    """
+
+    case: Case
+    findings: tuple[Finding, ...]
+    orientation: str | None
+    ranges: tuple[tuple[float, float] | None, ...]
+    content: str | None
+    label_content: str | None
+
+
+def inspect_case(case: Case, *, folder: Path, labels: int | None) -> Inspection:
+    """Read all files of a case that exist and note everything that is wrong with them.
+
+    Args:
+        folder: The task's, to which paths in findings are relative.
+        labels: Number of label values declared, background included; None where that is not known.
+    """
+    findings: list[Finding] = []
+    images = [_read(path, case, folder, findings) for path in case.images]
+    label = _read(case.segmentation, case, folder, findings) if case.segmentation else None
+    for path, image in zip(case.images, images, strict=True):
+        if image is not None:
+            findings += [_error(case, path, folder, text) for text in _intensity_faults(image.data)]
+    if case.segmentation and label is not None:
+        findings += [_error(case, case.segmentation, folder, text) for text in _label_faults(label.data, labels)]
+        if not label.data.any():
+            text = "holds background only; check whether the case was annotated at all"
+            findings.append(_warning(case, case.segmentation, folder, text))
+    findings += _grid_faults(case, [*zip(case.images, images, strict=True), (case.segmentation, label)], folder)
+    readable_images = [image for image in images if image is not None]
+    return Inspection(
+        case=case,
+        findings=tuple(findings),
+        orientation=readable_images[0].geometry.orientation if readable_images else None,
+        ranges=tuple(None if image is None else intensity_range(image.data) for image in images),
+        content=_content(readable_images) if len(readable_images) == len(images) else None,
+        label_content=None if label is None else _content([label]),
+    )
+
+
+def intensity_range(data: Array) -> tuple[float, float]:
+    """The 1st and 99th percentile of the finite voxels other than exact zeros, which are often padding."""
+    step = max(1, data.size // SAMPLED_VOXELS)
+    sample = data.reshape(-1)[::step]
+    kept = sample[np.isfinite(sample) & (sample != 0)]
+    if not kept.size:
+        return 0.0, 0.0
+    low, high = np.percentile(kept.astype(np.float64), RANGE_PERCENTILES)
+    return float(low), float(high)
+
+
+def _read(path: Path, case: Case, folder: Path, findings: list[Finding]) -> Image | None:
+    """The image; None where the file is missing (verification lists those) or cannot be read, which is noted."""
+    if not path.is_file():
+        return None
+    try:
+        image = read_image(path)
+        findings += [_warning(case, path, folder, text) for text in _voxel_size_faults(path)]
+    except DatasetError as error:
+        _, _, text = str(error).partition(f"{readable(path)}: ")
+        findings.append(_error(case, path, folder, text or str(error)))
+        return None
+    return image
+
+
+def _voxel_size_faults(path: Path) -> list[str]:
+    header = read_header(path)
+    if header.sform is None:
+        return []
+    spacing, other = np.array(header.spacing), np.linalg.norm(np.reshape(header.sform, (3, 4))[:, :3], axis=0)
+    if np.all(np.abs(spacing - other) <= VOXEL_SIZE_TOLERANCE * spacing):
+        return []
+    return [
+        f"its header gives two voxel sizes, {_numbers(spacing)} (pixdim) and {_numbers(other)} (sform), x, y, z in mm; "
+        "the first is used; correct the header"
+    ]
+
+
+def _intensity_faults(data: Array) -> list[str]:
+    faults = []
+    finite = np.isfinite(data)
+    if not finite.all():
+        nan = int(np.isnan(data).sum())
+        infinite = data.size - int(finite.sum()) - nan
+        faults.append(f"{nan} voxels are NaN and {infinite} infinite; replace them by numbers")
+    values = data if finite.all() else data[finite]
+    if values.size and values.min() == values.max():
+        faults.append(f"is constant: every voxel is {values.flat[0]:g}; export it again or leave the case out")
+    return faults
+
+
+def _label_faults(data: Array, labels: int | None) -> list[str]:
+    values = np.unique(np.concatenate([np.unique(plane) for plane in data]))  # by planes: no second copy of the volume
+    faults = []
+    fractions = fractional_values(values)
+    if len(fractions):
+        faults.append(
+            f"holds values that are no whole numbers: {listed_values(fractions)}; "
+            "save the labels as integers, resampled without interpolation"
+        )
+    undeclared = values[~np.isin(values, fractions) & ((values < 0) | (values >= labels))] if labels else values[:0]
+    if labels and len(undeclared):
+        faults.append(
+            f"holds the values {listed_values(undeclared)}, which dataset.json does not declare (0 to {labels - 1}); "
+            "declare them under labels, or renumber them in the file"
+        )
+    return faults
+
+
+def _grid_faults(case: Case, files: Sequence[tuple[Path | None, Image | None]], folder: Path) -> list[Finding]:
+    known = [(path, image) for path, image in files if path and image]
+    faults = []
+    for path, image in known[1:]:
+        first_path, first = known[0]
+        if found := grid_differences(first, image):
+            text = f"lies on another grid than {first_path.name}: {'; '.join(found)}; resample it onto that grid"
+            faults.append(_error(case, path, folder, text))
+    return faults
+
+
+def _content(images: Sequence[Image]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for image in images:
+        digest.update(f"{image.data.shape}{image.data.dtype}".encode())
+        digest.update(np.ascontiguousarray(image.data).data)
+    return digest.hexdigest()
+
+
+def _error(case: Case, path: Path, folder: Path, text: str) -> Finding:
+    return Finding(severity="error", where=_place(case, path, folder), text=text)
+
+
+def _warning(case: Case, path: Path, folder: Path, text: str) -> Finding:
+    return Finding(severity="warning", where=_place(case, path, folder), text=text)
+
+
+def _place(case: Case, path: Path, folder: Path) -> str:
+    return f"case {case.identifier}, {relative(path, folder)}"
+
+
+def relative(path: Path, folder: Path) -> str:
+    """The path as it stands in the task's folder."""
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def _numbers(values: Array) -> str:
+    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
