@@ -14,7 +14,7 @@ import numpy as np
 from autoseg.dataset import split_ending
 from autoseg.errors import DatasetError, StorageError
 from autoseg.evaluation.metrics import LabelArray, Metrics, foreground_mean, mean_of, score_arrays
-from autoseg.imageio import Image, read_image
+from autoseg.imageio import Image, fractional_values, grid_differences, listed_values, read_image
 from autoseg.parallel import run_on_cases
 from autoseg.storage import content_hash, read_json, write_json
 
@@ -199,21 +199,19 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _require_one_grid(pair: tuple[Path, Path], prediction: Image, reference: Image) -> None:
-    differences = list(prediction.geometry.differences(reference.geometry))
-    if prediction.data.shape != reference.data.shape:
-        differences.insert(0, f"shape {prediction.data.shape} and {reference.data.shape}")
-    if differences:
+    if differences := grid_differences(prediction, reference):
         raise DatasetError(
             f"{pair[0]} and {pair[1]} lie on different grids: {'; '.join(differences)}; resample one onto the other"
         )
 
 
 def _whole_numbers(image: Image, path: Path) -> LabelArray:
-    if np.issubdtype(image.data.dtype, np.integer):
-        return image.data
-    if not np.all(np.isfinite(image.data)) or np.any(image.data != np.rint(image.data)):
-        raise DatasetError(f"{path}: holds values that are not whole numbers; a segmentation holds label values only")
-    return image.data.astype(np.int64)
+    fractions = fractional_values(image.data)
+    if len(fractions):
+        raise DatasetError(
+            f"{path}: a segmentation holds whole numbers only, found {listed_values(fractions)}; correct the file"
+        )
+    return image.data.astype(np.int64) if image.data.dtype.kind == "f" else image.data
 
 
 def _defined(values: Sequence[float | None]) -> int:

@@ -33,7 +33,8 @@ FORMAT = 1
 LEVELS = 2**12 - 1
 """Two per million labels of a two-member ensemble change; with 8 bits 45, with 16 none, at twice the bytes."""
 
-COMPRESSION = 6
+COMPRESSION = 4
+"""Level of zlib: 1.7 times faster than its default, for 4 % more bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

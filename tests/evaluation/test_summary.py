@@ -140,8 +140,8 @@ def test_cases_on_different_grids_or_with_fractions_are_named_and_the_others_tri
     assert [case for case, _ in error.value.failures] == ["a", "b", "c"]
     text = str(error.value)
     assert "lie on different grids: spacing (2.5, 1, 1) and (2, 1, 1); resample one onto the other" in text
-    assert "lie on different grids: shape (2, 2, 3) and (2, 2, 2); resample" in text
-    assert "c.nii.gz: holds values that are not whole numbers; a segmentation holds label values only" in text
+    assert "lie on different grids: size (2, 2, 3) and (2, 2, 2) voxels (z, y, x); resample" in text
+    assert "c.nii.gz: a segmentation holds whole numbers only, found 0.5; correct the file" in text
 
 
 @pytest.mark.parametrize("content", ["{}", '{"results": {"mean": {"mean": {}}, "all": []}}', "[1]"])

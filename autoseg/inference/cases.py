@@ -1,0 +1,268 @@
+"""Many cases, files in to files out: the next ones are prepared and the last ones written while the network runs."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import autoseg
+from autoseg.dataset import Case, find_case_files, split_ending
+from autoseg.errors import AutosegError, CasesFailed, DatasetError
+from autoseg.imageio import read_case, write_image
+from autoseg.inference.predictor import Prediction, Predictor
+from autoseg.inference.probabilities import save_probabilities
+from autoseg.parallel import progress
+from autoseg.postprocessing.rules import Rule, apply_rules
+from autoseg.preprocessing.prepare import PreparedCase
+from autoseg.storage import encode, write_json
+
+log = logging.getLogger(__name__)
+
+RECORD_FORMAT = 1
+CHANNEL_DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One case to predict: how to prepare it (called in a thread), and the file its segmentation goes to."""
+
+    identifier: str
+    prepare: Callable[[], PreparedCase]
+    output: Path
+
+
+def predict_cases(
+    predictor: Predictor,
+    cases: Sequence[Case],
+    outputs: Sequence[Path],
+    *,
+    preprocessing_threads: int = 2,
+    export_threads: int = 2,
+    probabilities: bool = False,
+    overwrite: bool = False,
+    postprocess: bool = True,
+    record: Path | None = None,
+) -> None:
+    """Predict raw cases into segmentation files that lie exactly on the inputs' grids.
+
+    Args:
+        cases: What to predict, from `find_cases`.
+        outputs: One image file for each case.
+        preprocessing_threads: Threads that read and prepare; as many cases wait in memory.
+        export_threads: Threads that compress and write.
+        probabilities: Also write `<case>.npz` beside each segmentation.
+        overwrite: Predict again what is there already.
+        postprocess: Apply the model's rules.
+        record: Where to write down with what was predicted (`prediction.json`).
+
+    Raises:
+        CasesFailed: After all cases were tried, when some failed; it names each with its cause.
+    """
+    jobs = [
+        Job(identifier=case.identifier, prepare=partial(_read_and_prepare, case, predictor), output=output)
+        for case, output in zip(cases, outputs, strict=True)
+    ]
+    rules = predictor.model.rules if postprocess else ()
+    if record is not None:
+        save_record(record, predictor, rules)
+    predict_jobs(
+        predictor,
+        jobs,
+        preprocessing_threads=preprocessing_threads,
+        export_threads=export_threads,
+        probabilities=probabilities,
+        overwrite=overwrite,
+        rules=rules,
+    )
+
+
+def predict_jobs(
+    predictor: Predictor,
+    jobs: Sequence[Job],
+    *,
+    preprocessing_threads: int = 2,
+    export_threads: int = 2,
+    probabilities: bool = False,
+    overwrite: bool = False,
+    rules: Sequence[Rule] = (),
+) -> None:
+    """Predict cases that may be prepared in any way; see `predict_cases`."""
+    waiting = [job for job in jobs if overwrite or not _is_done(job.output, probabilities)]
+    if len(waiting) < len(jobs):
+        log.info("%d of %d cases are predicted already", len(jobs) - len(waiting), len(jobs))
+    failures: dict[str, str] = {}
+    with progress(len(jobs), "predicting") as bar, _Writer(export_threads, failures, bar.update) as writer:
+        bar.update(len(jobs) - len(waiting))
+        for job, preparing in _prepared_ahead(waiting, preprocessing_threads):
+            try:
+                prediction = predictor.predict_prepared(preparing.result(), probabilities=probabilities)
+            except Exception as error:
+                failures[job.identifier] = _cause(error)
+                bar.update()
+            else:
+                writer.write(job, prediction, rules)
+    if failures:
+        named = [(job.identifier, failures[job.identifier]) for job in jobs if job.identifier in failures]
+        raise CasesFailed("predicting", named, len(jobs))
+
+
+def find_cases(inputs: Sequence[Path], channels: int) -> Sequence[Case]:
+    """The cases in a folder, or the one case whose files are given.
+
+    Args:
+        inputs: One folder of `<case>_0000.nii.gz` ..., or one file for each channel, in channel order.
+
+    Raises:
+        DatasetError: Nothing is there, or channels are missing or too many; what is expected is listed.
+    """
+    if len(inputs) == 1 and inputs[0].is_dir():
+        return _cases_in_folder(inputs[0], channels)
+    listing = ", ".join(map(str, inputs))
+    if len(inputs) != channels:
+        raise DatasetError(
+            f"{listing}: {len(inputs)} files given, but the model takes {channels} channels; "
+            "give one file for each channel in their order, or a folder"
+        )
+    for path in inputs:
+        if not path.is_file():
+            raise DatasetError(f"{path}: no such file or folder")
+    return [Case(identifier=_identifier(inputs[0]), images=tuple(inputs))]
+
+
+def select_part(cases: Sequence[Case], part: int, parts: int) -> Sequence[Case]:
+    """Every `parts`-th case from number `part` on, so that several processes share a folder.
+
+    Raises:
+        DatasetError: The part is not one of 0 to `parts` - 1.
+    """
+    if not 0 <= part < parts:
+        raise DatasetError(f"part {part} of {parts}: parts are numbered from 0 to {parts - 1}; check --part_id")
+    return cases[part::parts]
+
+
+def save_record(path: Path, predictor: Predictor, rules: Sequence[Rule]) -> None:
+    """Write down with what was predicted: model, folds, settings, version."""
+    model = predictor.model
+    write_json(
+        path,
+        {
+            "format": RECORD_FORMAT,
+            "version": autoseg.__version__,
+            "dataset": model.plans.dataset,
+            "plans": model.plans.identifier,
+            "configuration": model.configuration,
+            "trainer": model.trainer,
+            "folds": list(model.folds),
+            "checkpoint": model.checkpoint,
+            "step_size": predictor.step_size,
+            "mirror_axes": list(model.mirror_axes) if predictor.mirror else [],
+            "mode": predictor.mode,
+            "device": str(predictor.device),
+            "precision": predictor.precision.name,
+            "postprocessing": encode(tuple(rules)),
+        },
+    )
+
+
+def probabilities_file(output: Path) -> Path:
+    """Where the probabilities lie beside a segmentation file."""
+    return output.with_name(split_ending(output.name)[0] + ".npz")
+
+
+class _Writer:
+    """Postprocesses and writes predictions in threads; as many wait as there are threads, so that memory is bounded."""
+
+    def __init__(self, threads: int, failures: dict[str, str], on_done: Callable[[], object]) -> None:
+        self.threads = max(1, threads)
+        self.failures = failures
+        self.on_done = on_done
+        self.pool = ThreadPoolExecutor(self.threads)
+        self.pending: deque[tuple[str, Future[None]]] = deque()
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            while self.pending and kind is None:
+                self._collect()
+        finally:
+            self.pool.shutdown(cancel_futures=True)
+
+    def write(self, job: Job, prediction: Prediction, rules: Sequence[Rule]) -> None:
+        while len(self.pending) >= self.threads:
+            self._collect()
+        self.pending.append((job.identifier, self.pool.submit(_write, job.output, prediction, rules)))
+
+    def _collect(self) -> None:
+        identifier, writing = self.pending.popleft()
+        try:
+            writing.result()
+        except Exception as error:
+            self.failures[identifier] = _cause(error)
+        self.on_done()
+
+
+def _prepared_ahead(jobs: Sequence[Job], threads: int) -> Iterator[tuple[Job, Future[PreparedCase]]]:
+    """Each job with its preparation, of which up to `threads` are under way or waiting."""
+    ahead: deque[tuple[Job, Future[PreparedCase]]] = deque()
+    pool = ThreadPoolExecutor(max(1, threads))
+    try:
+        for job in jobs:
+            ahead.append((job, pool.submit(job.prepare)))
+            if len(ahead) > threads:
+                yield ahead.popleft()
+        while ahead:
+            yield ahead.popleft()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_and_prepare(case: Case, predictor: Predictor) -> PreparedCase:
+    return predictor.prepare(read_case(case))
+
+
+def _write(output: Path, prediction: Prediction, rules: Sequence[Rule]) -> None:
+    """The segmentation comes last: its presence says that the case is done."""
+    segmentation = apply_rules(prediction.segmentation, prediction.geometry.spacing, rules)
+    if prediction.probabilities is not None:
+        save_probabilities(probabilities_file(output), prediction.probabilities)
+    write_image(output, segmentation, prediction.geometry)
+
+
+def _is_done(output: Path, probabilities: bool) -> bool:
+    """Files are written in one step, so one that is there and not empty is whole."""
+    needed = [output, probabilities_file(output)] if probabilities else [output]
+    return all(path.is_file() and path.stat().st_size > 0 for path in needed)
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, AutosegError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory; use fewer threads (--num_threads_preprocessing, --num_threads_nifti_save)"
+    log.debug("a case failed", exc_info=error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _cases_in_folder(folder: Path, channels: int) -> Sequence[Case]:
+    cases = find_case_files(folder, channels)
+    if not cases:
+        raise DatasetError(f"{folder}: no images here; name them <case>_0000.nii.gz, <case>_0001.nii.gz, ...")
+    used = {path for case in cases for path in case.images}
+    surplus = sorted(path.name for path in folder.iterdir() if path not in used and not path.name.startswith("."))
+    if surplus:
+        log.warning("%s: not images, left alone: %s", folder, ", ".join(surplus))
+    return cases
+
+
+def _identifier(path: Path) -> str:
+    """The case's name: that of its first file without ending and channel number."""
+    stem = split_ending(path.name)[0]
+    name, _, number = stem.rpartition("_")
+    return name if name and len(number) == CHANNEL_DIGITS and number.isdecimal() else stem

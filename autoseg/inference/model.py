@@ -1,0 +1,232 @@
+"""Weights files, and a trained model as it is loaded from its folder for prediction.
+
+A model's folder holds `plans.pkl`, a folder for each fold (`fold_0` ..., or `all`) with `weights_final.pt` and
+`weights_best.pt`, and `postprocessing.json` once a postprocessing is chosen.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import nn
+
+import autoseg
+from autoseg.errors import ModelError
+from autoseg.networks import unet
+from autoseg.plans import ConfigurationPlan, Plans, load_plans
+from autoseg.postprocessing.rules import Rule, load_rules
+from autoseg.storage import atomic_path
+
+FORMAT = 1
+PLANS_FILE = "plans.pkl"
+POSTPROCESSING_FILE = "postprocessing.json"
+
+Checkpoint: TypeAlias = Literal["final", "best"]
+BuildNetwork: TypeAlias = Callable[[ConfigurationPlan, int, int], nn.Module]
+"""`(plan, input channels, classes)` to a network, weights not yet loaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsFile:
+    """What one fold's training leaves for prediction.
+
+    Attributes:
+        trainer: Class that trained.
+        custom_network: Whether that class builds a network of its own, which a file cannot hold.
+        mirror_axes: Axes of the patch that were mirrored in training, so that prediction may mirror them too.
+        epoch: Epochs trained.
+        weights: The network's state, by name.
+    """
+
+    trainer: str
+    custom_network: bool
+    mirror_axes: tuple[int, ...]
+    epoch: int
+    weights: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedModel:
+    """Everything prediction needs.
+
+    Attributes:
+        networks: One for each fold, in evaluation mode, returning scores at full resolution only.
+        mirror_axes: Axes of the patch that prediction may mirror.
+        folds: The folds the networks come from, "0" to "4" or "all".
+        rules: Postprocessing chosen for this model, to be applied to finished segmentations.
+        checkpoint: Which weights were loaded, "final" or "best".
+        trainer: Class that trained.
+    """
+
+    plans: Plans
+    configuration: str
+    networks: tuple[nn.Module, ...]
+    mirror_axes: tuple[int, ...]
+    folds: tuple[str, ...]
+    rules: tuple[Rule, ...] = ()
+    checkpoint: str = "final"
+    trainer: str = "Trainer"
+
+    @property
+    def plan(self) -> ConfigurationPlan:
+        """The plan of the configuration."""
+        return self.plans.configuration(self.configuration)
+
+
+def load_model(
+    folder: Path,
+    configuration: str,
+    *,
+    folds: Sequence[str] | None = None,
+    checkpoint: Checkpoint = "final",
+    build_network: BuildNetwork | None = None,
+) -> TrainedModel:
+    """Load a trained model from its folder.
+
+    Args:
+        folds: "0" to "4" or "all"; None takes every `fold_*` that holds the checkpoint, or `all` where only that does.
+        build_network: For a trainer with a network of its own: the trainer's way to build it.
+
+    Raises:
+        ModelError: Weights are missing (the command that trains them is named), damaged, of another version or network.
+        PlanError: The model's plans are missing or of another version.
+    """
+    plans = load_plans(folder / PLANS_FILE)
+    plan = plans.configuration(configuration)
+    chosen = _existing_folds(folder, checkpoint, configuration, plans) if folds is None else tuple(folds)
+    paths = [_weights_path(folder, fold, checkpoint) for fold in chosen]
+    for fold, path in zip(chosen, paths, strict=True):
+        if not path.is_file():
+            raise ModelError(f"{path}: no weights of fold {fold} here; {_training_command(configuration, plans, fold)}")
+    files = [load_weights(path) for path in paths]
+    _require_agreement(paths, files)
+    _require_builder(paths[0], files[0], build_network)
+    build = build_network or unet.build_network
+    rules_path = folder / POSTPROCESSING_FILE
+    return TrainedModel(
+        plans=plans,
+        configuration=configuration,
+        networks=tuple(
+            _filled(build(plan, input_channels(plans, configuration), len(plans.labels)), file, path)
+            for file, path in zip(files, paths, strict=True)
+        ),
+        mirror_axes=files[0].mirror_axes,
+        folds=chosen,
+        rules=load_rules(rules_path) if rules_path.is_file() else (),
+        checkpoint=checkpoint,
+        trainer=files[0].trainer,
+    )
+
+
+def input_channels(plans: Plans, configuration: str) -> int:
+    """Channels a network sees: the image's, and for a cascade one for each label above background."""
+    previous = plans.configuration(configuration).previous
+    return len(plans.channels) + (len(plans.labels) - 1 if previous else 0)
+
+
+def save_weights(path: Path, file: WeightsFile) -> None:
+    """Write a weights file of tensors and plain values, in one step."""
+    content = {
+        "format": FORMAT,
+        "version": autoseg.__version__,
+        "trainer": file.trainer,
+        "custom_network": file.custom_network,
+        "mirror_axes": list(file.mirror_axes),
+        "epoch": file.epoch,
+        "weights": {name: tensor.detach().cpu() for name, tensor in file.weights.items()},
+    }
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_weights(path: Path) -> WeightsFile:
+    """Read a weights file onto the CPU; nothing in it can run code.
+
+    Raises:
+        ModelError: It is not there, damaged, holds more than tensors and plain values, or has another format.
+    """
+    content = _read(path)
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        version = content.get("version") if isinstance(content, dict) else None
+        raise ModelError(
+            f"{path}: weights of format {found!r} (autoseg {version}), but this is autoseg {autoseg.__version__}, "
+            f"which reads format {FORMAT}; install a matching version or train again"
+        )
+    names = {field.name for field in fields(WeightsFile)}
+    if odd := sorted(content.keys() ^ {"format", "version", *names}):
+        raise ModelError(f"{path}: damaged: unknown or missing fields: {', '.join(odd)}; train again")
+    values = {name: content[name] for name in names}
+    return WeightsFile(**{**values, "mirror_axes": tuple(values["mirror_axes"])})
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise ModelError(f"{path}: no weights here; train this fold with autoseg_train first")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path}: refused: it is damaged or holds more than tensors and plain values. "
+            "Do not trust this file; get it again or train again."
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise ModelError(f"{path}: damaged: {error}; get it again or train again") from error
+
+
+def _existing_folds(folder: Path, checkpoint: Checkpoint, configuration: str, plans: Plans) -> tuple[str, ...]:
+    numbers = sorted(path.name.removeprefix("fold_") for path in folder.glob("fold_*"))
+    found = [fold for fold in [*numbers, "all"] if _weights_path(folder, fold, checkpoint).is_file()]
+    if not found:
+        raise ModelError(
+            f"{folder}: no fold here has {_weights_path(folder, '0', checkpoint).name}; "
+            f"{_training_command(configuration, plans, '0')}"
+        )
+    return tuple(fold for fold in found if fold != "all") or ("all",)
+
+
+def _weights_path(folder: Path, fold: str, checkpoint: Checkpoint) -> Path:
+    return folder / ("all" if fold == "all" else f"fold_{fold}") / f"weights_{checkpoint}.pt"
+
+
+def _training_command(configuration: str, plans: Plans, fold: str) -> str:
+    return f"train it with: autoseg_train {configuration} Trainer {plans.dataset} {fold} -p {plans.identifier}"
+
+
+def _require_agreement(paths: Sequence[Path], files: Sequence[WeightsFile]) -> None:
+    """Folds that are averaged must come from one kind of training."""
+    first = files[0]
+    for path, file in zip(paths, files, strict=True):
+        if (file.trainer, file.mirror_axes) != (first.trainer, first.mirror_axes):
+            raise ModelError(
+                f"{path}: trained by {file.trainer} with mirrored axes {file.mirror_axes}, but {paths[0]} by "
+                f"{first.trainer} with {first.mirror_axes}; predict with folds of one training only (-f)"
+            )
+
+
+def _require_builder(path: Path, file: WeightsFile, build_network: BuildNetwork | None) -> None:
+    if file.custom_network and build_network is None:
+        raise ModelError(
+            f"{path}: {file.trainer} built a network of its own, which the file does not hold; "
+            f"name the trainer's file: -tr path/to/file.py:{file.trainer}"
+        )
+
+
+def _filled(network: Any, file: WeightsFile, path: Path) -> nn.Module:
+    """The network with a file's weights, its scores at full resolution only."""
+    try:
+        network.load_state_dict(file.weights)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path}: these weights are of another network than the plans describe; "
+            f"the plans or the trainer were changed after training\n{error}"
+        ) from error
+    if hasattr(network, "deep_supervision"):
+        network.deep_supervision = False
+    filled: nn.Module = network.eval()
+    return filled

@@ -1,0 +1,194 @@
+"""One case through a trained model: prepared, predicted tile by tile, averaged over mirrors and folds, restored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, combinations
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from autoseg.errors import ModelError
+from autoseg.geometry import Geometry
+from autoseg.imageio import RawCase
+from autoseg.inference.export import LabelArray, export_fast, export_segmentation
+from autoseg.inference.model import TrainedModel, input_channels
+from autoseg.inference.probabilities import PackedProbabilities, Packer
+from autoseg.inference.tiles import STEP_SIZE, Slab, predict_slabs
+from autoseg.networks.precision import Precision, resolve_device, resolve_precision
+from autoseg.preprocessing.prepare import PreparedCase, prepare_case
+
+FloatArray = npt.NDArray[np.float32]
+Mode: TypeAlias = Literal["normal", "fast"]
+MODES = ("normal", "fast")
+
+BATCH_VOXELS = {"cpu": 2**17, "cuda": 2**22}
+"""Voxels of the tiles handed to the network at once: two patches of 128x128x128 on a GPU, whose activations take
+about 2 GB then; on a CPU a larger batch gains nothing once it keeps all cores busy."""
+
+SHARE_OF_DEVICE_MEMORY = 0.4
+"""Of the GPU's free memory: scores that need more are summed in main memory."""
+
+BYTES_PER_SCORE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What was predicted for one case.
+
+    Attributes:
+        segmentation: `(Z, Y, X)` on the original grid, uint8, or uint16 where there are more than 255 labels.
+        geometry: The input's.
+        probabilities: Of every class, packed; None where they were not asked for.
+    """
+
+    segmentation: LabelArray
+    geometry: Geometry
+    probabilities: PackedProbabilities | None = None
+
+
+class Predictor:
+    """Predicts cases with one trained model.
+
+    Args:
+        device: A torch device or its name ("cpu", "cuda", "mps"); None takes the best there is.
+        precision: "auto", "fp32", "bf16" or "fp16"; softmax and averages are always computed in fp32.
+        step_size: How far the window moves, as a fraction of the patch; above 0, at most 1.
+        mirror: Average over all flips along the axes that were mirrored in training.
+        mode: "normal" resamples probabilities and takes the labels then; "fast" resamples the labels.
+
+    Raises:
+        ModelError: An argument is out of range, or the device or precision is not there.
+    """
+
+    def __init__(
+        self,
+        model: TrainedModel,
+        *,
+        device: torch.device | str | None = None,
+        precision: str = "auto",
+        step_size: float = STEP_SIZE,
+        mirror: bool = True,
+        mode: Mode = "normal",
+    ) -> None:
+        if not 0 < step_size <= 1:
+            raise ModelError(f"step size {step_size}: must be above 0 and at most 1; {STEP_SIZE} is usual")
+        if mode not in MODES:
+            raise ModelError(f"mode {mode!r}: unknown; use {' or '.join(MODES)}")
+        self.model = model
+        self.device = device if isinstance(device, torch.device) else resolve_device(device)
+        self.precision: Precision = resolve_precision(precision, self.device)
+        self.step_size = step_size
+        self.mirror = mirror
+        self.mode = mode
+
+    def predict(self, data: FloatArray, geometry: Geometry, *, probabilities: bool = False) -> Prediction:
+        """Predict an image held in memory.
+
+        Args:
+            data: `(C, Z, Y, X)` float32, one channel for each of the plans'.
+            probabilities: Also keep the probabilities of all classes (mode "normal" only).
+
+        Raises:
+            DatasetError: The channels are not those of the plans, or the image is empty or not finite.
+        """
+        raw = RawCase(identifier="image", data=data, segmentation=None, geometry=geometry)
+        return self.predict_prepared(self.prepare(raw), probabilities=probabilities)
+
+    def prepare(self, raw: RawCase) -> PreparedCase:
+        """Bring a raw case onto the model's grid; safe to call from several threads."""
+        return prepare_case(raw, self.model.plans, self.model.configuration)
+
+    def predict_prepared(self, prepared: PreparedCase, *, probabilities: bool = False) -> Prediction:
+        """Predict a prepared case, and bring the result back to the grid of the original image."""
+        if probabilities and self.mode == "fast":
+            raise ModelError("probabilities: mode fast takes the labels before anything is resampled; use mode normal")
+        properties, classes = prepared.properties, len(self.model.plans.labels)
+        packer = Packer(properties, classes) if probabilities else None
+        if self.mode == "fast":
+            segmentation = export_fast(self.scores(prepared), properties, classes)
+        else:
+            segmentation = export_segmentation(self.scores(prepared), properties, classes, packer=packer)
+        return Prediction(
+            segmentation=segmentation,
+            geometry=properties.geometry,
+            probabilities=packer.finish() if packer else None,
+        )
+
+    def scores(self, prepared: PreparedCase) -> Iterator[Slab]:
+        """The class probabilities of a prepared case on the network's grid, slab by slab.
+
+        Raises:
+            ModelError: The case has other channels than the network takes, or the network returned NaN.
+        """
+        expected = input_channels(self.model.plans, self.model.configuration)
+        if len(prepared.data) != expected:
+            raise ModelError(
+                f"case {prepared.properties.identifier}: the network takes {expected} channels, "
+                f"but the prepared case has {len(prepared.data)}; prepare it with this model's plans"
+            )
+        sums_on = self._device_of_sums(prepared.data.shape[2:])
+        slabs = predict_slabs(
+            lambda tiles: self._probabilities(tiles).to(sums_on),
+            prepared.data,
+            self.model.plan.patch_size,
+            step=self.step_size,
+            batch_size=self._batch_size,
+        )
+        for slab in slabs:
+            if not torch.isfinite(slab.scores.sum()):
+                raise ModelError(
+                    f"case {prepared.properties.identifier}: the network returned NaN in {self.precision.name}; "
+                    "try --precision fp32, and if that does not help train again"
+                )
+            yield slab
+
+    @torch.inference_mode()
+    def _probabilities(self, tiles: torch.Tensor) -> torch.Tensor:
+        """`(B, C, *patch)` to the mean of the softmax over all folds and flips, `(B, K, *patch)` float32."""
+        tiles = tiles.to(self.device)
+        total: Any = 0
+        for network in self._networks:
+            for axes in self._flips:
+                with self.precision.autocast():
+                    logits = _full_resolution(network(tiles.flip(axes)))
+                total += logits.float().softmax(dim=1).flip(axes)
+        mean: torch.Tensor = total / (len(self._networks) * len(self._flips))
+        return mean
+
+    @cached_property
+    def _networks(self) -> tuple[nn.Module, ...]:
+        return tuple(network.to(self.device).eval() for network in self.model.networks)
+
+    @cached_property
+    def _flips(self) -> list[tuple[int, ...]]:
+        """Every combination of the mirrored axes, as axes of a batch of tiles; the first flips nothing."""
+        axes = [axis + 2 for axis in self.model.mirror_axes] if self.mirror else []
+        return list(chain.from_iterable(combinations(axes, number) for number in range(len(axes) + 1)))
+
+    @property
+    def _batch_size(self) -> int:
+        voxels = BATCH_VOXELS.get(self.device.type, BATCH_VOXELS["cpu"])
+        return int(max(1, voxels // np.prod(self.model.plan.patch_size)))
+
+    def _device_of_sums(self, plane: tuple[int, ...]) -> torch.device:
+        """Where tiles are summed up: on the GPU when the planes a patch covers fit there."""
+        if self.device.type != "cuda":
+            return torch.device("cpu")
+        patch = self.model.plan.patch_size
+        depth = patch[0] if len(patch) == 3 else self._batch_size
+        rows, columns = (max(pair) for pair in zip(plane, patch[-2:], strict=True))
+        needed = BYTES_PER_SCORE * len(self.model.plans.labels) * depth * rows * columns
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return self.device if needed < SHARE_OF_DEVICE_MEMORY * free else torch.device("cpu")
+
+
+def _full_resolution(output: Any) -> torch.Tensor:
+    """A network with deep supervision returns its scores finest first."""
+    scores: torch.Tensor = output[0] if isinstance(output, (list, tuple)) else output
+    return scores
