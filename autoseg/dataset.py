@@ -279,31 +279,5 @@ def find_case_files(folder: Path, channels: int) -> Sequence[Case]:
     ]
 
 
-def case_of_files(files: Sequence[Path], channels: int) -> Case:
-    """One case from its image files: ordered by their channel numbers, or as given where the names have none.
-
-    Raises:
-        DatasetError: A file is missing, is no image, or there are not as many files as channels.
-    """
-    for path in files:
-        if not path.is_file():
-            raise DatasetError(f"{path}: no such file; name a folder of images or the image files of one case")
-        if not split_ending(path.name)[1]:
-            raise DatasetError(f"{path}: not an image; expected a name that ends in {' or '.join(IMAGE_ENDINGS)}")
-    if len(files) != channels:
-        raise DatasetError(
-            f"{files[0]}: the model needs {_count(channels, 'channel')}, one file each, found {len(files)}; "
-            "name the files of one case, in channel order"
-        )
-    stems = [split_ending(path.name)[0] for path in files]
-    numbers = [stem.rpartition("_")[2] for stem in stems]
-    if all(len(number) == 4 and number.isdecimal() for number in numbers):
-        if sorted(map(int, numbers)) != list(range(channels)):
-            raise DatasetError(f"{files[0]}: expected channels {list(range(channels))}, found {', '.join(numbers)}")
-        order = sorted(range(channels), key=lambda index: int(numbers[index]))
-        return Case(identifier=stems[0].rpartition("_")[0], images=tuple(files[index] for index in order))
-    return Case(identifier=stems[0], images=tuple(files))
-
-
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -18,7 +18,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import settings
 
-settings.register_profile("autoseg", deadline=None, max_examples=50)
+settings.register_profile("autoseg", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.load_profile("autoseg")
 
 WORKSPACE_VARIABLES = ("AUTOSEG_HOME", "AUTOSEG_RAW_DATA", "AUTOSEG_PREPROCESSED", "AUTOSEG_RESULTS")

@@ -11,7 +11,6 @@ import pytest
 from autoseg.dataset import (
     Case,
     Labels,
-    case_of_files,
     channel_file,
     find_case_files,
     read_dataset,
@@ -262,38 +261,6 @@ def test_files_that_make_no_whole_cases_are_refused(tmp_path: Path, names: list[
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="in: no such folder; name the folder that holds the images <case>_0000"):
         find_case_files(tmp_path / "in", 1)
-
-
-def test_one_case_is_ordered_by_channel_number_or_as_given(tmp_path: Path) -> None:
-    fill(tmp_path, "a_0001.nii.gz", "a_0000.nii.gz", "t2.nii", "adc.nii")
-
-    by_number = case_of_files([tmp_path / "a_0001.nii.gz", tmp_path / "a_0000.nii.gz"], 2)
-    as_given = case_of_files([tmp_path / "t2.nii", tmp_path / "adc.nii"], 2)
-
-    assert by_number == Case(identifier="a", images=(tmp_path / "a_0000.nii.gz", tmp_path / "a_0001.nii.gz"))
-    assert as_given == Case(identifier="t2", images=(tmp_path / "t2.nii", tmp_path / "adc.nii"))
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (["absent.nii"], "absent.nii: no such file; name a folder of images or the image files of one case"),
-        (["x.txt"], "x.txt: not an image; expected a name that ends in .nii.gz or .nii"),
-        (
-            ["a_0000.nii.gz"],
-            "a_0000.nii.gz: the model needs 2 channels, one file each, found 1; "
-            "name the files of one case, in channel order",
-        ),
-        (["a_0000.nii.gz", "a_0002.nii.gz"], "a_0000.nii.gz: expected channels [0, 1], found 0000, 0002"),
-    ],
-)
-def test_files_that_are_not_one_case_are_refused(tmp_path: Path, names: list[str], message: str) -> None:
-    fill(tmp_path, "a_0000.nii.gz", "a_0002.nii.gz", "x.txt")
-
-    with pytest.raises(DatasetError) as caught:
-        case_of_files([tmp_path / name for name in names], 2)
-
-    assert str(caught.value) == f"{tmp_path}/{message}"
 
 
 def test_channel_files_have_four_digits() -> None:
