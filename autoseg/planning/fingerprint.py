@@ -183,7 +183,7 @@ def measure_case(
 
 
 def save_fingerprint(fingerprint: DatasetFingerprint, path: Path) -> None:
-    """Write `fingerprint.json`; documentation/formats.md lists its keys."""
+    """Write `fingerprint.json`, whose keys documentation/decisions_planning.md lists."""
     content = {"format": FORMAT, **encode(fingerprint)}
     content["intensities"] = [
         entry and {FILE_NAMES.get(name, name): value for name, value in entry.items()}

@@ -17,8 +17,8 @@ LARGEST_EDGE = 512
 def isotropic_patch(spacing: Spacing, median_shape: Shape) -> Shape:
     """A cube in mm, 512 voxels along the coarsest axis, cut to the median case."""
     sides = np.array(spacing)
-    start = np.round(LARGEST_EDGE * sides.max() / sides).astype(int)
-    return tuple(int(side) for side in np.minimum(start, median_shape))
+    start = np.minimum(np.round(LARGEST_EDGE * sides.max() / sides), median_shape)
+    return tuple(start.astype(int).tolist())
 
 
 def fit_patch(
