@@ -1,0 +1,58 @@
+"""Cutting away the empty border of an image, and marking what is left of it inside the remaining box."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from autoseg.dataset import BACKGROUND
+from autoseg.errors import DatasetError
+from autoseg.geometry import Box, box_slices
+
+OUTSIDE = -1
+"""Segmentation value of background voxels outside the nonzero region."""
+
+
+def crop_to_nonzero(
+    data: npt.NDArray[np.float32], segmentation: npt.NDArray[np.integer[Any]] | None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16], Box]:
+    """Crop to the smallest box that holds every voxel with a value in any channel.
+
+    Args:
+        data: `(C, Z, Y, X)` intensities.
+        segmentation: `(Z, Y, X)` labels, or None where there are none.
+
+    Returns:
+        The data inside the box, a view of `data`; its labels, int16, a new array, in which background (everything,
+        without labels) is -1 outside the nonzero region with its holes filled; and the box in voxels of `data`.
+
+    Raises:
+        DatasetError: Every voxel is zero.
+    """
+    nonzero = np.any(data, axis=0)
+    box = _bounding_box(nonzero)
+    inside = box_slices(box)
+    region = ndimage.binary_fill_holes(nonzero[inside])
+    if segmentation is None:
+        labels = np.full(region.shape, BACKGROUND, dtype=np.int16)
+    else:
+        labels = segmentation[inside].astype(np.int16)
+    labels[(labels == BACKGROUND) & ~region] = OUTSIDE
+    every_channel = (slice(None), *inside)
+    return data[every_channel], labels, box
+
+
+def _bounding_box(mask: npt.NDArray[np.bool_]) -> Box:
+    box = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        used = np.flatnonzero(mask.any(axis=others))
+        if not used.size:
+            raise DatasetError(
+                "every voxel of the image is zero, so there is nothing to segment; remove the case or export it again"
+            )
+        box.append((int(used[0]), int(used[-1]) + 1))
+    return tuple(box)

@@ -1,0 +1,122 @@
+"""Preparing all training cases of a task for several configurations at once, leaving alone what is already done."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from autoseg.dataset import Case, Dataset
+from autoseg.errors import DatasetError
+from autoseg.imageio import read_case, read_image, write_image
+from autoseg.parallel import fitting_workers, run_on_cases
+from autoseg.plans import Plans
+from autoseg.preprocessing.prepare import crop_case, prepare_cropped
+from autoseg.preprocessing.requirements import estimate_requirements, require_disk
+from autoseg.preprocessing.store import FOREGROUND, SEGMENTATION, PreparedCases
+from autoseg.storage import atomic_path, content_hash, file_hash
+
+log = logging.getLogger(__name__)
+
+REFERENCE_ENDING = ".nii.gz"
+
+RECIPE = 1
+"""Raised whenever preparing the same files by the same plan gives other arrays, so that older ones are made anew."""
+
+
+def prepare_dataset(
+    dataset: Dataset,
+    plans: Mapping[str, Plans],
+    folders: Mapping[str, Path],
+    references: Path,
+    *,
+    workers: int | None = None,
+) -> None:
+    """Prepare every training case for every configuration; each case's files are read once.
+
+    A case is left alone where it was made from the same files by the same plan: run again after an interruption, it
+    continues, and a changed image is noticed. Prepared cases that the dataset no longer lists stay where they are;
+    take identifiers from the dataset or its splits.
+
+    Args:
+        plans: The plans of each configuration to prepare.
+        folders: Where the prepared cases of each configuration go.
+        references: Where the label files are copied to, as `<case>.nii.gz`, for scoring.
+        workers: Processes; None for as many as cores and memory allow.
+
+    Raises:
+        CasesFailed: Naming each case that failed; the others are finished.
+        StorageError: The disk has clearly too little space.
+        DatasetError: Two cases whose files would have one name.
+    """
+    _require_distinct_files(dataset.training)
+    stores = {name: PreparedCases(folders[name]) for name in plans}
+    needed = estimate_requirements(dataset.training, plans, stores)
+    count = fitting_workers(workers, needed.memory)
+    log.info("%s: preparing %d cases for %s", dataset.name, len(dataset.training), ", ".join(plans))
+    log.info("about %s, %d at a time", needed, count)
+    require_disk(needed, list(folders.values()))
+    done = run_on_cases(
+        partial(_prepare_one, plans=plans, stores=stores, references=references),
+        dataset.training,
+        task="preparing",
+        workers=count,
+    )
+    log.info("%s: %d cases prepared, %d skipped as nothing changed", dataset.name, sum(done), done.count(False))
+
+
+def _prepare_one(
+    case: Case, *, plans: Mapping[str, Plans], stores: Mapping[str, PreparedCases], references: Path
+) -> bool:
+    """Prepare one case wherever it is not current; returns whether there was anything to do."""
+    files = case.images if case.segmentation is None else (*case.images, case.segmentation)
+    hashes = [file_hash(path) for path in files]
+    signatures = {name: _signature(hashes, plans[name], name) for name in plans}
+    waiting = [name for name in plans if not stores[name].is_current(case.identifier, signatures[name])]
+    reference = references / f"{case.identifier}{REFERENCE_ENDING}"
+    if case.segmentation and (waiting or not reference.is_file()):
+        _copy_reference(case.segmentation, reference)
+    if not waiting:
+        return False
+    cropped = crop_case(read_case(case))
+    for name in waiting:
+        stores[name].save(prepare_cropped(cropped, plans[name], name), signatures[name])
+    return True
+
+
+def _signature(file_hashes: Sequence[str], plans: Plans, configuration: str) -> str:
+    """Stands for all a prepared case is made from: the files' content and the parts of the plan that preparing uses."""
+    plan = plans.configuration(configuration)
+    return content_hash(
+        RECIPE,
+        file_hashes,
+        plans.transpose_forward,
+        plan.spacing[-len(plan.patch_size) :],
+        len(plans.labels),
+        plan.normalization_schemes,
+        plan.use_mask_for_norm,
+        plans.intensities if "CT" in plan.normalization_schemes else None,
+    )
+
+
+def _copy_reference(label: Path, reference: Path) -> None:
+    if label.name.lower().endswith(REFERENCE_ENDING):
+        with atomic_path(reference) as temporary:
+            shutil.copyfile(label, temporary)
+    else:
+        image = read_image(label)
+        write_image(reference, image.data, image.geometry)
+
+
+def _require_distinct_files(cases: Sequence[Case]) -> None:
+    """A case "a" and one called "a_seg" would write the same file."""
+    names = {case.identifier for case in cases}
+    for name in sorted(names):
+        for ending in (SEGMENTATION, FOREGROUND):
+            other = name + ending.removesuffix(".npy")
+            if other in names:
+                raise DatasetError(
+                    f"cases {name} and {other}: their prepared files would share a name; rename one case"
+                )

@@ -1,0 +1,108 @@
+"""Bringing intensities to a common scale, one scheme for each channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autoseg.errors import PlanError
+from autoseg.plans import IntensityStatistics
+
+FloatArray = npt.NDArray[np.float32]
+
+SMALLEST_DEVIATION = 1e-8
+"""Added to a standard deviation before dividing by it, so that a constant image becomes zero (reference, 4.2)."""
+
+
+def normalise(
+    data: FloatArray,
+    segmentation: npt.NDArray[np.integer[Any]] | None,
+    *,
+    schemes: Sequence[str],
+    use_mask: Sequence[bool],
+    intensities: Sequence[IntensityStatistics | None] | None,
+    out: FloatArray | None = None,
+) -> FloatArray:
+    """Normalise every channel by its scheme.
+
+    CT: clipped to the 0.5 and 99.5 percentiles of the training cases' foreground, then minus its mean, over its
+    standard deviation. nonCT: minus the image's own mean, over its own standard deviation. noNorm: unchanged.
+    With a mask, nonCT measures inside only, and everything but noNorm is 0 outside.
+
+    Args:
+        data: `(C, Z, Y, X)`.
+        segmentation: `(Z, Y, X)`, negative outside the mask; may be None where no channel uses the mask.
+        schemes: "CT", "nonCT" or "noNorm" for each channel.
+        use_mask: Whether a channel is normalised inside the mask only.
+        intensities: Foreground intensities of the training cases for each channel; needed by CT.
+        out: Where to write, `data` itself if wanted; a new array otherwise.
+
+    Returns:
+        `(C, Z, Y, X)` float32.
+
+    Raises:
+        PlanError: A CT channel without intensities in the plans, an unknown scheme, or a mask that is not given.
+
+    Source: Isensee et al. 2021, Fig. 2, "Intensity normalization".
+    """
+    normalised = np.empty(data.shape, dtype=np.float32) if out is None else out
+    statistics = intensities if intensities is not None else [None] * len(data)
+    if any(use_mask) and segmentation is None:
+        raise PlanError("a channel is normalised inside the mask, so a segmentation with the mask is needed")
+    for channel, scheme in enumerate(schemes):
+        outside = segmentation < 0 if use_mask[channel] and segmentation is not None else None
+        _normalise_channel(data[channel], normalised[channel], scheme, outside, statistics[channel], channel)
+    return normalised
+
+
+def _normalise_channel(
+    values: FloatArray,
+    result: FloatArray,
+    scheme: str,
+    outside: npt.NDArray[np.bool_] | None,
+    statistics: IntensityStatistics | None,
+    channel: int,
+) -> None:
+    if scheme == "noNorm":
+        result[...] = values
+        return
+    if scheme == "CT":
+        _normalise_ct(values, result, statistics, channel)
+    elif scheme == "nonCT":
+        mean, deviation = _mean_and_deviation(values, outside)
+        np.subtract(values, np.float32(mean), out=result)
+        result /= np.float32(deviation + SMALLEST_DEVIATION)
+    else:
+        raise PlanError(f"channel {channel}: unknown normalisation {scheme!r}; known are CT, nonCT and noNorm")
+    if outside is not None:
+        result[outside] = 0
+
+
+def _normalise_ct(values: FloatArray, result: FloatArray, statistics: IntensityStatistics | None, channel: int) -> None:
+    if statistics is None:
+        raise PlanError(
+            f"channel {channel}: CT normalisation needs the intensities of the training cases, which these plans do not "
+            "hold; make them with autoseg_plan_and_preprocess, or plan from a fingerprint.json that has intensities"
+        )
+    np.clip(values, statistics.percentile_00_5, statistics.percentile_99_5, out=result)
+    result -= np.float32(statistics.mean)
+    result /= np.float32(max(statistics.sd, SMALLEST_DEVIATION))
+
+
+def _mean_and_deviation(values: FloatArray, outside: npt.NDArray[np.bool_] | None) -> tuple[float, float]:
+    """Mean and standard deviation inside the mask, summed in double precision; zeros where nothing is inside."""
+    count = values.size if outside is None else values.size - int(np.count_nonzero(outside))
+    if not count:
+        return 0.0, 0.0
+    mean = sum(float(part.sum(dtype=np.float64)) for part in _inside(values, outside)) / count
+    squares = (np.square(part - np.float32(mean)) for part in _inside(values, outside))
+    return mean, float(np.sqrt(sum(float(part.sum(dtype=np.float64)) for part in squares) / count))
+
+
+def _inside(values: FloatArray, outside: npt.NDArray[np.bool_] | None) -> Iterator[FloatArray]:
+    """The values inside the mask, a slice at a time to spare memory."""
+    for number, plane in enumerate(values):
+        yield plane if outside is None else plane[~outside[number]]

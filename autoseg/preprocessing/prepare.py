@@ -1,0 +1,269 @@
+"""One case from its raw arrays to what a network sees, and a segmentation from there back to the original grid.
+
+Forward: crop to the nonzero region, put the axes in the plan's order, resample, normalise. Everything that undoing
+needs travels in `CaseProperties`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from autoseg.dataset import BACKGROUND
+from autoseg.errors import DatasetError
+from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder
+from autoseg.imageio import RawCase
+from autoseg.plans import ConfigurationPlan, Plans
+from autoseg.preprocessing.cropping import crop_to_nonzero
+from autoseg.preprocessing.normalisation import normalise
+from autoseg.preprocessing.resampling import (
+    resample_image,
+    resample_segmentation,
+    resampled_shape,
+    separated_axis,
+)
+
+FloatArray = npt.NDArray[np.float32]
+Locations = npt.NDArray[np.int32]
+LabelType = TypeVar("LabelType", bound=np.integer[Any])
+
+LOCATIONS_PER_LABEL = 10_000
+SMALLEST_SHARE_OF_LOCATIONS = 0.01
+"""A label keeps up to 10 000 of its voxels, or 1 % of them where that is more (reference, 4.3)."""
+
+LOCATIONS_SEED = 1234
+
+LARGEST_LABEL = np.iinfo(np.int16).max
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseProperties:
+    """Where a prepared case came from: all that bringing a segmentation back needs.
+
+    Attributes:
+        geometry: Grid of the original image, as are `original_shape` and `crop`, in file order (z, y, x).
+        crop: The part of the original that was kept.
+        transpose_forward: Axis order from file order to that of every entry below.
+        cropped_shape: Voxels of the crop.
+        spacing: Voxel size of the crop in mm.
+        prepared_spacing: Voxel size in mm after resampling.
+        prepared_shape: Voxels after resampling.
+    """
+
+    identifier: str
+    geometry: Geometry
+    original_shape: Shape
+    crop: Box
+    transpose_forward: tuple[int, ...]
+    cropped_shape: Shape
+    spacing: Spacing
+    prepared_spacing: Spacing
+    prepared_shape: Shape
+
+    @property
+    def separated_axis(self) -> int | None:
+        """The axis, in transposed order, along which slices are copied on the way there and back."""
+        return separated_axis(self.spacing, self.prepared_spacing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedCase:
+    """A case on the grid of one configuration, axes in transposed order.
+
+    Attributes:
+        data: `(C, Z, Y, X)` float32, normalised.
+        segmentation: `(Z, Y, X)` labels, -1 outside the nonzero region; None where the case has no labels.
+        foreground: For each label above background some of its voxels, `(k, 3)` int32 indices into `segmentation`.
+    """
+
+    data: FloatArray
+    segmentation: npt.NDArray[np.integer[Any]] | None
+    foreground: Mapping[int, Locations]
+    properties: CaseProperties
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CroppedCase:
+    """A case cropped to its nonzero region, which all configurations start from; axes in file order.
+
+    Attributes:
+        data: `(C, Z, Y, X)` float32.
+        segmentation: `(Z, Y, X)` int16, -1 outside the nonzero region.
+        labelled: Whether `segmentation` holds labels, or only the region.
+    """
+
+    identifier: str
+    data: FloatArray
+    segmentation: npt.NDArray[np.int16]
+    labelled: bool
+    geometry: Geometry
+    original_shape: Shape
+    crop: Box
+
+
+def prepare_case(raw: RawCase, plans: Plans, configuration: str) -> PreparedCase:
+    """Bring a raw case onto the grid and intensity scale of one configuration.
+
+    Raises:
+        DatasetError: The case is empty, holds NaN or infinite values, undeclared labels or other channels than planned.
+        PlanError: The configuration is not planned, or the plans lack what its normalisation needs.
+
+    Source: Isensee et al. 2021, Fig. 2.
+    """
+    return prepare_cropped(crop_case(raw), plans, configuration)
+
+
+def crop_case(raw: RawCase) -> CroppedCase:
+    """Check a raw case's values and crop it to its nonzero region; what is the same for every configuration."""
+    _require_finite(raw)
+    _require_label_values(raw)
+    try:
+        data, segmentation, crop = crop_to_nonzero(raw.data, raw.segmentation)
+    except DatasetError as error:
+        raise DatasetError(f"case {raw.identifier}: {error}") from error
+    return CroppedCase(
+        identifier=raw.identifier,
+        data=data,
+        segmentation=segmentation,
+        labelled=raw.segmentation is not None,
+        geometry=raw.geometry,
+        original_shape=raw.data.shape[1:],
+        crop=crop,
+    )
+
+
+def prepare_cropped(case: CroppedCase, plans: Plans, configuration: str) -> PreparedCase:
+    """Transpose, resample and normalise a cropped case for one configuration; see `prepare_case`."""
+    plan = plans.configuration(configuration)
+    _require_fit(case, plans)
+    properties = _properties(case, plans.transpose_forward, plan)
+    shape, separated = properties.prepared_shape, properties.separated_axis
+    data = resample_image(
+        case.data.transpose(0, *(1 + axis for axis in plans.transpose_forward)), shape=shape, separated=separated
+    )
+    segmentation = None
+    if case.labelled or any(plan.use_mask_for_norm):
+        transposed = case.segmentation.transpose(plans.transpose_forward)
+        segmentation = resample_segmentation(transposed, shape=shape, separated=separated)
+    normalise(
+        data,
+        segmentation,
+        schemes=plan.normalization_schemes,
+        use_mask=plan.use_mask_for_norm,
+        intensities=plans.intensities,
+        out=data,
+    )
+    labels = segmentation if case.labelled else None
+    return PreparedCase(
+        data=data,
+        segmentation=labels,
+        foreground={} if labels is None else sample_foreground(labels, plans.label_set.foreground),
+        properties=properties,
+    )
+
+
+def restore_segmentation(segmentation: npt.NDArray[LabelType], properties: CaseProperties) -> npt.NDArray[LabelType]:
+    """Bring a segmentation from the prepared grid back to the original one; the reverse of `prepare_case`.
+
+    Args:
+        segmentation: `(Z, Y, X)` labels on the prepared grid, axes in transposed order; below 0 is background.
+
+    Returns:
+        `(Z, Y, X)` labels on the original grid in file order, of the same type, background outside the crop.
+
+    Raises:
+        DatasetError: The segmentation does not lie on the prepared grid.
+    """
+    if segmentation.shape != properties.prepared_shape:
+        raise DatasetError(
+            f"case {properties.identifier}: expected a segmentation of {properties.prepared_shape} voxels, "
+            f"found {segmentation.shape}; give the one predicted from this prepared case"
+        )
+    labels = np.maximum(segmentation, BACKGROUND)
+    cropped = resample_segmentation(labels, shape=properties.cropped_shape, separated=properties.separated_axis)
+    restored = np.zeros(properties.original_shape, dtype=segmentation.dtype)
+    restored[box_slices(properties.crop)] = cropped.transpose(inverse_order(properties.transpose_forward))
+    return restored
+
+
+def sample_foreground(segmentation: npt.NDArray[np.integer[Any]], labels: range) -> Mapping[int, Locations]:
+    """Draw voxels of each label, for training patches that are to hold some of it.
+
+    Args:
+        segmentation: `(Z, Y, X)`.
+        labels: Label values to look for; one that is absent has no locations.
+
+    Returns:
+        For each label `(k, 3)` int32 voxel indices in ascending order, the same whenever called.
+    """
+    generator = np.random.RandomState(LOCATIONS_SEED)
+    flat = np.ravel(segmentation)
+    foreground = np.flatnonzero(flat > BACKGROUND)
+    values = flat[foreground]
+    locations = {}
+    for label in labels:
+        positions = foreground[values == label]
+        wanted = max(LOCATIONS_PER_LABEL, int(np.ceil(SMALLEST_SHARE_OF_LOCATIONS * positions.size)))
+        if positions.size > wanted:
+            positions = np.sort(generator.choice(positions, wanted, replace=False))
+        locations[label] = np.stack(np.unravel_index(positions, segmentation.shape), axis=1).astype(np.int32)
+    return locations
+
+
+def _require_finite(raw: RawCase) -> None:
+    for number, channel in enumerate(raw.data):
+        # A NaN passes through both, an infinity through one, without the memory of a mask.
+        if not (np.isfinite(channel.min()) and np.isfinite(channel.max())):
+            raise DatasetError(
+                f"case {raw.identifier}: channel {number} holds NaN or infinite intensities; "
+                "replace them in the image file, then run again (autoseg_verify_dataset lists every such file)"
+            )
+
+
+def _require_label_values(raw: RawCase) -> None:
+    if raw.segmentation is None:
+        return
+    lowest, highest = int(raw.segmentation.min()), int(raw.segmentation.max())
+    if lowest < BACKGROUND or highest > LARGEST_LABEL:
+        raise DatasetError(
+            f"case {raw.identifier}: labels from {lowest} to {highest} found, but labels are whole numbers from "
+            f"{BACKGROUND} to {LARGEST_LABEL}; correct the label file"
+        )
+
+
+def _require_fit(case: CroppedCase, plans: Plans) -> None:
+    if len(case.data) != len(plans.channels):
+        raise DatasetError(
+            f"case {case.identifier}: expected {len(plans.channels)} channels ({', '.join(plans.channels)}), "
+            f"found {len(case.data)}; give one image file for each channel"
+        )
+    highest = int(case.segmentation.max())
+    if highest >= len(plans.labels):
+        raise DatasetError(
+            f"case {case.identifier}: label {highest} is not declared; "
+            f"the highest label of the plans is {len(plans.labels) - 1} ({plans.labels[-1]}); "
+            "correct the label file, or declare the label in dataset.json and plan again"
+        )
+
+
+def _properties(case: CroppedCase, order: tuple[int, ...], plan: ConfigurationPlan) -> CaseProperties:
+    spacing = reorder(case.geometry.spacing, order)
+    cropped_shape = reorder(box_shape(case.crop), order)
+    # Slices of a 2D configuration stay where they are: their distance is the case's own.
+    is_2d = len(plan.patch_size) == 2
+    prepared_spacing = (spacing[0], *plan.spacing[1:]) if is_2d else plan.spacing
+    return CaseProperties(
+        identifier=case.identifier,
+        geometry=case.geometry,
+        original_shape=case.original_shape,
+        crop=case.crop,
+        transpose_forward=order,
+        cropped_shape=cropped_shape,
+        spacing=spacing,
+        prepared_spacing=prepared_spacing,
+        prepared_shape=resampled_shape(cropped_shape, spacing, prepared_spacing),
+    )

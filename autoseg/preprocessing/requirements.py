@@ -1,0 +1,96 @@
+"""What preparing a dataset will take of disk and memory, estimated before it starts."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from autoseg.dataset import Case
+from autoseg.errors import DatasetError, StorageError
+from autoseg.nifti import read_header
+from autoseg.plans import Plans
+from autoseg.preprocessing.prepare import LOCATIONS_PER_LABEL
+from autoseg.preprocessing.store import PreparedCases
+
+log = logging.getLogger(__name__)
+
+BYTES_PER_INTENSITY = 4
+BYTES_PER_LABEL = 1
+BYTES_PER_LOCATION = 16
+
+WORKING_BYTES = 6
+"""For each voxel beside its intensities: masks, labels, slabs; measured as the peak of `prepare_case` on a large volume."""
+
+WORKER_BYTES = 150 * 10**6
+"""The interpreter with its libraries."""
+
+CLEARLY_TOO_LITTLE = 0.5
+"""Free space below this share of the estimate is refused; above, the estimate may err."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """Estimates in bytes: of all files still to be written, and of the peak memory of one worker."""
+
+    disk: int
+    memory: int
+
+    def __str__(self) -> str:
+        return f"{_bytes(self.disk)} of disk and {_bytes(self.memory)} of memory for each worker"
+
+
+def estimate_requirements(
+    cases: Sequence[Case], plans: Mapping[str, Plans], stores: Mapping[str, PreparedCases]
+) -> Requirements:
+    """Estimate from the plans' median shapes, and from how much larger or smaller than their median each image is.
+
+    Args:
+        plans: By configuration, as `stores`. A case already in a store is taken to need no more space there.
+    """
+    voxels = {case.identifier: _raw_voxels(case) for case in cases}
+    middle, largest = max(1, median(voxels.values())), max(voxels.values())
+    disk = memory = 0.0
+    for name, store in stores.items():
+        channels, labels = len(plans[name].channels), len(plans[name].labels) - 1
+        prepared = math.prod(plans[name].configuration(name).median_shape) / middle  # voxels for each raw voxel
+        waiting = [count for identifier, count in voxels.items() if identifier not in store]
+        disk += sum(waiting) * prepared * (channels * BYTES_PER_INTENSITY + BYTES_PER_LABEL)
+        disk += len(waiting) * labels * LOCATIONS_PER_LABEL * BYTES_PER_LOCATION
+        memory = max(memory, largest * (1 + prepared) * (channels * BYTES_PER_INTENSITY + WORKING_BYTES))
+    return Requirements(disk=round(disk), memory=WORKER_BYTES + round(memory))
+
+
+def require_disk(needed: Requirements, folders: Sequence[Path]) -> None:
+    """Refuse to start where the disk clearly has too little space; warn where it may have.
+
+    Raises:
+        StorageError: Naming the folder, the estimate and what is free.
+    """
+    for folder in folders:
+        existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
+        free = shutil.disk_usage(existing).free
+        problem = f"{folder}: preparing needs about {_bytes(needed.disk)} of disk, {_bytes(free)} are free"
+        if free < needed.disk * CLEARLY_TOO_LITTLE:
+            raise StorageError(
+                f"{problem}; free some space, or set AUTOSEG_PREPROCESSED (or --home) to a folder on a larger disk"
+            )
+        if free < needed.disk:
+            log.warning("%s; it may not suffice", problem)
+            return
+
+
+def _raw_voxels(case: Case) -> int:
+    """Voxels of a case's image by its header; none where that cannot be read, which its preparation will report."""
+    try:
+        return math.prod(read_header(case.images[0]).shape)
+    except DatasetError:
+        return 0
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,193 @@
+"""Prepared cases on disk, in a form that opens without being read.
+
+Each case is a few .npy files and a JSON file, written last, that says the others are whole: a case that was only
+half written is simply not there. Arrays come back as read-only memory maps, so a patch costs what it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.format import open_memmap
+
+from autoseg.errors import StorageError
+from autoseg.preprocessing.prepare import CaseProperties, Locations, PreparedCase
+from autoseg.storage import atomic_path, decode, read_json, write_json
+
+FORMAT = 1
+DATA, SEGMENTATION, FOREGROUND, MARKER = ".npy", "_seg.npy", "_foreground.npy", ".json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """What the JSON file of a prepared case holds.
+
+    Attributes:
+        signature: Hash of all that the case was made from.
+        segmentation: Whether the case has labels.
+        foreground: How many locations of each label the foreground file holds, labels ascending.
+    """
+
+    format: int
+    signature: str
+    segmentation: bool
+    foreground: Mapping[str, int]
+    properties: CaseProperties
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCases:
+    """The prepared cases of one configuration, in one folder.
+
+    `<case>.npy` is `(C, Z, Y, X)` float32, `<case>_seg.npy` `(Z, Y, X)` int8 or int16, `<case>_foreground.npy`
+    `(n, 4)` int32 of label, z, y, x sorted by label, `<case>.json` the marker.
+    """
+
+    folder: Path
+
+    def identifiers(self) -> tuple[str, ...]:
+        """Cases that are wholly there, sorted. Take a dataset's or split's own list: others may have been left behind."""
+        markers = (path.name for path in self.folder.glob(f"*{MARKER}") if not path.name.startswith("."))
+        return tuple(sorted(name.removesuffix(MARKER) for name in markers))
+
+    def __contains__(self, identifier: str) -> bool:
+        return self._path(identifier, MARKER).is_file()
+
+    def save(self, prepared: PreparedCase, signature: str) -> None:
+        """Write a case, its marker last; a case of that name is replaced.
+
+        Args:
+            signature: Hash of all that the case was made from, asked for again by `is_current`.
+
+        Raises:
+            StorageError: A file cannot be written.
+        """
+        identifier = prepared.properties.identifier
+        self._remove(identifier, MARKER)
+        _write_array(self._path(identifier, DATA), prepared.data)
+        if prepared.segmentation is None:
+            self._remove(identifier, SEGMENTATION)
+        else:
+            _write_array(self._path(identifier, SEGMENTATION), _smallest(prepared.segmentation))
+        _write_array(self._path(identifier, FOREGROUND), _table(prepared.foreground))
+        marker = Marker(
+            format=FORMAT,
+            signature=signature,
+            segmentation=prepared.segmentation is not None,
+            foreground={str(label): len(prepared.foreground[label]) for label in sorted(prepared.foreground)},
+            properties=prepared.properties,
+        )
+        write_json(self._path(identifier, MARKER), marker)
+
+    def load(self, identifier: str) -> PreparedCase:
+        """Open a case; its arrays, the foreground's too, are read-only memory maps.
+
+        Each map holds an open file until it is let go, so do not keep the cases of a whole dataset open.
+
+        Raises:
+            StorageError: The case is not there or damaged.
+        """
+        marker = self._marker(identifier)
+        shape = marker.properties.prepared_shape
+        data = self._open(identifier, DATA)
+        segmentation = self._open(identifier, SEGMENTATION) if marker.segmentation else None
+        table = self._open(identifier, FOREGROUND)
+        locations = sum(marker.foreground.values())
+        fits = data.dtype == np.float32 and data.shape[1:] == shape and table.shape == (locations, 4)
+        if not fits or (segmentation is not None and segmentation.shape != shape):
+            raise self._damaged(identifier, "its files do not fit each other")
+        return PreparedCase(
+            data=data,
+            segmentation=segmentation,
+            foreground=_by_label(table, marker.foreground),
+            properties=marker.properties,
+        )
+
+    def properties(self, identifier: str) -> CaseProperties:
+        """What undoing the preparation needs, without opening an array.
+
+        Raises:
+            StorageError: The case is not there or its marker is damaged.
+        """
+        return self._marker(identifier).properties
+
+    def is_current(self, identifier: str, signature: str) -> bool:
+        """Whether the case is there, opens, and was made from what `signature` stands for."""
+        try:
+            if self._marker(identifier).signature != signature:
+                return False
+            self.load(identifier)
+        except StorageError:
+            return False
+        return True
+
+    def _path(self, identifier: str, ending: str) -> Path:
+        return self.folder / f"{identifier}{ending}"
+
+    def _remove(self, identifier: str, ending: str) -> None:
+        path = self._path(identifier, ending)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"{path}: cannot be replaced: {error.strerror or error}; check the folder's permissions"
+            ) from error
+
+    def _marker(self, identifier: str) -> Marker:
+        path = self._path(identifier, MARKER)
+        if identifier not in self:
+            raise StorageError(
+                f"case {identifier}: not prepared in {self.folder}; run autoseg_plan_and_preprocess (again)"
+            )
+        try:
+            content = read_json(path)
+            found = content.get("format") if isinstance(content, dict) else None
+            if found != FORMAT:
+                raise StorageError(f"expected format {FORMAT}, found {found!r}")
+            marker: Marker = decode(Marker, content, path.name)
+        except StorageError as error:
+            raise self._damaged(identifier, str(error)) from error
+        return marker
+
+    def _open(self, identifier: str, ending: str) -> npt.NDArray[Any]:
+        path = self._path(identifier, ending)
+        try:
+            array: npt.NDArray[Any] = open_memmap(path, mode="r")
+        except (OSError, ValueError, EOFError, OverflowError) as error:
+            raise self._damaged(identifier, f"{path.name}: {error}") from error
+        return array
+
+    def _damaged(self, identifier: str, cause: str) -> StorageError:
+        return StorageError(
+            f"case {identifier}: damaged in {self.folder}: {cause}; "
+            f"delete {identifier}{MARKER} there and run autoseg_plan_and_preprocess again"
+        )
+
+
+def _write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _smallest(segmentation: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:
+    """As int8 where the labels fit, which halves what every patch reads."""
+    limits = np.iinfo(np.int8)
+    fits = limits.min <= int(segmentation.min()) and int(segmentation.max()) <= limits.max
+    return segmentation.astype(np.int8 if fits else np.int16)
+
+
+def _table(foreground: Mapping[int, Locations]) -> Locations:
+    """All locations below each other, each with its label in front."""
+    rows = [np.insert(foreground[label], 0, label, axis=1) for label in sorted(foreground)]
+    return np.concatenate([np.empty((0, 4), dtype=np.int32), *rows]).astype(np.int32)
+
+
+def _by_label(table: Locations, counts: Mapping[str, int]) -> Mapping[int, Locations]:
+    ends = accumulate(counts.values())
+    return {int(label): table[end - counts[label] : end, 1:] for label, end in zip(counts, ends, strict=True)}

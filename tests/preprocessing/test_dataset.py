@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from autoseg.dataset import read_dataset
+from autoseg.errors import CasesFailed, DatasetError
+from autoseg.imageio import read_case, read_image, write_image
+from autoseg.plans import IntensityStatistics
+from autoseg.preprocessing import PreparedCases, prepare_case, prepare_dataset
+
+INTENSITIES = IntensityStatistics(
+    mean=100.0, sd=50.0, median=100.0, minimum=-20.0, maximum=150.0, percentile_00_5=60.0, percentile_99_5=140.0
+)
+
+
+@pytest.fixture
+def task(make_task, tmp_path):
+    return make_task(parent=tmp_path, cases=3, test_cases=1, border=1)
+
+
+@pytest.fixture
+def plans(make_plans):
+    return {
+        "2d": make_plans((1.0, 2.0, 2.0), name="2d", labels=2),
+        "3d_fullres": make_plans((2.0, 1.0, 1.0), schemes=["nonCT"], labels=2),
+    }
+
+
+@pytest.fixture
+def prepare(task, plans, tmp_path):
+    """Prepare the task, afresh read, into `tmp_path`; returns the stores."""
+
+    def run(plans=plans, workers=1):
+        folders = {name: tmp_path / "preprocessed" / name for name in plans}
+        prepare_dataset(read_dataset(task), plans, folders, tmp_path / "references", workers=workers)
+        return {name: PreparedCases(folder) for name, folder in folders.items()}
+
+    return run
+
+
+def written(stores) -> dict:
+    """When each file was written: what changes where a case is made anew."""
+    return {path: path.stat().st_mtime_ns for store in stores.values() for path in store.folder.iterdir()}
+
+
+def remade(stores, before) -> set[tuple[str, str]]:
+    changed = {path for path, time in written(stores).items() if before.get(path) != time}
+    return {(path.parent.name, path.stem) for path in changed if path.suffix == ".json"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_case_is_prepared_for_every_configuration(task, plans, prepare, tmp_path, workers) -> None:
+    stores = prepare(workers=workers)
+
+    for case in read_dataset(task).training:
+        raw = read_case(case)
+        for name, store in stores.items():
+            expected = prepare_case(raw, plans[name], name)
+            np.testing.assert_array_equal(store.load(case.identifier).data, expected.data)
+            np.testing.assert_array_equal(store.load(case.identifier).segmentation, expected.segmentation)
+        reference = tmp_path / "references" / f"{case.identifier}.nii.gz"
+        assert reference.read_bytes() == case.segmentation.read_bytes()
+    assert stores["2d"].identifiers() == ("case_000", "case_001", "case_002")
+
+
+def test_what_is_done_is_left_alone_and_said(prepare, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    before = written(prepare())
+    assert "Task001_Balls: 3 cases prepared, 0 skipped as nothing changed" in caplog.messages
+
+    stores = prepare()
+
+    assert written(stores) == before
+    assert "Task001_Balls: 0 cases prepared, 3 skipped as nothing changed" in caplog.messages
+
+
+@pytest.mark.parametrize("folder", ["imagesTr", "labelsTr"])
+def test_a_changed_file_is_noticed(task, prepare, tmp_path, folder) -> None:
+    before = written(prepare())
+    path = next(path for path in sorted((task / folder).iterdir()) if path.name.startswith("case_001"))
+    image = read_image(path)
+    write_image(path, np.flip(image.data), image.geometry)
+
+    stores = prepare()
+
+    assert remade(stores, before) == {("2d", "case_001"), ("3d_fullres", "case_001")}
+    label = next(case.segmentation for case in read_dataset(task).training if case.identifier == "case_001")
+    assert (tmp_path / "references" / "case_001.nii.gz").read_bytes() == label.read_bytes()
+
+
+def test_a_half_written_or_damaged_case_is_made_anew_alone(prepare) -> None:
+    stores = prepare()
+    before = written(stores)
+    (stores["2d"].folder / "case_000.json").unlink()
+    data = stores["3d_fullres"].folder / "case_002.npy"
+    data.write_bytes(data.read_bytes()[:200])
+
+    assert remade(prepare(), before) == {("2d", "case_000"), ("3d_fullres", "case_002")}
+
+
+def test_a_reference_that_is_gone_comes_back(prepare, tmp_path) -> None:
+    before = written(prepare())
+    (tmp_path / "references" / "case_001.nii.gz").unlink()
+
+    assert remade(prepare(), before) == set()
+    assert (tmp_path / "references" / "case_001.nii.gz").is_file()
+
+
+def test_a_plan_that_matters_makes_cases_anew_and_one_that_does_not_leaves_them(plans, prepare, make_plans) -> None:
+    before = written(prepare())
+    other_patch = replace(plans["3d_fullres"].configurations["3d_fullres"], batch_size=9, patch_size=(16, 16, 16))
+    same = plans | {
+        "2d": make_plans(
+            (9.0, 2.0, 2.0), name="2d", labels=2, intensities=(INTENSITIES,)
+        ),  # slices keep their distance
+        "3d_fullres": replace(plans["3d_fullres"], configurations={"3d_fullres": other_patch}, identifier="mine"),
+    }
+    assert remade(prepare(same), before) == set()
+
+    finer = plans | {"3d_fullres": make_plans((2.0, 1.0, 0.9), schemes=["nonCT"], labels=2)}
+    stores = prepare(finer)
+    assert {name for name, _ in remade(stores, before)} == {"3d_fullres"}
+
+    before = written(stores)
+    ct = finer | {"2d": make_plans((1.0, 2.0, 2.0), name="2d", schemes=["CT"], labels=2, intensities=(INTENSITIES,))}
+    stores = prepare(ct)
+    assert {name for name, _ in remade(stores, before)} == {"2d"}
+
+    before = written(stores)
+    brighter = (replace(INTENSITIES, mean=110.0),)
+    ct["2d"] = replace(ct["2d"], intensities=brighter)
+    assert {name for name, _ in remade(prepare(ct), before)} == {"2d"}
+
+
+def test_a_case_that_fails_is_named_and_the_others_are_finished(task, prepare) -> None:
+    path = task / "imagesTr" / "case_001_0000.nii.gz"
+    image = read_image(path)
+    image.data[3, 4, 5] = np.nan
+    write_image(path, image.data, image.geometry)
+
+    with pytest.raises(
+        CasesFailed, match=r"preparing: 1 of 3 cases failed; .*\n  case_001: case case_001: channel 0 holds NaN"
+    ):
+        prepare()
+
+    shutil.copyfile(task / "imagesTr" / "case_000_0000.nii.gz", path)
+    assert prepare()["2d"].identifiers() == ("case_000", "case_001", "case_002")
+
+
+def test_a_missing_image_is_named(task, prepare) -> None:
+    (task / "imagesTr" / "case_001_0000.nii.gz").unlink()
+
+    with pytest.raises(CasesFailed, match=r"case_001: .*case_001_0000.nii.gz: cannot be read: No such file"):
+        prepare()
+
+
+def test_uncompressed_labels_are_compressed_for_scoring(task, prepare, tmp_path) -> None:
+    description = (task / "dataset.json").read_text()
+    label = task / "labelsTr" / "case_001.nii.gz"
+    image = read_image(label)
+    write_image(label.with_name("case_001.nii"), image.data, image.geometry)
+    label.unlink()
+    (task / "dataset.json").write_text(description.replace("labelsTr/case_001.nii.gz", "labelsTr/case_001.nii"))
+
+    prepare()
+
+    reference = read_image(tmp_path / "references" / "case_001.nii.gz")
+    np.testing.assert_array_equal(reference.data, image.data)
+    assert reference.geometry == image.geometry
+
+
+def test_cases_whose_files_would_share_a_name_are_refused(task, plans, tmp_path) -> None:
+    dataset = read_dataset(task)
+    first, second, _ = dataset.training
+    clash = replace(dataset, training=(first, replace(second, identifier="case_000_seg")))
+
+    with pytest.raises(
+        DatasetError, match="cases case_000 and case_000_seg: their prepared files would share a name; rename one case"
+    ):
+        prepare_dataset(clash, plans, {name: tmp_path / name for name in plans}, tmp_path / "references")
