@@ -24,6 +24,8 @@ RANGE_PERCENTILES = 1, 99
 SAMPLED_VOXELS = 1_000_000
 """A percentile of a million evenly spaced voxels is good to a tenth of a percentile."""
 
+Severity: TypeAlias = Literal["error", "warning"]
+
 VOXEL_SIZE_TOLERANCE = 0.01
 """Relative; what the two places for it in a NIfTI header may differ by."""
 
@@ -38,7 +40,7 @@ class Finding:
         text: What is wrong, and what to do.
     """
 
-    severity: Literal["error", "warning"]
+    severity: Severity
     where: str
     text: str
 
@@ -138,7 +140,7 @@ def _intensity_faults(data: Array) -> list[str]:
     if not finite.all():
         nan = int(np.isnan(data).sum())
         infinite = data.size - int(finite.sum()) - nan
-        faults.append(f"{nan} voxels are NaN and {infinite} infinite; replace them by numbers")
+        faults.append(f"holds {nan} NaN and {infinite} infinite voxels; replace them by numbers")
     values = data if finite.all() else data[finite]
     if values.size and values.min() == values.max():
         faults.append(f"is constant: every voxel is {values.flat[0]:g}; export it again or leave the case out")
@@ -169,7 +171,9 @@ def _grid_faults(case: Case, files: Sequence[tuple[Path | None, Image | None]], 
     for path, image in known[1:]:
         first_path, first = known[0]
         if found := grid_differences(first, image):
-            text = f"lies on another grid than {first_path.name}: {'; '.join(found)}; resample it onto that grid"
+            text = (
+                f"lies on another grid than {readable(first_path.name)}: {'; '.join(found)}; resample it onto that grid"
+            )
             faults.append(_error(case, path, folder, text))
     return faults
 

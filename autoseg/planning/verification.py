@@ -1,0 +1,304 @@
+"""Is a raw task sound? Every file is read once, and everything that is wrong stands in one report."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from autoseg.dataset import Case, Description, channel_file, inspect_description, split_ending
+from autoseg.errors import CasesFailed, DatasetError, readable
+from autoseg.parallel import run_on_cases
+from autoseg.planning.inspection import Finding, Inspection, Severity, inspect_case, relative
+from autoseg.planning.intensity_comparison import far_ranges
+
+LISTED_NAMES = 20
+"""Names in one finding; a report stays a page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationReport:
+    """All that was found in a task; `str()` is what a user reads."""
+
+    task: str
+    training: int
+    test: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What must be put right before planning."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What should be looked at, and may be as it should."""
+        return tuple(finding for finding in self.findings if finding.severity == "warning")
+
+    def __str__(self) -> str:
+        counts = f"{_count(self.training, 'training case')}, {_count(self.test, 'test case')}"
+        result = f"{_count(len(self.errors), 'error')}, {_count(len(self.warnings), 'warning')}"
+        lines = [f"{self.task}: {counts}: {result if self.findings else 'nothing wrong'}"]
+        for title, findings in (("Errors", self.errors), ("Warnings", self.warnings)):
+            lines += [title] * bool(findings) + [f"  {finding}" for finding in findings]
+        return "\n".join(lines)
+
+
+def verify_dataset(folder: Path, *, workers: int) -> VerificationReport:
+    """Read a raw task's dataset.json and all its images, and report everything that is wrong with them.
+
+    Errors are what would stop or spoil planning and training: wrong descriptions; files missing, listed twice, not
+    listed, or unreadable; NaN, infinite or constant images; labels that are no whole numbers or not declared; files of
+    a case on different grids. Warnings are what may be right: orientations that differ, labels without foreground,
+    wrong counts, odd intensity ranges, hidden files. Nothing is written.
+
+    Args:
+        folder: `TaskXXX_Name`.
+    """
+    try:
+        description = inspect_description(folder)
+    except DatasetError as error:
+        text = str(error).removeprefix(f"{folder / 'dataset.json'}: ")
+        finding = Finding(severity="error", where="dataset.json", text=text)
+        return VerificationReport(task=folder.name, training=0, test=0, findings=(finding,))
+    training, test = _once(description.training), _once(description.test)
+    inspections, failures = _inspect_all([*training, *test], folder, description, workers)
+    trained_on = set(training)
+    looked_at_training = [one for one in inspections if one.case in trained_on]
+    looked_at_test = [one for one in inspections if one.case not in trained_on]
+    findings = [
+        *(Finding(severity="error", where="dataset.json", text=problem) for problem in description.problems),
+        *_wrong_counts(description),
+        *_faulty_files(folder, description, training, test),
+        *failures,
+        *(finding for one in inspections for finding in one.findings),
+        *_copies(looked_at_training, looked_at_test),
+        *_orientations(inspections),
+        *_far_intensities(looked_at_training, looked_at_test, description.channels),
+    ]
+    return VerificationReport(task=folder.name, training=len(training), test=len(test), findings=tuple(findings))
+
+
+def _once(cases: Iterable[Case]) -> list[Case]:
+    """A case listed twice is a fault of dataset.json, and looked at once."""
+    return list({case.identifier: case for case in cases}.values())
+
+
+def _inspect_all(
+    cases: list[Case], folder: Path, description: Description, workers: int
+) -> tuple[list[Inspection], list[Finding]]:
+    """Inspect every case; one that takes its worker down with it becomes a finding, and the others are still looked at."""
+    inspect = partial(inspect_case, folder=folder, labels=len(description.labels) or None)
+    try:
+        return run_on_cases(inspect, cases, task="verifying", workers=workers), []
+    except CasesFailed as failed:
+        reasons = dict(failed.failures)
+        findings = [Finding(severity="error", where=f"case {name}", text=why) for name, why in failed.failures]
+        rest = [case for case in cases if case.identifier not in reasons]
+        inspections, more = _inspect_all(rest, folder, description, workers)
+        return inspections, findings + more
+
+
+# ------------------------------------------------------------- dataset.json
+
+
+def _wrong_counts(description: Description) -> list[Finding]:
+    listed = (len(description.training), len(description.test))
+    return [
+        Finding(
+            severity="warning",
+            where="dataset.json",
+            text=f"{key} says {count!r}, but {number} are listed; correct the number or the list",
+        )
+        for key, count, number in zip(("numTraining", "numTest"), description.counts, listed, strict=True)
+        if count is not None and count != number
+    ]
+
+
+# -------------------------------------------------------------------- files
+
+
+def _faulty_files(
+    folder: Path, description: Description, training: Sequence[Case], test: Sequence[Case]
+) -> list[Finding]:
+    cases = [*training, *test]
+    expected = {path for case in cases for path in (*case.images, case.segmentation) if path}
+    needed = [folder / "imagesTr", folder / "labelsTr", *[folder / "imagesTs"] * bool(test)]
+    absent = [path for path in needed if not path.is_dir()]
+    findings = [
+        Finding(severity="error", where=path.name, text="there is no such folder; the task needs it") for path in absent
+    ]
+    for case in cases:
+        findings += _missing_files(case, folder, absent)
+    findings += _shared_labels(training, folder)
+    if description.channels:
+        known = expected | {path for case in cases for path in _files_without_channel(case)}
+        findings += _strays(folder / "imagesTr", known) + _strays(folder / "labelsTr", known)
+        # many a dataset.json leaves its test images out; they are then simply not looked at
+        findings += _strays(folder / "imagesTs", known) if test else _unlisted(folder / "imagesTs")
+    return findings
+
+
+def _missing_files(case: Case, folder: Path, absent: Sequence[Path]) -> list[Finding]:
+    unnumbered = _files_without_channel(case)
+    findings = []
+    for path in (*case.images, case.segmentation):
+        if path is None or path.parent in absent or path.is_file():
+            continue
+        text = "there is no such file; add it, or take the case off the list in dataset.json"
+        if path.is_symlink():
+            text = "is a link that leads nowhere; correct it, or take the case off the list in dataset.json"
+        elif unnumbered and path in case.images:
+            text = (
+                f"there is no such file, only {readable(unnumbered[0].name)} without a channel number; rename it, or "
+                "convert the whole task with autoseg_convert_decathlon_task"
+            )
+        where = f"case {case.identifier}, {relative(path, folder)}"
+        findings.append(Finding(severity="error", where=where, text=text))
+    return findings
+
+
+def _files_without_channel(case: Case) -> list[Path]:
+    return [
+        path
+        for image in case.images[:1]
+        if (path := image.with_name(case.identifier + split_ending(image.name)[1])).is_file()
+    ]
+
+
+def _shared_labels(training: Sequence[Case], folder: Path) -> list[Finding]:
+    users = defaultdict(list)
+    for case in training:
+        users[case.segmentation].append(case.identifier)
+    return [
+        Finding(
+            severity="error",
+            where=relative(path, folder),
+            text=f"is the label of several cases: {_names(names)}; list each case with its own file",
+        )
+        for path, names in users.items()
+        if path and len(names) > 1
+    ]
+
+
+def _strays(inside: Path, known: set[Path]) -> list[Finding]:
+    """Files that no case in dataset.json owns; those no one could take for an image are only mentioned."""
+    images, others = _contents(inside)
+    findings = [
+        Finding(
+            severity="error",
+            where=f"{inside.name}/{path.name}",
+            text=f"{_owner(path, known)}; list its case in dataset.json, or move the file away",
+        )
+        for path in images
+        if path not in known
+    ]
+    if others:
+        text = f"holds what is no image: {_names([path.name for path in others])}; it is ignored, delete it"
+        findings.append(Finding(severity="warning", where=inside.name, text=text))
+    return findings
+
+
+def _unlisted(inside: Path) -> list[Finding]:
+    images, _ = _contents(inside)
+    if not images:
+        return []
+    text = f"dataset.json lists no test case, so these are not looked at: {_names([path.name for path in images])}"
+    return [Finding(severity="warning", where=inside.name, text=f"{text}; list them under test to have them checked")]
+
+
+def _contents(inside: Path) -> tuple[list[Path], list[Path]]:
+    """What could be images, and everything else in a folder (hidden files, folders, notes), sorted."""
+    try:
+        found = sorted(inside.iterdir()) if inside.is_dir() else []
+    except OSError as error:
+        raise DatasetError(f"{inside}: cannot be listed: {error.strerror}; check its permissions") from error
+    images = [path for path in found if split_ending(path.name)[1] and path.name[0] != "." and not path.is_dir()]
+    return images, [path for path in found if path not in images]
+
+
+def _owner(path: Path, known: set[Path]) -> str:
+    stem, ending = split_ending(path.name)
+    identifier, _, number = stem.rpartition("_")
+    if number.isdecimal() and path.with_name(channel_file(identifier, 0, ending)) in known:
+        return f"is channel {int(number)} of case {readable(identifier)}, which dataset.json does not declare under modality"
+    other = path.with_name(stem + (".nii" if ending.lower() == ".nii.gz" else ".nii.gz"))
+    if other in known:
+        return f"is a second file for {readable(other.name)}"
+    return "belongs to no case in dataset.json"
+
+
+# ------------------------------------------------------- cases side by side
+
+
+def _copies(training: Sequence[Inspection], test: Sequence[Inspection]) -> list[Finding]:
+    """The same images under two names: a score on one that was trained on the other says nothing."""
+    findings = []
+    first: dict[str, Inspection] = {}
+    for one in training:
+        original = first.setdefault(one.content, one) if one.content else one
+        if original is one:
+            continue
+        same_label = one.label_content is not None and one.label_content == original.label_content
+        text = f"has the same images{' and label' * same_label} as case {readable(original.case.identifier)}; " + (
+            "leave one of them out" if same_label else "keep both in one fold (patients.json), or leave one out"
+        )
+        severity: Severity = "error" if same_label else "warning"
+        findings.append(Finding(severity=severity, where=f"case {one.case.identifier}", text=text))
+    for one in test:
+        if one.content in first:
+            text = f"has the same images as training case {readable(first[one.content].case.identifier)}; do not test on it"
+            findings.append(Finding(severity="warning", where=f"test case {one.case.identifier}", text=text))
+    return findings
+
+
+def _orientations(inspections: Sequence[Inspection]) -> list[Finding]:
+    groups = defaultdict(list)
+    for one in inspections:
+        if one.orientation:
+            groups[one.orientation].append(one.case.identifier)
+    if len(groups) < 2:
+        return []
+    (common, count), *rarer = Counter({code: len(names) for code, names in groups.items()}).most_common()
+    return [
+        Finding(
+            severity="warning",
+            where=f"{'case' if len(groups[code]) == 1 else 'cases'} {_names(groups[code])}",
+            text=f"oriented {code}, while {_count(count, 'case')} are {common}; reorient them if they were not meant to be",
+        )
+        for code, _ in rarer
+    ]
+
+
+def _far_intensities(
+    training: Sequence[Inspection], test: Sequence[Inspection], channels: Sequence[str]
+) -> list[Finding]:
+    findings = []
+    for channel, name in enumerate(channels):
+        compared = [
+            [(one.case.identifier, ends) for one in group if (ends := one.ranges[channel]) and ends[0] < ends[1]]
+            for group in (training, test)
+        ]
+        ranges = [*compared[0], *compared[1]]
+        for index in far_ranges([ends for _, ends in ranges], len(compared[0])):
+            identifier, (low, high) = ranges[index]
+            text = (
+                f"channel {channel} ({readable(name)}) runs from {low:.4g} to {high:.4g}, far from the other cases; "
+                "check its unit and that it is the right image"
+            )
+            findings.append(Finding(severity="warning", where=f"case {identifier}", text=text))
+    return findings
+
+
+# -------------------------------------------------------------------- words
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
+    return ", ".join(map(readable, names[:LISTED_NAMES])) + more
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

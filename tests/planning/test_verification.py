@@ -1,0 +1,497 @@
+"""Every fault that verification knows, each planted in a sound task and found with the words a user reads."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autoseg.geometry import Geometry
+from autoseg.imageio import read_image, write_image
+from autoseg.parallel import available_memory
+from autoseg.planning.intensity_comparison import far_ranges
+from autoseg.planning.verification import VerificationReport, verify_dataset
+
+IMAGE = "imagesTr/case_001_0000.nii.gz"
+LABEL = "labelsTr/case_001.nii.gz"
+
+
+@pytest.fixture
+def task(make_task, tmp_path) -> Path:
+    """Five training cases and a test case with nothing wrong."""
+    return make_task("Task007_Balls", parent=tmp_path, shape=(6, 8, 10))
+
+
+def verified(folder: Path, workers: int = 1) -> VerificationReport:
+    return verify_dataset(folder, workers=workers)
+
+
+def errors(folder: Path) -> list[str]:
+    report = verified(folder)
+    assert report.warnings == ()
+    return [str(finding) for finding in report.errors]
+
+
+def warnings(folder: Path) -> list[str]:
+    report = verified(folder)
+    assert report.errors == ()
+    return [str(finding) for finding in report.warnings]
+
+
+def change(path: Path, *, geometry: Geometry | None = None, **voxels: Any) -> None:
+    """Rewrite an image with another geometry, type (`kind`), or other `first` voxels."""
+    image = read_image(path)
+    data = image.data.astype(voxels.get("kind", image.data.dtype))
+    first = voxels.get("first", ())
+    data.reshape(-1)[: len(first)] = first
+    write_image(path, voxels.get("data", data), geometry or image.geometry)
+
+
+def describe(task: Path, **changes: Any) -> None:
+    description = json.loads((task / "dataset.json").read_text())
+    (task / "dataset.json").write_text(json.dumps({**description, **changes}))
+
+
+# ------------------------------------------------------------------ nothing
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_sound_task_has_no_finding(task, workers):
+    report = verified(task, workers)
+
+    assert report.findings == ()
+    assert str(report) == "Task007_Balls: 5 training cases, 1 test case: nothing wrong"
+
+
+def test_two_channels_and_whole_numbers_in_float_labels_are_sound(make_task, tmp_path):
+    task = make_task(parent=tmp_path, channels=("T1", "T2"), shape=(6, 8, 10))
+    change(task / LABEL, kind=np.float32)
+
+    assert verified(task).findings == ()
+
+
+def test_all_findings_stand_in_one_report_and_nothing_is_changed(task):
+    change(task / IMAGE, first=[np.nan])
+    change(task / LABEL, first=[9])
+    (task / "imagesTr" / "case_000_0000.nii.gz").unlink()
+    describe(task, numTraining=3)
+    before = {path: path.read_bytes() for path in task.rglob("*") if path.is_file()}
+
+    assert str(verified(task)) == (
+        "Task007_Balls: 5 training cases, 1 test case: 3 errors, 1 warning\n"
+        "Errors\n"
+        "  case case_000, imagesTr/case_000_0000.nii.gz: there is no such file; add it, or take the case off the list in "
+        "dataset.json\n"
+        "  case case_001, imagesTr/case_001_0000.nii.gz: holds 1 NaN and 0 infinite voxels; replace them by numbers\n"
+        "  case case_001, labelsTr/case_001.nii.gz: holds the values 9, which dataset.json does not declare (0 to 1); "
+        "declare them under labels, or renumber them in the file\n"
+        "Warnings\n"
+        "  dataset.json: numTraining says 3, but 5 are listed; correct the number or the list"
+    )
+    assert {path: path.read_bytes() for path in task.rglob("*") if path.is_file()} == before
+
+
+# ------------------------------------------------------------- dataset.json
+
+
+def test_a_folder_without_description_is_an_error(tmp_path):
+    (finding,) = verified(tmp_path).errors
+
+    assert str(finding).startswith("dataset.json: not found; every task folder needs one")
+
+
+def test_faults_of_the_description_do_not_hide_those_of_the_images(task):
+    change(task / IMAGE, first=[np.inf])
+    describe(task, labels={"0": "background", "2": "ball"})
+
+    numbers, infinite = errors(task)
+
+    assert numbers == ("dataset.json: labels: the numbers must be consecutive from 0, found [0, 2]; renumber them")
+    assert infinite == f"case case_001, {IMAGE}: holds 0 NaN and 1 infinite voxels; replace them by numbers"
+
+
+def test_a_path_that_leaves_the_task_is_quoted(task):
+    entry = {"image": "../../etc/case.nii.gz", "label": "./labelsTr/case_000.nii.gz"}
+    training = json.loads((task / "dataset.json").read_text())["training"]
+    describe(task, training=[*training, entry], numTraining=5)
+
+    (found,) = errors(task)
+
+    assert found.startswith("dataset.json: training[5].image: '../../etc/case.nii.gz' leaves the task's folder")
+
+
+def test_a_case_listed_twice_is_one_error(task):
+    training = json.loads((task / "dataset.json").read_text())["training"]
+    describe(task, training=[*training, training[0]], numTraining=6)
+
+    (found,) = errors(task)
+
+    assert found.startswith("dataset.json: training: case case_000 is listed 2 times")
+
+
+def test_wrong_counts_are_warnings(task):
+    describe(task, numTraining="five", numTest=2)
+
+    assert warnings(task) == [
+        "dataset.json: numTraining says 'five', but 5 are listed; correct the number or the list",
+        "dataset.json: numTest says 2, but 1 are listed; correct the number or the list",
+    ]
+
+
+# -------------------------------------------------------------------- files
+
+
+def test_missing_files_of_training_and_test_are_errors(task):
+    (task / LABEL).unlink()
+    (task / "imagesTs" / "test_005_0000.nii.gz").unlink()
+
+    label, test = errors(task)
+
+    missing = "there is no such file; add it, or take the case off the list in dataset.json"
+    assert label == f"case case_001, {LABEL}: {missing}"
+    assert test == f"case test_005, imagesTs/test_005_0000.nii.gz: {missing}"
+
+
+def test_a_missing_folder_is_one_error(task):
+    shutil.rmtree(task / "labelsTr")
+
+    assert errors(task) == ["labelsTr: there is no such folder; the task needs it"]
+
+
+def test_links_that_lead_nowhere_or_in_circles_are_errors(task):
+    for path, target in ((task / IMAGE, task / "away"), (task / LABEL, task / LABEL)):
+        path.unlink()
+        path.symlink_to(target)
+
+    nowhere = "is a link that leads nowhere; correct it, or take the case off the list in dataset.json"
+    assert errors(task) == [f"case case_001, {IMAGE}: {nowhere}", f"case case_001, {LABEL}: {nowhere}"]
+
+
+def test_links_to_data_elsewhere_are_fine(task, tmp_path):
+    (task / IMAGE).rename(tmp_path / "elsewhere.nii.gz")
+    (task / IMAGE).symlink_to(tmp_path / "elsewhere.nii.gz")
+
+    assert verified(task).findings == ()
+
+
+def test_images_without_channel_number_are_named_with_the_way_out(task):
+    (task / IMAGE).rename(task / "imagesTr" / "case_001.nii.gz")
+
+    assert errors(task) == [
+        f"case case_001, {IMAGE}: there is no such file, only case_001.nii.gz without a channel number; rename it, or "
+        "convert the whole task with autoseg_convert_decathlon_task"
+    ]
+
+
+def test_stray_images_are_errors(task):
+    shutil.copy(task / IMAGE, task / "imagesTr" / "case_001_0001.nii.gz")
+    shutil.copy(task / IMAGE, task / "imagesTs" / "other_0000.nii.gz")
+    shutil.copy(task / LABEL, task / "labelsTr" / "other.nii.gz")
+    write_image(task / "labelsTr" / "case_001.nii", read_image(task / LABEL).data, Geometry(spacing=(1, 1, 1)))
+
+    remedy = "list its case in dataset.json, or move the file away"
+    assert errors(task) == [
+        "imagesTr/case_001_0001.nii.gz: is channel 1 of case case_001, which dataset.json does not declare under "
+        f"modality; {remedy}",
+        f"labelsTr/case_001.nii: is a second file for case_001.nii.gz; {remedy}",
+        f"labelsTr/other.nii.gz: belongs to no case in dataset.json; {remedy}",
+        f"imagesTs/other_0000.nii.gz: belongs to no case in dataset.json; {remedy}",
+    ]
+
+
+def test_hidden_files_and_notes_are_warnings(task):
+    for name in ("._case_001_0000.nii.gz", "notes.txt"):
+        (task / "imagesTr" / name).write_text("")
+    (task / "labelsTr" / "old").mkdir()
+
+    assert warnings(task) == [
+        "imagesTr: holds what is no image: ._case_001_0000.nii.gz, notes.txt; it is ignored, delete it",
+        "labelsTr: holds what is no image: old; it is ignored, delete it",
+    ]
+
+
+def test_unlisted_test_images_are_a_warning_where_none_is_listed(task):
+    describe(task, test=[], numTest=0)
+
+    assert warnings(task) == [
+        "imagesTs: dataset.json lists no test case, so these are not looked at: test_005_0000.nii.gz; "
+        "list them under test to have them checked"
+    ]
+
+
+def test_a_label_file_of_two_cases_is_an_error(task):
+    training = json.loads((task / "dataset.json").read_text())["training"]
+    training[1]["label"] = training[0]["label"]
+    describe(task, training=training)
+
+    shared, stray = errors(task)
+
+    assert shared == (
+        "labelsTr/case_000.nii.gz: is the label of several cases: case_000, case_001; list each case with its own file"
+    )
+    assert stray.startswith("labelsTr/case_001.nii.gz: belongs to no case in dataset.json")
+
+
+def test_odd_names_are_shown_on_one_line(task):
+    (task / "imagesTr" / "a\nb\udcff_0000.nii.gz").write_bytes(b"")
+
+    (found,) = errors(task)
+
+    assert found.startswith(r"'imagesTr/a\nb\udcff_0000.nii.gz': belongs to no case in dataset.json")
+    assert found.isprintable()
+
+
+# ------------------------------------------------------------ single images
+
+
+def test_damaged_files_are_errors_and_the_others_are_still_looked_at(task):
+    cut, other = task / IMAGE, task / "imagesTr" / "case_002_0000.nii.gz"
+    cut.write_bytes(cut.read_bytes()[:-100])
+    other.write_bytes(b"no image")
+    change(task / "labelsTr" / "case_004.nii.gz", first=[7])
+
+    truncated, no_image, undeclared = errors(task)
+
+    assert truncated.startswith(f"case case_001, {IMAGE}: is truncated or damaged (Compressed file ended")
+    assert truncated.endswith("; copy or download it again")
+    assert no_image == (
+        "case case_002, imagesTr/case_002_0000.nii.gz: is not a NIfTI image; replace it by one, or convert it to .nii.gz"
+    )
+    assert undeclared.startswith("case case_004, labelsTr/case_004.nii.gz: holds the values 7, which")
+
+
+def test_nan_infinity_and_constant_images_are_errors(task):
+    change(task / IMAGE, first=[np.nan, np.nan, np.inf])
+    change(task / "imagesTr" / "case_002_0000.nii.gz", data=np.full((6, 8, 10), 5, np.int16))
+    change(task / "imagesTs" / "test_005_0000.nii.gz", first=[-np.inf])
+
+    assert errors(task) == [
+        f"case case_001, {IMAGE}: holds 2 NaN and 1 infinite voxels; replace them by numbers",
+        "case case_002, imagesTr/case_002_0000.nii.gz: is constant: every voxel is 5; export it again or leave the case out",
+        "case test_005, imagesTs/test_005_0000.nii.gz: holds 0 NaN and 1 infinite voxels; replace them by numbers",
+    ]
+
+
+def test_labels_undeclared_negative_or_with_fractions_are_errors(task):
+    change(task / LABEL, kind=np.float32, first=[0.5, -1, 255, np.nan])
+
+    fractions, undeclared = errors(task)
+
+    assert fractions == (
+        f"case case_001, {LABEL}: holds values that are no whole numbers: 0.5, nan; "
+        "save the labels as integers, resampled without interpolation"
+    )
+    assert undeclared == (
+        f"case case_001, {LABEL}: holds the values -1, 255, which dataset.json does not declare (0 to 1); "
+        "declare them under labels, or renumber them in the file"
+    )
+
+
+def test_a_label_of_background_only_is_a_warning(task):
+    change(task / LABEL, data=np.zeros((6, 8, 10), np.uint8))
+
+    assert warnings(task) == [
+        f"case case_001, {LABEL}: holds background only; check whether the case was annotated at all"
+    ]
+
+
+def test_files_of_a_case_on_different_grids_are_errors(make_task, tmp_path):
+    task = make_task(parent=tmp_path, channels=("T1", "T2"), shape=(6, 8, 10), spacing=(2, 1, 1))
+    change(task / "imagesTr/case_001_0001.nii.gz", data=np.random.default_rng(0).normal(100, 10, (6, 8, 9)))
+    change(task / LABEL, geometry=Geometry(spacing=(2, 1, 1.01), direction=(1, 0, 0, 0, 1, 0, 0, 0, 1)))
+    change(task / "imagesTs/test_005_0001.nii.gz", geometry=Geometry(spacing=(2, 1, 1), origin=(0, 0, 0.2)))
+
+    assert errors(task) == [
+        "case case_001, imagesTr/case_001_0001.nii.gz: lies on another grid than case_001_0000.nii.gz: "
+        "size (6, 8, 10) and (6, 8, 9) voxels (z, y, x); resample it onto that grid",
+        f"case case_001, {LABEL}: lies on another grid than case_001_0000.nii.gz: "
+        "spacing (2, 1, 1) and (2, 1, 1.01); resample it onto that grid",
+        "case test_005, imagesTs/test_005_0001.nii.gz: lies on another grid than test_005_0000.nii.gz: "
+        "origin (0, 0, 0) and (0, 0, 0.2); resample it onto that grid",
+    ]
+
+
+def test_rounding_of_single_precision_is_no_difference(task):
+    rounded = Geometry(spacing=(1.00001, 1, 1), origin=(0, 0, 0.001), direction=(1, 1e-5, 0, -1e-5, 1, 0, 0, 0, 1))
+    change(task / LABEL, geometry=rounded)
+
+    assert verified(task).findings == ()
+
+
+def test_two_voxel_sizes_in_one_header_are_a_warning(task):
+    content = bytearray(gzip.decompress((task / IMAGE).read_bytes()))
+    struct.pack_into("<2h", content, 252, 1, 2)
+    struct.pack_into("<4f", content, 288 + 8, 0, 2, 0, 0)  # the sform's row of y
+    (task / IMAGE).write_bytes(gzip.compress(bytes(content)))
+
+    (found,) = verified(task).warnings
+
+    assert str(found) == (
+        f"case case_001, {IMAGE}: its header gives two voxel sizes, (1, 1, 1) (pixdim) and (1, 2, 1) (sform), "
+        "x, y, z in mm; the first is used; correct the header"
+    )
+
+
+def test_a_case_too_large_for_memory_is_an_error_and_the_others_are_looked_at(task):
+    """In a process whose address space is limited; the file is a hole that takes no disk."""
+    side = 1200
+    if available_memory() < side**3:
+        pytest.skip(f"needs {side**3 / 1e9:.1f} GB of free memory, which it then is not allowed to use")
+    header = bytearray(gzip.decompress((task / IMAGE).read_bytes())[:352])
+    struct.pack_into("<8h", header, 40, 3, side, side, side, 1, 1, 1, 1)
+    struct.pack_into("<2h", header, 70, 2, 8)
+    large = task / "imagesTr" / "case_001_0000.nii"
+    large.write_bytes(header)
+    os.truncate(large, 352 + side**3)
+    (task / IMAGE).unlink()
+    training = json.loads((task / "dataset.json").read_text())["training"]
+    training[1]["image"] = "./imagesTr/case_001.nii"
+    describe(task, training=training)
+    change(task / "labelsTr" / "case_004.nii.gz", first=[7])
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from autoseg.planning.verification import verify_dataset\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1500 * 2**20,) * 2)\n"
+        "print(verify_dataset(Path(sys.argv[1]), workers=1))"
+    )
+
+    result = subprocess.run([sys.executable, "-c", code, str(task)], capture_output=True, text=True, check=True)
+
+    _, _, memory, undeclared = result.stdout.splitlines()
+    assert memory == "  case case_001: out of memory; use fewer workers"
+    assert undeclared.startswith("  case case_004, labelsTr/case_004.nii.gz: holds the values 7, which")
+
+
+# ------------------------------------------------------- cases side by side
+
+
+def test_copies_with_the_same_label_are_errors_others_warnings(task):
+    def copy(source: str, target: str) -> None:
+        shutil.copy(task / source, task / target)
+
+    copy("imagesTr/case_000_0000.nii.gz", "imagesTr/case_002_0000.nii.gz")
+    copy("labelsTr/case_000.nii.gz", "labelsTr/case_002.nii.gz")
+    copy(IMAGE, "imagesTr/case_003_0000.nii.gz")
+    copy(IMAGE, "imagesTs/test_005_0000.nii.gz")
+
+    report = verified(task)
+
+    assert [str(finding) for finding in report.errors] == [
+        "case case_002: has the same images and label as case case_000; leave one of them out"
+    ]
+    assert [str(finding) for finding in report.warnings] == [
+        "case case_003: has the same images as case case_001; keep both in one fold (patients.json), or leave one out",
+        "test case test_005: has the same images as training case case_001; do not test on it",
+    ]
+
+
+def test_orientations_that_differ_are_warnings(task):
+    turned = Geometry(spacing=(1, 1, 1), direction=(1, 0, 0, 0, -1, 0, 0, 0, -1))
+    for name in (IMAGE, LABEL, "imagesTs/test_005_0000.nii.gz"):
+        change(task / name, geometry=turned)
+
+    assert warnings(task) == [
+        "cases case_001, test_005: oriented RAS, while 4 cases are LPS; reorient them if they were not meant to be"
+    ]
+
+
+def test_an_intensity_range_far_from_the_others_is_a_warning(make_task, tmp_path):
+    task = make_task(parent=tmp_path, cases=8, shape=(6, 8, 10), channels=("CT",))
+    for path in [*(task / "imagesTr").iterdir(), *(task / "imagesTs").iterdir()]:
+        change(path, data=read_image(path).data * 10 - 1000)
+    odd = read_image(task / "imagesTs" / "test_008_0000.nii.gz")
+    write_image(task / "imagesTs" / "test_008_0000.nii.gz", odd.data + 1024, odd.geometry)
+    change(task / IMAGE, data=read_image(task / IMAGE).data / 1000)
+
+    first, second = warnings(task)
+
+    assert first == (
+        "case case_001: channel 0 (CT) runs from -1.194 to 0.01962, far from the other cases; "
+        "check its unit and that it is the right image"
+    )
+    assert second.startswith("case test_008: channel 0 (CT) runs from -")
+
+
+@pytest.mark.parametrize(
+    ("odd", "expected"),
+    [((0, 290), []), ((0, 310), [0]), ((0, 34), []), ((0, 32), [0]), ((24, 124), []), ((26, 126), [0])],
+)
+def test_a_range_is_far_beyond_a_factor_of_three_or_a_shift_of_a_quarter(odd, expected):
+    assert far_ranges([odd, *[(0.0, 100.0)] * 9], 10) == expected
+
+
+def test_several_populations_and_few_cases_are_never_odd():
+    assert far_ranges([*[(0.0, 100.0)] * 15, *[(0.0, 400000.0)] * 5], 20) == []
+    assert far_ranges([(0.0, 1.0), (0.0, 100.0), (0.0, 100.0), (0.0, 100.0), (0.0, 100.0)], 5) == []
+
+
+def test_test_cases_are_judged_by_the_training_cases():
+    assert far_ranges([*[(0.0, 100.0)] * 9, (0.0, 900.0), (0.0, 900.0)], 9) == [9, 10]
+
+
+# ---------------------------------------------------------------- real data
+
+
+@pytest.fixture(scope="module")
+def hippocampus(data_folder, tmp_path_factory) -> Path:
+    """Forty of the real cases in our layout."""
+    source = data_folder / "Task04_Hippocampus"
+    target = tmp_path_factory.mktemp("raw_data") / "Task004_Hippocampus"
+    description = json.loads((source / "dataset.json").read_text())
+    description["training"] = description["training"][::5]
+    description["test"] = description["test"][::5]
+    description.update(numTraining=40, numTest=4)
+    for folder in ("imagesTr", "labelsTr", "imagesTs"):
+        (target / folder).mkdir(parents=True)
+    for entry in description["training"]:
+        shutil.copyfile(source / entry["label"], target / entry["label"])
+    for image in [*(entry["image"] for entry in description["training"]), *description["test"]]:
+        shutil.copyfile(source / image, target / image.replace(".nii.gz", "_0000.nii.gz"))
+    (target / "dataset.json").write_text(json.dumps(description))
+    return target
+
+
+def test_the_real_hippocampi_pass_without_finding(hippocampus):
+    report = verified(hippocampus, workers=2)
+
+    assert report.findings == ()
+    assert (report.training, report.test) == (40, 4)
+
+
+def test_the_odd_hippocampus_files_are_found(hippocampus, data_folder, tmp_path):
+    odd = data_folder / "bad_inputs" / "hippocampus_odd"
+    task = tmp_path / "Task004_Hippocampus"
+    shutil.copytree(hippocampus, task)
+    case = json.loads((task / "dataset.json").read_text())["training"][0]["label"].split("/")[-1]
+    shutil.copyfile(odd / "hippocampus_010_LABEL_image_absent.nii.gz", task / "labelsTr" / "hippocampus_010.nii.gz")
+    shutil.copyfile(
+        odd / "hippocampus_118_IMAGE_label_absent.nii.gz", task / "imagesTr" / "hippocampus_118_0000.nii.gz"
+    )
+    shutil.copyfile(odd / "hippocampus_281_LABEL_foreign_512x512x94.nii.gz", task / "labelsTr" / case)
+
+    image, label, grid = errors(task)
+
+    remedy = "belongs to no case in dataset.json; list its case in dataset.json, or move the file away"
+    assert image == f"imagesTr/hippocampus_118_0000.nii.gz: {remedy}"
+    assert label == f"labelsTr/hippocampus_010.nii.gz: {remedy}"
+    assert "lies on another grid than" in grid
+    assert "and (94, 512, 512) voxels (z, y, x); resample it onto that grid" in grid
+
+
+def test_oblique_hearts_differ_in_orientation_only(data_folder):
+    report = verified(data_folder / "Task101_SunnybrookLV")
+
+    assert report.errors == ()
+    assert [str(finding) for finding in report.warnings] == [
+        "cases SCD0000101_ED, SCD0000101_ES: oriented IRP, while 6 cases are LIP; reorient them if they were not meant to be",
+        "cases SCD0000401_ED, SCD0000401_ES: oriented PIR, while 6 cases are LIP; reorient them if they were not meant to be",
+    ]
