@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -16,11 +16,11 @@ import torch
 from torch import nn
 
 import autoseg
-from autoseg.errors import ModelError
+from autoseg.errors import ModelError, StorageError
 from autoseg.networks import unet
 from autoseg.plans import ConfigurationPlan, Plans, load_plans
 from autoseg.postprocessing.rules import Rule, load_rules
-from autoseg.storage import atomic_path
+from autoseg.storage import atomic_path, decode
 
 FORMAT = 1
 PLANS_FILE = "plans.pkl"
@@ -158,11 +158,12 @@ def load_weights(path: Path) -> WeightsFile:
             f"{path}: weights of format {found!r} (autoseg {version}), but this is autoseg {autoseg.__version__}, "
             f"which reads format {FORMAT}; install a matching version or train again"
         )
-    names = {field.name for field in fields(WeightsFile)}
-    if odd := sorted(content.keys() ^ {"format", "version", *names}):
-        raise ModelError(f"{path}: damaged: unknown or missing fields: {', '.join(odd)}; train again")
-    values = {name: content[name] for name in names}
-    return WeightsFile(**{**values, "mirror_axes": tuple(values["mirror_axes"])})
+    values = {name: value for name, value in content.items() if name not in ("format", "version")}
+    try:
+        file: WeightsFile = decode(WeightsFile, values, str(path))
+    except StorageError as error:
+        raise ModelError(f"{error}; get the file again or train again") from error
+    return file
 
 
 def _read(path: Path) -> Any:

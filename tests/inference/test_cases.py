@@ -1,0 +1,240 @@
+"""Files in to files out: exact grids, what is skipped, what fails by name, and what is written beside."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+import autoseg
+from autoseg.dataset import Case
+from autoseg.errors import CasesFailed, DatasetError
+from autoseg.imageio import read_case
+from autoseg.inference.cases import (
+    Job,
+    find_cases,
+    predict_cases,
+    predict_jobs,
+    probabilities_file,
+    save_record,
+    select_part,
+)
+from autoseg.inference.predictor import Predictor
+from autoseg.inference.probabilities import load_probabilities
+from autoseg.postprocessing.rules import Rule
+
+
+@pytest.fixture
+def predictor(make: Any) -> Predictor:
+    """Reads the labels of the synthetic tasks from their brightness."""
+    return Predictor(make.model(make.plans(spacing=(2.0, 1.0, 1.0))), device="cpu", precision="fp32")
+
+
+@pytest.fixture
+def task(make_task: Any) -> Path:
+    return make_task(cases=3, test_cases=0, spacing=(2.0, 1.0, 1.0), shape=(12, 16, 14))
+
+
+def outputs(cases: Any, folder: Path) -> list[Path]:
+    return [folder / f"{case.identifier}.nii.gz" for case in cases]
+
+
+def read(path: Path) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.ReadImage(path))
+
+
+def test_a_folder_is_predicted_on_the_inputs_grids(task: Path, predictor: Predictor, tmp_path: Path) -> None:
+    cases = find_cases([task / "imagesTr"], 1)
+
+    predict_cases(predictor, cases, outputs(cases, tmp_path))
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"case_00{n}.nii.gz" for n in range(3)]
+    for case in cases:
+        np.testing.assert_array_equal(
+            read(tmp_path / f"{case.identifier}.nii.gz"), read(task / "labelsTr" / f"{case.identifier}.nii.gz")
+        )
+        image, label = sitk.ReadImage(case.images[0]), sitk.ReadImage(tmp_path / f"{case.identifier}.nii.gz")
+        assert image.GetSpacing() == label.GetSpacing()
+        assert image.GetOrigin() == label.GetOrigin()
+        assert image.GetDirection() == label.GetDirection()
+        assert label.GetPixelID() == sitk.sitkUInt8
+
+
+def test_what_is_there_is_kept_unless_it_is_to_be_overwritten(task: Path, predictor: Predictor, tmp_path: Path) -> None:
+    cases = find_cases([task / "imagesTr"], 1)
+    kept, empty, _ = outputs(cases, tmp_path)
+    kept.write_bytes(b"something whole")
+    empty.write_bytes(b"")
+
+    predict_cases(predictor, cases, outputs(cases, tmp_path))
+    assert kept.read_bytes() == b"something whole"
+    assert read(empty).max() == 1
+
+    predict_cases(predictor, cases, outputs(cases, tmp_path), overwrite=True)
+    assert read(kept).max() == 1
+
+
+def test_probabilities_are_written_beside_and_are_part_of_being_done(
+    task: Path, predictor: Predictor, tmp_path: Path
+) -> None:
+    cases = find_cases([task / "imagesTr"], 1)[:1]
+    (output,) = outputs(cases, tmp_path)
+    predict_cases(predictor, cases, [output])
+    assert not probabilities_file(output).exists()
+
+    predict_cases(predictor, cases, [output], probabilities=True)
+
+    assert probabilities_file(output) == tmp_path / "case_000.npz"
+    np.testing.assert_array_equal(load_probabilities(tmp_path / "case_000.npz").argmax(axis=0), read(output))
+
+
+def test_failing_cases_are_named_and_the_others_finished(task: Path, predictor: Predictor, tmp_path: Path) -> None:
+    cases = list(find_cases([task / "imagesTr"], 1))
+    cases[0].images[0].write_bytes(b"no image")
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    extra = Case(identifier="double", images=cases[1].images * 2)
+
+    with pytest.raises(CasesFailed) as error:
+        predict_cases(
+            predictor,
+            [*cases, extra],
+            [*outputs(cases[:2], tmp_path), blocked / "case_002.nii.gz", tmp_path / "double.nii.gz"],
+        )
+
+    assert [case for case, _ in error.value.failures] == ["case_000", "case_002", "double"]
+    text = str(error.value)
+    assert "predicting: 3 of 4 cases failed; the others are finished" in text
+    assert "case_000_0000.nii.gz" in text
+    assert str(blocked) in text
+    assert "case double: expected 1 channels (MRI), found 2" in text
+    assert read(tmp_path / "case_001.nii.gz").max() == 1
+    assert not (tmp_path / "double.nii.gz").exists()
+
+
+def test_a_bug_in_one_case_is_named_by_its_type(predictor: Predictor, tmp_path: Path) -> None:
+    def fails() -> Any:
+        raise ZeroDivisionError("of ours")
+
+    jobs = [Job(identifier="a", prepare=fails, output=tmp_path / "a.nii.gz")]
+
+    with pytest.raises(CasesFailed, match="a: ZeroDivisionError: of ours"):
+        predict_jobs(predictor, jobs)
+
+
+def test_the_models_rules_are_applied_unless_disabled(task: Path, predictor: Predictor, tmp_path: Path) -> None:
+    (case,) = find_cases([task / "imagesTr"], 1)[:1]
+    image = sitk.ReadImage(case.images[0])
+    image[0, 0, 0] = 100.0  # an island, far from the ball
+    sitk.WriteImage(image, case.images[0])
+    model = replace(predictor.model, rules=(Rule(kind="keep_largest", labels=(1,)),))
+    ruled = Predictor(model, device="cpu", precision="fp32")
+
+    predict_cases(ruled, [case], [tmp_path / "ruled.nii.gz"])
+    predict_cases(ruled, [case], [tmp_path / "raw.nii.gz"], postprocess=False)
+
+    label = read(task / "labelsTr" / "case_000.nii.gz")
+    np.testing.assert_array_equal(read(tmp_path / "ruled.nii.gz"), label)
+    label[0, 0, 0] = 1
+    np.testing.assert_array_equal(read(tmp_path / "raw.nii.gz"), label)
+
+
+def test_only_a_few_prepared_cases_wait_in_memory(task: Path, predictor: Predictor, tmp_path: Path) -> None:
+    (case,) = find_cases([task / "imagesTr"], 1)[:1]
+    raw, lock, alive, most = read_case(case), threading.Lock(), [0], [0]
+
+    def prepare() -> Any:
+        with lock:
+            alive[0] += 1
+            most[0] = max(most[0], alive[0])
+        return predictor.prepare(raw)
+
+    class Slow(Predictor):
+        def predict_prepared(self, prepared: Any, *, probabilities: bool = False) -> Any:
+            time.sleep(0.02)
+            with lock:
+                alive[0] -= 1
+            return super().predict_prepared(prepared, probabilities=probabilities)
+
+    jobs = [Job(identifier=f"{n}", prepare=prepare, output=tmp_path / f"{n}.nii.gz") for n in range(8)]
+    predict_jobs(Slow(predictor.model, device="cpu"), jobs, preprocessing_threads=2)
+
+    assert most[0] <= 3
+    assert len(list(tmp_path.iterdir())) == 8
+
+
+def test_the_record_says_with_what_was_predicted(predictor: Predictor, tmp_path: Path) -> None:
+    save_record(tmp_path / "prediction.json", predictor, [Rule(kind="keep_largest", labels=(1,))])
+
+    assert json.loads((tmp_path / "prediction.json").read_text()) == {
+        "format": 1,
+        "version": autoseg.__version__,
+        "dataset": "Task001_Balls",
+        "plans": "autoseg",
+        "configuration": "3d_fullres",
+        "trainer": "Trainer",
+        "folds": ["0"],
+        "checkpoint": "final",
+        "step_size": 0.5,
+        "mirror_axes": [],
+        "mode": "normal",
+        "device": "cpu",
+        "precision": "fp32",
+        "postprocessing": [{"kind": "keep_largest", "labels": [1]}],
+    }
+
+
+def test_predicting_writes_the_record_where_it_is_wanted(task: Path, predictor: Predictor, tmp_path: Path) -> None:
+    cases = find_cases([task / "imagesTr"], 1)[:1]
+
+    predict_cases(predictor, cases, outputs(cases, tmp_path), record=tmp_path / "prediction.json")
+
+    assert json.loads((tmp_path / "prediction.json").read_text())["folds"] == ["0"]
+
+
+def test_one_case_may_be_given_as_its_files(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("liver_0000.nii.gz", "liver_0001.nii.gz")]
+    for path in [*files, tmp_path / "scan.nii"]:
+        path.write_bytes(b"x")
+
+    assert find_cases(files, 2) == [Case(identifier="liver", images=tuple(files))]
+    assert find_cases([tmp_path / "scan.nii"], 1) == [Case(identifier="scan", images=(tmp_path / "scan.nii",))]
+    with pytest.raises(DatasetError, match="1 files given, but the model takes 2 channels; give one file for each"):
+        find_cases(files[:1], 2)
+    with pytest.raises(DatasetError, match="absent: no such file or folder"):
+        find_cases([tmp_path / "absent"], 1)
+
+
+def test_a_folder_without_images_or_with_missing_channels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no images here; name them <case>_0000\.nii\.gz"):
+        find_cases([tmp_path], 1)
+    (tmp_path / "a_0000.nii.gz").write_bytes(b"x")
+    with pytest.raises(DatasetError, match=r"a: expected channels \[0, 1\], found \[0\]"):
+        find_cases([tmp_path], 2)
+
+
+def test_files_that_are_no_images_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a_0000.nii.gz", "notes.txt", ".hidden"):
+        (tmp_path / name).write_bytes(b"x")
+
+    with caplog.at_level(logging.WARNING):
+        find_cases([tmp_path], 1)
+
+    assert caplog.messages == [f"{tmp_path}: not images, left alone: notes.txt"]
+
+
+def test_parts_share_the_cases_without_overlap() -> None:
+    cases = [Case(identifier=str(number), images=()) for number in range(7)]
+
+    assert [case.identifier for case in select_part(cases, 1, 3)] == ["1", "4"]
+    assert sorted(case.identifier for part in range(3) for case in select_part(cases, part, 3)) == list("0123456")
+    with pytest.raises(DatasetError, match="part 3 of 3: parts are numbered from 0 to 2; check --part_id"):
+        select_part(cases, 3, 3)

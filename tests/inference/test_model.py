@@ -1,0 +1,215 @@
+"""Weights files and model folders: what comes back, what is chosen, and what is refused with which words."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import autoseg
+from autoseg.errors import ModelError, PlanError
+from autoseg.inference.model import WeightsFile, input_channels, load_model, load_weights, save_weights
+from autoseg.networks.unet import build_network
+from autoseg.plans import Plans, save_plans
+from autoseg.postprocessing.rules import Rule, save_rules
+
+
+def trained(plans: Plans, seed: int = 0, **changes: Any) -> WeightsFile:
+    torch.manual_seed(seed)
+    network = build_network(plans.configuration("3d_fullres"), 1, 2)
+    file = WeightsFile(
+        trainer="Trainer", custom_network=False, mirror_axes=(0, 1, 2), epoch=5, weights=dict(network.state_dict())
+    )
+    return replace(file, **changes)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make: Any) -> Path:
+    """A model of folds 0 and 10 (final), 2 (best) and all (both)."""
+    plans = make.plans()
+    save_plans(plans, tmp_path / "plans.pkl")
+    for seed, name in enumerate(["fold_10/weights_final", "fold_0/weights_final", "fold_2/weights_best"]):
+        save_weights(tmp_path / f"{name}.pt", trained(plans, seed))
+    for name in ("final", "best"):
+        save_weights(tmp_path / "all" / f"weights_{name}.pt", trained(plans, 7))
+    return tmp_path
+
+
+def test_saved_weights_load_as_they_were(tmp_path: Path, make: Any) -> None:
+    file = trained(make.plans(), mirror_axes=(0, 2), custom_network=True)
+
+    save_weights(tmp_path / "weights.pt", file)
+    loaded = load_weights(tmp_path / "weights.pt")
+
+    assert replace(loaded, weights={}) == replace(file, weights={})
+    assert loaded.weights.keys() == file.weights.keys()
+    assert all(torch.equal(loaded.weights[name], file.weights[name]) for name in file.weights)
+
+
+def test_every_fold_with_the_checkpoint_is_taken_when_none_is_named(folder: Path) -> None:
+    model = load_model(folder, "3d_fullres")
+
+    assert model.folds == ("0", "10")
+    assert load_model(folder, "3d_fullres", checkpoint="best").folds == ("2",)
+    assert (model.checkpoint, model.trainer, model.mirror_axes, model.rules) == ("final", "Trainer", (0, 1, 2), ())
+    assert model.plan == model.plans.configuration("3d_fullres")
+
+
+def test_all_is_taken_only_when_it_is_alone_or_named(folder: Path) -> None:
+    assert load_model(folder, "3d_fullres", folds=["all"]).folds == ("all",)
+    for path in folder.glob("fold_*/*.pt"):
+        path.unlink()
+
+    assert load_model(folder, "3d_fullres").folds == ("all",)
+
+
+def test_the_networks_hold_their_folds_weights_and_are_ready_to_predict(folder: Path, make: Any) -> None:
+    model = load_model(folder, "3d_fullres", folds=["10", "0"])
+    tile = torch.randn(1, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    for network, seed in zip(model.networks, (0, 1), strict=True):
+        expected = build_network(model.plan, 1, 2)
+        expected.load_state_dict(trained(make.plans(), seed).weights)
+        assert not network.training
+        torch.testing.assert_close(network(tile), expected.eval()(tile)[0])
+
+
+def test_the_models_rules_come_with_it(folder: Path) -> None:
+    rule = Rule(kind="keep_largest", labels=(1,))
+    save_rules([rule], folder / "postprocessing.json")
+
+    assert load_model(folder, "3d_fullres").rules == (rule,)
+
+
+def test_a_trainer_with_a_network_of_its_own_needs_its_builder(folder: Path, make: Any) -> None:
+    network = nn.Conv3d(1, 2, 1)
+    file = trained(make.plans(), custom_network=True, trainer="Mine", weights=dict(network.state_dict()))
+    save_weights(folder / "fold_3" / "weights_final.pt", file)
+
+    with pytest.raises(ModelError, match=r"Mine built a network of its own.*-tr path/to/file\.py:Mine"):
+        load_model(folder, "3d_fullres", folds=["3"])
+    model = load_model(
+        folder, "3d_fullres", folds=["3"], build_network=lambda _, channels, classes: nn.Conv3d(channels, classes, 1)
+    )
+    assert torch.equal(model.networks[0].weight, network.weight)
+
+
+def test_a_cascade_sees_a_channel_for_each_label_above_background(make: Any) -> None:
+    plans = make.plans(channels=("T1", "T2"), labels=("background", "a", "b", "c"))
+    (plan,) = plans.configurations.values()
+    low = replace(plan, name="3d_lowres")
+    cascade = replace(plan, name="3d_cascade_fullres", previous="3d_lowres")
+    plans = replace(plans, configurations={p.name: p for p in (plan, low, cascade)})
+
+    assert input_channels(plans, "3d_fullres") == 2
+    assert input_channels(plans, "3d_cascade_fullres") == 5
+
+
+def test_a_missing_fold_names_the_command_that_trains_it(folder: Path) -> None:
+    expected = (
+        f"{folder / 'fold_4' / 'weights_final.pt'}: no weights of fold 4 here; "
+        "train it with: autoseg_train 3d_fullres Trainer Task001_Balls 4 -p autoseg"
+    )
+
+    with pytest.raises(ModelError, match=f"^{re.escape(expected)}$"):
+        load_model(folder, "3d_fullres", folds=["0", "4"])
+
+
+def test_a_folder_without_trained_folds_names_the_command_that_trains(tmp_path: Path, make: Any) -> None:
+    save_plans(make.plans(), tmp_path / "plans.pkl")
+    expected = (
+        f"{tmp_path}: no fold here has weights_best.pt; "
+        "train it with: autoseg_train 3d_fullres Trainer Task001_Balls 0 -p autoseg"
+    )
+
+    with pytest.raises(ModelError, match=f"^{re.escape(expected)}$"):
+        load_model(tmp_path, "3d_fullres", checkpoint="best")
+
+
+def test_missing_plans_and_configurations_are_named(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(PlanError, match=r"plans\.pkl: no plans here"):
+        load_model(tmp_path / "nothing", "3d_fullres")
+    with pytest.raises(PlanError, match="Task001_Balls: 2d is not planned; planned are 3d_fullres"):
+        load_model(folder, "2d")
+
+
+def test_a_newer_file_is_refused_with_both_versions_named(tmp_path: Path) -> None:
+    path = tmp_path / "weights_final.pt"
+    torch.save({"format": 2, "version": "9.1.0"}, path)
+
+    with pytest.raises(ModelError) as error:
+        load_weights(path)
+
+    assert str(error.value) == (
+        f"{path}: weights of format 2 (autoseg 9.1.0), but this is autoseg {autoseg.__version__}, "
+        "which reads format 1; install a matching version or train again"
+    )
+
+
+class Payload:
+    """Runs a command when it is unpickled the careless way."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, (self.command,)
+
+
+def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path) -> None:
+    path = tmp_path / "weights_final.pt"
+    torch.save({"format": 1, "weights": Payload(f"touch {tmp_path / 'ran'}")}, path)
+
+    with pytest.raises(ModelError, match=r"weights_final\.pt: refused: .*Do not trust this file"):
+        load_weights(path)
+
+    assert not (tmp_path / "ran").exists()
+
+
+def test_damaged_and_missing_files_are_named(tmp_path: Path, make: Any) -> None:
+    path = tmp_path / "weights_final.pt"
+    with pytest.raises(ModelError, match=r"weights_final\.pt: no weights here; train this fold with autoseg_train"):
+        load_weights(path)
+    save_weights(path, trained(make.plans()))
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"not weights"):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=r"weights_final\.pt: (damaged: |refused: it is damaged or)"):
+            load_weights(path)
+    torch.save({"format": 1, "version": "0.1.0", "trainer": "Trainer", "extra": 1}, path)
+    with pytest.raises(
+        ModelError, match="wrong fields: missing custom_network, epoch, mirror_axes, weights; unknown extra"
+    ):
+        load_weights(path)
+
+
+def test_a_field_of_another_type_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "weights_final.pt"
+    content = {"trainer": "Trainer", "custom_network": False, "mirror_axes": ["0"], "epoch": 1, "weights": {}}
+    torch.save({"format": 1, "version": "0.1.0", **content}, path)
+
+    with pytest.raises(ModelError, match=r"weights_final\.pt\.mirror_axes\[0\]: expected int, found '0'; get the file"):
+        load_weights(path)
+
+
+def test_weights_of_another_network_are_refused(folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"(?s)fold_0.*weights are of another network than the plans.*size mismatch"):
+        load_model(folder, "3d_fullres", folds=["0"], build_network=lambda plan, *_: build_network(plan, 2, 2))
+
+
+def test_folds_of_different_training_are_not_averaged(folder: Path, make: Any) -> None:
+    save_weights(folder / "fold_1" / "weights_final.pt", trained(make.plans(), mirror_axes=()))
+
+    with pytest.raises(ModelError) as error:
+        load_model(folder, "3d_fullres")
+
+    assert str(error.value) == (
+        f"{folder / 'fold_1' / 'weights_final.pt'}: trained by Trainer with mirrored axes (), but "
+        f"{folder / 'fold_0' / 'weights_final.pt'} by Trainer with (0, 1, 2); predict with folds of one training only (-f)"
+    )
