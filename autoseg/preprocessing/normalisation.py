@@ -14,7 +14,7 @@ from autoseg.plans import IntensityStatistics
 FloatArray = npt.NDArray[np.float32]
 
 SMALLEST_DEVIATION = 1e-8
-"""Added to a standard deviation before dividing by it, so that a constant image becomes zero (reference, 4.2)."""
+"""Added to a standard deviation before dividing by it, so that a constant image becomes zero and not NaN."""
 
 
 def normalise(

@@ -33,7 +33,7 @@ LabelType = TypeVar("LabelType", bound=np.integer[Any])
 
 LOCATIONS_PER_LABEL = 10_000
 SMALLEST_SHARE_OF_LOCATIONS = 0.01
-"""A label keeps up to 10 000 of its voxels, or 1 % of them where that is more (reference, 4.3)."""
+"""A label keeps up to 10 000 of its voxels, or 1 % of them where that is more, as in nnU-Net."""
 
 LOCATIONS_SEED = 1234
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from autoseg.errors import PlanError
-from autoseg.geometry import Shape, Spacing
+from autoseg.geometry import SPACING_TOLERANCE, Shape, Spacing
 
 FloatArray = npt.NDArray[np.float32]
 LabelType = TypeVar("LabelType", bound=np.integer[Any])
@@ -59,7 +59,7 @@ def separated_axis(spacing: Spacing, target: Spacing) -> int | None:
     """The axis along which slices are copied, not interpolated; None when there is none.
 
     It is the axis of the largest voxel side of `spacing` where that grid is anisotropic, else of `target` where that
-    one is. Two or three equally large sides leave no slice direction, so nothing is separated.
+    one is. Two or three equally large sides (but for rounding) leave no slice direction, so nothing is separated.
 
     Args:
         spacing: Voxel size in mm the case was recorded with, for either direction of resampling.
@@ -67,7 +67,8 @@ def separated_axis(spacing: Spacing, target: Spacing) -> int | None:
     """
     for sides in (spacing, target):
         if max(sides) / min(sides) > ANISOTROPY_THRESHOLD:
-            return sides.index(max(sides)) if sides.count(max(sides)) == 1 else None
+            largest = [axis for axis, side in enumerate(sides) if side > max(sides) * (1 - SPACING_TOLERANCE)]
+            return largest[0] if len(largest) == 1 else None
     return None
 
 

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -101,6 +105,40 @@ def test_a_half_written_or_damaged_case_is_made_anew_alone(prepare) -> None:
     data.write_bytes(data.read_bytes()[:200])
 
     assert remade(prepare(), before) == {("2d", "case_000"), ("3d_fullres", "case_002")}
+
+
+PREPARE = """
+import pickle, sys
+from autoseg.preprocessing import prepare_dataset
+prepare_dataset(**pickle.load(open(sys.argv[1], "rb")))
+"""
+
+
+def test_killed_at_any_moment_and_run_again_it_ends_the_same(make_task, plans, tmp_path) -> None:
+    dataset = read_dataset(make_task(parent=tmp_path, cases=30, test_cases=0, shape=(20, 30, 30)))
+
+    def arguments(folder: str) -> dict:
+        folders = {name: tmp_path / folder / name for name in plans}
+        return {"dataset": dataset, "plans": plans, "folders": folders, "references": tmp_path / folder, "workers": 1}
+
+    (tmp_path / "arguments.pkl").write_bytes(pickle.dumps(arguments("killed")))
+    process = subprocess.Popen([sys.executable, "-c", PREPARE, tmp_path / "arguments.pkl"])
+    store = PreparedCases(tmp_path / "killed" / "3d_fullres")
+    while len(store.identifiers()) < 3 and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    done = store.identifiers()
+    before = written({"3d_fullres": store})
+
+    prepare_dataset(**arguments("killed"))
+    prepare_dataset(**arguments("whole"))
+
+    assert len(done) >= 3
+    assert not {name for _, name in remade({"3d_fullres": store}, before)} & set(done)
+    for name in plans:
+        for path in (tmp_path / "whole" / name).iterdir():
+            assert (tmp_path / "killed" / name / path.name).read_bytes() == path.read_bytes()
 
 
 def test_a_reference_that_is_gone_comes_back(prepare, tmp_path) -> None:

@@ -76,6 +76,8 @@ def test_the_extent_decides_the_shape(voxels, spacing, target, expected) -> None
         ((1, 1, 1), (1, 4, 1), 1),
         ((1, 5, 1), (4, 1, 1), 1),  # the case's own grid decides first
         ((5, 5, 1), (1, 1, 1), None),  # no single slice axis
+        ((5, 5.0001, 1), (1, 1, 1), None),  # equal but for the rounding of headers
+        ((5, 5.1, 1), (1, 1, 1), 1),
         ((5, 5, 1), (9, 1, 1), None),  # and the target is not asked then
     ],
 )
