@@ -1,32 +1,54 @@
-"""Rules that are applied to finished segmentations, and the postprocessing.json that holds a model's."""
+"""Rules that are applied to finished segmentations, and the postprocessing.json that holds a model's.
+
+Such a file may be written by hand: `{"format": 1, "rules": [{"kind": "remove_small", "labels": [1],
+"minimum_mm3": 30}]}`. The rules are applied in their order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autoseg.errors import ModelError, StorageError
-from autoseg.postprocessing.components import LabelArray, keep_largest
+from autoseg.postprocessing.components import LabelArray, fill_holes, keep_largest, remove_small
 from autoseg.storage import decode, encode, read_json, write_json
 
 FORMAT = 1
-KINDS: Mapping[str, Callable[..., Any]] = {"keep_largest": keep_largest}
+KEEP_LARGEST, REMOVE_SMALL, FILL_HOLES = KINDS = ("keep_largest", "remove_small", "fill_holes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One step: its kind, and the label values that are taken together as one object."""
+    """One step.
+
+    Attributes:
+        kind: `keep_largest`, `remove_small` or `fill_holes`.
+        labels: Label values that are taken together as one object.
+        minimum_mm3: For `remove_small` the volume below which a component is removed; None for the others.
+    """
 
     kind: str
     labels: tuple[int, ...]
+    minimum_mm3: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ModelError(f"postprocessing: the rule {self.kind!r} is not known; known are {', '.join(KINDS)}")
         if not self.labels or any(label < 1 for label in self.labels):
             raise ModelError(f"postprocessing: a rule needs labels above background, found {list(self.labels)}")
+        if self.kind != REMOVE_SMALL and self.minimum_mm3 is not None:
+            raise ModelError(f"postprocessing: minimum_mm3 belongs to remove_small only, found it at {self.kind}")
+        if self.kind == REMOVE_SMALL and not (self.minimum_mm3 and 0 < self.minimum_mm3 < math.inf):
+            raise ModelError(
+                f"postprocessing: remove_small needs minimum_mm3, a volume above 0, found {self.minimum_mm3}"
+            )
+
+    def __str__(self) -> str:
+        size = "" if self.minimum_mm3 is None else f" below {self.minimum_mm3:g} mm3"
+        return f"{self.kind} of {'+'.join(map(str, self.labels))}{size}"
 
 
 def apply_rules(segmentation: LabelArray, spacing: Sequence[float], rules: Sequence[Rule]) -> LabelArray:
@@ -37,34 +59,65 @@ def apply_rules(segmentation: LabelArray, spacing: Sequence[float], rules: Seque
         spacing: Voxel size in mm.
     """
     for rule in rules:
-        segmentation = KINDS[rule.kind](segmentation, rule.labels, spacing)
+        segmentation = _apply(segmentation, spacing, rule)
     return segmentation
 
 
-def save_rules(rules: Sequence[Rule], path: Path, *, evidence: Mapping[str, Any] | None = None) -> None:
-    """Write a postprocessing.json; `evidence` says, in plain values, what the rules were chosen on."""
-    write_json(path, {"format": FORMAT, "rules": encode(tuple(rules)), "evidence": evidence})
+def save_rules(rules: Sequence[Rule], path: Path, *, evidence: Any = None) -> None:
+    """Write a postprocessing.json; `evidence` says, in plain values or a dataclass, what the rules were chosen on."""
+    write_json(path, {"format": FORMAT, "rules": encode(tuple(rules)), "evidence": encode(evidence)})
 
 
 def load_rules(path: Path) -> tuple[Rule, ...]:
-    """Read a postprocessing.json.
+    """Read the rules of a postprocessing.json.
 
     Raises:
         ModelError: Naming the file and what in it does not fit.
     """
     try:
-        content = read_json(path)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            found = content.get("format") if isinstance(content, dict) else None
-            raise ModelError(
-                f"{path}: postprocessing of format {found!r}, but this autoseg reads format {FORMAT}; "
-                "install a matching version or choose the postprocessing again"
-            )
-        if odd := sorted(content.keys() ^ {"format", "rules", "evidence"}):
-            raise StorageError(f"{path}: unknown or missing fields: {', '.join(odd)}")
-        rules: tuple[Rule, ...] = decode(tuple[Rule, ...], content["rules"], f"{path}: rules")
-        return rules
+        content = _content(path)
+        rules = content.get("rules")
+        entries = [_with_minimum(entry) for entry in rules] if isinstance(rules, list) else rules
+        decoded: tuple[Rule, ...] = decode(tuple[Rule, ...], entries, f"{path}: rules")
+        return decoded
     except StorageError as error:
         raise ModelError(f"{error}; choose the postprocessing again or put the file right") from error
     except ModelError as error:
         raise error if str(path) in str(error) else ModelError(f"{path}: {error}") from error
+
+
+def load_evidence(path: Path) -> Mapping[str, Any] | None:
+    """What the rules of a postprocessing.json were chosen on, in plain values; None where a user wrote them."""
+    try:
+        evidence = _content(path).get("evidence")
+    except StorageError as error:
+        raise ModelError(f"{error}; choose the postprocessing again or put the file right") from error
+    return evidence if isinstance(evidence, dict) else None
+
+
+def _apply(segmentation: LabelArray, spacing: Sequence[float], rule: Rule) -> LabelArray:
+    if rule.kind == FILL_HOLES:
+        return fill_holes(segmentation, rule.labels)
+    if rule.minimum_mm3 is None:
+        return keep_largest(segmentation, rule.labels, spacing)
+    return remove_small(segmentation, rule.labels, spacing, minimum_mm3=rule.minimum_mm3)
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    content = read_json(path)
+    found = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or found != FORMAT:
+        raise ModelError(
+            f"{path}: postprocessing of format {found!r}, but this autoseg reads format {FORMAT}; "
+            "install a matching version or choose the postprocessing again"
+        )
+    if unknown := sorted(content.keys() - {"format", "rules", "evidence"}):
+        raise StorageError(f"{path}: unknown fields: {', '.join(unknown)}")
+    if "rules" not in content:
+        raise StorageError(f"{path}: no rules; an empty list does nothing")
+    return content
+
+
+def _with_minimum(entry: Any) -> Any:
+    """A rule's entry with `minimum_mm3`, which only one kind needs."""
+    return {"minimum_mm3": None, **entry} if isinstance(entry, dict) else entry

@@ -188,7 +188,7 @@ def test_the_record_says_with_what_was_predicted(predictor: Predictor, tmp_path:
         "mode": "normal",
         "device": "cpu",
         "precision": "fp32",
-        "postprocessing": [{"kind": "keep_largest", "labels": [1]}],
+        "postprocessing": [{"kind": "keep_largest", "labels": [1], "minimum_mm3": None}],
     }
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from autoseg.errors import ModelError
-from autoseg.postprocessing.rules import Rule, apply_rules, load_rules, save_rules
+from autoseg.postprocessing.rules import Rule, apply_rules, load_evidence, load_rules, save_rules
 
 UNION, FIRST = Rule(kind="keep_largest", labels=(1, 2)), Rule(kind="keep_largest", labels=(1,))
+SMALL = Rule(kind="remove_small", labels=(1,), minimum_mm3=2.5)
 
 
 def test_rules_are_applied_in_their_order() -> None:
@@ -29,14 +30,36 @@ def test_rules_are_applied_in_their_order() -> None:
 def test_saved_rules_load_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "postprocessing.json"
 
-    save_rules([UNION, FIRST], path, evidence={"cases": 12, "dice": {"1": 0.9}})
+    save_rules([UNION, SMALL], path, evidence={"cases": 12, "dice": {"1": 0.9}})
 
-    assert load_rules(path) == (UNION, FIRST)
+    assert load_rules(path) == (UNION, SMALL)
+    assert load_evidence(path) == {"cases": 12, "dice": {"1": 0.9}}
     assert json.loads(path.read_text()) == {
         "format": 1,
-        "rules": [{"kind": "keep_largest", "labels": [1, 2]}, {"kind": "keep_largest", "labels": [1]}],
+        "rules": [
+            {"kind": "keep_largest", "labels": [1, 2], "minimum_mm3": None},
+            {"kind": "remove_small", "labels": [1], "minimum_mm3": 2.5},
+        ],
         "evidence": {"cases": 12, "dice": {"1": 0.9}},
     }
+
+
+def test_a_file_written_by_hand_needs_the_rules_only(tmp_path: Path) -> None:
+    path = tmp_path / "postprocessing.json"
+    path.write_text(
+        """{"format": 1, "rules": [{"kind": "fill_holes", "labels": [1]},
+                                    {"kind": "remove_small", "labels": [1], "minimum_mm3": 3}]}"""
+    )
+    segmentation = np.array([[[1, 1, 1, 0, 0], [1, 0, 1, 0, 1], [1, 1, 1, 0, 1]]], dtype=np.uint8)
+
+    processed = apply_rules(segmentation, (1, 1, 1), load_rules(path))
+
+    np.testing.assert_array_equal(processed, [[[1, 1, 1, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 0, 0]]])
+    assert load_evidence(path) is None
+
+
+def test_a_rule_reads_as_a_sentence() -> None:
+    assert [str(rule) for rule in (UNION, SMALL)] == ["keep_largest of 1+2", "remove_small of 1 below 2.5 mm3"]
 
 
 @pytest.mark.parametrize(
@@ -44,11 +67,25 @@ def test_saved_rules_load_as_they_were(tmp_path: Path) -> None:
     [
         ({"format": 2, "rules": [], "evidence": None}, "postprocessing of format 2, but this autoseg reads format 1"),
         ([], "postprocessing of format None, but this autoseg reads format 1"),
-        ({"format": 1, "rules": []}, "unknown or missing fields: evidence"),
-        ({"format": 1, "rules": [], "evidence": None, "rule": 1}, "unknown or missing fields: rule"),
+        ({"format": 1}, "no rules; an empty list does nothing"),
+        ({"format": 1, "rules": {}}, "rules: expected tuple"),
+        ({"format": 1, "rules": [], "evidence": None, "rule": 1}, "unknown fields: rule"),
+        ({"format": 1, "rules": [{"kind": "keep_largest"}]}, r"rules\[0\]: wrong fields: missing labels"),
+        (
+            {"format": 1, "rules": [{"kind": "keep_largest", "labels": [1], "minimum_mm3": 3}]},
+            "minimum_mm3 belongs to remove_small only, found it at keep_largest",
+        ),
+        (
+            {"format": 1, "rules": [{"kind": "remove_small", "labels": [1]}]},
+            "remove_small needs minimum_mm3, a volume above 0, found None",
+        ),
+        (
+            {"format": 1, "rules": [{"kind": "remove_small", "labels": [1], "minimum_mm3": -2}]},
+            "remove_small needs minimum_mm3, a volume above 0, found -2",
+        ),
         (
             {"format": 1, "rules": [{"kind": "shave", "labels": [1]}], "evidence": None},
-            "the rule 'shave' is not known; known are keep_largest",
+            "the rule 'shave' is not known; known are keep_largest, remove_small, fill_holes",
         ),
         (
             {"format": 1, "rules": [{"kind": "keep_largest", "labels": [0, 1]}], "evidence": None},
