@@ -1,0 +1,226 @@
+"""Tasks of the Medical Segmentation Decathlon (medicaldecathlon.com) to raw tasks of ours.
+
+Their images are 4D, one volume a channel, or 3D; ours are one 3D file a channel, with the channel's number in the name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from autoseg.dataset import Dataset, channel_file, read_dataset, read_description, split_ending
+from autoseg.errors import CasesFailed, DatasetError, StorageError, WorkspaceError, readable
+from autoseg.imageio import read_volumes, write_image
+from autoseg.nifti import read_header
+from autoseg.parallel import run_on_cases
+from autoseg.storage import write_json
+
+log = logging.getLogger(__name__)
+
+SOURCE_NAME = re.compile(r"Task(\d+)_(.+)")
+IMAGES, LABELS, TEST_IMAGES = "imagesTr", "labelsTr", "imagesTs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    path: Path
+    folder: str
+
+    @property
+    def identifier(self) -> str:
+        return f"{self.folder}/{readable(self.path.name)}"
+
+
+def convert_decathlon_task(source: Path, raw_data: Path, task_number: int | None = None, *, workers: int = 1) -> Path:
+    """Write `raw_data/TaskXXX_Name` from a Decathlon task, which stays as it is; the new folder appears whole or not.
+
+    4D images are split into channels; 3D images and labels are copied byte by byte. Hidden files are left out.
+
+    Args:
+        source: `TaskXX_Name` with dataset.json, imagesTr, labelsTr and, where it has test cases, imagesTs.
+        task_number: The new task's number; by default the source's own.
+
+    Raises:
+        DatasetError: The source is no such task; files that its dataset.json lists are missing or cannot be converted.
+        WorkspaceError: The target, or another task of its number, exists; nothing is ever overwritten.
+    """
+    number, name = _number_and_name(source)
+    target = raw_data / f"Task{number if task_number is None else task_number:03d}_{name}"
+    dataset = read_dataset(source)
+    _check_source(source, dataset)
+    _check_target(target)
+    files = [file for folder in (IMAGES, LABELS, TEST_IMAGES) for file in _files(source / folder)]
+    with _built_beside(target) as temporary:
+        for folder in {file.folder for file in files}:
+            (temporary / folder).mkdir()
+        _convert_all(source, files, temporary, len(dataset.channels), workers)
+        _write_description(source, temporary)
+    log.info("%s: %d training and %d test cases", target, len(dataset.training), len(dataset.test))
+    return target
+
+
+# ------------------------------------------------------------------- checks
+
+
+def _number_and_name(source: Path) -> tuple[int, str]:
+    # a link counts by its own name, "." by that of the folder it stands for
+    match = SOURCE_NAME.fullmatch(source.name) or SOURCE_NAME.fullmatch(source.resolve().name)
+    if match is None:
+        raise DatasetError(
+            f"{readable(source)}: a Decathlon task's folder is called TaskXX_Name, for example Task04_Hippocampus; "
+            "name that folder itself, not one above or inside it"
+        )
+    return int(match[1]), match[2]
+
+
+def _check_source(source: Path, dataset: Dataset) -> None:
+    if all(path.is_file() for case in dataset.training for path in case.images):
+        raise DatasetError(
+            f"{readable(source)}: its images carry channel numbers already, so it needs no conversion; "
+            "copy the folder into raw_data as TaskXXX_Name, with three digits"
+        )
+    listed = [_unnumbered(case.images[0], case.identifier) for case in dataset.training]
+    listed += [case.segmentation for case in dataset.training if case.segmentation]
+    if (source / TEST_IMAGES).is_dir():
+        listed += [_unnumbered(case.images[0], case.identifier) for case in dataset.test]
+    missing = [path for path in listed if not path.is_file()]
+    if missing:
+        lines = "\n".join(f"  {readable(path.relative_to(source))}" for path in missing)
+        raise DatasetError(
+            f"{readable(source)}: {len(missing)} of the files that dataset.json lists are missing\n{lines}\n"
+            "Extract the archive again, or take these cases off the list."
+        )
+
+
+def _unnumbered(image: Path, identifier: str) -> Path:
+    return image.with_name(identifier + split_ending(image.name)[1])
+
+
+def _check_target(target: Path) -> None:
+    prefix = target.name.partition("_")[0]
+    same_number = sorted(target.parent.glob(f"{prefix}_*")) if target.parent.is_dir() else []
+    if same_number:
+        raise WorkspaceError(
+            f"{readable(same_number[0])}: this task exists already, and nothing is overwritten; "
+            "move it away or delete it, or give the new one another number with -output_task_id"
+        )
+
+
+# -------------------------------------------------------------------- files
+
+
+def _files(folder: Path) -> list[_File]:
+    """The images in a folder; what is hidden, or no image by its name, is left out."""
+    if not folder.is_dir():
+        return []
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    left_out = [readable(path.name) for path in paths if not split_ending(path.name)[1]]
+    if left_out:
+        log.info("%s: left out, for they are no images: %s", folder, ", ".join(left_out))
+    return [_File(path=path, folder=folder.name) for path in paths if split_ending(path.name)[1]]
+
+
+def _convert_all(source: Path, files: Sequence[_File], target: Path, channels: int, workers: int) -> None:
+    try:
+        run_on_cases(partial(_convert, target=target, channels=channels), files, task="converting", workers=workers)
+    except CasesFailed as failed:
+        lines = "\n".join(f"  {name}: {reason}" for name, reason in failed.failures)
+        raise DatasetError(
+            f"{readable(source)}: {len(failed.failures)} of {len(files)} files cannot be converted\n{lines}\n"
+            "Nothing was written; put these right, or take them away, and convert again."
+        ) from failed
+
+
+def _convert(file: _File, *, target: Path, channels: int) -> None:
+    folder = target / file.folder
+    if file.folder == LABELS:
+        _copy(file.path, folder / file.path.name)
+        return
+    stem, ending = split_ending(file.path.name)
+    shape = read_header(file.path, most_dimensions=4).shape
+    volumes = shape[3] if len(shape) == 4 else 1
+    if volumes != channels:
+        raise DatasetError(
+            f"holds {volumes} volumes, but dataset.json names {channels} under modality; "
+            "correct dataset.json, or export the image with all its channels"
+        )
+    if volumes == 1:
+        _copy(file.path, folder / channel_file(stem, 0, ending))
+        return
+    for channel, volume in enumerate(read_volumes(file.path)):
+        write_image(folder / channel_file(stem, channel, ending), volume.data, volume.geometry)
+
+
+def _copy(path: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(path, target)
+    except OSError as error:
+        raise StorageError(
+            f"{readable(path)}: cannot be copied to {readable(target.parent)}: {error.strerror or error}; "
+            "check space and permissions"
+        ) from error
+
+
+def _write_description(source: Path, target: Path) -> None:
+    """dataset.json as it is; where the test images were not downloaded, without test cases."""
+    if (source / TEST_IMAGES).is_dir():
+        _copy(source / "dataset.json", target / "dataset.json")
+        return
+    description = dict(read_description(source))
+    if description.get("test"):
+        log.warning("%s: has no %s; its test cases are taken off the list", source, TEST_IMAGES)
+        description.update(test=[], numTest=0)
+    write_json(target / "dataset.json", description)
+
+
+# ------------------------------------------------------- whole or not at all
+
+
+@contextmanager
+def _built_beside(target: Path) -> Iterator[Path]:
+    """A folder to fill, beside `target`, which takes that name at the end; removed if something fails."""
+    prefix = f".converting-{socket.gethostname()}-"
+    temporary = target.with_name(f"{prefix}{os.getpid()}-{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_dead_runs(target, prefix)
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(target)
+    except OSError as error:
+        raise StorageError(
+            f"{readable(target)}: cannot be written: {error.strerror or error}; check space and permissions"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_dead_runs(target: Path, prefix: str) -> None:
+    for path in target.parent.iterdir():
+        if not (path.name.startswith(prefix) and path.name.endswith(f"-{target.name}")):
+            continue
+        process = path.name.removeprefix(prefix).partition("-")[0]
+        if process.isdecimal() and _is_alive(int(process)):
+            raise WorkspaceError(
+                f"{readable(target)}: process {process} is converting into it right now; wait for it, or end it first"
+            )
+        log.info("%s: removed what an interrupted conversion left", target)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
