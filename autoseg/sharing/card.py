@@ -1,0 +1,228 @@
+"""The model card: what the models of an archive were made from, for what, how well they did, in words and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import autoseg
+from autoseg.errors import ModelError
+from autoseg.geometry import reorder
+from autoseg.plans import Plans
+from autoseg.sharing.members import CARD
+from autoseg.sharing.models import LabelDice, ModelFolder, dice_by_label, load_cross_validation
+from autoseg.storage import decode, read_json
+
+FORMAT = 1
+NOT_STATED = "not stated"
+LONGEST_TEXT = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AboutData:
+    """What dataset.json says of the data, in its author's words; empty where it says nothing."""
+
+    name: str = ""
+    description: str = ""
+    licence: str = ""
+    reference: str = ""
+    release: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """One model of the archive.
+
+    Attributes:
+        folds: Whose weights are in the archive.
+        epochs: Trained by each of these folds.
+        custom_network: Whether the trainer builds a network of its own, so that predicting needs its Python file.
+        previous: The configuration whose predictions it takes as input (cascade), else None.
+        spacing: Target voxel size in mm, (z, y, x) of the image.
+        patch_size: Voxels the network sees at once, in the plan's axis order.
+        scored_folds: Folds of the archive with a cross-validation.
+        dice: Over the validation cases of these folds.
+    """
+
+    configuration: str
+    trainer: str
+    plans: str
+    folds: tuple[str, ...]
+    epochs: tuple[int, ...]
+    custom_network: bool
+    previous: str | None
+    spacing: tuple[float, float, float]
+    patch_size: tuple[int, ...]
+    scored_folds: tuple[str, ...]
+    dice: tuple[LabelDice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What is in an archive.
+
+    Attributes:
+        autoseg, torch: Versions the archive was written with.
+        training_cases: None where there is no fingerprint.
+        selection: Whether it holds the choice of the best configuration.
+    """
+
+    format: int
+    autoseg: str
+    torch: str
+    task: str
+    about: AboutData
+    channels: tuple[str, ...]
+    labels: tuple[str, ...]
+    training_cases: int | None
+    selection: bool
+    models: tuple[ModelEntry, ...]
+
+    def __post_init__(self) -> None:
+        if not self.models or any(len(model.folds) != len(model.epochs) for model in self.models):
+            raise ModelError(f"{CARD}: it must name at least one model, and the epochs of each of its folds")
+
+
+def make_card(
+    plans: Plans,
+    about: AboutData,
+    models: Sequence[ModelEntry],
+    *,
+    training_cases: int | None,
+    selection: bool,
+) -> ModelCard:
+    """The card of models of one task, all planned on the labels and channels of `plans`."""
+    return ModelCard(
+        format=FORMAT,
+        autoseg=autoseg.__version__,
+        torch=metadata.version("torch"),
+        task=plans.dataset,
+        about=about,
+        channels=plans.channels,
+        labels=plans.labels,
+        training_cases=training_cases,
+        selection=selection,
+        models=tuple(models),
+    )
+
+
+def make_entry(model: ModelFolder, plans: Plans, folds: Sequence[str], *, checkpoint: str = "final") -> ModelEntry:
+    """Describe one model by its plans, its weights and its scores.
+
+    Raises:
+        AutosegError: A file of it is damaged.
+    """
+    from autoseg.inference.model import load_weights
+
+    weights = [load_weights(model.fold_folder(fold) / f"weights_{checkpoint}.pt") for fold in folds]
+    scored, summary = load_cross_validation(model, folds)
+    plan = plans.configuration(model.configuration)
+    z, y, x = reorder(plan.spacing, plans.transpose_backward)
+    return ModelEntry(
+        configuration=model.configuration,
+        trainer=model.trainer,
+        plans=model.identifier,
+        folds=tuple(folds),
+        epochs=tuple(file.epoch for file in weights),
+        custom_network=any(file.custom_network for file in weights),
+        previous=plan.previous,
+        spacing=(z, y, x),
+        patch_size=plan.patch_size,
+        scored_folds=scored,
+        dice=dice_by_label(summary, plans.labels),
+    )
+
+
+def about_data(description: Mapping[str, Any]) -> AboutData:
+    """What a parsed dataset.json says of the data; `license` counts as `licence`."""
+
+    def text(*keys: str) -> str:
+        return next((str(description[key])[:LONGEST_TEXT] for key in keys if description.get(key)), "")
+
+    return AboutData(
+        name=text("name"),
+        description=text("description"),
+        licence=text("licence", "license"),
+        reference=text("reference"),
+        release=text("release"),
+    )
+
+
+def load_card(path: Path) -> ModelCard:
+    """Read a card.
+
+    Raises:
+        ModelError: Its format is another.
+        StorageError: Naming the field that does not fit.
+    """
+    content = read_json(path)
+    found = content.get("format") if isinstance(content, dict) else None
+    if type(found) is not int or found != FORMAT:
+        raise ModelError(f"{path}: a model card of format {found!r:.40}, but this autoseg reads format {FORMAT}")
+    card: ModelCard = decode(ModelCard, content, CARD)
+    return card
+
+
+def card_text(card: ModelCard) -> str:
+    """The card as Markdown; control characters, which could steer a terminal, are taken out."""
+    about = card.about
+    facts = {
+        "Data": about.name or card.task,
+        "Description": about.description or NOT_STATED,
+        "Licence of the data": about.licence or NOT_STATED,
+        "Reference": about.reference or NOT_STATED,
+        "Release": about.release or NOT_STATED,
+        "Training cases": NOT_STATED if card.training_cases is None else str(card.training_cases),
+        "Channels": _numbered(card.channels),
+        "Labels": _numbered(card.labels),
+        "Best configuration chosen": "yes (autoseg_predict --best)" if card.selection else "no",
+        "Written by": f"autoseg {card.autoseg}, torch {card.torch}",
+    }
+    lines = [f"# {card.task}", "", *(f"- {name}: {value}" for name, value in facts.items())]
+    for model in card.models:
+        lines += ["", *_model_lines(model)]
+    lines += ["", "## Use", "", f"    autoseg_predict -i IN -o OUT -t {card.task} -m {card.models[0].configuration}"]
+    return "\n".join(_printable(line) for line in lines) + "\n"
+
+
+def _model_lines(model: ModelEntry) -> list[str]:
+    folds = ", ".join(f"{fold} ({epochs} epochs)" for fold, epochs in zip(model.folds, model.epochs, strict=False))
+    lines = [
+        f"## {model.configuration}",
+        "",
+        f"- Trained by: {model.trainer}, plans {model.plans}",
+        f"- Folds: {folds}",
+        f"- Voxel size: {' x '.join(f'{side:.4g}' for side in model.spacing)} mm (z, y, x)",
+        f"- Patch: {'x'.join(map(str, model.patch_size))} voxels",
+    ]
+    if model.custom_network:
+        lines.append(f"- Needs the file of its trainer to predict: -tr path/to/file.py:{model.trainer}")
+    if model.previous:
+        lines.append(f"- Takes the predictions of {model.previous} as input")
+    return [*lines, "", *_score_lines(model)]
+
+
+def _score_lines(model: ModelEntry) -> list[str]:
+    if not model.dice:
+        return ["No cross-validated scores."]
+    title = f"Cross-validated Dice, {len(model.scored_folds)} folds ({', '.join(model.scored_folds)}):"
+    rows = [
+        f"| {entry.label} {entry.name} | {_score(entry.mean)} | {_score(entry.std)} | {entry.number} |"
+        for entry in model.dice
+    ]
+    return [title, "", "| label | mean | std | cases |", "|---|---|---|---|", *rows]
+
+
+def _numbered(names: Sequence[str]) -> str:
+    return ", ".join(f"{number} {name}" for number, name in enumerate(names))
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _printable(line: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in line)
