@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
 from autoseg.imageio import read_image, write_image
 from autoseg.parallel import available_memory
@@ -495,3 +496,11 @@ def test_oblique_hearts_differ_in_orientation_only(data_folder):
         "cases SCD0000101_ED, SCD0000101_ES: oriented IRP, while 6 cases are LIP; reorient them if they were not meant to be",
         "cases SCD0000401_ED, SCD0000401_ES: oriented PIR, while 6 cases are LIP; reorient them if they were not meant to be",
     ]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_folder_without_permission_stops_the_verification_in_words(task):
+    (task / "labelsTr").chmod(0o300)
+
+    with pytest.raises(DatasetError, match="labelsTr: cannot be listed: Permission denied; check its permissions"):
+        verified(task)
