@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -96,9 +97,13 @@ def predict_jobs(
     if len(waiting) < len(jobs):
         log.info("%d of %d cases are predicted already", len(jobs) - len(waiting), len(jobs))
     failures: dict[str, str] = {}
-    with progress(len(jobs), "predicting") as bar, _Writer(export_threads, failures, bar.update) as writer:
+    with (
+        progress(len(jobs), "predicting") as bar,
+        _Writer(export_threads, failures, bar.update) as writer,
+        closing(_prepared_ahead(waiting, preprocessing_threads)) as prepared,
+    ):
         bar.update(len(jobs) - len(waiting))
-        for job, preparing in _prepared_ahead(waiting, preprocessing_threads):
+        for job, preparing in prepared:
             try:
                 prediction = predictor.predict_prepared(preparing.result(), probabilities=probabilities)
             except Exception as error:
@@ -208,7 +213,7 @@ class _Writer:
         self.on_done()
 
 
-def _prepared_ahead(jobs: Sequence[Job], threads: int) -> Iterator[tuple[Job, Future[PreparedCase]]]:
+def _prepared_ahead(jobs: Sequence[Job], threads: int) -> Generator[tuple[Job, Future[PreparedCase]], None, None]:
     """Each job with its preparation, of which up to `threads` are under way or waiting."""
     ahead: deque[tuple[Job, Future[PreparedCase]]] = deque()
     pool = ThreadPoolExecutor(max(1, threads))

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 import autoseg
+from autoseg import networks
 from autoseg.errors import ModelError, StorageError
-from autoseg.networks import unet
 from autoseg.plans import ConfigurationPlan, Plans, load_plans
 from autoseg.postprocessing.rules import Rule, load_rules
 from autoseg.storage import atomic_path, decode
@@ -106,7 +106,7 @@ def load_model(
     files = [load_weights(path) for path in paths]
     _require_agreement(paths, files)
     _require_builder(paths[0], files[0], build_network)
-    build = build_network or unet.build_network
+    build = build_network or networks.build_network
     rules_path = folder / POSTPROCESSING_FILE
     return TrainedModel(
         plans=plans,

@@ -20,7 +20,7 @@ from autoseg.inference.export import LabelArray, export_fast, export_segmentatio
 from autoseg.inference.model import TrainedModel, input_channels
 from autoseg.inference.probabilities import PackedProbabilities, Packer
 from autoseg.inference.tiles import STEP_SIZE, Slab, predict_slabs
-from autoseg.networks.precision import Precision, resolve_device, resolve_precision
+from autoseg.networks import Precision, resolve_device, resolve_precision
 from autoseg.preprocessing.prepare import PreparedCase, prepare_case
 
 FloatArray = npt.NDArray[np.float32]

@@ -69,7 +69,7 @@ class Make:
             use_mask_for_norm=(False,) * len(channels),
             batch_dice=False,
             previous=None,
-            network="UNet",
+            network="unet",
             features=4,
             max_features=8,
             convs_per_stage=1,

@@ -68,6 +68,29 @@ def test_a_folder_is_predicted_on_the_inputs_grids(task: Path, predictor: Predic
         assert label.GetPixelID() == sitk.sitkUInt8
 
 
+@pytest.mark.parametrize(
+    ("name", "spacing"),
+    [
+        ("Task04_Hippocampus/imagesTs", (1.0, 1.0, 1.0)),
+        ("Task101_SunnybrookLV/imagesTr", (10.0, 1.5, 1.5)),
+    ],
+)
+def test_real_images_keep_their_grid_to_the_bit(
+    data_folder: Path, make: Any, tmp_path: Path, name: str, spacing: tuple[float, float, float]
+) -> None:
+    image = min((data_folder / name).glob("[!.]*.nii.gz"))
+    model = make.model(make.plans(patch=(8, 32, 32), spacing=spacing))
+    (case,) = find_cases([image], 1)
+
+    predict_cases(Predictor(model, device="cpu"), [case], [tmp_path / "out.nii.gz"])
+
+    given, written = sitk.ReadImage(image), sitk.ReadImage(tmp_path / "out.nii.gz")
+    assert written.GetSize() == given.GetSize()
+    assert written.GetSpacing() == given.GetSpacing()
+    assert written.GetOrigin() == given.GetOrigin()
+    assert written.GetDirection() == given.GetDirection()
+
+
 def test_what_is_there_is_kept_unless_it_is_to_be_overwritten(task: Path, predictor: Predictor, tmp_path: Path) -> None:
     cases = find_cases([task / "imagesTr"], 1)
     kept, empty, _ = outputs(cases, tmp_path)

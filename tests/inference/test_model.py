@@ -15,7 +15,7 @@ from torch import nn
 import autoseg
 from autoseg.errors import ModelError, PlanError
 from autoseg.inference.model import WeightsFile, input_channels, load_model, load_weights, save_weights
-from autoseg.networks.unet import build_network
+from autoseg.networks import build_network
 from autoseg.plans import Plans, save_plans
 from autoseg.postprocessing.rules import Rule, save_rules
 
