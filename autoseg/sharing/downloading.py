@@ -50,7 +50,7 @@ def downloaded(url: str, folder: Path, *, limit: int = LARGEST_ARCHIVE) -> Itera
         yield path
 
 
-class _WebOnly(urllib.request.HTTPRedirectHandler):
+class WebOnly(urllib.request.HTTPRedirectHandler):
     """Follows a server's redirections only to web addresses, and never from https to http."""
 
     def redirect_request(
@@ -71,7 +71,7 @@ def _opener() -> urllib.request.OpenerDirector:
         urllib.request.HTTPSHandler(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
-        _WebOnly(),
+        WebOnly(),
     ):
         opener.add_handler(handler)
     return opener
