@@ -82,6 +82,8 @@ class ConfigurationPlan:
         features: Channels of the first level, doubled at each pooling up to `max_features`.
         batch_dice: Whether the Dice loss sums over the batch before dividing.
         previous: The configuration whose predictions are extra input channels (cascade), else None.
+        convs_per_stage: Convolutions of each level; with `blocks_per_stage` those of each decoder level only.
+        blocks_per_stage: Residual blocks of each encoder level, finest first; None for a network without.
     """
 
     name: str
@@ -101,6 +103,7 @@ class ConfigurationPlan:
     features: int
     max_features: int
     convs_per_stage: int
+    blocks_per_stage: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         topology = self.topology
@@ -125,6 +128,9 @@ class ConfigurationPlan:
                 f"{self.name}: batch_size, features and convs_per_stage must be at least 1, "
                 "and max_features at least features"
             )
+        levels, blocks = len(self.conv_kernel_sizes), self.blocks_per_stage
+        if blocks is not None and (len(blocks) != levels or min(blocks) < 1):
+            raise PlanError(f"{self.name}: blocks_per_stage needs a number for each of {levels} levels, found {blocks}")
         if any(side < 1 for side in self.median_shape):
             raise PlanError(f"{self.name}: median_shape must be positive, found {self.median_shape}")
         if not all(math.isfinite(side) and side > 0 for side in self.spacing):

@@ -37,7 +37,7 @@ FULL = ConfigurationPlan(
     use_mask_for_norm=(False,),
     batch_dice=False,
     previous=None,
-    network="UNet",
+    network="unet",
     features=32,
     max_features=320,
     convs_per_stage=2,
@@ -91,10 +91,11 @@ def test_the_file_names_its_keys_as_documented(tmp_path: Path) -> None:
         "use_mask_for_norm": [False],
         "batch_dice": False,
         "previous": None,
-        "network": "UNet",
+        "network": "unet",
         "features": 32,
         "max_features": 320,
         "convs_per_stage": 2,
+        "blocks_per_stage": None,
     }
 
 
@@ -107,6 +108,13 @@ def test_an_edited_view_becomes_the_plans_that_are_read(tmp_path: Path) -> None:
     edited = load_plans_json(tmp_path / "p.json")
 
     assert edited == replace(PLANS, configurations={"3d_fullres": replace(FULL, batch_size=5)})
+
+
+def test_residual_blocks_come_back(tmp_path: Path) -> None:
+    residual = replace(FULL, network="residual_unet", convs_per_stage=1, blocks_per_stage=(1, 3, 4))
+    save_plans(replace(PLANS, configurations={"3d_fullres": residual}), tmp_path / "p.pkl")
+
+    assert load_plans(tmp_path / "p.pkl").configuration("3d_fullres").blocks_per_stage == (1, 3, 4)
 
 
 def test_the_levels_of_the_network_follow_from_the_plan() -> None:
@@ -166,6 +174,8 @@ def test_an_impossible_network_cannot_exist(strides: Any, kernels: Any, message:
         ({"spacing": (3.0, float("nan"), 1.0)}, r"spacing must be positive, found \(3\.0, nan, 1\.0\)"),
         ({"spacing": (3.0, -1.0, 1.0)}, "spacing must be positive"),
         ({"normalization_schemes": ("ct",)}, "3d_fullres: unknown normalisation ct"),
+        ({"blocks_per_stage": (1, 3)}, r"blocks_per_stage needs a number for each of 3 levels, found \(1, 3\)"),
+        ({"blocks_per_stage": (1, 0, 4)}, r"blocks_per_stage needs a number for each of 3 levels, found \(1, 0, 4\)"),
         ({"use_mask_for_norm": (False, True)}, "use_mask_for_norm needs one entry for each channel"),
     ],
 )

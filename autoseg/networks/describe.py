@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from autoseg.networks.unet import level_widths
+from autoseg.networks.encoder_decoder import level_widths
 from autoseg.plans import ConfigurationPlan, Topology
 from autoseg.storage import atomic_path, write_bytes
 
@@ -28,15 +28,27 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
-def receptive_field(topology: Topology, convs_per_stage: int) -> tuple[int, ...]:
-    """Voxels along each axis that one voxel of the deepest level sees, before normalisation makes it the whole patch."""
+def encoder_convolutions(plan: ConfigurationPlan) -> tuple[int, ...]:
+    """How many convolutions follow each other on each encoder level, finest first."""
+    if plan.blocks_per_stage is None:
+        return (plan.convs_per_stage,) * len(plan.conv_kernel_sizes)
+    stem = (1,) + (0,) * (len(plan.blocks_per_stage) - 1)
+    return tuple(first + 2 * blocks for first, blocks in zip(stem, plan.blocks_per_stage, strict=True))
+
+
+def receptive_field(topology: Topology, convolutions: Sequence[int]) -> tuple[int, ...]:
+    """Voxels along each axis that one voxel of the deepest level sees, before normalisation makes it the whole patch.
+
+    Args:
+        convolutions: Of each encoder level, finest first; the first of a level carries its stride.
+    """
     field = np.ones(topology.dimensions, dtype=int)
     jump = np.ones(topology.dimensions, dtype=int)
-    for stride, kernel in zip(topology.strides, topology.kernels, strict=True):
+    for stride, kernel, convs in zip(topology.strides, topology.kernels, convolutions, strict=True):
         reach = np.array(kernel) - 1
         field += reach * jump
         jump = jump * np.array(stride)
-        field += (convs_per_stage - 1) * reach * jump
+        field += (convs - 1) * reach * jump
     return tuple(field.tolist())
 
 
@@ -51,7 +63,7 @@ def describe_unet(network: nn.Module, plan: ConfigurationPlan, in_channels: int)
     topology = plan.topology
     widths = level_widths(len(topology.strides), plan.features, plan.max_features)
     shapes = level_shapes(topology, plan.patch_size)
-    field = receptive_field(topology, plan.convs_per_stage)
+    field = receptive_field(topology, encoder_convolutions(plan))
     seen = [size * side for size, side in zip(field, plan.spacing[-len(field) :], strict=True)]
     lines = [
         f"U-Net of {plan.name}: {in_channels} input channels, patch {_times(plan.patch_size)}, batch {plan.batch_size}",
@@ -65,8 +77,7 @@ def describe_unet(network: nn.Module, plan: ConfigurationPlan, in_channels: int)
         [
             *lines,
             "",
-            f"{plan.convs_per_stage} convolutions on each level, each with instance normalisation and leaky ReLU, "
-            "in the encoder and in the decoder",
+            _content_of_levels(plan),
             f"parameters: {count_parameters(network):,}",
             f"receptive field of the deepest level: {_times(field)} voxels, "
             f"{' x '.join(f'{side:.0f}' for side in seen)} mm",
@@ -74,6 +85,17 @@ def describe_unet(network: nn.Module, plan: ConfigurationPlan, in_channels: int)
             str(network),
             "",
         ]
+    )
+
+
+def _content_of_levels(plan: ConfigurationPlan) -> str:
+    each = "each with instance normalisation and leaky ReLU"
+    if plan.blocks_per_stage is None:
+        return f"{plan.convs_per_stage} convolutions on each level, {each}, in the encoder and in the decoder"
+    blocks = ", ".join(map(str, plan.blocks_per_stage))
+    return (
+        f"a stem and {blocks} residual blocks of two convolutions on the levels of the encoder, "
+        f"{plan.convs_per_stage} convolution on each level of the decoder, {each}"
     )
 
 

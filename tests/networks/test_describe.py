@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from autoseg.networks import UNet, build_network
 from autoseg.networks.describe import count_parameters, level_shapes, receptive_field, write_architecture
-from autoseg.networks.unet import UNet, build_network
 from autoseg.plans import ConfigurationPlan, Topology
 
 
@@ -26,7 +27,7 @@ def plan() -> ConfigurationPlan:
         use_mask_for_norm=(False,),
         batch_dice=False,
         previous=None,
-        network="UNet",
+        network="unet",
         features=4,
         max_features=8,
         convs_per_stage=2,
@@ -43,7 +44,7 @@ def plan() -> ConfigurationPlan:
     ],
 )
 def test_receptive_field_of_small_topologies(topology: Topology, expected: tuple[int, ...]) -> None:
-    assert receptive_field(topology, 2) == expected
+    assert receptive_field(topology, (2,) * len(topology.strides)) == expected
 
 
 def test_receptive_field_is_where_a_gradient_arrives() -> None:
@@ -61,7 +62,7 @@ def test_receptive_field_is_where_a_gradient_arrives() -> None:
     assert image.grad is not None
     seen = image.grad[0, 0].nonzero()
 
-    assert tuple((seen.amax(0) - seen.amin(0) + 1).tolist()) == receptive_field(topology, 2)
+    assert tuple((seen.amax(0) - seen.amin(0) + 1).tolist()) == receptive_field(topology, (2, 2, 2))
 
 
 def test_feature_maps_shrink_by_the_strides() -> None:
@@ -89,3 +90,18 @@ def test_a_users_own_network_is_described_without_a_picture(tmp_path: Path) -> N
 
     assert (tmp_path / "architecture.txt").read_text().startswith("Conv3d\nparameters: 56\n")
     assert not (tmp_path / "architecture.png").exists()
+
+
+def test_the_residual_encoder_is_described_with_its_blocks(tmp_path: Path) -> None:
+    """Levels of 1 + 2, 6 and 8 convolutions, the first of the second and third level still at the finer step."""
+    residual = replace(plan(), network="residual_unet", convs_per_stage=1, blocks_per_stage=(1, 3, 4))
+    write_architecture(tmp_path, build_network(residual, 1, 3), residual, 1)
+    text = (tmp_path / "architecture.txt").read_text()
+
+    assert (
+        "a stem and 1, 3, 4 residual blocks of two convolutions on the levels of the encoder, 1 convolution on" in text
+    )
+    in_plane = 1 + 3 * 2 + 2 + 5 * 4 + 4 + 7 * 8
+    through = 1 + 0 + 2 + 5 * 2 + 2 + 7 * 4
+    assert f"receptive field of the deepest level: {through}x{in_plane}x{in_plane} voxels" in text
+    assert (tmp_path / "architecture.png").read_bytes().startswith(b"\x89PNG")

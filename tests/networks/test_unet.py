@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from autoseg.networks.unet import UNet, level_widths
+from autoseg.networks.encoder_decoder import level_widths
+from autoseg.networks.unet import UNet
 from autoseg.plans import Topology
 
 TWO_LEVELS = Topology(strides=((1, 1), (2, 2)), kernels=((3, 3), (3, 3)))

@@ -1,0 +1,57 @@
+"""From a plan to its network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from torch import nn
+
+from autoseg.errors import PlanError
+from autoseg.networks.residual import ResidualUNet
+from autoseg.networks.unet import UNet
+from autoseg.plans import ConfigurationPlan
+
+
+def build_network(plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
+    """The network a plan describes, with deep supervision on (switch it by the attribute `deep_supervision`).
+
+    Raises:
+        PlanError: No network of ours has the plan's name.
+    """
+    if plan.network not in NETWORKS:
+        raise PlanError(
+            f"{plan.name}: no network is called {plan.network!r}, known are {', '.join(NETWORKS)}; "
+            "correct `network` in the plans, or train with a trainer that builds its own"
+        )
+    return NETWORKS[plan.network](plan, in_channels, classes)
+
+
+def _unet(plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
+    return UNet(
+        topology=plan.topology,
+        in_channels=in_channels,
+        classes=classes,
+        features=plan.features,
+        max_features=plan.max_features,
+        convs_per_stage=plan.convs_per_stage,
+    )
+
+
+def _residual_unet(plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
+    if plan.blocks_per_stage is None:
+        raise PlanError(f"{plan.name}: a residual_unet needs blocks_per_stage, found null; plan again or correct it")
+    return ResidualUNet(
+        topology=plan.topology,
+        in_channels=in_channels,
+        classes=classes,
+        features=plan.features,
+        max_features=plan.max_features,
+        blocks_per_stage=plan.blocks_per_stage,
+        convs_per_stage=plan.convs_per_stage,
+    )
+
+
+NETWORKS: Mapping[str, Callable[[ConfigurationPlan, int, int], nn.Module]] = MappingProxyType(
+    {"unet": _unet, "residual_unet": _residual_unet}
+)

@@ -1,0 +1,98 @@
+"""The U-Net with an encoder of residual blocks.
+
+Source: Isensee et al. 2024, "nnU-Net Revisited" (arXiv 2404.09556), residual encoder; blocks as in He et al. 2016,
+"Deep residual learning", with the skip of He et al. 2019, "Bag of tricks" (their ResNet-D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from autoseg.networks.encoder_decoder import LAYERS, EncoderDecoder, conv_block, level_widths, nonlinearity
+from autoseg.plans import Topology
+
+
+class ResidualUNet(EncoderDecoder):
+    """A stem, then residual blocks on each level, and the decoder of `EncoderDecoder`.
+
+    Args:
+        topology: Strides and kernels of the levels, finest first.
+        in_channels: Channels of the input.
+        classes: Channels of the output, background counted.
+        features: Channels of the finest level; each level has twice as many as the one above, at most `max_features`.
+        blocks_per_stage: Residual blocks of each encoder level, finest first.
+        convs_per_stage: Convolutions of each decoder level.
+    """
+
+    def __init__(
+        self,
+        *,
+        topology: Topology,
+        in_channels: int,
+        classes: int,
+        features: int,
+        max_features: int,
+        blocks_per_stage: Sequence[int],
+        convs_per_stage: int,
+        deep_supervision: bool = True,
+    ) -> None:
+        widths = level_widths(len(topology.strides), features, max_features)
+        stem = conv_block((in_channels, features), topology.kernels[0], topology.strides[0])
+        finest, *coarser = (
+            _blocks((before, width), kernel, stride, blocks)
+            for before, width, kernel, stride, blocks in zip(
+                (features, *widths[:-1]), widths, topology.kernels, topology.strides, blocks_per_stage, strict=True
+            )
+        )
+        super().__init__(
+            (nn.Sequential(stem, *finest), *coarser),
+            topology=topology,
+            widths=widths,
+            classes=classes,
+            convs_per_stage=convs_per_stage,
+            deep_supervision=deep_supervision,
+        )
+        self.apply(_start_as_identity)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions, each with normalisation, whose result is added to the input before the last nonlinearity.
+
+    Where the block changes the resolution, the input is averaged over the stride; where it changes the channels, it
+    passes a convolution of size 1 with normalisation.
+    """
+
+    def __init__(self, channels: tuple[int, int], kernel: Sequence[int], stride: Sequence[int]) -> None:
+        super().__init__()
+        before, width = channels
+        ones = (1,) * len(kernel)
+        self.first = conv_block((before, width), kernel, stride)
+        self.second = conv_block((width, width), kernel, ones, nonlinear=False)
+        self.skip = nn.Sequential()
+        if max(stride) > 1:
+            self.skip.append(LAYERS[len(kernel)].average(tuple(stride), tuple(stride)))
+        if before != width:
+            self.skip.append(conv_block((before, width), ones, ones, nonlinear=False))
+        self.nonlinearity = nonlinearity()
+
+    def forward(self, image: Tensor) -> Tensor:
+        output: Tensor = self.nonlinearity(self.second(self.first(image)) + self.skip(image))
+        return output
+
+
+def _blocks(channels: tuple[int, int], kernel: Sequence[int], stride: Sequence[int], blocks: int) -> nn.Sequential:
+    """Residual blocks; the first one changes channels and resolution."""
+    before, width = channels
+    ones = (1,) * len(kernel)
+    return nn.Sequential(
+        ResidualBlock((before, width), kernel, stride),
+        *(ResidualBlock((width, width), kernel, ones) for _ in range(blocks - 1)),
+    )
+
+
+def _start_as_identity(module: nn.Module) -> None:
+    """A block begins as its skip alone, so that a deep encoder trains from the first step (Goyal et al. 2017, 5.1)."""
+    if isinstance(module, ResidualBlock):
+        nn.init.zeros_(module.second.get_parameter("1.weight"))
