@@ -14,6 +14,7 @@ GROUPS = {
     "data": ("convert_decathlon_task", "verify_dataset", "plot_task"),
     "plans": ("plan_and_preprocess", "plan_from_fingerprint", "plan_from_json"),
     "models": ("train", "predict", "evaluate_folder"),
+    "sharing": ("export_model", "install_model", "list_models", "model_info"),
 }
 
 

@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from autoseg.errors import ModelError
 from autoseg.evaluation.summary import Summary, load_summary
 from autoseg.plans import CONFIGURATIONS
 from autoseg.sharing.members import SUMMARY
+from autoseg.storage import read_json
 
 TASK_FOLDER = re.compile(r"Task\d{3,}_.+")
 MODEL_FOLDER = re.compile(r"(?P<trainer>.+?)__(?P<identifier>.+)")
@@ -111,3 +113,17 @@ def dice_by_label(summary: Summary | None, names: Sequence[str]) -> tuple[LabelD
         for label in summary.labels
         if label != 0
     )
+
+
+def selected_configurations(selection: Path) -> frozenset[str]:
+    """The configurations that a selection.json names as its members."""
+    content = read_json(selection)
+    names: list[Any] = [content.get("members")] if isinstance(content, dict) else []
+    found = set()
+    while names:
+        entry = names.pop()
+        if isinstance(entry, (list, dict)):
+            names += entry.values() if isinstance(entry, dict) else entry
+        elif entry in CONFIGURATIONS:
+            found.add(entry)
+    return frozenset(found)

@@ -1,0 +1,173 @@
+"""`autoseg_export_model`: trained models become one file that another person can install."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.commands.arguments import TASK_HELP, add_plans_name, fold, folder
+from autoseg.commands.running import Command, Parser, run_command
+from autoseg.dataset import read_description
+from autoseg.errors import ModelError
+from autoseg.paths import Workspace
+from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, load_plans
+
+if TYPE_CHECKING:
+    from autoseg.sharing.card import AboutData, ModelCard
+    from autoseg.sharing.models import ModelFolder
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: Parser) -> None:
+    """The command's own options."""
+    parser.add_argument("-t", dest="task", metavar="TASK", required=True, help=TASK_HELP)
+    parser.add_argument(
+        "-o", dest="target", metavar="FILE.zip", type=folder, required=True, help="the archive to write"
+    )
+    parser.add_argument(
+        "-m",
+        dest="configurations",
+        metavar="CONFIGURATION",
+        nargs="+",
+        choices=CONFIGURATIONS,
+        help=f"{', '.join(CONFIGURATIONS)} (default: all that are trained)",
+    )
+    parser.add_argument(
+        "-tr", dest="trainer", metavar="TRAINER", default="Trainer", help="who trained them (default: Trainer)"
+    )
+    add_plans_name(parser, f"name of the plans they were trained with (default: {DEFAULT_IDENTIFIER})")
+    parser.add_argument(
+        "-f", dest="folds", metavar="FOLD", nargs="+", type=fold, help="0 to 4, or all (default: every fold trained)"
+    )
+    parser.add_argument(
+        "-chk",
+        dest="checkpoints",
+        metavar="final|best",
+        nargs="+",
+        choices=("final", "best"),
+        default=["final"],
+        help="which weights to pack, one or both (default: final)",
+    )
+
+
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
+    """Write the archive and say what is in it."""
+    task = workspace.find_task(arguments.task)
+    card = export_model(
+        task,
+        arguments.target,
+        workspace,
+        configurations=arguments.configurations,
+        trainer=arguments.trainer.rpartition(":")[2],
+        identifier=arguments.identifier,
+        folds=arguments.folds,
+        checkpoints=tuple(dict.fromkeys(arguments.checkpoints)),
+    )
+    for model in card.models:
+        print(f"{task}: {model.configuration}, {'fold' if len(model.folds) == 1 else 'folds'} {', '.join(model.folds)}")
+    print(f"written: {arguments.target} ({arguments.target.stat().st_size / 1e6:.1f} MB)")
+    if not card.about.licence:
+        print("dataset.json states no licence; add one before you pass the models on, and export again")
+
+
+def export_model(
+    task: str,
+    target: Path,
+    workspace: Workspace,
+    *,
+    configurations: Sequence[str] | None = None,
+    trainer: str = "Trainer",
+    identifier: str = DEFAULT_IDENTIFIER,
+    folds: Sequence[str] | None = None,
+    checkpoints: Sequence[str] = ("final",),
+) -> ModelCard:
+    """Pack a task's trained models, the stage before a cascade always with it.
+
+    Raises:
+        ModelError: A model or fold is not trained; the command that trains it is named.
+    """
+    from autoseg.sharing.exporting import Sources, export_models
+
+    models = _find(task, workspace, configurations, trainer, identifier, checkpoints)
+    sources = Sources(
+        about=about_task(task, workspace, models),
+        fingerprint=workspace.fingerprint_file(task) if workspace.fingerprint_file(task).is_file() else None,
+        selection=_fitting_selection(workspace.selection_file(task), models, everything=not (configurations or folds)),
+    )
+    return export_models(models, target, sources, folds=folds, checkpoints=checkpoints)
+
+
+def about_task(task: str, workspace: Workspace, models: Sequence[ModelFolder]) -> AboutData:
+    """What is said of the data: by dataset.json where it is here, else by the card that came with an installed model."""
+    from autoseg.sharing.card import AboutData, about_data, load_card
+    from autoseg.sharing.members import CARD
+
+    if (workspace.raw_task(task) / "dataset.json").is_file():
+        return about_data(read_description(workspace.raw_task(task)))
+    cards = [model.folder / CARD for model in models if (model.folder / CARD).is_file()]
+    return load_card(cards[0]).about if cards else AboutData()
+
+
+def _find(
+    task: str,
+    workspace: Workspace,
+    configurations: Sequence[str] | None,
+    trainer: str,
+    identifier: str,
+    checkpoints: Sequence[str],
+) -> list[ModelFolder]:
+    from autoseg.sharing.models import find_models
+
+    known = find_models(workspace.results, task)
+    fitting = {
+        model.configuration: model for model in known if (model.trainer, model.identifier) == (trainer, identifier)
+    }
+    trained = [name for name, model in fitting.items() if model.folds(checkpoints[0])]
+    wanted = set(configurations or trained)
+    wanted |= {before for name in wanted & fitting.keys() if (before := _stage_before(fitting[name]))}
+    if missing := sorted(wanted - fitting.keys()) or ([] if wanted else ["3d_fullres"]):
+        others = [
+            f"  -m {model.configuration} -tr {model.trainer} -p {model.identifier}" for model in known if model.folds()
+        ]
+        listing = "\n".join(["trained are:", *others]) if others else "nothing is trained yet"
+        raise ModelError(
+            f"{task}: no trained {', '.join(missing)} by {trainer} with plans {identifier}; train with\n"
+            f"  autoseg_train {missing[0]} {trainer} {task} 0 -p {identifier}\n{listing}"
+        )
+    return [fitting[name] for name in CONFIGURATIONS if name in wanted]
+
+
+def _stage_before(model: ModelFolder) -> str | None:
+    return load_plans(model.folder / "plans.pkl").configuration(model.configuration).previous
+
+
+def _fitting_selection(path: Path, models: Sequence[ModelFolder], *, everything: bool) -> Path | None:
+    """The selection, unless it names a model that is not packed."""
+    from autoseg.sharing.models import selected_configurations
+
+    if not path.is_file():
+        return None
+    if everything or selected_configurations(path) <= {model.configuration for model in models}:
+        return path
+    log.info("%s: left out, for it names models that are not packed", path)
+    return None
+
+
+COMMAND = Command(
+    name="autoseg_export_model",
+    summary="pack trained models into one file to share",
+    reads="results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/ of the trained folds; results/selections;\n"
+    "raw_data/TaskXXX_Name/dataset.json (name, licence, reference of the data); the fingerprint",
+    writes="FILE.zip: plans, weights, scores, postprocessing, fingerprint, selection, a model card and a manifest of\n"
+    "SHA-256 sums; no image, and no checkpoint to go on training from",
+    example="autoseg_export_model -t 4 -o hippocampus.zip\n"
+    "autoseg_export_model -t 4 -o fast.zip -m 2d -f 0 -chk final best",
+    add_arguments=add_arguments,
+    run=run,
+)
+main = partial(run_command, COMMAND)

@@ -1,0 +1,75 @@
+"""`autoseg_install_model`: an archive of models becomes models that predict here."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.commands.running import Command, Parser, run_command
+from autoseg.paths import Workspace, task_number
+
+if TYPE_CHECKING:
+    from autoseg.sharing.installing import Installation
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: Parser) -> None:
+    """The command's own options."""
+    parser.add_argument("source", metavar="FILE|URL", help="an archive, or its address (https:// or http://)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace models of the same name, with all that lies in their folders"
+    )
+
+
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
+    """Install, and say how to predict."""
+    from autoseg.sharing.card import card_text
+
+    before = workspace.tasks()
+    installed = install_model(arguments.source, workspace, overwrite=arguments.overwrite)
+    print(card_text(installed.card))
+    for folder in installed.folders:
+        print(f"{'replaced' if folder in installed.replaced else 'installed'}: {folder}")
+    _warn_of_doubt(installed.card.task, installed, workspace, before)
+
+
+def install_model(source: str, workspace: Workspace, *, overwrite: bool = False) -> Installation:
+    """Install from a file or a web address.
+
+    Raises:
+        ModelError: The archive is refused, or a model of that name is here; nothing has changed then.
+        StorageError: It cannot be fetched or written; nothing has changed then.
+    """
+    from autoseg.sharing.downloading import downloaded, is_url
+    from autoseg.sharing.installing import install_models
+
+    path = downloaded(source, workspace.results) if is_url(source) else nullcontext(Path(source).expanduser())
+    with path as archive:
+        return install_models(archive, workspace.results, overwrite=overwrite)
+
+
+def _warn_of_doubt(task: str, installed: Installation, workspace: Workspace, before: tuple[str, ...]) -> None:
+    if same := [name for name in before if name != task and task_number(name) == task_number(task)]:
+        log.warning("%s: has the number of %s; name the tasks in full with -t", task, ", ".join(same))
+    if not installed.card.selection and workspace.selection_file(task).is_file():
+        log.warning(
+            "%s: was chosen from other models; run autoseg_find_best_configuration again",
+            workspace.selection_file(task),
+        )
+
+
+COMMAND = Command(
+    name="autoseg_install_model",
+    summary="install models from an archive, checked in every byte",
+    reads="FILE or URL, as autoseg_export_model wrote it; nothing in it can run code",
+    writes="results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/, all models of the archive or none",
+    example="autoseg_install_model hippocampus.zip\nautoseg_predict -i imagesTs -o predictions -t 4",
+    add_arguments=add_arguments,
+    run=run,
+)
+main = partial(run_command, COMMAND)
