@@ -1,0 +1,192 @@
+"""How a training patch is varied: the spatial step, then batchgenerators' transforms in a fixed order.
+
+Every transform is called with the sample's arrays by name (`data` `(1, C, *patch)` float32, `seg` `(1, S, *patch)`)
+and returns them; it draws from numpy's and python's global generators, which are seeded for each sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from batchgenerators.transforms.color_transforms import (
+    BrightnessMultiplicativeTransform,
+    ContrastAugmentationTransform,
+    GammaTransform,
+)
+from batchgenerators.transforms.noise_transforms import GaussianBlurTransform, GaussianNoiseTransform
+from batchgenerators.transforms.resample_transforms import SimulateLowResolutionTransform
+from batchgenerators.transforms.spatial_transforms import MirrorTransform
+
+from autoseg.geometry import Shape
+from autoseg.training.spatial import SpatialTransform, SplineOrder
+
+Transform: TypeAlias = Callable[..., dict[str, Any]]
+
+ELONGATED = 1.5
+"""A two-dimensional patch whose sides differ more than this is not turned upside down (Isensee et al. 2021)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """What happens to a patch between the prepared case and the network.
+
+    Attributes:
+        transforms: Applied one after the other.
+        spatial: Applied first; it is asked for the window it needs before the case is read.
+        window: For `transforms` that crop to the patch themselves, batchgenerators' own `SpatialTransform` for
+            example: the shape of what is read around the patch. None: the patch.
+    """
+
+    transforms: tuple[Transform, ...] = ()
+    spatial: SpatialTransform | None = None
+    window: Shape | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentationRecipe:
+    """Every number of the default augmentation; probabilities are per sample.
+
+    Source: Isensee et al. 2021, "Fixed parameters: data augmentation".
+
+    Attributes:
+        rotation: Greatest angle in degrees about each axis, in three dimensions.
+        rotation_in_plane: The same in two dimensions and for thick slices, and for elongated 2D patches.
+        scale: Factor of the coordinates, half of the draws below 1 (zoom in).
+        order: Of the spline that interpolates data; 1 is faster and blurs a little.
+        noise: Standard deviation of Gaussian noise.
+        blur: Standard deviation of Gaussian blur in voxels, drawn for each channel.
+        low_resolution: Zoom to which data are reduced and enlarged again.
+        gamma: Exponent, half of the draws below 1.
+    """
+
+    rotation: float = 30.0
+    rotation_in_plane: float = 180.0
+    rotation_in_plane_elongated: float = 15.0
+    rotation_probability: float = 0.2
+    scale: tuple[float, float] = (0.7, 1.4)
+    scale_probability: float = 0.2
+    order: SplineOrder = 3
+    noise: tuple[float, float] = (0.0, 0.1)
+    noise_probability: float = 0.1
+    blur: tuple[float, float] = (0.5, 1.0)
+    blur_probability: float = 0.2
+    blur_channel_probability: float = 0.5
+    brightness: tuple[float, float] = (0.75, 1.25)
+    brightness_probability: float = 0.15
+    contrast: tuple[float, float] = (0.75, 1.25)
+    contrast_probability: float = 0.15
+    low_resolution: tuple[float, float] = (0.5, 1.0)
+    low_resolution_probability: float = 0.25
+    low_resolution_channel_probability: float = 0.5
+    gamma: tuple[float, float] = (0.7, 1.5)
+    inverted_gamma_probability: float = 0.1
+    gamma_probability: float = 0.3
+
+
+def build_augmentation(
+    recipe: AugmentationRecipe,
+    *,
+    patch_size: Shape,
+    dummy_2d: bool,
+    mirror_axes: Sequence[int],
+    masked_channels: Sequence[int],
+) -> Augmentation:
+    """The default training augmentation.
+
+    Args:
+        dummy_2d: Slices are much thicker than wide: rotate, scale and blur resolution within them only.
+        masked_channels: Channels that were normalised inside the mask and stay 0 outside of it.
+    """
+    return Augmentation(
+        spatial=build_spatial(recipe, patch_size=patch_size, dummy_2d=dummy_2d),
+        transforms=(
+            *build_intensity(recipe, dummy_2d=dummy_2d),
+            *([MirrorTransform(tuple(mirror_axes))] if mirror_axes else []),
+            *([ZeroOutside(tuple(masked_channels))] if masked_channels else []),
+            outside_becomes_background,
+        ),
+    )
+
+
+def build_validation_augmentation() -> Augmentation:
+    """Nothing is varied."""
+    return Augmentation(transforms=(outside_becomes_background,))
+
+
+def build_spatial(recipe: AugmentationRecipe, *, patch_size: Shape, dummy_2d: bool) -> SpatialTransform:
+    """Rotation and scaling; about all axes in three dimensions, else within the plane."""
+    degrees = recipe.rotation
+    if len(patch_size) == 2 and max(patch_size) > ELONGATED * min(patch_size):
+        degrees = recipe.rotation_in_plane_elongated
+    elif len(patch_size) == 2 or dummy_2d:
+        degrees = recipe.rotation_in_plane
+    limits = (-math.radians(degrees), math.radians(degrees))
+    return SpatialTransform(
+        patch_size=patch_size,
+        angles=(limits,) * (3 if len(patch_size) == 3 else 1),
+        rotation_probability=recipe.rotation_probability,
+        scale=recipe.scale,
+        scale_probability=recipe.scale_probability,
+        in_plane=dummy_2d,
+        order=recipe.order,
+    )
+
+
+def build_intensity(recipe: AugmentationRecipe, *, dummy_2d: bool) -> tuple[Transform, ...]:
+    """What changes data only, in the published order."""
+    return (
+        GaussianNoiseTransform(recipe.noise, p_per_sample=recipe.noise_probability),
+        GaussianBlurTransform(
+            recipe.blur,
+            different_sigma_per_channel=True,
+            p_per_channel=recipe.blur_channel_probability,
+            p_per_sample=recipe.blur_probability,
+        ),
+        BrightnessMultiplicativeTransform(recipe.brightness, p_per_sample=recipe.brightness_probability),
+        ContrastAugmentationTransform(recipe.contrast, p_per_sample=recipe.contrast_probability),
+        SimulateLowResolutionTransform(
+            recipe.low_resolution,
+            per_channel=True,
+            p_per_channel=recipe.low_resolution_channel_probability,
+            order_downsample=0,
+            order_upsample=3,
+            p_per_sample=recipe.low_resolution_probability,
+            ignore_axes=(0,) if dummy_2d else None,
+        ),
+        GammaTransform(
+            recipe.gamma,
+            invert_image=True,
+            per_channel=True,
+            retain_stats=True,
+            p_per_sample=recipe.inverted_gamma_probability,
+        ),
+        GammaTransform(
+            recipe.gamma,
+            invert_image=False,
+            per_channel=True,
+            retain_stats=True,
+            p_per_sample=recipe.gamma_probability,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroOutside:
+    """Sets channels to 0 where the segmentation says outside of the mask (-1)."""
+
+    channels: tuple[int, ...]
+
+    def __call__(self, **sample: Any) -> dict[str, Any]:
+        outside = sample["seg"][:, 0] < 0
+        for channel in self.channels:
+            sample["data"][:, channel][outside] = 0
+        return sample
+
+
+def outside_becomes_background(**sample: Any) -> dict[str, Any]:
+    """Label -1, outside of the mask or of the image, becomes 0."""
+    sample["seg"] = sample["seg"].clip(min=0)
+    return sample

@@ -1,0 +1,65 @@
+"""Everything needed to continue a training exactly where it was, in one file of tensors and plain values."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import autoseg
+from autoseg.errors import TrainingError
+from autoseg.storage import atomic_path
+
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Write in one step: until it is whole, the previous checkpoint stays."""
+    with atomic_path(path) as temporary:
+        torch.save({"format": FORMAT, "version": autoseg.__version__, **content}, temporary)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; nothing in it can run code.
+
+    Raises:
+        TrainingError: It is damaged, or of another format.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"{path}: damaged or no checkpoint: {str(error).splitlines()[0]}; start anew with --overwrite"
+        ) from error
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        version = content.get("version") if isinstance(content, dict) else None
+        raise TrainingError(
+            f"{path}: a checkpoint of format {found!r} (autoseg {version}), but this is autoseg {autoseg.__version__}, "
+            f"which reads format {FORMAT}; continue with a matching version, or start anew with --overwrite"
+        )
+    return content
+
+
+def require_same(path: Path, content: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Refuse to continue a training under other conditions than it began with.
+
+    Args:
+        expected: Conditions by name, as they are now.
+
+    Raises:
+        TrainingError: Naming what differs.
+    """
+    changed = [
+        f"{name} was {content.get(name)!r}, now {value!r}"
+        for name, value in expected.items()
+        if content.get(name) != value
+    ]
+    if changed:
+        raise TrainingError(
+            f"{path}: this training began under other conditions: {'; '.join(changed)}; "
+            "continue it with the same, or start anew with --overwrite"
+        )

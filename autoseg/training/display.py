@@ -1,0 +1,126 @@
+"""What is shown and written while a training runs: a bar in a terminal, a log, pictures, TensorBoard."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from autoseg.parallel import progress
+from autoseg.training.history import (
+    EpochRecord,
+    draw_progress,
+    duration,
+    epoch_line,
+    seconds_left,
+    write_history,
+)
+
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LOSSES = 1.0
+SECONDS_BETWEEN_PICTURES = 10.0
+
+
+class Display:
+    """Shows a training's progress.
+
+    Args:
+        folder: Where history, picture and TensorBoard's events go.
+        labels: Names of the labels above background.
+        batches: In an epoch, training and validation together.
+    """
+
+    def __init__(self, folder: Path, *, labels: Sequence[str], epochs: int, batches: int) -> None:
+        self.folder = folder
+        self.labels = labels
+        self.epochs = epochs
+        self.batches = batches
+        self.bar: Any = None
+        self.tensorboard = _open_tensorboard(folder)
+        self.loss_shown = self.picture_drawn = -float("inf")
+
+    def batch_done(self, iteration: int, loss: Tensor, records: Sequence[EpochRecord]) -> None:
+        """Move the bar; the loss is fetched from the device once a second, and only where it is shown."""
+        if self.bar is None:
+            self.bar = progress(self.batches, f"epoch {len(records) + 1}/{self.epochs}", unit="batch")
+            self.bar.update(iteration - 1)
+        self.bar.update()
+        if not self.bar.disable and time.monotonic() - self.loss_shown > SECONDS_BETWEEN_LOSSES:
+            self.loss_shown = time.monotonic()
+            shown = {"loss": f"{loss.item():.3f}"}
+            if records and records[-1].dice is not None:
+                shown["Dice"] = f"{records[-1].dice:.3f}"
+            if records:
+                shown["left"] = duration(seconds_left(records, self.epochs))
+            self.bar.set_postfix(shown)
+
+    def epoch_done(self, records: Sequence[EpochRecord]) -> None:
+        """Log a line, write the history, draw the picture unless that was just done."""
+        self._close_bar()
+        record = records[-1]
+        log.info("%s", epoch_line(record, self.epochs, seconds_left(records, self.epochs)))
+        write_history(self.folder, records)
+        if time.monotonic() - self.picture_drawn > SECONDS_BETWEEN_PICTURES or len(records) == self.epochs:
+            draw_progress(self.folder / "progress.png", records, self.labels)
+            self.picture_drawn = time.monotonic()
+        if self.tensorboard is not None:
+            _add_scalars(self.tensorboard, record, self.labels)
+
+    def close(self) -> None:
+        """Leave the terminal and TensorBoard's files in order."""
+        self._close_bar()
+        if self.tensorboard is not None:
+            self.tensorboard.close()
+
+    def _close_bar(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+
+@contextmanager
+def training_log(path: Path) -> Iterator[None]:
+    """Add everything autoseg logs meanwhile to a file, each line with its time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logger = logging.getLogger("autoseg")
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    if not logger.isEnabledFor(logging.INFO):
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _open_tensorboard(folder: Path) -> Any:
+    """TensorBoard's writer, where it is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(folder / "tensorboard")
+
+
+def _add_scalars(writer: Any, record: EpochRecord, labels: Sequence[str]) -> None:
+    scalars = {
+        "loss/training": record.loss,
+        "loss/validation": record.validation_loss,
+        "learning_rate": record.learning_rate,
+        "seconds": record.seconds,
+        "dice/mean": record.dice,
+        "dice/average": record.dice_average,
+    } | {f"dice/{name}": value for name, value in zip(labels, record.dice_per_class, strict=True)}
+    for name, value in scalars.items():
+        if value is not None:
+            writer.add_scalar(name, value, record.epoch + 1)

@@ -1,0 +1,89 @@
+"""The folder of one fold: what lies in it besides what the loop writes, and clearing it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import autoseg
+from autoseg.errors import StorageError, TrainingError
+from autoseg.inference.model import PLANS_FILE
+from autoseg.plans import Plans, load_plans, save_plans
+from autoseg.storage import content_hash, write_json
+
+CHECKPOINT_FILE = "checkpoint.pt"
+LOG_FILE = "training.log"
+VALIDATION_FOLDERS = {"final": "validation_raw", "best": "validation_raw_best"}
+TRAINING_FILES = (
+    CHECKPOINT_FILE,
+    "weights_final.pt",
+    "weights_best.pt",
+    "history.json",
+    "history.csv",
+    "progress.png",
+    LOG_FILE,
+)
+
+
+def weights_file(fold: Path, checkpoint: str) -> Path:
+    """The weights "final" or "best"."""
+    return fold / f"weights_{checkpoint}.pt"
+
+
+def discard_training(fold: Path) -> None:
+    """Remove what an earlier training left, the checkpoint first, so that an interruption leaves no mixture."""
+    try:
+        for name in TRAINING_FILES:
+            (fold / name).unlink(missing_ok=True)
+        for name in (*VALIDATION_FOLDERS.values(), "tensorboard"):
+            if (fold / name).is_dir():
+                shutil.rmtree(fold / name)
+    except OSError as error:
+        raise StorageError(f"{error.filename}: cannot be removed: {error.strerror}; check its permissions") from error
+
+
+def plan_signature(plans: Plans, configuration: str) -> str:
+    """Hash of all in the plans that a training of this configuration depends on."""
+    return content_hash(
+        plans.configuration(configuration),
+        plans.labels,
+        plans.channels,
+        plans.transpose_forward,
+        plans.intensities,
+    )
+
+
+def write_model_plans(plans: Plans, configuration: str, fold: Path) -> None:
+    """Write the plans into the model's folder, beside its folds.
+
+    Raises:
+        TrainingError: Another fold there was trained with other plans.
+    """
+    path = fold.parent / PLANS_FILE
+    others = sorted(file.parent.name for file in fold.parent.glob("*/weights_final.pt") if file.parent != fold)
+    if others and path.is_file():
+        if plan_signature(load_plans(path), configuration) != plan_signature(plans, configuration):
+            raise TrainingError(
+                f"{path}: {', '.join(others)} were trained with other plans than these; "
+                "train with the same, or give the new plans another name (-p) so that they get a folder of their own"
+            )
+        return
+    save_plans(plans, path)
+
+
+def write_debug(fold: Path, facts: Mapping[str, Any]) -> None:
+    """`debug.json`: under which conditions the fold was trained."""
+    versions = {
+        "autoseg": autoseg.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+    }
+    write_json(fold / "debug.json", {"format": 1, "versions": versions, **facts})

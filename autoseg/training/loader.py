@@ -1,0 +1,255 @@
+"""Batches, made by one pool of worker processes that serves all epochs and can start at any batch of any epoch."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import signal
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from autoseg.errors import AutosegError, TrainingError
+from autoseg.geometry import Shape
+from autoseg.parallel import fitting_workers
+from autoseg.preprocessing.prepare import PreparedCase
+from autoseg.preprocessing.store import PreparedCases
+from autoseg.training.augmentation import Augmentation
+from autoseg.training.samples import TRAINING, VALIDATION, Sample, make_sample, sample_generator
+from autoseg.training.sampling import is_forced
+
+log = logging.getLogger(__name__)
+
+OPEN_CASES = 64
+"""Cases that a worker keeps open; each holds three files, and a process may hold about a thousand."""
+
+BATCHES_AHEAD = 2
+"""Batches that each worker has ready: one being waited for, one being made."""
+
+MOST_WORKERS = 12
+WORKER_BYTES = 400 * 2**20
+"""Estimated memory of a worker beyond its batches: what the interpreter and its libraries take."""
+
+
+class BatchKey(NamedTuple):
+    """Which batch: of the training or validation stream, of which epoch, and its number in that stream."""
+
+    stream: int
+    epoch: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What the network sees at once.
+
+    Attributes:
+        data: `(B, C, *patch)` float32.
+        targets: Labels `(B, *shape)` for each level of the decoder, finest first.
+        cases: Identifiers, one for each sample.
+    """
+
+    key: BatchKey
+    cases: tuple[str, ...]
+    data: Tensor
+    targets: tuple[Tensor, ...]
+
+    def pin_memory(self) -> Batch:
+        """Called by the data loader, so that copies to a GPU need not wait."""
+        return Batch(
+            key=self.key,
+            cases=self.cases,
+            data=self.data.pin_memory(),
+            targets=tuple(target.pin_memory() for target in self.targets),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """The cases of one stream and what is done to their patches."""
+
+    cases: tuple[str, ...]
+    augmentation: Augmentation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Sent by a worker in place of a batch."""
+
+    case: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batches(Dataset["Batch | Failure"]):
+    """Every batch of a training, by its key; picklable.
+
+    Attributes:
+        streams: Training and validation.
+        strides: Of the levels of the network, finest first.
+        foreground_fraction: Of each batch must hold foreground.
+    """
+
+    store: PreparedCases
+    streams: tuple[Stream, Stream]
+    patch_size: Shape
+    batch_size: int
+    strides: tuple[tuple[int, ...], ...]
+    foreground_fraction: float
+    seed: int
+
+    def bytes_of_one(self, channels: int) -> int:
+        """Memory of one batch: fp32 data, and labels at all resolutions at most as much as two more bytes a voxel."""
+        return self.batch_size * math.prod(self.patch_size) * (4 * channels + 4)
+
+    def __getitem__(self, key: BatchKey) -> Batch | Failure:
+        drawn = [self._draw(key, number) for number in range(self.batch_size)]
+        samples = []
+        for case, forced, generator in drawn:
+            try:
+                samples.append(
+                    make_sample(
+                        _open_case(self.store, case),
+                        patch_size=self.patch_size,
+                        forced=forced,
+                        augmentation=self.streams[key.stream].augmentation,
+                        generator=generator,
+                    )
+                )
+            except AutosegError as error:
+                return Failure(case=case, reason=str(error))
+            except Exception:
+                return Failure(case=case, reason=traceback.format_exc())
+        return _collate(key, tuple(case for case, _, _ in drawn), samples, self.strides)
+
+    def _draw(self, key: BatchKey, number: int) -> tuple[str, bool, np.random.Generator]:
+        generator = sample_generator(self.seed, key.stream, key.epoch, key.number * self.batch_size + number)
+        cases = self.streams[key.stream].cases
+        case = cases[generator.integers(len(cases))]
+        return case, is_forced(number, self.batch_size, self.foreground_fraction, generator), generator
+
+
+def remaining_keys(
+    *, epochs: int, training: int, validation: int, epoch: int = 0, iteration: int = 0
+) -> Iterator[BatchKey]:
+    """Every batch still to come: in each epoch those of training, then those of validation.
+
+    Args:
+        training: Training batches of an epoch; `validation` likewise.
+        epoch: The one under way.
+        iteration: How many of its batches are done, of both streams together.
+    """
+    for number in range(epoch, epochs):
+        keys = [BatchKey(TRAINING, number, batch) for batch in range(training)]
+        keys += [BatchKey(VALIDATION, number, batch) for batch in range(validation)]
+        yield from keys[iteration if number == epoch else 0 :]
+
+
+def iterate(batches: Batches, keys: Iterable[BatchKey], *, workers: int, pin_memory: bool = False) -> Iterator[Batch]:
+    """The batches of `keys`, in their order.
+
+    Args:
+        workers: Processes that make them ahead of time; 0 makes each when it is asked for.
+
+    Raises:
+        TrainingError: A sample cannot be made; the case is named.
+    """
+    _open_case.cache_clear()
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=keys,
+        num_workers=workers,
+        prefetch_factor=BATCHES_AHEAD if workers else None,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker,
+    )
+    for batch in loader:
+        if isinstance(batch, Failure):
+            raise TrainingError(f"case {batch.case}: no patch can be made of it: {batch.reason}")
+        yield batch
+
+
+@contextmanager
+def worker_deaths_explained() -> Iterator[None]:
+    """Turn the data loader's report of a dead worker, which may interrupt any line, into a sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            f"a worker that prepares batches died ({str(error).splitlines()[0]}), most likely because memory ran out; "
+            "continue with -c and fewer workers"
+        ) from error
+
+
+def choose_workers(wanted: int | None, device: torch.device, batch_bytes: int) -> int:
+    """How many workers to start: what the user wants, else what keeps the device busy and fits into memory.
+
+    On a CPU one is enough: it makes batches far faster than the network uses them up, and takes cores from it.
+    """
+    if wanted is not None:
+        return wanted
+    ahead = (BATCHES_AHEAD + 1) * batch_bytes
+    by_shared_memory = _free_shared_memory() // max(1, ahead)
+    if device.type == "cpu":
+        return min(1, by_shared_memory)
+    workers = fitting_workers(None, WORKER_BYTES + ahead, most=MOST_WORKERS)
+    if by_shared_memory < workers:
+        log.info("%d workers prepare batches, as many as shared memory (/dev/shm) holds", by_shared_memory)
+    return min(workers, by_shared_memory)
+
+
+def targets_of_levels(labels: npt.NDArray[Any], strides: Sequence[Sequence[int]]) -> tuple[npt.NDArray[Any], ...]:
+    """Labels at the resolution of each decoder level, finest first: of each block the voxel nearest to its middle.
+
+    Args:
+        labels: `(B, *patch)`.
+        strides: Of the levels of the network; the deepest has no output.
+    """
+    factors = np.cumprod(np.array(strides), axis=0)[: max(1, len(strides) - 1)].tolist()
+    indices = [(slice(None), *(slice(factor // 2, None, factor) for factor in level)) for level in factors]
+    return tuple(labels[index] for index in indices)
+
+
+def _collate(
+    key: BatchKey, cases: tuple[str, ...], samples: Sequence[Sample], strides: Sequence[Sequence[int]]
+) -> Batch:
+    labels = np.stack([sample.labels for sample in samples])
+    return Batch(
+        key=key,
+        cases=cases,
+        data=torch.from_numpy(np.stack([sample.data for sample in samples])),
+        targets=tuple(torch.from_numpy(np.ascontiguousarray(level)) for level in targets_of_levels(labels, strides)),
+    )
+
+
+@lru_cache(maxsize=OPEN_CASES)
+def _open_case(store: PreparedCases, identifier: str) -> PreparedCase:
+    return store.load(identifier)
+
+
+def _start_worker(_: int) -> None:
+    """One thread each; Ctrl-C is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threadpool_limits(1)
+
+
+def _free_shared_memory() -> int:
+    """Bytes through which workers may hand over batches; containers often have little, and overrunning it kills."""
+    try:
+        return shutil.disk_usage("/dev/shm").free
+    except OSError:
+        return 2**62

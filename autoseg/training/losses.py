@@ -1,0 +1,84 @@
+"""Loss functions on raw logits `(B, C, *space)` and whole-number labels `(B, *space)`; all return a scalar.
+
+Source: Isensee et al. 2021, "Blueprint parameters": cross-entropy plus soft Dice, with deep supervision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SMOOTH = 1e-5
+"""Keeps the Dice of a class that is absent from both sides at 1 (Isensee et al. 2021)."""
+
+GUARD = 1e-8
+"""Keeps the denominator above zero where smoothing is switched off."""
+
+
+class DiceLoss(nn.Module):
+    """Minus the soft Dice of the foreground classes, their mean.
+
+    Args:
+        per_batch: Sum over the whole batch before dividing, instead of for each sample.
+    """
+
+    def __init__(self, *, per_batch: bool, smooth: float = SMOOTH) -> None:
+        super().__init__()
+        self.per_batch = per_batch
+        self.smooth = smooth
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        probabilities = torch.softmax(logits, dim=1)
+        truth = torch.zeros_like(probabilities).scatter_(1, target[:, None], 1.0)
+        axes = tuple(range(2, logits.ndim))
+        if self.per_batch:
+            axes = (0, *axes)
+        overlap = (probabilities * truth).sum(axes)
+        total = probabilities.sum(axes) + truth.sum(axes)
+        dice = (2 * overlap + self.smooth) / (total + self.smooth + GUARD)
+        return -dice[..., 1:].mean()
+
+
+class CrossEntropy(nn.Module):
+    """Mean cross-entropy over all voxels."""
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits, target)
+
+
+class Sum(nn.Module):
+    """The sum of several losses."""
+
+    def __init__(self, *losses: nn.Module) -> None:
+        super().__init__()
+        self.losses = nn.ModuleList(losses)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        return torch.stack([loss(logits, target) for loss in self.losses]).sum()
+
+
+class DeepSupervision(nn.Module):
+    """A loss at every resolution of the decoder, finest first, weighted; outputs of weight 0 are not looked at."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+        weights = deep_supervision_weights(len(outputs))
+        weighted = zip(weights, outputs, targets, strict=False)
+        return torch.stack([weight * self.loss(logits, target) for weight, logits, target in weighted if weight]).sum()
+
+
+def deep_supervision_weights(levels: int) -> tuple[float, ...]:
+    """Weights of the levels, finest first: halved from level to level, nothing for the coarsest, sum 1.
+
+    Source: Isensee et al. 2021, "Blueprint parameters".
+    """
+    raw = [0.5**level for level in range(levels)]
+    if levels > 1:
+        raw[-1] = 0.0
+    return tuple(weight / sum(raw) for weight in raw)

@@ -1,0 +1,106 @@
+"""One training sample: a pure function of a prepared case, what is done to it, and four numbers.
+
+Sample i of epoch e of a stream is decided by (seed, stream, epoch, i) alone, whatever the number of workers and
+whatever came before: on this rests that a training can be resumed and repeated.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autoseg.errors import TrainingError
+from autoseg.geometry import Shape
+from autoseg.preprocessing.prepare import PreparedCase
+from autoseg.training.augmentation import Augmentation
+from autoseg.training.sampling import draw_foreground_voxel, draw_start, read_box
+from autoseg.training.spatial import OUTSIDE_DATA, OUTSIDE_LABEL
+
+TRAINING, VALIDATION = 0, 1
+"""The two streams of samples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A patch as the network sees it: `data` `(C, *patch)` float32 and `labels` `(*patch)`, background and above."""
+
+    data: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.integer[Any]]
+
+
+def sample_generator(seed: int, stream: int, epoch: int, number: int) -> np.random.Generator:
+    """The source of every decision about one sample."""
+    return np.random.default_rng([seed, stream, epoch, number])
+
+
+def make_sample(
+    case: PreparedCase, *, patch_size: Shape, forced: bool, augmentation: Augmentation, generator: np.random.Generator
+) -> Sample:
+    """Cut a patch out of a case and vary it.
+
+    Args:
+        patch_size: Two entries take a slice of the first axis.
+        forced: The patch must hold foreground, where the case has any.
+    """
+    data, labels = case.data, case.segmentation
+    if labels is None:
+        raise TrainingError("it has no labels; only labelled cases can train")
+    by_slice = len(patch_size) == 2
+    voxel = draw_foreground_voxel(case.foreground, generator, by_slice=by_slice) if forced else None
+    start = draw_start(labels.shape, (1, *patch_size) if by_slice else patch_size, voxel, generator)
+    if by_slice:
+        data, labels, start = data[:, start[0]], labels[start[0]], start[1:]
+
+    with global_generators_seeded(generator):
+        image, segmentation = _read_patch(data, labels[None], start, patch_size, augmentation)
+        arrays = {"data": image[None], "seg": segmentation[None]}
+        for transform in augmentation.transforms:
+            arrays = transform(**arrays)
+    return _checked(arrays["data"][0], arrays["seg"][0, 0], patch_size)
+
+
+@contextmanager
+def global_generators_seeded(generator: np.random.Generator) -> Iterator[None]:
+    """Seed numpy's and python's global generators, which batchgenerators' transforms draw from; put them back after."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    np.random.seed(generator.integers(2**32, size=4, dtype=np.uint32))
+    random.seed(int(generator.integers(2**63)))
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+def _read_patch(
+    data: npt.NDArray[Any], labels: npt.NDArray[Any], start: Shape, patch_size: Shape, augmentation: Augmentation
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Read what the augmentation asks for around the patch, and no more; rotate and scale it to the patch."""
+    spatial = augmentation.spatial
+    matrix = spatial.draw(np.random.mtrand._rand) if spatial else None
+    if spatial is None or matrix is None:
+        shape = patch_size if spatial or augmentation.window is None else augmentation.window
+        low = tuple(first - (wide - side) // 2 for first, wide, side in zip(start, shape, patch_size, strict=True))
+    else:
+        low, shape = spatial.window(matrix, start, labels.shape[1:])
+    window = read_box(data, low, shape, outside=OUTSIDE_DATA)
+    segmentation = read_box(labels, low, shape, outside=OUTSIDE_LABEL)
+    if spatial is None or matrix is None:
+        return window, segmentation
+    centre = np.array(start) - low + (np.array(patch_size) - 1) / 2
+    return spatial.apply(matrix, window, segmentation, centre)
+
+
+def _checked(data: npt.NDArray[Any], labels: npt.NDArray[Any], patch_size: Shape) -> Sample:
+    if data.shape[1:] != tuple(patch_size) or labels.shape != tuple(patch_size):
+        raise TrainingError(
+            f"the augmentation made a patch of {data.shape[1:]} with labels of {labels.shape}, "
+            f"but the plan's patch is {tuple(patch_size)}; let it crop to that"
+        )
+    return Sample(data=np.ascontiguousarray(data, dtype=np.float32), labels=np.ascontiguousarray(labels))

@@ -1,0 +1,47 @@
+"""What a user may set for one training; None leaves it to the trainer class or the machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.errors import TrainingError
+
+CHECKPOINT_MINUTES = 10.0
+"""At most so much work is lost when a long epoch is interrupted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """Settings of one training; they win over the trainer's class attributes.
+
+    Attributes:
+        learning_rate: Of the first epoch.
+        seed: Decides the initial weights and every sample; None draws one and records it.
+        precision: "auto", "fp32", "bf16" or "fp16".
+        workers: Processes that prepare batches; 0 prepares them in the training process itself.
+        checkpoint_minutes: The state is also saved within an epoch when the last save is so long ago.
+        pretrained_weights: A weights file to start from, as far as it fits; the output heads start anew.
+    """
+
+    epochs: int | None = None
+    iterations_per_epoch: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    seed: int | None = None
+    precision: str = "auto"
+    workers: int | None = None
+    checkpoint_minutes: float = CHECKPOINT_MINUTES
+    pretrained_weights: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "iterations_per_epoch", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise TrainingError(f"{name}: at least 1, found {value}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < 10:
+            raise TrainingError(f"learning_rate: between 0 and 10, found {self.learning_rate}; the usual value is 0.01")
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise TrainingError(f"seed: a whole number from 0 to 2^63 - 1, found {self.seed}")
+        if self.workers is not None and self.workers < 0:
+            raise TrainingError(f"workers: 0 or more, found {self.workers}")

@@ -1,0 +1,257 @@
+"""Rotation and scaling of a patch, drawn before it is read, so that only the window it needs is read.
+
+The draws and their order, and what they do, are those of batchgenerators' `SpatialTransform`, whose place this takes
+in a pipeline: the same numbers give the same patch. Unlike there, a sample that is neither rotated nor scaled (most
+are) costs a plain copy, and one that is never reaches beyond what was read: the window covers any angle and scale.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from autoseg.geometry import Shape
+
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+Random: TypeAlias = np.random.Generator | np.random.RandomState
+SplineOrder: TypeAlias = Literal[0, 1, 2, 3, 4, 5]
+
+SPLINE_MARGIN = 4
+"""Voxels read beyond the window: the influence of a voxel on a cubic spline falls by 0.27 with each voxel of distance."""
+
+SLAB_POINTS = 2**14
+"""Labels are interpolated in slabs of so many voxels, which stay in the processor's cache."""
+
+OUTSIDE_DATA = 0.0
+OUTSIDE_LABEL = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpatialTransform:
+    """Rotates and scales about the patch's centre.
+
+    Attributes:
+        patch_size: Two or three entries.
+        angles: Lowest and highest angle about each axis in radians; one pair for two dimensions.
+        scale: Lowest and highest factor of the coordinates, above 1 zooms out; half of the draws are below 1.
+        in_plane: Leave the first of three axes alone and rotate within its planes, by the first pair of `angles`.
+        order: Of the spline for data; labels are interpolated linearly, each for itself, and the strongest wins.
+    """
+
+    patch_size: Shape
+    angles: tuple[tuple[float, float], ...]
+    rotation_probability: float
+    scale: tuple[float, float]
+    scale_probability: float
+    in_plane: bool = False
+    order: SplineOrder = 3
+
+    def draw(self, random: Random) -> FloatArray | None:
+        """A matrix that takes offsets from the centre of the patch to offsets in the image; None: no change."""
+        dimensions = len(self.patch_size) - self.in_plane
+        matrix = None
+        if random.uniform() < self.rotation_probability:
+            matrix = rotation([_draw_angle(pair, random) for pair in self.angles[: 1 if dimensions == 2 else 3]])
+        if random.uniform() < self.scale_probability:
+            matrix = (np.eye(dimensions) if matrix is None else matrix) * _draw_scale(self.scale, random)
+        if matrix is None or not self.in_plane:
+            return matrix
+        whole = np.eye(3)
+        whole[1:, 1:] = matrix
+        return whole
+
+    def window(self, matrix: FloatArray | None, start: Shape, image: Shape) -> tuple[Shape, Shape]:
+        """First voxel and shape of what must be read for the patch that starts at `start`.
+
+        What lies further outside of the image than interpolation reaches is not read: it is empty.
+        """
+        if matrix is None:
+            return start, self.patch_size
+        reach = np.abs(matrix) @ self._half
+        centre = self._half + start
+        margin = np.full(len(start), SPLINE_MARGIN)
+        margin[: int(self.in_plane)] = 0
+        low = np.floor(centre - reach).astype(int) - margin
+        high = np.ceil(centre + reach).astype(int) + margin
+        low = np.clip(low, -margin, np.array(image) - 1)
+        high = np.clip(high, 0, np.array(image) - 1 + margin)
+        return tuple(low.tolist()), tuple((high - low + 1).tolist())
+
+    def apply(
+        self, matrix: FloatArray, data: FloatArray, labels: npt.NDArray[np.integer[Any]], centre: FloatArray
+    ) -> tuple[FloatArray, npt.NDArray[np.integer[Any]]]:
+        """Interpolate a patch.
+
+        Args:
+            data: `(C, *window)`.
+            labels: `(S, *window)`.
+            centre: Of the patch, in voxels of the window.
+
+        Returns:
+            `(C, *patch)` and `(S, *patch)`; 0 and -1 outside of the window.
+        """
+        offset = np.asarray(centre) - matrix @ self._half
+        return (
+            np.stack([warp_image(channel, matrix, offset, self.patch_size, order=self.order) for channel in data]),
+            np.stack([warp_labels(channel, matrix, offset, self.patch_size) for channel in labels]),
+        )
+
+    def __call__(self, **sample: Any) -> dict[str, Any]:
+        """Draw from numpy's global generator and crop the middle of `data` and `seg`, `(B, C, *window)`."""
+        parts = []
+        for data, labels in zip(sample["data"], sample["seg"], strict=True):
+            matrix = self.draw(np.random.mtrand._rand)
+            if matrix is None:
+                parts.append((_centre_crop(data, self.patch_size), _centre_crop(labels, self.patch_size)))
+            else:
+                parts.append(self.apply(matrix, data, labels, (np.array(data.shape[1:]) - 1) / 2))
+        sample["data"], sample["seg"] = (np.stack(arrays) for arrays in zip(*parts, strict=True))
+        return sample
+
+    @property
+    def _half(self) -> FloatArray:
+        """From the first voxel of the patch to its centre."""
+        return (np.array(self.patch_size) - 1) / 2
+
+
+def rotation(angles: list[float]) -> FloatArray:
+    """The matrix of one angle in two dimensions, or of angles about the axes 0, 1, 2 applied from the last to the first."""
+    if len(angles) == 1:
+        return _plane_rotation(2, (0, 1), angles[0])
+    about_x, about_y, about_z = angles
+    matrix: FloatArray = (
+        _plane_rotation(3, (0, 1), about_z) @ _plane_rotation(3, (2, 0), about_y) @ _plane_rotation(3, (1, 2), about_x)
+    )
+    return matrix
+
+
+def warp_image(
+    image: FloatArray, matrix: FloatArray, offset: FloatArray, shape: Shape, *, order: SplineOrder
+) -> FloatArray:
+    """Spline interpolation of `image` at `matrix @ voxel + offset` for every voxel of `shape`; 0 outside."""
+    from scipy.ndimage import affine_transform
+
+    if len(shape) == 3 and _leaves_first_axis(matrix):
+        first = round(float(offset[0]))
+        planes = [
+            warp_image(plane, matrix[1:, 1:], offset[1:], shape[1:], order=order) for plane in image[first:][: shape[0]]
+        ]
+        return np.stack(planes)
+    warped: FloatArray = affine_transform(
+        image, matrix, offset, shape, output=np.float32, order=order, mode="constant", cval=OUTSIDE_DATA
+    )
+    return warped
+
+
+def warp_labels(
+    labels: npt.NDArray[np.integer[Any]], matrix: FloatArray, offset: FloatArray, shape: Shape
+) -> npt.NDArray[np.integer[Any]]:
+    """Interpolate every label's 0/1 map linearly and take the strongest, the lowest of equals; -1 outside.
+
+    The cost does not depend on the number of labels: where all corners around a point agree, which is nearly
+    everywhere, their label is the answer, and elsewhere only the corners' own labels can win.
+    """
+    flat = np.ascontiguousarray(labels)
+    thickness = max(1, SLAB_POINTS // math.prod(shape[1:]))
+    slabs = []
+    for first in range(0, shape[0], thickness):
+        slab = (min(thickness, shape[0] - first), *shape[1:])
+        slabs.append(_warp_slab(flat, matrix, offset + matrix[:, 0] * first, slab))
+    return np.concatenate(slabs)
+
+
+def _warp_slab(
+    labels: npt.NDArray[np.integer[Any]], matrix: FloatArray, offset: FloatArray, shape: Shape
+) -> npt.NDArray[np.integer[Any]]:
+    points = _points(matrix, offset, shape)
+    inside = np.ones(points.shape[1], dtype=bool)
+    for axis, side in enumerate(labels.shape):
+        inside &= (points[axis] >= 0) & (points[axis] <= side - 1)
+    result = np.full(points.shape[1], OUTSIDE_LABEL, dtype=labels.dtype)
+    points = points if inside.all() else points[:, inside]
+    base = points.astype(np.int32)
+    for axis, side in enumerate(labels.shape):
+        np.minimum(base[axis], max(side - 2, 0), out=base[axis])
+    corners = _corners(labels, base)
+    winners = corners[0].copy()
+    mixed = np.flatnonzero((corners[1:] != corners[0]).any(axis=0))
+    winners[mixed] = _strongest(corners[:, mixed], points[:, mixed] - base[:, mixed])
+    result[inside] = winners
+    return result.reshape(shape)
+
+
+def _points(matrix: FloatArray, offset: FloatArray, shape: Shape) -> FloatArray:
+    """`(D, voxels)`: `matrix @ voxel + offset` of every voxel of `shape`."""
+    points = np.empty((len(shape), *shape))
+    for row, values in enumerate(points):
+        values[...] = offset[row]
+        for axis, side in enumerate(shape):
+            values += (matrix[row, axis] * np.arange(side)).reshape(
+                [-1 if other == axis else 1 for other in range(len(shape))]
+            )
+    return points.reshape(len(shape), -1)
+
+
+def _corners(labels: npt.NDArray[np.integer[Any]], base: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:
+    """`(2^D, points)`: the labels around each point; along an axis of one voxel both corners are that voxel."""
+    flat = labels.reshape(-1)
+    strides = [math.prod(labels.shape[axis + 1 :]) for axis in range(labels.ndim)]
+    index = sum((row * stride for row, stride in zip(base, strides, strict=True)), start=np.zeros(1, dtype=np.intp))
+    steps = [stride * (side > 1) for stride, side in zip(strides, labels.shape, strict=True)]
+    corners = np.empty((2**labels.ndim, base.shape[1]), dtype=labels.dtype)
+    for number, ups in enumerate(product((0, 1), repeat=labels.ndim)):
+        np.take(flat, index + sum(step for step, up in zip(steps, ups, strict=True) if up), out=corners[number])
+    return corners
+
+
+def _strongest(corners: npt.NDArray[np.integer[Any]], fraction: FloatArray) -> npt.NDArray[np.integer[Any]]:
+    """The label whose corners have the greatest sum of linear weights."""
+    weights = np.stack(
+        [
+            np.prod([part if up else 1 - part for part, up in zip(fraction, corner, strict=True)], axis=0)
+            for corner in product((0, 1), repeat=len(fraction))
+        ]
+    )
+    best = np.full(corners.shape[1], -1.0)
+    winner = np.full(corners.shape[1], OUTSIDE_LABEL, dtype=corners.dtype)
+    for label in corners:
+        score = np.where(corners == label, weights, 0.0).sum(axis=0)
+        better = (score > best) | ((score == best) & (label < winner))
+        best[better], winner[better] = score[better], label[better]
+    return winner
+
+
+def _plane_rotation(dimensions: int, axes: tuple[int, int], angle: float) -> FloatArray:
+    first, second = axes
+    matrix = np.eye(dimensions)
+    matrix[first, first] = matrix[second, second] = math.cos(angle)
+    matrix[first, second], matrix[second, first] = math.sin(angle), -math.sin(angle)
+    return matrix
+
+
+def _draw_angle(limits: tuple[float, float], random: Random) -> float:
+    random.uniform()  # batchgenerators decides for each axis whether to rotate about it; here always
+    return float(random.uniform(*limits))
+
+
+def _draw_scale(limits: tuple[float, float], random: Random) -> float:
+    lowest, highest = limits
+    if random.uniform() < 0.5 and lowest < 1:
+        return float(random.uniform(lowest, 1))
+    return float(random.uniform(max(lowest, 1), highest))
+
+
+def _leaves_first_axis(matrix: FloatArray) -> bool:
+    return bool(matrix[0, 0] == 1 and not matrix[0, 1:].any() and not matrix[1:, 0].any())
+
+
+def _centre_crop(array: npt.NDArray[Any], shape: Shape) -> npt.NDArray[Any]:
+    starts = [(side - length) // 2 for side, length in zip(array.shape[1:], shape, strict=True)]
+    middle = [slice(first, first + length) for first, length in zip(starts, shape, strict=True)]
+    index = (slice(None), *middle)
+    return array[index]

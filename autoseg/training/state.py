@@ -1,0 +1,171 @@
+"""Everything that changes while a training runs, to and from a checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from autoseg.errors import TrainingError
+from autoseg.storage import decode, encode
+from autoseg.training.history import EpochRecord, pseudo_dice
+from autoseg.training.loader import Batch, BatchKey
+
+
+@dataclass(slots=True, kw_only=True)
+class EpochSums:
+    """What an epoch has added up so far; tensors stay on the device, so that nothing waits for them.
+
+    Attributes:
+        loss, validation_loss: Sums over batches, scalars.
+        counts: `(3, labels above background)`: voxels truly positive, falsely positive and falsely negative.
+    """
+
+    loss: Tensor
+    validation_loss: Tensor
+    counts: Tensor
+
+    @classmethod
+    def empty(cls, labels: int, device: torch.device) -> EpochSums:
+        """Nothing seen yet."""
+        return cls(
+            loss=torch.zeros((), device=device),
+            validation_loss=torch.zeros((), device=device),
+            counts=torch.zeros((3, labels), dtype=torch.int64, device=device),
+        )
+
+    def dice_per_class(self) -> list[float | None]:
+        """Pseudo-Dice of each label above background."""
+        return [pseudo_dice(*column) for column in self.counts.T.tolist()]
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainingState:
+    """A training at one moment, between two batches.
+
+    Attributes:
+        epoch: The one under way, from 0.
+        iteration: Batches of this epoch done, training and validation together.
+        seconds: Spent on this epoch in earlier runs.
+        clock: When this run began with the epoch.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    sums: EpochSums
+    epoch: int = 0
+    iteration: int = 0
+    records: list[EpochRecord] = field(default_factory=list)
+    seconds: float = 0.0
+    clock: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds spent on this epoch."""
+        return self.seconds + time.monotonic() - self.clock
+
+    def begin_epoch(self) -> None:
+        """Go on to the next epoch."""
+        self.epoch += 1
+        self.iteration = 0
+        self.seconds, self.clock = 0.0, time.monotonic()
+        self.sums = EpochSums.empty(self.sums.counts.shape[1], self.sums.counts.device)
+
+    def to_checkpoint(self) -> dict[str, Any]:
+        """As tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "sums": {name: getattr(self.sums, name) for name in EpochSums.__slots__},
+            "epoch": self.epoch,
+            "iteration": self.iteration,
+            "records": encode(self.records),
+            "seconds": self.elapsed,
+        }
+
+    def restore(self, content: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint.
+
+        Raises:
+            TrainingError: It is of another network or optimiser.
+        """
+        try:
+            self.network.load_state_dict(content["network"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.scaler.load_state_dict(content["scaler"])
+            self.records = list(decode(tuple[EpochRecord, ...], content["records"], "records"))
+            for name, value in content["sums"].items():
+                getattr(self.sums, name).copy_(value)
+            self.epoch, self.iteration = content["epoch"], content["iteration"]
+            self.seconds, self.clock = content["seconds"], time.monotonic()
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise TrainingError(
+                f"the checkpoint is of another network or optimiser than this trainer's: {error}"
+            ) from error
+
+
+class FiniteLosses:
+    """Notices a loss that is not finite; on a GPU it looks only now and then, because looking waits for the GPU."""
+
+    LOOK_EVERY = 25
+
+    def __init__(self, device: torch.device) -> None:
+        self.look_every = 1 if device.type == "cpu" else self.LOOK_EVERY
+        self.seen: list[tuple[BatchKey, tuple[str, ...], Tensor]] = []
+
+    def add(self, batch: Batch, loss: Tensor) -> None:
+        """Remember a batch's loss."""
+        self.seen.append((batch.key, batch.cases, loss))
+        if len(self.seen) >= self.look_every:
+            self.require()
+
+    def require(self) -> None:
+        """Look at all losses since the last look.
+
+        Raises:
+            TrainingError: Naming the first batch's cases.
+        """
+        if not self.seen:
+            return
+        seen, self.seen = self.seen, []
+        finite = torch.stack([loss for *_, loss in seen]).isfinite().tolist()
+        for (key, cases, _), good in zip(seen, finite, strict=True):
+            if not good:
+                raise TrainingError(
+                    f"epoch {key.epoch + 1}, batch {key.number + 1}: the loss is not finite; "
+                    f"cases of the batch: {', '.join(sorted(set(cases)))}. Look at these images, or continue "
+                    "from the last checkpoint (-c) with a lower --learning_rate or --precision fp32"
+                )
+
+
+def step_seed(seed: int, *place: int) -> int:
+    """Seed of torch's own generator for one step, so that a network with dropout can be resumed and repeated too."""
+    return int(np.random.SeedSequence([seed, *place]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def count_voxels(logits: Tensor, target: Tensor) -> Tensor:
+    """`(3, labels above background)`: voxels truly positive, falsely positive and falsely negative.
+
+    Args:
+        logits: `(B, C, *patch)`.
+        target: `(B, *patch)`.
+    """
+    predicted = logits.argmax(1)
+    columns = []
+    for label in range(1, logits.shape[1]):
+        found, there = predicted == label, target == label
+        columns.append(torch.stack([(found & there).sum(), (found & ~there).sum(), (~found & there).sum()]))
+    return torch.stack(columns, dim=1)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """For all parameters alike."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate

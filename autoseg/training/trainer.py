@@ -1,0 +1,478 @@
+"""The training recipe. A recipe of your own is a subclass with other numbers, or with one of the `build_` methods.
+
+Source of every number here, where no other is named: Isensee et al. 2021, "Fixed parameters".
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from secrets import randbits
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autoseg import networks
+from autoseg.errors import Interrupted, TrainingError
+from autoseg.evaluation.summary import Summary
+from autoseg.inference.model import (
+    Checkpoint,
+    TrainedModel,
+    WeightsFile,
+    input_channels,
+    load_weights,
+    save_weights,
+)
+from autoseg.inference.predictor import Predictor
+from autoseg.networks.describe import write_architecture
+from autoseg.networks.precision import Precision, resolve_device, resolve_precision
+from autoseg.networks.pretrained import transfer_weights
+from autoseg.plans import ConfigurationPlan, Plans
+from autoseg.preprocessing.store import PreparedCases
+from autoseg.storage import content_hash
+from autoseg.training.augmentation import (
+    Augmentation,
+    AugmentationRecipe,
+    build_augmentation,
+    build_validation_augmentation,
+)
+from autoseg.training.checkpoint import load_checkpoint, require_same, save_checkpoint
+from autoseg.training.display import Display, training_log
+from autoseg.training.fold import (
+    CHECKPOINT_FILE,
+    LOG_FILE,
+    VALIDATION_FOLDERS,
+    discard_training,
+    plan_signature,
+    weights_file,
+    write_debug,
+    write_model_plans,
+)
+from autoseg.training.history import next_record
+from autoseg.training.loader import (
+    Batch,
+    Batches,
+    Stream,
+    choose_workers,
+    iterate,
+    remaining_keys,
+    worker_deaths_explained,
+)
+from autoseg.training.losses import CrossEntropy, DeepSupervision, DiceLoss, Sum
+from autoseg.training.samples import TRAINING
+from autoseg.training.schedule import poly_learning_rate
+from autoseg.training.settings import TrainingSettings
+from autoseg.training.splits import Split
+from autoseg.training.state import (
+    EpochSums,
+    FiniteLosses,
+    TrainingState,
+    count_voxels,
+    set_learning_rate,
+    step_seed,
+)
+from autoseg.training.validation import validate_fold
+
+log = logging.getLogger(__name__)
+
+VALIDATION_SHARE = 5
+"""Validation batches of an epoch: one for every so many training batches."""
+
+SEED_BITS = 31
+
+
+def never() -> bool:
+    """Do not stop."""
+    return False
+
+
+class Trainer:
+    """Trains one fold of one configuration, and validates it.
+
+    Args:
+        cases: The prepared cases of the configuration.
+        output: The fold's folder; its parent is the model's.
+        references: Label files as they were, `<case>.nii.gz`, for the scores of the final validation.
+        settings: The user's; they win over the class's attributes.
+        device: "cpu", "cuda" or "mps"; None takes the best there is.
+    """
+
+    epochs = 1000
+    iterations_per_epoch = 250
+    initial_learning_rate = 1e-2
+    momentum = 0.99
+    nesterov = True
+    weight_decay = 3e-5
+    gradient_clip = 12.0
+    foreground_fraction = 0.33
+    """Of each batch must hold foreground."""
+    mirror = True
+    """Mirror along all axes, in training and prediction."""
+    augmentation = AugmentationRecipe()
+
+    def __init__(
+        self,
+        *,
+        plans: Plans,
+        configuration: str,
+        cases: PreparedCases,
+        split: Split,
+        output: Path,
+        references: Path,
+        settings: TrainingSettings | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.plans = plans
+        self.plan = plans.configuration(configuration)
+        self.cases = cases
+        self.split = split
+        self.output = output
+        self.references = references
+        self.settings = settings or TrainingSettings()
+        self.device_name = device
+        self.epochs = self.settings.epochs or self.epochs
+        self.iterations_per_epoch = self.settings.iterations_per_epoch or self.iterations_per_epoch
+        self.initial_learning_rate = self.settings.learning_rate or self.initial_learning_rate
+        self.batch_size = self.settings.batch_size or self.plan.batch_size
+
+    # ------------------------------------------------------ what a recipe of your own replaces
+
+    @classmethod
+    def build_network(cls, plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
+        """The network; prediction calls this too. Logits, or with deep supervision a list of them, finest first."""
+        return networks.build_network(plan, in_channels, classes)
+
+    def build_loss(self) -> nn.Module:
+        """A loss of logits `(B, C, *space)` and labels `(B, *space)`; the trainer applies it at every resolution."""
+        return Sum(DiceLoss(per_batch=self.plan.batch_dice), CrossEntropy())
+
+    def build_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser; its learning rate is set before every step."""
+        return torch.optim.SGD(
+            network.parameters(),
+            lr=self.initial_learning_rate,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+            fused=self.device.type in ("cpu", "cuda") or None,
+        )
+
+    def build_augmentation(self) -> Augmentation:
+        """What happens to training patches."""
+        return build_augmentation(
+            self.augmentation,
+            patch_size=self.plan.patch_size,
+            dummy_2d=self.plan.do_dummy_2d_augmentation,
+            mirror_axes=self.mirror_axes,
+            masked_channels=[channel for channel, masked in enumerate(self.plan.use_mask_for_norm) if masked],
+        )
+
+    def build_validation_augmentation(self) -> Augmentation:
+        """What happens to validation patches."""
+        return build_validation_augmentation()
+
+    def learning_rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, from 0."""
+        return poly_learning_rate(epoch, self.epochs, self.initial_learning_rate)
+
+    # ------------------------------------------------------------------------------- training
+
+    def run(self, *, resume: bool = False, overwrite: bool = False, should_stop: Callable[[], bool] = never) -> None:
+        """Train the remaining epochs; afterwards the fold's folder holds the final and the best weights.
+
+        Args:
+            resume: Continue from the fold's checkpoint; where there is none, start anew.
+            overwrite: Discard what the fold's folder holds.
+            should_stop: Asked after every batch; once it says yes the state is saved and Interrupted raised.
+
+        Raises:
+            TrainingError: A checkpoint is there but neither `resume` nor `overwrite`; or the checkpoint is of another
+                plan, split or seed; or a sample cannot be made, a worker died, a loss is not finite.
+            Interrupted: Stopped by `should_stop`; `resume` goes on with the very next batch.
+        """
+        with training_log(self.output / LOG_FILE), torch.random.fork_rng(self._cuda_devices()):
+            seed, state = self._start(resume, overwrite)
+            if state.epoch >= self.epochs:
+                log.info("%d epochs are trained already, nothing is left to train", state.epoch)
+            else:
+                with worker_deaths_explained():
+                    self._train(seed, state, should_stop)
+            self._save_weights("final", state)
+
+    def _train(self, seed: int, state: TrainingState, should_stop: Callable[[], bool]) -> None:
+        loss_function = DeepSupervision(self.build_loss()).to(self.device)
+        finite = FiniteLosses(self.device)
+        batches_per_epoch = self.iterations_per_epoch + self.validation_batches
+        display = Display(self.output, labels=self.plans.labels[1:], epochs=self.epochs, batches=batches_per_epoch)
+        saved = time.monotonic()
+        try:
+            for batch in self._batches(seed, state):
+                torch.manual_seed(step_seed(seed, *batch.key))
+                set_learning_rate(state.optimizer, self.learning_rate(state.epoch))
+                if batch.key.stream == TRAINING:
+                    loss = self.training_step(state, batch, loss_function)
+                else:
+                    loss = self.validation_step(state, batch, loss_function)
+                finite.add(batch, loss)
+                state.iteration += 1
+                display.batch_done(state.iteration, loss, state.records)
+
+                done = state.iteration == batches_per_epoch
+                stop = should_stop()
+                if done or stop or time.monotonic() - saved > 60 * self.settings.checkpoint_minutes:
+                    finite.require()
+                    if done:
+                        self._finish_epoch(state, display)
+                    self._save_checkpoint(seed, state)
+                    saved = time.monotonic()
+                if stop and state.epoch < self.epochs:
+                    raise Interrupted(
+                        f"{self.output}: stopped in epoch {state.epoch + 1} after {state.iteration} batches; "
+                        "the state is saved, continue with -c"
+                    )
+        finally:
+            display.close()
+
+    def training_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
+        """Learn from one batch; returns its loss, still on the device."""
+        state.network.train()
+        state.optimizer.zero_grad(set_to_none=True)
+        outputs, targets = self._forward(state.network, batch)
+        loss: Tensor = loss_function(outputs, targets)
+        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.network.parameters(), self.gradient_clip)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.sums.loss += loss.detach()
+        return loss.detach()
+
+    @torch.no_grad()
+    def validation_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
+        """Look at one validation batch; returns its loss, still on the device."""
+        state.network.eval()
+        outputs, targets = self._forward(state.network, batch)
+        loss: Tensor = loss_function(outputs, targets)
+        state.sums.validation_loss += loss
+        state.sums.counts += count_voxels(outputs[0], targets[0])
+        return loss
+
+    def _forward(self, network: nn.Module, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
+        """Logits in fp32 and labels at every resolution, finest first."""
+        data = batch.data.to(self.device, non_blocking=True)
+        targets = [target.to(self.device, non_blocking=True).long() for target in batch.targets]
+        with self.precision.autocast():
+            outputs = network(data)
+        levels = [outputs] if isinstance(outputs, Tensor) else outputs
+        return [level.float() for level in levels], targets
+
+    def _finish_epoch(self, state: TrainingState, display: Display) -> None:
+        """Everything of the epoch is written before the checkpoint, so that no interruption can lose a part of it."""
+        record = next_record(
+            state.records,
+            learning_rate=self.learning_rate(state.epoch),
+            loss=state.sums.loss.item() / self.iterations_per_epoch,
+            validation_loss=state.sums.validation_loss.item() / self.validation_batches,
+            dice_per_class=state.sums.dice_per_class(),
+            seconds=state.elapsed,
+        )
+        state.records.append(record)
+        state.begin_epoch()
+        display.epoch_done(state.records)
+        if record.best:
+            self._save_weights("best", state)
+
+    # ----------------------------------------------------------------------------- validation
+
+    def validate(self, *, checkpoint: Checkpoint = "final", save_probabilities: bool = False) -> Summary:
+        """Predict the split's validation cases as `autoseg_predict` does, and score them.
+
+        Args:
+            checkpoint: Which weights; those of "best" go into a folder of their own.
+            save_probabilities: Also keep the class probabilities, `<case>.npz`.
+
+        Returns:
+            The scores, also in the folder's `summary.json`.
+
+        Raises:
+            ModelError: There are no such weights.
+            CasesFailed: Naming the cases that failed; the others are finished.
+        """
+        file = load_weights(weights_file(self.output, checkpoint))
+        with training_log(self.output / LOG_FILE):
+            predictor = Predictor(self._model(file, checkpoint), device=self.device, precision=self.precision.name)
+            return validate_fold(
+                predictor,
+                self.cases,
+                self.split.validation,
+                folder=self.output / VALIDATION_FOLDERS[checkpoint],
+                references=self.references,
+                probabilities=save_probabilities,
+            )
+
+    def _model(self, file: WeightsFile, checkpoint: Checkpoint) -> TrainedModel:
+        network = self._network()
+        network.load_state_dict(file.weights)
+        if hasattr(network, "deep_supervision"):
+            network.deep_supervision = False  # type: ignore[assignment]
+        return TrainedModel(
+            plans=self.plans,
+            configuration=self.plan.name,
+            networks=(network.eval(),),
+            mirror_axes=file.mirror_axes,
+            folds=(self.output.name.removeprefix("fold_"),),
+            checkpoint=checkpoint,
+            trainer=file.trainer,
+        )
+
+    # ----------------------------------------------------------------- what a run is made of
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return resolve_device(self.device_name)
+
+    @cached_property
+    def precision(self) -> Precision:
+        """In which format the network computes."""
+        return resolve_precision(self.settings.precision, self.device)
+
+    @property
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Axes of the patch that are mirrored."""
+        return tuple(range(len(self.plan.patch_size))) if self.mirror else ()
+
+    @property
+    def validation_batches(self) -> int:
+        """In each epoch."""
+        return max(1, self.iterations_per_epoch // VALIDATION_SHARE)
+
+    def _start(self, resume: bool, overwrite: bool) -> tuple[int, TrainingState]:
+        """The seed and the state to go on from: a new one, or the checkpoint's."""
+        path = self.output / CHECKPOINT_FILE
+        if overwrite and not resume:
+            discard_training(self.output)
+        if path.is_file() and not resume:
+            raise TrainingError(
+                f"{self.output}: a training lies here already; continue it with -c, or discard it with --overwrite"
+            )
+        if resume and not path.is_file():
+            log.info("%s: nothing was trained here yet, starting anew", self.output)
+        content = load_checkpoint(path) if path.is_file() else None
+        seed = self._seed(content)
+        state = self._new_state(seed)
+        if content is not None:
+            require_same(path, content, self._conditions(seed))
+            state.restore(content)
+            log.info("continuing in epoch %d after %d batches", state.epoch + 1, state.iteration)
+        elif self.settings.pretrained_weights is not None:
+            self._load_pretrained(state.network, self.settings.pretrained_weights)
+        self._describe(seed, state.network)
+        return seed, state
+
+    def _seed(self, content: Mapping[str, Any] | None) -> int:
+        """The user's, else the checkpoint's, else a new one."""
+        if self.settings.seed is not None:
+            return self.settings.seed
+        return int(content["seed"]) if content is not None else randbits(SEED_BITS)
+
+    def _new_state(self, seed: int) -> TrainingState:
+        torch.manual_seed(step_seed(seed))
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+        network = self._network().to(self.device)
+        return TrainingState(
+            network=network,
+            optimizer=self.build_optimizer(network),
+            scaler=torch.amp.GradScaler(self.device.type, enabled=self.precision.needs_scaler),
+            sums=EpochSums.empty(len(self.plans.labels) - 1, self.device),
+        )
+
+    def _network(self) -> nn.Module:
+        return self.build_network(self.plan, self._in_channels, len(self.plans.labels))
+
+    @property
+    def _in_channels(self) -> int:
+        return input_channels(self.plans, self.plan.name)
+
+    def _batches(self, seed: int, state: TrainingState) -> Iterator[Batch]:
+        batches = Batches(
+            store=self.cases,
+            streams=(
+                Stream(cases=self.split.training, augmentation=self.build_augmentation()),
+                Stream(cases=self.split.validation, augmentation=self.build_validation_augmentation()),
+            ),
+            patch_size=self.plan.patch_size,
+            batch_size=self.batch_size,
+            strides=self.plan.topology.strides,
+            foreground_fraction=self.foreground_fraction,
+            seed=seed,
+        )
+        keys = remaining_keys(
+            epochs=self.epochs,
+            training=self.iterations_per_epoch,
+            validation=self.validation_batches,
+            epoch=state.epoch,
+            iteration=state.iteration,
+        )
+        workers = choose_workers(self.settings.workers, self.device, batches.bytes_of_one(self._in_channels))
+        log.info("%s, %s, %d workers prepare batches", self.device, self.precision.name, workers)
+        return iterate(batches, keys, workers=workers, pin_memory=self.device.type == "cuda")
+
+    def _conditions(self, seed: int) -> dict[str, Any]:
+        """What must not change while a training goes on."""
+        return {
+            "trainer": type(self).__name__,
+            "configuration": self.plan.name,
+            "seed": seed,
+            "batch_size": self.batch_size,
+            "iterations_per_epoch": self.iterations_per_epoch,
+            "plan": plan_signature(self.plans, self.plan.name),
+            "split": content_hash(self.split),
+        }
+
+    def _save_checkpoint(self, seed: int, state: TrainingState) -> None:
+        content = self._conditions(seed) | {"epochs": self.epochs} | state.to_checkpoint()
+        save_checkpoint(self.output / CHECKPOINT_FILE, content)
+
+    def _save_weights(self, checkpoint: Checkpoint, state: TrainingState) -> None:
+        custom = type(self).build_network.__func__ is not Trainer.build_network.__func__  # type: ignore[attr-defined]
+        file = WeightsFile(
+            trainer=type(self).__name__,
+            custom_network=custom,
+            mirror_axes=self.mirror_axes,
+            epoch=state.epoch,
+            weights={name: tensor.detach().cpu() for name, tensor in state.network.state_dict().items()},
+        )
+        save_weights(weights_file(self.output, checkpoint), file)
+
+    def _load_pretrained(self, network: nn.Module, path: Path) -> None:
+        kept = transfer_weights(network, load_weights(path).weights, source=str(path))
+        log.info("started from %s; these start anew: %s", path, ", ".join(kept))
+
+    def _describe(self, seed: int, network: nn.Module) -> None:
+        """Write down, before the first batch, what is trained and how."""
+        write_model_plans(self.plans, self.plan.name, self.output)
+        write_architecture(self.output, network, self.plan, self._in_channels)
+        settings = asdict(self.settings) | {"pretrained_weights": str(self.settings.pretrained_weights or "none")}
+        write_debug(
+            self.output,
+            {
+                **self._conditions(seed),
+                "epochs": self.epochs,
+                "settings": settings,
+                "device": str(self.device),
+                "precision": self.precision.name,
+                "threads": torch.get_num_threads(),
+                "training": self.split.training,
+                "validation": self.split.validation,
+            },
+        )
+
+    def _cuda_devices(self) -> list[torch.device]:
+        return [self.device] if self.device.type == "cuda" else []

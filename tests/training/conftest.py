@@ -1,0 +1,103 @@
+"""A tiny task: bright balls in noise, on a two-level network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.geometry import Geometry
+from autoseg.imageio import write_image
+from autoseg.plans import ConfigurationPlan, Plans
+from autoseg.preprocessing.prepare import CaseProperties, PreparedCase, sample_foreground
+from autoseg.preprocessing.store import PreparedCases
+
+CASES = tuple(f"ball_{number}" for number in range(6))
+SHAPE = (14, 18, 16)
+
+
+def ball_case(identifier: str, seed: int) -> PreparedCase:
+    """A ball of label 1 with a core of label 2, each brighter than what is around it."""
+    generator = np.random.default_rng(seed)
+    centre = generator.uniform(6, 9, size=3)
+    distance = np.linalg.norm(np.indices(SHAPE).T - centre, axis=-1).T
+    segmentation = (distance < 5).astype(np.int16) + (distance < 3)
+    data = segmentation * 1.5 + generator.normal(0, 0.3, SHAPE)
+    segmentation[0, :2] = -1
+    geometry = Geometry(spacing=(1.0, 1.0, 1.0))
+    return PreparedCase(
+        data=data[None].astype(np.float32),
+        segmentation=segmentation,
+        foreground=sample_foreground(segmentation, range(1, 3)),
+        properties=CaseProperties(
+            identifier=identifier,
+            geometry=geometry,
+            original_shape=SHAPE,
+            crop=tuple((0, side) for side in SHAPE),
+            transpose_forward=(0, 1, 2),
+            cropped_shape=SHAPE,
+            spacing=(1.0, 1.0, 1.0),
+            prepared_spacing=(1.0, 1.0, 1.0),
+            prepared_shape=SHAPE,
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> PreparedCases:
+    cases = PreparedCases(tmp_path_factory.mktemp("prepared"))
+    for number, identifier in enumerate(CASES):
+        cases.save(ball_case(identifier, number), "signature")
+    return cases
+
+
+@pytest.fixture(scope="session")
+def references(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("references")
+    for number, identifier in enumerate(CASES):
+        case = ball_case(identifier, number)
+        assert case.segmentation is not None
+        write_image(folder / f"{identifier}.nii.gz", case.segmentation.clip(min=0), case.properties.geometry)
+    return folder
+
+
+def plan(name: str = "3d_fullres", **changes: object) -> ConfigurationPlan:
+    flat = name == "2d"
+    settings = {
+        "name": name,
+        "spacing": (1.0, 1.0, 1.0),
+        "median_shape": SHAPE,
+        "patch_size": (12, 8) if flat else (8, 12, 8),
+        "batch_size": 3,
+        "num_pool_per_axis": (1, 1) if flat else (1, 1, 1),
+        "pool_kernel_sizes": ((2, 2),) if flat else ((2, 2, 2),),
+        "conv_kernel_sizes": ((3, 3),) * 2 if flat else ((3, 3, 3),) * 2,
+        "do_dummy_2d_augmentation": False,
+        "normalization_schemes": ("nonCT",),
+        "use_mask_for_norm": (False,),
+        "batch_dice": False,
+        "previous": None,
+        "network": "unet",
+        "features": 4,
+        "max_features": 8,
+        "convs_per_stage": 1,
+        **changes,
+    }
+    return ConfigurationPlan(**settings)  # type: ignore[arg-type]
+
+
+def plans(*configurations: ConfigurationPlan) -> Plans:
+    return Plans(
+        format=1,
+        version="test",
+        identifier="autoseg",
+        planner="Planner3D",
+        dataset="Task900_Balls",
+        channels=("MRI",),
+        labels=("background", "shell", "core"),
+        transpose_forward=(0, 1, 2),
+        transpose_backward=(0, 1, 2),
+        intensities=None,
+        configurations={configuration.name: configuration for configuration in configurations or (plan(),)},
+    )

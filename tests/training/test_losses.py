@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from autoseg.training.losses import CrossEntropy, DeepSupervision, DiceLoss, Sum, deep_supervision_weights
+
+# Two samples of four voxels, three classes; probabilities written out, logits are their logarithms.
+PROBABILITIES = torch.tensor(
+    [
+        [[0.7, 0.1, 0.2, 0.6], [0.2, 0.8, 0.3, 0.3], [0.1, 0.1, 0.5, 0.1]],
+        [[0.5, 0.9, 0.1, 0.2], [0.25, 0.05, 0.1, 0.7], [0.25, 0.05, 0.8, 0.1]],
+    ]
+)
+TARGET = torch.tensor([[0, 1, 2, 1], [0, 0, 2, 2]])
+LOGITS = PROBABILITIES.log()
+
+
+def test_dice_of_each_sample_as_computed_by_hand() -> None:
+    """2 x overlap / (sum of probabilities + voxels), classes 1 and 2 of both samples."""
+    sample_one = (2 * 1.1 / (1.6 + 2), 2 * 0.5 / (0.8 + 1))
+    sample_two = (1e-5 / (1.1 + 1e-5), 2 * 0.9 / (1.2 + 2))
+    expected = -sum(sample_one + sample_two) / 4
+
+    assert DiceLoss(per_batch=False)(LOGITS, TARGET).item() == pytest.approx(expected, abs=2e-5)
+
+
+def test_dice_of_the_batch_as_computed_by_hand() -> None:
+    expected = -(2 * 1.1 / (2.7 + 2) + 2 * 1.4 / (2.0 + 3)) / 2
+
+    assert DiceLoss(per_batch=True)(LOGITS, TARGET).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_class_absent_from_prediction_and_truth_counts_as_found() -> None:
+    logits = torch.tensor([[[50.0, -50.0], [-50.0, 50.0], [-50.0, -50.0]]])
+
+    assert DiceLoss(per_batch=False)(logits, torch.tensor([[0, 1]])).item() == pytest.approx(-1, abs=1e-3)
+
+
+def test_without_smoothing_nothing_is_divided_by_zero() -> None:
+    logits = torch.tensor([[[500.0, -500.0], [-500.0, 500.0], [-500.0, -500.0]]])
+
+    assert DiceLoss(per_batch=False, smooth=0)(logits, torch.tensor([[0, 1]])).item() == pytest.approx(-0.5)
+
+
+def test_cross_entropy_is_the_mean_over_voxels() -> None:
+    chosen = [0.7, 0.8, 0.5, 0.3, 0.5, 0.9, 0.8, 0.1]
+
+    expected = -sum(math.log(value) for value in chosen) / len(chosen)
+    assert CrossEntropy()(LOGITS, TARGET).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_sum_adds_losses() -> None:
+    dice, entropy = DiceLoss(per_batch=True), CrossEntropy()
+
+    total = Sum(dice, entropy)(LOGITS, TARGET)
+
+    assert total.item() == pytest.approx((dice(LOGITS, TARGET) + entropy(LOGITS, TARGET)).item())
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [(1, (1.0,)), (2, (1.0, 0.0)), (3, (2 / 3, 1 / 3, 0.0)), (5, (0.53333, 0.26667, 0.13333, 0.06667, 0.0))],
+)
+def test_weights_of_deep_supervision(levels: int, expected: tuple[float, ...]) -> None:
+    assert deep_supervision_weights(levels) == pytest.approx(expected, abs=5e-6)
+
+
+class MeanDifference(nn.Module):
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        return (logits.mean(1) - target).abs().mean()
+
+
+def test_deep_supervision_weighs_the_levels_and_ignores_the_coarsest() -> None:
+    outputs = [torch.full((1, 2, side), value) for side, value in ((4, 1.0), (2, 3.0), (1, float("nan")))]
+    targets = [torch.zeros(1, side, dtype=torch.long) for side in (4, 2, 1)]
+
+    loss = DeepSupervision(MeanDifference())(outputs, targets)
+
+    assert loss.item() == pytest.approx(2 / 3 * 1 + 1 / 3 * 3)
+
+
+def test_the_gradient_of_the_dice_moves_towards_the_truth() -> None:
+    logits = LOGITS.clone().requires_grad_()
+    Sum(DiceLoss(per_batch=False), CrossEntropy())(logits, TARGET).backward()
+    assert logits.grad is not None
+
+    truth = F.one_hot(TARGET, 3).movedim(-1, 1).bool()
+    assert (logits.grad[truth] < 0).all()

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoseg.errors import TrainingError
+from autoseg.training.splits import Split, make_splits, open_split
+
+CASES = [f"case_{number:02d}" for number in range(12)]
+
+
+def numbers(names: tuple[str, ...]) -> list[int]:
+    return [int(name.removeprefix("case_")) for name in names]
+
+
+def test_folds_are_those_of_the_published_seed() -> None:
+    splits = make_splits(CASES)
+
+    assert [numbers(split.validation) for split in splits] == [[0, 3, 8], [7, 10, 11], [6, 9], [1, 4], [2, 5]]
+    assert all(sorted(split.training + split.validation) == CASES for split in splits)
+
+
+def test_a_patients_cases_stay_together() -> None:
+    patients = {case: f"patient_{number // 2}" for number, case in enumerate(CASES)}
+    splits = make_splits(CASES, patients=patients)
+
+    for split in splits:
+        assert not {patients[case] for case in split.training} & {patients[case] for case in split.validation}
+    assert sorted(case for split in splits for case in split.validation) == CASES
+
+
+def test_folds_are_written_once_and_an_edited_file_is_honoured(tmp_path: Path) -> None:
+    path = tmp_path / "splits_final.json"
+    made = open_split(path, CASES, "0")
+    assert json.loads(path.read_text())[0] == {"train": list(made.training), "val": list(made.validation)}
+
+    path.write_text(json.dumps([{"train": ["case_01", "case_00"], "val": ["case_07"]}]))
+    assert open_split(path, CASES, "0") == Split(training=("case_00", "case_01"), validation=("case_07",))
+
+
+def test_fold_all_trains_and_validates_on_everything_without_a_file(tmp_path: Path) -> None:
+    split = open_split(tmp_path / "splits_final.json", CASES, "all")
+
+    assert split.training == split.validation == tuple(CASES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_patients_are_read_from_the_users_file(tmp_path: Path) -> None:
+    patients = tmp_path / "patients.json"
+    patients.write_text(json.dumps({case: case[:6] + "a" if number < 6 else case for number, case in enumerate(CASES)}))
+    split = open_split(tmp_path / "splits_final.json", CASES, "0", patients=patients)
+
+    together = set(CASES[:6])
+    assert together <= set(split.training) or together <= set(split.validation)
+
+
+def test_too_few_cases_or_patients_are_refused() -> None:
+    with pytest.raises(TrainingError, match="4 cases are too few for 5 folds; train fold `all`"):
+        make_splits(CASES[:4])
+    with pytest.raises(TrainingError, match="2 patients are too few for 5 folds"):
+        make_splits(CASES, patients={case: str(number % 2) for number, case in enumerate(CASES)})
+
+
+@pytest.mark.parametrize("fold", ["5", "-1", "x"])
+def test_a_fold_that_is_not_there_is_refused(tmp_path: Path, fold: str) -> None:
+    with pytest.raises(TrainingError, match=rf"fold {fold}: .* holds the folds 0, 1, 2, 3, 4; use one of them, or all"):
+        open_split(tmp_path / "splits_final.json", CASES, fold)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"train": []}, "expected a list of objects"),
+        ([], "expected a list of objects"),
+        ([{"train": ["case_00"]}], "fold 0: expected an object such as"),
+        ([{"train": [1], "val": ["case_00"]}], "fold 0: expected an object such as"),
+        ([{"train": ["case_00"], "val": []}], "fold 0: val is empty"),
+        ([{"train": ["case_00"], "val": ["case_99"]}], "fold 0: val names cases that are not prepared: case_99"),
+        ([{"train": CASES, "val": ["case_03"]}], "fold 0: in training and validation at once: case_03"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, content: Any, message: str) -> None:
+    path = tmp_path / "splits_final.json"
+    path.write_text(json.dumps(content))
+
+    with pytest.raises(TrainingError, match=message):
+        open_split(path, CASES, "0")
+
+
+def test_many_unknown_cases_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "splits_final.json"
+    path.write_text(json.dumps([{"train": [f"x{number:02d}" for number in range(13)], "val": CASES}]))
+
+    with pytest.raises(TrainingError, match="x08, x09 and 3 more; correct the file"):
+        open_split(path, CASES, "0")
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "splits_final.json"
+    path.write_text("[{")
+
+    with pytest.raises(TrainingError, match=r"not valid JSON.*correct the file, or delete it"):
+        open_split(path, CASES, "0")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (["a"], "expected an object such as"),
+        ({"case_00": 1}, "expected an object such as"),
+        ({}, "no patient is given"),
+    ],
+)
+def test_a_patients_file_that_does_not_fit_is_refused(tmp_path: Path, content: Any, message: str) -> None:
+    patients = tmp_path / "patients.json"
+    patients.write_text(json.dumps(content))
+
+    with pytest.raises(TrainingError, match=message):
+        open_split(tmp_path / "splits_final.json", CASES, "0", patients=patients)
