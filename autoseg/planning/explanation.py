@@ -154,9 +154,12 @@ def _poolings(planner: Planner, name: str, stage: Stage) -> Decision:
     reason = f"an axis is halved while {SMALLEST_BOTTLENECK_EDGE} voxels remain and its voxels are about as fine as the finest"
     if stage.do_dummy_2d_augmentation:
         reason += "; the patch is so thin that augmentation rotates it within slices only"
+    levels = len(stage.topology.conv_kernel_sizes)
+    blocks = planner.blocks_per_stage(levels)
+    residual = "" if blocks is None else f", {', '.join(map(str, blocks))} residual blocks in the encoder"
     return Decision(
         subject=f"{name} network",
-        outcome=f"{len(stage.topology.conv_kernel_sizes)} levels, axes halved {', '.join(map(str, times))} times",
+        outcome=f"{levels} levels, axes halved {', '.join(map(str, times))} times{residual}",
         reason=_reason(planner, "topology", reason),
     )
 

@@ -68,9 +68,12 @@ class Planner(ABC):
         dataset: Folder name of the task.
         labels: Label names, background first.
         gpu_memory_target: GB that training may take; None is `reference_gpu_memory`.
-        identifier: Name the plans are filed under; None is "autoseg" for planners of ours, else the class's name.
+        identifier: Name the plans are filed under; None is `shipped_identifier` for planners of ours, else the class's
+            name.
     """
 
+    shipped_identifier = DEFAULT_IDENTIFIER
+    """Name that plans are filed under; a user's subclass takes its own class's name instead."""
     network = "unet"
     features = 32
     """Channels of the finest level (reference system, plans v2.1)."""
@@ -183,6 +186,10 @@ class Planner(ABC):
         """Whether the Dice loss sums over the batch: where a patch shows only a small part of a case."""
         return configuration == "2d" or (configuration != "3d_lowres" and "3d_lowres" in self.planned_stages)
 
+    def blocks_per_stage(self, levels: int) -> tuple[int, ...] | None:  # noqa: ARG002 - for subclasses
+        """Residual blocks of each encoder level, finest first; None for a network without."""
+        return None
+
     def previous(self, configuration: str) -> str | None:
         """The configuration whose predictions this one takes as further input channels."""
         return "3d_lowres" if configuration == "3d_cascade_fullres" else None
@@ -285,6 +292,7 @@ class Planner(ABC):
             features=self.features,
             max_features=self.max_features,
             convs_per_stage=self.convs_per_stage,
+            blocks_per_stage=self.blocks_per_stage(len(stage.topology.conv_kernel_sizes)),
         )
 
 
@@ -295,4 +303,4 @@ def is_ours(planner: type[Planner]) -> bool:
 
 def default_identifier(planner: type[Planner]) -> str:
     """The name plans are filed under when none is given."""
-    return DEFAULT_IDENTIFIER if is_ours(planner) else planner.__name__
+    return planner.shipped_identifier if is_ours(planner) else planner.__name__

@@ -104,7 +104,14 @@ class TestConfigurations:
 class TestMemory:
     @pytest.mark.parametrize(
         ("gigabytes", "patch", "batch"),
-        [(None, (80, 192, 160), 2), (8, (80, 192, 160), 2), (16, (96, 256, 192), 2), (3, (56, 128, 112), 2)],
+        [
+            (None, (80, 192, 160), 2),
+            (3, (56, 128, 112), 2),
+            (8, (80, 192, 160), 2),
+            (11, (80, 256, 160), 2),
+            (16, (96, 256, 192), 2),
+            (32, (112, 320, 256), 2),
+        ],
     )
     def test_patch_follows_the_target(
         self, make_fingerprint: MakeFingerprint, gigabytes: float | None, patch: Shape, batch: int
@@ -113,6 +120,16 @@ class TestMemory:
         one = plan(Planner3D, fingerprint, gpu_memory_target=gigabytes).configuration("3d_fullres")
 
         assert (one.patch_size, one.batch_size) == (patch, batch)
+
+    @pytest.mark.parametrize("gigabytes", [11, 16, 32])
+    def test_the_budget_is_that_of_8_gb_in_proportion(
+        self, make_fingerprint: MakeFingerprint, gigabytes: float
+    ) -> None:
+        fingerprint = make_fingerprint(**HIPPOCAMPUS)
+        planner = Planner3D(
+            fingerprint=fingerprint, dataset="X", labels=fingerprint.labels, gpu_memory_target=gigabytes
+        )
+        assert planner.memory_budget() == pytest.approx(520e6 * 32 / 30 * gigabytes / 8, rel=1e-12)
 
     def test_2d_batch_follows_the_target(self, make_fingerprint: MakeFingerprint) -> None:
         fingerprint = make_fingerprint([(1.37, 1.25, 1.25)], [(115, 320, 232)], cases=20)
