@@ -14,6 +14,7 @@ import numpy as np
 from autoseg.dataset import split_ending
 from autoseg.errors import DatasetError, StorageError
 from autoseg.evaluation.metrics import LabelArray, Metrics, foreground_mean, mean_of, score_arrays
+from autoseg.geometry import Spacing
 from autoseg.imageio import Image, fractional_values, grid_differences, listed_values, read_image
 from autoseg.parallel import run_on_cases
 from autoseg.storage import content_hash, read_json, write_json
@@ -119,13 +120,20 @@ def score_case(pair: tuple[Path, Path], labels: Sequence[int], *, surface_distan
     Raises:
         DatasetError: The two lie on different grids, or hold other than whole numbers.
     """
+    prediction, reference, spacing = read_pair(pair)
+    scores = score_arrays(prediction, reference, labels, spacing=spacing if surface_distances else None)
+    return CaseScores(test=str(pair[0]), reference=str(pair[1]), scores=scores)
+
+
+def read_pair(pair: tuple[Path, Path]) -> tuple[LabelArray, LabelArray, Spacing]:
+    """Read `(prediction, reference)`: two `(Z, Y, X)` arrays of labels, and their voxel size in mm.
+
+    Raises:
+        DatasetError: The two lie on different grids, or hold other than whole numbers.
+    """
     prediction, reference = read_image(pair[0]), read_image(pair[1])
     _require_one_grid(pair, prediction, reference)
-    spacing = reference.geometry.spacing if surface_distances else None
-    scores = score_arrays(
-        _whole_numbers(prediction, pair[0]), _whole_numbers(reference, pair[1]), labels, spacing=spacing
-    )
-    return CaseScores(test=str(pair[0]), reference=str(pair[1]), scores=scores)
+    return _whole_numbers(prediction, pair[0]), _whole_numbers(reference, pair[1]), reference.geometry.spacing
 
 
 def save_summary(summary: Summary, path: Path) -> None:

@@ -79,8 +79,9 @@ def components(mask: Mask, spacing: Sequence[float]) -> tuple[npt.NDArray[np.int
     """
     numbered = np.empty(mask.shape, dtype=np.int32)
     number = ndimage.label(mask, output=numbered)
-    # Plane by plane, because bincount first copies what it is given to eight bytes an entry.
-    voxels = sum((np.bincount(plane.ravel(), minlength=number + 1) for plane in numbered), np.zeros(number + 1))
+    voxels = np.zeros(number + 1)
+    for plane in numbered:  # one by one, because bincount first copies what it is given to eight bytes an entry
+        voxels += np.bincount(plane.ravel(), minlength=number + 1)
     return numbered, voxels[1:] * float(np.prod(spacing))
 
 

@@ -1,0 +1,316 @@
+"""Choosing postprocessing by cross-validation: no case judges a rule that was chosen on it.
+
+The candidates come in steps: keep-largest over all foreground; then for each label the best of keep-largest and
+remove-small, if one helps; then for each label filling holes. For each fold the choice is made on the cases of the
+other folds and its rules are judged on the fold's own. Over all cases so judged, a rule must lower the mean Dice of no
+label it touches and raise that of one; else it is taken from the candidates and the choice is made anew, since what
+follows a rule depends on it. The rules that are kept in the end are those chosen on all cases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from autoseg.errors import ModelError
+from autoseg.postprocessing.evidence import CaseDice, Choice, Comparison, Evidence, JudgedRule
+from autoseg.postprocessing.rules import FILL_HOLES, KEEP_LARGEST, REMOVE_SMALL, Rule
+from autoseg.postprocessing.scoring import DiceTable, FloatArray, Rules, ValidationCase
+
+Mask = npt.NDArray[np.bool_]
+Slot: TypeAlias = tuple[Rule, ...]
+"""Rules of which one at most is taken."""
+Step: TypeAlias = tuple[Slot, ...]
+"""Slots that touch different labels, so that they are decided independently."""
+Candidates: TypeAlias = Callable[[Mapping[int, FloatArray]], tuple[Step, ...]]
+"""From the volumes (mm3) of each label's true components to the steps, in the order in which they are taken."""
+
+THRESHOLD_QUANTILES = (0.0, 0.05, 0.25)
+"""Of the true components' volumes: the smallest one, and two above it for references with stray voxels."""
+
+SMALLEST_GAIN = 1e-9
+"""Dice; below lies rounding."""
+
+FOLDS_OF_ONE = 5
+"""Parts into which the cases of a single fold are divided, as many as folds are usual."""
+
+
+def choose_postprocessing(
+    cases: Sequence[ValidationCase],
+    labels: Sequence[int],
+    *,
+    workers: int,
+    candidates: Candidates | None = None,
+    sources: str = "",
+) -> Choice:
+    """Choose the rules that help, and say on what evidence.
+
+    Where there is a single fold, its cases are divided into parts that take the place of folds; where there is a
+    single patient nothing is chosen.
+
+    Args:
+        labels: Label values above background.
+        candidates: Rules to choose from; by default those of `standard_candidates`.
+        sources: Hash of what is decided from, kept in the evidence.
+
+    Raises:
+        CasesFailed: Naming the cases that cannot be read or compared.
+        ModelError: A candidate touches a label that is not among `labels`.
+    """
+    folds = _folds(cases)
+    if len(set(folds)) < 2:
+        return judge_as_given(cases, labels, (), workers=workers, sources=sources)
+    table = DiceTable(cases, labels, workers=workers)
+    views = {fold: _others(cases, folds, fold) for fold in dict.fromkeys(folds)}
+    choosing = _Choosing(table, folds, views, candidates or standard_candidates)
+    rejected: dict[_Key, JudgedRule] = {}
+    while True:
+        chosen = choosing.choose(rejected.keys())
+        judged = choosing.judge(chosen)
+        failed = [key for key, rule in judged.items() if not rule.held_up]
+        if not failed:
+            break
+        # A later step was tried on top of the earlier ones, so its failure counts only once they are settled.
+        first = min(key.step for key in failed)
+        rejected |= {key: judged[key] for key in failed if key.step == first}
+    evidence = _evidence(table, folds, chosen, {**judged, **rejected}, sources)
+    return Choice(rules=_joined(chosen[None]), evidence=evidence)
+
+
+def judge_as_given(
+    cases: Sequence[ValidationCase], labels: Sequence[int], rules: Rules, *, workers: int, sources: str = ""
+) -> Choice:
+    """Score rules that were not chosen on these cases, or none; arguments as for `choose_postprocessing`."""
+    table = DiceTable(cases, labels, workers=workers)
+    _require_known_labels(rules, labels)
+    for number, rule in enumerate(rules):
+        table.measure([(tuple(rules[:number]), rule)])
+    folds = [case.fold for case in cases]
+    chosen = {fold: (tuple(rules),) for fold in (None, *folds)}
+    evidence = _evidence(table, folds, chosen, {}, sources)
+    return Choice(rules=tuple(rules), evidence=evidence)
+
+
+def standard_candidates(volumes: Mapping[int, FloatArray]) -> tuple[Step, ...]:
+    """The candidates described at the top of this module.
+
+    Args:
+        volumes: For each label the volumes in mm3 of the true components of the cases that are chosen on.
+    """
+    labels = tuple(volumes)
+    together: Step = ((Rule(kind=KEEP_LARGEST, labels=labels),),) if len(labels) > 1 else ()
+    fewer = tuple((Rule(kind=KEEP_LARGEST, labels=(label,)), *_small(label, volumes[label])) for label in labels)
+    fuller = tuple((Rule(kind=FILL_HOLES, labels=(label,)),) for label in labels)
+    return together, fewer, fuller
+
+
+def given_candidates(rules: Iterable[Rule]) -> Candidates:
+    """A user's own rules as candidates, each tried after those before it."""
+    steps = tuple(((rule,),) for rule in rules)
+    return lambda _volumes: steps
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Key:
+    """What makes rules of different folds the same candidate: thresholds follow from the cases and may differ."""
+
+    step: int
+    kind: str
+    labels: tuple[int, ...]
+
+
+_Chosen: TypeAlias = Mapping[str | None, tuple[Rules, ...]]
+"""The rules taken in each step, chosen without the fold that is the key; under None, chosen on all cases."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Choosing:
+    table: DiceTable
+    folds: Sequence[str]
+    views: Mapping[str, Mask]
+    candidates: Candidates
+
+    def choose(self, rejected: Iterable[_Key]) -> _Chosen:
+        """Choose on all cases and without each fold, all at a time, so that the cases are read once a step."""
+        masks: dict[str | None, Mask] = {None: np.ones(len(self.folds), dtype=bool)}
+        masks.update(self.views)
+        steps = {view: self.candidates(self.table.true_volumes(mask)) for view, mask in masks.items()}
+        _require_known_labels(chain.from_iterable(chain.from_iterable(steps[None])), self.table.labels)
+        chosen: dict[str | None, tuple[Rules, ...]] = dict.fromkeys(masks, ())
+        out = set(rejected)
+        for number in range(len(steps[None])):
+            slots = {
+                view: [tuple(rule for rule in slot if _key(number, rule) not in out) for slot in steps[view][number]]
+                for view in masks
+            }
+            self.table.measure((_joined(chosen[view]), rule) for view in masks for slot in slots[view] for rule in slot)
+            for view, mask in masks.items():
+                before = _joined(chosen[view])
+                best = [self._best(before, slot, mask) for slot in slots[view]]
+                taken = tuple(rule for rule in best if rule is not None)
+                self.table.join(before, taken)
+                chosen[view] = (*chosen[view], taken)
+        return chosen
+
+    def judge(self, chosen: _Chosen) -> dict[_Key, JudgedRule]:
+        """Judge every rule that was chosen anywhere on the folds it was not chosen on."""
+        found: dict[_Key, Rule] = {}
+        for view in (None, *self.views):
+            for number, rules in enumerate(chosen[view]):
+                for rule in rules:
+                    found.setdefault(_key(number, rule), rule)
+        return {key: self._judge_one(key, found[key], chosen) for key in sorted(found)}
+
+    def _judge_one(self, key: _Key, rule: Rule, chosen: _Chosen) -> JudgedRule:
+        columns = [self.table.labels.index(label) for label in key.labels]
+        before, after = (np.full((len(self.folds), len(columns)), np.nan) for _ in range(2))
+        chosen_without = []
+        for fold in self.views:
+            rows = np.array([fold == other for other in self.folds])
+            start, end = self._around(key, chosen[fold])
+            before[rows], after[rows] = start[rows][:, columns], end[rows][:, columns]
+            if _taken(key, chosen[fold]) is not None:
+                chosen_without.append(fold)
+        start, end = self._around(key, chosen[None])
+        return JudgedRule(
+            rule=rule,
+            held_up=_helps(before, after),
+            chosen_without=tuple(chosen_without),
+            in_fold=_compare(start[:, columns], end[:, columns], key.labels),
+            out_of_fold=_compare(before, after, key.labels),
+        )
+
+    def _around(self, key: _Key, steps: tuple[Rules, ...]) -> tuple[FloatArray, FloatArray]:
+        """`(cases, labels)` Dice before and after the candidate's place in a choice; equal where it was not taken."""
+        start = _joined(steps[: key.step])
+        rule = _taken(key, steps)
+        return self.table.dice(start), self.table.dice(start if rule is None else (*start, rule))
+
+    def _best(self, before: Rules, slot: Slot, mask: Mask) -> Rule | None:
+        best, most = None, 0.0
+        for rule in slot:
+            columns = [self.table.labels.index(label) for label in rule.labels]
+            old, new = (self.table.dice(rules)[mask][:, columns] for rules in (before, (*before, rule)))
+            gain = float(_gains(old, new).sum())
+            if _helps(old, new) and gain > most + SMALLEST_GAIN:
+                best, most = rule, gain
+        return best
+
+
+def _folds(cases: Sequence[ValidationCase]) -> list[str]:
+    """The part each case belongs to: its fold, or with a single fold one of the parts its patients are dealt to."""
+    folds = [case.fold for case in cases]
+    if len(set(folds)) > 1:
+        return folds
+    patients = sorted({case.patient for case in cases})
+    return [f"part {patients.index(case.patient) % FOLDS_OF_ONE}" for case in cases]
+
+
+def _others(cases: Sequence[ValidationCase], folds: Sequence[str], fold: str) -> Mask:
+    """The cases to choose on when a fold judges: those of other folds, and of other patients."""
+    judges = {case.patient for case, its_fold in zip(cases, folds, strict=True) if its_fold == fold}
+    return np.array([case.patient not in judges for case in cases])
+
+
+def _require_known_labels(rules: Iterable[Rule], labels: Sequence[int]) -> None:
+    for rule in rules:
+        if unknown := sorted(set(rule.labels) - set(labels)):
+            raise ModelError(
+                f"postprocessing: the rule {rule} touches the labels {unknown}, but there are only {list(labels)}; "
+                "put the rule right"
+            )
+
+
+def _evidence(
+    table: DiceTable, folds: Sequence[str], chosen: _Chosen, judged: Mapping[_Key, JudgedRule], sources: str
+) -> Evidence:
+    before, in_fold = table.dice(()), table.dice(_joined(chosen[None]))
+    after = np.array([table.dice(_joined(chosen[fold]))[row] for row, fold in enumerate(folds)]).reshape(before.shape)
+    return Evidence(
+        sources=sources,
+        labels=table.labels,
+        in_fold=_compare(before, in_fold, table.labels),
+        out_of_fold=_compare(before, after, table.labels),
+        judged=tuple(judged[key] for key in sorted(judged)),
+        chosen_without={fold: _joined(chosen[fold]) for fold in dict.fromkeys(folds)},
+        cases=tuple(
+            CaseDice(
+                identifier=case.identifier,
+                fold=case.fold,
+                patient=case.patient,
+                before=_with_none(before[row]),
+                after=_with_none(after[row]),
+            )
+            for row, case in enumerate(table.cases)
+        ),
+    )
+
+
+def _compare(before: FloatArray, after: FloatArray, labels: Sequence[int]) -> tuple[Comparison, ...]:
+    return tuple(
+        Comparison(
+            label=label,
+            before=_with_none(_means(before))[column],
+            after=_with_none(_means(after))[column],
+            n_before=int(np.isfinite(before[:, column]).sum()),
+            n_after=int(np.isfinite(after[:, column]).sum()),
+        )
+        for column, label in enumerate(labels)
+    )
+
+
+def _helps(before: FloatArray, after: FloatArray) -> bool:
+    """Whether no label's mean Dice falls and one's rises; arrays are `(cases, labels)`."""
+    gains = _gains(before, after)
+    return bool((gains >= -SMALLEST_GAIN).all() and (gains > SMALLEST_GAIN).any())
+
+
+def _gains(before: FloatArray, after: FloatArray) -> FloatArray:
+    """How much each label's mean Dice rises; 0 where it has none before or after, which tells nothing."""
+    return np.nan_to_num(_means(after) - _means(before))
+
+
+def _means(dice: FloatArray) -> FloatArray:
+    """Mean of each column over its defined values, NaN where there are none."""
+    defined = np.isfinite(dice)
+    with np.errstate(invalid="ignore"):
+        means: FloatArray = np.where(defined, dice, 0).sum(axis=0) / defined.sum(axis=0)
+    return means
+
+
+def _with_none(values: FloatArray) -> tuple[float | None, ...]:
+    return tuple(None if math.isnan(value) else float(value) for value in values)
+
+
+def _small(label: int, volumes: FloatArray) -> tuple[Rule, ...]:
+    """Remove-small rules for thresholds that the volumes of the label's true components give."""
+    if not len(volumes):
+        return ()
+    thresholds = dict.fromkeys(_rounded_down(float(volume)) for volume in np.quantile(volumes, THRESHOLD_QUANTILES))
+    return tuple(Rule(kind=REMOVE_SMALL, labels=(label,), minimum_mm3=threshold) for threshold in thresholds)
+
+
+def _rounded_down(volume: float) -> float:
+    """To two digits, so that folds agree on thresholds and the smallest true component never falls below its own."""
+    digits = 1 - math.floor(math.log10(volume))
+    return round(math.floor(volume * 10.0**digits) / 10.0**digits, max(0, digits))
+
+
+def _key(step: int, rule: Rule) -> _Key:
+    return _Key(step, rule.kind, rule.labels)
+
+
+def _taken(key: _Key, steps: tuple[Rules, ...]) -> Rule | None:
+    """The rule of a choice that is this candidate."""
+    rules = steps[key.step] if key.step < len(steps) else ()
+    return next((rule for rule in rules if _key(key.step, rule) == key), None)
+
+
+def _joined(steps: Iterable[Rules]) -> Rules:
+    return tuple(chain.from_iterable(steps))
