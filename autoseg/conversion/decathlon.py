@@ -6,18 +6,15 @@ Their images are 4D, one volume a channel, or 3D; ours are one 3D file a channel
 from __future__ import annotations
 
 import logging
-import os
 import re
-import shutil
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from autoseg.conversion.building import built_beside, copy_file, require_free_number
 from autoseg.dataset import Dataset, channel_file, read_dataset, read_description, split_ending
-from autoseg.errors import CasesFailed, DatasetError, StorageError, WorkspaceError, readable
+from autoseg.errors import CasesFailed, DatasetError, readable
 from autoseg.imageio import read_volumes, write_image
 from autoseg.nifti import read_header
 from autoseg.parallel import run_on_cases
@@ -56,9 +53,9 @@ def convert_decathlon_task(source: Path, raw_data: Path, task_number: int | None
     target = raw_data / f"Task{number if task_number is None else task_number:03d}_{name}"
     dataset = read_dataset(source)
     _check_source(source, dataset)
-    _check_target(target)
+    require_free_number(target)
     files = [file for folder in (IMAGES, LABELS, TEST_IMAGES) for file in _files(source / folder)]
-    with _built_beside(target) as temporary:
+    with built_beside(target) as temporary:
         for folder in {file.folder for file in files}:
             (temporary / folder).mkdir()
         _convert_all(source, files, temporary, len(dataset.channels), workers)
@@ -104,16 +101,6 @@ def _unnumbered(image: Path, identifier: str) -> Path:
     return image.with_name(identifier + split_ending(image.name)[1])
 
 
-def _check_target(target: Path) -> None:
-    prefix = target.name.partition("_")[0]
-    same_number = sorted(target.parent.glob(f"{prefix}_*")) if target.parent.is_dir() else []
-    if same_number:
-        raise WorkspaceError(
-            f"{readable(same_number[0])}: this task exists already, and nothing is overwritten; "
-            "move it away or delete it, or give the new one another number with -output_task_id"
-        )
-
-
 # -------------------------------------------------------------------- files
 
 
@@ -142,7 +129,7 @@ def _convert_all(source: Path, files: Sequence[_File], target: Path, channels: i
 def _convert(file: _File, *, target: Path, channels: int) -> None:
     folder = target / file.folder
     if file.folder == LABELS:
-        _copy(file.path, folder / file.path.name)
+        copy_file(file.path, folder / file.path.name)
         return
     stem, ending = split_ending(file.path.name)
     shape = read_header(file.path, most_dimensions=4).shape
@@ -153,74 +140,19 @@ def _convert(file: _File, *, target: Path, channels: int) -> None:
             "correct dataset.json, or export the image with all its channels"
         )
     if volumes == 1:
-        _copy(file.path, folder / channel_file(stem, 0, ending))
+        copy_file(file.path, folder / channel_file(stem, 0, ending))
         return
     for channel, volume in enumerate(read_volumes(file.path)):
         write_image(folder / channel_file(stem, channel, ending), volume.data, volume.geometry)
 
 
-def _copy(path: Path, target: Path) -> None:
-    try:
-        shutil.copyfile(path, target)
-    except OSError as error:
-        raise StorageError(
-            f"{readable(path)}: cannot be copied to {readable(target.parent)}: {error.strerror or error}; "
-            "check space and permissions"
-        ) from error
-
-
 def _write_description(source: Path, target: Path) -> None:
     """dataset.json as it is; where the test images were not downloaded, without test cases."""
     if (source / TEST_IMAGES).is_dir():
-        _copy(source / "dataset.json", target / "dataset.json")
+        copy_file(source / "dataset.json", target / "dataset.json")
         return
     description = dict(read_description(source))
     if description.get("test"):
         log.warning("%s: has no %s; its test cases are taken off the list", source, TEST_IMAGES)
         description.update(test=[], numTest=0)
     write_json(target / "dataset.json", description)
-
-
-# ------------------------------------------------------- whole or not at all
-
-
-@contextmanager
-def _built_beside(target: Path) -> Iterator[Path]:
-    """A folder to fill, beside `target`, which takes that name at the end; removed if something fails."""
-    prefix = f".converting-{socket.gethostname()}-"
-    temporary = target.with_name(f"{prefix}{os.getpid()}-{target.name}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_dead_runs(target, prefix)
-        temporary.mkdir()
-        yield temporary
-        temporary.rename(target)
-    except OSError as error:
-        raise StorageError(
-            f"{readable(target)}: cannot be written: {error.strerror or error}; check space and permissions"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _remove_dead_runs(target: Path, prefix: str) -> None:
-    for path in target.parent.iterdir():
-        if not (path.name.startswith(prefix) and path.name.endswith(f"-{target.name}")):
-            continue
-        process = path.name.removeprefix(prefix).partition("-")[0]
-        if process.isdecimal() and _is_alive(int(process)):
-            raise WorkspaceError(
-                f"{readable(target)}: process {process} is converting into it right now; wait for it, or end it first"
-            )
-        log.info("%s: removed what an interrupted conversion left", target)
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,0 +1,87 @@
+"""Raw tasks that appear whole or not at all, and never in place of another."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from autoseg.errors import StorageError, WorkspaceError, readable
+
+log = logging.getLogger(__name__)
+
+
+def require_free_number(target: Path) -> None:
+    """Refuse a task that exists, or another of its number.
+
+    Raises:
+        WorkspaceError: Naming it.
+    """
+    prefix = target.name.partition("_")[0]
+    same_number = sorted(target.parent.glob(f"{prefix}_*")) if target.parent.is_dir() else []
+    if same_number:
+        raise WorkspaceError(
+            f"{readable(same_number[0])}: this task exists already, and nothing is overwritten; "
+            "move it away or delete it, or give the new one another number with -output_task_id"
+        )
+
+
+@contextmanager
+def built_beside(target: Path) -> Iterator[Path]:
+    """A folder to fill, beside `target`, which takes that name at the end; removed if something fails."""
+    prefix = f".converting-{socket.gethostname()}-"
+    temporary = target.with_name(f"{prefix}{os.getpid()}-{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_dead_runs(target, prefix)
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(target)
+    except OSError as error:
+        raise StorageError(
+            f"{readable(target)}: cannot be written: {error.strerror or error}; check space and permissions"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_dead_runs(target: Path, prefix: str) -> None:
+    for path in target.parent.iterdir():
+        if not (path.name.startswith(prefix) and path.name.endswith(f"-{target.name}")):
+            continue
+        process = path.name.removeprefix(prefix).partition("-")[0]
+        if process.isdecimal() and _is_alive(int(process)):
+            raise WorkspaceError(
+                f"{readable(target)}: process {process} is converting into it right now; wait for it, or end it first"
+            )
+        log.info("%s: removed what an interrupted conversion left", target)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def copy_file(path: Path, target: Path) -> None:
+    """Copy a file's content.
+
+    Raises:
+        StorageError: Naming the file and the folder.
+    """
+    try:
+        shutil.copyfile(path, target)
+    except OSError as error:
+        raise StorageError(
+            f"{readable(path)}: cannot be copied to {readable(target.parent)}: {error.strerror or error}; "
+            "check space and permissions"
+        ) from error
