@@ -54,7 +54,7 @@ def add_plans_name(parser: Parser, meaning: str) -> None:
 
 
 def add_planners(parser: Parser) -> None:
-    """`-pl3d`, `-pl2d` and `-gpu_memory_target`."""
+    """`-pl3d`, `-pl2d`, `-gpu_memory_target` and `--force_lowres`."""
     for dimensions in ("3", "2"):
         parser.add_argument(
             f"-pl{dimensions}d",
@@ -69,7 +69,12 @@ def add_planners(parser: Parser) -> None:
         dest="gpu_memory_target",
         metavar="GB",
         type=positive_number,
-        help="memory that training may take; patches and batches follow from it (default: 8)",
+        help="memory that training may take; patches and batches follow from it (default: the planner's own, 8)",
+    )
+    parser.add_argument(
+        "--force_lowres",
+        action="store_true",
+        help="plan 3d_lowres and the cascade even where a patch of 3d_fullres shows enough of a case",
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import autoseg
 from autoseg.commands.arguments import add_planners, add_plans_name, add_tasks, positive
-from autoseg.commands.planning import NO_PLANNER, PlannerChoice, make_plans
+from autoseg.commands.planning import NO_PLANNER, PlannerChoice, make_plans, take_plans
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.commands.verify_dataset import verify_tasks
 from autoseg.dataset import Case, Dataset, read_dataset
@@ -38,6 +38,12 @@ def add_arguments(parser: Parser) -> None:
         parser,
         "file the plans under this name; with -pl3d None and -pl2d None, prepare for the plans of this name as they "
         "are (default: autoseg, or the class's name for your own planner)",
+    )
+    parser.add_argument(
+        "--plans_from",
+        metavar="TASK",
+        help="take another task's plans instead, so that its weights can be trained further here "
+        "(-pretrained_weights); TASK:PLANS where they have another name than autoseg. Filed under from_TaskXXX",
     )
     parser.set_defaults(identifier=None)
     parser.add_argument("-no_pp", dest="plan_only", action="store_true", help="plan only, prepare no cases")
@@ -68,6 +74,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             identifier=arguments.identifier,
             prepare=not arguments.plan_only,
             workers=workers,
+            plans_from=arguments.plans_from,
         )
 
 
@@ -79,6 +86,7 @@ def plan_and_preprocess(
     identifier: str | None = None,
     prepare: bool = True,
     workers: int | None = None,
+    plans_from: str | None = None,
 ) -> None:
     """Measure, plan and prepare one task; what is current already is not made again.
 
@@ -86,6 +94,7 @@ def plan_and_preprocess(
         task: Its folder's name.
         identifier: Name of the plans; None is autoseg, or a user's planner's own.
         workers: Processes; None lets the machine decide.
+        plans_from: Another task whose plans are taken.
     """
     from autoseg.parallel import fitting_workers
 
@@ -97,7 +106,12 @@ def plan_and_preprocess(
         files = _existing_plans(folder, identifier or DEFAULT_IDENTIFIER)
     else:
         fingerprint = current_fingerprint(dataset, workspace, workers=count)
-        files = make_plans(fingerprint, dataset=task, folder=folder, planners=planners, identifier=identifier)
+        if plans_from is None:
+            files = make_plans(fingerprint, dataset=task, folder=folder, planners=planners, identifier=identifier)
+        else:
+            files = take_plans(
+                plans_from, fingerprint, workspace, dataset=task, planners=planners, identifier=identifier
+            )
     if prepare:
         _prepare(dataset, [load_plans(path) for path in files], workspace, workers=workers)
     print(f"{task}: done in {time.monotonic() - started:.0f} s")
@@ -163,7 +177,8 @@ COMMAND = Command(
     "<plans>_<configuration>/ with the prepared cases, gt_segmentations/ with the true labels.\n"
     "What is there and current is kept; stopped half-way, running again continues.",
     example="autoseg_plan_and_preprocess -t 4 --verify_dataset_integrity\n"
-    "autoseg_plan_and_preprocess -t 4 -pl3d my_planner.py:MyPlanner -pl2d None",
+    "autoseg_plan_and_preprocess -t 4 -pl3d my_planner.py:MyPlanner -pl2d None\n"
+    "autoseg_plan_and_preprocess -t 7 --plans_from 4      (then: train it from the weights of task 4)",
     add_arguments=add_arguments,
     run=run,
 )

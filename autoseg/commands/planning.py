@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.paths import plans_file_in
-from autoseg.plans import Plans, load_plans, save_plans
+from autoseg.errors import PlanError
+from autoseg.paths import Workspace, plans_file_in
+from autoseg.plans import DEFAULT_IDENTIFIER, Plans, load_plans, save_plans
 
 if TYPE_CHECKING:
     from autoseg.planning import Decision, Planner
@@ -21,11 +22,12 @@ LINE_WIDTH = 110
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerChoice:
-    """Which planners to use, and the memory they plan for; None as a name plans nothing of that kind."""
+    """Which planners to use, and what they are asked for; None as a name plans nothing of that kind."""
 
     planner_3d: str = "Planner3D"
     planner_2d: str = "Planner2D"
     gpu_memory_target: float | None = None
+    force_lowres: bool = False
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> PlannerChoice:
@@ -34,6 +36,7 @@ class PlannerChoice:
             planner_3d=arguments.planner_3d,
             planner_2d=arguments.planner_2d,
             gpu_memory_target=arguments.gpu_memory_target,
+            force_lowres=arguments.force_lowres,
         )
 
 
@@ -68,14 +71,90 @@ def make_plans(
             labels=fingerprint.labels,
             gpu_memory_target=planners.gpu_memory_target,
             identifier=identifier,
+            **({"force_lowres": True} if planners.force_lowres and configuration != "2d" else {}),
         )
         plans = planner.plan()
-        path = plans_file_in(folder, configuration, plans.identifier)
         _print_decisions(plans, [decision for decision in planner.decisions if decision not in told])
         told.update(planner.decisions)
-        _save(plans, path)
-        written.append(path)
+        written.append(_save(plans, folder, configuration))
     return written
+
+
+def take_plans(
+    source: str,
+    fingerprint: DatasetFingerprint,
+    workspace: Workspace,
+    *,
+    dataset: str,
+    planners: PlannerChoice,
+    identifier: str | None,
+) -> list[Path]:
+    """Make another task's plans this task's, print what that means, and write them.
+
+    Args:
+        source: The other task; `TASK:PLANS` where its plans have another name than autoseg.
+        dataset: Task folder's name.
+        planners: None as a name leaves 3D or 2D out; nothing else can be asked for.
+        identifier: Name to file under; None is from_TaskXXX.
+
+    Returns:
+        The files written.
+
+    Raises:
+        PlanError: The task has no plans, or they do not fit; or planners are asked for something as well.
+    """
+    from autoseg import planning
+    from autoseg.planning.transfer import explain_transfer, transfer_plans
+
+    _require_no_other_wishes(planners)
+    name, _, filed_under = source.partition(":")
+    task = workspace.find_task(name)
+    found: list[tuple[str, Plans]] = []
+    for reference, configuration in ((planners.planner_3d, "3d_fullres"), (planners.planner_2d, "2d")):
+        path = _plans_of(task, configuration, filed_under or DEFAULT_IDENTIFIER, workspace)
+        if reference == NO_PLANNER or path is None:
+            continue
+        if configuration != "2d" and planning.is_two_dimensional(fingerprint):
+            print(f"{dataset}: every case is a single slice, so only 2d is planned")
+            continue
+        found.append((configuration, load_plans(path)))
+    if not found:
+        raise PlanError(
+            f"{task}: no plans {filed_under or DEFAULT_IDENTIFIER!r} to take, neither in {workspace.preprocessed} nor "
+            f"with a model in {workspace.results}; plan that task, install its model, or name its plans: {task}:PLANS"
+        )
+    written = []
+    for configuration, theirs in found:
+        plans = transfer_plans(theirs, fingerprint, dataset=dataset, identifier=identifier)
+        _print_decisions(plans, list(explain_transfer(theirs, plans)))
+        written.append(_save(plans, workspace.preprocessed_task(dataset), configuration))
+    return written
+
+
+def _require_no_other_wishes(planners: PlannerChoice) -> None:
+    default = PlannerChoice()
+    wishes = {
+        "-pl3d": planners.planner_3d not in (default.planner_3d, NO_PLANNER),
+        "-pl2d": planners.planner_2d not in (default.planner_2d, NO_PLANNER),
+        "-gpu_memory_target": planners.gpu_memory_target is not None,
+        "--force_lowres": planners.force_lowres,
+    }
+    if given := [option for option, wished in wishes.items() if wished]:
+        raise PlanError(f"--plans_from takes every decision from the other task; leave away {', '.join(given)}")
+
+
+def _plans_of(task: str, configuration: str, identifier: str, workspace: Workspace) -> Path | None:
+    """A task's plans of one kind: where it was planned, else in the folder of a model, which may be all there is."""
+    from autoseg.sharing.members import PLANS
+    from autoseg.sharing.models import find_models
+
+    planned = workspace.plans_file(task, configuration, identifier)
+    models = [
+        model.folder / PLANS
+        for model in find_models(workspace.results, task)
+        if model.identifier == identifier and (model.configuration == "2d") == (configuration == "2d")
+    ]
+    return next((path for path in (planned, *models) if path.is_file()), None)
 
 
 def _find_planner(reference: str, base: type[Planner]) -> type[Planner]:
@@ -92,9 +171,11 @@ def _print_decisions(plans: Plans, decisions: list[Decision]) -> None:
         print(textwrap.fill(decision.reason, LINE_WIDTH, initial_indent="      ", subsequent_indent="      "))
 
 
-def _save(plans: Plans, path: Path) -> None:
+def _save(plans: Plans, folder: Path, configuration: str) -> Path:
+    path = plans_file_in(folder, configuration, plans.identifier)
     if path.is_file() and load_plans(path) == plans:
-        return
+        return path
     if path.is_file():
         print(f"  {path.name}: replaces other plans that were there")
     save_plans(plans, path)
+    return path

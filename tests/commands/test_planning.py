@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -262,3 +263,100 @@ def test_tasks_that_are_not_there_are_named(tmp_path: Path, capsys: pytest.Captu
     assert "'1': no task of that name in " in capsys.readouterr().err
     assert plan_and_preprocess.main(["--home", str(tmp_path)]) == 2
     assert "the following arguments are required: -t" in capsys.readouterr().err
+
+
+def test_a_low_resolution_stage_can_be_asked_for(tmp_path: Path, make_task, capsys: pytest.CaptureFixture[str]) -> None:
+    task = make_task(parent=tmp_path / "raw_data")
+
+    assert preprocess(tmp_path, "--force_lowres", "-no_pp") == 0
+
+    plans = load_plans(tmp_path / "preprocessed" / task.name / "autoseg_plans_3D.pkl")
+    assert list(plans.configurations) == ["3d_fullres", "3d_lowres", "3d_cascade_fullres"]
+    low, full = (math.prod(plans.configuration(name).median_shape) for name in ("3d_lowres", "3d_fullres"))
+    assert 2 * low < full
+    assert "  low-resolution stage: " in capsys.readouterr().out
+
+
+def transfer(home: Path, *options: str) -> int:
+    return plan_and_preprocess.main(["-t", "2", "--home", str(home), "-tf", "1", *options])
+
+
+def test_another_tasks_plans_are_taken_and_the_cases_prepared_for_them(
+    tmp_path: Path, make_task, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_task("Task001_Source", parent=tmp_path / "raw_data")
+    make_task("Task002_Own", parent=tmp_path / "raw_data", cases=6, labels=("background", "a", "b"))
+    preprocess(tmp_path, "-no_pp")
+    capsys.readouterr()
+
+    assert transfer(tmp_path, "--plans_from", "1") == 0
+
+    folder = tmp_path / "preprocessed" / "Task002_Own"
+    source = load_plans(tmp_path / "preprocessed" / "Task001_Source" / "autoseg_plans_3D.pkl")
+    plans = load_plans(folder / "from_Task001_plans_3D.pkl")
+    assert (plans.dataset, plans.identifier, plans.labels) == ("Task002_Own", "from_Task001", ("background", "a", "b"))
+    assert plans.configuration("3d_fullres").patch_size == source.configuration("3d_fullres").patch_size
+    for configuration in ("2d", "3d_fullres"):
+        assert len(PreparedCases(folder / f"from_Task001_{configuration}").identifiers()) == 6
+    assert "Task002_Own: plans 'from_Task001' by Planner3D for 3d_fullres\n" in capsys.readouterr().out
+
+
+def test_plans_are_taken_from_an_installed_model_and_under_a_name_of_ones_own(tmp_path: Path, make_task) -> None:
+    make_task("Task001_Source", parent=tmp_path / "raw_data")
+    make_task("Task002_Own", parent=tmp_path / "raw_data")
+    preprocess(tmp_path, "-no_pp", "-p", "theirs")
+    model = tmp_path / "results" / "3d_fullres" / "Task001_Source" / "Trainer__theirs"
+    model.mkdir(parents=True)
+    (tmp_path / "preprocessed" / "Task001_Source" / "theirs_plans_3D.pkl").rename(model / "plans.pkl")
+    (tmp_path / "preprocessed" / "Task001_Source" / "theirs_plans_2D.pkl").unlink()
+
+    assert transfer(tmp_path, "--plans_from", "Task001:theirs", "-no_pp", "-p", "mine") == 0
+
+    files = sorted(path.name for path in (tmp_path / "preprocessed" / "Task002_Own").glob("*.pkl"))
+    assert files == ["mine_plans_3D.pkl"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--plans_from", "1"], "Task001_Source: no plans 'autoseg' to take, neither in "),
+        (["--plans_from", "1:other"], "plan that task, install its model, or name its plans: Task001_Source:PLANS"),
+        (["--plans_from", "9"], "'9': no task of that name in "),
+        (
+            ["--plans_from", "1", "-pl3d", "Planner3DResidualM", "-gpu_memory_target", "11", "--force_lowres"],
+            "--plans_from takes every decision from the other task; leave away -pl3d, -gpu_memory_target, "
+            "--force_lowres",
+        ),
+    ],
+)
+def test_what_cannot_be_taken_is_said(
+    tmp_path: Path, make_task, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    make_task("Task001_Source", parent=tmp_path / "raw_data")
+    make_task("Task002_Own", parent=tmp_path / "raw_data")
+
+    assert transfer(tmp_path, *options) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_the_residual_encoder_is_planned_by_name(tmp_path: Path) -> None:
+    save_fingerprint(fingerprint(), tmp_path / "f.json")
+    planners = ["-pl3d", "Planner3DResidualM", "-pl2d", "Planner2DResidualM"]
+
+    assert plan_from_fingerprint.main(["-i", str(tmp_path / "f.json"), "-o", str(tmp_path), *planners]) == 0
+
+    plans = load_plans(tmp_path / "f" / "autoseg_ResEncM_plans_3D.pkl")
+    assert plans.configuration("3d_fullres").blocks_per_stage == (1, 3, 4, 6)
+    assert load_plans(tmp_path / "f" / "autoseg_ResEncM_plans_2D.pkl").configuration("2d").network == "residual_unet"
+
+
+def test_single_slices_take_the_plans_of_2d_only(tmp_path: Path, make_task, capsys: pytest.CaptureFixture[str]) -> None:
+    make_task("Task001_Source", parent=tmp_path / "raw_data")
+    make_task("Task002_Own", parent=tmp_path / "raw_data", shape=(1, 30, 30))
+    preprocess(tmp_path, "-no_pp")
+
+    assert transfer(tmp_path, "--plans_from", "1", "-no_pp") == 0
+
+    files = sorted(path.name for path in (tmp_path / "preprocessed" / "Task002_Own").glob("*.pkl"))
+    assert files == ["from_Task001_plans_2D.pkl"]
+    assert "Task002_Own: every case is a single slice, so only 2d is planned\n" in capsys.readouterr().out

@@ -1,0 +1,123 @@
+"""Planning with another task's plans, so that its trained weights fit: for fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+import autoseg
+from autoseg.errors import PlanError
+from autoseg.planning.explanation import AXES, Decision
+from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional, single_slice_axes
+from autoseg.planning.spacing import median_resampled_shape, median_spacing
+from autoseg.plans import DEFAULT_IDENTIFIER, ConfigurationPlan, Plans
+
+
+def transfer_plans(
+    source: Plans, fingerprint: DatasetFingerprint, *, dataset: str, identifier: str | None = None
+) -> Plans:
+    """The plans of another task for this dataset.
+
+    Networks, patches, batches, voxel sizes, axis order and normalisation are the source's, its intensities included:
+    the weights expect images on that scale. Labels, channel names and the median case are the dataset's own.
+
+    Args:
+        dataset: Folder name of the task.
+        identifier: Name to file the plans under; None is `transferred_identifier`.
+
+    Raises:
+        PlanError: The channels are not as many, or the dataset has single slices where the plans expect volumes.
+    """
+    _require_as_many_channels(source, fingerprint, dataset)
+    _require_same_dimensions(source, fingerprint, dataset)
+    return replace(
+        source,
+        version=autoseg.__version__,
+        identifier=identifier or transferred_identifier(source),
+        dataset=dataset,
+        channels=fingerprint.channels,
+        labels=fingerprint.labels,
+        configurations={name: _own_sizes(plan, source, fingerprint) for name, plan in source.configurations.items()},
+    )
+
+
+def transferred_identifier(source: Plans) -> str:
+    """`from_Task004`; with the name of the source's plans where that is not the usual one."""
+    task, _, _ = source.dataset.partition("_")
+    return f"from_{task}" if source.identifier == DEFAULT_IDENTIFIER else f"from_{task}_{source.identifier}"
+
+
+def explain_transfer(source: Plans, plans: Plans) -> tuple[Decision, ...]:
+    """What was taken over and what is the dataset's own, in words."""
+    where = f"the plans {source.identifier!r} of {source.dataset} say so, and its weights are to fit"
+    return (
+        *(
+            Decision(
+                subject=f"{plan.name} patch and network",
+                outcome=f"{' x '.join(map(str, plan.patch_size))} voxels of "
+                f"{' x '.join(f'{side:.4g}' for side in plan.spacing)} mm, {len(plan.conv_kernel_sizes)} levels, "
+                f"batch {plan.batch_size}",
+                reason=where,
+            )
+            for plan in plans.configurations.values()
+        ),
+        *_explain_normalisation(source, plans),
+        Decision(
+            subject="labels",
+            outcome=", ".join(plans.labels),
+            reason="the dataset's own"
+            if plans.labels == source.labels
+            else f"the dataset's own; {source.dataset} has {', '.join(source.labels)}",
+        ),
+    )
+
+
+def _explain_normalisation(source: Plans, plans: Plans) -> Iterator[Decision]:
+    (one, *_) = plans.configurations.values()
+    for number, (own, other, scheme) in enumerate(
+        zip(plans.channels, source.channels, one.normalization_schemes, strict=True)
+    ):
+        measured = f", with the intensities measured in {source.dataset}" if scheme == "CT" else ""
+        other_name = "" if own == other else f"; the channel is called {other} there, make sure that it shows the same"
+        yield Decision(
+            subject=f"normalisation of channel {number} ({own})",
+            outcome=scheme,
+            reason=f"as in {source.dataset}{measured}, so that the weights see what they know{other_name}",
+        )
+
+
+def _require_as_many_channels(source: Plans, fingerprint: DatasetFingerprint, dataset: str) -> None:
+    here, there = fingerprint.channels, source.channels
+    if len(here) != len(there):
+        raise PlanError(
+            f"{dataset}: the images have {len(here)} channels ({', '.join(here)}), but the plans of {source.dataset} "
+            f"are for {len(there)} ({', '.join(there)}); plan from a task with as many, or without --plans_from"
+        )
+
+
+def _require_same_dimensions(source: Plans, fingerprint: DatasetFingerprint, dataset: str) -> None:
+    if not is_two_dimensional(fingerprint):
+        return
+    if set(source.configurations) != {"2d"}:
+        raise PlanError(f"{dataset}: every case is a single slice, so no 3D configuration is planned; use 2d instead")
+    across, flat = source.transpose_forward[0], single_slice_axes(fingerprint)
+    if across not in flat:
+        raise PlanError(
+            f"{dataset}: every case is a single slice across axis {AXES[flat[0]]}, but the plans of {source.dataset} "
+            f"take slices across axis {AXES[across]}; plan without --plans_from"
+        )
+
+
+def _own_sizes(plan: ConfigurationPlan, source: Plans, fingerprint: DatasetFingerprint) -> ConfigurationPlan:
+    """The plan with the dataset's own median case; slices of 2d are not resampled across, so that spacing is its own."""
+    order = list(source.transpose_forward)
+    spacings = np.array(fingerprint.spacings)[:, order]
+    shapes = np.array(fingerprint.shapes)[:, order]
+    across, height, width = plan.spacing
+    if plan.name == "2d":
+        across = float(median_spacing(spacings)[0])
+    spacing = (across, height, width)
+    z, y, x = np.round(median_resampled_shape(spacings, shapes, np.array(spacing))).astype(int).tolist()
+    return replace(plan, spacing=spacing, median_shape=(max(1, z), max(1, y), max(1, x)))
