@@ -11,7 +11,7 @@ from autoseg.commands.running import DONE, USAGE, Command, run_command, versions
 
 GROUPS = {
     "start here": ("demo",),
-    "data": ("convert_decathlon_task", "verify_dataset", "plot_task"),
+    "data": ("convert_dataset", "convert_decathlon_task", "verify_dataset", "plot_task"),
     "plans": ("plan_and_preprocess", "plan_from_fingerprint", "plan_from_json"),
     "models": ("train", "predict", "evaluate_folder"),
     "sharing": ("export_model", "install_model", "list_models", "model_info"),

@@ -1,0 +1,160 @@
+"""Datasets as people have them, each in its own layout, to raw tasks of ours. The source stays as it is."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.conversion.building import require_free_number
+from autoseg.conversion.decathlon import convert_decathlon_task
+from autoseg.conversion.nnunet import number_and_name, understand_ours, understand_second_generation
+from autoseg.conversion.plain_folders import FOLDER_PAIRS, plain_pair, understand_plain_folders
+from autoseg.conversion.understood import Understood
+from autoseg.conversion.writing import write_task
+from autoseg.dataset import read_dataset, read_description, split_ending
+from autoseg.errors import DatasetError, WorkspaceError, readable
+
+log = logging.getLogger(__name__)
+
+DECATHLON = "the layout of the Medical Segmentation Decathlon (TaskXX_Name, no channel numbers)"
+
+FIRST_OWN_NUMBER = 500
+"""The field's habit: published tasks have smaller numbers."""
+
+TASK_NAME = re.compile(r"\w[\w.-]*")
+TASK_FOLDER = re.compile(r"Task(\d+)_.+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionSettings:
+    """What a user may ask of a conversion.
+
+    Attributes:
+        number: Of the new task; None takes the source's, or the first free one from 500.
+        name: Of the new task; None takes the source's.
+        link: Point to the source's files rather than copy them.
+        remap_labels: Renumber label values that are not consecutive (plain folders only).
+        channels: Names of the channels (plain folders only).
+    """
+
+    number: int | None = None
+    name: str | None = None
+    link: bool = False
+    remap_labels: bool = False
+    channels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """What was understood, and the folder that was written."""
+
+    understood: Understood
+    folder: Path
+
+
+def convert_dataset(
+    source: Path, raw_data: Path, settings: ConversionSettings, *, tasks: Collection[str] = (), workers: int = 1
+) -> Conversion:
+    """Write `raw_data/TaskXXX_Name` from a dataset in one of the four layouts; the new folder appears whole or not.
+
+    Args:
+        source: The dataset's folder: TaskXXX_Name, DatasetXXX_Name, a Decathlon task, or one with images and labels.
+        tasks: Folder names of all tasks known, whose numbers are not free.
+
+    Raises:
+        DatasetError: The layout is none of these, or its files do not fit it.
+        WorkspaceError: The task, or another of its number, exists; nothing is ever overwritten.
+    """
+    understood = understand_dataset(source, settings, workers=workers)
+    name = settings.name or understood.name
+    if not TASK_NAME.fullmatch(name):
+        raise WorkspaceError(
+            f"{readable(name)}: a task's name has letters, digits, _ - and . only; choose another (--name)"
+        )
+    number = _free_number(name, understood.number if settings.number is None else settings.number, tasks)
+    target = raw_data / f"Task{number:03d}_{name}"
+    require_free_number(target)
+    if understood.layout == DECATHLON:
+        converted = convert_decathlon_task(source, raw_data, number, workers=workers)
+        converted.rename(target)
+    else:
+        write_task(understood, target, link=settings.link, workers=workers)
+    return Conversion(understood=understood, folder=target)
+
+
+def understand_dataset(source: Path, settings: ConversionSettings, *, workers: int) -> Understood:
+    """Find out which layout a folder has, and what is in it; nothing is written.
+
+    Raises:
+        DatasetError: It has none that is known, its files do not fit it, or a setting does not apply to it.
+    """
+    if not source.is_dir():
+        raise DatasetError(f"{readable(source)}: no such folder; name the dataset's folder")
+    if not (source / "dataset.json").is_file():
+        return _understand_plain(source, settings, workers)
+    if settings.remap_labels or settings.channels:
+        raise DatasetError(
+            f"{readable(source)}: its dataset.json names labels and channels; correct them there, "
+            "--remap_labels and --channels are for plain folders without one"
+        )
+    description = read_description(source)
+    if "channel_names" in description or "file_ending" in description:
+        return understand_second_generation(source)
+    if "modality" not in description:
+        raise DatasetError(
+            f"{readable(source / 'dataset.json')}: names its channels neither under modality nor under channel_names; "
+            "documentation/data_format.md tells what it must say"
+        )
+    return _understand_first_generation(source, settings)
+
+
+def _understand_plain(source: Path, settings: ConversionSettings, workers: int) -> Understood:
+    pair = plain_pair(source)
+    if pair is None:
+        expected = " or ".join(f"{images} and {labels}" for images, labels in FOLDER_PAIRS)
+        raise DatasetError(
+            f"{readable(source)}: neither dataset.json nor the folders {expected} are in it; name the dataset's folder "
+            "itself, not one above or inside it (documentation/data_format.md tells which layouts are known)"
+        )
+    return understand_plain_folders(
+        source, *pair, channels=settings.channels, remap_labels=settings.remap_labels, workers=workers
+    )
+
+
+def _understand_first_generation(source: Path, settings: ConversionSettings) -> Understood:
+    """Ours, where files carry channel numbers; the Decathlon's, where they are those that dataset.json names."""
+    dataset = read_dataset(source)
+    case = dataset.training[0]
+    unnumbered = case.images[0].with_name(case.identifier + split_ending(case.images[0].name)[1])
+    if all(path.is_file() for path in case.images) or not unnumbered.is_file():
+        return understand_ours(source)
+    if settings.link:
+        raise DatasetError(
+            f"{readable(source)}: has {DECATHLON}; its images are renamed or split, which links cannot do; "
+            "convert without --link"
+        )
+    number, name = number_and_name(source)
+    return Understood(
+        source=source,
+        layout=DECATHLON,
+        number=number,
+        name=name,
+        channels=dataset.channels,
+        labels=dataset.labels.names,
+        training=dataset.training,
+        test=dataset.test,
+    )
+
+
+def _free_number(name: str, number: int | None, tasks: Collection[str]) -> int:
+    taken = {int(match[1]): task for task in tasks if (match := TASK_FOLDER.fullmatch(task))}
+    if number is None:
+        return next(free for free in range(FIRST_OWN_NUMBER, FIRST_OWN_NUMBER + len(taken) + 1) if free not in taken)
+    if number in taken and taken[number] != f"Task{number:03d}_{name}":
+        raise WorkspaceError(
+            f"the number {number} is that of {readable(taken[number])}; choose another one with -output_task_id"
+        )
+    return number

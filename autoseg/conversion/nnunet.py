@@ -1,0 +1,172 @@
+"""The layouts of nnU-Net: the first generation's, which is ours, and the second's (DatasetXXX_Name)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from autoseg.conversion.understood import Understood, image_files, listed
+from autoseg.dataset import IMAGE_ENDINGS, Case, find_case_files, read_dataset, read_description, split_ending
+from autoseg.errors import DatasetError, readable
+
+OURS = "the layout of autoseg and of nnU-Net's first generation (TaskXXX_Name)"
+SECOND_GENERATION = "the layout of nnU-Net's second generation (DatasetXXX_Name)"
+
+FOLDER_NAME = re.compile(r"(?:Task|Dataset)(\d+)_(.+)")
+REPLACED_KEYS = {"channel_names", "labels", "file_ending", "numTraining", "overwrite_image_reader_writer"}
+OTHER_NORMALISATIONS = {"rescale_to_0_1", "rescale_0_1", "rgb_to_0_1"}
+"""Second-generation channel names that ask for a scaling we do not have."""
+
+
+def understand_ours(folder: Path) -> Understood:
+    """Read a task in our own layout.
+
+    Raises:
+        DatasetError: dataset.json is wrong, or files that it lists are missing.
+    """
+    dataset = read_dataset(folder)
+    files = [path for case in (*dataset.training, *dataset.test) for path in (*case.images, case.segmentation) if path]
+    if missing := [path.relative_to(folder) for path in files if not path.is_file()]:
+        raise DatasetError(
+            f"{readable(folder)}: {len(missing)} of the files that dataset.json lists are missing: {listed(missing)}; "
+            "add them, or take these cases off the list"
+        )
+    number, name = number_and_name(folder)
+    return Understood(
+        source=folder,
+        layout=OURS,
+        number=number,
+        name=name,
+        channels=dataset.channels,
+        labels=dataset.labels.names,
+        training=dataset.training,
+        test=dataset.test,
+        description=read_description(folder),
+    )
+
+
+def understand_second_generation(folder: Path) -> Understood:
+    """Read a dataset of nnU-Net's second generation; its cases are those whose files are there.
+
+    Raises:
+        DatasetError: dataset.json says what is not supported or contradicts itself, or a case is not whole.
+    """
+    description = read_description(folder)
+    where = folder / "dataset.json"
+    if "dataset" in description:
+        raise DatasetError(
+            f"{readable(where)}: lists its files one by one under dataset, which is not supported; "
+            "put them into imagesTr and labelsTr as <case>_0000 and <case>"
+        )
+    channels = _channels(description.get("channel_names"), where)
+    labels = _labels(description.get("labels"), where)
+    ending = _ending(description.get("file_ending"), where)
+    number, name = number_and_name(folder)
+    return Understood(
+        source=folder,
+        layout=SECOND_GENERATION,
+        number=number,
+        name=name,
+        channels=channels,
+        labels=labels,
+        training=_labelled(folder, len(channels), ending),
+        test=_unlabelled(folder / "imagesTs", len(channels)),
+        description={key: value for key, value in description.items() if key not in REPLACED_KEYS},
+        notes=tuple(
+            f"channel {name!r} is scaled by its own mean and deviation in each case; that scaling is not supported"
+            for name in channels
+            if name in OTHER_NORMALISATIONS
+        ),
+    )
+
+
+def number_and_name(folder: Path) -> tuple[int | None, str]:
+    """`(4, "Heart")` of `Task004_Heart` or `Dataset004_Heart`; without a number, the folder's name as a task may have it."""
+    name = folder.name or folder.resolve().name
+    match = FOLDER_NAME.fullmatch(name)
+    if match:
+        return int(match[1]), match[2]
+    return None, re.sub(r"[^\w.-]+", "_", name).strip("._-") or "Dataset"
+
+
+def _channels(names: Any, where: Path) -> tuple[str, ...]:
+    example = '{"0": "CT"}'
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise DatasetError(
+            f"{readable(where)}: channel_names: expected an object such as {example}, found {names!r:.200}"
+        )
+    if sorted(names) != sorted(str(number) for number in range(len(names))):
+        raise DatasetError(
+            f"{readable(where)}: channel_names: the numbers must be consecutive from 0, found {listed(sorted(names))}"
+        )
+    return tuple(names[str(number)] for number in range(len(names)))
+
+
+def _labels(values: Any, where: Path) -> tuple[str, ...]:
+    if not isinstance(values, dict) or not values:
+        raise DatasetError(
+            f'{readable(where)}: labels: expected an object such as {{"background": 0, "liver": 1}}, found {values!r:.200}'
+        )
+    if "ignore" in values:
+        raise DatasetError(
+            f"{readable(where)}: labels: an ignore label is not supported; leave the cases out that are labelled in part, "
+            "or complete them, and take it off the list"
+        )
+    if regions := [name for name, value in values.items() if isinstance(value, list)]:
+        raise DatasetError(
+            f"{readable(where)}: labels: {listed(regions)}: regions of several values are not supported; "
+            "declare each value as a label of its own"
+        )
+    if wrong := [name for name, value in values.items() if type(value) is not int]:
+        raise DatasetError(f"{readable(where)}: labels: the value of {listed(wrong)} is no whole number")
+    by_value = {value: name for name, value in values.items()}
+    if sorted(values.values()) != list(range(len(values))) or len(values) < 2:
+        raise DatasetError(
+            f"{readable(where)}: labels: the values must be 0 for the background, then 1, 2, ... without a gap, "
+            f"found {listed(sorted(values.values()))}; renumber them, in the label files too"
+        )
+    return tuple(by_value[value] for value in range(len(values)))
+
+
+def _ending(ending: Any, where: Path) -> str:
+    if ending not in IMAGE_ENDINGS:
+        raise DatasetError(
+            f"{readable(where)}: file_ending: images of {ending!r:.40} cannot be read; "
+            f"convert them to one of {', '.join(IMAGE_ENDINGS)}"
+        )
+    return str(ending)
+
+
+def _labelled(folder: Path, channels: int, ending: str) -> tuple[Case, ...]:
+    cases = _with_ending(find_case_files(folder / "imagesTr", channels), ending, folder / "imagesTr")
+    if not (folder / "labelsTr").is_dir():
+        raise DatasetError(f"{readable(folder / 'labelsTr')}: no such folder; it holds the labels <case>{ending}")
+    labels = image_files(folder / "labelsTr")
+    images = {case.identifier for case in cases}
+    if missing := sorted(images - labels.keys()):
+        raise DatasetError(
+            f"{readable(folder / 'labelsTr')}: no label of {listed(missing)}; add it, or take the images away"
+        )
+    if spare := sorted(labels.keys() - images):
+        raise DatasetError(
+            f"{readable(folder / 'imagesTr')}: no image of {listed(spare)}; add it, or take the label away"
+        )
+    if not cases:
+        raise DatasetError(f"{readable(folder / 'imagesTr')}: no images <case>_0000{ending} here")
+    return tuple(replace(case, segmentation=labels[case.identifier]) for case in cases)
+
+
+def _unlabelled(folder: Path, channels: int) -> tuple[Case, ...]:
+    return tuple(find_case_files(folder, channels)) if folder.is_dir() else ()
+
+
+def _with_ending(cases: Sequence[Case], ending: str, folder: Path) -> Sequence[Case]:
+    if other := [case.identifier for case in cases if split_ending(case.images[0].name)[1] != ending]:
+        raise DatasetError(
+            f"{readable(folder)}: {listed(other)}: the files do not end in {ending}, as dataset.json says; "
+            "correct file_ending, or take them away"
+        )
+    return cases

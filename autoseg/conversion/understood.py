@@ -1,0 +1,83 @@
+"""What a folder of someone's data was understood to be, before anything is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autoseg.dataset import Case, split_ending
+from autoseg.errors import DatasetError, readable
+
+LISTED = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """A dataset in someone's layout.
+
+    Attributes:
+        layout: In words.
+        number: Of the task, where the folder's name has one.
+        name: Without the number.
+        channels, labels: Names, the index is the number.
+        training: Cases with a label file.
+        test: Cases without.
+        description: What else its dataset.json says, carried over.
+        label_values: For each value in the label files the one to write; None leaves the files as they are.
+        notes: What a user should know before training.
+    """
+
+    source: Path
+    layout: str
+    number: int | None
+    name: str
+    channels: tuple[str, ...]
+    labels: tuple[str, ...]
+    training: tuple[Case, ...]
+    test: tuple[Case, ...]
+    description: Mapping[str, Any] = field(default_factory=dict)
+    label_values: Mapping[int, int] | None = None
+    notes: tuple[str, ...] = ()
+
+    def report(self) -> str:
+        """What was understood, a line each."""
+        files = [path for case in (*self.training, *self.test) for path in (*case.images, case.segmentation) if path]
+        endings = Counter(split_ending(path.name)[1] for path in files)
+        lines = [
+            f"{readable(self.source)}: {self.layout}",
+            f"  channels  {_numbered(self.channels)}",
+            f"  labels    {_numbered(self.labels)}",
+            f"  cases     {len(self.training)} with labels, {len(self.test)} without",
+            f"  files     {', '.join(f'{number} {ending}' for ending, number in sorted(endings.items()))}",
+        ]
+        return "\n".join([*lines, *(f"  note      {note}" for note in self.notes)])
+
+
+def listed(names: Sequence[object]) -> str:
+    """The first few names, and how many there are more."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(readable(name) for name in names[:LISTED]) + more
+
+
+def image_files(folder: Path) -> dict[str, Path]:
+    """The images of a folder by their names without ending, sorted; hidden files and all others are left out.
+
+    Raises:
+        DatasetError: A name is there with two endings.
+    """
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        stem, ending = split_ending(path.name)
+        if not ending or path.name.startswith(".") or not path.is_file():
+            continue
+        if stem in files:
+            raise DatasetError(f"{readable(path)}: {readable(files[stem].name)} has the same name; keep one of the two")
+        files[stem] = path
+    return files
+
+
+def _numbered(names: Sequence[str]) -> str:
+    return ", ".join(f"{number} {readable(name)}" for number, name in enumerate(names))

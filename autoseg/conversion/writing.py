@@ -1,0 +1,125 @@
+"""A raw task of ours from a dataset that was understood: files copied or linked, labels renumbered, dataset.json written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.conversion.building import built_beside, copy_file
+from autoseg.conversion.understood import Understood
+from autoseg.dataset import channel_file, read_dataset, split_ending
+from autoseg.errors import CasesFailed, DatasetError, StorageError, readable
+from autoseg.imageio import read_image, write_image
+from autoseg.parallel import run_on_cases
+from autoseg.storage import write_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """One file to bring over: `target` is relative to the task's folder."""
+
+    source: Path
+    target: str
+    is_label: bool = False
+
+
+def write_task(understood: Understood, target: Path, *, link: bool, workers: int) -> None:
+    """Write the raw task `target` of what was understood; it appears whole or not.
+
+    Args:
+        link: Point to the source's files rather than copy them; labels that are renumbered are written all the same.
+
+    Raises:
+        DatasetError: Naming each file that cannot be brought over.
+        StorageError: The folder cannot be written.
+    """
+    files = _files(understood)
+    with built_beside(target) as temporary:
+        for folder in sorted({file.target.partition("/")[0] for file in files}):
+            (temporary / folder).mkdir()
+        bring = partial(_bring, folder=temporary, link=link, label_values=understood.label_values)
+        try:
+            run_on_cases(
+                bring,
+                files,
+                task="linking" if link else "copying",
+                workers=workers,
+                name=lambda file: readable(file.source.name),
+            )
+        except CasesFailed as failed:
+            lines = "\n".join(f"  {name}: {reason}" for name, reason in failed.failures)
+            raise DatasetError(
+                f"{readable(understood.source)}: {len(failed.failures)} of {len(files)} files cannot be brought over\n"
+                f"{lines}\nNothing was written; put these right and convert again."
+            ) from failed
+        patients = understood.source / "patients.json"
+        if patients.is_file():
+            copy_file(patients, temporary / "patients.json")
+        write_json(temporary / "dataset.json", _description(understood, target.name.partition("_")[2]))
+        read_dataset(temporary)
+
+
+def _files(understood: Understood) -> list[_File]:
+    files = []
+    for folder, cases in (("imagesTr", understood.training), ("imagesTs", understood.test)):
+        for case in cases:
+            ending = split_ending(case.images[0].name)[1]
+            files += [
+                _File(source=path, target=f"{folder}/{channel_file(case.identifier, channel, ending)}")
+                for channel, path in enumerate(case.images)
+            ]
+            if case.segmentation is not None:
+                name = case.identifier + _label_ending(understood, case.segmentation)
+                files.append(_File(source=case.segmentation, target=f"labelsTr/{name}", is_label=True))
+    return files
+
+
+def _label_ending(understood: Understood, path: Path) -> str:
+    return ".nii.gz" if understood.label_values else split_ending(path.name)[1]
+
+
+def _bring(file: _File, *, folder: Path, link: bool, label_values: Mapping[int, int] | None) -> None:
+    target = folder / file.target
+    if file.is_label and label_values:
+        image = read_image(file.source)
+        values = np.array(sorted(label_values))
+        numbers = np.array([label_values[value] for value in values.tolist()], np.uint8)
+        write_image(target, numbers[np.searchsorted(values, image.data)], image.geometry)
+    elif link:
+        try:
+            target.symlink_to(file.source.resolve())
+        except OSError as error:
+            raise StorageError(
+                f"{readable(target)}: cannot be linked: {error.strerror or error}; copy instead"
+            ) from error
+    else:
+        copy_file(file.source, target)
+
+
+def _description(understood: Understood, name: str) -> dict[str, object]:
+    def listed(folder: str, identifier: str, ending: str) -> str:
+        return f"./{folder}/{identifier}{ending}"
+
+    training = [
+        {
+            "image": listed("imagesTr", case.identifier, split_ending(case.images[0].name)[1]),
+            "label": listed("labelsTr", case.identifier, _label_ending(understood, case.segmentation)),
+        }
+        for case in understood.training
+        if case.segmentation
+    ]
+    test = [listed("imagesTs", case.identifier, split_ending(case.images[0].name)[1]) for case in understood.test]
+    return {
+        "name": name,
+        **understood.description,
+        "modality": {str(number): channel for number, channel in enumerate(understood.channels)},
+        "labels": {str(value): label for value, label in enumerate(understood.labels)},
+        "numTraining": len(training),
+        "numTest": len(test),
+        "training": training,
+        "test": test,
+    }

@@ -1,0 +1,497 @@
+"""Datasets in the layouts people have: what is understood, what is written, what is refused, and that the source stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autoseg.conversion.layouts import Conversion, ConversionSettings, convert_dataset, understand_dataset
+from autoseg.conversion.writing import write_task
+from autoseg.dataset import read_dataset
+from autoseg.errors import AutosegError, DatasetError, WorkspaceError
+from autoseg.geometry import Geometry
+from autoseg.imageio import read_case, read_image, write_image
+from autoseg.planning.verification import verify_dataset
+
+GRID = Geometry(spacing=(3.0, 1.0, 0.5), origin=(1, 2, 3))
+SHAPE = (3, 4, 5)
+
+
+def image(number: int) -> np.ndarray:
+    return np.random.default_rng(number).normal(100, 10, SHAPE).astype(np.float32)
+
+
+def label(number: int, values: Sequence[int] = (0, 1, 2)) -> np.ndarray:
+    """Every value is there, in another place for each number."""
+    return np.roll(np.resize(np.array(values), SHAPE), number).astype(np.int16 if min(values) < 0 else np.uint8)
+
+
+def write(path: Path, data: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, data, GRID)
+    return path
+
+
+def describe(folder: Path, **content: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dataset.json").write_text(json.dumps(content))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def convert(source: Path, tmp_path: Path, *, tasks: Sequence[str] = (), **settings: Any) -> Conversion:
+    """Convert, with the source looked at before and after."""
+    before = contents(source) if source.is_dir() else {}
+    try:
+        return convert_dataset(source, tmp_path / "raw_data", ConversionSettings(**settings), tasks=tasks)
+    finally:
+        assert (contents(source) if source.is_dir() else {}) == before
+
+
+def refusal(source: Path, tmp_path: Path, *, tasks: Sequence[str] = (), **settings: Any) -> str:
+    """The message; nothing may have been written."""
+    with pytest.raises(AutosegError) as error:
+        convert(source, tmp_path, tasks=tasks, **settings)
+    raw_data = tmp_path / "raw_data"
+    assert not raw_data.exists() or list(raw_data.iterdir()) == []
+    return str(error.value)
+
+
+# ---------------------------------------------------------------- second generation
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """Three labelled cases and one without, of two channels; a name holds an underscore and digits."""
+    folder = tmp_path / "Dataset027_Heart"
+    for number in range(4):
+        part, case = ("imagesTr", f"patient_00{number}") if number < 3 else ("imagesTs", "patient_003")
+        for channel in range(2):
+            write(folder / part / f"{case}_{channel:04d}.nii.gz", image(10 * number + channel))
+        if number < 3:
+            write(folder / "labelsTr" / f"{case}.nii.gz", label(number))
+    (folder / "imagesTr" / ".DS_Store").write_bytes(b"x")
+    (folder / "imagesTr" / "notes.txt").write_bytes(b"x")
+    describe_second(folder)
+    return folder
+
+
+def describe_second(folder: Path, **changes: Any) -> None:
+    known = {
+        "channel_names": {"0": "cine", "1": "rescale_to_0_1"},
+        "labels": {"background": 0, "MLV": 2, "RV": 1},
+        "numTraining": 99,
+        "file_ending": ".nii.gz",
+        "overwrite_image_reader_writer": "SimpleITKIO",
+        "licence": "CC0",
+    }
+    describe(folder, **{key: value for key, value in {**known, **changes}.items() if value is not None})
+
+
+def test_the_second_generation_becomes_a_task(second: Path, tmp_path: Path) -> None:
+    conversion = convert(second, tmp_path)
+
+    target = tmp_path / "raw_data" / "Task027_Heart"
+    assert conversion.folder == target
+    written = contents(target)
+    assert json.loads(written.pop("dataset.json")) == {
+        "name": "Heart",
+        "licence": "CC0",
+        "modality": {"0": "cine", "1": "rescale_to_0_1"},
+        "labels": {"0": "background", "1": "RV", "2": "MLV"},
+        "numTraining": 3,
+        "numTest": 1,
+        "training": [
+            {"image": f"./imagesTr/patient_00{n}.nii.gz", "label": f"./labelsTr/patient_00{n}.nii.gz"} for n in range(3)
+        ],
+        "test": ["./imagesTs/patient_003.nii.gz"],
+    }
+    source = contents(second)
+    for name in ("dataset.json", "imagesTr/.DS_Store", "imagesTr/notes.txt"):
+        del source[name]
+    assert written == source
+    assert list(verify_dataset(target, workers=1).errors) == []
+
+
+def test_what_was_understood_is_said(second: Path, tmp_path: Path) -> None:
+    assert convert(second, tmp_path).understood.report() == (
+        f"{second}: the layout of nnU-Net's second generation (DatasetXXX_Name)\n"
+        "  channels  0 cine, 1 rescale_to_0_1\n"
+        "  labels    0 background, 1 RV, 2 MLV\n"
+        "  cases     3 with labels, 1 without\n"
+        "  files     11 .nii.gz\n"
+        "  note      channel 'rescale_to_0_1' is scaled by its own mean and deviation in each case; "
+        "that scaling is not supported"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"labels": {"background": 0, "whole": [1, 2], "core": 2}},
+            "labels: whole: regions of several values are not supported; declare each value as a label of its own",
+        ),
+        (
+            {"labels": {"background": 0, "RV": 1, "ignore": 2}},
+            "labels: an ignore label is not supported; leave the cases out that are labelled in part",
+        ),
+        (
+            {"labels": {"background": 0, "RV": 255}},
+            "the values must be 0 for the background, then 1, 2, ... without a gap",
+        ),
+        (
+            {"labels": {"background": 0}},
+            "the values must be 0 for the background, then 1, 2, ... without a gap, found 0",
+        ),
+        ({"labels": {"background": 0, "a": 1, "b": 1}}, "without a gap, found 0, 1, 1; renumber them"),
+        ({"labels": {"background": 0, "RV": "1"}}, "labels: the value of RV is no whole number"),
+        ({"labels": {"background": False, "RV": 1}}, "labels: the value of background is no whole number"),
+        ({"labels": ["background"]}, 'labels: expected an object such as {"background": 0, "liver": 1}, found '),
+        ({"channel_names": {"1": "a", "2": "b"}}, "channel_names: the numbers must be consecutive from 0, found 1, 2"),
+        ({"channel_names": ["a"]}, 'channel_names: expected an object such as {"0": "CT"}, found [\'a\']'),
+        ({"channel_names": {"0": 3}}, 'channel_names: expected an object such as {"0": "CT"}'),
+        ({"file_ending": ".png"}, "file_ending: images of '.png' cannot be read; convert them to one of .nii.gz, .nii"),
+        ({"file_ending": None}, "file_ending: images of None cannot be read"),
+        ({"file_ending": ".nii"}, "the files do not end in .nii, as dataset.json says; correct file_ending"),
+        ({"dataset": {}}, "lists its files one by one under dataset, which is not supported"),
+        ({"channel_names": {"0": "a"}}, "without exactly the channels needed"),
+    ],
+)
+def test_second_generation_descriptions_that_do_not_fit(
+    second: Path, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    describe_second(second, **changes)
+    message = refusal(second, tmp_path)
+    assert reason in message
+    assert message.startswith(str(second))
+
+
+def test_second_generation_cases_must_be_whole(second: Path, tmp_path: Path) -> None:
+    (second / "labelsTr" / "patient_001.nii.gz").rename(second / "labelsTr" / "patient_009.nii.gz")
+    assert refusal(second, tmp_path) == (f"{second}/labelsTr: no label of patient_001; add it, or take the images away")
+    write(second / "labelsTr" / "patient_001.nii.gz", label(1))
+    assert refusal(second, tmp_path) == f"{second}/imagesTr: no image of patient_009; add it, or take the label away"
+    for path in (second / "labelsTr").iterdir():
+        path.unlink()
+    (second / "labelsTr").rmdir()
+    assert refusal(second, tmp_path) == f"{second}/labelsTr: no such folder; it holds the labels <case>.nii.gz"
+
+
+# ---------------------------------------------------------------- first generation
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Path:
+    folder = tmp_path / "Task004_Heart"
+    for number in range(2):
+        write(folder / "imagesTr" / f"c{number}_0000.nii.gz", image(number))
+        write(folder / "labelsTr" / f"c{number}.nii.gz", label(number, (0, 1)))
+    describe(
+        folder,
+        modality={"0": "CT"},
+        labels={"0": "background", "1": "heart"},
+        training=[{"image": f"./imagesTr/c{n}.nii.gz", "label": f"./labelsTr/c{n}.nii.gz"} for n in range(2)],
+        test=[],
+        reference="us",
+        name="Hearts of ours",
+    )
+    (folder / "patients.json").write_text('{"c0": "a", "c1": "a"}')
+    return folder
+
+
+def test_our_own_layout_is_brought_over_with_all_it_says(first: Path, tmp_path: Path) -> None:
+    conversion = convert(first, tmp_path, number=77)
+
+    target = tmp_path / "raw_data" / "Task077_Heart"
+    assert conversion.folder == target
+    assert "nnU-Net's first generation (TaskXXX_Name)" in conversion.understood.layout
+    written, source = contents(target), contents(first)
+    described, before = json.loads(written.pop("dataset.json")), json.loads(source.pop("dataset.json"))
+    assert described == {**before, "numTraining": 2, "numTest": 0}
+    assert written == source
+
+
+def test_files_that_are_listed_but_missing(first: Path, tmp_path: Path) -> None:
+    (first / "imagesTr" / "c1_0000.nii.gz").unlink()
+    assert refusal(first, tmp_path) == (
+        f"{first}: 1 of the files that dataset.json lists are missing: imagesTr/c1_0000.nii.gz; "
+        "add them, or take these cases off the list"
+    )
+
+
+def test_the_decathlon_is_recognised_by_files_without_channel_numbers(first: Path, tmp_path: Path) -> None:
+    for number in range(2):
+        (first / "imagesTr" / f"c{number}_0000.nii.gz").rename(first / "imagesTr" / f"c{number}.nii.gz")
+
+    assert "convert without --link" in refusal(first, tmp_path, link=True)
+    conversion = convert(first, tmp_path, number=12, name="Organ")
+
+    assert "Medical Segmentation Decathlon" in conversion.understood.layout
+    assert conversion.folder == tmp_path / "raw_data" / "Task012_Organ"
+    np.testing.assert_array_equal(read_image(conversion.folder / "imagesTr" / "c1_0000.nii.gz").data, image(1))
+    assert [path.name for path in (tmp_path / "raw_data").iterdir()] == ["Task012_Organ"]
+
+
+# ---------------------------------------------------------------- plain folders
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """Three labelled images and one without a label."""
+    folder = tmp_path / "my scans!"
+    for number in range(4):
+        write(folder / "images" / f"scan_{number:04d}.nii.gz", image(number))
+        if number < 3:
+            write(folder / "labels" / f"scan_{number:04d}.nii.gz", label(number))
+    return folder
+
+
+def test_plain_folders_of_equal_names(plain: Path, tmp_path: Path) -> None:
+    conversion = convert(plain, tmp_path, tasks=["Task500_Other", "Task502_Another"])
+
+    assert conversion.folder == tmp_path / "raw_data" / "Task501_my_scans"
+    dataset = read_dataset(conversion.folder)
+    assert dataset.labels.names == ("background", "label_1", "label_2")
+    assert dataset.channels == ("image",)
+    assert [case.identifier for case in dataset.training] == ["scan_0000", "scan_0001", "scan_0002"]
+    assert [case.identifier for case in dataset.test] == ["scan_0003"]
+    raw = read_case(dataset.training[2])
+    np.testing.assert_array_equal(raw.data[0], image(2))
+    np.testing.assert_array_equal(raw.segmentation, label(2))
+    assert conversion.understood.report() == (
+        f"{plain}: plain folders of images and labels with equal names\n"
+        "  channels  0 image\n"
+        "  labels    0 background, 1 label_1, 2 label_2\n"
+        "  cases     3 with labels, 1 without\n"
+        "  files     7 .nii.gz\n"
+        "  note      images are scaled by their own mean and deviation; for CT add --channels CT\n"
+        "  note      1 images without a label are kept as test cases\n"
+        "  note      labels are named by their values; write their names into dataset.json before planning"
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_plain_folders_with_several_channels(tmp_path: Path, workers: int) -> None:
+    folder = tmp_path / "Task600_Brain"
+    for number in range(2):
+        for channel in range(3):
+            write(folder / "imagesTr" / f"b{number}_{channel:04d}.nii", image(10 * number + channel))
+        write(folder / "labelsTr" / f"b{number}.nii.gz", label(number, (0, 1)))
+    for channel in range(3):
+        write(folder / "imagesTs" / f"b7_{channel:04d}.nii", image(70 + channel))
+
+    conversion = convert_dataset(
+        folder, tmp_path / "raw_data", ConversionSettings(channels=("T1", "T2", "CT")), workers=workers
+    )
+
+    assert conversion.folder.name == "Task600_Brain"
+    dataset = read_dataset(conversion.folder)
+    assert dataset.channels == ("T1", "T2", "CT")
+    np.testing.assert_array_equal(read_case(dataset.training[1]).data, np.stack([image(n) for n in (10, 11, 12)]))
+    np.testing.assert_array_equal(read_case(dataset.test[0]).data, np.stack([image(n) for n in (70, 71, 72)]))
+    assert list(verify_dataset(conversion.folder, workers=1).errors) == []
+
+
+def test_channels_are_numbered_where_nobody_names_them(tmp_path: Path) -> None:
+    for channel in range(2):
+        write(tmp_path / "x" / "images" / f"a_{channel:04d}.nii.gz", image(channel))
+    write(tmp_path / "x" / "labels" / "a.nii.gz", label(0))
+
+    assert understand_dataset(tmp_path / "x", ConversionSettings(), workers=1).channels == ("image_0", "image_1")
+
+
+def test_masks_of_0_and_255_are_refused_with_the_way_out(plain: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        write(plain / "labels" / f"scan_{number:04d}.nii.gz", label(number, (0, 255)))
+
+    assert refusal(plain, tmp_path) == (
+        f"{plain}/labels: the values are 0, 255, but labels are numbered 0, 1, 2, ... without a gap; "
+        "add --remap_labels to have them renumbered in the copies (0 to 0, 255 to 1)"
+    )
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_label_values_are_renumbered_on_request(plain: Path, tmp_path: Path, link: bool) -> None:
+    values = [(0, 7), (0, 255, 7), (0, 255)]
+    for number in range(3):
+        write(plain / "labels" / f"scan_{number:04d}.nii.gz", label(number, values[number]))
+
+    conversion = convert(plain, tmp_path, number=1, remap_labels=True, link=link)
+
+    dataset = read_dataset(conversion.folder)
+    assert dataset.labels.names == ("background", "label_7", "label_255")
+    assert "label values renumbered: 0 to 0, 7 to 1, 255 to 2" in conversion.understood.notes
+    numbers = {0: 0, 7: 1, 255: 2}
+    for number, case in enumerate(dataset.training):
+        found = read_image(case.segmentation)
+        expected = np.vectorize(numbers.get)(label(number, values[number]))
+        np.testing.assert_array_equal(found.data, expected)
+        assert found.geometry.differences(GRID) == ()
+        assert case.images[0].is_symlink() == link
+        assert not case.segmentation.is_symlink()
+
+
+def test_consecutive_labels_are_left_alone_by_renumbering(plain: Path, tmp_path: Path) -> None:
+    conversion = convert(plain, tmp_path, number=1, remap_labels=True)
+
+    assert conversion.understood.label_values is None
+    name = "scan_0001.nii.gz"
+    assert (conversion.folder / "labelsTr" / name).read_bytes() == (plain / "labels" / name).read_bytes()
+
+
+def test_labels_without_any_background_voxel_are_fine(plain: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        write(plain / "labels" / f"scan_{number:04d}.nii.gz", label(number, (1, 2)))
+
+    assert convert(plain, tmp_path, number=1).understood.labels == ("background", "label_1", "label_2")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (
+            np.full(SHAPE, 0.5, np.float32),
+            "scan_0001.nii.gz: holds values that are no whole numbers: 0.5; save labels as",
+        ),
+        (np.full(SHAPE, np.nan, np.float32), "scan_0001.nii.gz: holds values that are no whole numbers: nan"),
+        (np.arange(300, dtype=np.int16).reshape(3, 10, 10), "scan_0001.nii.gz: holds 300 different values; are these"),
+    ],
+)
+def test_label_files_that_hold_no_labels(plain: Path, tmp_path: Path, data: np.ndarray, reason: str) -> None:
+    write(plain / "labels" / "scan_0001.nii.gz", data)
+    message = refusal(plain, tmp_path)
+    assert message.startswith(f"{plain}/labels: 1 of 3 label files cannot be used\n  {reason}")
+    assert message.endswith("Nothing was written; put these right, or take them away, and convert again.")
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ((0,), "holds background (0) only; labels are numbered 1, 2, ..."),
+        ((-1, 0, 1), "holds negative values (-1, 0, 1); labels are numbered 1, 2, ..."),
+    ],
+)
+def test_values_that_cannot_be_renumbered(plain: Path, tmp_path: Path, values: Sequence[int], reason: str) -> None:
+    for number in range(3):
+        write(plain / "labels" / f"scan_{number:04d}.nii.gz", label(number, values))
+    assert refusal(plain, tmp_path, remap_labels=True) == f"{plain}/labels: {reason}"
+
+
+def test_names_that_do_not_fit(plain: Path, tmp_path: Path) -> None:
+    (plain / "images" / "scan_0001.nii.gz").rename(plain / "images" / "other.nii.gz")
+    assert refusal(plain, tmp_path) == (
+        f"{plain}/images/other.nii.gz: has neither the name of a label nor a channel number; "
+        "name images as their labels, or <label>_0000, <label>_0001, ..."
+    )
+    (plain / "images" / "other.nii.gz").unlink()
+    assert refusal(plain, tmp_path) == (
+        f"{plain}/images: no image of scan_0000, scan_0001, scan_0002; name images as their labels, "
+        "or with channel numbers behind: <label>_0000, <label>_0001, ..."
+    )
+
+
+def test_channels_that_do_not_fit(tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    for name in ("a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii.gz"):
+        write(folder / "images" / name, image(0))
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write(folder / "labels" / name, label(0))
+    assert refusal(folder, tmp_path) == (
+        f"{folder}/images: b: without the 2 channels that other cases have; "
+        "add what is missing, or take these cases away"
+    )
+    write(folder / "images" / "b_0002.nii.gz", image(0))
+    assert refusal(folder, tmp_path) == f"{folder}/images: b: the channel numbers are not 0000, 0001, ... in a row"
+    (folder / "images" / "b_0002.nii.gz").unlink()
+    write(folder / "images" / "b_0001.nii", image(0))
+    assert refusal(folder, tmp_path) == f"{folder}/images: b: the channels differ in file format; save them in one"
+    (folder / "images" / "b_0001.nii").unlink()
+    write(folder / "images" / "b_0001.nii.gz", image(0))
+    assert refusal(folder, tmp_path, channels=("CT",)) == (
+        f"{folder}: 1 channels are named (CT), but each case has 2; name each once, in their order"
+    )
+
+
+def test_a_name_with_two_endings_and_no_labels(plain: Path, tmp_path: Path) -> None:
+    write(plain / "images" / "scan_0001.nii", image(0))
+    assert refusal(plain, tmp_path) == (
+        f"{plain}/images/scan_0001.nii.gz: scan_0001.nii has the same name; keep one of the two"
+    )
+    for path in (plain / "labels").iterdir():
+        path.unlink()
+    assert refusal(plain, tmp_path) == f"{plain}/labels: no image here; it holds the label file of each case"
+
+
+# ---------------------------------------------------------------- all layouts
+
+
+def test_links_point_to_the_sources_files(second: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    conversion = convert(Path(second.name), tmp_path, link=True)
+
+    links = list(conversion.folder.rglob("*.nii.gz"))
+    assert len(links) == 11
+    assert all(path.readlink().is_relative_to(second) for path in links)
+    assert list(verify_dataset(conversion.folder, workers=1).errors) == []
+
+
+def test_an_existing_task_and_a_taken_number_are_refused(second: Path, tmp_path: Path) -> None:
+    assert refusal(second, tmp_path, tasks=["Task027_Liver"]) == (
+        "the number 27 is that of Task027_Liver; choose another one with -output_task_id"
+    )
+    (tmp_path / "raw_data" / "Task027_Heart").mkdir(parents=True)
+    with pytest.raises(WorkspaceError, match=r"Task027_Heart: this task exists already, and nothing is overwritten"):
+        convert(second, tmp_path, tasks=["Task027_Heart"])
+    assert list((tmp_path / "raw_data" / "Task027_Heart").iterdir()) == []
+
+
+def test_names_of_tasks(second: Path, tmp_path: Path) -> None:
+    assert refusal(second, tmp_path, name="../x") == (
+        "../x: a task's name has letters, digits, _ - and . only; choose another (--name)"
+    )
+    assert convert(second, tmp_path, name="Herz-2.ä").folder.name == "Task027_Herz-2.ä"
+
+
+def test_folders_in_no_known_layout(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "absent", tmp_path) == f"{tmp_path}/absent: no such folder; name the dataset's folder"
+    (tmp_path / "empty").mkdir()
+    assert refusal(tmp_path / "empty", tmp_path).startswith(
+        f"{tmp_path}/empty: neither dataset.json nor the folders images and labels or imagesTr and labelsTr are in it"
+    )
+    describe(tmp_path / "odd", name="x")
+    assert refusal(tmp_path / "odd", tmp_path).startswith(
+        f"{tmp_path}/odd/dataset.json: names its channels neither under modality nor under channel_names"
+    )
+
+
+def test_settings_of_plain_folders_do_not_apply_to_described_ones(second: Path, tmp_path: Path) -> None:
+    for setting in ({"remap_labels": True}, {"channels": ("CT", "CT")}):
+        assert refusal(second, tmp_path, **setting) == (
+            f"{second}: its dataset.json names labels and channels; correct them there, "
+            "--remap_labels and --channels are for plain folders without one"
+        )
+
+
+def test_a_file_that_vanishes_leaves_nothing(second: Path, tmp_path: Path) -> None:
+    gone = second / "imagesTr" / "patient_001_0001.nii.gz"
+    understood = understand_dataset(second, ConversionSettings(), workers=1)
+    gone.unlink()
+
+    with pytest.raises(DatasetError) as error:
+        write_task(understood, tmp_path / "raw_data" / "Task027_Heart", link=False, workers=1)
+
+    message = str(error.value)
+    assert message.startswith(
+        f"{second}: 1 of 11 files cannot be brought over\n  patient_001_0001.nii.gz: {gone}: cannot be copied"
+    )
+    assert message.endswith("\nNothing was written; put these right and convert again.")
+    assert list((tmp_path / "raw_data").iterdir()) == []
