@@ -23,7 +23,7 @@ def ball_case(identifier: str, seed: int) -> PreparedCase:
     centre = generator.uniform(6, 9, size=3)
     distance = np.linalg.norm(np.indices(SHAPE).T - centre, axis=-1).T
     segmentation = (distance < 5).astype(np.int16) + (distance < 3)
-    data = segmentation * 1.5 + generator.normal(0, 0.3, SHAPE)
+    data = segmentation * 1.5 + generator.normal(0, 0.15, SHAPE)
     segmentation[0, :2] = -1
     geometry = Geometry(spacing=(1.0, 1.0, 1.0))
     return PreparedCase(
@@ -62,7 +62,7 @@ def references(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def plan(name: str = "3d_fullres", **changes: object) -> ConfigurationPlan:
+def _plan(name: str = "3d_fullres", **changes: object) -> ConfigurationPlan:
     flat = name == "2d"
     settings = {
         "name": name,
@@ -81,13 +81,13 @@ def plan(name: str = "3d_fullres", **changes: object) -> ConfigurationPlan:
         "network": "unet",
         "features": 4,
         "max_features": 8,
-        "convs_per_stage": 1,
+        "convs_per_stage": 2,
         **changes,
     }
     return ConfigurationPlan(**settings)  # type: ignore[arg-type]
 
 
-def plans(*configurations: ConfigurationPlan) -> Plans:
+def _plans(*configurations: ConfigurationPlan) -> Plans:
     return Plans(
         format=1,
         version="test",
@@ -99,5 +99,15 @@ def plans(*configurations: ConfigurationPlan) -> Plans:
         transpose_forward=(0, 1, 2),
         transpose_backward=(0, 1, 2),
         intensities=None,
-        configurations={configuration.name: configuration for configuration in configurations or (plan(),)},
+        configurations={configuration.name: configuration for configuration in configurations},
     )
+
+
+@pytest.fixture(scope="session")
+def plans() -> Plans:
+    return _plans(_plan(), _plan("2d", batch_dice=True))
+
+
+@pytest.fixture(scope="session")
+def other_plans() -> Plans:
+    return _plans(_plan(batch_dice=True))

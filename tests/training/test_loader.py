@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autoseg.errors import TrainingError
+from autoseg.preprocessing.store import PreparedCases
+from autoseg.training import loader
+from autoseg.training.augmentation import (
+    Augmentation,
+    AugmentationRecipe,
+    build_augmentation,
+    build_validation_augmentation,
+)
+from autoseg.training.loader import (
+    Batch,
+    Batches,
+    BatchKey,
+    Stream,
+    choose_workers,
+    iterate,
+    remaining_keys,
+    targets_of_levels,
+    worker_deaths_explained,
+)
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def batches(store: PreparedCases, **changes: Any) -> Batches:
+    cases = store.identifiers()
+    augmentation = build_augmentation(
+        AugmentationRecipe(), patch_size=(8, 12, 8), dummy_2d=False, mirror_axes=(0, 1, 2), masked_channels=[]
+    )
+    settings: dict[str, Any] = {
+        "store": store,
+        "streams": (
+            Stream(cases=cases[:4], augmentation=augmentation),
+            Stream(cases=cases[4:], augmentation=build_validation_augmentation()),
+        ),
+        "patch_size": (8, 12, 8),
+        "batch_size": 3,
+        "strides": ((1, 1, 1), (2, 2, 2), (1, 2, 2)),
+        "foreground_fraction": 0.33,
+        "seed": 11,
+        **changes,
+    }
+    return Batches(**settings)
+
+
+def keys(**changes: int) -> list[BatchKey]:
+    return list(remaining_keys(**{"epochs": 2, "training": 3, "validation": 1, **changes}))
+
+
+def equal(one: Batch, other: Batch) -> bool:
+    pairs = zip((one.data, *one.targets), (other.data, *other.targets), strict=True)
+    return (one.key, one.cases) == (other.key, other.cases) and all(torch.equal(*pair) for pair in pairs)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_do_not_depend_on_the_number_of_workers(store: PreparedCases, workers: int) -> None:
+    alone = list(iterate(batches(store), keys(), workers=0))
+    together = list(iterate(batches(store), keys(), workers=workers))
+
+    assert [batch.key for batch in together] == keys()
+    assert all(map(equal, alone, together))
+
+
+def test_a_training_goes_on_with_the_very_next_batch(store: PreparedCases) -> None:
+    everything = list(iterate(batches(store), keys(), workers=0))
+    rest = list(iterate(batches(store), keys(epoch=1, iteration=2), workers=0))
+
+    assert all(map(equal, everything[6:], rest)) and len(rest) == 2
+
+
+def test_each_epoch_has_its_training_batches_then_its_validation_batches() -> None:
+    assert keys() == [(0, 0, 0), (0, 0, 1), (0, 0, 2), (1, 0, 0), (0, 1, 0), (0, 1, 1), (0, 1, 2), (1, 1, 0)]
+    assert keys(epoch=1, iteration=3) == [(1, 1, 0)]
+
+
+def test_streams_take_their_own_cases_and_the_last_third_holds_foreground(store: PreparedCases) -> None:
+    for batch in iterate(batches(store), keys(epochs=5), workers=0):
+        allowed = batches(store).streams[batch.key.stream].cases
+        assert set(batch.cases) <= set(allowed)
+        if batch.key.stream == 1:
+            assert (batch.targets[0][2] > 0).any()
+        assert batch.data.shape == (3, 1, 8, 12, 8) and batch.data.dtype == torch.float32
+        assert all(target.min() >= 0 for target in batch.targets)
+
+
+def test_epochs_and_batches_differ(store: PreparedCases) -> None:
+    made = list(iterate(batches(store), keys(), workers=0))
+
+    assert len({batch.data.numpy().tobytes() for batch in made}) == len(made)
+
+
+def test_targets_are_the_voxels_nearest_to_the_middle_of_each_block() -> None:
+    labels = np.arange(48).reshape(1, 4, 12)
+    finest, middle = targets_of_levels(labels, [(1, 1), (2, 3), (2, 2)])
+
+    np.testing.assert_array_equal(finest, labels)
+    np.testing.assert_array_equal(middle, labels[:, [1, 3]][:, :, [1, 4, 7, 10]])
+
+
+def test_a_network_of_one_level_has_one_target() -> None:
+    assert len(targets_of_levels(np.zeros((1, 4, 4)), [(1, 1)])) == 1
+
+
+def test_batches_can_be_sent_to_another_process(store: PreparedCases) -> None:
+    made = batches(store)
+    copy = pickle.loads(pickle.dumps(made))
+
+    first, second = made[BatchKey(0, 0, 0)], copy[BatchKey(0, 0, 0)]
+    assert isinstance(first, Batch) and isinstance(second, Batch) and equal(first, second)
+
+
+def fail(**_: Any) -> dict[str, Any]:
+    raise ZeroDivisionError("no such luck")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_failing_sample_is_named_with_its_cause(store: PreparedCases, workers: int) -> None:
+    streams = (Stream(cases=("ball_3",), augmentation=Augmentation(transforms=(fail,))),) * 2
+
+    with pytest.raises(TrainingError, match=r"(?s)case ball_3: no patch can be made of it: .*no such luck"):
+        list(iterate(batches(store, streams=streams), keys(), workers=workers))
+
+
+def test_a_missing_case_is_named(store: PreparedCases) -> None:
+    streams = (Stream(cases=("ball_x",), augmentation=Augmentation()),) * 2
+
+    with pytest.raises(TrainingError, match=r"case ball_x: no patch.*not prepared in"):
+        list(iterate(batches(store, streams=streams), keys(), workers=0))
+
+
+@dataclass(frozen=True)
+class Die:
+    parent: int
+
+    def __call__(self, **_: Any) -> dict[str, Any]:
+        assert os.getpid() != self.parent
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def test_a_dead_worker_is_noticed_and_explained(store: PreparedCases) -> None:
+    streams = (Stream(cases=("ball_0",), augmentation=Augmentation(transforms=(Die(os.getpid()),))),) * 2
+
+    with (
+        pytest.raises(TrainingError, match=r"worker that prepares batches died.*fewer workers"),
+        worker_deaths_explained(),
+    ):
+        list(iterate(batches(store, streams=streams), keys(), workers=1))
+    assert not multiprocessing.active_children()
+
+
+def test_other_errors_are_not_taken_for_a_dead_worker() -> None:
+    with pytest.raises(RuntimeError, match="something else"), worker_deaths_explained():
+        raise RuntimeError("something else")
+
+
+def test_stopping_early_ends_the_workers(store: PreparedCases) -> None:
+    made = iterate(batches(store), keys(epochs=50), workers=2)
+    next(made)
+    assert len(multiprocessing.active_children()) == 2
+    made.close()  # type: ignore[attr-defined]
+
+    assert not multiprocessing.active_children()
+
+
+def test_a_case_prepared_again_is_read_again(store: PreparedCases, tmp_path: Any) -> None:
+    case = store.load("ball_0")
+    copy = PreparedCases(tmp_path)
+    copy.save(case, "one")
+    settings = {"streams": (Stream(cases=("ball_0",), augmentation=Augmentation()),) * 2}
+    before = next(iterate(batches(copy, **settings), keys(), workers=0))
+    copy.save(replace(case, data=case.data + 1), "two")
+    after = next(iterate(batches(copy, **settings), keys(), workers=0))
+
+    torch.testing.assert_close(after.data, before.data + 1)
+
+
+def test_the_users_number_of_workers_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [choose_workers(wanted, CUDA, 10**12) for wanted in (0, 3)] == [0, 3]
+
+    monkeypatch.setattr(loader, "fitting_workers", lambda *_, **__: 8)
+    monkeypatch.setattr(loader, "_free_shared_memory", lambda: 64 * 2**20)
+    assert choose_workers(None, CPU, 2**20) == 1
+    assert choose_workers(None, CUDA, 2**20) == 8
+    assert choose_workers(None, CUDA, 5 * 2**20) == 4
+    assert choose_workers(None, CPU, 30 * 2**20) == 0

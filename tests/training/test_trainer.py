@@ -1,0 +1,435 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from autoseg.errors import Interrupted, ModelError, TrainingError
+from autoseg.imageio import read_image
+from autoseg.inference.model import load_model, load_weights
+from autoseg.plans import ConfigurationPlan, Plans
+from autoseg.preprocessing.store import PreparedCases
+from autoseg.training import Split, Trainer, TrainingSettings
+from autoseg.training.augmentation import Augmentation
+from autoseg.training.checkpoint import load_checkpoint
+from autoseg.training.losses import CrossEntropy
+
+CASES = tuple(f"ball_{number}" for number in range(6))
+SPLIT = Split(training=CASES[:4], validation=CASES[4:])
+EPOCHS, TRAINING_BATCHES, VALIDATION_BATCHES = 3, 5, 1
+BATCHES = TRAINING_BATCHES + VALIDATION_BATCHES
+
+MakeTrainer = Callable[..., Trainer]
+
+
+@pytest.fixture
+def trainer(store: PreparedCases, references: Path, tmp_path: Path, plans: Plans) -> MakeTrainer:
+    def make(kind: type[Trainer] = Trainer, *, fold: str = "fold_0", **changes: Any) -> Trainer:
+        arguments = {"plans": plans, "configuration": "3d_fullres", "split": SPLIT, "device": "cpu"}
+        arguments |= {name: changes.pop(name) for name in list(changes) if name in arguments}
+        settings = {"epochs": EPOCHS, "iterations_per_epoch": TRAINING_BATCHES, "seed": 7, "workers": 0}
+        return kind(
+            cases=store,
+            references=references,
+            output=tmp_path / "model" / fold,
+            settings=TrainingSettings(**{**settings, "precision": "fp32", **changes}),
+            **arguments,
+        )
+
+    return make
+
+
+class StopAfter:
+    """Says yes once so many batches are done."""
+
+    def __init__(self, batches: int) -> None:
+        self.left = batches
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def weights(trainer: Trainer, checkpoint: str = "final") -> dict[str, Tensor]:
+    return load_weights(trainer.output / f"weights_{checkpoint}.pt").weights
+
+
+def history(trainer: Trainer) -> list[dict[str, Any]]:
+    epochs: list[dict[str, Any]] = json.loads((trainer.output / "history.json").read_text())["epochs"]
+    return [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in epochs]
+
+
+def assert_same(one: Trainer, other: Trainer) -> None:
+    for checkpoint in ("final", "best"):
+        first, second = weights(one, checkpoint), weights(other, checkpoint)
+        assert all(torch.equal(first[name], second[name]) for name in first) and first.keys() == second.keys()
+    assert history(one) == history(other)
+
+
+# ---------------------------------------------------------------------------------- learning
+
+
+class Quick(Trainer):
+    """Momentum 0.99 is for thousands of steps; this learns within a hundred."""
+
+    def build_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam(network.parameters())
+
+
+def test_it_learns(trainer: MakeTrainer) -> None:
+    made = trainer(Quick, epochs=3, iterations_per_epoch=40)
+    made.run()
+    epochs, summary = history(made), made.validate()
+
+    assert epochs[-1]["loss"] < epochs[0]["loss"] - 0.3
+    assert epochs[-1]["dice"] > 0.7
+    assert min(summary.mean[label]["Dice"] for label in (1, 2)) > 0.65
+
+
+def test_flat_patches_are_trained_too(trainer: MakeTrainer, plans: Plans) -> None:
+    made = trainer(Quick, plans=plans, configuration="2d", epochs=3, iterations_per_epoch=50, batch_size=8)
+    made.run()
+
+    assert history(made)[-1]["dice"] > 0.7
+    assert min(made.validate().mean[label]["Dice"] for label in (1, 2)) > 0.55
+
+
+def test_what_a_training_leaves(trainer: MakeTrainer) -> None:
+    made = trainer()
+    made.run()
+    summary = made.validate()
+
+    names = {path.name for path in made.output.iterdir()} - {"tensorboard"}
+    assert names == {
+        "architecture.png",
+        "architecture.txt",
+        "checkpoint.pt",
+        "debug.json",
+        "history.csv",
+        "history.json",
+        "progress.png",
+        "training.log",
+        "validation_raw",
+        "weights_best.pt",
+        "weights_final.pt",
+    }
+    assert {path.name for path in made.output.parent.iterdir()} == {"fold_0", "plans.json", "plans.pkl"}
+    assert [Path(case.test).name for case in summary.cases] == ["ball_4.nii.gz", "ball_5.nii.gz"]
+    scores = json.loads((made.output / "validation_raw" / "summary.json").read_text())["results"]
+    assert scores["mean"]["1"]["Dice"] == pytest.approx(summary.mean[1]["Dice"])
+    log_text = (made.output / "training.log").read_text()
+    assert log_text.count("validation loss") == EPOCHS and "Dice of core" in log_text
+    debug = json.loads((made.output / "debug.json").read_text())
+    assert (debug["seed"], debug["precision"], debug["training"]) == (7, "fp32", list(CASES[:4]))
+
+
+def test_the_weights_know_what_prediction_needs(trainer: MakeTrainer) -> None:
+    made = trainer()
+    made.run()
+    file = load_weights(made.output / "weights_final.pt")
+
+    assert (file.trainer, file.custom_network, file.mirror_axes, file.epoch) == ("Trainer", False, (0, 1, 2), EPOCHS)
+    model = load_model(made.output.parent, "3d_fullres")
+    assert model.folds == ("0",)
+    assert all(torch.equal(tensor, file.weights[name]) for name, tensor in model.networks[0].state_dict().items())
+
+
+def test_the_best_epochs_weights_are_kept(trainer: MakeTrainer) -> None:
+    made = trainer(epochs=4)
+    made.run()
+    best = max(epoch["epoch"] for epoch in history(made) if epoch["best"])
+
+    assert load_weights(made.output / "weights_best.pt").epoch == best + 1
+
+
+def test_best_weights_are_validated_beside_the_final_ones(trainer: MakeTrainer) -> None:
+    made = trainer()
+    made.run()
+    made.validate()
+    made.validate(checkpoint="best", save_probabilities=True)
+
+    assert {path.name for path in (made.output / "validation_raw").iterdir()} == {
+        "ball_4.nii.gz",
+        "ball_5.nii.gz",
+        "summary.json",
+    }
+    assert (made.output / "validation_raw_best" / "ball_4.npz").is_file()
+
+
+def test_validation_is_what_prediction_makes_on_the_images_own_grid(trainer: MakeTrainer, store: PreparedCases) -> None:
+    made = trainer()
+    made.run()
+    made.validate()
+    image = read_image(made.output / "validation_raw" / "ball_4.nii.gz")
+
+    assert image.data.shape == store.load("ball_4").data.shape[1:]
+    assert set(np.unique(image.data)) <= {0, 1, 2}
+
+
+def test_without_weights_there_is_nothing_to_validate(trainer: MakeTrainer) -> None:
+    with pytest.raises(ModelError, match=r"weights_final\.pt: no weights here"):
+        trainer().validate()
+
+
+def test_fold_all_trains_and_validates_on_everything(trainer: MakeTrainer) -> None:
+    made = trainer(split=Split(training=CASES, validation=CASES), fold="all", epochs=1)
+    made.run()
+
+    assert len(made.validate().cases) == len(CASES)
+    assert load_model(made.output.parent, "3d_fullres", folds=["all"]).folds == ("all",)
+
+
+# --------------------------------------------------------------------- resuming and repeating
+
+
+@pytest.fixture
+def untouched(trainer: MakeTrainer) -> Trainer:
+    made = trainer(fold="fold_1")
+    made.run()
+    return made
+
+
+@pytest.mark.parametrize("batches", [1, 4, TRAINING_BATCHES, BATCHES, BATCHES + 2, 2 * BATCHES + TRAINING_BATCHES])
+def test_a_training_stopped_anywhere_ends_as_if_it_had_not_been(
+    trainer: MakeTrainer, untouched: Trainer, batches: int
+) -> None:
+    first = trainer()
+    with pytest.raises(
+        Interrupted, match=r"stopped in epoch \d after \d batches; the state is saved, continue with -c"
+    ):
+        first.run(should_stop=StopAfter(batches))
+    second = trainer()
+    second.run(resume=True)
+
+    assert_same(second, untouched)
+
+
+class CrashError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("minutes", "batches"), [(0.0, 3), (10.0, 9)])
+def test_a_training_killed_anywhere_ends_as_if_it_had_not_been(
+    trainer: MakeTrainer, untouched: Trainer, minutes: float, batches: int
+) -> None:
+    """Without a chance to save: from the last checkpoint, of the batch before or of the epoch before."""
+
+    def crash() -> bool:
+        stop()
+        if stop.left <= 0:
+            raise CrashError
+        return False
+
+    stop = StopAfter(batches)
+    with pytest.raises(CrashError):
+        trainer(checkpoint_minutes=minutes).run(should_stop=crash)
+    saved = load_checkpoint(trainer().output / "checkpoint.pt")
+    assert (saved["epoch"], saved["iteration"]) == ((0, 2) if minutes == 0 else (1, 0))
+    resumed = trainer()
+    resumed.run(resume=True)
+
+    assert_same(resumed, untouched)
+
+
+def test_the_same_seed_gives_the_same_training_with_any_number_of_workers(
+    trainer: MakeTrainer, untouched: Trainer
+) -> None:
+    torch.manual_seed(99)
+    again = trainer(fold="fold_2", workers=2)
+    again.run()
+
+    assert_same(again, untouched)
+
+
+def test_another_seed_gives_another_training(trainer: MakeTrainer, untouched: Trainer) -> None:
+    other = trainer(fold="fold_2", seed=8)
+    other.run()
+
+    assert history(other)[0]["loss"] != history(untouched)[0]["loss"]
+    assert not torch.equal(weights(other)["heads.0.weight"], weights(untouched)["heads.0.weight"])
+
+
+def test_a_seed_that_was_drawn_is_kept_when_resuming(trainer: MakeTrainer) -> None:
+    with pytest.raises(Interrupted):
+        trainer(seed=None).run(should_stop=StopAfter(2))
+    seed = load_checkpoint(trainer().output / "checkpoint.pt")["seed"]
+    trainer(seed=None).run(resume=True)
+    repeated = trainer(seed=seed, fold="fold_2")
+    repeated.run()
+
+    assert_same(trainer(), repeated)
+
+
+def test_torchs_own_generator_is_left_as_it_was(trainer: MakeTrainer) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    trainer(epochs=1).run()
+
+    assert torch.equal(torch.rand(2), expected)
+
+
+class Dropout(Trainer):
+    @classmethod
+    def build_network(cls, _plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
+        return nn.Sequential(nn.Conv3d(in_channels, 6, 3, padding=1), nn.Dropout(0.5), nn.Conv3d(6, classes, 1))
+
+
+def test_a_network_with_randomness_of_its_own_is_resumed_exactly_too(trainer: MakeTrainer) -> None:
+    untouched = trainer(Dropout, fold="fold_1")
+    untouched.run()
+    with pytest.raises(Interrupted):
+        trainer(Dropout).run(should_stop=StopAfter(8))
+    resumed = trainer(Dropout)
+    resumed.run(resume=True)
+
+    assert_same(resumed, untouched)
+
+
+def test_a_finished_training_has_nothing_left_to_do(
+    trainer: MakeTrainer, untouched: Trainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = weights(untouched)
+    with caplog.at_level(logging.INFO, logger="autoseg"):
+        trainer(fold="fold_1").run(resume=True)
+
+    assert "3 epochs are trained already, nothing is left to train" in caplog.text
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(untouched).items())
+
+
+def test_a_finished_training_can_be_extended(trainer: MakeTrainer, untouched: Trainer) -> None:
+    longer = trainer(fold="fold_1", epochs=5)
+    before = history(untouched)
+    longer.run(resume=True)
+
+    assert history(longer)[:EPOCHS] == before and len(history(longer)) == 5
+    assert history(longer)[3]["learning_rate"] == pytest.approx(0.01 * (1 - 3 / 5) ** 0.9)
+
+
+def test_a_fold_that_holds_a_training_is_refused(trainer: MakeTrainer, untouched: Trainer) -> None:
+    with pytest.raises(
+        TrainingError, match="a training lies here already; continue it with -c, or discard it with --overwrite"
+    ):
+        trainer(fold="fold_1").run()
+    assert (untouched.output / "weights_final.pt").is_file()
+
+
+def test_overwriting_discards_what_was_there(trainer: MakeTrainer, untouched: Trainer) -> None:
+    untouched.validate()
+    with pytest.raises(Interrupted):
+        trainer(fold="fold_1", seed=9).run(overwrite=True, should_stop=StopAfter(1))
+
+    assert not (untouched.output / "weights_final.pt").exists()
+    assert not (untouched.output / "validation_raw").exists()
+
+
+def test_resuming_nothing_starts_anew_and_says_so(trainer: MakeTrainer, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="autoseg"):
+        trainer(epochs=1).run(resume=True)
+
+    assert "nothing was trained here yet, starting anew" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 8}, "seed was 7, now 8"),
+        ({"split": Split(training=CASES[:3], validation=CASES[4:])}, "split was"),
+        ({"batch_size": 2}, "batch_size was 3, now 2"),
+        ({"iterations_per_epoch": 6}, "iterations_per_epoch was 5, now 6"),
+    ],
+)
+def test_resuming_under_other_conditions_is_refused(
+    trainer: MakeTrainer, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Interrupted):
+        trainer().run(should_stop=StopAfter(1))
+    with pytest.raises(TrainingError, match=f"began under other conditions: {message}"):
+        trainer(**changes).run(resume=True)
+
+
+def test_other_plans_beside_trained_folds_are_refused(trainer: MakeTrainer, other_plans: Plans) -> None:
+    trainer(fold="fold_1", epochs=1).run()
+    with pytest.raises(TrainingError, match=r"plans\.pkl: fold_1 were trained with other plans than these"):
+        trainer(plans=other_plans).run()
+    with pytest.raises(TrainingError, match="plan was"):
+        trainer(plans=other_plans, fold="fold_1").run(resume=True)
+
+
+# ------------------------------------------------------------------------- recipes of one's own
+
+
+class OwnRecipe(Trainer):
+    epochs = 2
+    mirror = False
+
+    def build_loss(self) -> nn.Module:
+        return CrossEntropy()
+
+    def learning_rate(self, epoch: int) -> float:
+        return 0.005 / (epoch + 1)
+
+    def build_augmentation(self) -> Augmentation:
+        return self.build_validation_augmentation()
+
+
+def test_a_recipe_of_ones_own_is_a_few_lines(trainer: MakeTrainer) -> None:
+    made = trainer(OwnRecipe, epochs=None)
+    made.run()
+
+    assert [epoch["learning_rate"] for epoch in history(made)] == [0.005, 0.0025]
+    assert history(made)[0]["loss"] > 0
+    assert load_weights(made.output / "weights_final.pt").mirror_axes == ()
+    assert load_weights(made.output / "weights_final.pt").trainer == "OwnRecipe"
+
+
+def test_settings_win_over_the_class(trainer: MakeTrainer) -> None:
+    made = trainer(OwnRecipe, epochs=1, learning_rate=0.5, batch_size=1)
+    assert (made.epochs, made.initial_learning_rate, made.batch_size) == (1, 0.5, 1)
+
+    unset = trainer(OwnRecipe, epochs=None, iterations_per_epoch=None)
+    assert (unset.epochs, unset.iterations_per_epoch, unset.batch_size) == (2, 250, 3)
+    assert (unset.validation_batches, trainer(iterations_per_epoch=4).validation_batches) == (50, 1)
+
+
+def test_a_network_of_ones_own_is_marked_in_the_weights(trainer: MakeTrainer) -> None:
+    made = trainer(Dropout, epochs=1)
+    made.run()
+
+    assert load_weights(made.output / "weights_final.pt").custom_network
+    assert made.validate().mean[1]["Dice"] is not None
+    with pytest.raises(ModelError, match=r"-tr path/to/file\.py:Dropout"):
+        load_model(made.output.parent, "3d_fullres")
+
+
+class NotFinite(Trainer):
+    def build_loss(self) -> nn.Module:
+        class Loss(nn.Module):
+            def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+                return F.cross_entropy(logits, target) * float("nan")
+
+        return Loss()
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_cases_named(trainer: MakeTrainer) -> None:
+    message = r"epoch 1, batch 1: the loss is not finite; cases of the batch: ball_\d.*lower --learning_rate"
+    with pytest.raises(TrainingError, match=message):
+        trainer(NotFinite).run()
+
+
+def test_training_starts_from_given_weights(trainer: MakeTrainer, untouched: Trainer) -> None:
+    source = untouched.output / "weights_final.pt"
+    made = trainer(pretrained_weights=source, learning_rate=1e-12, epochs=1, iterations_per_epoch=1)
+    made.run()
+
+    expected, found = weights(untouched), weights(made)
+    assert torch.allclose(found["encoder.0.0.0.weight"], expected["encoder.0.0.0.weight"], atol=1e-7)
+    assert not torch.allclose(found["heads.0.weight"], expected["heads.0.weight"], atol=1e-3)
