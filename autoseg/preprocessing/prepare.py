@@ -78,12 +78,14 @@ class PreparedCase:
         data: `(C, Z, Y, X)` float32, normalised.
         segmentation: `(Z, Y, X)` labels, -1 outside the nonzero region; None where the case has no labels.
         foreground: For each label above background some of its voxels, `(k, 3)` int32 indices into `segmentation`.
+        previous: `(Z, Y, X)` labels that the configuration before a cascade predicted; None for all others.
     """
 
     data: FloatArray
     segmentation: npt.NDArray[np.integer[Any]] | None
     foreground: Mapping[int, Locations]
     properties: CaseProperties
+    previous: npt.NDArray[np.integer[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

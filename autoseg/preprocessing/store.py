@@ -70,12 +70,12 @@ class PreparedCases:
         """
         identifier = prepared.properties.identifier
         self._remove(identifier, MARKER)
-        _write_array(self._path(identifier, DATA), prepared.data)
+        write_array(self._path(identifier, DATA), prepared.data)
         if prepared.segmentation is None:
             self._remove(identifier, SEGMENTATION)
         else:
-            _write_array(self._path(identifier, SEGMENTATION), _smallest(prepared.segmentation))
-        _write_array(self._path(identifier, FOREGROUND), _table(prepared.foreground))
+            write_array(self._path(identifier, SEGMENTATION), _smallest(prepared.segmentation))
+        write_array(self._path(identifier, FOREGROUND), _table(prepared.foreground))
         marker = Marker(
             format=FORMAT,
             signature=signature,
@@ -170,7 +170,8 @@ class PreparedCases:
         )
 
 
-def _write_array(path: Path, array: npt.NDArray[Any]) -> None:
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write a `.npy` file in one step."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
 

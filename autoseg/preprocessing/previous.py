@@ -1,0 +1,197 @@
+"""What one configuration predicted, brought onto the grid of another that refines it: the input of a cascade.
+
+A prediction is an ordinary segmentation of the original image. In training and in prediction alike it takes the
+image's own way, the same crop, axis order and resampling, so the two cannot lie apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.format import open_memmap
+
+from autoseg.dataset import BACKGROUND
+from autoseg.errors import DatasetError, StorageError
+from autoseg.geometry import Geometry, Shape, box_slices
+from autoseg.imageio import fractional_values, listed_values, read_image
+from autoseg.parallel import fitting_workers, run_on_cases
+from autoseg.preprocessing.prepare import CaseProperties
+from autoseg.preprocessing.resampling import resample_segmentation
+from autoseg.preprocessing.store import PreparedCases, write_array
+from autoseg.storage import content_hash, file_hash, read_json, write_json
+
+LabelArray = npt.NDArray[np.integer[Any]]
+
+FORMAT = 1
+
+RECIPE = 1
+"""Raised whenever preparing the same prediction gives another array, so that older ones are made anew."""
+
+BYTES_PER_VOXEL = 16
+"""Of the larger of both grids: 5 were measured for a file of bytes, one of floating-point numbers takes 11 more."""
+
+
+def prepare_previous(segmentation: LabelArray, properties: CaseProperties, *, classes: int) -> LabelArray:
+    """Bring a segmentation of the original image onto a case's prepared grid, as `prepare_case` does with its labels.
+
+    Args:
+        segmentation: `(Z, Y, X)` labels on the original grid, in file order.
+        properties: Of the prepared case.
+        classes: Number of labels, background included.
+
+    Returns:
+        `(Z', Y', X')` labels on the prepared grid, axes in transposed order; int8, or int16 where labels need it.
+
+    Raises:
+        DatasetError: The segmentation has another shape than the image, or labels that are not declared.
+    """
+    _require_shape(segmentation, properties)
+    _require_labels(segmentation, properties, classes)
+    kind = np.int8 if classes - 1 <= np.iinfo(np.int8).max else np.int16
+    cropped = segmentation[box_slices(properties.crop)].transpose(properties.transpose_forward)
+    return resample_segmentation(
+        cropped.astype(kind), shape=properties.prepared_shape, separated=properties.separated_axis
+    )
+
+
+def read_previous(path: Path, geometry: Geometry, shape: Shape) -> LabelArray:
+    """Read the segmentation that is to be refined.
+
+    Args:
+        geometry: Of the image it must lie on, as must `shape`, `(Z, Y, X)` voxels.
+
+    Returns:
+        `(Z, Y, X)` whole numbers.
+
+    Raises:
+        DatasetError: It cannot be read, lies on another grid, or holds fractions.
+    """
+    image = read_image(path)
+    found = (
+        image.geometry.differences(geometry)
+        if image.data.shape == tuple(shape)
+        else (f"size {image.data.shape} and {tuple(shape)} voxels (z, y, x)",)
+    )
+    if found:
+        raise DatasetError(
+            f"{path}: lies on another grid than the image it segments: {'; '.join(found)}; predict that very image"
+        )
+    if len(fractions := fractional_values(image.data)):
+        raise DatasetError(
+            f"{path}: holds values that are no labels: {listed_values(fractions)}; give a segmentation of whole numbers"
+        )
+    return image.data.astype(np.int32) if image.data.dtype.kind == "f" else image.data
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousMaps:
+    """Prepared predictions of one task in a folder: `<case>.npy` and, written last, `<case>.json` with its origin's hash."""
+
+    folder: Path
+
+    def load(self, identifier: str) -> LabelArray:
+        """`(Z, Y, X)` labels on the prepared grid, a read-only memory map.
+
+        Raises:
+            StorageError: It is not there, or damaged.
+        """
+        path = self._array(identifier)
+        try:
+            labels: LabelArray = open_memmap(path, mode="r")
+        except (OSError, ValueError, EOFError, OverflowError) as error:
+            raise StorageError(
+                f"case {identifier}: its prediction by the previous stage cannot be opened: {error}; "
+                f"delete the folder {self.folder} and train again, which prepares them anew"
+            ) from error
+        return labels
+
+    def save(self, identifier: str, labels: LabelArray, signature: str) -> None:
+        """Write one prediction, its marker last."""
+        marker = self._marker(identifier)
+        if marker.is_file():
+            marker.unlink(missing_ok=True)
+        write_array(self._array(identifier), labels)
+        write_json(marker, {"format": FORMAT, "signature": signature})
+
+    def is_current(self, identifier: str, signature: str) -> bool:
+        """Whether the prediction is there, opens, and was made from what `signature` stands for."""
+        try:
+            self.load(identifier)
+            return bool(read_json(self._marker(identifier)) == {"format": FORMAT, "signature": signature})
+        except StorageError:
+            return False
+
+    def _array(self, identifier: str) -> Path:
+        return self.folder / f"{identifier}.npy"
+
+    def _marker(self, identifier: str) -> Path:
+        return self.folder / f"{identifier}.json"
+
+
+def gather_previous(
+    predictions: Mapping[str, Path],
+    cases: PreparedCases,
+    maps: PreviousMaps,
+    *,
+    classes: int,
+    workers: int | None = None,
+) -> str:
+    """Prepare what was predicted for every case; what is prepared from the same files already is left alone.
+
+    Args:
+        predictions: A segmentation on the original grid for each case.
+        cases: The prepared cases whose grids are wanted.
+        maps: Where the prepared predictions go.
+        classes: Number of labels, background included.
+        workers: Processes; None for as many as cores and memory allow.
+
+    Returns:
+        A hash that stands for all of them.
+
+    Raises:
+        CasesFailed: Naming each prediction that cannot be read or does not lie on its image's grid.
+    """
+    identifiers = sorted(predictions)
+    prepare = partial(_gather_one, predictions=predictions, cases=cases, maps=maps, classes=classes)
+    count = fitting_workers(workers, max(map(_bytes_needed, map(cases.properties, identifiers)), default=1))
+    signatures = run_on_cases(prepare, identifiers, task="previous stage", workers=count)
+    return content_hash(list(zip(identifiers, signatures, strict=True)))
+
+
+def _gather_one(
+    identifier: str, *, predictions: Mapping[str, Path], cases: PreparedCases, maps: PreviousMaps, classes: int
+) -> str:
+    path, properties = predictions[identifier], cases.properties(identifier)
+    signature = content_hash(RECIPE, file_hash(path), properties, classes)
+    if not maps.is_current(identifier, signature):
+        segmentation = read_previous(path, properties.geometry, properties.original_shape)
+        maps.save(identifier, prepare_previous(segmentation, properties, classes=classes), signature)
+    return signature
+
+
+def _bytes_needed(properties: CaseProperties) -> int:
+    voxels = max(int(np.prod(shape)) for shape in (properties.original_shape, properties.prepared_shape))
+    return BYTES_PER_VOXEL * voxels
+
+
+def _require_shape(segmentation: LabelArray, properties: CaseProperties) -> None:
+    if segmentation.shape != tuple(properties.original_shape):
+        raise DatasetError(
+            f"case {properties.identifier}: the previous stage's segmentation has {segmentation.shape} voxels, "
+            f"the image {tuple(properties.original_shape)}; give the segmentation of this very image, on its whole grid"
+        )
+
+
+def _require_labels(segmentation: LabelArray, properties: CaseProperties, classes: int) -> None:
+    lowest, highest = int(segmentation.min()), int(segmentation.max())
+    if lowest < BACKGROUND or highest >= classes:
+        raise DatasetError(
+            f"case {properties.identifier}: the previous stage's segmentation has labels from {lowest} to {highest}, "
+            f"but the plans' go from {BACKGROUND} to {classes - 1}; give a segmentation with this task's labels"
+        )
