@@ -13,13 +13,14 @@ from pathlib import Path
 
 import autoseg
 from autoseg.dataset import Case, find_case_files, split_ending
-from autoseg.errors import AutosegError, CasesFailed, DatasetError
+from autoseg.errors import AutosegError, CasesFailed, DatasetError, ModelError
 from autoseg.imageio import read_case, write_image
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import save_probabilities
 from autoseg.parallel import progress
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import PreparedCase
+from autoseg.preprocessing.previous import read_previous
 from autoseg.storage import encode, write_json
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def predict_cases(
     cases: Sequence[Case],
     outputs: Sequence[Path],
     *,
+    previous: Path | None = None,
     preprocessing_threads: int = 2,
     export_threads: int = 2,
     probabilities: bool = False,
@@ -54,6 +56,7 @@ def predict_cases(
     Args:
         cases: What to predict, from `find_cases`.
         outputs: One image file for each case.
+        previous: For a cascade, the folder of the segmentations to refine, `<case>.nii.gz` on each image's grid.
         preprocessing_threads: Threads that read and prepare; as many cases wait in memory.
         export_threads: Threads that compress and write.
         probabilities: Also write `<case>.npz` beside each segmentation.
@@ -62,15 +65,18 @@ def predict_cases(
         record: Where to write down with what was predicted (`prediction.json`).
 
     Raises:
+        ModelError: A cascade without segmentations to refine.
+        DatasetError: Naming the cases that have none in `previous`.
         CasesFailed: After all cases were tried, when some failed; it names each with its cause.
     """
+    refined = _segmentations_to_refine(predictor, cases, previous)
     jobs = [
-        Job(identifier=case.identifier, prepare=partial(_read_and_prepare, case, predictor), output=output)
-        for case, output in zip(cases, outputs, strict=True)
+        Job(identifier=case.identifier, prepare=partial(_read_and_prepare, case, path, predictor), output=output)
+        for case, path, output in zip(cases, refined, outputs, strict=True)
     ]
     rules = predictor.model.rules if postprocess else ()
     if record is not None:
-        save_record(record, predictor, rules)
+        save_record(record, predictor, rules, previous)
     predict_jobs(
         predictor,
         jobs,
@@ -150,9 +156,10 @@ def select_part(cases: Sequence[Case], part: int, parts: int) -> Sequence[Case]:
     return cases[part::parts]
 
 
-def save_record(path: Path, predictor: Predictor, rules: Sequence[Rule]) -> None:
-    """Write down with what was predicted: model, folds, settings, version."""
+def save_record(path: Path, predictor: Predictor, rules: Sequence[Rule], previous: Path | None = None) -> None:
+    """Write down with what was predicted: model, folds, settings, version, and for a cascade what it refined."""
     model = predictor.model
+    refined = {} if previous is None else {"lowres_segmentations": str(previous)}
     write_json(
         path,
         {
@@ -170,6 +177,7 @@ def save_record(path: Path, predictor: Predictor, rules: Sequence[Rule]) -> None
             "device": str(predictor.device),
             "precision": predictor.precision.name,
             "postprocessing": encode(tuple(rules)),
+            **refined,
         },
     )
 
@@ -228,8 +236,31 @@ def _prepared_ahead(jobs: Sequence[Job], threads: int) -> Generator[tuple[Job, F
         pool.shutdown(cancel_futures=True)
 
 
-def _read_and_prepare(case: Case, predictor: Predictor) -> PreparedCase:
-    return predictor.prepare(read_case(case))
+def _segmentations_to_refine(
+    predictor: Predictor, cases: Sequence[Case], folder: Path | None
+) -> Sequence[Path] | Sequence[None]:
+    """For each case of a cascade the segmentation that an earlier stage made, all of which must be there."""
+    model = predictor.model
+    if folder is None and model.plan.previous:
+        raise ModelError(
+            f"{model.configuration} refines what {model.plan.previous} predicted; give the folder of those segmentations"
+        )
+    if folder is None:
+        return [None] * len(cases)
+    paths = [folder / f"{case.identifier}.nii.gz" for case in cases]
+    if missing := [f"  {path}" for path in paths if not path.is_file()]:
+        raise DatasetError(
+            f"{folder}: {len(missing)} of {len(cases)} cases have no segmentation here; predict them with "
+            f"{model.plan.previous or 'the previous stage'}, or name the folder that holds these files\n"
+            + "\n".join(missing)
+        )
+    return paths
+
+
+def _read_and_prepare(case: Case, previous: Path | None, predictor: Predictor) -> PreparedCase:
+    raw = read_case(case)
+    labels = None if previous is None else read_previous(previous, raw.geometry, raw.data.shape[1:])
+    return predictor.prepare(raw, labels)
 
 
 def _write(output: Path, prediction: Prediction, rules: Sequence[Rule]) -> None:

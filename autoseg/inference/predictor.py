@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, combinations
 from typing import Any, Literal, TypeAlias
@@ -16,12 +16,14 @@ from torch import nn
 from autoseg.errors import ModelError
 from autoseg.geometry import Geometry
 from autoseg.imageio import RawCase
+from autoseg.inference.cascade import expand_labels
 from autoseg.inference.export import LabelArray, export_fast, export_segmentation
-from autoseg.inference.model import TrainedModel, input_channels
+from autoseg.inference.model import TrainedModel
 from autoseg.inference.probabilities import PackedProbabilities, Packer
 from autoseg.inference.tiles import STEP_SIZE, Slab, predict_slabs
 from autoseg.networks import Precision, resolve_device, resolve_precision
 from autoseg.preprocessing.prepare import PreparedCase, prepare_case
+from autoseg.preprocessing.previous import prepare_previous
 
 FloatArray = npt.NDArray[np.float32]
 Mode: TypeAlias = Literal["normal", "fast"]
@@ -87,22 +89,36 @@ class Predictor:
         self.mirror = mirror
         self.mode = mode
 
-    def predict(self, data: FloatArray, geometry: Geometry, *, probabilities: bool = False) -> Prediction:
+    def predict(
+        self,
+        data: FloatArray,
+        geometry: Geometry,
+        *,
+        previous: LabelArray | None = None,
+        probabilities: bool = False,
+    ) -> Prediction:
         """Predict an image held in memory.
 
         Args:
             data: `(C, Z, Y, X)` float32, one channel for each of the plans'.
+            previous: `(Z, Y, X)` labels that the configuration before a cascade predicted for this image.
             probabilities: Also keep the probabilities of all classes (mode "normal" only).
 
         Raises:
-            DatasetError: The channels are not those of the plans, or the image is empty or not finite.
+            DatasetError: The channels are not those of the plans, the image is empty or not finite, or `previous` does
+                not fit it.
+            ModelError: A cascade without `previous`, or another model with it.
         """
         raw = RawCase(identifier="image", data=data, segmentation=None, geometry=geometry)
-        return self.predict_prepared(self.prepare(raw), probabilities=probabilities)
+        return self.predict_prepared(self.prepare(raw, previous), probabilities=probabilities)
 
-    def prepare(self, raw: RawCase) -> PreparedCase:
-        """Bring a raw case onto the model's grid; safe to call from several threads."""
-        return prepare_case(raw, self.model.plans, self.model.configuration)
+    def prepare(self, raw: RawCase, previous: LabelArray | None = None) -> PreparedCase:
+        """Bring a raw case, and what was predicted for it before, onto the model's grid; safe to call from several threads."""
+        prepared = prepare_case(raw, self.model.plans, self.model.configuration)
+        if previous is None:
+            return prepared
+        labels = prepare_previous(previous, prepared.properties, classes=len(self.model.plans.labels))
+        return replace(prepared, previous=labels)
 
     def predict_prepared(self, prepared: PreparedCase, *, probabilities: bool = False) -> Prediction:
         """Predict a prepared case, and bring the result back to the grid of the original image."""
@@ -124,19 +140,16 @@ class Predictor:
         """The class probabilities of a prepared case on the network's grid, slab by slab.
 
         Raises:
-            ModelError: The case has other channels than the network takes, or the network returned NaN.
+            ModelError: The case has other channels than the network takes, lacks what a cascade is to refine, or the
+                network returned NaN.
         """
-        expected = input_channels(self.model.plans, self.model.configuration)
-        if len(prepared.data) != expected:
-            raise ModelError(
-                f"case {prepared.properties.identifier}: the network takes {expected} channels, "
-                f"but the prepared case has {len(prepared.data)}; prepare it with this model's plans"
-            )
+        self._require_fit(prepared)
         sums_on = self._device_of_sums(prepared.data.shape[2:])
         slabs = predict_slabs(
             lambda tiles: self._probabilities(tiles).to(sums_on),
             prepared.data,
             self.model.plan.patch_size,
+            labels=prepared.previous,
             step=self.step_size,
             batch_size=self._batch_size,
         )
@@ -152,6 +165,8 @@ class Predictor:
     def _probabilities(self, tiles: torch.Tensor) -> torch.Tensor:
         """`(B, C, *patch)` to the mean of the softmax over all folds and flips, `(B, K, *patch)` float32."""
         tiles = tiles.to(self.device)
+        if self.model.plan.previous:
+            tiles = expand_labels(tiles, len(self.model.plans.labels))
         total: Any = 0
         for network in self._networks:
             for axes in self._flips:
@@ -160,6 +175,24 @@ class Predictor:
                 total += logits.float().softmax(dim=1).flip(axes)
         mean: torch.Tensor = total / (len(self._networks) * len(self._flips))
         return mean
+
+    def _require_fit(self, prepared: PreparedCase) -> None:
+        identifier, model = prepared.properties.identifier, self.model
+        if len(prepared.data) != len(model.plans.channels):
+            raise ModelError(
+                f"case {identifier}: the network takes {len(model.plans.channels)} channels, "
+                f"but the prepared case has {len(prepared.data)}; prepare it with this model's plans"
+            )
+        if model.plan.previous and prepared.previous is None:
+            raise ModelError(
+                f"case {identifier}: {model.configuration} refines what {model.plan.previous} predicted; "
+                "give that segmentation too (previous=, or -l with a folder of them)"
+            )
+        if prepared.previous is not None and not model.plan.previous:
+            raise ModelError(
+                f"case {identifier}: {model.configuration} is no cascade and takes no segmentation of an earlier stage; "
+                "leave it out (previous=, -l)"
+            )
 
     @cached_property
     def _networks(self) -> tuple[nn.Module, ...]:

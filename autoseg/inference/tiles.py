@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,7 @@ def predict_slabs(
     image: FloatArray,
     patch_size: Shape,
     *,
+    labels: npt.NDArray[np.integer[Any]] | None = None,
     step: float = STEP_SIZE,
     batch_size: int = 1,
 ) -> Iterator[Slab]:
@@ -67,6 +68,7 @@ def predict_slabs(
         image: `(C, Z, Y, X)`; may be a read-only memory map. Where it is smaller than the patch it is padded with
             zeros on both sides, and the padding is cut off again.
         patch_size: Three sides, or two: then every slice along Z is predicted by itself, several at once.
+        labels: `(Z, Y, X)`, for a cascade: every tile holds them as one more channel after the image's.
         step: Fraction of the patch by which the window moves, above 0 and at most 1.
         batch_size: Most tiles handed to the network at once.
 
@@ -77,6 +79,7 @@ def predict_slabs(
     patch = (1,) * (3 - len(patch_size)) + tuple(patch_size)
     network = predict_batch if len(patch_size) == 3 else _slice_by_slice(predict_batch)
     padded, inside = _padded(image, patch)
+    sources = [padded] if labels is None else [padded, _padded(labels[None], patch)[0]]
     along, *across = tile_starts(padded.shape[1:], patch, step)
     rows = _rows(along, 1 if patch[0] > 1 else batch_size)
     overlap = any(len(starts) > 1 and side > 1 for starts, side in zip((along, *across), patch, strict=True))
@@ -87,7 +90,7 @@ def predict_slabs(
     )
     for row, following in zip(rows, [*(row[0] for row in rows[1:]), padded.shape[1]], strict=True):
         for positions in _batches(list(product(row, *across)), batch_size):
-            window.add(positions, network(_tiles(padded, patch, positions)))
+            window.add(positions, network(_tiles(sources, patch, positions)))
         yield from window.finished(following, inside)
         window.move_to(following)
 
@@ -137,7 +140,7 @@ def _starts(side: int, patch: int, step: float) -> tuple[int, ...]:
     return tuple(dict.fromkeys(evenly))
 
 
-def _padded(image: FloatArray, patch: Shape) -> tuple[FloatArray, Box]:
+def _padded(image: npt.NDArray[Any], patch: Shape) -> tuple[npt.NDArray[Any], Box]:
     """The image, padded with zeros to the patch's size where it is smaller, and where in that it lies."""
     sides = image.shape[1:]
     margins = [_margins(side, wanted) for side, wanted in zip(sides, patch, strict=True)]
@@ -160,10 +163,13 @@ def _batches(positions: Sequence[Position], size: int) -> Iterator[Sequence[Posi
         yield positions[first : first + size]
 
 
-def _tiles(image: FloatArray, patch: Shape, positions: Sequence[Position]) -> torch.Tensor:
-    """The patches at the given positions: `(B, C, *patch)`."""
-    patches = [image[(slice(None),) + _voxels(position, patch)] for position in positions]
-    return torch.from_numpy(np.stack(patches))
+def _tiles(sources: Sequence[npt.NDArray[Any]], patch: Shape, positions: Sequence[Position]) -> torch.Tensor:
+    """The patches at the given positions: `(B, C, *patch)` float32, the channels of one source after the other's."""
+    tiles = np.empty((len(positions), sum(map(len, sources)), *patch), np.float32)
+    for tile, position in zip(tiles, positions, strict=True):
+        voxels = (slice(None), *_voxels(position, patch))
+        np.concatenate([source[voxels] for source in sources], out=tile)
+    return torch.from_numpy(tiles)
 
 
 def _voxels(position: Position, patch: Shape) -> tuple[slice, ...]:
