@@ -140,6 +140,10 @@ class Workspace:
         """What `autoseg_find_best_configuration` chose."""
         return self.results / "selections" / task / "selection.json"
 
+    def run_dir(self, task: str) -> Path:
+        """What `autoseg_run` keeps of its runs of a task: the journal, the logs, the archive."""
+        return self.results / "runs" / task
+
 
 def _named_folder(environment: Mapping[str, str], variable: str) -> Path | None:
     """The folder a variable names; quotation marks around it, as some shells leave them, are dropped."""

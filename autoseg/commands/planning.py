@@ -65,7 +65,7 @@ def make_plans(
         if configuration != "2d" and planning.is_two_dimensional(fingerprint):
             print(f"{dataset}: every case is a single slice, so only 2d is planned")
             continue
-        planner = _find_planner(reference, base)(
+        planner = find_planner(reference, base)(
             fingerprint=fingerprint,
             dataset=dataset,
             labels=fingerprint.labels,
@@ -157,7 +157,12 @@ def _plans_of(task: str, configuration: str, identifier: str, workspace: Workspa
     return next((path for path in (planned, *models) if path.is_file()), None)
 
 
-def _find_planner(reference: str, base: type[Planner]) -> type[Planner]:
+def find_planner(reference: str, base: type[Planner]) -> type[Planner]:
+    """The class that a reference names: a shipped one, or `my_file.py:MyPlanner`.
+
+    Raises:
+        ExtensionError: There is no such class; the known ones are listed.
+    """
     from autoseg import planning
     from autoseg.extensions import find_class
 

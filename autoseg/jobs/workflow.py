@@ -1,0 +1,223 @@
+"""The steps from a raw task to a model archive, in an order in which each stands behind what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from autoseg.jobs.digests import (
+    code_digest,
+    descriptions_digest,
+    file_digest,
+    listing_digest,
+    plan_digest,
+    scores_digest,
+    split_digest,
+)
+from autoseg.jobs.steps import Digest, Step
+
+VERIFY, PLAN, CHOOSE, EXPORT = "verify_dataset", "plan_and_preprocess", "find_best_configuration", "export_model"
+WEIGHTS, SCORES = "weights_final.pt", "validation_raw/summary.json"
+CODE_SEPARATOR = ":"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """Options as they stand on a command line: those that decide the result, and those that only decide how fast."""
+
+    decisive: tuple[str, ...] = ()
+    incidental: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """One configuration of a run.
+
+    Attributes:
+        folds: To be trained.
+        previous: The configuration whose predictions it takes, all of its folds; else None.
+        plans: The pickle it is planned in.
+        prepared: The folder of its prepared cases.
+        fold_folders: Where each fold is trained.
+        is_candidate: Whether it may be chosen; else it is only trained for the one that follows it.
+    """
+
+    name: str
+    folds: tuple[str, ...]
+    previous: str | None
+    plans: Path
+    prepared: Path
+    fold_folders: Mapping[str, Path]
+    is_candidate: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a run is asked for, and where everything lies.
+
+    Attributes:
+        task: Folder's name.
+        launcher: What stands before the name of a command ("python -m autoseg").
+        everywhere: Options that every command gets.
+        raw: `raw_data/TaskXXX_Name`.
+        find_planned_files: What planning and preparing has left.
+        planners: References of the planners, to notice a change in the user's own.
+        folds: That candidates are compared on.
+    """
+
+    task: str
+    trainer: str
+    identifier: str
+    launcher: tuple[str, ...]
+    everywhere: tuple[str, ...] = ()
+    raw: Path
+    find_planned_files: Callable[[], tuple[Path, ...]] = tuple
+    planners: tuple[str, ...] = ()
+    splits: Path
+    folds: tuple[str, ...]
+    selection: Path
+    archive: Path
+    planning: Words = field(default_factory=Words)
+    training: Words = field(default_factory=Words)
+
+
+def preparation_steps(work: Work) -> tuple[Step, ...]:
+    """Verify, plan and prepare: all that can be said before the plans are known."""
+    training_data = (work.raw, work.raw / "imagesTr", work.raw / "labelsTr")
+    verify = _step(
+        work,
+        VERIFY,
+        ("-t", work.task),
+        inputs={"raw data": partial(listing_digest, *training_data, work.raw / "imagesTs")},
+    )
+    plan = _step(
+        work,
+        PLAN,
+        ("-t", work.task, "-p", work.identifier, *work.planning.decisive),
+        incidental=work.planning.incidental,
+        needs=(VERIFY,),
+        inputs={"raw data": partial(listing_digest, *training_data), **_own_code(work.planners)},
+        find_products=work.find_planned_files,
+    )
+    return (verify, plan)
+
+
+def all_steps(work: Work, configurations: Sequence[Configuration]) -> tuple[Step, ...]:
+    """Every step of a run.
+
+    Args:
+        configurations: Each behind the one it follows.
+    """
+    trainings = {
+        (configuration.name, fold): _training_step(work, configuration, fold, configurations)
+        for configuration in configurations
+        for fold in configuration.folds
+    }
+    candidates = tuple(configuration for configuration in configurations if configuration.is_candidate)
+    return (
+        *preparation_steps(work),
+        *trainings.values(),
+        _choice_step(work, candidates, tuple(step.name for step in trainings.values())),
+        _export_step(work, configurations, candidates),
+    )
+
+
+def training_name(configuration: str, fold: str) -> str:
+    """`train 3d_fullres fold 2`."""
+    return f"train {configuration} fold {fold}"
+
+
+def _training_step(work: Work, own: Configuration, fold: str, configurations: Sequence[Configuration]) -> Step:
+    """`-c` starts anew where there is nothing, so the same command line begins and continues."""
+    folder = own.fold_folders[fold]
+    before = [configuration for configuration in configurations if configuration.name == own.previous]
+    return _step(
+        work,
+        "train",
+        (own.name, work.trainer, work.task, fold, "-p", work.identifier, "--npz", *work.training.decisive),
+        incidental=("-c", *work.training.incidental),
+        name=training_name(own.name, fold),
+        needs=(PLAN, *(training_name(one.name, number) for one in before for number in one.folds)),
+        inputs={
+            "the plan": partial(plan_digest, own.plans, own.name),
+            "prepared cases": partial(descriptions_digest, own.prepared),
+            f"the split of fold {fold}": partial(split_digest, work.splits, int(fold)),
+            **_own_code((work.trainer,)),
+            **{name: digest for one in before for name, digest in _scores(one).items()},
+        },
+        products=(folder / WEIGHTS, folder / SCORES),
+        replaces=folder,
+        kind=own.name,
+    )
+
+
+def _choice_step(work: Work, candidates: Sequence[Configuration], needs: tuple[str, ...]) -> Step:
+    names = [configuration.name for configuration in candidates]
+    return _step(
+        work,
+        CHOOSE,
+        ("-t", work.task, "-m", *names, "-tr", work.trainer, "-p", work.identifier, "-f", *work.folds),
+        needs=(PLAN, *needs),
+        inputs={name: digest for one in candidates for name, digest in _scores(one).items()},
+        products=(work.selection,),
+    )
+
+
+def _export_step(work: Work, configurations: Sequence[Configuration], candidates: Sequence[Configuration]) -> Step:
+    names = [configuration.name for configuration in candidates]
+    weights: dict[str, Digest] = {
+        f"weights of {one.name} fold {fold}": partial(file_digest, one.fold_folders[fold] / WEIGHTS)
+        for one in configurations
+        for fold in one.folds
+    }
+    return _step(
+        work,
+        EXPORT,
+        ("-t", work.task, "-o", str(work.archive), "-m", *names, "-tr", work.trainer, "-p", work.identifier),
+        needs=(CHOOSE,),
+        inputs={"the selection": partial(file_digest, work.selection), **weights},
+        products=(work.archive,),
+    )
+
+
+def _scores(configuration: Configuration) -> dict[str, Digest]:
+    return {
+        f"scores of {configuration.name} fold {fold}": partial(scores_digest, folder / SCORES)
+        for fold, folder in configuration.fold_folders.items()
+        if fold in configuration.folds
+    }
+
+
+def _own_code(references: Sequence[str]) -> dict[str, Digest]:
+    """The user's own files among `Name` and `path/to/file.py:Name`."""
+    files = {reference.rpartition(CODE_SEPARATOR)[0] for reference in references if CODE_SEPARATOR in reference}
+    return {f"the code in {file}": partial(code_digest, Path(file)) for file in sorted(files)}
+
+
+def _step(
+    work: Work,
+    command: str,
+    words: tuple[str, ...],
+    *,
+    incidental: tuple[str, ...] = (),
+    name: str | None = None,
+    needs: tuple[str, ...] = (),
+    inputs: Mapping[str, Digest],
+    products: tuple[Path, ...] = (),
+    find_products: Callable[[], tuple[Path, ...]] = tuple,
+    replaces: Path | None = None,
+    kind: str = "",
+) -> Step:
+    return Step(
+        name=name or command,
+        argv=(*work.launcher, command, *words, *incidental, *work.everywhere),
+        needs=needs,
+        settings=(command, *words),
+        inputs=inputs,
+        products=products,
+        find_products=find_products,
+        replaces=replaces,
+        kind=kind,
+    )
