@@ -60,6 +60,8 @@ class AugmentationRecipe:
         blur: Standard deviation of Gaussian blur in voxels, drawn for each channel.
         low_resolution: Zoom to which data are reduced and enlarged again.
         gamma: Exponent, half of the draws below 1.
+        previous_radius: Of the ball, in voxels, that changes the previous stage's labels of a cascade.
+        previous_removed_share: Components below this share of the patch may be removed from those labels.
     """
 
     rotation: float = 30.0
@@ -84,6 +86,10 @@ class AugmentationRecipe:
     gamma: tuple[float, float] = (0.7, 1.5)
     inverted_gamma_probability: float = 0.1
     gamma_probability: float = 0.3
+    previous_radius: tuple[float, float] = (1.0, 8.0)
+    previous_morphology_probability: float = 0.4
+    previous_removed_share: float = 0.15
+    previous_removal_probability: float = 0.2
 
 
 def build_augmentation(
