@@ -89,7 +89,7 @@ def describe_unet(network: nn.Module, plan: ConfigurationPlan, in_channels: int)
 
 
 def _content_of_levels(plan: ConfigurationPlan) -> str:
-    each = "each with instance normalisation and leaky ReLU"
+    each = "each with normalisation and leaky ReLU"
     if plan.blocks_per_stage is None:
         return f"{plan.convs_per_stage} convolutions on each level, {each}, in the encoder and in the decoder"
     blocks = ", ".join(map(str, plan.blocks_per_stage))

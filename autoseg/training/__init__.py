@@ -1,7 +1,58 @@
-"""Training: from prepared cases and a plan to the weights of one fold."""
+"""Training: from prepared cases and a plan to the weights of one fold. Trainers imported here are shipped by name."""
 
 from autoseg.training.settings import TrainingSettings
 from autoseg.training.splits import Split, open_split
 from autoseg.training.trainer import Trainer
+from autoseg.training.variants import (
+    Trainer5Epochs,
+    Trainer20Epochs,
+    Trainer50Epochs,
+    Trainer100Epochs,
+    Trainer250Epochs,
+    Trainer500Epochs,
+    Trainer2000Epochs,
+    Trainer4000Epochs,
+    TrainerAdam,
+    TrainerAdamW,
+    TrainerBatchNorm,
+    TrainerCrossEntropy,
+    TrainerDA3,
+    TrainerDA5,
+    TrainerDice,
+    TrainerDiceFocal,
+    TrainerDiceTopK10,
+    TrainerFocal,
+    TrainerNoAugmentation,
+    TrainerNoMirroring,
+    TrainerNoSmoothing,
+    TrainerTopK10,
+)
 
-__all__ = ["Split", "Trainer", "TrainingSettings", "open_split"]
+__all__ = [
+    "Split",
+    "Trainer",
+    "Trainer5Epochs",
+    "Trainer20Epochs",
+    "Trainer50Epochs",
+    "Trainer100Epochs",
+    "Trainer250Epochs",
+    "Trainer500Epochs",
+    "Trainer2000Epochs",
+    "Trainer4000Epochs",
+    "TrainerAdam",
+    "TrainerAdamW",
+    "TrainerBatchNorm",
+    "TrainerCrossEntropy",
+    "TrainerDA3",
+    "TrainerDA5",
+    "TrainerDice",
+    "TrainerDiceFocal",
+    "TrainerDiceTopK10",
+    "TrainerFocal",
+    "TrainerNoAugmentation",
+    "TrainerNoMirroring",
+    "TrainerNoSmoothing",
+    "TrainerTopK10",
+    "TrainingSettings",
+    "open_split",
+]

@@ -49,6 +49,46 @@ class CrossEntropy(nn.Module):
         return F.cross_entropy(logits, target)
 
 
+class TopKLoss(nn.Module):
+    """Mean cross-entropy of the worst voxels of the batch.
+
+    Args:
+        percent: How many of all voxels count, at least one.
+
+    Source: Wu et al. 2016, "Bridging category-level and instance-level semantic image segmentation".
+    """
+
+    def __init__(self, *, percent: float) -> None:
+        super().__init__()
+        self.percent = percent
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        losses = F.cross_entropy(logits, target, reduction="none").flatten()
+        worst = max(1, int(losses.numel() * self.percent / 100))
+        return losses.topk(worst, sorted=False).values.mean()
+
+
+class FocalLoss(nn.Module):
+    """Mean cross-entropy, voxels that are nearly right weighing little.
+
+    Args:
+        gamma: A voxel whose label has probability p weighs (1 - p) ** gamma.
+        alpha: Weight of foreground voxels; those of background weigh 1 - alpha.
+
+    Source: Lin et al. 2017, "Focal loss for dense object detection", eq. 5.
+    """
+
+    def __init__(self, *, gamma: float, alpha: float) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.alpha = alpha
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        losses = F.cross_entropy(logits, target, reduction="none")
+        weights = torch.where(target > 0, self.alpha, 1 - self.alpha)
+        return (weights * (1 - torch.exp(-losses)) ** self.gamma * losses).mean()
+
+
 class Sum(nn.Module):
     """The sum of several losses."""
 

@@ -169,7 +169,7 @@ class Trainer:
             patch_size=self.plan.patch_size,
             dummy_2d=self.plan.do_dummy_2d_augmentation,
             mirror_axes=self.mirror_axes,
-            masked_channels=[channel for channel, masked in enumerate(self.plan.use_mask_for_norm) if masked],
+            masked_channels=self.masked_channels,
         )
 
     def build_validation_augmentation(self) -> Augmentation:
@@ -346,6 +346,11 @@ class Trainer:
     def mirror_axes(self) -> tuple[int, ...]:
         """Axes of the patch that are mirrored."""
         return tuple(range(len(self.plan.patch_size))) if self.mirror else ()
+
+    @property
+    def masked_channels(self) -> tuple[int, ...]:
+        """Channels that were normalised inside the mask and stay 0 outside of it."""
+        return tuple(channel for channel, masked in enumerate(self.plan.use_mask_for_norm) if masked)
 
     @property
     def validation_batches(self) -> int:

@@ -1,0 +1,118 @@
+"""Which learning rate to start with: train a little while it grows, and see where the loss falls and where it explodes.
+
+Source: Smith 2017, "Cyclical learning rates for training neural networks", the range test; numbers of the reference
+system.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autoseg.errors import TrainingError
+from autoseg.parallel import progress
+from autoseg.storage import atomic_path
+from autoseg.training.loader import worker_deaths_explained
+from autoseg.training.losses import DeepSupervision
+from autoseg.training.samples import TRAINING
+from autoseg.training.state import set_learning_rate
+from autoseg.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+STEPS = 1000
+LOWEST_RATE, HIGHEST_RATE = 1e-6, 10.0
+SMOOTHING = 0.98
+"""Share of the average so far in the next one."""
+
+EXPLODED = 4.0
+"""The test ends when the smoothed loss is so many times the best one, both counted from `LOWEST_LOSS`."""
+
+LOWEST_LOSS = -1.0
+"""No loss of ours is lower: that is a perfect Dice."""
+
+SAFETY = 10.0
+"""The suggestion is the rate of the lowest loss divided by this, since there the loss is about to rise."""
+
+PICTURE_FILE = "lr_finder.png"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeTest:
+    """The learning rates that were tried and the smoothed loss at each; `suggestion` is one to start with."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+
+    @property
+    def suggestion(self) -> float:
+        """A tenth of the rate at which the loss was lowest."""
+        return self.rates[min(range(len(self.losses)), key=self.losses.__getitem__)] / SAFETY
+
+
+def find_learning_rate(trainer: Trainer, *, steps: int = STEPS) -> RangeTest:
+    """Train from new weights while the rate grows from step to step; nothing but `lr_finder.png` is kept.
+
+    Raises:
+        TrainingError: A sample cannot be made, a worker died, or the very first loss is not finite.
+    """
+    with worker_deaths_explained(), torch.random.fork_rng(trainer._cuda_devices()), progress(steps, "rates") as bar:
+        result = range_test(_losses(trainer, steps, bar), steps=steps)
+    _draw(result, trainer.output / PICTURE_FILE)
+    log.info("the loss was lowest at a learning rate of %.2g", result.suggestion * SAFETY)
+    return result
+
+
+def range_test(losses: Iterable[float], *, steps: int) -> RangeTest:
+    """Smooth losses as they come, and stop asking for more once they explode or the steps are done."""
+    average, best = 0.0, math.inf
+    smoothed: list[float] = []
+    for number, loss in enumerate(losses, start=1):
+        average = SMOOTHING * average + (1 - SMOOTHING) * loss
+        corrected = average / (1 - SMOOTHING**number)
+        if not math.isfinite(corrected) or corrected - LOWEST_LOSS > EXPLODED * (best - LOWEST_LOSS):
+            break
+        smoothed.append(corrected)
+        best = min(best, corrected)
+        if number == steps:
+            break
+    if not smoothed:
+        raise TrainingError("the first loss is not finite, so there is no learning rate to find; look at the images")
+    return RangeTest(rates=tuple(rate(number, steps) for number in range(len(smoothed))), losses=tuple(smoothed))
+
+
+def rate(step: int, steps: int) -> float:
+    """The learning rate of a step, from 0: grown by the same factor each time."""
+    return float(LOWEST_RATE * (HIGHEST_RATE / LOWEST_RATE) ** (step / max(1, steps - 1)))
+
+
+def _losses(trainer: Trainer, steps: int, bar: Any) -> Iterator[float]:
+    """The loss of each training batch, before the step at that batch's rate."""
+    seed = trainer._seed(None)
+    state = trainer._new_state(seed)
+    loss_function = DeepSupervision(trainer.build_loss()).to(trainer.device)
+    training = (batch for batch in trainer._batches(seed, state) if batch.key.stream == TRAINING)
+    for step, batch in enumerate(training):
+        set_learning_rate(state.optimizer, rate(step, steps))
+        yield trainer.training_step(state, batch, loss_function).item()
+        bar.update()
+
+
+def _draw(result: RangeTest, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes: Any = figure.add_subplot()
+    axes.plot(result.rates, result.losses)
+    axes.axvline(result.suggestion, color="tab:green", linestyle="--", label=f"start with {result.suggestion:.2g}")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="smoothed training loss", title="Learning-rate range test")
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100)
