@@ -15,7 +15,8 @@ from typing import Any
 from autoseg.errors import DatasetError, StorageError
 from autoseg.storage import read_json
 
-IMAGE_ENDINGS = (".nii.gz", ".nii")
+IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
+WRITTEN_ENDINGS = (".nii.gz", ".nii")
 BACKGROUND = 0
 
 

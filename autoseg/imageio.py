@@ -1,37 +1,32 @@
 """Image files to arrays with their geometry and back; the only room that knows SimpleITK.
 
-SimpleITK says how an image lies in space, once `nifti` has found its header sound. Headers and voxels are read and
-written here byte by byte; why, `nifti` tells.
+SimpleITK says how a NIfTI image lies in space, once `nifti` has found its header sound. Headers and voxels of all formats
+are read here byte by byte; why, `nifti` and `text_headers` tell. Only NIfTI is written.
 """
 
 from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from autoseg.dataset import Case
+from autoseg import nifti
+from autoseg.dataset import WRITTEN_ENDINGS, Case
 from autoseg.errors import DatasetError, readable
 from autoseg.geometry import Geometry
-from autoseg.nifti import (
-    SPARE_BYTES,
-    NiftiHeader,
-    encode_header,
-    overfull,
-    read_header,
-    refusal,
-    truncated,
-    unreadable,
-)
+from autoseg.headers import ImageHeader, read_header
+from autoseg.nifti import SPARE_BYTES, NiftiHeader, encode_header, overfull, refusal, truncated, unreadable
 from autoseg.parallel import available_memory
 from autoseg.storage import atomic_path
+from autoseg.text_headers import TextHeader
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float32]
@@ -41,6 +36,9 @@ READING_BYTES = 2**20
 
 COMPRESSION_LEVEL = 6
 """zlib's default: label images shrink as far as with ITK, in the same time."""
+
+GZIP_OR_ZLIB = 47
+"""zlib's code for either, recognised by its first bytes, with the longest window."""
 
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 """NIfTI counts to the right and the front; SimpleITK, and so `Geometry`, to the left and the back."""
@@ -77,7 +75,7 @@ class RawCase:
 
 
 def read_image(path: Path) -> Image:
-    """Read one volume from a `.nii.gz` or `.nii` file.
+    """Read one volume from a `.nii.gz`, `.nii`, `.nrrd` or `.mha` file.
 
     Raises:
         DatasetError: Anything but one whole 3D volume of plain numbers on a straight grid; see `read_header`.
@@ -92,7 +90,7 @@ def read_volumes(path: Path) -> list[Image]:
     Raises:
         DatasetError: As `read_image`.
     """
-    header = read_header(path, most_dimensions=4)
+    header = nifti.read_header(path, most_dimensions=4)
     geometry = _geometry(path, header)
     voxels = _read_voxels(path, header)
     return [Image(data=volume, geometry=geometry) for volume in voxels.reshape(-1, *voxels.shape[-3:])]
@@ -102,7 +100,12 @@ def write_image(path: Path, data: Array, geometry: Geometry) -> None:
     """Write `(Z, Y, X)` voxels as NIfTI in one step, compressed where the name ends in `.gz`; equal input, equal bytes.
 
     Reading gives the geometry back, to single precision; to the bit where it came from such a file.
+
+    Raises:
+        DatasetError: The name is that of another format.
     """
+    if not path.name.lower().endswith(WRITTEN_ENDINGS):
+        raise refusal(path, "images are written as NIfTI only", f"let the name end in {' or '.join(WRITTEN_ENDINGS)}")
     stored = np.ascontiguousarray(data, data.dtype.newbyteorder("<"))
     header = encode_header(
         stored,
@@ -186,7 +189,7 @@ def _whole_numbers(data: Array, case: Case) -> LabelArray:
     )
 
 
-def _read_voxels(path: Path, header: NiftiHeader) -> Array:
+def _read_voxels(path: Path, header: ImageHeader) -> Array:
     """Read all voxels, to the file's end, so that a damaged or truncated file cannot pass.
 
     Returns:
@@ -202,8 +205,7 @@ def _read_voxels(path: Path, header: NiftiHeader) -> Array:
         )
     stored = np.empty(header.shape[::-1], header.voxel_type)
     try:
-        with gzip.open(path) if header.compressed else path.open("rb") as file:
-            file.seek(header.offset)
+        with _voxel_bytes(path, header) as file:
             filled = _fill(file, stored.reshape(-1).view(np.uint8))
             spare = len(file.read(SPARE_BYTES + 1))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -211,13 +213,47 @@ def _read_voxels(path: Path, header: NiftiHeader) -> Array:
     except OSError as error:
         raise unreadable(path, error) from error
     if filled < header.size:
-        raise truncated(path, header, filled)
+        raise truncated(path, header.size, filled)
     if spare > SPARE_BYTES:
-        raise overfull(path, header)
+        raise overfull(path, header.shape)
     return _scaled(stored.astype(header.voxel_type.newbyteorder("="), copy=False), header)
 
 
-def _fill(file: BinaryIO | gzip.GzipFile, target: npt.NDArray[np.uint8]) -> int:
+@contextmanager
+def _voxel_bytes(path: Path, header: ImageHeader) -> Iterator[_Bytes]:
+    """The bytes of the voxels, unpacked: NIfTI packs the header with them, the text formats pack them alone."""
+    with path.open("rb") as file:
+        if header.compressed and isinstance(header, NiftiHeader):
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                unpacked.seek(header.offset)
+                yield unpacked
+        else:
+            file.seek(header.offset)
+            yield _Unpacked(file) if header.compressed else file
+
+
+class _Bytes(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Unpacked:
+    """Reads a gzip or zlib stream to its end, checksum included."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._stream = zlib.decompressobj(wbits=GZIP_OR_ZLIB)
+
+    def read(self, size: int, /) -> bytes:
+        piece = b""
+        while size and not piece and not self._stream.eof:
+            packed = self._stream.unconsumed_tail or self._file.read(READING_BYTES)
+            if not packed:
+                raise EOFError("it ends before its compressed voxels do")
+            piece = self._stream.decompress(packed, size)
+        return piece
+
+
+def _fill(file: _Bytes, target: npt.NDArray[np.uint8]) -> int:
     """Read in pieces, which takes no second copy of the volume, and return how much there was."""
     filled = 0
     while filled < target.size:
@@ -229,14 +265,19 @@ def _fill(file: BinaryIO | gzip.GzipFile, target: npt.NDArray[np.uint8]) -> int:
     return filled
 
 
-def _scaled(stored: Array, header: NiftiHeader) -> Array:
-    if (header.slope, header.intercept) == (1.0, 0.0):
+def _scaled(stored: Array, header: ImageHeader) -> Array:
+    if isinstance(header, TextHeader) or (header.slope, header.intercept) == (1.0, 0.0):
         return stored
     kind = np.float64 if stored.dtype == np.float64 else np.float32
     return (stored.astype(np.float64, copy=False) * header.slope + header.intercept).astype(kind, copy=False)
 
 
-def _geometry(path: Path, header: NiftiHeader) -> Geometry:
+def _geometry(path: Path, header: ImageHeader) -> Geometry:
+    if isinstance(header, TextHeader):
+        axes = np.reshape(header.direction, (3, 3))[::-1, ::-1]
+        return Geometry(
+            spacing=header.spacing[::-1], origin=header.origin[::-1], direction=tuple(axes.ravel().tolist())
+        )
     reader = sitk.ImageFileReader()
     reader.SetImageIO("NiftiImageIO")
     reader.SetFileName(str(path))

@@ -334,9 +334,9 @@ def _check_size(path: Path, header: NiftiHeader, file_size: int) -> None:
             "copy or download it again",
         )
     if not header.compressed and end > file_size:
-        raise truncated(path, header, file_size - header.offset)
+        raise truncated(path, header.size, file_size - header.offset)
     if not header.compressed and end + SPARE_BYTES < file_size:
-        raise overfull(path, header)
+        raise overfull(path, header.shape)
 
 
 def refusal(path: Path, problem: str, remedy: str) -> DatasetError:
@@ -353,20 +353,20 @@ def unreadable(path: Path, error: OSError) -> DatasetError:
     return refusal(path, f"cannot be read: {error.strerror or error}", "check the disk and the permissions")
 
 
-def truncated(path: Path, header: NiftiHeader, found: int) -> DatasetError:
+def truncated(path: Path, size: int, found: int) -> DatasetError:
     """The file ends after `found` bytes of voxels."""
     return refusal(
         path,
-        f"is truncated: its header declares {header.size} bytes of voxels, {max(0, found)} are there",
+        f"is truncated: its header declares {size} bytes of voxels, {max(0, found)} are there",
         "copy or download it again",
     )
 
 
-def overfull(path: Path, header: NiftiHeader) -> DatasetError:
+def overfull(path: Path, shape: tuple[int, ...]) -> DatasetError:
     """The file goes on behind the declared voxels."""
     return refusal(
         path,
-        f"holds more than the {_listed(header.shape)} voxels its header declares",
+        f"holds more than the {_listed(shape)} voxels its header declares",
         "export it again with the true size",
     )
 

@@ -105,11 +105,11 @@ PAIR = {"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}
         ),
         (
             {"training": [PAIR | {"image": "./imagesTr/a.png"}]},
-            "training[0].image: './imagesTr/a.png' is not named <case>.nii.gz or <case>.nii",
+            "training[0].image: './imagesTr/a.png' is not named <case>.nii.gz or <case>.nii or <case>.nrrd or <case>.mha",
         ),
         (
             {"training": [PAIR | {"image": "./imagesTr/.nii.gz"}]},
-            "training[0].image: './imagesTr/.nii.gz' is not named <case>.nii.gz or <case>.nii",
+            "training[0].image: './imagesTr/.nii.gz' is not named <case>.nii.gz or <case>.nii or <case>.nrrd or <case>.mha",
         ),
         (
             {"test": ["../../secret.nii.gz"]},

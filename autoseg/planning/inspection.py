@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError, readable
+from autoseg.headers import read_header
 from autoseg.imageio import Image, fractional_values, grid_differences, listed_values, read_image
-from autoseg.nifti import read_header
+from autoseg.nifti import NiftiHeader
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -123,7 +124,7 @@ def _read(path: Path, case: Case, folder: Path, findings: list[Finding]) -> Imag
 
 def _voxel_size_faults(path: Path) -> list[str]:
     header = read_header(path)
-    if header.sform is None:
+    if not isinstance(header, NiftiHeader) or header.sform is None:
         return []
     spacing, other = np.array(header.spacing), np.linalg.norm(np.reshape(header.sform, (3, 4))[:, :3], axis=0)
     if np.all(np.abs(spacing - other) <= VOXEL_SIZE_TOLERANCE * spacing):

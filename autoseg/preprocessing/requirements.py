@@ -12,7 +12,7 @@ from statistics import median
 
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError, StorageError
-from autoseg.nifti import read_header
+from autoseg.headers import read_header
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import LOCATIONS_PER_LABEL
 from autoseg.preprocessing.store import PreparedCases

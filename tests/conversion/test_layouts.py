@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from autoseg.conversion.layouts import Conversion, ConversionSettings, convert_dataset, understand_dataset
 from autoseg.conversion.writing import write_task
@@ -130,6 +131,21 @@ def test_what_was_understood_is_said(second: Path, tmp_path: Path) -> None:
         "  note      channel 'rescale_to_0_1' is scaled by its own mean and deviation in each case; "
         "that scaling is not supported"
     )
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_other_formats_keep_theirs_but_renumbered_labels(tmp_path: Path, ending: str) -> None:
+    folder = tmp_path / "scans"
+    for name, data in (("images/a", image(0)), ("labels/a", label(0, (0, 255)))):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        sitk.WriteImage(sitk.GetImageFromArray(data), str(folder / (name + ending)))
+
+    conversion = convert(folder, tmp_path, remap_labels=True)
+
+    assert sorted(contents(conversion.folder)) == ["dataset.json", f"imagesTr/a_0000{ending}", "labelsTr/a.nii.gz"]
+    (case,) = read_dataset(conversion.folder).training
+    np.testing.assert_array_equal(read_case(case).data[0], image(0))
+    np.testing.assert_array_equal(read_case(case).segmentation, label(0, (0, 1)))
 
 
 @pytest.mark.parametrize(
