@@ -1,0 +1,251 @@
+"""The mean of several models' class probabilities, and its labels, from the compact files that prediction leaves.
+
+Files hold probabilities on the original grid of the image, so models that cropped, transposed or resampled it
+differently meet voxel by voxel. Slab after slab is unpacked and averaged: what is held does not grow with the image.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from autoseg.errors import ModelError, StorageError
+from autoseg.geometry import Box, Shape, box_shape, box_slices, inverse_order, reorder
+from autoseg.imageio import write_image
+from autoseg.inference.probabilities import PackedProbabilities, Packer, load_packed, save_probabilities
+from autoseg.parallel import run_on_cases
+from autoseg.postprocessing.rules import Rule, apply_rules
+from autoseg.preprocessing.prepare import CaseProperties
+
+FloatArray = npt.NDArray[np.float32]
+LabelArray = npt.NDArray[np.integer[Any]]
+
+SLAB_BYTES = 128 * 2**20
+"""Most bytes of mean probabilities held at a time, but never less than a plane: 12 planes of 512x512 with ten classes."""
+
+LARGEST_UINT8 = 255
+ENDING = ".npz"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsembleJob:
+    """One case: its probabilities from each model, and where its labels go."""
+
+    identifier: str
+    members: tuple[Path, ...]
+    output: Path
+
+
+def ensemble_folders(
+    folders: Sequence[Path],
+    output: Path,
+    *,
+    rules: Sequence[Rule] = (),
+    probabilities: bool = False,
+    workers: int,
+) -> list[Path]:
+    """Average the probabilities `<case>.npz` of several folders into label files `output/<case>.nii.gz`.
+
+    Args:
+        rules: Postprocessing of the labels.
+        probabilities: Also write the mean probabilities, `output/<case>.npz`.
+
+    Returns:
+        The label files.
+
+    Raises:
+        ModelError: The folders do not hold the same cases; what each lacks is listed.
+        CasesFailed: After all cases were tried, naming those that failed.
+    """
+    jobs = [
+        EnsembleJob(
+            identifier=case,
+            members=tuple(folder / f"{case}{ENDING}" for folder in folders),
+            output=output / f"{case}.nii.gz",
+        )
+        for case in _common_cases(folders)
+    ]
+    ensemble = partial(ensemble_case, rules=tuple(rules), probabilities=probabilities)
+    run_on_cases(ensemble, jobs, task="ensembling", workers=workers)
+    return [job.output for job in jobs]
+
+
+def ensemble_case(job: EnsembleJob, *, rules: Sequence[Rule] = (), probabilities: bool = False) -> None:
+    """Average one case; the label file is written last, so its presence says that the case is done.
+
+    Raises:
+        ModelError: The members lie on different grids or have different numbers of classes.
+        StorageError: A file cannot be read, or is damaged.
+    """
+    members = [load_packed(path) for path in job.members]
+    _require_one_grid(job.members, members)
+    region = _uncertain_region(members)
+    packer = Packer(_unresampled(job.identifier, members[0], region), members[0].classes) if probabilities else None
+    try:
+        labels = average(members, region=region, packer=packer)
+    except (ValueError, IndexError, zlib.error) as error:
+        paths = ", ".join(map(str, job.members))
+        raise StorageError(f"one of {paths} is damaged: {error}; predict this case again with --save_npz") from error
+    geometry = members[0].geometry
+    if packer is not None:
+        save_probabilities(job.output.with_name(f"{job.identifier}{ENDING}"), packer.finish())
+    write_image(job.output, apply_rules(labels, geometry.spacing, rules), geometry)
+
+
+def average(
+    members: Sequence[PackedProbabilities], *, region: Box | None = None, packer: Packer | None = None
+) -> LabelArray:
+    """The labels of the mean probabilities of several predictions of one image.
+
+    Args:
+        members: On one grid, with the same classes.
+        region: Box of the original grid outside which all are certain of the background; found where not given.
+        packer: Is given the mean probabilities of the region, in the axis order of the first member.
+
+    Returns:
+        `(Z, Y, X)` on the original grid, uint8, or uint16 where there are more than 255 labels. Of equally probable
+        labels the lowest.
+    """
+    leader = members[0]
+    order = leader.transpose_forward
+    region = _uncertain_region(members) if region is None else region
+    labels = np.zeros(leader.shape, dtype=np.uint8 if leader.classes - 1 <= LARGEST_UINT8 else np.uint16)
+    for slab in _slabs(region, order[0], leader.classes):
+        shape = reorder(box_shape(slab), order)
+        total = np.zeros((leader.classes, *shape), dtype=np.float32)
+        for member in members:
+            _add(total.transpose(0, *(1 + axis for axis in inverse_order(order))), member, slab)
+        labels[box_slices(slab)].transpose(order)[...] = _highest(total)
+        if packer is not None:
+            for plane in total.swapaxes(0, 1) / np.float32(len(members)):
+                packer.add_array(plane)
+    return labels
+
+
+def _slabs(region: Box, axis: int, classes: int) -> Iterator[Box]:
+    """The region cut across one axis into parts of at most `SLAB_BYTES` of probabilities."""
+    (start, stop), shape = region[axis], box_shape(region)
+    plane = 4 * classes * int(np.prod(shape[:axis] + shape[axis + 1 :]))
+    thickness = max(1, SLAB_BYTES // max(1, plane))
+    for first in range(start, stop, thickness):
+        yield (*region[:axis], (first, min(first + thickness, stop)), *region[axis + 1 :])
+
+
+def _add(total: FloatArray, member: PackedProbabilities, slab: Box) -> None:
+    """Add a member's probabilities in a slab of the original grid to `total`, `(C, Z, Y, X)` of that slab."""
+    order = member.transpose_forward
+    own = total.transpose(0, *(1 + axis for axis in order))
+    wanted, crop = reorder(slab, order), reorder(member.crop, order)
+    certain = np.ones(own.shape[1:], dtype=np.float32)
+    for plane in range(max(wanted[0][0], crop[0][0]), min(wanted[0][1], crop[0][1])):
+        kept, part = member.plane(plane - crop[0][0])
+        rows, columns = (_meeting(*sides) for sides in zip(kept, crop[1:], wanted[1:], strict=True))
+        here = plane - wanted[0][0]
+        own[:, here, rows[0], columns[0]] += part[:, rows[1], columns[1]]
+        certain[here, rows[0], columns[0]] = 0
+    own[0] += certain
+
+
+def _meeting(kept: tuple[int, int], crop: tuple[int, int], wanted: tuple[int, int]) -> tuple[slice, slice]:
+    """Where, along one axis, the kept part of a crop meets what is wanted: as slices of the wanted and of the kept."""
+    first = kept[0] + crop[0]
+    stop = max(min(kept[1] + crop[0], wanted[1]), wanted[0])
+    start = min(max(first, wanted[0]), stop)
+    return slice(start - wanted[0], stop - wanted[0]), slice(start - first, stop - first)
+
+
+def _highest(probabilities: FloatArray) -> LabelArray:
+    """The class of the highest of `(C, ...)` probabilities, the first of several; class by class, as argmax is slow."""
+    best = probabilities[0].copy()
+    labels = np.zeros(best.shape, dtype=np.uint16)
+    for label in range(1, len(probabilities)):
+        labels[probabilities[label] > best] = label
+        np.maximum(best, probabilities[label], out=best)
+    return labels
+
+
+def _uncertain_region(members: Sequence[PackedProbabilities]) -> Box:
+    """The smallest box of the original grid that holds all that any member kept; empty where none kept anything."""
+    boxes = [box for member in members if (box := _kept_box(member)) is not None]
+    if not boxes:
+        return tuple((0, 0) for _ in members[0].shape)
+    return tuple(
+        (min(first for first, _ in sides), max(stop for _, stop in sides)) for sides in zip(*boxes, strict=True)
+    )
+
+
+def _kept_box(member: PackedProbabilities) -> Box | None:
+    used = np.flatnonzero(member.boxes[:, 1] > member.boxes[:, 0])
+    if not len(used):
+        return None
+    top, left = member.boxes[used][:, [0, 2]].min(axis=0).tolist()
+    bottom, right = member.boxes[used][:, [1, 3]].max(axis=0).tolist()
+    order = member.transpose_forward
+    offsets = [first for first, _ in reorder(member.crop, order)]
+    sides = ((int(used[0]), int(used[-1]) + 1), (top, bottom), (left, right))
+    moved = [(first + offset, stop + offset) for (first, stop), offset in zip(sides, offsets, strict=True)]
+    return reorder(moved, inverse_order(order))
+
+
+def _unresampled(identifier: str, like: PackedProbabilities, region: Box) -> CaseProperties:
+    """Where mean probabilities lie: on the region of the original grid, in the axis order of a member."""
+    order = like.transpose_forward
+    shape: Shape = reorder(box_shape(region), order)
+    spacing = reorder(like.geometry.spacing, order)
+    return CaseProperties(
+        identifier=identifier,
+        geometry=like.geometry,
+        original_shape=like.shape,
+        crop=region,
+        transpose_forward=order,
+        cropped_shape=shape,
+        spacing=spacing,
+        prepared_spacing=spacing,
+        prepared_shape=shape,
+    )
+
+
+def _require_one_grid(paths: Sequence[Path], members: Sequence[PackedProbabilities]) -> None:
+    first = members[0]
+    for path, member in zip(paths[1:], members[1:], strict=True):
+        if member.classes != first.classes:
+            raise ModelError(
+                f"{paths[0]} holds probabilities of {first.classes} classes, {path} of {member.classes}; "
+                "only models of the same labels can be averaged"
+            )
+        if differences := _geometry_differences(first, member):
+            raise ModelError(
+                f"{paths[0]} and {path} lie on different grids: {'; '.join(differences)}; "
+                "they were predicted from different images, predict both from the same"
+            )
+
+
+def _geometry_differences(first: PackedProbabilities, other: PackedProbabilities) -> tuple[str, ...]:
+    shapes = () if first.shape == other.shape else (f"shape {first.shape} and {other.shape}",)
+    return shapes + first.geometry.differences(other.geometry)
+
+
+def _common_cases(folders: Sequence[Path]) -> list[str]:
+    found: dict[Path, set[str]] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise ModelError(f"{folder}: no such folder; name folders that autoseg_predict --save_npz has written")
+        found[folder] = {path.stem for path in folder.glob(f"*{ENDING}") if not path.name.startswith(".")}
+    everything = set().union(*found.values())
+    missing = [(folder, sorted(everything - cases)) for folder, cases in found.items() if everything - cases]
+    if missing:
+        listing = "\n".join(f"  not in {folder}: {', '.join(cases)}" for folder, cases in missing)
+        raise ModelError(
+            f"the folders must hold probabilities of the same cases\n{listing}\n"
+            "Predict what is missing with --save_npz, or move what is not to be averaged."
+        )
+    if not everything:
+        raise ModelError(f"{folders[0]}: no probabilities (<case>{ENDING}) here; predict with --save_npz")
+    return sorted(everything)
