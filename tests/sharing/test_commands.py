@@ -10,9 +10,12 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 
-from autoseg.commands import export_model, install_model, list_models, model_info
+from autoseg.commands import export_model, install_model, list_models, model_info, predict
+from autoseg.imageio import read_image
 from autoseg.paths import Workspace
 
 TASK = "Task004_Balls"
@@ -86,8 +89,6 @@ def test_export_install_list_and_info(
 def test_what_predicts_here_predicts_the_same_elsewhere(
     workspace, home, elsewhere, tmp_path, train_model, make_task
 ) -> None:
-    from autoseg.commands import predict
-
     train_model(workspace.results, "3d_fullres", folds=("0", "1"))
     images = make_task(cases=1, test_cases=2) / "imagesTs"
     archive = tmp_path / "balls.zip"
@@ -103,6 +104,28 @@ def test_what_predicts_here_predicts_the_same_elsewhere(
     ours, theirs = ({path.name: path.read_bytes() for path in (p / "out").glob("*.nii.gz")} for p in (home, elsewhere))
     assert len(ours) == 2
     assert ours == theirs
+
+
+@pytest.mark.parametrize("ending", ["nrrd", "mha"])
+def test_images_of_other_formats_are_predicted_into_nifti(
+    workspace, home, tmp_path, train_model, make_task, ending: str
+) -> None:
+    train_model(workspace.results)
+    images = make_task(cases=1, test_cases=1) / "imagesTs"
+    (source,) = images.iterdir()
+    other = tmp_path / "other" / f"test_001_0000.{ending}"
+    other.parent.mkdir()
+    sitk.WriteImage(sitk.ReadImage(str(source)), str(other), True)
+
+    for folder in (images, other.parent):
+        command = ["-i", str(folder), "-o", str(tmp_path / "out" / folder.name), "-t", "4", "-device", "cpu"]
+        assert predict.main([*command, "--home", str(home)]) == 0
+
+    expected = read_image(tmp_path / "out" / "imagesTs" / "test_001.nii.gz")
+    found = read_image(tmp_path / "out" / "other" / "test_001.nii.gz")
+    assert set(np.unique(expected.data)) == {0, 1}
+    np.testing.assert_array_equal(found.data, expected.data)
+    assert found.geometry.differences(expected.geometry) == ()
 
 
 def test_an_archive_is_installed_from_the_web(
