@@ -7,7 +7,7 @@ image's own way, the same crop, axis order and resampling, so the two cannot lie
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from autoseg.errors import DatasetError, StorageError
 from autoseg.geometry import Geometry, Shape, box_slices
 from autoseg.imageio import fractional_values, listed_values, read_image
 from autoseg.parallel import fitting_workers, run_on_cases
-from autoseg.preprocessing.prepare import CaseProperties
+from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 from autoseg.preprocessing.resampling import resample_segmentation
 from autoseg.preprocessing.store import PreparedCases, write_array
 from autoseg.storage import content_hash, file_hash, read_json, write_json
@@ -132,6 +132,12 @@ class PreviousMaps:
 
     def _marker(self, identifier: str) -> Path:
         return self.folder / f"{identifier}.json"
+
+
+def open_case(cases: PreparedCases, maps: PreviousMaps | None, identifier: str) -> PreparedCase:
+    """A prepared case, for a cascade with what the previous stage predicted; its arrays are read-only memory maps."""
+    prepared = cases.load(identifier)
+    return prepared if maps is None else replace(prepared, previous=maps.load(identifier))
 
 
 def gather_previous(

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from autoseg.errors import AutosegError, TrainingError
 from autoseg.geometry import Shape
 from autoseg.parallel import fitting_workers
-from autoseg.preprocessing.prepare import PreparedCase
+from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.samples import TRAINING, VALIDATION, Sample, make_sample, sample_generator
@@ -32,7 +32,7 @@ from autoseg.training.sampling import is_forced
 log = logging.getLogger(__name__)
 
 OPEN_CASES = 64
-"""Cases that a worker keeps open; each holds three files, and a process may hold about a thousand."""
+"""Cases that a worker keeps open; each holds three or four files, and a process may hold about a thousand."""
 
 BATCHES_AHEAD = 2
 """Batches that each worker has ready: one being waited for, one being made."""
@@ -55,7 +55,7 @@ class Batch:
     """What the network sees at once.
 
     Attributes:
-        data: `(B, C, *patch)` float32.
+        data: `(B, C, *patch)` float32; for a cascade with the previous stage's labels as last channel.
         targets: Labels `(B, *shape)` for each level of the decoder, finest first.
         cases: Identifiers, one for each sample.
     """
@@ -96,6 +96,7 @@ class Batches(Dataset["Batch | Failure"]):
     """Every batch of a training, by its key; picklable.
 
     Attributes:
+        previous: For a cascade, what the previous stage predicted for every case.
         streams: Training and validation.
         strides: Of the levels of the network, finest first.
         foreground_fraction: Of each batch must hold foreground.
@@ -108,6 +109,7 @@ class Batches(Dataset["Batch | Failure"]):
     strides: tuple[tuple[int, ...], ...]
     foreground_fraction: float
     seed: int
+    previous: PreviousMaps | None = None
 
     def bytes_of_one(self, channels: int) -> int:
         """Memory of one batch: fp32 data, and labels at all resolutions at most as much as two more bytes a voxel."""
@@ -120,7 +122,7 @@ class Batches(Dataset["Batch | Failure"]):
             try:
                 samples.append(
                     make_sample(
-                        _open_case(self.store, case),
+                        _open_case(self.store, self.previous, case),
                         patch_size=self.patch_size,
                         forced=forced,
                         augmentation=self.streams[key.stream].augmentation,
@@ -236,9 +238,7 @@ def _collate(
     )
 
 
-@lru_cache(maxsize=OPEN_CASES)
-def _open_case(store: PreparedCases, identifier: str) -> PreparedCase:
-    return store.load(identifier)
+_open_case = lru_cache(maxsize=OPEN_CASES)(open_case)
 
 
 def _start_worker(_: int) -> None:

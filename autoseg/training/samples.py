@@ -7,14 +7,15 @@ whatever came before: on this rests that a training can be resumed and repeated.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from autoseg.dataset import BACKGROUND
 from autoseg.errors import TrainingError
 from autoseg.geometry import Shape
 from autoseg.preprocessing.prepare import PreparedCase
@@ -25,10 +26,17 @@ from autoseg.training.spatial import OUTSIDE_DATA, OUTSIDE_LABEL
 TRAINING, VALIDATION = 0, 1
 """The two streams of samples."""
 
+LabelMap: TypeAlias = tuple[npt.NDArray[Any], int]
+"""An image of labels and the label outside of it: the true ones, and for a cascade those of the previous stage."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A patch as the network sees it: `data` `(C, *patch)` float32 and `labels` `(*patch)`, background and above."""
+    """A patch as the network sees it: `data` `(C, *patch)` float32 and `labels` `(*patch)`, background and above.
+
+    For a cascade the last channel of `data` holds the previous stage's labels, which `expand_labels` turns into one
+    channel for each of them.
+    """
 
     data: npt.NDArray[np.float32]
     labels: npt.NDArray[np.integer[Any]]
@@ -51,18 +59,20 @@ def make_sample(
     data, labels = case.data, case.segmentation
     if labels is None:
         raise TrainingError("it has no labels; only labelled cases can train")
+    maps = [(labels, OUTSIDE_LABEL)] + ([] if case.previous is None else [(case.previous, BACKGROUND)])
     by_slice = len(patch_size) == 2
     voxel = draw_foreground_voxel(case.foreground, generator, by_slice=by_slice) if forced else None
     start = draw_start(labels.shape, (1, *patch_size) if by_slice else patch_size, voxel, generator)
     if by_slice:
-        data, labels, start = data[:, start[0]], labels[start[0]], start[1:]
+        data, maps = data[:, start[0]], [(array[start[0]], outside) for array, outside in maps]
+        start = start[1:]
 
     with global_generators_seeded(generator):
-        image, segmentation = _read_patch(data, labels[None], start, patch_size, augmentation)
+        image, segmentation = _read_patch(data, maps, start, patch_size, augmentation)
         arrays = {"data": image[None], "seg": segmentation[None]}
         for transform in augmentation.transforms:
             arrays = transform(**arrays)
-    return _checked(arrays["data"][0], arrays["seg"][0, 0], patch_size)
+    return _checked(arrays["data"][0], arrays["seg"][0], patch_size)
 
 
 @contextmanager
@@ -79,7 +89,7 @@ def global_generators_seeded(generator: np.random.Generator) -> Iterator[None]:
 
 
 def _read_patch(
-    data: npt.NDArray[Any], labels: npt.NDArray[Any], start: Shape, patch_size: Shape, augmentation: Augmentation
+    data: npt.NDArray[Any], maps: Sequence[LabelMap], start: Shape, patch_size: Shape, augmentation: Augmentation
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Read what the augmentation asks for around the patch, and no more; rotate and scale it to the patch."""
     spatial = augmentation.spatial
@@ -88,19 +98,21 @@ def _read_patch(
         shape = patch_size if spatial or augmentation.window is None else augmentation.window
         low = tuple(first - (wide - side) // 2 for first, wide, side in zip(start, shape, patch_size, strict=True))
     else:
-        low, shape = spatial.window(matrix, start, labels.shape[1:])
+        low, shape = spatial.window(matrix, start, data.shape[1:])
     window = read_box(data, low, shape, outside=OUTSIDE_DATA)
-    segmentation = read_box(labels, low, shape, outside=OUTSIDE_LABEL)
+    segmentation = np.concatenate([read_box(labels[None], low, shape, outside=outside) for labels, outside in maps])
     if spatial is None or matrix is None:
         return window, segmentation
     centre = np.array(start) - low + (np.array(patch_size) - 1) / 2
     return spatial.apply(matrix, window, segmentation, centre)
 
 
-def _checked(data: npt.NDArray[Any], labels: npt.NDArray[Any], patch_size: Shape) -> Sample:
-    if data.shape[1:] != tuple(patch_size) or labels.shape != tuple(patch_size):
+def _checked(data: npt.NDArray[Any], maps: npt.NDArray[Any], patch_size: Shape) -> Sample:
+    if data.shape[1:] != tuple(patch_size) or maps.shape[1:] != tuple(patch_size):
         raise TrainingError(
-            f"the augmentation made a patch of {data.shape[1:]} with labels of {labels.shape}, "
+            f"the augmentation made a patch of {data.shape[1:]} with labels of {maps.shape[1:]}, "
             f"but the plan's patch is {tuple(patch_size)}; let it crop to that"
         )
-    return Sample(data=np.ascontiguousarray(data, dtype=np.float32), labels=np.ascontiguousarray(labels))
+    previous = maps[1:].clip(min=BACKGROUND)
+    channels = np.concatenate([data, previous]) if len(previous) else data
+    return Sample(data=np.ascontiguousarray(channels, dtype=np.float32), labels=np.ascontiguousarray(maps[0]))

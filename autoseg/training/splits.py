@@ -47,16 +47,22 @@ def open_split(path: Path, identifiers: Sequence[str], fold: str, *, patients: P
     everything = tuple(sorted(identifiers))
     if fold == ALL:
         return Split(training=everything, validation=everything)
-    if path.is_file():
-        splits = _read_splits(path, everything)
-    else:
-        splits = make_splits(everything, patients=_read_patients(patients, everything))
-        write_json(path, [{"train": split.training, "val": split.validation} for split in splits])
-        log.info("%s: %d folds of %d cases written", path, len(splits), len(everything))
+    splits = open_splits(path, everything, patients=patients)
     if not fold.isdecimal() or int(fold) >= len(splits):
         known = ", ".join(str(number) for number in range(len(splits)))
         raise TrainingError(f"fold {fold}: {path} holds the folds {known}; use one of them, or all")
     return splits[int(fold)]
+
+
+def open_splits(path: Path, identifiers: Sequence[str], *, patients: Path | None = None) -> tuple[Split, ...]:
+    """All folds, from `path` where that file is, else made and written there; see `open_split`."""
+    everything = tuple(sorted(identifiers))
+    if path.is_file():
+        return _read_splits(path, everything)
+    splits = make_splits(everything, patients=_read_patients(patients, everything))
+    write_json(path, [{"train": split.training, "val": split.validation} for split in splits])
+    log.info("%s: %d folds of %d cases written", path, len(splits), len(everything))
+    return splits
 
 
 def make_splits(identifiers: Sequence[str], *, patients: Mapping[str, str] | None = None) -> tuple[Split, ...]:

@@ -11,6 +11,7 @@ from autoseg.evaluation.summary import Summary, save_summary, score_folder
 from autoseg.inference.cases import Job, predict_jobs
 from autoseg.inference.predictor import Predictor
 from autoseg.parallel import available_cores
+from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ def validate_fold(
     *,
     folder: Path,
     references: Path,
+    previous: PreviousMaps | None = None,
     probabilities: bool = False,
 ) -> Summary:
     """Predict prepared cases into `folder` and score them against their label files.
@@ -30,13 +32,14 @@ def validate_fold(
     Args:
         folder: Gets `<case>.nii.gz` and `summary.json`.
         references: Label files on the original grids, `<case>.nii.gz`.
+        previous: For a cascade, what the previous stage predicted for every case.
         probabilities: Also keep the class probabilities, `<case>.npz`.
 
     Raises:
         CasesFailed: Naming the cases that failed; the others are finished.
     """
     jobs = [
-        Job(identifier=case, prepare=partial(cases.load, case), output=folder / f"{case}.nii.gz")
+        Job(identifier=case, prepare=partial(open_case, cases, previous, case), output=folder / f"{case}.nii.gz")
         for case in identifiers
     ]
     predict_jobs(predictor, jobs, probabilities=probabilities, overwrite=True)
