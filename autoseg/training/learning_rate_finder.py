@@ -26,7 +26,7 @@ from autoseg.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-STEPS = 1000
+MOST_STEPS = 1000
 LOWEST_RATE, HIGHEST_RATE = 1e-6, 10.0
 SMOOTHING = 0.98
 """Share of the average so far in the next one."""
@@ -56,12 +56,15 @@ class RangeTest:
         return self.rates[min(range(len(self.losses)), key=self.losses.__getitem__)] / SAFETY
 
 
-def find_learning_rate(trainer: Trainer, *, steps: int = STEPS) -> RangeTest:
+def find_learning_rate(trainer: Trainer) -> RangeTest:
     """Train from new weights while the rate grows from step to step; nothing but `lr_finder.png` is kept.
+
+    It takes 1000 steps, or as many as the trainer's epochs have where these are fewer.
 
     Raises:
         TrainingError: A sample cannot be made, a worker died, or the very first loss is not finite.
     """
+    steps = min(MOST_STEPS, trainer.epochs * trainer.iterations_per_epoch)
     with worker_deaths_explained(), torch.random.fork_rng(trainer._cuda_devices()), progress(steps, "rates") as bar:
         result = range_test(_losses(trainer, steps, bar), steps=steps)
     _draw(result, trainer.output / PICTURE_FILE)

@@ -84,11 +84,11 @@ def test_a_trainer_is_tested_and_only_a_picture_is_left(
         split=Split(training=CASES[:4], validation=CASES[4:]),
         output=tmp_path / "model" / "fold_0",
         references=references,
-        settings=TrainingSettings(seed=8, workers=0, precision="fp32", iterations_per_epoch=10),
+        settings=TrainingSettings(seed=8, workers=0, precision="fp32", epochs=3, iterations_per_epoch=10),
         device="cpu",
     )
     before = torch.get_rng_state()
-    result = find_learning_rate(trainer, steps=30)
+    result = find_learning_rate(trainer)
     assert torch.equal(torch.get_rng_state(), before)
 
     state = trainer._new_state(8)
@@ -97,4 +97,4 @@ def test_a_trainer_is_tested_and_only_a_picture_is_left(
     assert result.rates == pytest.approx([rate(step, 30) for step in range(len(result.rates))], rel=1e-12)
     assert [path.name for path in trainer.output.iterdir()] == ["lr_finder.png"]
     assert (trainer.output / "lr_finder.png").read_bytes().startswith(b"\x89PNG")
-    assert find_learning_rate(trainer, steps=30) == result
+    assert find_learning_rate(trainer) == result

@@ -203,3 +203,12 @@ def test_focal_loss_weighs_foreground_by_alpha() -> None:
         expected += (0.75 if target else 0.25) * (1 - p) ** 3 * -math.log(p) / 4
 
     assert FocalLoss(gamma=3, alpha=0.75)(LOGITS, TARGET).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_shipped_trainer_and_planner_is_documented() -> None:
+    from autoseg import planning
+
+    text = (Path(__file__).resolve().parents[2] / "documentation" / "variants.md").read_text()
+    shipped = [*NAMES, *(name for name in planning.__all__ if name.startswith("Planner") and name != "Planner")]
+
+    assert [name for name in shipped if f"`{name}`" not in text] == []
