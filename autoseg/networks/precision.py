@@ -34,6 +34,15 @@ class Precision:
             return nullcontext()
         return torch.autocast(self.device, dtype=torch.bfloat16 if self.name == "bf16" else torch.float16)
 
+    def memory_format(self, dimensions: int) -> torch.memory_format:
+        """How tensors lie in memory: channels last is a tenth faster for bf16 convolutions in 3D on a CPU.
+
+        It gains nothing in 2D or fp32, and on a GPU instance normalisation undoes it (pytorch#59168).
+        """
+        if self.name == "bf16" and self.device == "cpu" and dimensions == 3:
+            return torch.channels_last_3d
+        return torch.contiguous_format
+
     @property
     def needs_scaler(self) -> bool:
         """Whether gradients underflow unless the loss is scaled: fp16 alone has so few exponent bits."""

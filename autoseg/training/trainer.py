@@ -1,7 +1,4 @@
-"""The training recipe. A recipe of your own is a subclass with other numbers, or with one of the `build_` methods.
-
-Source of every number here, where no other is named: Isensee et al. 2021, "Fixed parameters".
-"""
+"""The training itself: one loop over all batches, that can stop after any of them and go on as if it had not."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from secrets import randbits
 from typing import Any
@@ -17,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoseg import networks
 from autoseg.errors import Interrupted, TrainingError
 from autoseg.evaluation.summary import Summary
 from autoseg.inference.model import (
@@ -30,17 +25,8 @@ from autoseg.inference.model import (
 )
 from autoseg.inference.predictor import Predictor
 from autoseg.networks.describe import write_architecture
-from autoseg.networks.precision import Precision, resolve_device, resolve_precision
 from autoseg.networks.pretrained import transfer_weights
-from autoseg.plans import ConfigurationPlan, Plans
-from autoseg.preprocessing.store import PreparedCases
 from autoseg.storage import content_hash
-from autoseg.training.augmentation import (
-    Augmentation,
-    AugmentationRecipe,
-    build_augmentation,
-    build_validation_augmentation,
-)
 from autoseg.training.checkpoint import load_checkpoint, require_same, save_checkpoint
 from autoseg.training.display import Display, training_log
 from autoseg.training.fold import (
@@ -63,11 +49,9 @@ from autoseg.training.loader import (
     remaining_keys,
     worker_deaths_explained,
 )
-from autoseg.training.losses import CrossEntropy, DeepSupervision, DiceLoss, Sum
+from autoseg.training.losses import DeepSupervision
+from autoseg.training.recipe import Recipe
 from autoseg.training.samples import TRAINING
-from autoseg.training.schedule import poly_learning_rate
-from autoseg.training.settings import TrainingSettings
-from autoseg.training.splits import Split
 from autoseg.training.state import (
     EpochSums,
     FiniteLosses,
@@ -80,9 +64,6 @@ from autoseg.training.validation import validate_fold
 
 log = logging.getLogger(__name__)
 
-VALIDATION_SHARE = 5
-"""Validation batches of an epoch: one for every so many training batches."""
-
 SEED_BITS = 31
 
 
@@ -91,94 +72,8 @@ def never() -> bool:
     return False
 
 
-class Trainer:
-    """Trains one fold of one configuration, and validates it.
-
-    Args:
-        cases: The prepared cases of the configuration.
-        output: The fold's folder; its parent is the model's.
-        references: Label files as they were, `<case>.nii.gz`, for the scores of the final validation.
-        settings: The user's; they win over the class's attributes.
-        device: "cpu", "cuda" or "mps"; None takes the best there is.
-    """
-
-    epochs = 1000
-    iterations_per_epoch = 250
-    initial_learning_rate = 1e-2
-    momentum = 0.99
-    nesterov = True
-    weight_decay = 3e-5
-    gradient_clip = 12.0
-    foreground_fraction = 0.33
-    """Of each batch must hold foreground."""
-    mirror = True
-    """Mirror along all axes, in training and prediction."""
-    augmentation = AugmentationRecipe()
-
-    def __init__(
-        self,
-        *,
-        plans: Plans,
-        configuration: str,
-        cases: PreparedCases,
-        split: Split,
-        output: Path,
-        references: Path,
-        settings: TrainingSettings | None = None,
-        device: str | None = None,
-    ) -> None:
-        self.plans = plans
-        self.plan = plans.configuration(configuration)
-        self.cases = cases
-        self.split = split
-        self.output = output
-        self.references = references
-        self.settings = settings or TrainingSettings()
-        self.device_name = device
-        self.epochs = self.settings.epochs or self.epochs
-        self.iterations_per_epoch = self.settings.iterations_per_epoch or self.iterations_per_epoch
-        self.initial_learning_rate = self.settings.learning_rate or self.initial_learning_rate
-        self.batch_size = self.settings.batch_size or self.plan.batch_size
-
-    # ------------------------------------------------------ what a recipe of your own replaces
-
-    @classmethod
-    def build_network(cls, plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
-        """The network; prediction calls this too. Logits, or with deep supervision a list of them, finest first."""
-        return networks.build_network(plan, in_channels, classes)
-
-    def build_loss(self) -> nn.Module:
-        """A loss of logits `(B, C, *space)` and labels `(B, *space)`; the trainer applies it at every resolution."""
-        return Sum(DiceLoss(per_batch=self.plan.batch_dice), CrossEntropy())
-
-    def build_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """The optimiser; its learning rate is set before every step."""
-        return torch.optim.SGD(
-            network.parameters(),
-            lr=self.initial_learning_rate,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            weight_decay=self.weight_decay,
-            fused=self.device.type in ("cpu", "cuda") or None,
-        )
-
-    def build_augmentation(self) -> Augmentation:
-        """What happens to training patches."""
-        return build_augmentation(
-            self.augmentation,
-            patch_size=self.plan.patch_size,
-            dummy_2d=self.plan.do_dummy_2d_augmentation,
-            mirror_axes=self.mirror_axes,
-            masked_channels=self.masked_channels,
-        )
-
-    def build_validation_augmentation(self) -> Augmentation:
-        """What happens to validation patches."""
-        return build_validation_augmentation()
-
-    def learning_rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, from 0."""
-        return poly_learning_rate(epoch, self.epochs, self.initial_learning_rate)
+class Trainer(Recipe):
+    """Trains one fold of one configuration, and validates it; see `Recipe` for its arguments."""
 
     # ------------------------------------------------------------------------------- training
 
@@ -264,7 +159,7 @@ class Trainer:
 
     def _forward(self, network: nn.Module, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
         """Logits in fp32 and labels at every resolution, finest first."""
-        data = batch.data.to(self.device, non_blocking=True)
+        data = batch.data.to(self.device, non_blocking=True, memory_format=self._memory_format)
         targets = [target.to(self.device, non_blocking=True).long() for target in batch.targets]
         with self.precision.autocast():
             outputs = network(data)
@@ -332,31 +227,6 @@ class Trainer:
 
     # ----------------------------------------------------------------- what a run is made of
 
-    @cached_property
-    def device(self) -> torch.device:
-        """Where the network computes."""
-        return resolve_device(self.device_name)
-
-    @cached_property
-    def precision(self) -> Precision:
-        """In which format the network computes."""
-        return resolve_precision(self.settings.precision, self.device)
-
-    @property
-    def mirror_axes(self) -> tuple[int, ...]:
-        """Axes of the patch that are mirrored."""
-        return tuple(range(len(self.plan.patch_size))) if self.mirror else ()
-
-    @property
-    def masked_channels(self) -> tuple[int, ...]:
-        """Channels that were normalised inside the mask and stay 0 outside of it."""
-        return tuple(channel for channel, masked in enumerate(self.plan.use_mask_for_norm) if masked)
-
-    @property
-    def validation_batches(self) -> int:
-        """In each epoch."""
-        return max(1, self.iterations_per_epoch // VALIDATION_SHARE)
-
     def _start(self, resume: bool, overwrite: bool) -> tuple[int, TrainingState]:
         """The seed and the state to go on from: a new one, or the checkpoint's."""
         path = self.output / CHECKPOINT_FILE
@@ -390,7 +260,7 @@ class Trainer:
         torch.manual_seed(step_seed(seed))
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
-        network = self._network().to(self.device)
+        network = self._network().to(self.device, memory_format=self._memory_format)  # type: ignore[call-overload]
         return TrainingState(
             network=network,
             optimizer=self.build_optimizer(network),
@@ -446,13 +316,13 @@ class Trainer:
         save_checkpoint(self.output / CHECKPOINT_FILE, content)
 
     def _save_weights(self, checkpoint: Checkpoint, state: TrainingState) -> None:
-        custom = type(self).build_network.__func__ is not Trainer.build_network.__func__  # type: ignore[attr-defined]
+        custom = type(self).build_network.__func__ is not Recipe.build_network.__func__  # type: ignore[attr-defined]
         file = WeightsFile(
             trainer=type(self).__name__,
             custom_network=custom,
             mirror_axes=self.mirror_axes,
             epoch=state.epoch,
-            weights={name: tensor.detach().cpu() for name, tensor in state.network.state_dict().items()},
+            weights={name: tensor.detach().cpu().contiguous() for name, tensor in state.network.state_dict().items()},
         )
         save_weights(weights_file(self.output, checkpoint), file)
 

@@ -5,7 +5,7 @@ import torch
 
 from autoseg.errors import ModelError
 from autoseg.networks import precision
-from autoseg.networks.precision import resolve_device, resolve_precision
+from autoseg.networks.precision import Precision, resolve_device, resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -87,3 +87,17 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ModelError, match="no Apple GPU"):
         resolve_device("mps")
     assert resolve_device("cuda") == torch.device("cuda")
+
+
+def test_channels_lie_last_where_that_is_faster() -> None:
+    formats = {
+        (name, device, dimensions): Precision(name=name, device=device).memory_format(dimensions)
+        for name, device, dimensions in [
+            ("bf16", "cpu", 3),
+            ("bf16", "cpu", 2),
+            ("fp32", "cpu", 3),
+            ("bf16", "cuda", 3),
+        ]
+    }
+
+    assert [key for key, kind in formats.items() if kind == torch.channels_last_3d] == [("bf16", "cpu", 3)]

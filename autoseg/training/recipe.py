@@ -1,0 +1,151 @@
+"""What is trained and how: numbers and parts, each of which a recipe of your own may replace.
+
+Source of every number here, where no other is named: Isensee et al. 2021, "Fixed parameters".
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from autoseg import networks
+from autoseg.networks.precision import Precision, resolve_device, resolve_precision
+from autoseg.plans import ConfigurationPlan, Plans
+from autoseg.preprocessing.store import PreparedCases
+from autoseg.training.augmentation import (
+    Augmentation,
+    AugmentationRecipe,
+    build_augmentation,
+    build_validation_augmentation,
+)
+from autoseg.training.losses import CrossEntropy, DiceLoss, Sum
+from autoseg.training.schedule import poly_learning_rate
+from autoseg.training.settings import TrainingSettings
+from autoseg.training.splits import Split
+
+VALIDATION_SHARE = 5
+"""Validation batches of an epoch: one for every so many training batches."""
+
+
+class Recipe:
+    """The settings and parts of a training, without the training itself.
+
+    Args:
+        cases: The prepared cases of the configuration.
+        output: The fold's folder; its parent is the model's.
+        references: Label files as they were, `<case>.nii.gz`, for the scores of the final validation.
+        settings: The user's; they win over the class's attributes.
+        device: "cpu", "cuda" or "mps"; None takes the best there is.
+    """
+
+    epochs = 1000
+    iterations_per_epoch = 250
+    initial_learning_rate = 1e-2
+    momentum = 0.99
+    nesterov = True
+    weight_decay = 3e-5
+    gradient_clip = 12.0
+    foreground_fraction = 0.33
+    """Of each batch must hold foreground."""
+    mirror = True
+    """Mirror along all axes, in training and prediction."""
+    augmentation = AugmentationRecipe()
+
+    def __init__(
+        self,
+        *,
+        plans: Plans,
+        configuration: str,
+        cases: PreparedCases,
+        split: Split,
+        output: Path,
+        references: Path,
+        settings: TrainingSettings | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.plans = plans
+        self.plan = plans.configuration(configuration)
+        self.cases = cases
+        self.split = split
+        self.output = output
+        self.references = references
+        self.settings = settings or TrainingSettings()
+        self.device_name = device
+        self.epochs = self.settings.epochs or self.epochs
+        self.iterations_per_epoch = self.settings.iterations_per_epoch or self.iterations_per_epoch
+        self.initial_learning_rate = self.settings.learning_rate or self.initial_learning_rate
+        self.batch_size = self.settings.batch_size or self.plan.batch_size
+
+    # ------------------------------------------------------ what a recipe of your own replaces
+
+    @classmethod
+    def build_network(cls, plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
+        """The network; prediction calls this too. Logits, or with deep supervision a list of them, finest first."""
+        return networks.build_network(plan, in_channels, classes)
+
+    def build_loss(self) -> nn.Module:
+        """A loss of logits `(B, C, *space)` and labels `(B, *space)`; the trainer applies it at every resolution."""
+        return Sum(DiceLoss(per_batch=self.plan.batch_dice), CrossEntropy())
+
+    def build_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser; its learning rate is set before every step."""
+        return torch.optim.SGD(
+            network.parameters(),
+            lr=self.initial_learning_rate,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+            fused=self.device.type in ("cpu", "cuda") or None,
+        )
+
+    def build_augmentation(self) -> Augmentation:
+        """What happens to training patches."""
+        return build_augmentation(
+            self.augmentation,
+            patch_size=self.plan.patch_size,
+            dummy_2d=self.plan.do_dummy_2d_augmentation,
+            mirror_axes=self.mirror_axes,
+            masked_channels=self.masked_channels,
+        )
+
+    def build_validation_augmentation(self) -> Augmentation:
+        """What happens to validation patches."""
+        return build_validation_augmentation()
+
+    def learning_rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, from 0."""
+        return poly_learning_rate(epoch, self.epochs, self.initial_learning_rate)
+
+    # --------------------------------------------------------------------- what follows from it
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return resolve_device(self.device_name)
+
+    @cached_property
+    def precision(self) -> Precision:
+        """In which format the network computes."""
+        return resolve_precision(self.settings.precision, self.device)
+
+    @cached_property
+    def _memory_format(self) -> torch.memory_format:
+        return self.precision.memory_format(len(self.plan.patch_size))
+
+    @property
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Axes of the patch that are mirrored."""
+        return tuple(range(len(self.plan.patch_size))) if self.mirror else ()
+
+    @property
+    def masked_channels(self) -> tuple[int, ...]:
+        """Channels that were normalised inside the mask and stay 0 outside of it."""
+        return tuple(channel for channel, masked in enumerate(self.plan.use_mask_for_norm) if masked)
+
+    @property
+    def validation_batches(self) -> int:
+        """In each epoch."""
+        return max(1, self.iterations_per_epoch // VALIDATION_SHARE)
