@@ -19,6 +19,7 @@ from autoseg.storage import content_hash, write_json
 
 CHECKPOINT_FILE = "checkpoint.pt"
 LOG_FILE = "training.log"
+DEBUG_FILE = "debug.json"
 VALIDATION_FOLDERS = {"final": "validation_raw", "best": "validation_raw_best"}
 TRAINING_FILES = (
     CHECKPOINT_FILE,
@@ -86,4 +87,4 @@ def write_debug(fold: Path, facts: Mapping[str, Any]) -> None:
         "numpy": np.__version__,
         "platform": platform.platform(),
     }
-    write_json(fold / "debug.json", {"format": 1, "versions": versions, **facts})
+    write_json(fold / DEBUG_FILE, {"format": 1, "versions": versions, **facts})

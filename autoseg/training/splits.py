@@ -99,7 +99,7 @@ def _read_patients(path: Path | None, identifiers: Sequence[str]) -> Mapping[str
     if not isinstance(patients, dict) or not all(isinstance(patient, str) for patient in patients.values()):
         raise TrainingError(f'{path}: expected an object such as {{"case_001": "patient_a"}}')
     if missing := [identifier for identifier in identifiers if identifier not in patients]:
-        raise TrainingError(f"{path}: no patient is given for {_listing(missing)}; add them")
+        raise TrainingError(f"{path}: no patient is given for {listing(missing)}; add them")
     log.info("%s: %d patients, each kept in one fold", path, len({patients[case] for case in identifiers}))
     return patients
 
@@ -122,13 +122,13 @@ def _checked_split(path: Path, number: int, entry: Any, known: set[str]) -> Spli
             raise TrainingError(f"{where}: {key} is empty; every fold needs training and validation cases")
         if unknown := sorted(set(cases) - known):
             raise TrainingError(
-                f"{where}: {key} names cases that are not prepared: {_listing(unknown)}; "
+                f"{where}: {key} names cases that are not prepared: {listing(unknown)}; "
                 "correct the file, delete it to have folds made, or run autoseg_plan_and_preprocess"
             )
         parts.append(tuple(sorted(set(cases))))
     training, validation = parts
     if both := sorted(set(training) & set(validation)):
-        raise TrainingError(f"{where}: in training and validation at once: {_listing(both)}; keep each in one")
+        raise TrainingError(f"{where}: in training and validation at once: {listing(both)}; keep each in one")
     return Split(training=training, validation=validation)
 
 
@@ -139,6 +139,7 @@ def _read(path: Path) -> Any:
         raise TrainingError(f"{error}; correct the file, or delete it to have folds made") from error
 
 
-def _listing(names: Sequence[str]) -> str:
+def listing(names: Sequence[str]) -> str:
+    """The first few names, and how many there are more."""
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return ", ".join(names[:NAMES_SHOWN]) + more

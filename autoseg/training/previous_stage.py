@@ -1,0 +1,147 @@
+"""Where the second input of a cascade comes from: for every case, the prediction of a fold that never saw it.
+
+Only such predictions are as good, or as bad, as those the cascade will get for new images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.errors import TrainingError
+from autoseg.plans import DEFAULT_IDENTIFIER
+from autoseg.preprocessing.previous import PreviousMaps, gather_previous
+from autoseg.preprocessing.store import PreparedCases
+from autoseg.storage import read_json
+from autoseg.training.fold import CHECKPOINT_FILE, DEBUG_FILE, VALIDATION_FOLDERS, weights_file
+from autoseg.training.splits import ALL, Split, listing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousStage:
+    """What the configuration before a cascade predicted.
+
+    Attributes:
+        predictions: For each case its segmentation on the original grid, as `find_predictions` gives them.
+        maps: Where they are kept once they are on the cascade's grid; the folds of a cascade share them.
+    """
+
+    predictions: Mapping[str, Path]
+    maps: PreviousMaps
+
+    def gather(self, identifiers: Sequence[str], cases: PreparedCases, *, classes: int) -> str:
+        """Bring the predictions of some cases onto the cascade's grid; returns a hash that stands for all of them.
+
+        Raises:
+            TrainingError: There is no prediction of a case.
+            CasesFailed: Naming those that cannot be read or do not lie on their image's grid.
+        """
+        if missing := sorted(set(identifiers) - self.predictions.keys()):
+            raise TrainingError(
+                f"no prediction by the previous stage is given for {listing(missing)}; give one for every case"
+            )
+        chosen = {identifier: self.predictions[identifier] for identifier in identifiers}
+        return gather_previous(chosen, cases, self.maps, classes=classes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousModel:
+    """The trained configuration before a cascade, and what its training is called by on the command line.
+
+    Attributes:
+        folder: Of the model; it holds a folder for each fold.
+        plans: Their identifier.
+    """
+
+    folder: Path
+    configuration: str
+    trainer: str
+    task: str
+    plans: str
+
+    def command(self, fold: str, *options: str) -> str:
+        """The command that trains a fold."""
+        plans = [] if self.plans == DEFAULT_IDENTIFIER else ["-p", self.plans]
+        return " ".join(["autoseg_train", self.configuration, self.trainer, self.task, fold, *plans, *options])
+
+    def fold(self, number: int) -> Path:
+        """The folder of a fold."""
+        return self.folder / f"fold_{number}"
+
+
+def find_predictions(model: PreviousModel, splits: Sequence[Split], identifiers: Sequence[str]) -> Mapping[str, Path]:
+    """For each case the prediction of the fold in which it was a validation case.
+
+    Args:
+        splits: Of all folds.
+
+    Raises:
+        TrainingError: Naming what is missing and the commands that make it; or a fold was trained on other cases
+            than its split now says.
+    """
+    found: dict[str, Path] = {}
+    missing: dict[int, list[str]] = {}
+    homeless = []
+    for identifier in sorted(identifiers):
+        folds = [number for number, split in enumerate(splits) if identifier in split.validation]
+        paths = {number: _prediction(model, number, identifier) for number in folds}
+        made = [number for number in folds if paths[number].is_file()]
+        if made:
+            found[identifier] = paths[made[0]]
+        elif folds:
+            missing.setdefault(folds[0], []).append(identifier)
+        else:
+            homeless.append(identifier)
+    if missing or homeless:
+        raise TrainingError(_what_is_missing(model, missing, homeless, len(identifiers)))
+    _require_left_out(model, found)
+    return found
+
+
+def _prediction(model: PreviousModel, fold: int, identifier: str) -> Path:
+    return model.fold(fold) / VALIDATION_FOLDERS["final"] / f"{identifier}.nii.gz"
+
+
+def _what_is_missing(
+    model: PreviousModel, missing: Mapping[int, Sequence[str]], homeless: Sequence[str], total: int
+) -> str:
+    count = len(homeless) + sum(map(len, missing.values()))
+    lines = [
+        f"{model.folder}: a cascade learns from what {model.configuration} predicted for every case while that case was "
+        f"left out of training; this is missing for {count} of {total} cases"
+    ]
+    lines += [
+        f"  fold {fold} ({listing(cases)}): run {_remedy(model, fold)}" for fold, cases in sorted(missing.items())
+    ]
+    if homeless:
+        lines.append(
+            f"  {listing(homeless)}: in no fold's validation cases; add them to `val` of a fold in splits_final.json "
+            f"and train that fold of {model.configuration}"
+        )
+    if (model.folder / ALL).is_dir():
+        lines.append(
+            f"Fold {ALL} of {model.configuration} cannot stand in: it was trained on the very cases it predicts, so its "
+            "predictions of them are better than those of new images, and the cascade would learn to trust them too much."
+        )
+    return "\n".join(lines)
+
+
+def _remedy(model: PreviousModel, number: int) -> str:
+    """The command that makes a fold's predictions, from where its training is."""
+    if weights_file(model.fold(number), "final").is_file():
+        return model.command(str(number), "-val")
+    return model.command(str(number), *(["-c"] if (model.fold(number) / CHECKPOINT_FILE).is_file() else []))
+
+
+def _require_left_out(model: PreviousModel, predictions: Mapping[str, Path]) -> None:
+    """Refuse predictions of cases that their fold was trained on, as when splits were edited since."""
+    for fold in sorted({path.parent.parent for path in predictions.values()}):
+        record = fold / DEBUG_FILE
+        trained = set(read_json(record).get("training", ())) if record.is_file() else set()
+        if seen := sorted(case for case, path in predictions.items() if path.parent.parent == fold and case in trained):
+            command = model.command(fold.name.removeprefix("fold_"), "--overwrite")
+            raise TrainingError(
+                f"{fold}: was trained on {listing(seen)}, which splits_final.json now has among its validation cases, "
+                f"so its predictions of them are too good to learn from; train it again: {command}"
+            )
