@@ -18,10 +18,13 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+import autoseg
 from autoseg.errors import ModelError
+from autoseg.parallel import run_on_cases
 from autoseg.postprocessing.evidence import CaseDice, Choice, Comparison, Evidence, JudgedRule
 from autoseg.postprocessing.rules import FILL_HOLES, KEEP_LARGEST, REMOVE_SMALL, Rule
 from autoseg.postprocessing.scoring import DiceTable, FloatArray, Rules, ValidationCase
+from autoseg.storage import content_hash, file_hash
 
 Mask = npt.NDArray[np.bool_]
 Slot: TypeAlias = tuple[Rule, ...]
@@ -46,7 +49,7 @@ def choose_postprocessing(
     labels: Sequence[int],
     *,
     workers: int,
-    candidates: Candidates | None = None,
+    candidates: Sequence[Rule] | None = None,
     sources: str = "",
 ) -> Choice:
     """Choose the rules that help, and say on what evidence.
@@ -56,8 +59,8 @@ def choose_postprocessing(
 
     Args:
         labels: Label values above background.
-        candidates: Rules to choose from; by default those of `standard_candidates`.
-        sources: Hash of what is decided from, kept in the evidence.
+        candidates: A user's own rules to choose from, each tried after those before it; by default the standard ones.
+        sources: `sources_hash` of the cases, kept in the evidence.
 
     Raises:
         CasesFailed: Naming the cases that cannot be read or compared.
@@ -68,7 +71,7 @@ def choose_postprocessing(
         return judge_as_given(cases, labels, (), workers=workers, sources=sources)
     table = DiceTable(cases, labels, workers=workers)
     views = {fold: _others(cases, folds, fold) for fold in dict.fromkeys(folds)}
-    choosing = _Choosing(table, folds, views, candidates or standard_candidates)
+    choosing = _Choosing(table, folds, views, standard_candidates if candidates is None else _in_order(candidates))
     rejected: dict[_Key, JudgedRule] = {}
     while True:
         chosen = choosing.choose(rejected.keys())
@@ -79,7 +82,7 @@ def choose_postprocessing(
         # A later step was tried on top of the earlier ones, so its failure counts only once they are settled.
         first = min(key.step for key in failed)
         rejected |= {key: judged[key] for key in failed if key.step == first}
-    evidence = _evidence(table, folds, chosen, {**judged, **rejected}, sources)
+    evidence = _evidence(table, folds, chosen, {**judged, **rejected}, sources, candidates)
     return Choice(rules=_joined(chosen[None]), evidence=evidence)
 
 
@@ -93,7 +96,7 @@ def judge_as_given(
         table.measure([(tuple(rules[:number]), rule)])
     folds = [case.fold for case in cases]
     chosen = {fold: (tuple(rules),) for fold in (None, *folds)}
-    evidence = _evidence(table, folds, chosen, {}, sources)
+    evidence = _evidence(table, folds, chosen, {}, sources, None)
     return Choice(rules=tuple(rules), evidence=evidence)
 
 
@@ -110,10 +113,11 @@ def standard_candidates(volumes: Mapping[int, FloatArray]) -> tuple[Step, ...]:
     return together, fewer, fuller
 
 
-def given_candidates(rules: Iterable[Rule]) -> Candidates:
-    """A user's own rules as candidates, each tried after those before it."""
-    steps = tuple(((rule,),) for rule in rules)
-    return lambda _volumes: steps
+def sources_hash(cases: Sequence[ValidationCase], labels: Sequence[int], *, workers: int) -> str:
+    """Of all that a choice is made from: the content of the files, the folds, the patients, the way of choosing."""
+    files = run_on_cases(_file_hashes, cases, task="looking for changes", workers=workers)
+    described = [(case.fold, case.identifier, case.patient, *hashes) for case, hashes in zip(cases, files, strict=True)]
+    return content_hash(autoseg.__version__, tuple(labels), sorted(described))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -203,6 +207,15 @@ class _Choosing:
         return best
 
 
+def _in_order(rules: Sequence[Rule]) -> Candidates:
+    steps = tuple(((rule,),) for rule in rules)
+    return lambda _volumes: steps
+
+
+def _file_hashes(case: ValidationCase) -> tuple[str, str]:
+    return file_hash(case.prediction), file_hash(case.reference)
+
+
 def _folds(cases: Sequence[ValidationCase]) -> list[str]:
     """The part each case belongs to: its fold, or with a single fold one of the parts its patients are dealt to."""
     folds = [case.fold for case in cases]
@@ -228,12 +241,18 @@ def _require_known_labels(rules: Iterable[Rule], labels: Sequence[int]) -> None:
 
 
 def _evidence(
-    table: DiceTable, folds: Sequence[str], chosen: _Chosen, judged: Mapping[_Key, JudgedRule], sources: str
+    table: DiceTable,
+    folds: Sequence[str],
+    chosen: _Chosen,
+    judged: Mapping[_Key, JudgedRule],
+    sources: str,
+    candidates: Sequence[Rule] | None,
 ) -> Evidence:
     before, in_fold = table.dice(()), table.dice(_joined(chosen[None]))
     after = np.array([table.dice(_joined(chosen[fold]))[row] for row, fold in enumerate(folds)]).reshape(before.shape)
     return Evidence(
         sources=sources,
+        candidates=None if candidates is None else tuple(candidates),
         labels=table.labels,
         in_fold=_compare(before, in_fold, table.labels),
         out_of_fold=_compare(before, after, table.labels),

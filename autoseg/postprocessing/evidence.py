@@ -71,6 +71,7 @@ class Evidence:
 
     Attributes:
         sources: Hash of the files and settings it was made from.
+        candidates: The user's own rules it was made from; None for the standard ones.
         labels: Label values, in the order of `CaseDice.before`.
         in_fold: Of the rules chosen on all cases, on the same cases; the usual, hopeful number.
         out_of_fold: Of the rules chosen without each case's fold; what a new case may expect.
@@ -79,6 +80,7 @@ class Evidence:
     """
 
     sources: str
+    candidates: tuple[Rule, ...] | None
     labels: tuple[int, ...]
     in_fold: tuple[Comparison, ...]
     out_of_fold: tuple[Comparison, ...]
@@ -113,12 +115,17 @@ def save_choice(choice: Choice, path: Path) -> None:
     save_rules(choice.rules, path, evidence=choice.evidence)
 
 
-def load_choice(path: Path, *, sources: str) -> Choice | None:
-    """Read a choice again, if it was made from the same sources; None where it was not, or a user wrote the file."""
+def load_choice(path: Path) -> Choice | None:
+    """Read a choice with its evidence; None where there is no file, or one without evidence that fits: a user's own.
+
+    Raises:
+        ModelError: The rules themselves do not fit.
+    """
     if not path.is_file():
         return None
+    rules = load_rules(path)
     try:
         evidence: Evidence = decode(Evidence, load_evidence(path), f"{path}: evidence")
     except StorageError:
         return None
-    return Choice(rules=load_rules(path), evidence=evidence) if evidence.sources == sources else None
+    return Choice(rules=rules, evidence=evidence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from autoseg.geometry import Geometry
 from autoseg.imageio import read_image, write_image
 from autoseg.postprocessing.choice import (
     choose_postprocessing,
-    given_candidates,
     judge_as_given,
+    sources_hash,
     standard_candidates,
 )
 from autoseg.postprocessing.evidence import Choice, load_choice, save_choice
@@ -166,7 +167,7 @@ def test_a_rule_that_looks_good_only_where_it_was_chosen_is_not_kept(tmp_path: P
     assert gain[3].min() > 0.2
     assert gain[[0, 1, 2, 4]].max() < 0  # ... but all of that comes from one fold
 
-    choice = choose_postprocessing(cases, (1,), workers=1, candidates=given_candidates([rule]))
+    choice = choose_postprocessing(cases, (1,), workers=1, candidates=[rule])
 
     assert choice.rules == ()
     (judged,) = choice.evidence.judged
@@ -180,9 +181,7 @@ def test_a_rule_that_looks_good_only_where_it_was_chosen_is_not_kept(tmp_path: P
 
 def test_after_a_rule_is_rejected_the_choice_is_made_anew(tmp_path: Path) -> None:
     """What followed on top of the rejected rule was chosen for another image, and is chosen again without it."""
-    both = given_candidates(
-        [Rule(kind="keep_largest", labels=(1,)), Rule(kind="remove_small", labels=(1,), minimum_mm3=6)]
-    )
+    both = [Rule(kind="keep_largest", labels=(1,)), Rule(kind="remove_small", labels=(1,), minimum_mm3=6)]
 
     def lies_and_specks(fold: int, number: int) -> tuple[np.ndarray, np.ndarray]:
         predicted, truth = one_fold_lies(fold, number)
@@ -322,7 +321,7 @@ def test_a_rule_for_a_label_that_is_not_there_is_refused(tmp_path: Path) -> None
     cases = write_cases(tmp_path, islands_everywhere, folds=2)
 
     for choose in (
-        lambda rules: choose_postprocessing(cases, (1, 2), workers=1, candidates=given_candidates(rules)),
+        lambda rules: choose_postprocessing(cases, (1, 2), workers=1, candidates=rules),
         lambda rules: judge_as_given(cases, (1, 2), rules, workers=1),
     ):
         with pytest.raises(
@@ -339,15 +338,42 @@ def test_a_case_that_cannot_be_compared_is_named(tmp_path: Path) -> None:
         choose_postprocessing(cases, (1, 2), workers=1)
 
 
-def test_a_choice_is_read_again_while_its_sources_are_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("candidates", [None, (ALL_LARGEST,)])
+def test_a_choice_is_read_again_as_it_was_saved(tmp_path: Path, candidates: tuple[Rule, ...] | None) -> None:
     path = tmp_path / "postprocessing.json"
-    choice = choose_postprocessing(write_cases(tmp_path, islands_everywhere), (1, 2), workers=1, sources="a")
+    cases = write_cases(tmp_path, islands_everywhere)
+    choice = choose_postprocessing(cases, (1, 2), workers=1, candidates=candidates, sources="a")
 
     save_choice(choice, path)
 
-    assert load_choice(path, sources="a") == choice
-    assert load_choice(path, sources="b") is None
-    assert load_choice(tmp_path / "other.json", sources="a") is None
+    assert load_choice(path) == choice
+    assert (choice.evidence.sources, choice.evidence.candidates) == ("a", candidates)
     assert load_rules(path) == choice.rules
+
+
+def test_a_file_of_the_user_is_no_choice(tmp_path: Path) -> None:
+    path = tmp_path / "postprocessing.json"
+
+    assert load_choice(path) is None
     path.write_text('{"format": 1, "rules": []}')
-    assert load_choice(path, sources="a") is None
+    assert load_choice(path) is None
+    path.write_text('{"format": 1, "rules": [{"kind": "shave", "labels": [1]}]}')
+    with pytest.raises(ModelError, match="the rule 'shave' is not known"):
+        load_choice(path)
+
+
+def test_the_hash_of_the_sources_tells_every_change(tmp_path: Path) -> None:
+    cases = write_cases(tmp_path, islands_everywhere, folds=2)
+    before = sources_hash(cases, (1, 2), workers=1)
+
+    assert sources_hash(cases[::-1], (1, 2), workers=2) == before
+    assert sources_hash(cases, (1,), workers=1) != before
+    assert sources_hash(cases[1:], (1, 2), workers=1) != before
+    assert sources_hash([replace(cases[0], fold="7"), *cases[1:]], (1, 2), workers=1) != before
+    assert sources_hash([replace(cases[0], patient="7"), *cases[1:]], (1, 2), workers=1) != before
+    for path in (cases[0].prediction, cases[0].reference):
+        data = read_image(path).data
+        write_image(path, np.where(data == 0, 2, data), GEOMETRY)
+        assert sources_hash(cases, (1, 2), workers=1) != before
+        write_image(path, data, GEOMETRY)
+    assert sources_hash(cases, (1, 2), workers=1) == before
