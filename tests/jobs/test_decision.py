@@ -80,7 +80,8 @@ def test_missing_or_empty_products_are_made_again_without_starting_anew(
 
 
 @pytest.mark.parametrize(
-    ("state", "reason"), [("running", "was cut off"), ("failed", "failed the last time"), ("interrupted", "was stopped")]
+    ("state", "reason"),
+    [("running", "was cut off"), ("failed", "failed the last time"), ("interrupted", "was stopped")],
 )
 def test_an_attempt_that_did_not_end_well_is_continued(step: Step, done: Record, state: str, reason: str) -> None:
     assert decide(step, replace(done, state=state), {"plan": "A"}) == Decision(done=False, reason=reason)

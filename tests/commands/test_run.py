@@ -1,0 +1,182 @@
+"""`autoseg_run`: what it is going to do, what it leaves alone, how it refuses and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from autoseg.commands import plan_and_preprocess, run
+from autoseg.commands.running import build_parser
+from autoseg.commands.work import make_work, passed_on, words_of
+from autoseg.jobs.lock import hold_lock
+from autoseg.paths import Workspace
+
+TASK = "Task001_Balls"
+
+
+@pytest.fixture(scope="session")
+def planned_home(tmp_path_factory: pytest.TempPathFactory, make_task) -> Path:
+    """A task of five cases, planned with all four configurations and prepared."""
+    home = tmp_path_factory.mktemp("planned")
+    make_task(TASK, parent=home / "raw_data", shape=(16, 16, 16))
+    assert plan_and_preprocess.main(["-t", "1", "--home", str(home), "--force_lowres", "-tf", "1"]) == 0
+    return home
+
+
+@pytest.fixture
+def home(planned_home: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(planned_home, tmp_path / "home"))
+
+
+def dry_run(home: Path, capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:
+    """The lines of a dry run, without the home folder's name."""
+    capsys.readouterr()
+    assert run.main(["-t", "1", "--home", str(home), "--dry_run", *options]) == 0
+    return capsys.readouterr().out.replace(str(home), "HOME").splitlines()
+
+
+def headers(lines: list[str]) -> list[str]:
+    return [re.sub(r"^step (\S+)  ", "", line) for line in lines if line.startswith("step")]
+
+
+def test_a_dry_run_lists_every_step_in_its_order(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = dry_run(home, capsys, "--force_lowres", "--folds", "0", "1", "--epochs", "2", "-device", "cpu")
+
+    folds = {"2d": "01", "3d_fullres": "01", "3d_lowres": "01234", "3d_cascade_fullres": "01"}
+    names = [f"train {name} fold {fold}" for name, numbers in folds.items() for fold in numbers]
+    everything = ["verify_dataset", "plan_and_preprocess", *names, "find_best_configuration", "export_model"]
+    assert headers(lines) == [f"{name}  (to run: not run yet)" for name in everything]
+    assert lines[0] == "step 1/15  verify_dataset  (to run: not run yet)"
+    assert lines[1] == f"    autoseg verify_dataset -t {TASK} --home HOME"
+    assert lines[3] == f"    autoseg plan_and_preprocess -t {TASK} -p autoseg --force_lowres --home HOME"
+    assert lines[5] == f"    autoseg train 2d Trainer {TASK} 0 -p autoseg --npz --epochs 2 -c -device cpu --home HOME"
+    assert "-m 2d 3d_fullres 3d_lowres 3d_cascade_fullres -tr Trainer -p autoseg -f 0 1" in lines[-4]
+    assert f"export_model -t {TASK} -o HOME/results/runs/{TASK}/{TASK}.zip -m 2d 3d_fullres" in lines[-2]
+    assert lines[-1] == "0 of 15 steps are done"
+    assert not (home / "results").exists(), "a dry run writes nothing"
+
+
+def test_a_cascade_alone_brings_the_low_resolution_with_it_but_not_as_a_candidate(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = dry_run(home, capsys, "-m", "3d_cascade_fullres", "--folds", "2")
+
+    trained = [line.partition("  (")[0] for line in headers(lines) if line.startswith("train")]
+    assert trained == [*(f"train 3d_lowres fold {fold}" for fold in range(5)), "train 3d_cascade_fullres fold 2"]
+    assert f"find_best_configuration -t {TASK} -m 3d_cascade_fullres -tr Trainer -p autoseg -f 2" in "\n".join(lines)
+
+
+def test_before_planning_a_dry_run_says_what_it_knows(
+    tmp_path: Path, make_task, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_task(TASK, parent=tmp_path / "raw_data")
+
+    lines = dry_run(tmp_path, capsys)
+    assert [line for line in lines if not line.startswith("  ")] == [
+        "step 1  verify_dataset  (to run: not run yet)",
+        "step 2  plan_and_preprocess  (to run: not run yet)",
+        "0 of 2 steps are done",
+        "then everything that the plans hold is trained, the best is chosen and packed",
+    ]
+    lines = dry_run(tmp_path, capsys, "-m", "2d", "3d_cascade_fullres", "--folds", "0")
+    assert [line.partition("  (")[0] for line in headers(lines)[2:-2]] == [
+        "train 2d fold 0",
+        *(f"train 3d_lowres fold {fold}" for fold in range(5)),
+        "train 3d_cascade_fullres fold 0",
+    ]
+
+
+def test_the_users_own_folds_are_the_folds(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases = [f"case_{number:03d}" for number in range(5)]
+    splits = [{"train": cases[:3], "val": cases[3:]}, {"train": cases[3:], "val": cases[:3]}]
+    (home / "preprocessed" / TASK / "splits_final.json").write_text(json.dumps(splits))
+
+    lines = headers(dry_run(home, capsys, "-m", "2d"))
+
+    assert [line.partition("  (")[0] for line in lines if "train" in line] == ["train 2d fold 0", "train 2d fold 1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "identifier"),
+    [
+        ((), "autoseg"),
+        (("-p", "mine"), "mine"),
+        (("-pl3d", "{}/mine.py:Fine"), "Fine"),
+        (("-pl2d", "{}/mine.py:Flat", "-pl3d", "None"), "Flat"),
+        (("-pl3d", "{}/mine.py:Fine", "-p", "other"), "other"),
+        (("--plans_from", "1"), "from_Task001"),
+    ],
+)
+def test_one_name_for_all_plans_of_a_run(home: Path, options: tuple[str, ...], identifier: str) -> None:
+    (home / "mine.py").write_text(
+        "from autoseg.planning import Planner2D, Planner3D\nclass Fine(Planner3D): pass\nclass Flat(Planner2D): pass\n"
+    )
+    words = ["-t", "1", "--home", str(home), *(option.format(home) for option in options)]
+    arguments = build_parser(run.COMMAND, "autoseg_run").parse_args(words)
+
+    assert make_work(arguments, Workspace.from_environment({}, home=home)).identifier == identifier
+
+
+def test_it_is_decided_for_every_option_of_the_steps_whether_a_run_has_it() -> None:
+    """An option that is new in a step's command: is it the user's, or set by the run (`SET_BY_THE_RUN`)?"""
+    assert {action.option_strings[0] for action in passed_on("train")} == set(
+        "-pretrained_weights --epochs --iterations_per_epoch --batch_size --learning_rate --seed --num_workers "
+        "--checkpoint_minutes -device --precision".split()
+    )
+    assert {action.option_strings[0] for action in passed_on("plan_and_preprocess")} == set(
+        "-pl3d -pl2d -gpu_memory_target --force_lowres --plans_from -tl -tf".split()
+    )
+
+
+def test_every_option_of_a_training_is_passed_on() -> None:
+    words = "--epochs 3 --iterations_per_epoch 4 --batch_size 5 --learning_rate 0.5 --seed 0 -pretrained_weights w.pt"
+    fast = "-device cuda:1 --precision bf16 --num_workers 0 --checkpoint_minutes 2.5"
+    arguments = build_parser(run.COMMAND, "autoseg_run").parse_args(["-t", "1", *words.split(), *fast.split()])
+
+    training = words_of("train", arguments)
+
+    def pairs(text: str | tuple[str, ...]) -> set[tuple[str, str]]:
+        parts = text.split() if isinstance(text, str) else text
+        return set(zip(parts[::2], parts[1::2], strict=True))
+
+    assert pairs(training.decisive) == pairs(words)
+    assert pairs(training.incidental) == pairs(fast)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-m", "4d"], "argument -m: invalid choice: '4d'"),
+        (["--folds", "all"], "argument --folds: invalid choice: 'all'"),
+        (["--epoch", "3"], "unknown option --epoch; did you mean --epochs?"),
+        (["--overwrite"], "unknown option --overwrite"),
+        (["-c"], "unknown option -c"),
+    ],
+)
+def test_usage_errors(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["-t", "1", *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_cannot_be_begun_is_refused_at_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["--home", str(home)]
+    assert run.main(["-t", "9", *common]) == 1
+    assert "'9': no task of that name in " in capsys.readouterr().err
+    assert run.main(["-t", "1", *common, "-o", "model.tar"]) == 1
+    assert "model.tar: an archive's name ends in .zip; name it model.tar.zip" in capsys.readouterr().err
+    assert run.main(["-t", "1", *common, "-pl3d", "Best"]) == 1
+    assert "0 Planner3D classes are called 'Best'" in capsys.readouterr().err
+    assert not (home / "results").exists()
+
+
+def test_a_second_run_of_the_same_task_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with hold_lock(home / "results" / "runs" / TASK / "lock.json", "x"):
+        assert run.main(["-t", "1", "--home", str(home)]) == 1
+        assert f"autoseg_run of {TASK} is already being done by process {os.getpid()} on " in capsys.readouterr().err
+        assert dry_run(home, capsys, "-m", "2d")
