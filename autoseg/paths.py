@@ -138,7 +138,11 @@ class Workspace:
 
     def selection_file(self, task: str) -> Path:
         """What `autoseg_find_best_configuration` chose."""
-        return self.results / "selections" / task / "selection.json"
+        return self.selection_dir(task) / "selection.json"
+
+    def selection_dir(self, task: str) -> Path:
+        """The selection with what it was made from: scores of every candidate, ensembles, commands."""
+        return self.results / "selections" / task
 
     def run_dir(self, task: str) -> Path:
         """What `autoseg_run` keeps of its runs of a task: the journal, the logs, the archive."""

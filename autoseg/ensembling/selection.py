@@ -1,0 +1,114 @@
+"""A selection: which models predict a task's new images together, what is done afterwards, and what to expect of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import autoseg
+from autoseg.errors import ModelError, StorageError
+from autoseg.postprocessing.rules import Rule
+from autoseg.storage import decode, read_json, write_json
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One trained model.
+
+    Attributes:
+        trainer: Name of its class.
+        plans: Name of its plans.
+        folds: Whose networks are averaged.
+    """
+
+    configuration: str
+    trainer: str
+    plans: str
+    folds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lead:
+    """By how much the winner's Dice is above the runner-up's.
+
+    Attributes:
+        low, high: 95 % bootstrap interval of the difference on the same cases; None where there is one patient only.
+        more_than_noise: Whether the interval lies above 0.
+    """
+
+    runner_up: str
+    difference: float
+    low: float | None
+    high: float | None
+    more_than_noise: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What `autoseg_find_best_configuration` chose.
+
+    Attributes:
+        format, version: Of the file, and of the autoseg that wrote it.
+        task: Folder's name.
+        name: Of the candidate that won.
+        members: One model, or several whose probabilities are averaged.
+        rules: Postprocessing of the labels, whatever the members' own is.
+        expected_dice: Mean over the labels above background of the mean Dice over cases, each predicted by networks and
+            postprocessed by rules that did not see it; None where no label has a score.
+        interval: 95 % bootstrap interval of it.
+        lead: None where there was one candidate only, or nothing to compare by.
+        scores: The Dice of every candidate.
+        folds, cases: What all candidates were compared on.
+        incomplete: What was missing, a line each.
+        sources: For each candidate the hash of what its score was made from.
+    """
+
+    format: int
+    version: str
+    task: str
+    name: str
+    members: tuple[Member, ...]
+    rules: tuple[Rule, ...]
+    expected_dice: float | None
+    interval: tuple[float, float] | None
+    lead: Lead | None
+    scores: Mapping[str, float | None]
+    folds: tuple[str, ...]
+    cases: int
+    incomplete: tuple[str, ...]
+    sources: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if not self.members or any(not member.folds for member in self.members):
+            raise ModelError(f"{self.task}: a selection needs at least one model, each with at least one fold")
+
+
+def save_selection(selection: Selection, path: Path) -> None:
+    """Write a selection.json."""
+    write_json(path, selection)
+
+
+def load_selection(path: Path) -> Selection:
+    """Read a selection.json.
+
+    Raises:
+        ModelError: It is missing, of another version, or damaged; the field is named.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: nothing is selected yet; run autoseg_find_best_configuration")
+    try:
+        content = read_json(path)
+        found = content.get("format") if isinstance(content, dict) else None
+        if found != FORMAT:
+            version = content.get("version") if isinstance(content, dict) else None
+            raise ModelError(
+                f"{path}: a selection of format {found!r} (autoseg {version}), but this is autoseg "
+                f"{autoseg.__version__}, which reads format {FORMAT}; install a matching version or select again"
+            )
+        selection: Selection = decode(Selection, content, str(path))
+    except StorageError as error:
+        raise ModelError(f"{error}; run autoseg_find_best_configuration again") from error
+    return selection
