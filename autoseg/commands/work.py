@@ -101,7 +101,7 @@ def planned_configurations(work: Work, workspace: Workspace, wanted: Sequence[st
     plans = _plans(work.task, work.identifier, work.planners, workspace)
     planned = [name for name in CONFIGURATIONS if name in plans]
     if not planned:
-        raise PlanError(f"{work.task}: no plans {work.identifier!r}; see what {work.identifier} was planned with")
+        raise PlanError(f"{work.task}: nothing is planned as {work.identifier!r}; leave away -pl3d None and -pl2d None")
     if unplanned := [name for name in wanted or () if name not in planned]:
         lowres = {*FOLLOWS, *FOLLOWS.values()} & set(unplanned)
         raise PlanError(
