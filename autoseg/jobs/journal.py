@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autoseg.errors import StorageError
@@ -26,7 +27,7 @@ class Record:
         seconds: Spent on this step in all attempts with these settings.
         code: Exit code, negative for a signal.
         process: That did the work.
-        products: What `Step.find_products` found when the step was done.
+        products: Absolute paths that `Step.find_products` found when the step was done.
     """
 
     state: str
@@ -66,12 +67,13 @@ class Journal:
             found = content.get("format") if isinstance(content, dict) else None
             if found != FORMAT:
                 raise StorageError(f"expected format {FORMAT}, found {found!r}")
-            return dict(decode(_Content, content, self.path.name).steps)
+            steps: Mapping[str, Record] = decode(_Content, content, self.path.name).steps
         except StorageError as error:
             raise StorageError(
                 f"{self.path}: not a journal that this version reads ({error}); delete it, and what is finished is found "
                 "again by the steps themselves"
             ) from error
+        return {name: self._with_products(record, self._absolute) for name, record in steps.items()}
 
     def write(self, name: str, record: Record) -> None:
         """Set the record of one step.
@@ -79,4 +81,16 @@ class Journal:
         Raises:
             StorageError: The file cannot be written.
         """
-        write_json(self.path, _Content(steps={**self.read(), name: record}))
+        records = {**self.read(), name: record}
+        steps = {name: self._with_products(record, self._relative) for name, record in records.items()}
+        write_json(self.path, _Content(steps=steps))
+
+    def _with_products(self, record: Record, change: Callable[[str], str]) -> Record:
+        return replace(record, products=tuple(map(change, record.products)))
+
+    def _relative(self, path: str) -> str:
+        """In the file, so that all folders can be moved together."""
+        return os.path.relpath(path, self.path.parent)
+
+    def _absolute(self, path: str) -> str:
+        return os.path.abspath(self.path.parent / path)  # noqa: PTH100 - resolve() would follow links

@@ -63,6 +63,17 @@ def _link(own: Path, path: Path) -> bool:
         os.link(own, path)
     except FileExistsError:
         return False
+    except OSError:  # a file system without hard links
+        return _create(path, own.read_bytes())
+    return True
+
+
+def _create(path: Path, content: bytes) -> bool:
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except FileExistsError:
+        return False
     return True
 
 

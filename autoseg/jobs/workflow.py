@@ -20,6 +20,7 @@ from autoseg.jobs.steps import Digest, Step
 
 VERIFY, PLAN, CHOOSE, EXPORT = "verify_dataset", "plan_and_preprocess", "find_best_configuration", "export_model"
 WEIGHTS, SCORES = "weights_final.pt", "validation_raw/summary.json"
+PREDICTIONS = (".nii.gz", ".npz")
 CODE_SEPARATOR = ":"
 
 
@@ -148,6 +149,7 @@ def _training_step(work: Work, own: Configuration, fold: str, configurations: Se
             **{name: digest for one in before for name, digest in _scores(one).items()},
         },
         products=(folder / WEIGHTS, folder / SCORES),
+        find_products=partial(_predictions, (folder / SCORES).parent),
         replaces=folder,
         kind=own.name,
     )
@@ -180,6 +182,12 @@ def _export_step(work: Work, configurations: Sequence[Configuration], candidates
         inputs={"the selection": partial(file_digest, work.selection), **weights},
         products=(work.archive,),
     )
+
+
+def _predictions(folder: Path) -> tuple[Path, ...]:
+    """Of the validation cases, with their probabilities: what cascades and ensembles read."""
+    files = [path for ending in PREDICTIONS for path in sorted(folder.glob(f"*{ending}"))]
+    return tuple(path for path in files if not path.name.startswith("."))
 
 
 def _scores(configuration: Configuration) -> dict[str, Digest]:

@@ -98,6 +98,20 @@ def test_a_damaged_lock_is_nobodys(tmp_path: Path, content: str) -> None:
         assert json.loads(path.read_text())["process"]["pid"] == os.getpid()
 
 
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_paths: Path) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "lock.json"
+
+    with hold_lock(path, "work"):
+        assert json.loads(path.read_text())["process"]["pid"] == os.getpid()
+        with pytest.raises(WorkspaceError, match="work is already being done"), hold_lock(path, "work"):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_of_many_that_find_a_stale_lock_one_gets_it(tmp_path: Path) -> None:
     path = tmp_path / "lock.json"
     start = "import sys, time\nfrom pathlib import Path\nfrom autoseg.jobs.lock import hold_lock\n"

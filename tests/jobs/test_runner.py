@@ -153,7 +153,9 @@ def test_products_found_afterwards_are_kept_in_the_journal_and_looked_for(tmp_pa
     code = f"open({str(found)!r}, 'w').write('x')"
     step = Step(name="find", argv=(sys.executable, "-c", code), find_products=lambda: (found,))
     run(tmp_path, (step,))
-    assert Journal(tmp_path / "run" / "journal.json").read()["find"].products == (str(found),)
+    journal = Journal(tmp_path / "run" / "journal.json")
+    assert journal.read()["find"].products == (str(found),)
+    assert json.loads(journal.path.read_text())["steps"]["find"]["products"] == ["../found"], "folders can be moved"
     assert run(tmp_path, (step,))[0].outcomes["find"].state == "done before"
 
     found.unlink()

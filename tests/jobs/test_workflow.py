@@ -69,6 +69,11 @@ def test_every_step_is_a_command_line_of_ours(work: Work, tmp_path: Path) -> Non
         tmp_path / "2d" / "fold_0" / "weights_final.pt",
         tmp_path / "2d" / "fold_0" / "validation_raw" / "summary.json",
     )
+    validation = tmp_path / "2d" / "fold_0" / "validation_raw"
+    validation.mkdir(parents=True)
+    for name in ("b.nii.gz", "a.nii.gz", "a.npz", ".writing-1-c.nii.gz", "summary.json"):
+        (validation / name).touch()
+    assert [path.name for path in steps[2].find_products()] == ["a.nii.gz", "b.nii.gz", "a.npz"]
     assert steps[2].replaces == tmp_path / "2d" / "fold_0"
     assert (steps[4].products, steps[5].products) == ((work.selection,), (work.archive,))
 
