@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from autoseg.errors import TrainingError
 from autoseg.plans import DEFAULT_IDENTIFIER
@@ -16,6 +17,13 @@ from autoseg.preprocessing.store import PreparedCases
 from autoseg.storage import read_json
 from autoseg.training.fold import CHECKPOINT_FILE, DEBUG_FILE, VALIDATION_FOLDERS, weights_file
 from autoseg.training.splits import ALL, Split, listing
+
+
+class Gathered(NamedTuple):
+    """Predictions on the cascade's grid, and a hash that stands for all of them; neither where there is no cascade."""
+
+    maps: PreviousMaps | None = None
+    signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +38,8 @@ class PreviousStage:
     predictions: Mapping[str, Path]
     maps: PreviousMaps
 
-    def gather(self, identifiers: Sequence[str], cases: PreparedCases, *, classes: int) -> str:
-        """Bring the predictions of some cases onto the cascade's grid; returns a hash that stands for all of them.
+    def gather(self, identifiers: Sequence[str], cases: PreparedCases, *, classes: int) -> Gathered:
+        """Bring the predictions of some cases onto the cascade's grid, as far as they are not there already.
 
         Raises:
             TrainingError: There is no prediction of a case.
@@ -42,7 +50,7 @@ class PreviousStage:
                 f"no prediction by the previous stage is given for {listing(missing)}; give one for every case"
             )
         chosen = {identifier: self.predictions[identifier] for identifier in identifiers}
-        return gather_previous(chosen, cases, self.maps, classes=classes)
+        return Gathered(maps=self.maps, signature=gather_previous(chosen, cases, self.maps, classes=classes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

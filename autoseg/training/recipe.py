@@ -18,10 +18,13 @@ from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.augmentation import (
     Augmentation,
     AugmentationRecipe,
+    Transform,
     build_augmentation,
     build_validation_augmentation,
 )
 from autoseg.training.losses import CrossEntropy, DiceLoss, Sum
+from autoseg.training.previous_augmentation import build_previous_augmentation
+from autoseg.training.previous_stage import PreviousStage
 from autoseg.training.schedule import poly_learning_rate
 from autoseg.training.settings import TrainingSettings
 from autoseg.training.splits import Split
@@ -37,6 +40,7 @@ class Recipe:
         cases: The prepared cases of the configuration.
         output: The fold's folder; its parent is the model's.
         references: Label files as they were, `<case>.nii.gz`, for the scores of the final validation.
+        previous: For a cascade, what the configuration before it predicted for every case.
         settings: The user's; they win over the class's attributes.
         device: "cpu", "cuda" or "mps"; None takes the best there is.
     """
@@ -63,6 +67,7 @@ class Recipe:
         split: Split,
         output: Path,
         references: Path,
+        previous: PreviousStage | None = None,
         settings: TrainingSettings | None = None,
         device: str | None = None,
     ) -> None:
@@ -72,6 +77,7 @@ class Recipe:
         self.split = split
         self.output = output
         self.references = references
+        self.previous = previous
         self.settings = settings or TrainingSettings()
         self.device_name = device
         self.epochs = self.settings.epochs or self.epochs
@@ -110,6 +116,10 @@ class Recipe:
             mirror_axes=self.mirror_axes,
             masked_channels=self.masked_channels,
         )
+
+    def build_previous_augmentation(self) -> tuple[Transform, ...]:
+        """What happens, last, to the previous stage's labels in training patches of a cascade."""
+        return build_previous_augmentation(self.augmentation)
 
     def build_validation_augmentation(self) -> Augmentation:
         """What happens to validation patches."""

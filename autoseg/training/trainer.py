@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from secrets import randbits
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from autoseg.errors import Interrupted, TrainingError
 from autoseg.evaluation.summary import Summary
+from autoseg.inference.cascade import expand_labels
 from autoseg.inference.model import (
     Checkpoint,
     TrainedModel,
@@ -27,6 +29,7 @@ from autoseg.inference.predictor import Predictor
 from autoseg.networks.describe import write_architecture
 from autoseg.networks.pretrained import transfer_weights
 from autoseg.storage import content_hash
+from autoseg.training.augmentation import Augmentation
 from autoseg.training.checkpoint import load_checkpoint, require_same, save_checkpoint
 from autoseg.training.display import Display, training_log
 from autoseg.training.fold import (
@@ -50,6 +53,7 @@ from autoseg.training.loader import (
     worker_deaths_explained,
 )
 from autoseg.training.losses import DeepSupervision
+from autoseg.training.previous_stage import Gathered
 from autoseg.training.recipe import Recipe
 from autoseg.training.samples import TRAINING
 from autoseg.training.state import (
@@ -87,7 +91,8 @@ class Trainer(Recipe):
 
         Raises:
             TrainingError: A checkpoint is there but neither `resume` nor `overwrite`; or the checkpoint is of another
-                plan, split or seed; or a sample cannot be made, a worker died, a loss is not finite.
+                plan, split or seed; or a sample cannot be made, a worker died, a loss is not finite; or a cascade
+                without what the previous stage predicted.
             Interrupted: Stopped by `should_stop`; `resume` goes on with the very next batch.
         """
         with training_log(self.output / LOG_FILE), torch.random.fork_rng(self._cuda_devices()):
@@ -161,6 +166,8 @@ class Trainer(Recipe):
         """Logits in fp32 and labels at every resolution, finest first."""
         data = batch.data.to(self.device, non_blocking=True, memory_format=self._memory_format)
         targets = [target.to(self.device, non_blocking=True).long() for target in batch.targets]
+        if self.plan.previous:
+            data = expand_labels(data, len(self.plans.labels)).contiguous(memory_format=self._memory_format)
         with self.precision.autocast():
             outputs = network(data)
         levels = [outputs] if isinstance(outputs, Tensor) else outputs
@@ -200,6 +207,7 @@ class Trainer(Recipe):
         """
         file = load_weights(weights_file(self.output, checkpoint))
         with training_log(self.output / LOG_FILE):
+            gathered = self._gather_previous(self.split.validation)
             predictor = Predictor(self._model(file, checkpoint), device=self.device, precision=self.precision.name)
             return validate_fold(
                 predictor,
@@ -207,6 +215,7 @@ class Trainer(Recipe):
                 self.split.validation,
                 folder=self.output / VALIDATION_FOLDERS[checkpoint],
                 references=self.references,
+                previous=gathered.maps,
                 probabilities=save_probabilities,
             )
 
@@ -275,11 +284,31 @@ class Trainer(Recipe):
     def _in_channels(self) -> int:
         return input_channels(self.plans, self.plan.name)
 
+    @cached_property
+    def _previous_stage(self) -> Gathered:
+        return self._gather_previous(sorted({*self.split.training, *self.split.validation}))
+
+    def _gather_previous(self, identifiers: Sequence[str]) -> Gathered:
+        """For a cascade, bring what the previous stage predicted onto its grid."""
+        if self.plan.previous is None:
+            return Gathered()
+        if self.previous is None:
+            raise TrainingError(
+                f"{self.plan.name}: learns from what {self.plan.previous} predicted; "
+                "give the trainer those predictions (previous=)"
+            )
+        return self.previous.gather(identifiers, self.cases, classes=len(self.plans.labels))
+
+    def _training_augmentation(self) -> Augmentation:
+        augmentation = self.build_augmentation()
+        steps = self.build_previous_augmentation() if self.plan.previous else ()
+        return replace(augmentation, transforms=(*augmentation.transforms, *steps))
+
     def _batches(self, seed: int, state: TrainingState) -> Iterator[Batch]:
         batches = Batches(
             store=self.cases,
             streams=(
-                Stream(cases=self.split.training, augmentation=self.build_augmentation()),
+                Stream(cases=self.split.training, augmentation=self._training_augmentation()),
                 Stream(cases=self.split.validation, augmentation=self.build_validation_augmentation()),
             ),
             patch_size=self.plan.patch_size,
@@ -287,6 +316,7 @@ class Trainer(Recipe):
             strides=self.plan.topology.strides,
             foreground_fraction=self.foreground_fraction,
             seed=seed,
+            previous=self._previous_stage.maps,
         )
         keys = remaining_keys(
             epochs=self.epochs,
@@ -295,7 +325,8 @@ class Trainer(Recipe):
             epoch=state.epoch,
             iteration=state.iteration,
         )
-        workers = choose_workers(self.settings.workers, self.device, batches.bytes_of_one(self._in_channels))
+        stored_channels = len(self.plans.channels) + bool(self.plan.previous)
+        workers = choose_workers(self.settings.workers, self.device, batches.bytes_of_one(stored_channels))
         log.info("%s, %s, %d workers prepare batches", self.device, self.precision.name, workers)
         return iterate(batches, keys, workers=workers, pin_memory=self.device.type == "cuda")
 
@@ -309,6 +340,7 @@ class Trainer(Recipe):
             "iterations_per_epoch": self.iterations_per_epoch,
             "plan": plan_signature(self.plans, self.plan.name),
             "split": content_hash(self.split),
+            "previous": self._previous_stage.signature,
         }
 
     def _save_checkpoint(self, seed: int, state: TrainingState) -> None:

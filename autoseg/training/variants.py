@@ -11,7 +11,7 @@ from torch import nn
 
 from autoseg.networks.batch_norm import with_batch_norm
 from autoseg.plans import ConfigurationPlan
-from autoseg.training.augmentation import Augmentation
+from autoseg.training.augmentation import Augmentation, Transform
 from autoseg.training.losses import CrossEntropy, DiceLoss, FocalLoss, Sum, TopKLoss
 from autoseg.training.strong_augmentation import DA3, DA5, build_da3, build_da5
 from autoseg.training.trainer import Trainer
@@ -90,6 +90,10 @@ class TrainerNoAugmentation(Trainer):
     def build_augmentation(self) -> Augmentation:
         """As for validation."""
         return self.build_validation_augmentation()
+
+    def build_previous_augmentation(self) -> tuple[Transform, ...]:
+        """Nothing."""
+        return ()
 
 
 class TrainerDA3(Trainer):
