@@ -65,7 +65,7 @@ def predict_cases(
         record: Where to write down with what was predicted (`prediction.json`).
 
     Raises:
-        ModelError: A cascade without segmentations to refine.
+        ModelError: A cascade without segmentations to refine, or another model with them.
         DatasetError: Naming the cases that have none in `previous`.
         CasesFailed: After all cases were tried, when some failed; it names each with its cause.
     """
@@ -247,12 +247,13 @@ def _segmentations_to_refine(
         )
     if folder is None:
         return [None] * len(cases)
+    if not model.plan.previous:
+        raise ModelError(f"{model.configuration} is no cascade and refines nothing; leave {folder} out (-l)")
     paths = [folder / f"{case.identifier}.nii.gz" for case in cases]
     if missing := [f"  {path}" for path in paths if not path.is_file()]:
         raise DatasetError(
             f"{folder}: {len(missing)} of {len(cases)} cases have no segmentation here; predict them with "
-            f"{model.plan.previous or 'the previous stage'}, or name the folder that holds these files\n"
-            + "\n".join(missing)
+            f"{model.plan.previous}, or name the folder that holds these files\n" + "\n".join(missing)
         )
     return paths
 

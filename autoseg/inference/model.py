@@ -7,7 +7,7 @@ A model's folder holds `plans.pkl`, a folder for each fold (`fold_0` ..., or `al
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -100,9 +100,7 @@ def load_model(
     plan = plans.configuration(configuration)
     chosen = _existing_folds(folder, checkpoint, configuration, plans) if folds is None else tuple(folds)
     paths = [_weights_path(folder, fold, checkpoint) for fold in chosen]
-    for fold, path in zip(chosen, paths, strict=True):
-        if not path.is_file():
-            raise ModelError(f"{path}: no weights of fold {fold} here; {_training_command(configuration, plans, fold)}")
+    _require_weights(dict(zip(chosen, paths, strict=True)), configuration, plans)
     files = [load_weights(path) for path in paths]
     _require_agreement(paths, files)
     _require_builder(paths[0], files[0], build_network)
@@ -186,7 +184,7 @@ def _existing_folds(folder: Path, checkpoint: Checkpoint, configuration: str, pl
     if not found:
         raise ModelError(
             f"{folder}: no fold here has {_weights_path(folder, '0', checkpoint).name}; "
-            f"{_training_command(configuration, plans, '0')}"
+            f"train it with: {_training_command(configuration, plans, '0')}"
         )
     return tuple(fold for fold in found if fold != "all") or ("all",)
 
@@ -196,7 +194,15 @@ def _weights_path(folder: Path, fold: str, checkpoint: Checkpoint) -> Path:
 
 
 def _training_command(configuration: str, plans: Plans, fold: str) -> str:
-    return f"train it with: autoseg_train {configuration} Trainer {plans.dataset} {fold} -p {plans.identifier}"
+    return f"autoseg_train {configuration} Trainer {plans.dataset} {fold} -p {plans.identifier}"
+
+
+def _require_weights(paths: Mapping[str, Path], configuration: str, plans: Plans) -> None:
+    if missing := [fold for fold, path in paths.items() if not path.is_file()]:
+        commands = "; ".join(_training_command(configuration, plans, fold) for fold in missing)
+        raise ModelError(
+            f"{paths[missing[0]]}: no weights of fold {', '.join(missing)} here; train it with: {commands}"
+        )
 
 
 def _require_agreement(paths: Sequence[Path], files: Sequence[WeightsFile]) -> None:

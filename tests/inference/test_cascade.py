@@ -186,6 +186,9 @@ def test_cases_without_a_first_stage_are_listed_before_any_is_predicted(task: Pa
     assert str(error.value).endswith(f"\n  {task / 'labelsTr' / 'case_001.nii.gz'}")
     with pytest.raises(ModelError, match="3d_cascade_fullres refines what 3d_lowres predicted; give the folder"):
         predict_cases(predictor, cases, outputs)
+    plain = Predictor(make.model(make.plans()), device="cpu")
+    with pytest.raises(ModelError, match=r"3d_fullres is no cascade and refines nothing; leave .*labelsTr out \(-l\)"):
+        predict_cases(plain, cases, outputs, previous=task / "labelsTr")
     assert not (tmp_path / "out").exists()
 
 

@@ -119,6 +119,10 @@ def test_a_missing_fold_names_the_command_that_trains_it(folder: Path) -> None:
 
     with pytest.raises(ModelError, match=f"^{re.escape(expected)}$"):
         load_model(folder, "3d_fullres", folds=["0", "4"])
+    with pytest.raises(
+        ModelError, match=r"no weights of fold 3, 4 here; train it with: .* 3 -p autoseg; .* 4 -p autoseg$"
+    ):
+        load_model(folder, "3d_fullres", folds=["3", "0", "4"])
 
 
 def test_a_folder_without_trained_folds_names_the_command_that_trains(tmp_path: Path, make: Any) -> None:
