@@ -242,8 +242,9 @@ _open_case = lru_cache(maxsize=OPEN_CASES)(open_case)
 
 
 def _start_worker(_: int) -> None:
-    """One thread each; Ctrl-C is the parent's to handle."""
+    """One thread each. Ctrl-C and SIGTERM, which schedulers send to all processes, are the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threadpool_limits(1)
 
 
