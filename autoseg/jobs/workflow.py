@@ -20,6 +20,7 @@ from autoseg.jobs.steps import Digest, Step
 
 VERIFY, PLAN, CHOOSE, EXPORT = "verify_dataset", "plan_and_preprocess", "find_best_configuration", "export_model"
 WEIGHTS, SCORES = "weights_final.pt", "validation_raw/summary.json"
+BESIDE_SELECTION = ("summary.csv", "prediction_commands.txt")
 PREDICTIONS = (".nii.gz", ".npz")
 CODE_SEPARATOR = ":"
 
@@ -163,7 +164,7 @@ def _choice_step(work: Work, candidates: Sequence[Configuration], needs: tuple[s
         ("-t", work.task, "-m", *names, "-tr", work.trainer, "-p", work.identifier, "-f", *work.folds),
         needs=(PLAN, *needs),
         inputs={name: digest for one in candidates for name, digest in _scores(one).items()},
-        products=(work.selection,),
+        products=(work.selection, *(work.selection.with_name(name) for name in BESIDE_SELECTION)),
     )
 
 

@@ -75,7 +75,8 @@ def test_every_step_is_a_command_line_of_ours(work: Work, tmp_path: Path) -> Non
         (validation / name).touch()
     assert [path.name for path in steps[2].find_products()] == ["a.nii.gz", "b.nii.gz", "a.npz"]
     assert steps[2].replaces == tmp_path / "2d" / "fold_0"
-    assert (steps[4].products, steps[5].products) == ((work.selection,), (work.archive,))
+    assert steps[4].products == (work.selection, tmp_path / "summary.csv", tmp_path / "prediction_commands.txt")
+    assert steps[5].products == (work.archive,)
 
 
 def test_how_fast_and_where_is_no_setting(work: Work, tmp_path: Path) -> None:
