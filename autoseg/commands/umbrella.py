@@ -14,6 +14,12 @@ GROUPS = {
     "data": ("convert_dataset", "convert_decathlon_task", "verify_dataset", "plot_task"),
     "plans": ("plan_and_preprocess", "plan_from_fingerprint", "plan_from_json"),
     "models": ("train", "predict", "evaluate_folder"),
+    "the best of several": (
+        "find_best_configuration",
+        "determine_postprocessing",
+        "apply_postprocessing",
+        "ensemble",
+    ),
     "sharing": ("export_model", "install_model", "list_models", "model_info"),
 }
 

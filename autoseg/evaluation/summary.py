@@ -131,9 +131,19 @@ def read_pair(pair: tuple[Path, Path]) -> tuple[LabelArray, LabelArray, Spacing]
     Raises:
         DatasetError: The two lie on different grids, or hold other than whole numbers.
     """
-    prediction, reference = read_image(pair[0]), read_image(pair[1])
+    prediction, reference = read_labels(pair[0]), read_labels(pair[1])
     _require_one_grid(pair, prediction, reference)
-    return _whole_numbers(prediction, pair[0]), _whole_numbers(reference, pair[1]), reference.geometry.spacing
+    return prediction.data, reference.data, reference.geometry.spacing
+
+
+def read_labels(path: Path) -> Image:
+    """Read a segmentation; its data are integers, also where the file holds whole numbers of another kind.
+
+    Raises:
+        DatasetError: It cannot be read, or holds other than whole numbers.
+    """
+    image = read_image(path)
+    return Image(data=_whole_numbers(image, path), geometry=image.geometry)
 
 
 def save_summary(summary: Summary, path: Path) -> None:

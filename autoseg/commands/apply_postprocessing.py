@@ -1,0 +1,110 @@
+"""`autoseg_apply_postprocessing`: the rules of a postprocessing.json, applied to a folder of segmentations."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.commands.arguments import add_workers, folder
+from autoseg.commands.running import Command, Parser, run_command
+from autoseg.dataset import split_ending
+from autoseg.errors import DatasetError
+from autoseg.paths import Workspace
+
+if TYPE_CHECKING:
+    from autoseg.postprocessing.rules import Rule
+
+BYTES_PER_WORKER = 2 * 10**9
+"""A label image of 1000 slices of 512x512, the numbers of its components, and a copy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    identifier: str
+    path: Path
+    output: Path
+
+
+def add_arguments(parser: Parser) -> None:
+    """The command's own options."""
+    parser.add_argument(
+        "-i", dest="inputs", metavar="IN", type=folder, required=True, help="segmentations <case>.nii.gz"
+    )
+    parser.add_argument("-o", dest="output", metavar="OUT", type=folder, required=True, help="where the results go")
+    parser.add_argument(
+        "-pp",
+        dest="rules",
+        metavar="FILE",
+        type=folder,
+        required=True,
+        help="a postprocessing.json, or one of your own",
+    )
+    add_workers(parser, what="apply rules")
+
+
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: ARG001 - no task folder is touched
+    """Apply, and say what."""
+    from autoseg.postprocessing.rules import load_rules
+
+    rules = load_rules(arguments.rules)
+    written = apply_postprocessing(arguments.inputs, arguments.output, rules, workers=arguments.workers)
+    if arguments.rules.resolve() != (arguments.output / arguments.rules.name).resolve():
+        shutil.copyfile(arguments.rules, arguments.output / arguments.rules.name)
+    print("\n".join(str(rule) for rule in rules) or "no rule: the segmentations stay as they are")
+    print(f"written: {len(written)} segmentations in {arguments.output}")
+
+
+def apply_postprocessing(
+    inputs: Path, output: Path, rules: Sequence[Rule], *, workers: int | None = None
+) -> list[Path]:
+    """Apply rules to every segmentation of a folder, and return the files written.
+
+    Raises:
+        DatasetError: There is no such folder, or no segmentation in it.
+        CasesFailed: After all were tried, naming those that failed.
+    """
+    from autoseg.parallel import fitting_workers, run_on_cases
+
+    if not inputs.is_dir():
+        raise DatasetError(f"{inputs}: no such folder; name a folder of segmentations (.nii.gz)")
+    files = [
+        _File(identifier=identifier, path=path, output=output / path.name)
+        for path in sorted(inputs.iterdir())
+        for identifier, ending in [split_ending(path.name)]
+        if ending and not path.name.startswith(".")
+    ]
+    if not files:
+        raise DatasetError(f"{inputs}: no segmentation (.nii.gz) here; name a folder of segmentations")
+    count = fitting_workers(workers, BYTES_PER_WORKER)
+    run_on_cases(partial(_apply_to_file, rules=tuple(rules)), files, task="postprocessing", workers=count)
+    return [file.output for file in files]
+
+
+def _apply_to_file(file: _File, rules: Sequence[Rule]) -> None:
+    from autoseg.evaluation.summary import read_labels
+    from autoseg.imageio import write_image
+    from autoseg.postprocessing.rules import apply_rules
+
+    image = read_labels(file.path)
+    write_image(file.output, apply_rules(image.data, image.geometry.spacing, rules), image.geometry)
+
+
+COMMAND = Command(
+    name="autoseg_apply_postprocessing",
+    summary="apply postprocessing rules to segmentations",
+    reads="IN/<case>.nii.gz, and a postprocessing.json: a model's, or one of your own such as\n"
+    '{"format": 1, "rules": [{"kind": "keep_largest", "labels": [1, 2]},\n'
+    '                        {"kind": "remove_small", "labels": [1], "minimum_mm3": 30},\n'
+    '                        {"kind": "fill_holes", "labels": [2]}]}',
+    writes="OUT/<case>.nii.gz on the same grid, and a copy of the rules",
+    example="autoseg_apply_postprocessing -i predictions -o cleaned -pp my_rules.json",
+    add_arguments=add_arguments,
+    run=run,
+    uses_workspace=False,
+)
+main = partial(run_command, COMMAND)

@@ -1,0 +1,216 @@
+"""What training left of a task's cross-validation, found in the workspace; what is missing, with the command that makes it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.commands.models import trainer_class_name
+from autoseg.dataset import split_ending
+from autoseg.errors import ModelError, StorageError, WorkspaceError
+from autoseg.paths import Workspace, fold_dir
+from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, load_plans
+from autoseg.storage import read_json
+
+if TYPE_CHECKING:
+    from autoseg.postprocessing.scoring import ValidationCase
+
+VALIDATION = "validation_raw"
+PLANS = "plans.pkl"
+WEIGHTS = "weights_final.pt"
+USUAL_FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelName:
+    """A trained model as a user names it.
+
+    Attributes:
+        trainer: `Trainer`, or `my_file.py:MyTrainer`.
+    """
+
+    configuration: str
+    trainer: str
+    identifier: str
+
+    @property
+    def trainer_class(self) -> str:
+        """The class's name."""
+        return trainer_class_name(self.trainer)
+
+    @property
+    def full(self) -> str:
+        """A name that tells it from every other model of the task, and can be a folder's."""
+        return f"{self.configuration}__{self.trainer_class}__{self.identifier}"
+
+    def training_command(self, task: str, fold: str, *options: str) -> str:
+        """The command line that trains a fold, or does what the options say."""
+        plans = () if self.identifier == DEFAULT_IDENTIFIER else ("-p", self.identifier)
+        words = ("autoseg_train", self.configuration, self.trainer, task, fold, *options, *plans)
+        return shlex.join(words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossValidation:
+    """The validation predictions of a model.
+
+    Attributes:
+        folder: The model's.
+        labels: Names, the index is the value.
+        folds: Those that have predictions.
+        cases: In order of folds and identifiers.
+        missing: A line for each fold that is not complete, with the command that completes it.
+    """
+
+    model: ModelName
+    folder: Path
+    labels: tuple[str, ...]
+    folds: tuple[str, ...]
+    cases: tuple[ValidationCase, ...]
+    missing: tuple[str, ...]
+
+
+def collect(task: str, workspace: Workspace, model: ModelName, folds: Sequence[str] | None = None) -> CrossValidation:
+    """Find a model's validation predictions and the references they are scored against.
+
+    Args:
+        folds: Numbers; None for all that the splits have.
+
+    Raises:
+        WorkspaceError: References are missing, or patients.json does not fit.
+        PlanError: The model's plans are damaged.
+    """
+    folder = workspace.model_dir(task, model.configuration, model.trainer_class, model.identifier)
+    splits = _splits(workspace.splits_file(task))
+    wanted = folds or [str(number) for number in range(len(splits) or USUAL_FOLDS)]
+    patients = _patients(workspace.patients_file(task))
+    cases: list[ValidationCase] = []
+    missing: list[str] = []
+    for fold in wanted:
+        expected = splits[int(fold)] if int(fold) < len(splits) else None
+        found = list(_fold_cases(folder, fold, expected, workspace.reference_dir(task), patients))
+        cases += found
+        if not found or (expected is not None and len(found) < len(expected)):
+            missing.append(_what_is_missing(task, model, folder, fold, len(found), expected))
+    return CrossValidation(
+        model=model,
+        folder=folder,
+        labels=load_plans(folder / PLANS).labels,
+        folds=tuple(dict.fromkeys(case.fold for case in cases)),
+        cases=tuple(cases),
+        missing=tuple(missing),
+    )
+
+
+def find_models(
+    task: str,
+    workspace: Workspace,
+    configurations: Sequence[str] | None,
+    trainers: Sequence[str],
+    identifiers: Sequence[str],
+) -> list[ModelName]:
+    """The models that are named, or with no configuration named all that were trained.
+
+    Raises:
+        WorkspaceError: One that is named was never trained, or none was; the command that trains it is given.
+    """
+    by_configuration: dict[str, list[ModelName]] = {}
+    for configuration in [name for name in CONFIGURATIONS if configurations is None or name in configurations]:
+        models = [
+            ModelName(configuration=configuration, trainer=trainer, identifier=identifier)
+            for trainer in dict.fromkeys(trainers)
+            for identifier in dict.fromkeys(identifiers)
+        ]
+        by_configuration[configuration] = [model for model in models if _is_trained(task, workspace, model)]
+    found = [model for models in by_configuration.values() for model in models]
+    absent = [name for name, models in by_configuration.items() if not models]
+    if (configurations is not None and absent) or not found:
+        first = ModelName(configuration=absent[0], trainer=trainers[0], identifier=identifiers[0])
+        raise WorkspaceError(
+            f"{task}: no {' or '.join(absent)} by {' or '.join(trainers)} with plans {' or '.join(identifiers)} is trained "
+            f"in {workspace.results}; train every fold, {first.training_command(task, '0', '--npz')}, "
+            "or name other models with -m, -tr and -p"
+        )
+    return found
+
+
+def require_one_set_of_labels(validations: Sequence[CrossValidation]) -> range:
+    """The label values above background, which all models must share.
+
+    Raises:
+        ModelError: Two models have other labels.
+    """
+    first = validations[0]
+    for other in validations[1:]:
+        if other.labels != first.labels:
+            raise ModelError(
+                f"{first.folder} has the labels {', '.join(first.labels)}, but {other.folder} {', '.join(other.labels)}; "
+                "only models of the same labels can be compared"
+            )
+    return range(1, len(first.labels))
+
+
+def _is_trained(task: str, workspace: Workspace, model: ModelName) -> bool:
+    return (workspace.model_dir(task, model.configuration, model.trainer_class, model.identifier) / PLANS).is_file()
+
+
+def _fold_cases(
+    folder: Path, fold: str, expected: Sequence[str] | None, references: Path, patients: Mapping[str, str]
+) -> Iterator[ValidationCase]:
+    """The predictions of a fold; where the split is known, of its cases only."""
+    from autoseg.postprocessing.scoring import ValidationCase
+
+    predictions = fold_dir(folder, fold) / VALIDATION
+    names = sorted(path.name for path in predictions.glob("*.nii.gz") if not path.name.startswith("."))
+    for name in names:
+        identifier, _ = split_ending(name)
+        if expected is not None and identifier not in expected:
+            continue
+        reference = references / name
+        if not reference.is_file():
+            raise WorkspaceError(
+                f"{reference}: no reference for {predictions / name}; run autoseg_plan_and_preprocess, which copies them"
+            )
+        yield ValidationCase(
+            identifier=identifier,
+            fold=fold,
+            patient=patients.get(identifier, identifier),
+            prediction=predictions / name,
+            reference=reference,
+        )
+
+
+def _what_is_missing(
+    task: str, model: ModelName, folder: Path, fold: str, found: int, expected: Sequence[str] | None
+) -> str:
+    trained = (fold_dir(folder, fold) / WEIGHTS).is_file()
+    command = model.training_command(task, fold, *(("-val",) if trained else ()), "--npz")
+    what = "no predictions" if not found else f"{found} of {len(expected or ())} predictions"
+    return f"{model.full} fold {fold}: {what}; {command}"
+
+
+def _splits(path: Path) -> list[list[str]]:
+    """The validation cases of each fold; empty where there is no file, as for a model that was installed."""
+    if not path.is_file():
+        return []
+    try:
+        return [list(entry["val"]) for entry in read_json(path)]
+    except (StorageError, KeyError, TypeError) as error:
+        raise WorkspaceError(
+            f'{path}: expected a list of objects such as {{"train": ["a"], "val": ["b"]}} ({error}); put it right'
+        ) from error
+
+
+def _patients(path: Path) -> Mapping[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        patients = read_json(path)
+    except StorageError as error:
+        raise WorkspaceError(f"{error}; put it right") from error
+    if not isinstance(patients, dict) or not all(isinstance(patient, str) for patient in patients.values()):
+        raise WorkspaceError(f'{path}: expected an object such as {{"case_001": "patient_a"}}; put it right')
+    return patients

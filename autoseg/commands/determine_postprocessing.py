@@ -1,0 +1,190 @@
+"""`autoseg_determine_postprocessing`: which postprocessing helps a trained model, by its cross-validation."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.commands.arguments import TASK_HELP, add_workers, not_negative
+from autoseg.commands.cross_validation import CrossValidation, collect, find_models
+from autoseg.commands.predict import find_task_with_models
+from autoseg.commands.running import Command, Parser, run_command
+from autoseg.errors import WorkspaceError
+from autoseg.paths import Workspace
+from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
+
+if TYPE_CHECKING:
+    from autoseg.postprocessing.evidence import Choice, Comparison
+    from autoseg.postprocessing.rules import Rule
+
+BYTES_PER_WORKER = 3 * 10**9
+"""A prediction and a reference of 1000 slices of 512x512, the numbers of their components, and a copy."""
+
+POSTPROCESSING = "postprocessing.json"
+
+
+def add_arguments(parser: Parser) -> None:
+    """The command's own options."""
+    add_models(parser)
+    parser.add_argument(
+        "--rules",
+        metavar="FILE",
+        type=Path,
+        help="a postprocessing.json with rules of your own to try, in this order, instead of the standard ones",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a postprocessing.json that you wrote yourself"
+    )
+    add_workers(parser, what="try rules")
+
+
+def add_models(parser: Parser) -> None:
+    """`-t`, `-m`, `-tr`, `-p` and `-f`: models and their folds."""
+    parser.add_argument(
+        "-t", dest="task", metavar="TASK", help=f"{TASK_HELP} (default: the only task with a trained model)"
+    )
+    parser.add_argument(
+        "-m",
+        dest="configurations",
+        metavar="CONFIGURATION",
+        nargs="+",
+        choices=CONFIGURATIONS,
+        help=f"any of {', '.join(CONFIGURATIONS)} (default: every one that is trained)",
+    )
+    parser.add_argument(
+        "-tr",
+        dest="trainers",
+        metavar="TRAINER",
+        nargs="+",
+        default=["Trainer"],
+        help="Trainer, or my_file.py:MyTrainer (default: Trainer)",
+    )
+    parser.add_argument(
+        "-p",
+        dest="identifiers",
+        metavar="NAME",
+        nargs="+",
+        default=[DEFAULT_IDENTIFIER],
+        help=f"name of the plans they were trained with (default: {DEFAULT_IDENTIFIER})",
+    )
+    parser.add_argument(
+        "-f",
+        dest="folds",
+        metavar="FOLD",
+        nargs="+",
+        type=not_negative,
+        help="folds of the cross-validation (default: all that splits_final.json has)",
+    )
+
+
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
+    """Choose for each model, print the evidence."""
+    from autoseg.postprocessing.rules import load_rules
+
+    task = find_task_with_models(arguments.task, workspace)
+    for model in find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.identifiers):
+        validation = collect(task, workspace, model, _texts(arguments.folds))
+        choice = determine_postprocessing(
+            validation,
+            candidates=load_rules(arguments.rules) if arguments.rules else None,
+            overwrite=arguments.overwrite,
+            workers=arguments.workers,
+        )
+        print(f"{task}: {model.full}")
+        print(evidence_table(choice, validation.labels))
+        print("\n".join(f"  missing: {line}" for line in validation.missing), end="\n" if validation.missing else "")
+        print(f"written: {validation.folder / POSTPROCESSING}")
+
+
+def determine_postprocessing(
+    validation: CrossValidation,
+    *,
+    candidates: Sequence[Rule] | None = None,
+    overwrite: bool = False,
+    workers: int | None = None,
+) -> Choice:
+    """Choose a model's postprocessing and write it into its folder.
+
+    Args:
+        candidates: A user's own rules to try.
+
+    Raises:
+        WorkspaceError: Nothing was validated, or there is a user's own file that is not to be overwritten.
+    """
+    from autoseg.parallel import fitting_workers
+    from autoseg.postprocessing.deciding import decide_postprocessing, is_own
+
+    path = validation.folder / POSTPROCESSING
+    if not validation.cases:
+        raise WorkspaceError(f"{validation.folder}: nothing to choose on\n" + "\n".join(validation.missing))
+    if is_own(path):
+        if not overwrite:
+            raise WorkspaceError(
+                f"{path}: holds rules without evidence, so somebody wrote them; they are applied as they are. "
+                "Give --overwrite to have rules chosen instead, or --rules FILE --overwrite to have these judged"
+            )
+        path.unlink()
+    return decide_postprocessing(
+        path,
+        validation.cases,
+        range(1, len(validation.labels)),
+        workers=fitting_workers(workers, BYTES_PER_WORKER),
+        candidates=candidates,
+    )
+
+
+def evidence_table(choice: Choice, names: Sequence[str]) -> str:
+    """Every rule that was tried with what it does out of fold, and each label before and after.
+
+    Args:
+        names: Label names, the index is the value.
+    """
+    lines = [f"  {len(choice.evidence.cases)} cases, judged by {', '.join(choice.evidence.chosen_without)}"]
+    for judged in choice.evidence.judged:
+        kept = "kept" if judged.rule in choice.rules else "not kept"
+        changes = "; ".join(_change(one, names) for one in judged.out_of_fold if one.before != one.after)
+        lines.append(f"  {kept:<9} {judged.rule}: {changes or 'changes nothing'}")
+    if not choice.evidence.judged:
+        lines.append("  no rule helps")
+    width = max(5, *(len(_name(label, names)) for label in choice.evidence.labels))
+    lines.append(f"  {'label':<{width}}  {'n':>5}  {'before':>7}  {'after':>7}  {'(in fold)':>9}")
+    for inside, outside in zip(choice.evidence.in_fold, choice.evidence.out_of_fold, strict=True):
+        lines.append(
+            f"  {_name(outside.label, names):<{width}}  {outside.n_after:>5}  {_score(outside.before):>7}  "
+            f"{_score(outside.after):>7}  {_score(inside.after):>9}"
+        )
+    return "\n".join(lines)
+
+
+def _change(comparison: Comparison, names: Sequence[str]) -> str:
+    return f"{_name(comparison.label, names)} {_score(comparison.before)} -> {_score(comparison.after)}"
+
+
+def _name(label: int, names: Sequence[str]) -> str:
+    return f"{label} {names[label]}" if label < len(names) else str(label)
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _texts(folds: Sequence[int] | None) -> list[str] | None:
+    return [str(fold) for fold in dict.fromkeys(folds)] if folds else None
+
+
+COMMAND = Command(
+    name="autoseg_determine_postprocessing",
+    summary="choose a model's postprocessing by its cross-validation",
+    reads="results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/fold_*/validation_raw/<case>.nii.gz, and the\n"
+    "references in preprocessed/TaskXXX_Name/gt_segmentations",
+    writes="postprocessing.json in the model's folder: the rules, which autoseg_predict applies, and the evidence for\n"
+    "them. A rule is chosen on some folds and judged on the others; it is kept only if it holds up there.",
+    example="autoseg_determine_postprocessing -t 4 -m 3d_fullres\n"
+    "autoseg_determine_postprocessing -t 4 -m 3d_fullres --rules my_rules.json",
+    add_arguments=add_arguments,
+    run=run,
+)
+main = partial(run_command, COMMAND)

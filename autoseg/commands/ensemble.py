@@ -1,0 +1,66 @@
+"""`autoseg_ensemble`: the mean of several models' probabilities."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from functools import partial
+
+from autoseg.commands.arguments import add_workers, folder
+from autoseg.commands.running import Command, Parser, run_command
+from autoseg.paths import Workspace
+
+BYTES_PER_WORKER = 2 * 10**9
+"""The packed probabilities of two models for a large CT, a slab of their mean, and the labels."""
+
+
+def add_arguments(parser: Parser) -> None:
+    """The command's own options."""
+    parser.add_argument(
+        "-f",
+        dest="folders",
+        metavar="FOLDER",
+        type=folder,
+        nargs="+",
+        required=True,
+        help="folders that autoseg_predict --save_npz has written, with the same cases",
+    )
+    parser.add_argument("-o", dest="output", metavar="OUT", type=folder, required=True, help="where the results go")
+    parser.add_argument(
+        "-pp", dest="rules", metavar="FILE", type=folder, help="a postprocessing.json to apply to the labels"
+    )
+    parser.add_argument("--npz", action="store_true", help="also write the mean probabilities")
+    add_workers(parser, what="average cases")
+
+
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: ARG001 - no task folder is touched
+    """Average, and say where the results are."""
+    from autoseg.ensembling.averaging import ensemble_folders
+    from autoseg.parallel import fitting_workers
+    from autoseg.postprocessing.rules import load_rules
+
+    written = ensemble_folders(
+        arguments.folders,
+        arguments.output,
+        rules=load_rules(arguments.rules) if arguments.rules else (),
+        probabilities=arguments.npz,
+        workers=fitting_workers(arguments.workers, BYTES_PER_WORKER),
+    )
+    if arguments.rules and arguments.rules.resolve() != (arguments.output / arguments.rules.name).resolve():
+        shutil.copyfile(arguments.rules, arguments.output / arguments.rules.name)
+    print(f"written: {len(written)} segmentations in {arguments.output}")
+
+
+COMMAND = Command(
+    name="autoseg_ensemble",
+    summary="average the predictions of several models",
+    reads="<case>.npz in each FOLDER, as autoseg_predict --save_npz writes them",
+    writes="OUT/<case>.nii.gz, the labels of the mean probabilities (with --npz also these, <case>.npz), and a copy of\n"
+    "the rules that were applied",
+    example="autoseg_ensemble -f by_2d by_3d -o predictions\n"
+    "autoseg_ensemble -f by_2d by_3d -o predictions -pp postprocessing.json",
+    add_arguments=add_arguments,
+    run=run,
+    uses_workspace=False,
+)
+main = partial(run_command, COMMAND)

@@ -1,0 +1,197 @@
+"""`autoseg_find_best_configuration`: which model, or which two together, to predict new images with."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.commands.arguments import add_workers
+from autoseg.commands.cross_validation import (
+    CrossValidation,
+    collect,
+    find_models,
+    require_one_set_of_labels,
+)
+from autoseg.commands.determine_postprocessing import BYTES_PER_WORKER, POSTPROCESSING, add_models
+from autoseg.commands.predict import find_task_with_models
+from autoseg.commands.running import Command, Parser, run_command
+from autoseg.errors import WorkspaceError
+from autoseg.paths import Workspace
+from autoseg.storage import write_bytes
+
+if TYPE_CHECKING:
+    from autoseg.ensembling.candidates import Candidate, Outcome
+
+COMMANDS_FILE = "prediction_commands.txt"
+SUMMARY_FILE = "summary.csv"
+
+
+def add_arguments(parser: Parser) -> None:
+    """The command's own options."""
+    add_models(parser)
+    parser.add_argument("--strict", action="store_true", help="a fold that is missing is an error")
+    parser.add_argument("--disable_ensembling", action="store_true", help="compare single models only")
+    parser.add_argument(
+        "--disable_postprocessing", action="store_true", help="choose no postprocessing, and compare without any"
+    )
+    add_workers(parser, what="average, score and try rules")
+
+
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
+    """Select, write, print the table and the commands."""
+    from autoseg.commands.prediction_commands import prediction_commands
+    from autoseg.commands.selection_report import selection_report
+
+    task = find_task_with_models(arguments.task, workspace)
+    models = find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.identifiers)
+    folds = [str(fold) for fold in dict.fromkeys(arguments.folds)] if arguments.folds else None
+    validations = [collect(task, workspace, model, folds) for model in models]
+    outcome = find_best_configuration(
+        task,
+        workspace,
+        validations,
+        strict=arguments.strict,
+        ensembling=not arguments.disable_ensembling,
+        postprocessing=not arguments.disable_postprocessing,
+        workers=arguments.workers,
+    )
+    commands = prediction_commands(
+        outcome.selection,
+        workspace,
+        trainers={model.trainer_class: model.trainer for model in models},
+        postprocessing=None if arguments.disable_postprocessing else outcome.winner.postprocessing,
+        everywhere=("--home", str(arguments.home)) if arguments.home else (),
+    )
+    folder = workspace.selection_dir(task)
+    write_bytes(folder / COMMANDS_FILE, ("\n".join(commands) + "\n").encode())
+    print(selection_report(outcome, validations[0].labels))
+    print("\n" + "\n".join(commands))
+    print(f"\nwritten: {folder}")
+
+
+def find_best_configuration(
+    task: str,
+    workspace: Workspace,
+    validations: Sequence[CrossValidation],
+    *,
+    strict: bool = False,
+    ensembling: bool = True,
+    postprocessing: bool = True,
+    workers: int | None = None,
+) -> Outcome:
+    """Select among trained models and their pairs, and write `selection.json` and `summary.csv`.
+
+    Raises:
+        WorkspaceError: Folds are missing (with `strict`, any; else all), or probabilities for ensembles.
+        ModelError: Models differ in their labels, or no case was predicted by all.
+        CasesFailed: Naming the cases that cannot be read or compared.
+    """
+    from autoseg.commands.selection_report import write_summary
+    from autoseg.ensembling.candidates import select
+    from autoseg.ensembling.selection import save_selection
+    from autoseg.parallel import fitting_workers
+
+    labels = require_one_set_of_labels(validations)
+    incomplete = [line for validation in validations for line in validation.missing]
+    validated = [validation for validation in validations if validation.cases]
+    if incomplete and (strict or not validated):
+        raise WorkspaceError(f"{task}: the cross-validation is not complete\n" + _indented(incomplete))
+    count = fitting_workers(workers, BYTES_PER_WORKER)
+    candidates = _single_candidates(validated)
+    if ensembling:
+        candidates += _pairs(validated, candidates, workspace.selection_dir(task), task, workers=count)
+    outcome = select(candidates, labels, task=task, postprocess=postprocessing, incomplete=incomplete, workers=count)
+    folder = workspace.selection_dir(task)
+    write_summary(outcome, validations[0].labels, folder / SUMMARY_FILE)
+    save_selection(outcome.selection, workspace.selection_file(task))
+    return outcome
+
+
+def _single_candidates(validations: Sequence[CrossValidation]) -> list[Candidate]:
+    from autoseg.ensembling.candidates import Candidate
+    from autoseg.ensembling.selection import Member
+
+    several = len({(one.model.trainer_class, one.model.identifier) for one in validations}) > 1
+    return [
+        Candidate(
+            name=one.model.full if several else one.model.configuration,
+            members=(
+                Member(
+                    configuration=one.model.configuration,
+                    trainer=one.model.trainer_class,
+                    plans=one.model.identifier,
+                    folds=one.folds,
+                ),
+            ),
+            cases=one.cases,
+            postprocessing=one.folder / POSTPROCESSING,
+        )
+        for one in validations
+    ]
+
+
+def _pairs(
+    validations: Sequence[CrossValidation], singles: Sequence[Candidate], folder: Path, task: str, *, workers: int
+) -> list[Candidate]:
+    from autoseg.ensembling.candidates import Candidate
+    from autoseg.ensembling.pairs import ensemble_validation, hash_probabilities
+
+    if len(validations) < 2:
+        return []
+    _require_probabilities(validations, task)
+    hashes = {
+        path: digest for one in validations for path, digest in hash_probabilities(one.cases, workers=workers).items()
+    }
+    pairs = []
+    for (first, second), (one, other) in zip(combinations(validations, 2), combinations(singles, 2), strict=True):
+        work = folder / f"{first.model.full}--{second.model.full}"
+        cases = ensemble_validation((first.cases, second.cases), work, hashes, workers=workers)
+        pairs.append(
+            Candidate(
+                name=f"{one.name}+{other.name}",
+                members=one.members + other.members,
+                cases=cases,
+                postprocessing=work / POSTPROCESSING,
+            )
+        )
+    return pairs
+
+
+def _require_probabilities(validations: Sequence[CrossValidation], task: str) -> None:
+    from autoseg.ensembling.pairs import probabilities_file
+
+    commands = [
+        one.model.training_command(task, fold, "-val", "--npz")
+        for one in validations
+        for fold in one.folds
+        if any(not probabilities_file(case).is_file() for case in one.cases if case.fold == fold)
+    ]
+    if commands:
+        raise WorkspaceError(
+            f"{task}: ensembles are made of the validation's probabilities (<case>.npz), which are missing; run\n"
+            + _indented(commands)
+            + "\nor leave ensembles out with --disable_ensembling"
+        )
+
+
+def _indented(lines: Sequence[str]) -> str:
+    return "\n".join(f"  {line}" for line in lines)
+
+
+COMMAND = Command(
+    name="autoseg_find_best_configuration",
+    summary="select the best model, or pair of models, by cross-validation",
+    reads="results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/fold_*/validation_raw/<case>.nii.gz, for ensembles also\n"
+    "<case>.npz (autoseg_train ... --npz), and the references in preprocessed/TaskXXX_Name/gt_segmentations",
+    writes="results/selections/TaskXXX_Name/: selection.json, which autoseg_predict --best uses, summary.csv with every\n"
+    "candidate, prediction_commands.txt, and a folder for each pair with the ensemble's labels;\n"
+    "postprocessing.json of every candidate, in the model's folder or the pair's",
+    example="autoseg_find_best_configuration -t 4\nautoseg_find_best_configuration -t 4 -m 2d 3d_fullres --strict",
+    add_arguments=add_arguments,
+    run=run,
+)
+main = partial(run_command, COMMAND)

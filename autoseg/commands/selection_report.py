@@ -1,0 +1,110 @@
+"""A selection as a table to read, and as a table to compute with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autoseg.storage import write_bytes
+
+if TYPE_CHECKING:
+    from autoseg.ensembling.candidates import Outcome
+    from autoseg.ensembling.comparison import CandidateStatistics, FloatArray, LabelStatistics
+
+
+def selection_report(outcome: Outcome, names: Sequence[str]) -> str:
+    """All candidates, best first; the winner label by label; how sure the choice is.
+
+    Args:
+        names: Label names, the index is the value.
+    """
+    selection = outcome.selection
+    lines = [
+        f"{selection.task}: {len(outcome.ranking.candidates)} candidates on {selection.cases} cases of "
+        f"{'fold' if len(selection.folds) == 1 else 'folds'} {', '.join(selection.folds)}; mean Dice and 95 % interval"
+    ]
+    if selection.incomplete:
+        lines += ["a partial result, for the cross-validation is not complete:"]
+        lines += [f"  {line}" for line in selection.incomplete]
+    width = max(len(one.name) for one in outcome.ranking.candidates)
+    lines.append(f"  {'candidate':<{width}}  {'Dice':>7}  {'95 %':>15}  {'raw':>7}  postprocessing")
+    for one in outcome.ranking.candidates:
+        rules = ", ".join(map(str, outcome.choices[one.name].rules)) or "none"
+        raw = _or_none(outcome.before[one.name])
+        lines.append(f"  {one.name:<{width}}  {_score(one.score)}  {_range(one.interval)}  {_score(raw)}  {rules}")
+    lines += [_lead_line(outcome), *_label_lines(outcome, names)]
+    return "\n".join(lines)
+
+
+def write_summary(outcome: Outcome, names: Sequence[str], path: Path) -> None:
+    """Write `summary.csv`: for every candidate a line for each label, and one for their mean."""
+    import pandas as pd
+
+    rows: list[dict[str, object]] = []
+    for place, one in enumerate(outcome.ranking.candidates, 1):
+        raw = outcome.before[one.name]
+        for value, (label, before) in enumerate(zip(one.labels, raw, strict=True), 1):
+            name = {"rank": place, "candidate": one.name, "label": value, "name": names[value]}
+            rows.append({**name, **_row(label), "raw_mean": before})
+        rows.append({"rank": place, "candidate": one.name, "label": "", "name": "mean", **_mean_row(one, raw)})
+    write_bytes(path, pd.DataFrame(rows).to_csv(index=False).encode())
+
+
+def _row(label: LabelStatistics) -> dict[str, float | None]:
+    low, high = label.interval or (None, None)
+    return {
+        "mean": label.mean,
+        "std": label.std,
+        "min": label.minimum,
+        "max": label.maximum,
+        "n": label.n,
+        "low": low,
+        "high": high,
+    }
+
+
+def _mean_row(one: CandidateStatistics, raw: FloatArray) -> dict[str, float | None]:
+    low, high = one.interval or (None, None)
+    return {"mean": one.score, "low": low, "high": high, "raw_mean": _or_none(raw)}
+
+
+def _lead_line(outcome: Outcome) -> str:
+    selection, lead = outcome.selection, outcome.selection.lead
+    if lead is None:
+        return f"selected: {selection.name}" + (
+            "" if selection.expected_dice is not None else " (no label has a score)"
+        )
+    if lead.low is None:
+        return f"selected: {selection.name}; one patient cannot tell whether its lead over {lead.runner_up} is more than noise"
+    verdict = "more than noise" if lead.more_than_noise else "not more than noise, so the next one may be as good"
+    return (
+        f"selected: {selection.name}; it leads {lead.runner_up} by {lead.difference:.4f} "
+        f"(95 %: {lead.low:.4f} to {lead.high:.4f}), which is {verdict}"
+    )
+
+
+def _label_lines(outcome: Outcome, names: Sequence[str]) -> list[str]:
+    best = outcome.ranking.candidates[0]
+    titles = [f"{value} {names[value]}" for value in range(1, len(best.labels) + 1)]
+    width = max(5, *map(len, titles))
+    lines = [f"  {'label':<{width}}  {'mean':>7}  {'std':>7}  {'min':>7}  {'max':>7}  {'n':>5}  {'95 %':>15}"]
+    for title, label in zip(titles, best.labels, strict=True):
+        numbers = "  ".join(_score(value) for value in (label.mean, label.std, label.minimum, label.maximum))
+        lines.append(f"  {title:<{width}}  {numbers}  {label.n:>5}  {_range(label.interval)}")
+    return lines
+
+
+def _score(value: float | None) -> str:
+    return f"{'-' if value is None else f'{value:.4f}':>7}"
+
+
+def _range(interval: tuple[float, float] | None) -> str:
+    return f"{'-' if interval is None else f'{interval[0]:.4f}-{interval[1]:.4f}':>15}"
+
+
+def _or_none(means: FloatArray) -> float | None:
+    defined = means[np.isfinite(means)]
+    return float(defined.mean()) if len(defined) else None

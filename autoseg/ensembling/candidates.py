@@ -1,0 +1,151 @@
+"""The candidates of a selection, each scored as it would be shipped, and the one that is selected."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import autoseg
+from autoseg.ensembling.comparison import FloatArray, Ranking, Scores, rank
+from autoseg.ensembling.pairs import Key
+from autoseg.ensembling.selection import FORMAT, Member, Selection
+from autoseg.errors import ModelError
+from autoseg.postprocessing.choice import judge_as_given, sources_hash
+from autoseg.postprocessing.deciding import candidates_of, decide_postprocessing
+from autoseg.postprocessing.evidence import Choice
+from autoseg.postprocessing.scoring import ValidationCase
+
+log = logging.getLogger(__name__)
+
+CHEAPEST_FIRST = ("2d", "3d_lowres", "3d_fullres", "3d_cascade_fullres")
+"""By the time of predicting a case; the cascade runs two networks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One model, or several that are averaged.
+
+    Attributes:
+        cases: What it predicted in cross-validation.
+        postprocessing: Its postprocessing.json, which may not be there yet.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    cases: tuple[ValidationCase, ...]
+    postprocessing: Path
+
+    @property
+    def cost(self) -> tuple[int, ...]:
+        """One before two, then by configuration."""
+        return len(self.members), sum(CHEAPEST_FIRST.index(member.configuration) for member in self.members)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A selection with what it rests on.
+
+    Attributes:
+        winner: The candidate selected.
+        ranking: All candidates, best first.
+        choices: Each candidate's postprocessing, by name.
+        before: Each candidate's mean Dice of each label without postprocessing, on the cases all were compared on.
+    """
+
+    selection: Selection
+    winner: Candidate
+    ranking: Ranking
+    choices: Mapping[str, Choice]
+    before: Mapping[str, FloatArray]
+
+
+def select(
+    candidates: Sequence[Candidate],
+    labels: Sequence[int],
+    *,
+    task: str,
+    postprocess: bool = True,
+    incomplete: Sequence[str] = (),
+    workers: int,
+) -> Outcome:
+    """Choose each candidate's postprocessing, score it with that, and select the best.
+
+    All candidates are compared on the cases that every one of them predicted in the same fold, and a case counts with
+    the rules that were chosen without it. Of equal candidates the cheaper is selected.
+
+    Args:
+        labels: Label values above background.
+        postprocess: Choose rules; without, labels are compared as they were predicted.
+        incomplete: What was missing, a line each, for the record.
+
+    Raises:
+        ModelError: There is no case that every candidate predicted.
+        CasesFailed: Naming the cases that cannot be read or compared.
+    """
+    keys = _common_keys(candidates)
+    choices = {one.name: _choose(one, labels, postprocess=postprocess, workers=workers) for one in candidates}
+    scores = [
+        Scores(name=one.name, dice=_rows(one, choices[one.name].evidence.after, keys), cost=one.cost)
+        for one in candidates
+    ]
+    patient_of = {(case.fold, case.identifier): case.patient for case in candidates[0].cases}
+    ranking = rank(scores, [patient_of[key] for key in keys])
+    best = ranking.candidates[0]
+    winner = next(one for one in candidates if one.name == best.name)
+    selection = Selection(
+        format=FORMAT,
+        version=autoseg.__version__,
+        task=task,
+        name=winner.name,
+        members=winner.members,
+        rules=choices[winner.name].rules,
+        expected_dice=best.score,
+        interval=best.interval,
+        lead=ranking.lead,
+        scores={one.name: one.score for one in ranking.candidates},
+        folds=tuple(dict.fromkeys(fold for fold, _ in keys)),
+        cases=len(keys),
+        incomplete=tuple(incomplete),
+        sources={one.name: choices[one.name].evidence.sources for one in candidates},
+    )
+    before = {one.name: _means(_rows(one, choices[one.name].evidence.before, keys)) for one in candidates}
+    return Outcome(selection=selection, winner=winner, ranking=ranking, choices=choices, before=before)
+
+
+def _choose(candidate: Candidate, labels: Sequence[int], *, postprocess: bool, workers: int) -> Choice:
+    log.info("%s: scoring %d cases%s", candidate.name, len(candidate.cases), ", trying rules" if postprocess else "")
+    if not postprocess:
+        sources = sources_hash(candidate.cases, labels, workers=workers)
+        return judge_as_given(candidate.cases, labels, (), workers=workers, sources=sources)
+    path = candidate.postprocessing
+    return decide_postprocessing(path, candidate.cases, labels, workers=workers, candidates=candidates_of(path))
+
+
+def _common_keys(candidates: Sequence[Candidate]) -> list[Key]:
+    keys = [{(case.fold, case.identifier) for case in candidate.cases} for candidate in candidates]
+    common = sorted(set.intersection(*keys))
+    if not common:
+        folds = [f"  {one.name}: folds {', '.join(sorted({case.fold for case in one.cases}))}" for one in candidates]
+        raise ModelError(
+            "no case was predicted by all candidates, so they cannot be compared\n"
+            + "\n".join(folds)
+            + "\nTrain the same folds of all, or name fewer with -m"
+        )
+    return common
+
+
+def _rows(candidate: Candidate, dice: FloatArray, keys: Sequence[Key]) -> FloatArray:
+    row_of = {(case.fold, case.identifier): row for row, case in enumerate(candidate.cases)}
+    return dice[[row_of[key] for key in keys]]
+
+
+def _means(dice: FloatArray) -> FloatArray:
+    """Mean of each column over what is defined, NaN where nothing is."""
+    defined = np.isfinite(dice)
+    with np.errstate(invalid="ignore"):
+        means: FloatArray = np.where(defined, dice, 0).sum(axis=0) / defined.sum(axis=0)
+    return means
