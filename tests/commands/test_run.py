@@ -6,15 +6,23 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autoseg.commands import plan_and_preprocess, run
 from autoseg.commands.running import build_parser
-from autoseg.commands.work import make_work, passed_on, words_of
+from autoseg.commands.work import make_work, passed_on, planned_configurations, words_of
 from autoseg.jobs.lock import hold_lock
 from autoseg.paths import Workspace
+from autoseg.plans import load_plans, save_plans
 
 TASK = "Task001_Balls"
 
@@ -180,3 +188,134 @@ def test_a_second_run_of_the_same_task_is_refused(home: Path, capsys: pytest.Cap
         assert run.main(["-t", "1", "--home", str(home)]) == 1
         assert f"autoseg_run of {TASK} is already being done by process {os.getpid()} on " in capsys.readouterr().err
         assert dry_run(home, capsys, "-m", "2d")
+
+
+# ------------------------------------------------------------------------------- the real thing
+
+SETTINGS = "-m 2d --folds 0 1 --epochs 2 --iterations_per_epoch 15 --batch_size 2 --num_workers 0 -device cpu --seed 1"
+
+
+def journal(home: Path) -> dict[str, dict[str, Any]]:
+    path = home / "results" / "runs" / TASK / "journal.json"
+    return dict(json.loads(path.read_text())["steps"]) if path.exists() else {}
+
+
+def kill_once(home: Path, reached: Callable[[], bool]) -> None:
+    """Start a run and kill it when something is reached."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "autoseg", "run", "-t", "1", "--home", str(home), *SETTINGS.split()],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 120
+    while not reached():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+
+
+def test_from_a_raw_task_to_an_archive_killed_on_the_way(
+    tmp_path: Path, make_task, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The slow one: two real trainings, the run killed between two epochs of the second."""
+    task = make_task(TASK, parent=tmp_path / "raw_data", shape=(16, 16, 16))
+    models = tmp_path / "results" / "2d" / TASK / "Trainer__autoseg"
+    kill_once(tmp_path, (models / "fold_1" / "checkpoint.pt").exists)
+    before = journal(tmp_path)
+    assert [record["state"] for record in before.values()] == ["done"] * 3 + ["running"]
+
+    words = ["-t", "1", "--home", str(tmp_path), *SETTINGS.split()]
+    assert run.main(words) == 0
+
+    told = capfd.readouterr().out
+    assert "step 3/6  train 2d fold 0  (done before, in " in told
+    assert "step 4/6  train 2d fold 1  (was cut off)\n" in told
+    assert re.search(r"continuing in epoch 2 after \d+ batches", told)
+    after = journal(tmp_path)
+    assert {name: record for name, record in after.items() if name in list(before)[:3]} == dict(
+        list(before.items())[:3]
+    )
+    assert [record["state"] for record in after.values()] == ["done"] * 6
+    selection = json.loads((tmp_path / "results" / "selections" / TASK / "selection.json").read_text())
+    assert selection["members"][0]["configuration"] == "2d"
+    with zipfile.ZipFile(tmp_path / "results" / "runs" / TASK / f"{TASK}.zip") as archive:
+        weights = sorted(name for name in archive.namelist() if name.endswith("weights_final.pt"))
+        assert [Path(name).parent.name for name in weights] == ["fold_0", "fold_1"]
+
+    assert run.main(words) == 0
+    told = capfd.readouterr().out
+    assert told.count("  (done before, in ") == 6
+    assert journal(tmp_path) == after
+
+    shutil.copy(task / "imagesTr" / "case_000_0000.nii.gz", task / "imagesTr" / "case_001_0000.nii.gz")
+    (models / "fold_0" / "weights_final.pt").unlink()
+    lines = headers(dry_run(tmp_path, capfd, *SETTINGS.split()))
+    assert [line.partition("  (")[2].partition(" ")[0] for line in lines] == ["to", "to", "to", "done", "done", "done"]
+    assert lines[0] == "verify_dataset  (to run: changed: raw data)"
+    assert lines[2].startswith("train 2d fold 0  (to run: missing: HOME/results/2d/")
+    assert lines[3].endswith("; again if what it reads changes before)")
+
+    lines = headers(dry_run(tmp_path, capfd, *SETTINGS.replace("--epochs 2", "--epochs 3").split()))
+    assert lines[3] == "train 2d fold 1  (to run: changed: settings; what is there is kept aside)"
+
+
+def test_other_plans_set_the_whole_model_aside(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["-t", "1", "--home", str(home), "--force_lowres", "-m", "2d", "3d_fullres"]
+    work = make_work(
+        build_parser(run.COMMAND, "autoseg_run").parse_args(words), Workspace.from_environment({}, home=home)
+    )
+    workspace = Workspace.from_environment({}, home=home)
+    for name in ("2d", "3d_fullres"):
+        model = home / "results" / name / TASK / "Trainer__autoseg"
+        (model / "fold_0").mkdir(parents=True)
+        shutil.copy(workspace.plans_file(TASK, name), model / "plans.pkl")
+    plans = load_plans(workspace.plans_file(TASK, "3d_fullres"))
+    changed = replace(plans.configuration("3d_fullres"), batch_size=7)
+    save_plans(
+        replace(plans, configurations={**plans.configurations, "3d_fullres": changed}),
+        workspace.plans_file(TASK, "3d_fullres"),
+    )
+
+    run.set_aside_other_plans(work, workspace, planned_configurations(work, workspace, ["2d", "3d_fullres"]))
+
+    assert (home / "results" / "2d" / TASK / "Trainer__autoseg" / "fold_0").is_dir()
+    assert list((home / "results" / "3d_fullres" / TASK).iterdir()) == []
+    (kept,) = (home / "results" / "runs" / TASK / "replaced").iterdir()
+    assert load_plans(kept / "Trainer__autoseg" / "plans.pkl") == plans
+    assert f"3d_fullres: planned otherwise than what is trained, which is kept in {kept}" in capsys.readouterr().out
+
+
+def test_a_configuration_that_is_not_planned_is_refused_before_anything_is_trained(
+    tmp_path: Path, make_task, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_task(TASK, parent=tmp_path / "raw_data")
+
+    assert run.main(["-t", "1", "--home", str(tmp_path), "-m", "2d", "3d_lowres", "-tf", "1"]) == 1
+
+    assert (
+        f"{TASK}: 3d_lowres not planned, planned are 2d, 3d_fullres; leave it away from -m, or let it be planned with "
+        "--force_lowres\n"
+    ) in capfd.readouterr().err
+    assert list(journal(tmp_path)) == ["verify_dataset", "plan_and_preprocess"]
+
+
+def test_a_fault_in_the_data_ends_with_a_table_and_exit_code_1(
+    tmp_path: Path, make_task, capfd: pytest.CaptureFixture[str]
+) -> None:
+    task = make_task(TASK, parent=tmp_path / "raw_data")
+    (task / "labelsTr" / "case_000.nii.gz").unlink()
+
+    assert run.main(["-t", "1", "--home", str(tmp_path), "-m", "2d", "--folds", "0"]) == 1
+
+    told = capfd.readouterr()
+    table = [line.split()[:2] for line in told.out.splitlines() if line.startswith(("failed", "skipped"))]
+    assert table == [["failed", "verify_dataset"]] + [
+        ["skipped", name] for name in ("plan_and_preprocess", "train", "find_best_configuration", "export_model")
+    ]
+    assert f"autoseg verify_dataset: errors in {TASK} (1); put right what the report names" in told.out
+    assert told.err.endswith(
+        f"autoseg_run: {TASK}: 5 of 5 steps are not done; put right what is named above and run the same command again, "
+        "what is done is kept\n"
+    )
+    assert not (tmp_path / "results" / "runs" / TASK / "lock.json").exists()
