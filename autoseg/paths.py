@@ -165,6 +165,11 @@ def fold_dir(model_dir: Path, fold: str) -> Path:
     return model_dir / ("all" if fold == "all" else f"fold_{fold}")
 
 
+def previous_stage_dir(model_dir: Path) -> Path:
+    """What the previous stage predicted for the training cases of a cascade, on its grid; all folds share it."""
+    return model_dir / "previous_stage"
+
+
 def task_number(name: str) -> int:
     """The number in `Task004_Name`."""
     match = TASK_PATTERN.fullmatch(name)

@@ -91,7 +91,8 @@ def find_predictions(model: PreviousModel, splits: Sequence[Split], identifiers:
     found: dict[str, Path] = {}
     missing: dict[int, list[str]] = {}
     homeless = []
-    for identifier in sorted(identifiers):
+    needed = sorted(set(identifiers))
+    for identifier in needed:
         folds = [number for number, split in enumerate(splits) if identifier in split.validation]
         paths = {number: _prediction(model, number, identifier) for number in folds}
         made = [number for number in folds if paths[number].is_file()]
@@ -102,7 +103,7 @@ def find_predictions(model: PreviousModel, splits: Sequence[Split], identifiers:
         else:
             homeless.append(identifier)
     if missing or homeless:
-        raise TrainingError(_what_is_missing(model, missing, homeless, len(identifiers)))
+        raise TrainingError(_what_is_missing(model, missing, homeless, len(needed)))
     _require_left_out(model, found)
     return found
 

@@ -88,7 +88,7 @@ def test_fold_all_cannot_feed_a_cascade_and_the_error_says_why(model: PreviousMo
         (only_all.folder / "all" / "validation_raw" / f"{case}.nii.gz").write_bytes(b"labels")
 
     with pytest.raises(TrainingError) as error:
-        find_predictions(only_all, SPLITS, CASES)
+        find_predictions(only_all, SPLITS, CASES + CASES)
 
     assert "missing for 6 of 6 cases" in str(error.value)
     assert str(error.value).endswith(
