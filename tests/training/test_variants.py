@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,22 @@ def test_each_trains(trainer: MakeTrainer, name: str) -> None:
 @pytest.mark.parametrize("name", ["TrainerDA3", "TrainerDA5", "TrainerBatchNorm", "TrainerFocal"])
 def test_flat_patches_are_trained_too(trainer: MakeTrainer, name: str) -> None:
     trainer(name, configuration="2d", epochs=1, iterations_per_epoch=2).run()
+
+
+def test_the_residual_encoder_trains_is_described_and_loads_without_naming_a_trainer(
+    trainer: MakeTrainer, plans: Plans
+) -> None:
+    one = replace(
+        plans.configuration("3d_fullres"), network="residual_unet", convs_per_stage=1, blocks_per_stage=(1, 3)
+    )
+    made = trainer("Trainer", epochs=1, iterations_per_epoch=2)
+    made.plans, made.plan = replace(plans, configurations={"3d_fullres": one}), one
+    made.run()
+
+    (network,) = load_model(made.output.parent, "3d_fullres").networks
+    assert type(network).__name__ == "ResidualUNet"
+    assert not load_weights(made.output / "weights_final.pt").custom_network
+    assert "a stem and 1, 3 residual blocks" in (made.output / "architecture.txt").read_text()
 
 
 def test_lengths(trainer: MakeTrainer) -> None:
