@@ -73,7 +73,7 @@ def apply_postprocessing(
     if not inputs.is_dir():
         raise DatasetError(f"{inputs}: no such folder; name a folder of segmentations (.nii.gz)")
     files = [
-        _File(identifier=identifier, path=path, output=output / path.name)
+        _File(identifier=identifier, path=path, output=output / f"{identifier}.nii.gz")
         for path in sorted(inputs.iterdir())
         for identifier, ending in [split_ending(path.name)]
         if ending and not path.name.startswith(".")

@@ -142,7 +142,8 @@ def evidence_table(choice: Choice, names: Sequence[str]) -> str:
     Args:
         names: Label names, the index is the value.
     """
-    lines = [f"  {len(choice.evidence.cases)} cases, judged by {', '.join(choice.evidence.chosen_without)}"]
+    parts = ["fold " * part.isdecimal() + part for part in choice.evidence.chosen_without]
+    lines = [f"  {len(choice.evidence.cases)} cases, judged by {', '.join(parts)}"]
     for judged in choice.evidence.judged:
         kept = "kept" if judged.rule in choice.rules else "not kept"
         changes = "; ".join(_change(one, names) for one in judged.out_of_fold if one.before != one.after)

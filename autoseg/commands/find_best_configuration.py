@@ -18,6 +18,7 @@ from autoseg.commands.cross_validation import (
 )
 from autoseg.commands.determine_postprocessing import BYTES_PER_WORKER, POSTPROCESSING, add_models
 from autoseg.commands.predict import find_task_with_models
+from autoseg.commands.prediction_commands import prediction_commands
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import WorkspaceError
 from autoseg.paths import Workspace
@@ -43,7 +44,6 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Select, write, print the table and the commands."""
-    from autoseg.commands.prediction_commands import prediction_commands
     from autoseg.commands.selection_report import selection_report
 
     task = find_task_with_models(arguments.task, workspace)
@@ -58,19 +58,11 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         ensembling=not arguments.disable_ensembling,
         postprocessing=not arguments.disable_postprocessing,
         workers=arguments.workers,
-    )
-    commands = prediction_commands(
-        outcome.selection,
-        workspace,
-        trainers={model.trainer_class: model.trainer for model in models},
-        postprocessing=None if arguments.disable_postprocessing else outcome.winner.postprocessing,
         everywhere=("--home", str(arguments.home)) if arguments.home else (),
     )
     folder = workspace.selection_dir(task)
-    write_bytes(folder / COMMANDS_FILE, ("\n".join(commands) + "\n").encode())
     print(selection_report(outcome, validations[0].labels))
-    print("\n" + "\n".join(commands))
-    print(f"\nwritten: {folder}")
+    print(f"\n{(folder / COMMANDS_FILE).read_text()}\nwritten: {folder}")
 
 
 def find_best_configuration(
@@ -82,17 +74,19 @@ def find_best_configuration(
     ensembling: bool = True,
     postprocessing: bool = True,
     workers: int | None = None,
+    everywhere: Sequence[str] = (),
 ) -> Outcome:
-    """Select among trained models and their pairs, and write `selection.json` and `summary.csv`.
+    """Select among trained models and their pairs; write the table, the commands and, last, `selection.json`.
+
+    Args:
+        everywhere: Options for every command that is written.
 
     Raises:
         WorkspaceError: Folds are missing (with `strict`, any; else all), or probabilities for ensembles.
         ModelError: Models differ in their labels, or no case was predicted by all.
         CasesFailed: Naming the cases that cannot be read or compared.
     """
-    from autoseg.commands.selection_report import write_summary
     from autoseg.ensembling.candidates import select
-    from autoseg.ensembling.selection import save_selection
     from autoseg.parallel import fitting_workers
 
     labels = require_one_set_of_labels(validations)
@@ -105,10 +99,26 @@ def find_best_configuration(
     if ensembling:
         candidates += _pairs(validated, candidates, workspace.selection_dir(task), task, workers=count)
     outcome = select(candidates, labels, task=task, postprocess=postprocessing, incomplete=incomplete, workers=count)
-    folder = workspace.selection_dir(task)
-    write_summary(outcome, validations[0].labels, folder / SUMMARY_FILE)
-    save_selection(outcome.selection, workspace.selection_file(task))
+    commands = prediction_commands(
+        outcome.selection,
+        workspace,
+        trainers={one.model.trainer_class: one.model.trainer for one in validations},
+        postprocessing=outcome.winner.postprocessing if postprocessing else None,
+        everywhere=everywhere,
+    )
+    _write(outcome, validations[0].labels, commands, workspace)
     return outcome
+
+
+def _write(outcome: Outcome, names: Sequence[str], commands: Sequence[str], workspace: Workspace) -> None:
+    """The selection comes last: its presence says that the rest is there."""
+    from autoseg.commands.selection_report import write_summary
+    from autoseg.ensembling.selection import save_selection
+
+    folder = workspace.selection_dir(outcome.selection.task)
+    write_summary(outcome, names, folder / SUMMARY_FILE)
+    write_bytes(folder / COMMANDS_FILE, ("\n".join(commands) + "\n").encode())
+    save_selection(outcome.selection, workspace.selection_file(outcome.selection.task))
 
 
 def _single_candidates(validations: Sequence[CrossValidation]) -> list[Candidate]:

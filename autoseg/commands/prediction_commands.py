@@ -5,10 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from autoseg.ensembling.selection import Member, Selection
 from autoseg.paths import Workspace
 from autoseg.plans import DEFAULT_IDENTIFIER, load_plans
+
+if TYPE_CHECKING:
+    from autoseg.ensembling.selection import Member, Selection
 
 INPUT, OUTPUT = "INPUT_FOLDER", "OUTPUT_FOLDER"
 DEFAULT_TRAINER = "Trainer"
@@ -80,6 +83,8 @@ def _own_output(member: Member) -> str:
 
 def _previous(member: Member, task: str, workspace: Workspace) -> Member | None:
     """The model of the stage before a cascade, with all its trained folds."""
+    from autoseg.ensembling.selection import Member
+
     folder = workspace.model_dir(task, member.configuration, member.trainer, member.plans)
     configuration = load_plans(folder / "plans.pkl").configuration(member.configuration).previous
     if configuration is None:

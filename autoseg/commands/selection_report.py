@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autoseg.ensembling.comparison import SMALLEST_LEAD
 from autoseg.storage import write_bytes
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def write_summary(outcome: Outcome, names: Sequence[str], path: Path) -> None:
             name = {"rank": place, "candidate": one.name, "label": value, "name": names[value]}
             rows.append({**name, **_row(label), "raw_mean": before})
         rows.append({"rank": place, "candidate": one.name, "label": "", "name": "mean", **_mean_row(one, raw)})
-    write_bytes(path, pd.DataFrame(rows).to_csv(index=False).encode())
+    table = pd.DataFrame(rows).astype({"n": "Int64"})
+    write_bytes(path, table.to_csv(index=False).encode())
 
 
 def _row(label: LabelStatistics) -> dict[str, float | None]:
@@ -79,6 +81,8 @@ def _lead_line(outcome: Outcome) -> str:
         )
     if lead.low is None:
         return f"selected: {selection.name}; one patient cannot tell whether its lead over {lead.runner_up} is more than noise"
+    if lead.difference < SMALLEST_LEAD:
+        return f"selected: {selection.name}; it is as good as {lead.runner_up}, and costs less"
     verdict = "more than noise" if lead.more_than_noise else "not more than noise, so the next one may be as good"
     return (
         f"selected: {selection.name}; it leads {lead.runner_up} by {lead.difference:.4f} "

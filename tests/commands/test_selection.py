@@ -272,7 +272,23 @@ def test_equal_candidates_the_cheaper_is_selected(workspace: Workspace, capsys: 
         "2d+3d_fullres",
         "3d_fullres+3d_lowres",
     ]
-    assert "not more than noise" in capsys.readouterr().out
+    assert "selected: 2d; it is as good as 3d_lowres, and costs less" in capsys.readouterr().out
+
+
+def test_a_lead_in_one_case_is_said_to_be_noise(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    def once_better(fold: int, number: int) -> np.ndarray:
+        return perfect(fold, number) if (fold, number) == (1, 1) else too_small(fold, number)
+
+    validate(workspace, "2d", too_small)
+    validate(workspace, "3d_fullres", once_better)
+
+    assert find_best(workspace, "--disable_ensembling") == DONE
+
+    selection = load_selection(workspace.selection_file(TASK))
+    assert selection.lead is not None
+    assert (selection.name, selection.lead.runner_up, selection.lead.more_than_noise) == ("3d_fullres", "2d", False)
+    assert selection.lead.difference == pytest.approx((1 - dice(too_small(1, 1))) / 10, abs=1e-12)
+    assert "which is not more than noise, so the next one may be as good" in capsys.readouterr().out
 
 
 def test_a_label_without_a_score_does_not_stop_the_choice(workspace: Workspace) -> None:
@@ -564,6 +580,7 @@ def test_postprocessing_is_determined_with_its_evidence(
     assert choice.rules == (LARGEST,)
     assert choice.evidence.judged[0].chosen_without == ("0", "2", "4")
     printed = capsys.readouterr().out
+    assert "6 cases, judged by fold 0, fold 2, fold 4" in printed
     before, after = (np.mean([dice(d(f, n)) for f in (0, 2, 4) for n in (0, 1)]) for d in (with_island, too_small))
     assert f"kept      keep_largest of 1: 1 ball {before:.4f} -> {after:.4f}" in printed
     assert "missing: 2d__Trainer__autoseg fold 1: no predictions" in printed
@@ -611,7 +628,7 @@ def test_with_nothing_validated_there_is_nothing_to_choose_on(
 def test_rules_are_applied_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     segmentation = (with_island(0, 0) > 0.5).astype(np.uint8)
     write_image(tmp_path / "in" / "a.nii.gz", segmentation, GEOMETRY)
-    write_image(tmp_path / "in" / "b.nii.gz", segmentation.astype(np.float32), GEOMETRY)
+    write_image(tmp_path / "in" / "b.nii", segmentation.astype(np.float32), GEOMETRY)
     save_rules([LARGEST], tmp_path / "mine.json")
     words = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "-pp", str(tmp_path / "mine.json")]
 
