@@ -13,7 +13,6 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from autoseg.dataset import BACKGROUND
-from autoseg.evaluation.metrics import count
 from autoseg.evaluation.summary import read_pair
 from autoseg.geometry import Spacing
 from autoseg.parallel import run_on_cases
@@ -134,11 +133,20 @@ def _read_cropped(case: ValidationCase) -> tuple[LabelArray, LabelArray, Spacing
 def _dice(
     prediction: LabelArray, reference: LabelArray, labels: Sequence[int], sizes: Mapping[int, int]
 ) -> list[float]:
-    """Dice of each label, NaN where it is in neither image; `sizes` counts its voxels in the whole reference."""
+    """Dice of each label, NaN where it is in neither image; `sizes` counts its voxels in the whole reference.
+
+    Each label is counted in its own box, which for small organs in large images is most of the time saved.
+    """
+    boxes = _boxes(prediction)
     scores = []
-    for label, counts in count(prediction, reference, labels).items():
-        both = counts.true_positives + counts.false_positives + sizes[label]
-        scores.append(2 * counts.true_positives / both if both else np.nan)
+    for label in labels:
+        if label in boxes:
+            inside = prediction[boxes[label]] == label
+            found = np.count_nonzero(inside & (reference[boxes[label]] == label))
+            both = np.count_nonzero(inside) + sizes[label]
+            scores.append(2 * found / both)
+        else:
+            scores.append(0.0 if sizes[label] else np.nan)
     return scores
 
 
