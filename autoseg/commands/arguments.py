@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from pathlib import Path
 
 from autoseg.commands.running import Parser
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
 
 FOLDS = ("0", "1", "2", "3", "4", "all")
-DEVICES = ("cpu", "cuda", "mps")
+DEVICE_PATTERN = re.compile(r"cpu|cuda(:\d+)?|mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 TASK_HELP = "task: its number, or its folder's name, whole or up to the number (4, Task004, Task004_Hippocampus)"
 
@@ -48,7 +49,7 @@ def add_configuration(parser: Parser) -> None:
     )
 
 
-def add_plans_name(parser: Parser, meaning: str) -> None:
+def add_plans_name(parser: argparse._ActionsContainer, meaning: str) -> None:
     """`-p NAME`."""
     parser.add_argument("-p", dest="identifier", metavar="NAME", default=DEFAULT_IDENTIFIER, help=meaning)
 
@@ -81,7 +82,10 @@ def add_planners(parser: Parser) -> None:
 def add_device(parser: Parser) -> None:
     """`-device` and `--precision`."""
     parser.add_argument(
-        "-device", metavar="|".join(DEVICES), choices=DEVICES, help="where the network runs (default: cuda if there is)"
+        "-device",
+        metavar="cpu|cuda|mps",
+        type=device,
+        help="where the network runs; cuda:1 is the second GPU (default: a GPU if there is one)",
     )
     parser.add_argument(
         "--precision",
@@ -97,6 +101,20 @@ def add_workers(parser: Parser, *, what: str) -> None:
     parser.add_argument(
         "--workers", metavar="N", type=positive, help=f"processes that {what} (default: one a core, as memory allows)"
     )
+
+
+def device(text: str) -> str:
+    """A device's name, as torch has it."""
+    if not DEVICE_PATTERN.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected cpu, cuda, cuda:1 or mps, found {text!r}")
+    return text
+
+
+def fold(text: str) -> str:
+    """`0` to `4`, or `all`."""
+    if text not in FOLDS:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(FOLDS)}, found {text!r}")
+    return text
 
 
 def folder(text: str) -> Path:

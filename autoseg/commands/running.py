@@ -87,8 +87,8 @@ def run_command(command: Command, argv: Sequence[str] | None = None, *, program:
     except AutosegError as error:
         log.debug("%s", traceback.format_exc())
         return _say(program, str(error), USER_CAN_FIX)
-    except KeyboardInterrupt:
-        return _say(program, "stopped by Ctrl-C; run the same command again to go on", CTRL_C)
+    except KeyboardInterrupt as stop:
+        return _say(program, str(stop) or "stopped by Ctrl-C; run the same command again to go on", CTRL_C)
     except MemoryError:
         log.debug("%s", traceback.format_exc())
         return _say(program, "out of memory; use fewer workers, or a smaller batch or patch", USER_CAN_FIX)
@@ -151,6 +151,43 @@ def sigterm_as_interruption() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def stop_request() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C or SIGTERM only ask the work to stop, so that it can save its state; a second one insists.
+
+    Yields:
+        Whether a stop was asked for. The work answers by raising `Interrupted`, which here becomes KeyboardInterrupt
+        where it was Ctrl-C that asked.
+    """
+    asked: list[int] = []
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        log.warning("stopping after this batch and saving the state; once more stops at once")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    except Interrupted as error:
+        if asked[:1] == [signal.SIGINT]:
+            raise KeyboardInterrupt(str(error)) from error
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def limit_threads() -> None:
+    """Let torch use the cores this process may use, not all that the machine has."""
+    import torch
+
+    from autoseg.parallel import available_cores
+
+    torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
 
 
 def versions() -> str:

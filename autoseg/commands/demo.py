@@ -1,0 +1,132 @@
+"""`autoseg_demo`: the whole walk on a synthetic task that is made on the spot."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from autoseg.commands.evaluate_folder import evaluate_folder, score_table
+from autoseg.commands.plan_and_preprocess import plan_and_preprocess
+from autoseg.commands.planning import NO_PLANNER, PlannerChoice
+from autoseg.commands.predict import ModelChoice, PredictionSettings, predict
+from autoseg.commands.running import Command, Parser, limit_threads, run_command
+from autoseg.commands.train import build_trainer, train, validate
+from autoseg.dataset import Dataset, read_dataset
+from autoseg.paths import Workspace
+from autoseg.storage import write_bytes
+
+DEFAULT_FOLDER = "autoseg_demo"
+TASK = "Task900_Phantom"
+CONFIGURATION = "3d_fullres"
+FOLD = "0"
+
+# Enough for a clear result within minutes on two CPU cores; real data deserve the planner's own network and 1000 epochs.
+EPOCHS, ITERATIONS, SEED = 10, 20, 0
+
+RECIPE = '''"""The demo's planner: a rule of your own takes no more than this.
+
+Use it as `autoseg_plan_and_preprocess -t 900 -pl3d small_planner.py:SmallPlanner -pl2d None`.
+"""
+
+from autoseg.planning import Planner3D
+
+
+class SmallPlanner(Planner3D):
+    """A network with a quarter of the usual channels, so that two CPU cores train it in minutes."""
+
+    features = 8
+'''
+
+
+def add_arguments(parser: Parser) -> None:
+    """The command's own options."""
+    parser.add_argument(
+        "--epochs", metavar="N", type=int, default=EPOCHS, help=f"train longer for a better result (default: {EPOCHS})"
+    )
+
+
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: ARG001 - the demo has a folder of its own
+    """Make, plan, train, predict, score, draw."""
+    demo(arguments.home or Path(DEFAULT_FOLDER), epochs=arguments.epochs)
+
+
+def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
+    """Walk all the way in `home`; what is there already is kept. Returns the mean Dice of the held-out cases."""
+    from autoseg.conversion.phantom import make_phantom_task
+    from autoseg.training import TrainingSettings
+
+    started = time.monotonic()
+    workspace = Workspace.from_environment({}, home=home)
+    raw = workspace.raw_task(TASK)
+
+    _step(1, "make a task: 20 labelled volumes of two organs, and 4 held out")
+    if not (raw / "dataset.json").is_file():
+        make_phantom_task(workspace.raw_data, TASK)
+    dataset = read_dataset(raw)
+    print(f"{raw}")
+
+    _step(2, "plan and prepare  (autoseg_plan_and_preprocess)")
+    recipe = home / "small_planner.py"
+    write_bytes(recipe, RECIPE.encode())
+    planners = PlannerChoice(planner_3d=f"{recipe}:SmallPlanner", planner_2d=NO_PLANNER)
+    plan_and_preprocess(TASK, workspace, planners=planners, identifier="small")
+
+    _step(3, f"train fold {FOLD} for {epochs} short epochs, then validate  (autoseg_train)")
+    limit_threads()
+    settings = TrainingSettings(epochs=epochs, iterations_per_epoch=ITERATIONS, seed=SEED)
+    trainer = build_trainer(CONFIGURATION, "Trainer", TASK, FOLD, workspace, settings=settings, identifier="small")
+    train(trainer, resume=True)
+    validate(trainer)
+
+    _step(4, "predict the held-out cases  (autoseg_predict)")
+    predictions = home / "predictions"
+    predict(
+        [raw / "imagesTs"],
+        predictions,
+        workspace,
+        model=ModelChoice(task=TASK, configuration=CONFIGURATION, identifier="small"),
+        settings=PredictionSettings(overwrite=True),
+    )
+
+    _step(5, "score them against the truth  (autoseg_evaluate_folder)")
+    summary = evaluate_folder(raw / "labelsTs", predictions, labels=dataset.labels.foreground)
+    print(score_table(summary, dataset.labels.names))
+
+    _step(6, "draw them  (autoseg_plot_task)")
+    pictures = _draw(dataset, predictions, home / "pictures")
+    print(
+        f"\nDone in {time.monotonic() - started:.0f} s. Look at\n  {pictures}/*.png\n  {trainer.output / 'progress.png'}"
+    )
+    return summary.foreground_mean.get("Dice")
+
+
+def _step(number: int, what: str) -> None:
+    print(f"\n[{number}/6] {what}")
+
+
+def _draw(dataset: Dataset, predictions: Path, output: Path) -> Path:
+    """The held-out cases, each with its true labels beside what was predicted."""
+    from autoseg.parallel import available_cores
+    from autoseg.reporting.overlays import plot_cases
+
+    truth = dataset.folder / "labelsTs"
+    cases = [replace(case, segmentation=truth / f"{case.identifier}.nii.gz") for case in dataset.test]
+    plot_cases(cases, output, labels=dataset.labels.names, predictions=predictions, workers=available_cores())
+    return output
+
+
+COMMAND = Command(
+    name="autoseg_demo",
+    summary="see the whole walk in minutes, on a synthetic task made on the spot",
+    reads="nothing",
+    writes=f"./{DEFAULT_FOLDER} (or --home DIR): raw_data, preprocessed, results, predictions with summary.json, pictures.\n"
+    "Running it again goes on where it was.",
+    example="autoseg_demo",
+    add_arguments=add_arguments,
+    run=run,
+    uses_workspace=False,
+)
+main = partial(run_command, COMMAND)

@@ -1,0 +1,267 @@
+"""`autoseg_train`: one fold of one configuration, trained and validated."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.commands.arguments import (
+    FOLDS,
+    TASK_HELP,
+    add_configuration,
+    add_device,
+    add_plans_name,
+    not_negative,
+    positive,
+    positive_number,
+)
+from autoseg.commands.evaluate_folder import score_table
+from autoseg.commands.models import find_trainer
+from autoseg.commands.running import Command, Parser, limit_threads, run_command, stop_request
+from autoseg.dataset import read_dataset
+from autoseg.errors import TrainingError
+from autoseg.paths import Workspace, fold_dir, previous_stage_dir
+from autoseg.plans import DEFAULT_IDENTIFIER, load_plans
+
+if TYPE_CHECKING:
+    from autoseg.evaluation.summary import Summary
+    from autoseg.preprocessing.store import PreparedCases
+    from autoseg.training import Split, Trainer, TrainingSettings
+    from autoseg.training.previous_stage import PreviousModel, PreviousStage
+
+NAMES_SHOWN = 10
+
+
+def add_arguments(parser: Parser) -> None:
+    """The command's own options."""
+    add_configuration(parser)
+    parser.add_argument(
+        "trainer",
+        metavar="TRAINER",
+        help="Trainer, another of documentation/variants.md, or my_file.py:MyTrainer for a recipe of your own",
+    )
+    parser.add_argument("task", metavar="TASK", help=TASK_HELP)
+    parser.add_argument("fold", metavar="FOLD", choices=FOLDS, help="0 to 4, or all: every case trains and validates")
+    _add_run_arguments(parser.add_argument_group("what to do"))
+    _add_recipe_arguments(parser.add_argument_group("the recipe (each wins over the trainer's own)"))
+    add_device(parser)
+
+
+def _add_run_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-c",
+        dest="resume",
+        action="store_true",
+        help="continue from the last checkpoint; start anew where there is none",
+    )
+    group.add_argument("--overwrite", action="store_true", help="discard what was trained in this fold before")
+    group.add_argument(
+        "-val", dest="validate_only", action="store_true", help="only validate, with the weights there are"
+    )
+    group.add_argument(
+        "--valbest",
+        action="store_true",
+        help="validate with the best weights rather than the final ones, into validation_raw_best",
+    )
+    group.add_argument(
+        "--find_lr",
+        action="store_true",
+        help="train nothing, but try learning rates from tiny to huge, on at most 1000 batches, draw lr_finder.png and suggest one",
+    )
+    group.add_argument("--npz", action="store_true", help="keep the validation's probabilities, for ensembles")
+    add_plans_name(group, f"name of the plans to train with (default: {DEFAULT_IDENTIFIER})")
+    group.add_argument(
+        "-pretrained_weights",
+        metavar="FILE",
+        type=Path,
+        help="weights_final.pt of another training to start from; the output layers start anew",
+    )
+
+
+def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--epochs", metavar="N", type=positive, help="(default: 1000)")
+    group.add_argument("--iterations_per_epoch", metavar="N", type=positive, help="(default: 250)")
+    group.add_argument("--batch_size", metavar="N", type=positive, help="(default: the plan's)")
+    group.add_argument("--learning_rate", metavar="X", type=positive_number, help="of the first epoch (default: 0.01)")
+    group.add_argument(
+        "--seed",
+        metavar="N",
+        type=not_negative,
+        help="decides initial weights and every sample (default: drawn, and kept)",
+    )
+    group.add_argument(
+        "--num_workers",
+        metavar="N",
+        type=not_negative,
+        help="processes that prepare batches (default: as the device needs)",
+    )
+    group.add_argument(
+        "--checkpoint_minutes",
+        metavar="X",
+        type=positive_number,
+        default=10.0,
+        help="save the state within an epoch, too, when the last time is so long ago (default: 10)",
+    )
+
+
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
+    """Train and validate, or only validate."""
+    from autoseg.training import TrainingSettings
+
+    settings = TrainingSettings(
+        epochs=arguments.epochs,
+        iterations_per_epoch=arguments.iterations_per_epoch,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+        precision=arguments.precision,
+        workers=arguments.num_workers,
+        checkpoint_minutes=arguments.checkpoint_minutes,
+        pretrained_weights=arguments.pretrained_weights,
+    )
+    limit_threads()
+    trainer = build_trainer(
+        arguments.configuration,
+        arguments.trainer,
+        workspace.find_task(arguments.task),
+        arguments.fold,
+        workspace,
+        settings=settings,
+        identifier=arguments.identifier,
+        device=arguments.device,
+    )
+    if arguments.find_lr:
+        find_learning_rate(trainer)
+        return
+    if not arguments.validate_only:
+        train(trainer, resume=arguments.resume, overwrite=arguments.overwrite)
+    validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
+
+
+def build_trainer(
+    configuration: str,
+    trainer: str,
+    task: str,
+    fold: str,
+    workspace: Workspace,
+    *,
+    settings: TrainingSettings,
+    identifier: str = DEFAULT_IDENTIFIER,
+    device: str | None = None,
+) -> Trainer:
+    """The trainer of one fold, with everything it needs from the workspace; nothing is trained yet.
+
+    Args:
+        trainer: `Trainer`, or `my_file.py:MyTrainer`.
+        task: Its folder's name.
+
+    Raises:
+        PlanError: The configuration is not planned.
+        TrainingError: Cases are not prepared, the fold does not exist, or a cascade lacks predictions to refine.
+        ExtensionError: There is no such trainer.
+    """
+    from autoseg.preprocessing.store import PreparedCases
+    from autoseg.training import open_split
+    from autoseg.training.previous_stage import PreviousModel
+    from autoseg.training.splits import open_splits
+
+    trainer_class = find_trainer(trainer)
+    plans = load_plans(workspace.plans_file(task, configuration, identifier))
+    plan = plans.configuration(configuration)
+    cases = PreparedCases(workspace.prepared_dir(task, plan.prepared_name, identifier))
+    splits, patients = workspace.splits_file(task), workspace.patients_file(task)
+    identifiers = _training_cases(task, workspace, cases)
+    split = open_split(splits, identifiers, fold, patients=patients)
+    model = workspace.model_dir(task, configuration, trainer_class.__name__, identifier)
+    previous = None
+    if plan.previous is not None:
+        before = PreviousModel(
+            folder=workspace.model_dir(task, plan.previous, trainer_class.__name__, identifier),
+            configuration=plan.previous,
+            trainer=trainer,
+            task=task,
+            plans=identifier,
+        )
+        folds = open_splits(splits, identifiers, patients=patients)
+        previous = _previous_stage(before, folds, split, previous_stage_dir(model))
+    return trainer_class(
+        plans=plans,
+        configuration=configuration,
+        cases=cases,
+        split=split,
+        output=fold_dir(model, fold),
+        references=workspace.reference_dir(task),
+        previous=previous,
+        settings=settings,
+        device=device,
+    )
+
+
+def train(trainer: Trainer, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Train to the end, or until Ctrl-C or SIGTERM, after which the state is saved and the error says how to go on."""
+    with stop_request() as stop_requested:
+        trainer.run(resume=resume, overwrite=overwrite, should_stop=stop_requested)
+
+
+def validate(trainer: Trainer, *, best: bool = False, probabilities: bool = False) -> Summary:
+    """Predict and score the fold's validation cases, and print the means."""
+    summary = trainer.validate(checkpoint="best" if best else "final", save_probabilities=probabilities)
+    print(score_table(summary, trainer.plans.labels))
+    print(f"written: {trainer.output}")
+    return summary
+
+
+def find_learning_rate(trainer: Trainer) -> None:
+    """Try learning rates, and print the one to start with."""
+    from autoseg.training import learning_rate_finder
+
+    result = learning_rate_finder.find_learning_rate(trainer)
+    print(f"suggested: --learning_rate {result.suggestion:.2g}; lr_finder.png shows the loss at every rate")
+    print(f"written: {trainer.output}")
+
+
+def _previous_stage(model: PreviousModel, folds: Sequence[Split], split: Split, folder: Path) -> PreviousStage:
+    """What the model predicted for every case of a cascade's fold; `folder` keeps it on the cascade's grid."""
+    from autoseg.preprocessing.previous import PreviousMaps
+    from autoseg.training.previous_stage import PreviousStage, find_predictions
+
+    predictions = find_predictions(model, folds, [*split.training, *split.validation])
+    return PreviousStage(predictions=predictions, maps=PreviousMaps(folder))
+
+
+def _training_cases(task: str, workspace: Workspace, cases: PreparedCases) -> tuple[str, ...]:
+    """The dataset's cases, which must all be prepared; where the raw data are elsewhere, those that are prepared."""
+    prepared = cases.identifiers()
+    raw = workspace.raw_task(task)
+    listed = (
+        tuple(case.identifier for case in read_dataset(raw).training) if (raw / "dataset.json").is_file() else prepared
+    )
+    missing = sorted(set(listed) - set(prepared))
+    if missing or not listed:
+        more = f" and {len(missing) - NAMES_SHOWN} more" if len(missing) > NAMES_SHOWN else ""
+        names = f" ({', '.join(missing[:NAMES_SHOWN])}{more})" if missing else ""
+        raise TrainingError(
+            f"{cases.folder}: {len(prepared)} of {len(listed)} cases are prepared here{names}; "
+            "run autoseg_plan_and_preprocess first"
+        )
+    return listed
+
+
+COMMAND = Command(
+    name="autoseg_train",
+    summary="train one fold of one configuration, then predict and score its validation cases",
+    reads="preprocessed/TaskXXX_Name: plans, prepared cases, splits_final.json (made by the first training);\n"
+    "for 3d_cascade_fullres also the validation_raw of every fold of 3d_lowres",
+    writes="results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/fold_<k>/: weights_final.pt, weights_best.pt,\n"
+    "checkpoint.pt, training.log, progress.png, history.json and .csv, architecture.txt and .png, debug.json,\n"
+    "validation_raw/ with predictions and summary.json, which of 3d_lowres are what 3d_cascade_fullres learns from",
+    example="autoseg_train 3d_fullres Trainer 4 0\n"
+    "autoseg_train 3d_fullres Trainer 4 0 -c        (then: go on after an interruption)\n"
+    "autoseg_train 2d my_recipes.py:ShortTrainer Task004 all --epochs 100 -device cuda",
+    add_arguments=add_arguments,
+    run=run,
+)
+main = partial(run_command, COMMAND)
