@@ -43,5 +43,7 @@ class TrainingSettings:
             raise TrainingError(f"learning_rate: between 0 and 10, found {self.learning_rate}; the usual value is 0.01")
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise TrainingError(f"seed: a whole number from 0 to 2^63 - 1, found {self.seed}")
+        if not self.checkpoint_minutes >= 0:
+            raise TrainingError(f"checkpoint_minutes: 0 or more, found {self.checkpoint_minutes}")
         if self.workers is not None and self.workers < 0:
             raise TrainingError(f"workers: 0 or more, found {self.workers}")

@@ -113,7 +113,7 @@ class Trainer(Recipe):
         try:
             for batch in self._batches(seed, state):
                 torch.manual_seed(step_seed(seed, *batch.key))
-                set_learning_rate(state.optimizer, self.learning_rate(state.epoch))
+                set_learning_rate(state.optimizer, float(self.learning_rate(state.epoch)))
                 if batch.key.stream == TRAINING:
                     loss = self.training_step(state, batch, loss_function)
                 else:
@@ -130,9 +130,9 @@ class Trainer(Recipe):
                         self._finish_epoch(state, display)
                     self._save_checkpoint(seed, state)
                     saved = time.monotonic()
-                if stop and state.epoch < self.epochs:
+                if stop:
                     raise Interrupted(
-                        f"{self.output}: stopped in epoch {state.epoch + 1} after {state.iteration} batches; "
+                        f"{self.output}: stopped after {state.epoch} epochs and {state.iteration} batches; "
                         "the state is saved, continue with -c"
                     )
         finally:
@@ -177,7 +177,7 @@ class Trainer(Recipe):
         """Everything of the epoch is written before the checkpoint, so that no interruption can lose a part of it."""
         record = next_record(
             state.records,
-            learning_rate=self.learning_rate(state.epoch),
+            learning_rate=float(self.learning_rate(state.epoch)),
             loss=state.sums.loss.item() / self.iterations_per_epoch,
             validation_loss=state.sums.validation_loss.item() / self.validation_batches,
             dice_per_class=state.sums.dice_per_class(),

@@ -193,7 +193,10 @@ def test_the_users_number_of_workers_is_kept(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(loader, "fitting_workers", lambda *_, **__: 8)
     monkeypatch.setattr(loader, "_free_shared_memory", lambda: 64 * 2**20)
+    monkeypatch.setattr(loader, "available_cores", lambda: 2)
     assert choose_workers(None, CPU, 2**20) == 1
+    monkeypatch.setattr(loader, "available_cores", lambda: 32)
+    assert choose_workers(None, CPU, 2**20) == 4
     assert choose_workers(None, CUDA, 2**20) == 8
     assert choose_workers(None, CUDA, 5 * 2**20) == 4
     assert choose_workers(None, CPU, 30 * 2**20) == 0

@@ -17,6 +17,7 @@ from autoseg.training.settings import TrainingSettings
         ({"learning_rate": 0.0}, "learning_rate: between 0 and 10, found 0.0"),
         ({"learning_rate": float("nan")}, "learning_rate: between 0 and 10, found nan"),
         ({"seed": -3}, "seed: a whole number from 0"),
+        ({"checkpoint_minutes": -1.0}, "checkpoint_minutes: 0 or more, found -1"),
         ({"workers": -1}, "workers: 0 or more, found -1"),
     ],
 )
