@@ -11,7 +11,8 @@ from pathlib import Path
 from autoseg.commands.evaluate_folder import evaluate_folder, score_table
 from autoseg.commands.plan_and_preprocess import plan_and_preprocess
 from autoseg.commands.planning import NO_PLANNER, PlannerChoice
-from autoseg.commands.predict import ModelChoice, PredictionSettings, predict
+from autoseg.commands.predict import predict
+from autoseg.commands.prediction import ModelChoice, PredictionSettings
 from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.commands.train import build_trainer, train, validate
 from autoseg.dataset import Dataset, read_dataset

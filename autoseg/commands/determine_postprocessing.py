@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import TASK_HELP, add_workers, not_negative
 from autoseg.commands.cross_validation import CrossValidation, collect, find_models
-from autoseg.commands.predict import find_task_with_models
+from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import WorkspaceError
 from autoseg.paths import Workspace

@@ -17,7 +17,7 @@ from autoseg.commands.cross_validation import (
     require_one_set_of_labels,
 )
 from autoseg.commands.determine_postprocessing import BYTES_PER_WORKER, POSTPROCESSING, add_models
-from autoseg.commands.predict import find_task_with_models
+from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.prediction_commands import prediction_commands
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import WorkspaceError

@@ -99,7 +99,7 @@ def predict_jobs(
     rules: Sequence[Rule] = (),
 ) -> None:
     """Predict cases that may be prepared in any way; see `predict_cases`."""
-    waiting = [job for job in jobs if overwrite or not _is_done(job.output, probabilities)]
+    waiting = [job for job in jobs if overwrite or not is_done(job.output, probabilities)]
     if len(waiting) < len(jobs):
         log.info("%d of %d cases are predicted already", len(jobs) - len(waiting), len(jobs))
     failures: dict[str, str] = {}
@@ -272,8 +272,8 @@ def _write(output: Path, prediction: Prediction, rules: Sequence[Rule]) -> None:
     write_image(output, segmentation, prediction.geometry)
 
 
-def _is_done(output: Path, probabilities: bool) -> bool:
-    """Files are written in one step, so one that is there and not empty is whole."""
+def is_done(output: Path, probabilities: bool) -> bool:
+    """Whether a case's files are there: they are written in one step, so one that is not empty is whole."""
     needed = [output, probabilities_file(output)] if probabilities else [output]
     return all(path.is_file() and path.stat().st_size > 0 for path in needed)
 

@@ -1,0 +1,166 @@
+"""Predicting with what `autoseg_find_best_configuration` selected: one model, or several whose probabilities are averaged."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from autoseg.commands.models import DEFAULT_TRAINER, trainer_class_name
+from autoseg.commands.prediction import Failures, ModelChoice, PredictionSettings, predict_with_model
+from autoseg.dataset import Case
+from autoseg.errors import CasesFailed, WorkspaceError
+from autoseg.parallel import run_on_cases
+from autoseg.paths import Workspace
+
+if TYPE_CHECKING:
+    from autoseg.ensembling.averaging import EnsembleJob
+    from autoseg.ensembling.selection import Selection
+    from autoseg.inference.model import TrainedModel
+
+log = logging.getLogger(__name__)
+
+RECORD = "selection.json"
+
+
+def open_selection(task: str, model: ModelChoice, workspace: Workspace, *, best: bool) -> Selection | None:
+    """The task's selection where it is wanted: asked for, or there while the user names no model.
+
+    Raises:
+        WorkspaceError: It is asked for, and another model too.
+        ModelError: It is asked for and missing, or cannot be read.
+    """
+    from autoseg.ensembling.selection import load_selection
+
+    path = workspace.selection_file(task)
+    names_no_model = replace(model, task=None, trainer=DEFAULT_TRAINER) == ModelChoice()
+    if best and not names_no_model:
+        raise WorkspaceError(
+            "--best predicts with what was selected; leave out -m, -p, -f, -chk and -l, or leave out --best"
+        )
+    if not best and not (names_no_model and model.trainer == DEFAULT_TRAINER and path.is_file()):
+        return None
+    selection = load_selection(path)
+    log.info("%s: predicting with the selection %s (%s)", task, selection.name, path)
+    return selection
+
+
+def selected_models(selection: Selection, model: ModelChoice) -> list[ModelChoice]:
+    """A choice for each member; the user's reference to a trainer's own file is kept where it names that trainer."""
+    return [
+        replace(
+            model,
+            configuration=member.configuration,
+            trainer=model.trainer if trainer_class_name(model.trainer) == member.trainer else member.trainer,
+            identifier=member.plans,
+            folds=member.folds,
+        )
+        for member in selection.members
+    ]
+
+
+def predict_by_selection(
+    selection: Selection,
+    members: Sequence[tuple[ModelChoice, TrainedModel]],
+    cases: Sequence[Case],
+    outputs: Mapping[str, Path],
+    workspace: Workspace,
+    settings: PredictionSettings,
+    *,
+    work_folder: Path | None,
+) -> Failures:
+    """Predict with all members, average, and postprocess as selected; returns the cases that failed.
+
+    The members' own predictions lie in `<work folder>/<configuration>_predictions` until a case is averaged.
+    """
+    from autoseg.ensembling.selection import save_selection
+
+    if len(members) == 1:
+        ((choice, trained),) = members
+        trained = replace(trained, rules=selection.rules)
+        failures = predict_with_model(trained, choice, cases, outputs, workspace, settings, work_folder=work_folder)
+    else:
+        failures = _predict_and_average(selection, members, cases, outputs, workspace, settings, work_folder)
+    if work_folder is not None:
+        save_selection(selection, work_folder / RECORD)
+    return failures
+
+
+def _predict_and_average(
+    selection: Selection,
+    members: Sequence[tuple[ModelChoice, TrainedModel]],
+    cases: Sequence[Case],
+    outputs: Mapping[str, Path],
+    workspace: Workspace,
+    settings: PredictionSettings,
+    work_folder: Path | None,
+) -> Failures:
+    from autoseg.ensembling.averaging import EnsembleJob, ensemble_case
+    from autoseg.inference.cases import is_done, probabilities_file
+
+    waiting = [case for case in cases if settings.overwrite or not is_done(outputs[case.identifier], settings.save_npz)]
+    failures: dict[str, str] = {}
+    with _work_folder(work_folder) as work:
+        folders = [work / f"{choice.configuration}_predictions" for choice, _ in members]
+        member_settings = replace(settings, save_npz=True, postprocess=False)
+        for choice, trained, folder in _earlier_stages_first(members, folders):
+            still = [case for case in waiting if case.identifier not in failures]
+            files = {case.identifier: folder / f"{case.identifier}.nii.gz" for case in still}
+            failures |= dict(
+                predict_with_model(trained, choice, still, files, workspace, member_settings, work_folder=folder)
+            )
+        jobs = [
+            EnsembleJob(
+                identifier=case.identifier,
+                members=tuple(probabilities_file(folder / f"{case.identifier}.nii.gz") for folder in folders),
+                output=outputs[case.identifier],
+            )
+            for case in waiting
+            if case.identifier not in failures
+        ]
+        rules = selection.rules if settings.postprocess else ()
+        average = partial(ensemble_case, rules=rules, probabilities=settings.save_npz)
+        try:
+            run_on_cases(average, jobs, task="averaging", workers=settings.export_threads)
+        except CasesFailed as error:
+            failures |= dict(error.failures)
+        _remove_members([job for job in jobs if job.identifier not in failures], folders)
+    return list(failures.items())
+
+
+def _earlier_stages_first(
+    members: Sequence[tuple[ModelChoice, TrainedModel]], folders: Sequence[Path]
+) -> list[tuple[ModelChoice, TrainedModel, Path]]:
+    """The members with their folders, a cascade after the member whose predictions it refines, where there is one."""
+    by_configuration = {choice.configuration: folder for (choice, _), folder in zip(members, folders, strict=True)}
+    ordered = sorted(zip(members, folders, strict=True), key=lambda member: member[0][1].plan.previous is not None)
+    return [
+        (replace(choice, lowres_segmentations=by_configuration.get(trained.plan.previous)), trained, folder)
+        for (choice, trained), folder in ordered
+    ]
+
+
+@contextmanager
+def _work_folder(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        yield folder
+        return
+    with TemporaryDirectory() as temporary:
+        yield Path(temporary)
+
+
+def _remove_members(finished: Sequence[EnsembleJob], folders: Sequence[Path]) -> None:
+    """Remove what the members predicted of finished cases, and the folders where nothing else is left."""
+    for job in finished:
+        for file in job.members:
+            file.unlink(missing_ok=True)
+            file.with_name(f"{job.identifier}.nii.gz").unlink(missing_ok=True)
+    for folder in folders:
+        if not any(folder.glob("*.nii.gz")):
+            shutil.rmtree(folder, ignore_errors=True)
