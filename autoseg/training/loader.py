@@ -7,7 +7,7 @@ import math
 import shutil
 import signal
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -161,7 +161,9 @@ def remaining_keys(
         yield from keys[iteration if number == epoch else 0 :]
 
 
-def iterate(batches: Batches, keys: Iterable[BatchKey], *, workers: int, pin_memory: bool = False) -> Iterator[Batch]:
+def iterate(
+    batches: Batches, keys: Iterable[BatchKey], *, workers: int, pin_memory: bool = False
+) -> Generator[Batch, None, None]:
     """The batches of `keys`, in their order.
 
     Args:

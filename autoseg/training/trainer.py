@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -110,14 +111,12 @@ class Trainer(Recipe):
         batches_per_epoch = self.iterations_per_epoch + self.validation_batches
         display = Display(self.output, labels=self.plans.labels[1:], epochs=self.epochs, batches=batches_per_epoch)
         saved = time.monotonic()
-        try:
-            for batch in self._batches(seed, state):
+        with closing(display), closing(self._batches(seed, state)) as batches:
+            for batch in batches:
                 torch.manual_seed(step_seed(seed, *batch.key))
                 set_learning_rate(state.optimizer, float(self.learning_rate(state.epoch)))
-                if batch.key.stream == TRAINING:
-                    loss = self.training_step(state, batch, loss_function)
-                else:
-                    loss = self.validation_step(state, batch, loss_function)
+                step = self.training_step if batch.key.stream == TRAINING else self.validation_step
+                loss = step(state, batch, loss_function)
                 finite.add(batch, loss)
                 state.iteration += 1
                 display.batch_done(state.iteration, loss, state.records)
@@ -135,8 +134,6 @@ class Trainer(Recipe):
                         f"{self.output}: stopped after {state.epoch} epochs and {state.iteration} batches; "
                         "the state is saved, continue with -c"
                     )
-        finally:
-            display.close()
 
     def training_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
         """Learn from one batch; returns its loss, still on the device."""
@@ -304,7 +301,7 @@ class Trainer(Recipe):
         steps = self.build_previous_augmentation() if self.plan.previous else ()
         return replace(augmentation, transforms=(*augmentation.transforms, *steps))
 
-    def _batches(self, seed: int, state: TrainingState) -> Iterator[Batch]:
+    def _batches(self, seed: int, state: TrainingState) -> Generator[Batch, None, None]:
         batches = Batches(
             store=self.cases,
             streams=(

@@ -171,7 +171,7 @@ def test_stopping_early_ends_the_workers(store: PreparedCases) -> None:
     made = iterate(batches(store), keys(epochs=50), workers=2)
     next(made)
     assert len(multiprocessing.active_children()) == 2
-    made.close()  # type: ignore[attr-defined]
+    made.close()
 
     assert not multiprocessing.active_children()
 
