@@ -96,8 +96,10 @@ class Trainer(Recipe):
                 without what the previous stage predicted.
             Interrupted: Stopped by `should_stop`; `resume` goes on with the very next batch.
         """
+        if overwrite and not resume:
+            discard_training(self.output)
         with training_log(self.output / LOG_FILE), torch.random.fork_rng(self._cuda_devices()):
-            seed, state = self._start(resume, overwrite)
+            seed, state = self._start(resume)
             if state.epoch >= self.epochs:
                 log.info("%d epochs are trained already, nothing is left to train", state.epoch)
             else:
@@ -233,11 +235,9 @@ class Trainer(Recipe):
 
     # ----------------------------------------------------------------- what a run is made of
 
-    def _start(self, resume: bool, overwrite: bool) -> tuple[int, TrainingState]:
+    def _start(self, resume: bool) -> tuple[int, TrainingState]:
         """The seed and the state to go on from: a new one, or the checkpoint's."""
         path = self.output / CHECKPOINT_FILE
-        if overwrite and not resume:
-            discard_training(self.output)
         if path.is_file() and not resume:
             raise TrainingError(
                 f"{self.output}: a training lies here already; continue it with -c, or discard it with --overwrite"

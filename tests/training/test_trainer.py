@@ -341,6 +341,7 @@ def test_overwriting_discards_what_was_there(trainer: MakeTrainer, untouched: Tr
 
     assert not (untouched.output / "weights_final.pt").exists()
     assert not (untouched.output / "validation_raw").exists()
+    assert "epoch" not in (untouched.output / "training.log").read_text()
 
 
 def test_resuming_nothing_starts_anew_and_says_so(trainer: MakeTrainer, caplog: pytest.LogCaptureFixture) -> None:
