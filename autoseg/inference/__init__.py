@@ -1,1 +1,18 @@
 """From a trained model and images to segmentations, streamed so that memory does not grow with classes times volume."""
+
+from autoseg.inference.cases import find_cases, predict_cases
+from autoseg.inference.model import TrainedModel, load_model
+from autoseg.inference.predictor import Prediction, Predictor
+from autoseg.inference.probabilities import PackedProbabilities, load_probabilities, save_probabilities
+
+__all__ = [
+    "PackedProbabilities",
+    "Prediction",
+    "Predictor",
+    "TrainedModel",
+    "find_cases",
+    "load_model",
+    "load_probabilities",
+    "predict_cases",
+    "save_probabilities",
+]

@@ -1,7 +1,7 @@
 """Weights files, and a trained model as it is loaded from its folder for prediction.
 
-A model's folder holds `plans.pkl`, a folder for each fold (`fold_0` ..., or `all`) with `weights_final.pt` and
-`weights_best.pt`, and `postprocessing.json` once a postprocessing is chosen.
+A model's folder, `results/<configuration>/<Task>/<Trainer>__<plans>`, holds `plans.pkl`, a folder for each fold
+(`fold_0` ..., or `all`) with `weights_final.pt` and `weights_best.pt`, and `postprocessing.json` once one is chosen.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class TrainedModel:
 
 def load_model(
     folder: Path,
-    configuration: str,
+    configuration: str | None = None,
     *,
     folds: Sequence[str] | None = None,
     checkpoint: Checkpoint = "final",
@@ -89,14 +89,18 @@ def load_model(
     """Load a trained model from its folder.
 
     Args:
+        configuration: Which of the plans' it was trained for; None takes the only one, or the one that the folder lies
+            under.
         folds: "0" to "4" or "all"; None takes every `fold_*` that holds the checkpoint, or `all` where only that does.
         build_network: For a trainer with a network of its own: the trainer's way to build it.
 
     Raises:
-        ModelError: Weights are missing (the command that trains them is named), damaged, of another version or network.
+        ModelError: Weights are missing (the command that trains them is named), damaged, of another version or network;
+            or the configuration is not given and cannot be told.
         PlanError: The model's plans are missing or of another version.
     """
     plans = load_plans(folder / PLANS_FILE)
+    configuration = configuration or _told_configuration(folder, plans)
     plan = plans.configuration(configuration)
     chosen = _existing_folds(folder, checkpoint, configuration, plans) if folds is None else tuple(folds)
     paths = [_weights_path(folder, fold, checkpoint) for fold in chosen]
@@ -178,6 +182,20 @@ def _read(path: Path) -> Any:
         raise ModelError(f"{path}: damaged: {error}; get it again or train again") from error
 
 
+def _told_configuration(folder: Path, plans: Plans) -> str:
+    """All configurations of a planner share one file, so of several the place in `results` tells the model's."""
+    if len(plans.configurations) == 1:
+        (configuration,) = plans.configurations
+        return configuration
+    place = folder.resolve().parent.parent.name
+    if place in plans.configurations:
+        return place
+    raise ModelError(
+        f"{folder}: its plans are for {', '.join(plans.configurations)}, and it does not lie in "
+        "results/<configuration>/<Task>, which would tell which of them was trained here; give the configuration"
+    )
+
+
 def _existing_folds(folder: Path, checkpoint: Checkpoint, configuration: str, plans: Plans) -> tuple[str, ...]:
     numbers = sorted(path.name.removeprefix("fold_") for path in folder.glob("fold_*"))
     found = [fold for fold in [*numbers, "all"] if _weights_path(folder, fold, checkpoint).is_file()]
@@ -220,7 +238,8 @@ def _require_builder(path: Path, file: WeightsFile, build_network: BuildNetwork 
     if file.custom_network and build_network is None:
         raise ModelError(
             f"{path}: {file.trainer} built a network of its own, which the file does not hold; "
-            f"name the trainer's file: -tr path/to/file.py:{file.trainer}"
+            f"name the trainer's file: -tr path/to/file.py:{file.trainer} "
+            f"(in Python: build_network={file.trainer}.build_network)"
         )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, combinations
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -13,21 +14,21 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from autoseg.errors import ModelError
+from autoseg.errors import DatasetError, ModelError
 from autoseg.geometry import Geometry
 from autoseg.imageio import RawCase
 from autoseg.inference.cascade import expand_labels
 from autoseg.inference.export import LabelArray, export_fast, export_segmentation
-from autoseg.inference.model import TrainedModel
+from autoseg.inference.model import BuildNetwork, Checkpoint, TrainedModel, load_model
 from autoseg.inference.probabilities import PackedProbabilities, Packer
 from autoseg.inference.tiles import STEP_SIZE, Slab, predict_slabs
 from autoseg.networks import Precision, resolve_device, resolve_precision
 from autoseg.preprocessing.prepare import PreparedCase, prepare_case
 from autoseg.preprocessing.previous import prepare_previous
 
-FloatArray = npt.NDArray[np.float32]
 Mode: TypeAlias = Literal["normal", "fast"]
 MODES = ("normal", "fast")
+IMAGE_AXES = 4
 
 BATCH_VOXELS = {"cpu": 2**17, "cuda": 2**22}
 """Voxels of the tiles handed to the network at once: two patches of 128x128x128 on a GPU, whose activations take
@@ -89,27 +90,68 @@ class Predictor:
         self.mirror = mirror
         self.mode = mode
 
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path | str,
+        configuration: str | None = None,
+        *,
+        folds: Sequence[str] | None = None,
+        checkpoint: Checkpoint = "final",
+        build_network: BuildNetwork | None = None,
+        device: torch.device | str | None = None,
+        precision: str = "auto",
+        step_size: float = STEP_SIZE,
+        mirror: bool = True,
+        mode: Mode = "normal",
+    ) -> Predictor:
+        """A predictor of the model that lies in a folder; for the settings see the class.
+
+        Args:
+            folder: `results/<configuration>/<Task>/<Trainer>__<plans>`, which holds `plans.pkl` and `fold_0` ...
+            configuration: "2d", "3d_fullres", ...; None tells it from the plans, where they hold one, or the folder's
+                place in `results`.
+            folds: "0" to "4" or "all", whose probabilities are averaged; None takes all that are trained.
+            checkpoint: The "final" weights or the "best".
+            build_network: `MyTrainer.build_network`, for a trainer with a network of its own.
+
+        Raises:
+            ModelError: Weights are missing, damaged or of another version; the configuration cannot be told; or a
+                setting is out of range.
+            PlanError: The plans are missing or of another version.
+        """
+        model = load_model(Path(folder), configuration, folds=folds, checkpoint=checkpoint, build_network=build_network)
+        return cls(model, device=device, precision=precision, step_size=step_size, mirror=mirror, mode=mode)
+
     def predict(
         self,
-        data: FloatArray,
+        data: npt.NDArray[Any],
         geometry: Geometry,
         *,
         previous: LabelArray | None = None,
         probabilities: bool = False,
     ) -> Prediction:
-        """Predict an image held in memory.
+        """Predict an image held in memory; the model's postprocessing (`model.rules`) is not applied.
 
         Args:
-            data: `(C, Z, Y, X)` float32, one channel for each of the plans'.
+            data: `(C, Z, Y, X)` of any number type, intensities as in the training images; one channel for each of the
+                plans'. It is left as it is.
+            geometry: The grid of `data`; the spacing, in mm and `(z, y, x)`, is all that prediction looks at.
             previous: `(Z, Y, X)` labels that the configuration before a cascade predicted for this image.
             probabilities: Also keep the probabilities of all classes (mode "normal" only).
 
         Raises:
-            DatasetError: The channels are not those of the plans, the image is empty or not finite, or `previous` does
-                not fit it.
+            DatasetError: The axes or channels are not those of the plans, the image is empty or not finite, or `previous`
+                does not fit it.
             ModelError: A cascade without `previous`, or another model with it.
         """
-        raw = RawCase(identifier="image", data=data, segmentation=None, geometry=geometry)
+        image = np.asarray(data, dtype=np.float32)
+        if image.ndim != IMAGE_AXES:
+            raise DatasetError(
+                f"case image: expected an array with the axes (C, Z, Y, X), found the shape {image.shape}; "
+                "one channel is given as data[None], a single slice as data[None, None]"
+            )
+        raw = RawCase(identifier="image", data=image, segmentation=None, geometry=geometry)
         return self.predict_prepared(self.prepare(raw, previous), probabilities=probabilities)
 
     def prepare(self, raw: RawCase, previous: LabelArray | None = None) -> PreparedCase:

@@ -1,7 +1,13 @@
 """From a dataset to plans: verification, fingerprint, planners. What is imported here is shipped by name."""
 
 from autoseg.planning.explanation import Decision
-from autoseg.planning.fingerprint import is_two_dimensional
+from autoseg.planning.fingerprint import (
+    DatasetFingerprint,
+    extract_fingerprint,
+    is_two_dimensional,
+    load_fingerprint,
+    save_fingerprint,
+)
 from autoseg.planning.planner import Planner
 from autoseg.planning.planner_2d import Planner2D
 from autoseg.planning.planner_3d import Planner3D
@@ -15,6 +21,7 @@ from autoseg.planning.residual import (
 )
 
 __all__ = [
+    "DatasetFingerprint",
     "Decision",
     "Planner",
     "Planner2D",
@@ -25,5 +32,8 @@ __all__ = [
     "Planner3DResidualL",
     "Planner3DResidualM",
     "Planner3DResidualXL",
+    "extract_fingerprint",
     "is_two_dimensional",
+    "load_fingerprint",
+    "save_fingerprint",
 ]

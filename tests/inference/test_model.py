@@ -92,7 +92,9 @@ def test_a_trainer_with_a_network_of_its_own_needs_its_builder(folder: Path, mak
     file = trained(make.plans(), custom_network=True, trainer="Mine", weights=dict(network.state_dict()))
     save_weights(folder / "fold_3" / "weights_final.pt", file)
 
-    with pytest.raises(ModelError, match=r"Mine built a network of its own.*-tr path/to/file\.py:Mine"):
+    with pytest.raises(
+        ModelError, match=r"Mine built a network of its own.*-tr path/to/file\.py:Mine \(.*=Mine\.build_network"
+    ):
         load_model(folder, "3d_fullres", folds=["3"])
     model = load_model(
         folder, "3d_fullres", folds=["3"], build_network=lambda _, channels, classes: nn.Conv3d(channels, classes, 1)
@@ -141,6 +143,41 @@ def test_missing_plans_and_configurations_are_named(tmp_path: Path, folder: Path
         load_model(tmp_path / "nothing", "3d_fullres")
     with pytest.raises(PlanError, match="Task001_Balls: 2d is not planned; planned are 3d_fullres"):
         load_model(folder, "2d")
+
+
+@pytest.fixture
+def several(make: Any) -> Plans:
+    """Plans of full and low resolution, as one planner makes them."""
+    plans = make.plans()
+    (plan,) = plans.configurations.values()
+    both = {"3d_fullres": plan, "3d_lowres": replace(plan, name="3d_lowres")}
+    return replace(plans, configurations=both)
+
+
+def test_the_configuration_is_the_only_one_or_that_of_the_folders_place(folder: Path, several: Plans) -> None:
+    assert load_model(folder).configuration == "3d_fullres"
+
+    placed = folder / "results" / "3d_lowres" / "Task001_Balls" / "Trainer__autoseg"
+    save_plans(several, placed / "plans.pkl")
+    save_weights(placed / "fold_0" / "weights_final.pt", trained(several))
+    link = folder / "my_model"
+    link.symlink_to(placed)
+
+    assert load_model(placed).configuration == "3d_lowres"
+    assert load_model(link).configuration == "3d_lowres"
+    assert load_model(placed, "3d_fullres").configuration == "3d_fullres"
+
+
+def test_a_configuration_that_cannot_be_told_is_asked_for(folder: Path, several: Plans) -> None:
+    save_plans(several, folder / "plans.pkl")
+
+    with pytest.raises(ModelError) as error:
+        load_model(folder)
+
+    assert str(error.value) == (
+        f"{folder}: its plans are for 3d_fullres, 3d_lowres, and it does not lie in results/<configuration>/<Task>, "
+        "which would tell which of them was trained here; give the configuration"
+    )
 
 
 def test_a_newer_file_is_refused_with_both_versions_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain, combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from autoseg.errors import DatasetError, ModelError
 from autoseg.geometry import Geometry
 from autoseg.imageio import RawCase
 from autoseg.inference import predictor as predictor_module
+from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.inference.predictor import Predictor
+from autoseg.plans import save_plans
 from autoseg.preprocessing.prepare import prepare_case, restore_segmentation
 
 GEOMETRY = Geometry(
@@ -177,6 +180,62 @@ def test_nothing_of_the_network_is_trained_or_left_in_training_mode(make: Any) -
     assert first is not None
     assert again is not None
     assert first.content.tobytes() == again.content.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["float64", ">f4", "int16", "uint8"])
+def test_an_array_of_any_numbers_is_taken_and_left_as_it_is(make: Any, kind: str) -> None:
+    """On the model's own grid, where nothing is resampled that would make a new array."""
+    predictor = Predictor(make.model(make.plans(spacing=GEOMETRY.spacing)), device="cpu")
+    image = labelled_image((8, 9, 10), labels=1).astype(kind)
+    before = image.copy()
+
+    predicted = predictor.predict(image, GEOMETRY).segmentation
+
+    np.testing.assert_array_equal(predicted, before[0] > 50)
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("shape", [(8, 9, 10), (9, 10), (1, 1, 8, 9, 10)])
+def test_an_array_with_other_axes_is_refused_with_the_way_out(make: Any, shape: tuple[int, ...]) -> None:
+    with pytest.raises(DatasetError) as error:
+        Predictor(make.model(make.plans()), device="cpu").predict(np.ones(shape, np.float32), GEOMETRY)
+
+    assert str(error.value) == (
+        f"case image: expected an array with the axes (C, Z, Y, X), found the shape {shape}; "
+        "one channel is given as data[None], a single slice as data[None, None]"
+    )
+
+
+def test_a_predictor_of_a_folder_has_its_networks_and_the_settings_given(make: Any, tmp_path: Path) -> None:
+    def build_constant(plan: Any, _channels: int, classes: int) -> nn.Module:
+        return make.constant(torch.zeros(classes, *plan.patch_size))
+
+    plans = make.plans()
+    save_plans(plans, tmp_path / "plans.pkl")
+    for fold, logits in enumerate([(0.0, 1.0), (0.0, 3.0), (2.0, 0.0)]):
+        network = make.constant(torch.tensor(logits).reshape(2, 1, 1, 1).expand(2, 8, 8, 8))
+        name = "final" if fold < 2 else "best"
+        file = WeightsFile(
+            trainer="Mine", custom_network=True, mirror_axes=(0,), epoch=1, weights=dict(network.state_dict())
+        )
+        save_weights(tmp_path / f"fold_{fold}" / f"weights_{name}.pt", file)
+    image, settings = np.ones((1, 8, 8, 8), np.float32), {"build_network": build_constant, "device": "cpu"}
+
+    def foreground(**more: Any) -> float:
+        predictor = Predictor.from_folder(tmp_path, precision="fp32", **settings, **more)
+        packed = predictor.predict(image, GEOMETRY, probabilities=True).probabilities
+        assert packed is not None
+        return float(packed.unpacked()[1].mean())
+
+    sigmoid = torch.tensor([1.0, 3.0, -2.0]).sigmoid()
+    assert foreground() == pytest.approx(float(sigmoid[:2].mean()), abs=1e-5)
+    assert foreground(folds=["1"]) == pytest.approx(float(sigmoid[1]), abs=1e-5)
+    assert foreground(checkpoint="best") == pytest.approx(float(sigmoid[2]), abs=1e-5)
+    predictor = Predictor.from_folder(
+        str(tmp_path), "3d_fullres", step_size=0.25, mirror=False, mode="fast", **settings
+    )
+    assert (predictor.step_size, predictor.mirror, predictor.mode) == (0.25, False, "fast")
+    assert predictor.device == torch.device("cpu")
 
 
 def test_an_image_with_other_channels_than_the_plans_is_refused_by_name(make: Any) -> None:
