@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from autoseg.errors import DatasetError, StorageError
+from autoseg.errors import DatasetError, StorageError, counted
 from autoseg.storage import read_json
 
 IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -93,7 +93,7 @@ def read_dataset(folder: Path) -> Dataset:
     if found.problems:
         listing = "\n".join(f"  {problem}" for problem in found.problems)
         raise DatasetError(
-            f"{folder / 'dataset.json'}: {_count(len(found.problems), 'problem')}\n{listing}\nPut right and run again."
+            f"{folder / 'dataset.json'}: {counted(len(found.problems), 'problem')}\n{listing}\nPut right and run again."
         )
     return Dataset(
         name=folder.name,
@@ -267,8 +267,10 @@ def find_case_files(folder: Path, channels: int) -> Sequence[Case]:
         if files.keys() != expected
     ]
     if wrong:
+        needed = ", ".join(f"<case>_{channel:04d}" for channel in sorted(expected))
         raise DatasetError(
-            f"{folder}: {_count(len(wrong), 'case')} without exactly the channels needed\n" + "\n".join(wrong)
+            f"{folder}: {counted(len(wrong), 'case')} without exactly the channels needed; give each {needed} and no other\n"
+            + "\n".join(wrong)
         )
     times = Counter(identifier for identifier, _ in groups)
     double = [identifier for identifier, count in times.items() if count > 1]
@@ -278,7 +280,3 @@ def find_case_files(folder: Path, channels: int) -> Sequence[Case]:
         Case(identifier=identifier, images=tuple(files[channel] for channel in sorted(files)))
         for (identifier, _), files in sorted(groups.items())
     ]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -46,11 +46,17 @@ class CasesFailed(AutosegError):  # noqa: N818 - reads as a statement where it i
     def __init__(self, task: str, failures: Sequence[tuple[str, str]], total: int) -> None:
         self.failures = tuple(failures)
         lines = "\n".join(f"  {case}: {reason}" for case, reason in failures)
-        super().__init__(f"{task}: {len(failures)} of {total} cases failed; the others are finished\n{lines}")
+        others = "; the others are finished" if len(failures) < total else ""
+        super().__init__(f"{task}: {len(failures)} of {counted(total, 'case')} failed{others}\n{lines}")
 
 
 class Interrupted(AutosegError):  # noqa: N818
     """A signal or a time limit stopped the work; the state is saved and it can be continued. Exit code 75."""
+
+
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """`1 case`, `2 cases`; the plural is named where it is irregular."""
+    return f"{number} {noun}" if number == 1 else f"{number} {nouns or noun + 's'}"
 
 
 def readable(name: object) -> str:

@@ -226,12 +226,13 @@ def test_files_are_grouped_into_cases_by_their_channel_numbers(tmp_path: Path) -
     [
         (
             ["a_0000.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz", "c_0001.nii.gz"],
-            "{folder}: 2 cases without exactly the channels needed\n"
+            "{folder}: 2 cases without exactly the channels needed; give each <case>_0000, <case>_0001 and no other\n"
             "  a: expected channels [0, 1], found [0]\n  c: expected channels [0, 1], found [1]",
         ),
         (
             ["a_0000.nii.gz", "a_0001.nii.gz", "a_0002.nii.gz"],
-            "{folder}: 1 case without exactly the channels needed\n  a: expected channels [0, 1], found [0, 1, 2]",
+            "{folder}: 1 case without exactly the channels needed; give each <case>_0000, <case>_0001 and no other\n"
+            "  a: expected channels [0, 1], found [0, 1, 2]",
         ),
         (
             ["a.nii.gz"],

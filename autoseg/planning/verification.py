@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.dataset import Case, Description, channel_file, inspect_description, split_ending
-from autoseg.errors import CasesFailed, DatasetError, readable
+from autoseg.errors import CasesFailed, DatasetError, counted, readable
 from autoseg.parallel import run_on_cases
 from autoseg.planning.inspection import Finding, Inspection, Severity, inspect_case, relative
 from autoseg.planning.intensity_comparison import far_ranges
@@ -38,8 +38,8 @@ class VerificationReport:
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
     def __str__(self) -> str:
-        counts = f"{_count(self.training, 'training case')}, {_count(self.test, 'test case')}"
-        result = f"{_count(len(self.errors), 'error')}, {_count(len(self.warnings), 'warning')}"
+        counts = f"{counted(self.training, 'training case')}, {counted(self.test, 'test case')}"
+        result = f"{counted(len(self.errors), 'error')}, {counted(len(self.warnings), 'warning')}"
         lines = [f"{self.task}: {counts}: {result if self.findings else 'nothing wrong'}"]
         for title, findings in (("Errors", self.errors), ("Warnings", self.warnings)):
             lines += [title] * bool(findings) + [f"  {finding}" for finding in findings]
@@ -266,7 +266,7 @@ def _orientations(inspections: Sequence[Inspection]) -> list[Finding]:
         Finding(
             severity="warning",
             where=f"{'case' if len(groups[code]) == 1 else 'cases'} {_names(groups[code])}",
-            text=f"oriented {code}, while {_count(count, 'case')} are {common}; reorient them if they were not meant to be",
+            text=f"oriented {code}, while {counted(count, 'case')} are {common}; reorient them if they were not meant to be",
         )
         for code, _ in rarer
     ]
@@ -298,7 +298,3 @@ def _far_intensities(
 def _names(names: Sequence[str]) -> str:
     more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
     return ", ".join(map(readable, names[:LISTED_NAMES])) + more
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
