@@ -5,14 +5,27 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import TypeVar
 
 from autoseg.errors import ExtensionError
 from autoseg.storage import content_hash
 
 T = TypeVar("T")
+
+OWN_FILE = "__autoseg_own_file__"
+"""Set in each module made of a user's file, to its path as the user gave it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Where in a user's own file an error arose, and the traceback from there on."""
+
+    file: str
+    line: int
+    traceback: TracebackType
 
 
 def find_class(reference: str, *, base: type[T], modules: Iterable[ModuleType]) -> type[T]:
@@ -57,6 +70,7 @@ def import_file(path: Path) -> ModuleType:
     if specification is None or specification.loader is None:
         raise ExtensionError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(specification)
+    setattr(module, OWN_FILE, str(path))
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)
     sys.modules[name] = module
@@ -68,3 +82,17 @@ def import_file(path: Path) -> ModuleType:
     finally:
         sys.path.remove(folder)
     return module
+
+
+def find_fault(error: BaseException) -> Fault | None:
+    """Where an error arose, if that is in a user's own file or in what it called; None if autoseg's own code failed."""
+    fault = None
+    traceback = error.__traceback__
+    while traceback is not None:
+        names = traceback.tb_frame.f_globals
+        if OWN_FILE in names and fault is None:
+            fault = Fault(file=names[OWN_FILE], line=traceback.tb_lineno, traceback=traceback)
+        elif str(names.get("__name__")).partition(".")[0] == "autoseg":
+            fault = None
+        traceback = traceback.tb_next
+    return fault

@@ -10,6 +10,7 @@ import os
 import platform
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,11 +22,15 @@ from typing import Any, NoReturn
 
 import autoseg
 from autoseg.errors import AutosegError, Interrupted
+from autoseg.extensions import find_fault
 from autoseg.paths import DEFAULT_HOME, Workspace
 
 log = logging.getLogger(__name__)
 
 DONE, USER_CAN_FIX, USAGE, BUG, RESUMABLE, CTRL_C = 0, 1, 2, 3, 75, 130
+SECONDS_OF_ONE_REQUEST = 2.0
+"""Signals so close together are one request: `timeout` and some schedulers send theirs to the process and to its group."""
+
 REPORTED_PACKAGES = ("torch", "numpy", "SimpleITK", "batchgenerators")
 
 
@@ -95,9 +100,8 @@ def run_command(command: Command, argv: Sequence[str] | None = None, *, program:
     except OSError as error:
         log.debug("%s", traceback.format_exc())
         return _say(program, _describe(error), USER_CAN_FIX)
-    except Exception:
-        traceback.print_exc()
-        return _say(program, f"this is a bug of autoseg; please report it with the lines above\n{versions()}", BUG)
+    except Exception as error:
+        return _say_what_broke(program, arguments, error)
     return DONE
 
 
@@ -134,13 +138,16 @@ def configure_logging(*, verbose: bool) -> None:
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived. Of KeyboardInterrupt's family, so that no work on a single case takes it for a failure."""
 
+    def __init__(self, message: str = "stopped by SIGTERM; run the same command again to go on") -> None:
+        super().__init__(message)
+
 
 @contextmanager
 def sigterm_as_interruption() -> Iterator[None]:
     """Make SIGTERM end the work from inside, as Ctrl-C does, so that workers are ended and half-written files removed."""
 
     def stop(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise Terminated("stopped by SIGTERM; run the same command again to go on")
+        raise Terminated
 
     try:
         before = signal.signal(signal.SIGTERM, stop)
@@ -162,18 +169,22 @@ def stop_request() -> Iterator[Callable[[], bool]]:
         where it was Ctrl-C that asked.
     """
     asked: list[int] = []
+    first = 0.0
 
     def ask(number: int, _frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-        log.warning("stopping after this batch and saving the state; once more stops at once")
+        nonlocal first
+        if not asked:
+            first = time.monotonic()
+            asked.append(number)
+            log.warning("stopping after this batch and saving the state; once more stops at once")
+        elif time.monotonic() - first > SECONDS_OF_ONE_REQUEST:
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(asked)
     except Interrupted as error:
-        if asked[:1] == [signal.SIGINT]:
+        if asked == [signal.SIGINT]:
             raise KeyboardInterrupt(str(error)) from error
         raise
     finally:
@@ -231,6 +242,23 @@ def _looks_like_an_option(word: str) -> bool:
 def _describe(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}; check that it exists, its permissions and the space left"
+
+
+def _say_what_broke(program: str, arguments: argparse.Namespace, error: Exception) -> int:
+    """An error in the user's own file is theirs to put right; any other is a bug of ours, or what their class led to."""
+    place = find_fault(error)
+    if place is not None:
+        traceback.print_exception(error.with_traceback(place.traceback))
+        return _say(program, f"{place.file}, line {place.line}: {_last_line(error)}; correct it there", USER_CAN_FIX)
+    traceback.print_exc()
+    own = "".join(
+        f", or of {value}" for value in vars(arguments).values() if isinstance(value, str) and ".py:" in value
+    )
+    return _say(program, f"this is a bug of autoseg{own}; please report it with the lines above\n{versions()}", BUG)
+
+
+def _last_line(error: Exception) -> str:
+    return traceback.format_exception_only(error)[-1].strip()
 
 
 def _indented(text: str) -> str:
