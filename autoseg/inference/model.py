@@ -114,7 +114,7 @@ def load_model(
         plans=plans,
         configuration=configuration,
         networks=tuple(
-            _filled(build(plan, input_channels(plans, configuration), len(plans.labels)), file, path)
+            fill_network(build(plan, input_channels(plans, configuration), len(plans.labels)), file, path)
             for file, path in zip(files, paths, strict=True)
         ),
         mirror_axes=files[0].mirror_axes,
@@ -243,8 +243,12 @@ def _require_builder(path: Path, file: WeightsFile, build_network: BuildNetwork 
         )
 
 
-def _filled(network: Any, file: WeightsFile, path: Path) -> nn.Module:
-    """The network with a file's weights, its scores at full resolution only."""
+def fill_network(network: Any, file: WeightsFile, path: Path) -> nn.Module:
+    """The network with a file's weights, its scores at full resolution only.
+
+    Raises:
+        ModelError: The weights are of another network.
+    """
     try:
         network.load_state_dict(file.weights)
     except RuntimeError as error:

@@ -15,6 +15,9 @@ from autoseg.storage import atomic_path
 
 FORMAT = 1
 
+HASHED = ("plan", "split", "previous")
+"""Conditions that are kept as a hash, which tells nobody anything."""
+
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Write in one step: until it is whole, the previous checkpoint stays."""
@@ -54,7 +57,7 @@ def require_same(path: Path, content: Mapping[str, Any], expected: Mapping[str, 
         TrainingError: Naming what differs.
     """
     changed = [
-        f"{name} was {content.get(name)!r}, now {value!r}"
+        f"{name} was another" if name in HASHED else f"{name} was {content.get(name)!r}, now {value!r}"
         for name, value in expected.items()
         if content.get(name) != value
     ]

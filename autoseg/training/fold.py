@@ -78,6 +78,20 @@ def write_model_plans(plans: Plans, configuration: str, fold: Path) -> None:
     save_plans(plans, path)
 
 
+def require_model_plans(plans: Plans, configuration: str, fold: Path) -> None:
+    """Refuse to validate with other plans than the model's.
+
+    Raises:
+        TrainingError: The model was trained with others.
+    """
+    path = fold.parent / PLANS_FILE
+    if path.is_file() and plan_signature(load_plans(path), configuration) != plan_signature(plans, configuration):
+        raise TrainingError(
+            f"{path}: this model was trained with other plans than those now in the task's folder; "
+            "name the plans it was trained with (-p), or train it anew with --overwrite"
+        )
+
+
 def write_debug(fold: Path, facts: Mapping[str, Any]) -> None:
     """`debug.json`: under which conditions the fold was trained."""
     versions = {

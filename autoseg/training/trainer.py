@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoseg.errors import Interrupted, TrainingError
+from autoseg.errors import Interrupted, TrainingError, counted
 from autoseg.evaluation.summary import Summary
 from autoseg.inference.cascade import expand_labels
 from autoseg.inference.model import (
     Checkpoint,
     TrainedModel,
     WeightsFile,
+    fill_network,
     input_channels,
     load_weights,
     save_weights,
@@ -39,6 +40,7 @@ from autoseg.training.fold import (
     VALIDATION_FOLDERS,
     discard_training,
     plan_signature,
+    require_model_plans,
     weights_file,
     write_debug,
     write_model_plans,
@@ -101,7 +103,7 @@ class Trainer(Recipe):
         with training_log(self.output / LOG_FILE), torch.random.fork_rng(self._cuda_devices()):
             seed, state = self._start(resume)
             if state.epoch >= self.epochs:
-                log.info("%d epochs are trained already, nothing is left to train", state.epoch)
+                log.info("%s trained already, nothing is left to train", counted(state.epoch, "epoch"))
             else:
                 with worker_deaths_explained():
                     self._train(seed, state, should_stop)
@@ -133,8 +135,8 @@ class Trainer(Recipe):
                     saved = time.monotonic()
                 if stop:
                     raise Interrupted(
-                        f"{self.output}: stopped after {state.epoch} epochs and {state.iteration} batches; "
-                        "the state is saved, continue with -c"
+                        f"{self.output}: stopped after {counted(state.epoch, 'epoch')} and "
+                        f"{counted(state.iteration, 'batch', 'batches')}; the state is saved, continue with -c"
                     )
 
     def training_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
@@ -201,13 +203,18 @@ class Trainer(Recipe):
             The scores, also in the folder's `summary.json`.
 
         Raises:
-            ModelError: There are no such weights.
+            ModelError: There are no such weights, or they are of another network.
+            TrainingError: They were trained with other plans.
             CasesFailed: Naming the cases that failed; the others are finished.
         """
-        file = load_weights(weights_file(self.output, checkpoint))
+        path = weights_file(self.output, checkpoint)
+        file = load_weights(path)
+        require_model_plans(self.plans, self.plan.name, self.output)
         with training_log(self.output / LOG_FILE):
             gathered = self._gather_previous(self.split.validation)
-            predictor = Predictor(self._model(file, checkpoint), device=self.device, precision=self.precision.name)
+            predictor = Predictor(
+                self._model(file, path, checkpoint), device=self.device, precision=self.precision.name
+            )
             return validate_fold(
                 predictor,
                 self.cases,
@@ -218,15 +225,11 @@ class Trainer(Recipe):
                 probabilities=save_probabilities,
             )
 
-    def _model(self, file: WeightsFile, checkpoint: Checkpoint) -> TrainedModel:
-        network = self._network()
-        network.load_state_dict(file.weights)
-        if hasattr(network, "deep_supervision"):
-            network.deep_supervision = False  # type: ignore[assignment]
+    def _model(self, file: WeightsFile, path: Path, checkpoint: Checkpoint) -> TrainedModel:
         return TrainedModel(
             plans=self.plans,
             configuration=self.plan.name,
-            networks=(network.eval(),),
+            networks=(fill_network(self._network(), file, path),),
             mirror_axes=file.mirror_axes,
             folds=(self.output.name.removeprefix("fold_"),),
             checkpoint=checkpoint,
@@ -250,7 +253,10 @@ class Trainer(Recipe):
         if content is not None:
             require_same(path, content, self._conditions(seed))
             state.restore(content)
-            log.info("continuing in epoch %d after %d batches", state.epoch + 1, state.iteration)
+            if state.epoch < self.epochs:
+                log.info(
+                    "continuing in epoch %d after %s", state.epoch + 1, counted(state.iteration, "batch", "batches")
+                )
         elif self.settings.pretrained_weights is not None:
             self._load_pretrained(state.network, self.settings.pretrained_weights)
         self._describe(seed, state.network)

@@ -66,6 +66,6 @@ def test_other_conditions_are_named() -> None:
     require_same(Path("c.pt"), content, {"seed": 1, "plan": "a"})
 
     with pytest.raises(
-        TrainingError, match=r"c\.pt: .*seed was 1, now 2; split was 'b', now 'x'; continue it with the same"
+        TrainingError, match=r"c\.pt: .*seed was 1, now 2; split was another; continue it with the same"
     ):
         require_same(Path("c.pt"), content, {"seed": 2, "plan": "a", "split": "x"})

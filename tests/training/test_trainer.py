@@ -203,7 +203,7 @@ def test_a_training_stopped_anywhere_ends_as_if_it_had_not_been(
 ) -> None:
     first = trainer()
     with pytest.raises(
-        Interrupted, match=r"stopped after \d epochs and \d batches; the state is saved, continue with -c"
+        Interrupted, match=r"stopped after \d epochs? and \d batch(es)?; the state is saved, continue with -c"
     ):
         first.run(should_stop=StopAfter(batches))
     second = trainer()
@@ -313,7 +313,7 @@ def test_a_finished_training_has_nothing_left_to_do(
     with caplog.at_level(logging.INFO, logger="autoseg"):
         trainer(fold="fold_1").run(resume=True)
 
-    assert "3 epochs are trained already, nothing is left to train" in caplog.text
+    assert "3 epochs trained already, nothing is left to train" in caplog.text
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(untouched).items())
 
 
