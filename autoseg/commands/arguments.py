@@ -10,7 +10,6 @@ from pathlib import Path
 from autoseg.commands.running import Parser
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
 
-FOLDS = ("0", "1", "2", "3", "4", "all")
 DEVICE_PATTERN = re.compile(r"cpu|cuda(:\d+)?|mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 TASK_HELP = "task: its number, or its folder's name, whole or up to the number (4, Task004, Task004_Hippocampus)"
@@ -34,6 +33,14 @@ def positive_number(text: str) -> float:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    return value
+
+
+def share(text: str) -> float:
+    """A number above 0, at most 1."""
+    value = positive_number(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0 and at most 1, found {text!r}")
     return value
 
 
@@ -111,10 +118,15 @@ def device(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """`0` to `4`, or `all`."""
-    if text not in FOLDS:
-        raise argparse.ArgumentTypeError(f"expected one of {', '.join(FOLDS)}, found {text!r}")
-    return text
+    """A fold's number, or `all`. How many there are, the splits say: five, or as many as the user made."""
+    if text != "all" and not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected 0 to 4, or all, found {text!r}")
+    return text if text == "all" else fold_number(text)
+
+
+def fold_number(text: str) -> str:
+    """A fold's number."""
+    return str(not_negative(text))
 
 
 def folder(text: str) -> Path:

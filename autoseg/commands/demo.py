@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from autoseg.commands.arguments import positive
 from autoseg.commands.evaluate_folder import evaluate_folder, score_table
 from autoseg.commands.plan_and_preprocess import plan_and_preprocess
 from autoseg.commands.planning import NO_PLANNER, PlannerChoice
@@ -16,6 +17,7 @@ from autoseg.commands.prediction import ModelChoice, PredictionSettings
 from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.commands.train import build_trainer, train, validate
 from autoseg.dataset import Dataset, read_dataset
+from autoseg.errors import Interrupted, counted
 from autoseg.paths import Workspace
 from autoseg.storage import write_bytes
 
@@ -45,7 +47,11 @@ class SmallPlanner(Planner3D):
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
     parser.add_argument(
-        "--epochs", metavar="N", type=int, default=EPOCHS, help=f"train longer for a better result (default: {EPOCHS})"
+        "--epochs",
+        metavar="N",
+        type=positive,
+        default=EPOCHS,
+        help=f"train longer for a better result (default: {EPOCHS})",
     )
 
 
@@ -75,11 +81,14 @@ def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
     planners = PlannerChoice(planner_3d=f"{recipe}:SmallPlanner", planner_2d=NO_PLANNER)
     plan_and_preprocess(TASK, workspace, planners=planners, identifier="small")
 
-    _step(3, f"train fold {FOLD} for {epochs} short epochs, then validate  (autoseg_train)")
+    _step(3, f"train fold {FOLD} for {counted(epochs, 'short epoch')}, then validate  (autoseg_train)")
     limit_threads()
     settings = TrainingSettings(epochs=epochs, iterations_per_epoch=ITERATIONS, seed=SEED)
     trainer = build_trainer(CONFIGURATION, "Trainer", TASK, FOLD, workspace, settings=settings, identifier="small")
-    train(trainer, resume=True)
+    try:
+        train(trainer, resume=True)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        raise type(stop)("stopped, and the state is saved; run autoseg_demo again to go on") from stop
     validate(trainer)
 
     _step(4, "predict the held-out cases  (autoseg_predict)")

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from autoseg.commands.arguments import TASK_HELP, folder
+from autoseg.commands.arguments import TASK_HELP, fold_number, folder
 from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.running import CTRL_C, Command, Parser, run_command
 from autoseg.commands.work import (
-    CROSS_VALIDATION,
     SET_BY_THE_RUN,
     expected_configurations,
     make_work,
@@ -46,7 +45,7 @@ def add_arguments(parser: Parser) -> None:
         "--folds",
         metavar="FOLD",
         nargs="+",
-        choices=CROSS_VALIDATION,
+        type=fold_number,
         help="folds to train; of 3d_lowres a cascade needs all, so these are trained in any case (default: all)",
     )
     parser.add_argument(

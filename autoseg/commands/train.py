@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import (
-    FOLDS,
     TASK_HELP,
     add_configuration,
     add_device,
     add_plans_name,
+    fold,
     not_negative,
     positive,
     positive_number,
@@ -22,9 +23,9 @@ from autoseg.commands.evaluate_folder import score_table
 from autoseg.commands.models import find_trainer
 from autoseg.commands.running import Command, Parser, limit_threads, run_command, stop_request
 from autoseg.dataset import read_dataset
-from autoseg.errors import TrainingError
+from autoseg.errors import Interrupted, PlanError, TrainingError, counted
 from autoseg.paths import Workspace, fold_dir, previous_stage_dir
-from autoseg.plans import DEFAULT_IDENTIFIER, load_plans
+from autoseg.plans import DEFAULT_IDENTIFIER, ConfigurationPlan, Plans, load_plans
 
 if TYPE_CHECKING:
     from autoseg.evaluation.summary import Summary
@@ -44,20 +45,26 @@ def add_arguments(parser: Parser) -> None:
         help="Trainer, another of documentation/variants.md, or my_file.py:MyTrainer for a recipe of your own",
     )
     parser.add_argument("task", metavar="TASK", help=TASK_HELP)
-    parser.add_argument("fold", metavar="FOLD", choices=FOLDS, help="0 to 4, or all: every case trains and validates")
+    parser.add_argument(
+        "fold",
+        metavar="FOLD",
+        type=fold,
+        help="0 to 4 (or as many as your own splits have), or all: every case trains and validates",
+    )
     _add_run_arguments(parser.add_argument_group("what to do"))
     _add_recipe_arguments(parser.add_argument_group("the recipe (each wins over the trainer's own)"))
     add_device(parser)
 
 
 def _add_run_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
+    earlier = group.add_mutually_exclusive_group()
+    earlier.add_argument(
         "-c",
         dest="resume",
         action="store_true",
         help="continue from the last checkpoint; start anew where there is none",
     )
-    group.add_argument("--overwrite", action="store_true", help="discard what was trained in this fold before")
+    earlier.add_argument("--overwrite", action="store_true", help="discard what was trained in this fold before")
     group.add_argument(
         "-val", dest="validate_only", action="store_true", help="only validate, with the weights there are"
     )
@@ -82,10 +89,12 @@ def _add_run_arguments(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--epochs", metavar="N", type=positive, help="(default: 1000)")
-    group.add_argument("--iterations_per_epoch", metavar="N", type=positive, help="(default: 250)")
+    group.add_argument("--epochs", metavar="N", type=positive, help="(default: the trainer's, 1000)")
+    group.add_argument("--iterations_per_epoch", metavar="N", type=positive, help="(default: the trainer's, 250)")
     group.add_argument("--batch_size", metavar="N", type=positive, help="(default: the plan's)")
-    group.add_argument("--learning_rate", metavar="X", type=positive_number, help="of the first epoch (default: 0.01)")
+    group.add_argument(
+        "--learning_rate", metavar="X", type=positive_number, help="of the first epoch (default: the trainer's, 0.01)"
+    )
     group.add_argument(
         "--seed",
         metavar="N",
@@ -136,9 +145,13 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     if arguments.find_lr:
         find_learning_rate(trainer)
         return
-    if not arguments.validate_only:
+    print(describe(trainer))
+    if arguments.validate_only:
+        validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
+        return
+    with continued_with_c(trainer):
         train(trainer, resume=arguments.resume, overwrite=arguments.overwrite)
-    validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
+        validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
 
 
 def build_trainer(
@@ -170,7 +183,7 @@ def build_trainer(
 
     trainer_class = find_trainer(trainer)
     plans = load_plans(workspace.plans_file(task, configuration, identifier))
-    plan = plans.configuration(configuration)
+    plan = _planned(plans, configuration)
     cases = PreparedCases(workspace.prepared_dir(task, plan.prepared_name, identifier))
     splits, patients = workspace.splits_file(task), workspace.patients_file(task)
     identifiers = _training_cases(task, workspace, cases)
@@ -200,6 +213,28 @@ def build_trainer(
     )
 
 
+def describe(trainer: Trainer) -> str:
+    """One line: what is trained, and on how much."""
+    fold = trainer.output.name.removeprefix("fold_")
+    training, validation = (counted(len(cases), "case") for cases in (trainer.split.training, trainer.split.validation))
+    return (
+        f"{trainer.plans.dataset}: {trainer.plan.name}, {type(trainer).__name__}, fold {fold}: {training} to train, "
+        f"{validation} to validate; {counted(trainer.epochs, 'epoch')} of {trainer.iterations_per_epoch} batches of "
+        f"{trainer.batch_size}, patch {' x '.join(map(str, trainer.plan.patch_size))}"
+    )
+
+
+@contextmanager
+def continued_with_c(trainer: Trainer) -> Iterator[None]:
+    """Say so where a signal ends the work at once: the very same command would be refused."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if isinstance(stop.__cause__, Interrupted):
+            raise
+        raise type(stop)(f"{trainer.output}: stopped at once; continue with -c") from stop
+
+
 def train(trainer: Trainer, *, resume: bool = False, overwrite: bool = False) -> None:
     """Train to the end, or until Ctrl-C or SIGTERM, after which the state is saved and the error says how to go on."""
     with stop_request() as stop_requested:
@@ -221,6 +256,14 @@ def find_learning_rate(trainer: Trainer) -> None:
     result = learning_rate_finder.find_learning_rate(trainer)
     print(f"suggested: --learning_rate {result.suggestion:.2g}; lr_finder.png shows the loss at every rate")
     print(f"written: {trainer.output}")
+
+
+def _planned(plans: Plans, configuration: str) -> ConfigurationPlan:
+    try:
+        return plans.configuration(configuration)
+    except PlanError as error:
+        remedy = "train one of these, or plan again: autoseg_plan_and_preprocess says why it was left out"
+        raise PlanError(f"{error}; {remedy}") from error
 
 
 def _previous_stage(model: PreviousModel, folds: Sequence[Split], split: Split, folder: Path) -> PreviousStage:

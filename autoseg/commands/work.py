@@ -9,7 +9,6 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from autoseg.commands.arguments import FOLDS
 from autoseg.commands.models import trainer_class_name
 from autoseg.commands.planning import NO_PLANNER, find_planner
 from autoseg.commands.running import Parser
@@ -20,7 +19,7 @@ from autoseg.paths import Workspace, fold_dir
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, Plans, load_plans
 from autoseg.storage import read_json
 
-CROSS_VALIDATION = tuple(fold for fold in FOLDS if fold.isdecimal())
+USUAL_FOLDS = 5
 
 FOLLOWS = {"3d_cascade_fullres": "3d_lowres"}
 """As the planners plan it; only for telling the steps before there are plans, which then say it themselves."""
@@ -171,7 +170,8 @@ def _all_folds(task: str, workspace: Workspace) -> tuple[str, ...]:
     """Those of the user's own splits, else five."""
     path = workspace.splits_file(task)
     content = read_json(path) if path.is_file() else None
-    return CROSS_VALIDATION[: len(content)] if isinstance(content, list) and content else CROSS_VALIDATION
+    number = len(content) if isinstance(content, list) and content else USUAL_FOLDS
+    return tuple(str(fold) for fold in range(number))
 
 
 def _default_identifier(arguments: argparse.Namespace, workspace: Workspace) -> str:

@@ -161,7 +161,7 @@ def test_every_option_of_a_training_is_passed_on() -> None:
     ("options", "message"),
     [
         (["-m", "4d"], "argument -m: invalid choice: '4d'"),
-        (["--folds", "all"], "argument --folds: invalid choice: 'all'"),
+        (["--folds", "all"], "argument --folds: expected a whole number from 0, found 'all'"),
         (["--epoch", "3"], "unknown option --epoch; did you mean --epochs?"),
         (["--overwrite"], "unknown option --overwrite"),
         (["-c"], "unknown option -c"),
