@@ -123,7 +123,7 @@ class Workspace:
         return self.results / configuration / task / f"{trainer}__{identifier}"
 
     def tasks_with_models(self) -> tuple[str, ...]:
-        """Names of the tasks in results, sorted."""
+        """Names of the tasks in results that hold a fold's weights, sorted."""
         return tuple(
             sorted(
                 {
@@ -131,7 +131,7 @@ class Workspace:
                     for name in CONFIGURATIONS
                     if (self.results / name).is_dir()
                     for path in (self.results / name).iterdir()
-                    if path.is_dir() and TASK_PATTERN.fullmatch(path.name) and any(path.iterdir())
+                    if path.is_dir() and TASK_PATTERN.fullmatch(path.name) and any(path.glob("*/*/weights_*.pt"))
                 }
             )
         )

@@ -63,11 +63,12 @@ def workspace(tmp_path: Path) -> Workspace:
         workspace.raw_data / "Task1004_Other",
         workspace.raw_data / "notes",
         workspace.preprocessed / "Task005_Prostate",
-        workspace.results / "2d" / "Task006_Lung" / "Trainer__autoseg",
-        workspace.results / "2d" / "Task007_Empty",
+        workspace.results / "2d" / "Task006_Lung" / "Trainer__autoseg" / "fold_0",
+        workspace.results / "2d" / "Task007_Empty" / "Trainer__autoseg" / "fold_0",
         workspace.results / "ensembles" / "Task008_NoModel",
     ):
         folder.mkdir(parents=True)
+    (workspace.results / "2d" / "Task006_Lung" / "Trainer__autoseg" / "fold_0" / "weights_best.pt").touch()
     return workspace
 
 
@@ -106,7 +107,7 @@ def test_two_tasks_of_one_number_are_both_named(workspace: Workspace) -> None:
     assert workspace.find_task("Task005_Heart") == "Task005_Heart"
 
 
-def test_only_tasks_with_a_model_folder_count_as_having_models(workspace: Workspace) -> None:
+def test_only_tasks_with_weights_count_as_having_models(workspace: Workspace) -> None:
     assert workspace.tasks_with_models() == ("Task006_Lung",)
 
 

@@ -16,7 +16,7 @@ from autoseg.commands.arguments import (
     folder,
     not_negative,
     positive,
-    positive_number,
+    share,
 )
 from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.prediction import (
@@ -27,10 +27,15 @@ from autoseg.commands.prediction import (
     open_model,
     predict_with_model,
 )
-from autoseg.commands.prediction_by_selection import open_selection, predict_by_selection, selected_models
+from autoseg.commands.prediction_by_selection import (
+    open_selection,
+    predict_by_selection,
+    require_same_selection,
+    selected_models,
+)
 from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.dataset import WRITTEN_ENDINGS, split_ending
-from autoseg.errors import CasesFailed, WorkspaceError
+from autoseg.errors import CasesFailed, WorkspaceError, counted
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
 
@@ -108,7 +113,7 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--step_size",
         metavar="X",
-        type=positive_number,
+        type=share,
         help="how far the window moves, as a share of the patch; larger is faster (default: 0.5)",
     )
     group.add_argument(
@@ -187,6 +192,8 @@ def predict(
     """
     single = not (len(inputs) == 1 and inputs[0].is_dir())
     _require_fitting_output(inputs, output, single=single)
+    if settings.save_npz:
+        _require_probabilities(settings, "for --save_npz to keep")
     task = find_task_with_models(model.task, workspace)
     selection = open_selection(task, model, workspace, best=best)
 
@@ -194,11 +201,18 @@ def predict(
 
     limit_threads()
     choices = [model] if selection is None else selected_models(selection, model)
+    if len(choices) > 1:
+        _require_probabilities(settings, "by which several models are averaged")
     members = [(choice, open_model(task, choice, workspace)) for choice in choices]
     channels = len(members[0][1].plans.channels)
-    cases = select_part(find_cases(inputs, channels), settings.part, settings.parts)
+    found = find_cases(inputs, channels)
+    cases = select_part(found, settings.part, settings.parts)
+    if settings.parts > 1:
+        log.info("part %d of %d: %d of %s", settings.part, settings.parts, len(cases), counted(len(found), "case"))
     outputs = {case.identifier: output if single else output / f"{case.identifier}.nii.gz" for case in cases}
     work_folder = None if single else output
+    if work_folder is not None:
+        require_same_selection(work_folder, selection, settings, tuple(outputs.values()))
     if selection is None:
         failures = predict_with_model(
             members[0][1], model, cases, outputs, workspace, settings, work_folder=work_folder
@@ -212,7 +226,14 @@ def predict(
     print(f"written: {output}")
 
 
+def _require_probabilities(settings: PredictionSettings, purpose: str) -> None:
+    if settings.mode == "fast":
+        raise WorkspaceError(f"--mode fast makes no probabilities {purpose}; use --mode normal")
+
+
 def _require_fitting_output(inputs: Sequence[Path], output: Path, *, single: bool) -> None:
+    if absent := [path for path in inputs if not path.exists()]:
+        raise WorkspaceError(f"{absent[0]}: no such file or folder; name a folder of images, or the files of one case")
     ending = split_ending(output.name)[1]
     is_file_name = bool(ending)
     if single and is_file_name and ending.lower() not in WRITTEN_ENDINGS:
@@ -223,8 +244,9 @@ def _require_fitting_output(inputs: Sequence[Path], output: Path, *, single: boo
         raise WorkspaceError(f"{output}: for the files of one case, -o names a file; let it end in .nii.gz")
     if not single and (is_file_name or output.is_file()):
         raise WorkspaceError(f"{output}: for a folder of images, -o names a folder, not a file")
-    if not single and output.resolve() == inputs[0].resolve():
-        raise WorkspaceError(f"{output}: is the folder of the images; predictions need a folder of their own")
+    if output.resolve() in [path.resolve() for path in inputs]:
+        what = "one of the images; give the segmentation a name" if single else "the folder of the images; name one"
+        raise WorkspaceError(f"{output}: is {what} of its own")
 
 
 COMMAND = Command(

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from autoseg.commands.models import DEFAULT_TRAINER, load_trained_model, trainer_class_name
 from autoseg.dataset import Case
-from autoseg.errors import CasesFailed, WorkspaceError
+from autoseg.errors import CasesFailed, WorkspaceError, counted
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
+from autoseg.plans import DEFAULT_IDENTIFIER
 
 if TYPE_CHECKING:
     from autoseg.inference.model import TrainedModel
@@ -85,7 +85,8 @@ def open_model(task: str, choice: ModelChoice, workspace: Workspace) -> TrainedM
     """
     configuration = choice.configuration or DEFAULT_CONFIGURATION
     directory = workspace.model_dir(task, configuration, trainer_class_name(choice.trainer), choice.identifier)
-    _require_model(directory, task, configuration, workspace)
+    if not directory.is_dir():
+        raise WorkspaceError(f"{directory}: no such model; {_trained_instead(task, configuration, choice, workspace)}")
     return load_trained_model(
         directory, configuration, trainer=choice.trainer, folds=choice.folds, checkpoint=choice.checkpoint
     )
@@ -157,7 +158,7 @@ def _predict_with(
     )
     print(
         f"{model.plans.dataset}: {model.configuration}, {'fold' if len(model.folds) == 1 else 'folds'} "
-        f"{', '.join(model.folds)}, {model.checkpoint} weights, {len(cases)} {'case' if len(cases) == 1 else 'cases'}, "
+        f"{', '.join(model.folds)}, {model.checkpoint} weights, {counted(len(cases), 'case')}, "
         f"on {predictor.device} in {predictor.precision.name}"
     )
     try:
@@ -207,16 +208,12 @@ def _first_stage(cascade: TrainedModel, workspace: Workspace, choice: ModelChoic
     return load_trained_model(directory, configuration, trainer=choice.trainer, folds=folds, checkpoint="final")
 
 
-def _require_model(directory: Path, task: str, configuration: str, workspace: Workspace) -> None:
-    if directory.is_dir():
-        return
-    trained = [
-        f"-m {name} -tr {model.name.partition('__')[0]} -p {model.name.partition('__')[2]}"
-        for name in CONFIGURATIONS
-        if (workspace.results / name / task).is_dir()
-        for model in sorted((workspace.results / name / task).iterdir())
-        if model.is_dir()
-    ]
-    listing = "\n".join(f"  {options}" for options in trained)
-    remedy = f"trained are:\n{listing}" if trained else f"train it with: autoseg_train {configuration} Trainer {task} 0"
-    raise WorkspaceError(f"{directory}: no such model; {remedy}")
+def _trained_instead(task: str, configuration: str, choice: ModelChoice, workspace: Workspace) -> str:
+    from autoseg.sharing.models import find_models
+
+    models = [model for model in find_models(workspace.results, task) if model.folds("final") or model.folds("best")]
+    if not models:
+        plans = "" if choice.identifier == DEFAULT_IDENTIFIER else f" -p {choice.identifier}"
+        return f"train it with: autoseg_train {configuration} {choice.trainer} {task} 0{plans}"
+    listing = "\n".join(f"  -m {model.configuration} -tr {model.trainer} -p {model.identifier}" for model in models)
+    return f"trained are:\n{listing}"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from autoseg.commands.models import DEFAULT_TRAINER, trainer_class_name
-from autoseg.commands.prediction import Failures, ModelChoice, PredictionSettings, predict_with_model
+from autoseg.commands.prediction import RECORD, Failures, ModelChoice, PredictionSettings, predict_with_model
 from autoseg.dataset import Case
 from autoseg.errors import CasesFailed, WorkspaceError
 from autoseg.parallel import run_on_cases
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RECORD = "selection.json"
+SELECTION_RECORD = "selection.json"
 
 
 def open_selection(task: str, model: ModelChoice, workspace: Workspace, *, best: bool) -> Selection | None:
@@ -65,6 +64,30 @@ def selected_models(selection: Selection, model: ModelChoice) -> list[ModelChoic
     ]
 
 
+def require_same_selection(
+    folder: Path, selection: Selection | None, settings: PredictionSettings, outputs: Sequence[Path]
+) -> None:
+    """Refuse to fill up a folder in which something else predicted; what is to be overwritten loses its record.
+
+    Whether one model's predictions are of the same model and settings, their own record says later.
+
+    Raises:
+        WorkspaceError: The folder holds some of `outputs`, predicted by another selection or by a single model.
+        ModelError: The record there cannot be read.
+    """
+    several, single = folder / SELECTION_RECORD, folder / RECORD
+    if settings.overwrite or not any(path.is_file() for path in outputs):
+        for record in (several, single):
+            record.unlink(missing_ok=True)
+    elif selection is None or len(selection.members) == 1:
+        if several.is_file() and not single.is_file():
+            raise _made_otherwise(several)
+    elif several.is_file() and not _is_recorded(_as_used(selection, settings), several):
+        raise _made_otherwise(several)
+    elif single.is_file() and not several.is_file():
+        raise _made_otherwise(single)
+
+
 def predict_by_selection(
     selection: Selection,
     members: Sequence[tuple[ModelChoice, TrainedModel]],
@@ -81,15 +104,33 @@ def predict_by_selection(
     """
     from autoseg.ensembling.selection import save_selection
 
+    if work_folder is not None:
+        save_selection(_as_used(selection, settings), work_folder / SELECTION_RECORD)
     if len(members) == 1:
         ((choice, trained),) = members
         trained = replace(trained, rules=selection.rules)
         failures = predict_with_model(trained, choice, cases, outputs, workspace, settings, work_folder=work_folder)
     else:
         failures = _predict_and_average(selection, members, cases, outputs, workspace, settings, work_folder)
-    if work_folder is not None:
-        save_selection(selection, work_folder / RECORD)
     return failures
+
+
+def _as_used(selection: Selection, settings: PredictionSettings) -> Selection:
+    return selection if settings.postprocess else replace(selection, rules=())
+
+
+def _is_recorded(selection: Selection, record: Path) -> bool:
+    from autoseg.ensembling.selection import load_selection
+
+    found = load_selection(record)
+    return (found.task, found.members, found.rules) == (selection.task, selection.members, selection.rules)
+
+
+def _made_otherwise(record: Path) -> WorkspaceError:
+    return WorkspaceError(
+        f"{record.parent}: holds predictions made with something else ({record.name} says with what); "
+        "name another folder, or predict all of them again with --overwrite_existing"
+    )
 
 
 def _predict_and_average(
@@ -124,7 +165,7 @@ def _predict_and_average(
             for case in waiting
             if case.identifier not in failures
         ]
-        rules = selection.rules if settings.postprocess else ()
+        rules = _as_used(selection, settings).rules
         average = partial(ensemble_case, rules=rules, probabilities=settings.save_npz)
         try:
             run_on_cases(average, jobs, task="averaging", workers=settings.export_threads)
@@ -162,5 +203,7 @@ def _remove_members(finished: Sequence[EnsembleJob], folders: Sequence[Path]) ->
             file.unlink(missing_ok=True)
             file.with_name(f"{job.identifier}.nii.gz").unlink(missing_ok=True)
     for folder in folders:
-        if not any(folder.glob("*.nii.gz")):
-            shutil.rmtree(folder, ignore_errors=True)
+        if folder.is_dir() and {path.name for path in folder.iterdir()} <= {RECORD}:
+            (folder / RECORD).unlink(missing_ok=True)
+            with suppress(OSError):  # another process, with another part of the cases, still needs it
+                folder.rmdir()

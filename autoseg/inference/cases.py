@@ -11,21 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import autoseg
 from autoseg.dataset import Case, find_case_files, split_ending
-from autoseg.errors import AutosegError, CasesFailed, DatasetError, ModelError
+from autoseg.errors import AutosegError, CasesFailed, DatasetError, ModelError, counted
 from autoseg.imageio import read_case, write_image
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import save_probabilities
+from autoseg.inference.record import require_same_record, save_record
 from autoseg.parallel import progress
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.previous import read_previous
-from autoseg.storage import encode, write_json
 
 log = logging.getLogger(__name__)
 
-RECORD_FORMAT = 1
 CHANNEL_DIGITS = 4
 
 
@@ -65,7 +63,8 @@ def predict_cases(
         record: Where to write down with what was predicted (`prediction.json`).
 
     Raises:
-        ModelError: A cascade without segmentations to refine, or another model with them.
+        ModelError: A cascade without segmentations to refine, or another model with them; or what is there already was
+            predicted with something else, as the record says.
         DatasetError: Naming the cases that have none in `previous`.
         CasesFailed: After all cases were tried, when some failed; it names each with its cause.
     """
@@ -76,6 +75,8 @@ def predict_cases(
     ]
     rules = predictor.model.rules if postprocess else ()
     if record is not None:
+        if not overwrite and any(is_done(output, False) for output in outputs):
+            require_same_record(record, predictor, rules)
         save_record(record, predictor, rules, previous)
     predict_jobs(
         predictor,
@@ -101,7 +102,11 @@ def predict_jobs(
     """Predict cases that may be prepared in any way; see `predict_cases`."""
     waiting = [job for job in jobs if overwrite or not is_done(job.output, probabilities)]
     if len(waiting) < len(jobs):
-        log.info("%d of %d cases are predicted already", len(jobs) - len(waiting), len(jobs))
+        log.info(
+            "%d of %s: predicted already, and kept (--overwrite_existing predicts them again)",
+            len(jobs) - len(waiting),
+            counted(len(jobs), "case"),
+        )
     failures: dict[str, str] = {}
     with (
         progress(len(jobs), "predicting") as bar,
@@ -133,15 +138,15 @@ def find_cases(inputs: Sequence[Path], channels: int) -> Sequence[Case]:
     """
     if len(inputs) == 1 and inputs[0].is_dir():
         return _cases_in_folder(inputs[0], channels)
+    for path in inputs:
+        if not path.is_file():
+            raise DatasetError(f"{path}: no such file or folder; name a folder of images, or the files of one case")
     listing = ", ".join(map(str, inputs))
     if len(inputs) != channels:
         raise DatasetError(
-            f"{listing}: {len(inputs)} files given, but the model takes {channels} channels; "
+            f"{listing}: {counted(len(inputs), 'file')} given, but the model takes {counted(channels, 'channel')}; "
             "give one file for each channel in their order, or a folder"
         )
-    for path in inputs:
-        if not path.is_file():
-            raise DatasetError(f"{path}: no such file or folder")
     return [Case(identifier=_identifier(inputs[0]), images=tuple(inputs))]
 
 
@@ -154,32 +159,6 @@ def select_part(cases: Sequence[Case], part: int, parts: int) -> Sequence[Case]:
     if not 0 <= part < parts:
         raise DatasetError(f"part {part} of {parts}: parts are numbered from 0 to {parts - 1}; check --part_id")
     return cases[part::parts]
-
-
-def save_record(path: Path, predictor: Predictor, rules: Sequence[Rule], previous: Path | None = None) -> None:
-    """Write down with what was predicted: model, folds, settings, version, and for a cascade what it refined."""
-    model = predictor.model
-    refined = {} if previous is None else {"lowres_segmentations": str(previous)}
-    write_json(
-        path,
-        {
-            "format": RECORD_FORMAT,
-            "version": autoseg.__version__,
-            "dataset": model.plans.dataset,
-            "plans": model.plans.identifier,
-            "configuration": model.configuration,
-            "trainer": model.trainer,
-            "folds": list(model.folds),
-            "checkpoint": model.checkpoint,
-            "step_size": predictor.step_size,
-            "mirror_axes": list(model.mirror_axes) if predictor.mirror else [],
-            "mode": predictor.mode,
-            "device": str(predictor.device),
-            "precision": predictor.precision.name,
-            "postprocessing": encode(tuple(rules)),
-            **refined,
-        },
-    )
 
 
 def probabilities_file(output: Path) -> Path:

@@ -24,11 +24,11 @@ from autoseg.inference.cases import (
     predict_cases,
     predict_jobs,
     probabilities_file,
-    save_record,
     select_part,
 )
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.probabilities import load_probabilities
+from autoseg.inference.record import save_record
 from autoseg.postprocessing.rules import Rule
 
 
@@ -230,7 +230,7 @@ def test_one_case_may_be_given_as_its_files(tmp_path: Path) -> None:
 
     assert find_cases(files, 2) == [Case(identifier="liver", images=tuple(files))]
     assert find_cases([tmp_path / "scan.nii"], 1) == [Case(identifier="scan", images=(tmp_path / "scan.nii",))]
-    with pytest.raises(DatasetError, match="1 files given, but the model takes 2 channels; give one file for each"):
+    with pytest.raises(DatasetError, match="1 file given, but the model takes 2 channels; give one file for each"):
         find_cases(files[:1], 2)
     with pytest.raises(DatasetError, match="absent: no such file or folder"):
         find_cases([tmp_path / "absent"], 1)
