@@ -214,13 +214,18 @@ def build_trainer(
 
 
 def describe(trainer: Trainer) -> str:
-    """One line: what is trained, and on how much."""
+    """One line: what is trained, on how much, and where.
+
+    Raises:
+        ModelError: The device or the precision is not there.
+    """
     fold = trainer.output.name.removeprefix("fold_")
     training, validation = (counted(len(cases), "case") for cases in (trainer.split.training, trainer.split.validation))
     return (
         f"{trainer.plans.dataset}: {trainer.plan.name}, {type(trainer).__name__}, fold {fold}: {training} to train, "
         f"{validation} to validate; {counted(trainer.epochs, 'epoch')} of {trainer.iterations_per_epoch} batches of "
-        f"{trainer.batch_size}, patch {' x '.join(map(str, trainer.plan.patch_size))}"
+        f"{trainer.batch_size}, patch {' x '.join(map(str, trainer.plan.patch_size))}, "
+        f"on {trainer.device} in {trainer.precision.name}"
     )
 
 
