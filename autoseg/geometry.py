@@ -22,7 +22,7 @@ Shape: TypeAlias = tuple[int, ...]
 Box: TypeAlias = tuple[tuple[int, int], ...]
 """First voxel and one past the last, per axis."""
 
-# Headers keep single precision, so equal grids differ by rounding: 1e-3 mm per voxel side and
+# Headers keep single precision, so equal grids differ by rounding: a thousandth of a voxel side and
 # a tenth of a voxel over the whole image are far above rounding and far below any real shift.
 SPACING_TOLERANCE = 1e-3
 POSITION_TOLERANCE_IN_VOXELS = 0.1

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from autoseg.errors import ExtensionError
-from autoseg.extensions import find_class, import_file
+from autoseg.extensions import find_class, find_fault, import_file
+from autoseg.geometry import reorder
 
 
 class Recipe:
@@ -92,3 +94,58 @@ def test_a_file_that_is_absent_or_fails_is_named_with_its_cause(tmp_path: Path) 
             find_class(f"{write(tmp_path / 'bad.py', text)}:Mine", base=Recipe, modules=[])
     with pytest.raises(ExtensionError, match=r"notes\.txt: not a Python file"):
         import_file(Path(write(tmp_path / "notes.txt", "")))
+
+
+OWN = """
+import json
+from autoseg.geometry import reorder
+
+def own():
+    raise KeyError("mine")
+
+def of_a_library():
+    return json.loads("{")
+
+def of_autoseg():
+    return reorder((1, 2), (5,))
+
+def called_by_autoseg():
+    return reorder(Sequence(), (0,))
+
+class Sequence:
+    def __getitem__(self, index):
+        return 1 / index
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("own", 'raise KeyError("mine")'),
+        ("of_a_library", 'return json.loads("{")'),
+        ("of_autoseg", None),
+        ("called_by_autoseg", "return 1 / index"),
+    ],
+)
+def test_whose_fault_an_error_is(tmp_path: Path, name: str, line: str | None) -> None:
+    """The user's where their file was the last of theirs and ours to act; the traceback begins there."""
+    path = tmp_path / "own.py"
+    module = import_file(Path(write(path, OWN)))
+    with pytest.raises(Exception) as caught:
+        getattr(module, name)()
+
+    fault = find_fault(caught.value)
+
+    if line is None:
+        assert fault is None
+    else:
+        assert fault is not None
+        assert fault.file == str(path)
+        assert OWN.splitlines()[fault.line - 1].strip() == line
+        assert traceback.extract_tb(fault.traceback)[0].filename == str(path)
+
+
+def test_an_error_without_a_file_of_the_users_is_ours() -> None:
+    with pytest.raises(IndexError) as caught:
+        reorder((1, 2), (5,))
+    assert find_fault(caught.value) is None
