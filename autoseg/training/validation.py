@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from autoseg.errors import counted
 from autoseg.evaluation.summary import Summary, save_summary, score_folder
 from autoseg.inference.cases import Job, predict_jobs
 from autoseg.inference.predictor import Predictor
@@ -57,5 +58,6 @@ def validate_fold(
     for label, metrics in summary.mean.items():
         dice = metrics["Dice"]
         score = "absent" if dice is None else f"{dice:.4f}"
-        log.info("validation: Dice of %s %s (mean of %d cases)", model.plans.labels[label], score, len(summary.cases))
+        cases = counted(len(summary.cases), "case")
+        log.info("validation: Dice of %s %s (mean of %s)", model.plans.labels[label], score, cases)
     return summary
