@@ -231,7 +231,7 @@ def test_from_a_raw_task_to_an_archive_killed_on_the_way(
     told = capfd.readouterr().out
     assert "step 3/6  train 2d fold 0  (done before, in " in told
     assert "step 4/6  train 2d fold 1  (was cut off)\n" in told
-    assert re.search(r"continuing in epoch 2 after \d+ batches", told)
+    assert re.search(r"continuing in epoch 2 after \d+ batch", told)
     after = journal(tmp_path)
     assert {name: record for name, record in after.items() if name in list(before)[:3]} == dict(
         list(before.items())[:3]
