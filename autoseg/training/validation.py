@@ -58,6 +58,6 @@ def validate_fold(
     for label, metrics in summary.mean.items():
         dice = metrics["Dice"]
         score = "absent" if dice is None else f"{dice:.4f}"
-        cases = counted(len(summary.cases), "case")
-        log.info("validation: Dice of %s %s (mean of %s)", model.plans.labels[label], score, cases)
+        number = counted(len(summary.cases), "case")
+        log.info("validation: Dice of %s %s (mean of %s)", model.plans.labels[label], score, number)
     return summary
