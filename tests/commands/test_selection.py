@@ -619,9 +619,9 @@ def test_with_nothing_validated_there_is_nothing_to_choose_on(
 ) -> None:
     validate(workspace, "2d", perfect, folds=())
 
-    assert determine(workspace) == USER_CAN_FIX
+    assert determine(workspace, "-t", TASK) == USER_CAN_FIX
     assert "nothing to choose on\n2d__Trainer__autoseg fold 0: no predictions" in capsys.readouterr().err
-    assert find_best(workspace) == USER_CAN_FIX
+    assert find_best(workspace, "-t", TASK) == USER_CAN_FIX
     assert "the cross-validation is not complete" in capsys.readouterr().err
 
 
