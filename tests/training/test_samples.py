@@ -67,6 +67,25 @@ def test_a_patch_larger_than_the_image_has_it_in_the_middle_with_zeros_around() 
     assert (made.labels == -1).sum() == 8 * 14 * 12 - np.prod(SHAPE)
 
 
+def test_a_patch_of_more_slices_than_the_image_is_turned_within_them_and_empty_beyond() -> None:
+    """Thick slices: the image's six slices lie in the middle of the patch's eight, each turned as the others are."""
+    recipe = AugmentationRecipe(
+        rotation_probability=1,
+        noise_probability=0,
+        blur_probability=0,
+        brightness_probability=0,
+        contrast_probability=0,
+        low_resolution_probability=0,
+        inverted_gamma_probability=0,
+        gamma_probability=0,
+    )
+    augmentation = build_augmentation(recipe, patch_size=(8, 6, 4), dummy_2d=True, mirror_axes=(), masked_channels=[])
+    drawn = sample(patch_size=(8, 6, 4), augmentation=augmentation).data[0]
+    assert not drawn[[0, 7]].any()
+    voxels_of_a_slice = SHAPE[1] * SHAPE[2]
+    np.testing.assert_allclose(np.diff(drawn[1:7, 3, 2]), voxels_of_a_slice, rtol=1e-5)
+
+
 def test_a_flat_patch_is_a_slice_of_the_first_axis() -> None:
     drawn = {int(sample(number, patch_size=(12, 10)).data[0, 0, 0] - 1) // 120 for number in range(60)}
     forced = sample(patch_size=(12, 10), forced=True)
