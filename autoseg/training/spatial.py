@@ -142,7 +142,7 @@ def warp_image(
         for plane in range(max(0, -first), min(shape[0], len(image) - first)):
             warped[plane] = warp_image(image[first + plane], matrix[1:, 1:], offset[1:], shape[1:], order=order)
         return warped
-    return affine_transform(  # type: ignore[no-any-return]
+    return affine_transform(
         image, matrix, offset, shape, output=np.float32, order=order, mode="constant", cval=OUTSIDE_DATA
     )
 
