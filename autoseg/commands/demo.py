@@ -27,7 +27,7 @@ CONFIGURATION = "3d_fullres"
 FOLD = "0"
 
 # Enough for a clear result within minutes on two CPU cores; real data deserve the planner's own network and 1000 epochs.
-EPOCHS, ITERATIONS, SEED = 10, 20, 0
+EPOCHS, ITERATIONS, SEED = 60, 20, 0
 
 RECIPE = '''"""The demo's planner: a rule of your own takes no more than this.
 
