@@ -138,13 +138,14 @@ def warp_image(
 
     if len(shape) == 3 and _leaves_first_axis(matrix):
         first = round(float(offset[0]))
-        warped = np.full(shape, OUTSIDE_DATA, dtype=np.float32)
+        planes = np.full(shape, OUTSIDE_DATA, dtype=np.float32)
         for plane in range(max(0, -first), min(shape[0], len(image) - first)):
-            warped[plane] = warp_image(image[first + plane], matrix[1:, 1:], offset[1:], shape[1:], order=order)
-        return warped
-    return affine_transform(
+            planes[plane] = warp_image(image[first + plane], matrix[1:, 1:], offset[1:], shape[1:], order=order)
+        return planes
+    warped: FloatArray = affine_transform(
         image, matrix, offset, shape, output=np.float32, order=order, mode="constant", cval=OUTSIDE_DATA
     )
+    return warped
 
 
 def warp_labels(
