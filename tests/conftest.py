@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +23,10 @@ from hypothesis import settings
 settings.register_profile("autoseg", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.load_profile("autoseg")
 
+# A shell that starts the suite in the background has it ignore Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 WORKSPACE_VARIABLES = ("AUTOSEG_HOME", "AUTOSEG_RAW_DATA", "AUTOSEG_PREPROCESSED", "AUTOSEG_RESULTS")
 LARGEST_TEST_POOL = 8
 
@@ -37,6 +43,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def _no_workspace_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in WORKSPACE_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_terminal_of_an_earlier_command() -> None:
+    """Commands send what is logged to stderr; tests that run after them in the same process must not see it twice."""
+    logging.getLogger("autoseg").handlers.clear()
 
 
 @pytest.fixture(scope="session")

@@ -188,6 +188,8 @@ def stop_request() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt(str(error)) from error
         raise
     finally:
+        if asked:  # what is sent right after the first signal must not end the process before it says how it ended
+            time.sleep(max(0.0, first + SECONDS_OF_ONE_REQUEST - time.monotonic()))
         for number, handler in before.items():
             signal.signal(number, handler)
 
