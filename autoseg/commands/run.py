@@ -21,11 +21,11 @@ from autoseg.commands.work import (
 )
 from autoseg.errors import AutosegError, Interrupted, PlanError
 from autoseg.jobs.digests import plan_digest
-from autoseg.jobs.lock import hold_lock
 from autoseg.jobs.runner import Runner, set_aside
 from autoseg.jobs.steps import Step
 from autoseg.jobs.telling import GOOD, header, summary_table
 from autoseg.jobs.workflow import Configuration, Work, all_steps, preparation_steps
+from autoseg.locking import hold_lock
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS
 

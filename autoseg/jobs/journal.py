@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autoseg.errors import StorageError
-from autoseg.jobs.processes import ProcessIdentity
+from autoseg.processes import ProcessIdentity
 from autoseg.storage import decode, read_json, write_json
 
 FORMAT = 1

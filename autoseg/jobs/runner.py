@@ -17,7 +17,6 @@ from autoseg.jobs import journal as states
 from autoseg.jobs.child import ENDS_WITH_PARENT, Ending, run_child
 from autoseg.jobs.decision import Decision, decide
 from autoseg.jobs.journal import Journal, Record
-from autoseg.jobs.processes import ProcessIdentity
 from autoseg.jobs.steps import Step, missing, require_order
 from autoseg.jobs.telling import (
     DONE,
@@ -31,6 +30,7 @@ from autoseg.jobs.telling import (
     header,
     remaining_seconds,
 )
+from autoseg.processes import ProcessIdentity
 
 RESUMABLE, CTRL_C = 75, 130
 """Exit codes of a command that was stopped by a signal or time limit, and by Ctrl-C."""

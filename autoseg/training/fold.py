@@ -18,6 +18,7 @@ from autoseg.plans import Plans, load_plans, save_plans
 from autoseg.storage import content_hash, write_json
 
 CHECKPOINT_FILE = "checkpoint.pt"
+LOCK_FILE = "lock.json"
 LOG_FILE = "training.log"
 DEBUG_FILE = "debug.json"
 VALIDATION_FOLDERS = {"final": "validation_raw", "best": "validation_raw_best"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from autoseg.inference.model import (
     save_weights,
 )
 from autoseg.inference.predictor import Predictor
+from autoseg.locking import hold_lock
 from autoseg.networks.describe import write_architecture
 from autoseg.networks.pretrained import transfer_weights
 from autoseg.storage import content_hash
@@ -36,6 +37,7 @@ from autoseg.training.checkpoint import load_checkpoint, require_same, save_chec
 from autoseg.training.display import Display, training_log
 from autoseg.training.fold import (
     CHECKPOINT_FILE,
+    LOCK_FILE,
     LOG_FILE,
     VALIDATION_FOLDERS,
     discard_training,
@@ -96,10 +98,15 @@ class Trainer(Recipe):
             TrainingError: A checkpoint is there but neither `resume` nor `overwrite`; or the checkpoint is of another
                 plan, split or seed; or a sample cannot be made, a worker died, a loss is not finite; or a cascade
                 without what the previous stage predicted.
+            WorkspaceError: Another process trains or validates this fold.
             Interrupted: Stopped by `should_stop`; `resume` goes on with the very next batch.
         """
-        if overwrite and not resume:
-            discard_training(self.output)
+        with self._locked():
+            if overwrite and not resume:
+                discard_training(self.output)
+            self._run(resume, should_stop)
+
+    def _run(self, resume: bool, should_stop: Callable[[], bool]) -> None:
         with training_log(self.output / LOG_FILE), torch.random.fork_rng(self._cuda_devices()):
             seed, state = self._start(resume)
             if state.epoch >= self.epochs:
@@ -205,12 +212,13 @@ class Trainer(Recipe):
         Raises:
             ModelError: There are no such weights, or they are of another network.
             TrainingError: They were trained with other plans.
+            WorkspaceError: Another process trains or validates this fold.
             CasesFailed: Naming the cases that failed; the others are finished.
         """
         path = weights_file(self.output, checkpoint)
         file = load_weights(path)
         require_model_plans(self.plans, self.plan.name, self.output)
-        with training_log(self.output / LOG_FILE):
+        with self._locked(), training_log(self.output / LOG_FILE):
             gathered = self._gather_previous(self.split.validation)
             predictor = Predictor(
                 self._model(file, path, checkpoint), device=self.device, precision=self.precision.name
@@ -383,6 +391,10 @@ class Trainer(Recipe):
                 "validation": self.split.validation,
             },
         )
+
+    def _locked(self) -> AbstractContextManager[None]:
+        """One process at a time works on a fold; two would overwrite each other's checkpoints."""
+        return hold_lock(self.output / LOCK_FILE, f"{self.output}: training or validation of this fold")
 
     def _cuda_devices(self) -> list[torch.device]:
         return [self.device] if self.device.type == "cuda" else []

@@ -20,7 +20,7 @@ import pytest
 from autoseg.commands import plan_and_preprocess, run
 from autoseg.commands.running import build_parser
 from autoseg.commands.work import make_work, passed_on, planned_configurations, words_of
-from autoseg.jobs.lock import hold_lock
+from autoseg.locking import hold_lock
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans, save_plans
 

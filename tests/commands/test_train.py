@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +21,10 @@ import torch
 
 from autoseg.commands import plan_and_preprocess, predict, train
 from autoseg.inference.model import load_weights
+from autoseg.locking import Holder
 from autoseg.plans import load_plans, save_plans
+from autoseg.processes import ProcessIdentity
+from autoseg.storage import write_json
 
 TASK = "Task001_Balls"
 CASES = [f"case_00{number}" for number in range(5)]
@@ -516,3 +520,31 @@ def test_a_signal_to_all_processes_of_a_real_training_leaves_it_resumable(result
     done = len(history(fold))
     assert train.main([*words, str(done + 1), "-c"]) == 0
     assert [epoch["epoch"] for epoch in history(fold)] == list(range(done + 1))
+
+
+# ---------------------------------------------------------------------------- one process at a time
+
+
+def test_a_fold_that_another_process_works_on_is_refused_and_a_dead_ones_lock_is_taken(
+    results: Path, capsys: Told
+) -> None:
+    assert run("0", *SHORT) == 0
+    fold = results / "Trainer__autoseg" / "fold_0"
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    write_json(fold / "lock.json", Holder(process=ProcessIdentity.of(other.pid), since="2026-11-04T12:00:00"))
+    weights = (fold / "weights_final.pt").read_bytes()
+    capsys.readouterr()
+
+    for words in (("-c",), ("--overwrite",), ("-val",)):
+        assert run("0", *SHORT, *words) == 1
+        assert capsys.readouterr().err == (
+            f"autoseg_train: {fold}: training or validation of this fold is already being done by process {other.pid} "
+            f"on {socket.gethostname()}, since 2026-11-04T12:00:00; wait for it, or stop it with Ctrl-C there\n"
+        )
+    assert (fold / "weights_final.pt").read_bytes() == weights
+    assert run("1", *SHORT) == 0, "other folds are free"
+
+    other.kill()
+    other.wait()
+    assert run("0", *SHORT, "-val") == 0
+    assert not (fold / "lock.json").exists()

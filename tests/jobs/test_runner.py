@@ -19,9 +19,9 @@ import pytest
 from autoseg.errors import StorageError, WorkspaceError
 from autoseg.jobs import runner as runner_module
 from autoseg.jobs.journal import Journal, Record
-from autoseg.jobs.processes import ProcessIdentity
 from autoseg.jobs.runner import Runner
 from autoseg.jobs.steps import Step
+from autoseg.processes import ProcessIdentity
 
 TOY = Path(__file__).with_name("toy_work.py")
 specification = importlib.util.spec_from_file_location("toy_work", TOY)

@@ -1,4 +1,4 @@
-"""One run at a time: a lock file that names its holder, and that is recognised when the holder is dead."""
+"""One process at a time: a lock file that names its holder, and that is recognised when the holder is dead."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from autoseg.errors import StorageError, WorkspaceError
-from autoseg.jobs.processes import ProcessIdentity
+from autoseg.processes import ProcessIdentity
 from autoseg.storage import decode, read_json, write_json
 
 
@@ -27,10 +27,10 @@ class Holder:
 
 @contextmanager
 def hold_lock(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock while the body runs.
+    """Hold the lock while the body runs; its folder is made where it is not there.
 
     Args:
-        what: Is already being done when the lock is held ("autoseg_run of Task004_Hippocampus").
+        what: Is already being done when the lock is held ("autoseg_run of Task004_Hippocampus", "results/.../fold_0: training or validating").
 
     Raises:
         WorkspaceError: Another process holds it; its number and computer are named.

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import WorkspaceError
-from autoseg.jobs.lock import Holder, hold_lock
-from autoseg.jobs.processes import ProcessIdentity
+from autoseg.locking import Holder, hold_lock
+from autoseg.processes import ProcessIdentity
 from autoseg.storage import write_json
 
 
@@ -114,7 +114,7 @@ def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_of_many_that_find_a_stale_lock_one_gets_it(tmp_path: Path) -> None:
     path = tmp_path / "lock.json"
-    start = "import sys, time\nfrom pathlib import Path\nfrom autoseg.jobs.lock import hold_lock\n"
+    start = "import sys, time\nfrom pathlib import Path\nfrom autoseg.locking import hold_lock\n"
     code = f"{start}with hold_lock(Path({str(path)!r}), 'work'):\n    print('held', flush=True)\n    time.sleep(60)\n"
     write_json(path, holder(ProcessIdentity(host=socket.gethostname(), pid=2**22 + 1, born=None)))
 
