@@ -23,8 +23,8 @@ from autoseg.dataset import WRITTEN_ENDINGS, Case
 from autoseg.errors import DatasetError, readable
 from autoseg.geometry import Geometry
 from autoseg.headers import ImageHeader, read_header
+from autoseg.machine import available_memory
 from autoseg.nifti import SPARE_BYTES, NiftiHeader, encode_header, overfull, refusal, truncated, unreadable
-from autoseg.parallel import available_memory
 from autoseg.storage import atomic_path
 from autoseg.text_headers import TextHeader
 
@@ -96,10 +96,13 @@ def read_volumes(path: Path) -> list[Image]:
     return [Image(data=volume, geometry=geometry) for volume in voxels.reshape(-1, *voxels.shape[-3:])]
 
 
-def write_image(path: Path, data: Array, geometry: Geometry) -> None:
+def write_image(path: Path, data: Array, geometry: Geometry, *, description: str = "") -> None:
     """Write `(Z, Y, X)` voxels as NIfTI in one step, compressed where the name ends in `.gz`; equal input, equal bytes.
 
     Reading gives the geometry back, to single precision; to the bit where it came from such a file.
+
+    Args:
+        description: At most 79 ASCII characters for the header.
 
     Raises:
         DatasetError: The name is that of another format.
@@ -112,6 +115,7 @@ def write_image(path: Path, data: Array, geometry: Geometry) -> None:
         spacing=np.array(geometry.spacing[::-1]),
         origin=np.array(geometry.origin[::-1]) * LPS_TO_RAS,
         direction=np.reshape(geometry.direction, (3, 3))[::-1, ::-1] * LPS_TO_RAS[:, None],
+        description=description,
     )
     with atomic_path(path) as temporary, temporary.open("wb") as plain:
         if path.name.lower().endswith(".gz"):
@@ -121,6 +125,14 @@ def write_image(path: Path, data: Array, geometry: Geometry) -> None:
         else:
             plain.write(header)
             plain.write(stored.data)
+
+
+def read_description(path: Path) -> str:
+    """What `write_image` was given as description; empty where there is none, or no sound NIfTI file."""
+    try:
+        return nifti.read_header(path).description if path.is_file() else ""
+    except DatasetError:
+        return ""
 
 
 def read_case(case: Case) -> RawCase:

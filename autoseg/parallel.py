@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from autoseg.errors import AutosegError, CasesFailed
+from autoseg.machine import ROOT, available_cores, available_memory
 
 log = logging.getLogger(__name__)
 
@@ -72,51 +73,28 @@ def progress(total: int, task: str, *, unit: str = "case") -> tqdm[Any]:
     return tqdm(total=total, desc=task, unit=unit, disable=None, leave=False, dynamic_ncols=True)
 
 
-def available_cores() -> int:
-    """Cores this process may use: affinity and the container's quota, not what the machine has."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, round(int(quota) / int(period)))) if quota != "max" else cores
-    except (OSError, ValueError):
-        return cores
-
-
-def available_memory() -> int:
-    """Bytes this process may still take: free memory, and the container's limit where that is less."""
-    free = _meminfo("MemAvailable")
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        return min(free, limit - used)
-    except (OSError, ValueError):
-        return free
-
-
-def fitting_workers(wanted: int | None, bytes_per_worker: int, *, most: int = 8) -> int:
+def fitting_workers(wanted: int | None, bytes_per_worker: int, *, most: int = 8, root: Path = ROOT) -> int:
     """How many workers to start: what the user wants, else a worker a core, as memory allows.
 
     Args:
-        wanted: The user's number, which is kept; None lets the machine decide.
+        wanted: The user's number, which is kept, though it is said where memory may not hold them; None lets the
+            machine decide.
         bytes_per_worker: Estimated peak memory of one worker.
+        root: Where `proc` and `sys` lie.
     """
+    memory = available_memory(root)
+    fitting = memory * 8 // 10 // max(1, bytes_per_worker)
     if wanted is not None:
+        if wanted > 1 and wanted * bytes_per_worker > memory:
+            log.warning(
+                "%d workers may need %.1f GB of memory, %.1f GB are free; %d would fit",
+                *(wanted, wanted * bytes_per_worker / 1e9, memory / 1e9, max(1, fitting)),
+            )
         return max(1, wanted)
-    by_memory = available_memory() * 8 // 10 // max(1, bytes_per_worker)
-    workers = max(1, min(most, available_cores(), by_memory))
-    if workers < min(most, available_cores()):
-        log.info("%d workers, as many as memory holds (%.1f GB each)", workers, bytes_per_worker / 1e9)
-    return workers
-
-
-def _meminfo(key: str) -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith(key + ":"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 8 * 2**30
+    by_cores = min(most, available_cores(root))
+    if fitting < by_cores:
+        log.info("%d workers, as many as memory holds (%.1f GB each)", max(1, fitting), bytes_per_worker / 1e9)
+    return max(1, min(by_cores, fitting))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ import pytest
 
 from autoseg import parallel
 from autoseg.errors import CasesFailed, DatasetError
-from autoseg.parallel import available_cores, available_memory, fitting_workers, run_on_cases
+from autoseg.machine import available_cores
+from autoseg.parallel import fitting_workers, run_on_cases
 
 
 @dataclass(frozen=True)
@@ -153,18 +154,38 @@ def alive(process: int) -> bool:
         return False
 
 
-def test_the_number_of_workers_fits_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "available_cores", lambda: 6)
-    monkeypatch.setattr(parallel, "available_memory", lambda: 10 * 10**9)
+def machine_with(folder: Path, *, free: int, limit: int | str = "max", cores: str = "max") -> Path:
+    """A root whose /proc and /sys show so much memory, in bytes, and a quota of cores."""
+    group = folder / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    (folder / "proc").mkdir()
+    (folder / "proc/meminfo").write_text(f"MemAvailable: {free // 1024} kB\n")
+    (group / "memory.max").write_text(f"{limit}\n")
+    (group / "memory.current").write_text("0\n")
+    (group / "cpu.max").write_text(f"{cores} 100000\n")
+    return folder
 
-    assert fitting_workers(3, 10**12) == 3
-    assert fitting_workers(0, 1) == 1
-    assert fitting_workers(None, 1) == 6
-    assert fitting_workers(None, 1, most=4) == 4
-    assert fitting_workers(None, 2 * 10**9) == 4
-    assert fitting_workers(None, 10**12) == 1
+
+def test_the_number_of_workers_fits_the_machine(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cores = available_cores()
+    roomy = machine_with(tmp_path / "roomy", free=1024**4)
+    tight = machine_with(tmp_path / "tight", free=1024**4, limit=cores * 10**9)
+    slow = machine_with(tmp_path / "slow", free=1024**4, cores="100000")
+
+    assert fitting_workers(None, 1, root=roomy) == min(8, cores)
+    assert fitting_workers(None, 1, most=1, root=roomy) == 1
+    assert fitting_workers(None, 1, root=slow) == 1
+    assert fitting_workers(None, 8 * 10**8, most=10**6, root=tight) == cores
+    assert fitting_workers(None, 10**12, root=tight) == 1
+    assert fitting_workers(0, 1, root=tight) == 1
+    assert fitting_workers(cores + 1, 10**7, root=tight) == cores + 1
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
-def test_the_machine_is_asked_for_what_is_really_there() -> None:
-    assert 1 <= available_cores() <= (os.cpu_count() or 1)
-    assert 10**7 < available_memory() < 10**14
+def test_a_number_of_workers_that_memory_may_not_hold_is_kept_and_remarked_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = machine_with(tmp_path, free=1024**4, limit=10 * 10**9)
+
+    assert fitting_workers(6, 2 * 10**9, root=root) == 6
+    assert caplog.messages == ["6 workers may need 12.0 GB of memory, 10.0 GB are free; 4 would fit"]

@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from autoseg.errors import AutosegError, TrainingError
 from autoseg.geometry import Shape
-from autoseg.parallel import available_cores, fitting_workers
+from autoseg.machine import available_cores
+from autoseg.parallel import fitting_workers
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.augmentation import Augmentation

@@ -11,7 +11,7 @@ from autoseg.errors import counted
 from autoseg.evaluation.summary import Summary, save_summary, score_folder
 from autoseg.inference.cases import Job, predict_jobs
 from autoseg.inference.predictor import Predictor
-from autoseg.parallel import available_cores
+from autoseg.machine import available_cores
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
 

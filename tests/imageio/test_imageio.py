@@ -15,9 +15,9 @@ from scipy.spatial.transform import Rotation
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError, StorageError
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_case, read_image, read_volumes, write_image
+from autoseg.imageio import read_case, read_description, read_image, read_volumes, write_image
+from autoseg.machine import available_memory
 from autoseg.nifti import LARGEST_VOLUME
-from autoseg.parallel import available_memory
 
 PLAIN = Geometry(spacing=(2.5, 0.5, 0.75), origin=(-3.0, 10.25, 7.5))
 NOISE = np.random.default_rng(0).integers(0, 1000, (2, 3, 4), np.int16)
@@ -456,3 +456,18 @@ def test_the_file_is_a_plain_nifti_1(tmp_path):
     assert struct.unpack_from("<12f", content, 280) == (-0.75, 0, 0, -7.5, 0, -0.5, 0, -10.25, 0, 0, 2.5, -3)
     assert content[344:352] == b"n+1\0\0\0\0\0"
     assert content[352:] == NOISE.astype("<i2").tobytes()
+
+
+def test_a_description_comes_back_and_leaves_the_rest_as_it_was(tmp_path):
+    plain, told = tmp_path / "plain.nii.gz", tmp_path / "told.nii.gz"
+    write_image(plain, NOISE, oblique(0))
+    write_image(told, NOISE, oblique(0), description="made by x " * 10)
+
+    assert read_description(told) == ("made by x " * 10)[:79]
+    assert (read_description(plain), read_description(tmp_path / "absent.nii.gz")) == ("", "")
+    np.testing.assert_array_equal(read_image(told).data, read_image(plain).data)
+    assert read_image(told).geometry == read_image(plain).geometry
+    assert sitk.ReadImage(told).GetMetaData("descrip") == ("made by x " * 10)[:79]
+
+    told.write_bytes(b"no image")
+    assert read_description(told) == ""

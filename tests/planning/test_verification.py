@@ -18,7 +18,7 @@ import pytest
 from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
 from autoseg.imageio import read_image, write_image
-from autoseg.parallel import available_memory
+from autoseg.machine import available_memory
 from autoseg.planning.intensity_comparison import far_ranges
 from autoseg.planning.verification import VerificationReport, verify_dataset
 
