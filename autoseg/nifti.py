@@ -51,6 +51,7 @@ FIELDS = {
         "vox_offset": ("f", 108),
         "scaling": ("2f", 112),
         "xyzt_units": ("B", 123),
+        "descrip": ("80s", 148),
         "form_codes": ("2h", 252),
         "quaternion": ("6f", 256),
         "srow": ("12f", 280),
@@ -63,6 +64,7 @@ FIELDS = {
         "pixdim": ("8d", 104),
         "vox_offset": ("q", 168),
         "scaling": ("2d", 176),
+        "descrip": ("80s", 240),
         "form_codes": ("2i", 344),
         "quaternion": ("6d", 352),
         "srow": ("12d", 400),
@@ -105,6 +107,7 @@ class NiftiHeader:
         slope, intercept: A stored value v means slope * v + intercept.
         sform: 3x4, row by row: voxel (x, y, z, 1) to position in mm, right-anterior-superior; None where absent.
         compressed: Whether the file is gzip-compressed.
+        description: Free text of whoever wrote the file.
     """
 
     shape: tuple[int, ...]
@@ -115,6 +118,7 @@ class NiftiHeader:
     intercept: float
     sform: tuple[float, ...] | None
     compressed: bool
+    description: str
 
     @property
     def size(self) -> int:
@@ -154,12 +158,13 @@ def read_header(path: Path, *, most_dimensions: int = 3) -> NiftiHeader:
         intercept=intercept if math.isfinite(intercept) and slope != 0 else 0.0,
         sform=_sform(path, fields),
         compressed=compressed,
+        description=fields["descrip"][0].partition(b"\0")[0].decode("ascii", "replace"),
     )
     _check_size(path, header, file_size)
     return header
 
 
-def encode_header(stored: Array, *, spacing: Array, origin: Array, direction: Array) -> bytes:
+def encode_header(stored: Array, *, spacing: Array, origin: Array, direction: Array, description: str = "") -> bytes:
     """The header of a single-file NIfTI-1 for one volume, up to where the voxels begin.
 
     Args:
@@ -167,6 +172,7 @@ def encode_header(stored: Array, *, spacing: Array, origin: Array, direction: Ar
         spacing: Voxel size in mm along x, y, z.
         origin: Position of the first voxel in mm, right-anterior-superior.
         direction: `(3, 3)`, its columns are the unit vectors of the x, y and z axes, right-anterior-superior.
+        description: ASCII; what is longer than 79 characters is cut off.
     """
     from scipy.spatial.transform import Rotation  # slow to import, and only writing needs it
 
@@ -183,6 +189,7 @@ def encode_header(stored: Array, *, spacing: Array, origin: Array, direction: Ar
         "vox_offset": (SINGLE_FILE_OFFSET,),
         "scaling": (1, 0),
         "xyzt_units": (MILLIMETRES,),
+        "descrip": (description.encode("ascii")[:79],),
         "form_codes": (ALIGNED_TO_SCANNER, ALIGNED_TO_SCANNER),
         "quaternion": (*rotation.as_quat(canonical=True)[:3], *origin),
         "srow": tuple(np.column_stack([direction * spacing, origin]).ravel()),
