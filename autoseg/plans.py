@@ -15,7 +15,7 @@ from typing import Any
 import autoseg
 from autoseg.dataset import Labels
 from autoseg.errors import PlanError, StorageError
-from autoseg.storage import decode, read_json, read_plain_pickle, write_json, write_plain_pickle
+from autoseg.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
 
 FORMAT = 1
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
@@ -233,6 +233,21 @@ def load_plans(path: Path) -> Plans:
 def load_plans_json(path: Path) -> Plans:
     """Read the JSON view of plans, for turning an edited one back into the pickle."""
     return _decode_plans(path, read_json)
+
+
+def plan_signature(plans: Plans, configuration: str) -> str:
+    """Hash of all in the plans that training a configuration, and predicting with it, depend on.
+
+    Raises:
+        PlanError: The configuration is not planned.
+    """
+    return content_hash(
+        plans.configuration(configuration),
+        plans.labels,
+        plans.channels,
+        plans.transpose_forward,
+        plans.intensities,
+    )
 
 
 def _decode_plans(path: Path, read: Any) -> Plans:

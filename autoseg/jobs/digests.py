@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import AutosegError
-from autoseg.plans import load_plans
+from autoseg.plans import load_plans, plan_signature
 from autoseg.storage import content_hash, file_hash, read_json
 
 
@@ -41,11 +41,9 @@ def plan_digest(path: Path, configuration: str) -> str | None:
     Other configurations in the same file do not matter: planning one more leaves the trained ones as they are.
     """
     try:
-        plans = load_plans(path)
-        plan = plans.configuration(configuration)
+        return plan_signature(load_plans(path), configuration)
     except AutosegError:
         return None
-    return content_hash(plan, plans.labels, plans.channels, plans.transpose_forward, plans.intensities)
 
 
 def scores_digest(path: Path) -> str | None:

@@ -14,8 +14,8 @@ import torch
 import autoseg
 from autoseg.errors import StorageError, TrainingError
 from autoseg.inference.model import PLANS_FILE
-from autoseg.plans import Plans, load_plans, save_plans
-from autoseg.storage import content_hash, write_json
+from autoseg.plans import Plans, load_plans, plan_signature, save_plans
+from autoseg.storage import write_json
 
 CHECKPOINT_FILE = "checkpoint.pt"
 LOCK_FILE = "lock.json"
@@ -48,17 +48,6 @@ def discard_training(fold: Path) -> None:
                 shutil.rmtree(fold / name)
     except OSError as error:
         raise StorageError(f"{error.filename}: cannot be removed: {error.strerror}; check its permissions") from error
-
-
-def plan_signature(plans: Plans, configuration: str) -> str:
-    """Hash of all in the plans that a training of this configuration depends on."""
-    return content_hash(
-        plans.configuration(configuration),
-        plans.labels,
-        plans.channels,
-        plans.transpose_forward,
-        plans.intensities,
-    )
 
 
 def write_model_plans(plans: Plans, configuration: str, fold: Path) -> None:

@@ -31,6 +31,7 @@ from autoseg.inference.predictor import Predictor
 from autoseg.locking import hold_lock
 from autoseg.networks.describe import write_architecture
 from autoseg.networks.pretrained import transfer_weights
+from autoseg.plans import plan_signature
 from autoseg.storage import content_hash
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.checkpoint import load_checkpoint, require_same, save_checkpoint
@@ -41,7 +42,6 @@ from autoseg.training.fold import (
     LOG_FILE,
     VALIDATION_FOLDERS,
     discard_training,
-    plan_signature,
     require_model_plans,
     weights_file,
     write_debug,
