@@ -6,6 +6,8 @@ A model's folder, `results/<configuration>/<Task>/<Trainer>__<plans>`, holds `pl
 
 from __future__ import annotations
 
+import hashlib
+import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -166,6 +168,20 @@ def load_weights(path: Path) -> WeightsFile:
     except StorageError as error:
         raise ModelError(f"{error}; get the file again or train again") from error
     return file
+
+
+def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of the weights' values, whatever file holds them.
+
+    Of each tensor, ordered by name, a line of JSON with its name, dtype and shape, then its bytes in C order.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        line = [name, str(tensor.dtype).removeprefix("torch."), list(tensor.shape)]
+        digest.update(json.dumps(line).encode() + b"\n")
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _read(path: Path) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,14 @@ from torch import nn
 
 import autoseg
 from autoseg.errors import ModelError, PlanError
-from autoseg.inference.model import WeightsFile, input_channels, load_model, load_weights, save_weights
+from autoseg.inference.model import (
+    WeightsFile,
+    input_channels,
+    load_model,
+    load_weights,
+    save_weights,
+    weights_sha256,
+)
 from autoseg.networks import build_network
 from autoseg.plans import Plans, save_plans
 from autoseg.postprocessing.rules import Rule, save_rules
@@ -254,3 +263,12 @@ def test_folds_of_different_training_are_not_averaged(folder: Path, make: Any) -
         f"{folder / 'fold_1' / 'weights_final.pt'}: trained by Trainer with mirrored axes (), but "
         f"{folder / 'fold_0' / 'weights_final.pt'} by Trainer with (0, 1, 2); predict with folds of one training only (-f)"
     )
+
+
+def test_the_hash_of_weights_is_that_of_their_names_types_shapes_and_values() -> None:
+    weights = {"b": torch.tensor([[1.0, -2.0]]), "a": torch.tensor(3)}
+    said = b'["a", "int64", []]\n' + struct.pack("<q", 3) + b'["b", "float32", [1, 2]]\n' + struct.pack("<2f", 1, -2)
+
+    assert weights_sha256(weights) == hashlib.sha256(said).hexdigest()
+    assert weights_sha256({"b": weights["b"].T.clone().T, "a": weights["a"]}) == weights_sha256(weights)
+    assert weights_sha256({**weights, "a": torch.tensor(4)}) != weights_sha256(weights)
