@@ -32,6 +32,10 @@ class StorageError(AutosegError):
     """A file of ours cannot be read or written."""
 
 
+class DiskError(StorageError):
+    """The disk is full or read-only, so that whatever else is tried fails alike."""
+
+
 class WorkspaceError(AutosegError):
     """The folders, tasks or names given do not exist or contradict each other."""
 
@@ -52,6 +56,12 @@ class CasesFailed(AutosegError):  # noqa: N818 - reads as a statement where it i
 
 class Interrupted(AutosegError):  # noqa: N818
     """A signal or a time limit stopped the work; the state is saved and it can be continued. Exit code 75."""
+
+
+def describe_os_error(error: OSError) -> str:
+    """Which file, what is wrong, what to look at."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}; check that it exists, its permissions and the space left"
 
 
 def counted(number: int, noun: str, nouns: str = "") -> str:

@@ -10,29 +10,35 @@ import logging
 import multiprocessing
 import os
 import signal
-import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from types import FrameType
+from typing import Any, Generic, NoReturn, TypeVar
 
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from autoseg.errors import AutosegError, CasesFailed
+from autoseg.errors import AutosegError, CasesFailed, DiskError, counted, describe_os_error
 from autoseg.machine import ROOT, available_cores, available_memory
+from autoseg.workers import CRASHES, describe_death, end_with_parent, use_own_terminal_lock
 
 log = logging.getLogger(__name__)
+use_own_terminal_lock()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 STOPPING_SECONDS = 5
+"""What workers have to end once they are told to; a dead one is noticed at once."""
+
+FEWER_WORKERS = "use fewer workers (-tl and -tf, or --workers)"
 NO_MORE_ITEMS = ()
 
 
@@ -53,19 +59,24 @@ def run_on_cases(
 
     Raises:
         CasesFailed: After all items were tried, when some failed; it names each with its cause.
+        DiskError: One could not be written because the disk is full or read-only; those under way were ended first.
     """
-    results: dict[int, Result] = {}
-    failures: dict[int, str] = {}
+    workers = min(workers, len(items))
     with progress(len(items), task) as bar:
-        if min(workers, len(items)) <= 1:
-            for number, item in enumerate(items):
-                _store(number, _attempt(function, item), results, failures)
-                bar.update()
+        tally = _Tally[Result](bar)
+        if workers <= 1:
+            _run_here(function, items, tally)
         else:
-            _run_in_processes(function, items, min(workers, len(items)), results, failures, bar)
-    if failures:
-        raise CasesFailed(task, [(name(items[number]), failures[number]) for number in sorted(failures)], len(items))
-    return [results[number] for number in range(len(items))]
+            _run_in_processes(function, items, workers, tally)
+    if tally.hopeless is not None:
+        raise DiskError(
+            f"{task}: stopped at {name(items[tally.hopeless])}: {tally.failures[tally.hopeless]}; "
+            f"{len(tally.results)} of {counted(len(items), 'case')} are finished, run the same command again for the others"
+        )
+    if tally.failures:
+        named = [(name(items[number]), tally.failures[number]) for number in sorted(tally.failures)]
+        raise CasesFailed(task, named, len(items))
+    return [tally.results[number] for number in range(len(items))]
 
 
 def progress(total: int, task: str, *, unit: str = "case") -> tqdm[Any]:
@@ -99,27 +110,47 @@ def fitting_workers(wanted: int | None, bytes_per_worker: int, *, most: int = 8,
 
 @dataclass(frozen=True, slots=True)
 class _Outcome(Generic[Result]):
-    result: Result | None
-    failure: str | None
+    """Of one case; `hopeless` where all others would fail alike."""
+
+    result: Result | None = None
+    failure: str | None = None
+    hopeless: bool = False
+
+
+@dataclass(slots=True)
+class _Tally(Generic[Result]):
+    """What became of the cases, by their number."""
+
+    bar: tqdm[Any]
+    results: dict[int, Result] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)
+    hopeless: int | None = None
+
+    def add(self, number: int, outcome: _Outcome[Result]) -> None:
+        if outcome.failure is None:
+            self.results[number] = outcome.result  # type: ignore[assignment]
+        else:
+            self.failures[number] = outcome.failure
+            if outcome.hopeless and self.hopeless is None:
+                self.hopeless = number
+        self.bar.update()
 
 
 def _attempt(function: Callable[[Item], Result], item: Item) -> _Outcome[Result]:
     try:
-        return _Outcome(function(item), None)
+        return _Outcome(function(item))
+    except DiskError as error:
+        return _Outcome(failure=str(error), hopeless=True)
     except AutosegError as error:
-        return _Outcome(None, str(error))
+        return _Outcome(failure=str(error))
     except MemoryError:
-        return _Outcome(None, "out of memory; use fewer workers")
+        return _Outcome(failure=f"out of memory; {FEWER_WORKERS}")
+    except OSError as error:
+        log.debug("%s", traceback.format_exc())
+        return _Outcome(failure=describe_os_error(error))
     except Exception as error:
         log.debug("%s", traceback.format_exc())
-        return _Outcome(None, f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
-
-
-def _store(number: int, outcome: _Outcome[Result], results: dict[int, Result], failures: dict[int, str]) -> None:
-    if outcome.failure is None:
-        results[number] = outcome.result  # type: ignore[assignment]
-    else:
-        failures[number] = outcome.failure
+        return _Outcome(failure=f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
 
 @dataclass(slots=True)
@@ -129,13 +160,15 @@ class _Worker:
     working_on: int | None = None
 
 
+def _run_here(function: Callable[[Item], Result], items: Sequence[Item], tally: _Tally[Result]) -> None:
+    for number, item in enumerate(items):
+        tally.add(number, _attempt(function, item))
+        if tally.hopeless is not None:
+            return
+
+
 def _run_in_processes(
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-    workers: int,
-    results: dict[int, Result],
-    failures: dict[int, str],
-    bar: tqdm[Any],
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, tally: _Tally[Result]
 ) -> None:
     waiting = deque(range(len(items)))
     running: list[_Worker] = []
@@ -145,21 +178,21 @@ def _run_in_processes(
                 running.append(_start_worker(function))
                 _hand_next(running[-1], waiting, items)
             for worker in _ready(running):
-                number = worker.working_on
-                if number is not None:
-                    _store(number, _collect(worker), results, failures)
-                    bar.update()
-                worker.working_on = None
+                if worker.working_on is not None:
+                    tally.add(worker.working_on, _collect(worker))
+                    worker.working_on = None
+                if tally.hopeless is not None:
+                    waiting.clear()
                 if waiting and worker.process.is_alive():
                     _hand_next(worker, waiting, items)
                 else:
                     running.remove(worker)
-                    _stop_worker(worker)
+                    _dismiss(worker)
+                    _end([worker])
     finally:
         for worker in running:
             worker.process.terminate()
-        for worker in running:
-            _stop_worker(worker)
+        _end(running)
 
 
 def _start_worker(function: Callable[[Item], Result]) -> _Worker:
@@ -190,51 +223,64 @@ def _collect(worker: _Worker) -> _Outcome[Any]:
         if worker.connection.poll():
             outcome: _Outcome[Any] = worker.connection.recv()
             return outcome
-    except (EOFError, ConnectionResetError):
+    except (EOFError, OSError):  # OSError: it died in the middle of its answer
         pass
     worker.process.join(STOPPING_SECONDS)
-    return _Outcome(None, _cause_of_death(worker.process.exitcode))
+    return _Outcome(failure=_explain_death(worker.process.exitcode))
 
 
-def _cause_of_death(exit_code: int | None) -> str:
+def _explain_death(exit_code: int | None) -> str:
     if exit_code == -signal.SIGKILL:
-        return "its worker was killed, most likely because memory ran out; use fewer workers (-tl, -tf)"
-    if exit_code is not None and exit_code < 0:
-        return f"its worker was stopped by signal {signal.Signals(-exit_code).name}"
-    return f"its worker ended with code {exit_code}"
+        remedy = FEWER_WORKERS
+    elif exit_code is not None and -exit_code in CRASHES:
+        remedy = "look at this case's files, and run again with one worker to see whether it is this case that does it"
+    else:
+        remedy = "run the same command again"
+    return f"its worker {describe_death(exit_code)}; {remedy}"
 
 
-def _stop_worker(worker: _Worker) -> None:
-    # A forked sibling holds a copy of our end of the pipe, so closing it alone would not be seen.
+def _dismiss(worker: _Worker) -> None:
+    """Tell a worker that there is nothing left; a sibling holds a copy of our end, so closing it would not be seen."""
     with suppress(BrokenPipeError, ConnectionResetError):
         worker.connection.send(NO_MORE_ITEMS)
-    worker.connection.close()
-    worker.process.join(STOPPING_SECONDS)
-    if worker.process.is_alive():
-        worker.process.kill()
-        worker.process.join()
+
+
+def _end(workers: Sequence[_Worker]) -> None:
+    """Give workers that were told to end some seconds for it, all together; then kill them."""
+    deadline = time.monotonic() + STOPPING_SECONDS
+    for worker in workers:
+        worker.connection.close()
+        worker.process.join(max(0.0, deadline - time.monotonic()))
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join(STOPPING_SECONDS)
+
+
+class _Stopped(BaseException):
+    """SIGTERM, raised inside a worker's case so that a half-written file is removed."""
+
+
+def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise _Stopped
 
 
 def _work(function: Callable[[Any], Any], connection: Connection) -> None:
     """A worker's life: take a case, work on it with one thread, answer; end when the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with threadpool_limits(1):
-        while True:
-            try:
-                message = connection.recv()
-                if not message:
-                    return
-                (item,) = message
-                connection.send(_attempt(function, item))
-            except (EOFError, BrokenPipeError, ConnectionResetError):
-                return
+    try:
+        signal.signal(signal.SIGTERM, _stop)
+        end_with_parent()
+        use_own_terminal_lock()
+        with threadpool_limits(1):
+            _answer(function, connection)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+    except _Stopped:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _end_with_parent() -> None:
-    """End this worker, even in the middle of a case, when the process that started it is gone."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+def _answer(function: Callable[[Any], Any], connection: Connection) -> None:
+    while message := connection.recv():
+        (item,) = message
+        connection.send(_attempt(function, item))

@@ -7,6 +7,7 @@ is refused, by name, before anything is built.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -15,15 +16,17 @@ import os
 import pickle
 import pickletools
 import reprlib
+import time
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from autoseg.errors import StorageError
+from autoseg.errors import DiskError, StorageError
 
 T = TypeVar("T")
 
@@ -32,6 +35,12 @@ LARGEST_FILE = 256 * 2**20
 
 LARGEST_PICKLE = 16 * 2**20
 """Bytes; plans take a few thousand, whatever the size of the dataset."""
+
+TEMPORARY_PREFIX = ".writing-"
+STALE_SECONDS = 24 * 3600
+
+HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, None)
+"""No room left, for all or for this user, and nothing may be written; numpy alone names no error where room is short."""
 
 DEEPEST_NESTING = 64
 PICKLE_PROTOCOL = 4
@@ -54,21 +63,65 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed, on failure removed.
 
     The temporary name keeps the ending, because image writers choose the format by it.
+
+    Raises:
+        DiskError: The disk is full or read-only.
+        StorageError: Something else is in the way. What the body cannot do with other files is raised as it is.
     """
-    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_once(path.parent)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be written: {error.strerror or error}; check space and permissions"
-        ) from error
+        if _is_about_another_file(error, path, temporary):
+            raise
+        kind = DiskError if error.errno in HOPELESS else StorageError
+        raise kind(f"{path}: cannot be written: {error.strerror or error}; check space and permissions") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def stale_files(folder: Path) -> Iterator[Path]:
+    """Temporary files in a folder whose writer was killed: nobody has written to them for a day."""
+    oldest = time.time() - STALE_SECONDS
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            with suppress(OSError):  # whoever writes it may rename it just now
+                if entry.name.startswith(TEMPORARY_PREFIX) and entry.stat(follow_symlinks=False).st_mtime < oldest:
+                    yield Path(entry.path)
+
+
+@lru_cache(maxsize=1024)
+def _clear_once(folder: Path) -> None:
+    """Each process clears each folder it writes to, once."""
+    for path in stale_files(folder):
+        with suppress(OSError):
+            path.unlink()
+
+
+def _is_about_another_file(error: OSError, path: Path, temporary: Path) -> bool:
+    """Copying names its source, too, where the disk of the target is full."""
+    ours = (str(temporary), *map(str, (path, *path.parents)))
+    return error.errno not in HOPELESS and error.filename is not None and os.fsdecode(error.filename) not in ours
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        StorageError: It cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be replaced: {error.strerror or error}; check the folder's permissions"
+        ) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
+import re
 import signal
+import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from autoseg import parallel
-from autoseg.errors import CasesFailed, DatasetError
+from autoseg.errors import CasesFailed, DatasetError, DiskError
 from autoseg.machine import available_cores
 from autoseg.parallel import fitting_workers, run_on_cases
 
@@ -34,6 +40,16 @@ def work(case: Numbered) -> tuple[int, int]:
         raise KeyError("lost")
     if case.act == "memory":
         raise MemoryError
+    if case.act == "full":
+        raise DiskError("the disk is full; free some space")
+    if case.act == "gone":
+        Path("/nowhere", case.identifier).read_bytes()
+    if case.act == "crashed":
+        faulthandler.disable()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if case.act == "killed while it answers":
+        os.write(connection_to_parent().fileno(), struct.pack("!i", 1000) + b"the beginning")
+        os.kill(os.getpid(), signal.SIGKILL)
     if case.act == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if case.act == "terminated":
@@ -43,6 +59,16 @@ def work(case: Numbered) -> tuple[int, int]:
     if case.act == "slow":
         time.sleep(0.3)
     return 2 * case.value, os.getpid()
+
+
+def connection_to_parent() -> Connection:
+    """What a worker answers through, found in the functions that called us."""
+    frame = sys._getframe()
+    while "connection" not in frame.f_locals:
+        assert frame.f_back is not None
+        frame = frame.f_back
+    connection: Connection = frame.f_locals["connection"]
+    return connection
 
 
 def cases(*acts: str) -> list[Numbered]:
@@ -80,7 +106,7 @@ def test_failures_name_their_cases_and_the_others_are_finished(workers: int) -> 
     assert str(caught.value) == (
         "testing: 2 of 5 cases failed; the others are finished\n"
         "  case_1: case_1: has no label; add one\n"
-        "  case_3: out of memory; use fewer workers"
+        "  case_3: out of memory; use fewer workers (-tl and -tf, or --workers)"
     )
     assert caught.value.failures[0] == ("case_1", "case_1: has no label; add one")
 
@@ -93,9 +119,21 @@ def test_a_bug_in_a_worker_keeps_its_traceback() -> None:
 @pytest.mark.parametrize(
     ("act", "cause"),
     [
-        ("killed", "its worker was killed, most likely because memory ran out; use fewer workers (-tl, -tf)"),
-        ("terminated", "its worker was stopped by signal SIGTERM"),
-        ("exit", "its worker ended with code 7"),
+        (
+            "killed",
+            "its worker was killed, most likely because memory ran out; use fewer workers (-tl and -tf, or --workers)",
+        ),
+        (
+            "killed while it answers",
+            "its worker was killed, most likely because memory ran out; use fewer workers (-tl and -tf, or --workers)",
+        ),
+        ("terminated", "its worker was stopped by SIGTERM; run the same command again"),
+        (
+            "crashed",
+            "its worker crashed (SIGSEGV); look at this case's files, and run again with one worker to see whether it "
+            "is this case that does it",
+        ),
+        ("exit", "its worker ended with code 7; run the same command again"),
     ],
 )
 def test_a_dead_worker_is_noticed_at_once_and_named(act: str, cause: str) -> None:
@@ -109,6 +147,72 @@ def test_a_dead_worker_is_noticed_at_once_and_named(act: str, cause: str) -> Non
     assert multiprocessing.active_children() == []
 
 
+def test_a_file_taken_away_is_named_in_one_line() -> None:
+    with pytest.raises(CasesFailed) as caught:
+        run_on_cases(work, cases("", "gone"), task="testing", workers=2)
+
+    assert caught.value.failures == (
+        (
+            "case_1",
+            "/nowhere/case_1: No such file or directory; check that it exists, its permissions and the space left",
+        ),
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_when_nothing_more_can_be_written_the_others_are_not_tried(workers: int, tmp_path: Path) -> None:
+    given = [Numbered("case_0", 0), *(Numbered(f"case_{number}", number, "full") for number in range(1, 50))]
+
+    with pytest.raises(DiskError) as caught:
+        run_on_cases(partial(work_and_tell, told=tmp_path), given, task="testing", workers=workers)
+
+    assert re.fullmatch(
+        r"testing: stopped at case_[12]: the disk is full; free some space; "
+        r"1 of 50 cases are finished, run the same command again for the others",
+        str(caught.value),
+    )
+    assert len(list(tmp_path.iterdir())) <= 4
+    assert multiprocessing.active_children() == []
+
+
+def work_and_tell(case: Numbered, *, told: Path) -> tuple[int, int]:
+    (told / case.identifier).touch()
+    return work(case)
+
+
+HALF_WRITTEN = """
+import sys, time
+from functools import partial
+from pathlib import Path
+from autoseg.parallel import run_on_cases
+from autoseg.storage import atomic_path
+
+def write(number, folder):
+    with atomic_path(folder / str(number)) as temporary:
+        temporary.write_text("half")
+        time.sleep(60)
+
+run_on_cases(partial(write, folder=Path(sys.argv[1])), [1, 2], task="t", workers=2)
+"""
+
+
+def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", HALF_WRITTEN, tmp_path], stderr=subprocess.DEVNULL)
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+
+    parent.send_signal(signal.SIGINT)
+    parent.wait(timeout=10)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
 def test_items_without_an_identifier_are_named_as_asked() -> None:
     with pytest.raises(CasesFailed, match="  number 0: ZeroDivisionError"):
         run_on_cases(reciprocal, [0, 1, 2], task="testing", workers=2, name=lambda item: f"number {item}")
@@ -119,11 +223,13 @@ def reciprocal(value: int) -> float:
 
 
 ORPHANS = """
-import os, signal, sys, time
+import ctypes, os, signal, sys, time
 from autoseg.parallel import run_on_cases
 
 def announce(number):
     os.write(1, b"%d\\n" % os.getpid())
+    if number == 1:
+        ctypes.PyDLL(None).sleep(60)  # as a library that lets no other thread run
     time.sleep(60)
 
 run_on_cases(announce, [1, 2, 3], task="t", workers=3)
@@ -141,10 +247,7 @@ def test_no_worker_outlives_its_parent(sent: signal.Signals) -> None:
     parent.send_signal(sent)
     parent.wait(timeout=10)
 
-    deadline = time.monotonic() + 5
-    while any(map(alive, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert [process for process in workers if alive(process)] == []
+    wait_until(lambda: not any(map(alive, workers)), 5)
 
 
 def alive(process: int) -> bool:

@@ -7,6 +7,11 @@ import json
 import math
 import os
 import pickle
+import re
+import resource
+import shutil
+import subprocess
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,10 +23,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoseg.errors import StorageError
+from autoseg.errors import DiskError, StorageError
 from autoseg.storage import (
     DEEPEST_NESTING,
     LARGEST_PICKLE,
+    STALE_SECONDS,
     atomic_path,
     content_hash,
     decode,
@@ -30,6 +36,7 @@ from autoseg.storage import (
     read_bytes,
     read_json,
     read_plain_pickle,
+    stale_files,
     write_bytes,
     write_json,
     write_plain_pickle,
@@ -349,6 +356,91 @@ def test_what_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be written: File name too long"):
         write_bytes(tmp_path / ("n" * 300), b"")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def put(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
+def copy(path: Path) -> None:
+    source = path.parent.parent / "source"
+    source.write_bytes(bytes(20_000))
+    shutil.copyfile(source, path)
+
+
+def save(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, np.zeros(20_000))
+
+
+@pytest.mark.parametrize("write", [put(bytes(20_000)), copy, save])
+def test_on_a_full_disk_it_is_said_so_and_the_old_file_stays(
+    small_disk: Callable[[int], Path], write: Callable[[Path], object]
+) -> None:
+    path = small_disk(16_384) / "file"
+    write_bytes(path, b"old")
+
+    with pytest.raises(DiskError) as caught, atomic_path(path) as temporary:
+        write(temporary)
+
+    assert re.fullmatch(
+        rf"{path}: cannot be written: (No space left on device|Not enough free space .*|20000 requested .*); "
+        "check space and permissions",
+        str(caught.value),
+    )
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_read_only_folder_is_like_a_full_disk(small_disk: Callable[[int], Path]) -> None:
+    path = small_disk(16_384) / "file"
+    write_bytes(path, b"old")
+    subprocess.run(["mount", "-o", "remount,ro", path.parent], check=True)
+
+    with pytest.raises(DiskError, match="file: cannot be written: Read-only file system; check space and permissions"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_a_file_that_may_not_grow_so_large_is_this_files_trouble_alone(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(StorageError, match="a: cannot be written: File too large; check space") as caught:
+            write_bytes(tmp_path / "a", bytes(20_000))
+        write_bytes(tmp_path / "b", bytes(10_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert not isinstance(caught.value, DiskError)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_what_is_wrong_with_another_file_is_not_blamed_on_the_one_written(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="label"), atomic_path(tmp_path / "copy") as temporary:
+        shutil.copyfile(tmp_path / "label", temporary)
+
+
+def test_a_folder_taken_away_meanwhile_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file"
+
+    with pytest.raises(StorageError, match="file: cannot be written: No such file or directory"), atomic_path(path):
+        path.parent.rmdir()
+
+
+def test_what_a_killed_writer_left_a_day_ago_is_cleared_by_the_next(tmp_path: Path) -> None:
+    old, fresh, other = (tmp_path / name for name in (".writing-7-a.npy", ".writing-8-b.npy", "c.npy"))
+    for path in (old, fresh, other):
+        path.write_bytes(b"half")
+    for path in (old, other):
+        os.utime(path, (time.time() - STALE_SECONDS - 60,) * 2)
+    os.utime(fresh, (time.time() - STALE_SECONDS + 60,) * 2)
+    assert list(stale_files(tmp_path)) == [old]
+    assert list(stale_files(tmp_path / "absent")) == []
+
+    write_bytes(tmp_path / "d", b"")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [fresh.name, "c.npy", "d"]
 
 
 def test_hashes_differ_exactly_where_contents_do(tmp_path: Path) -> None:

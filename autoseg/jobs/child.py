@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import ctypes
 import os
 import shlex
 import signal
@@ -17,14 +16,16 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO, TextIO
 
+from autoseg.workers import death_notice
+
 LOOK_SECONDS = 0.2
 """How often the log is looked at for new output."""
 
+STOPPING_SECONDS = 30
+"""What a command has to save its state when the run fails around it."""
+
 PATIENCE = 3
 """The first signal asks a command to save and stop, the second to stop at once; so many end it."""
-
-SET_PARENT_DEATH_SIGNAL = 1
-"""PR_SET_PDEATHSIG of Linux's prctl(2)."""
 
 LARGEST_MESSAGE = 2000
 """Characters of a failed command's last words that are repeated."""
@@ -102,10 +103,10 @@ def _death_notice() -> Callable[[], None] | None:
     """What a child calls before it begins: ask to be sent SIGTERM when its parent dies, however that dies."""
     if not ENDS_WITH_PARENT:
         return None
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+    notice, parent = death_notice(signal.SIGTERM), os.getpid()
 
     def ask() -> None:
-        prctl(SET_PARENT_DEATH_SIGNAL, int(signal.SIGTERM))
+        notice()
         if os.getppid() != parent:
             os._exit(1)
 
@@ -127,10 +128,15 @@ def _copy_until_end(process: subprocess.Popen[bytes], source: BinaryIO, output: 
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Only where something else than the child failed."""
-    if process.poll() is None:
-        process.terminate()
-        process.wait()
+    """Only where something else than the child failed; one that does not end when it is asked to is killed."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(STOPPING_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(STOPPING_SECONDS)
 
 
 @dataclass(slots=True)
