@@ -20,9 +20,10 @@ from torch import nn
 import autoseg
 from autoseg import networks
 from autoseg.errors import ModelError, StorageError
+from autoseg.networks.tensors import save_tensors
 from autoseg.plans import ConfigurationPlan, Plans, load_plans
 from autoseg.postprocessing.rules import Rule, load_rules
-from autoseg.storage import atomic_path, decode
+from autoseg.storage import decode
 
 FORMAT = 1
 PLANS_FILE = "plans.pkl"
@@ -144,8 +145,7 @@ def save_weights(path: Path, file: WeightsFile) -> None:
         "epoch": file.epoch,
         "weights": {name: tensor.detach().cpu() for name, tensor in file.weights.items()},
     }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    save_tensors(path, content)
 
 
 def load_weights(path: Path) -> WeightsFile:
