@@ -37,7 +37,7 @@ from autoseg.processes import ProcessIdentity
 from autoseg.sharing.card import AboutData, ModelCard, ModelEntry
 from autoseg.sharing.manifest import FileEntry, Manifest
 from autoseg.sharing.models import LabelDice
-from autoseg.storage import read_json
+from autoseg.storage import read_json, write_json
 from autoseg.training import Split, Trainer
 from autoseg.training.history import EpochRecord
 
@@ -59,6 +59,25 @@ FINGERPRINT = DatasetFingerprint(
         IntensityStatistics(
             mean=100, sd=10, median=99, minimum=50, maximum=150, percentile_00_5=80, percentile_99_5=120
         ),
+    ),
+)
+
+
+MARKER = Marker(
+    format=1,
+    signature="of what it was made from",
+    segmentation=True,
+    foreground={},
+    properties=CaseProperties(
+        identifier="case",
+        geometry=Geometry(spacing=(1.0, 1.0, 1.0)),
+        original_shape=(36, 50, 35),
+        crop=((0, 36), (0, 50), (0, 35)),
+        transpose_forward=(0, 1, 2),
+        cropped_shape=(36, 50, 35),
+        spacing=(1.0, 1.0, 1.0),
+        prepared_spacing=(1.0, 1.0, 1.0),
+        prepared_shape=(36, 50, 35),
     ),
 )
 
@@ -236,10 +255,14 @@ def test_every_key_of_a_prediction_is_explained(tmp_path: Path) -> None:
 def test_every_key_of_a_fold_is_explained(tmp_path: Path) -> None:
     trainer = a_trainer(Trainer, tmp_path)
     state = trainer._new_state(seed=0)
-    trainer._describe(0, state.network)
+    trainer._describe(state.network)
+    for case in ("case_0", "case_1"):
+        write_json(trainer.cases.folder / f"{case}.json", MARKER)
     checkpoint = trainer._conditions(0) | state.to_checkpoint()
+    trainer._begin_record(0, state, ())
     found = (
         keys_of(read_json(trainer.output / "debug.json"))
+        | keys_of(read_json(trainer.output / "run.json"))
         | set(checkpoint)
         | set(checkpoint["sums"])
         | fields_of(EpochRecord, WeightsFile)

@@ -99,7 +99,12 @@ def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
         "--seed",
         metavar="N",
         type=not_negative,
-        help="decides initial weights and every sample (default: drawn, and kept)",
+        help="decides initial weights and every sample (default: drawn, and kept; 0 with --deterministic)",
+    )
+    group.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="compute so that the same command gives the same weights in every bit; on a GPU slower",
     )
     group.add_argument(
         "--num_workers",
@@ -126,6 +131,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,
+        deterministic=arguments.deterministic,
         precision=arguments.precision,
         workers=arguments.num_workers,
         checkpoint_minutes=arguments.checkpoint_minutes,
@@ -150,7 +156,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
         return
     with continued_with_c(trainer):
-        train(trainer, resume=arguments.resume, overwrite=arguments.overwrite)
+        train(trainer, resume=arguments.resume, overwrite=arguments.overwrite, command=arguments.command_line)
         validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
 
 
@@ -240,10 +246,10 @@ def continued_with_c(trainer: Trainer) -> Iterator[None]:
         raise type(stop)(f"{trainer.output}: stopped at once; continue with -c") from stop
 
 
-def train(trainer: Trainer, *, resume: bool = False, overwrite: bool = False) -> None:
+def train(trainer: Trainer, *, resume: bool = False, overwrite: bool = False, command: Sequence[str] = ()) -> None:
     """Train to the end, or until Ctrl-C or SIGTERM, after which the state is saved and the error says how to go on."""
     with stop_request() as stop_requested:
-        trainer.run(resume=resume, overwrite=overwrite, should_stop=stop_requested)
+        trainer.run(resume=resume, overwrite=overwrite, should_stop=stop_requested, command=command)
 
 
 def validate(trainer: Trainer, *, best: bool = False, probabilities: bool = False) -> Summary:
@@ -304,7 +310,7 @@ COMMAND = Command(
     reads="preprocessed/TaskXXX_Name: plans, prepared cases, splits_final.json (made by the first training);\n"
     "for 3d_cascade_fullres also the validation_raw of every fold of 3d_lowres",
     writes="results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/fold_<k>/: weights_final.pt, weights_best.pt,\n"
-    "checkpoint.pt, training.log, progress.png, history.json and .csv, architecture.txt and .png, debug.json,\n"
+    "checkpoint.pt, training.log, progress.png, history.json and .csv, architecture.txt and .png, run.json,\ndebug.json, "
     "validation_raw/ with predictions and summary.json, which of 3d_lowres are what 3d_cascade_fullres learns from",
     example="autoseg_train 3d_fullres Trainer 4 0\n"
     "autoseg_train 3d_fullres Trainer 4 0 -c        (then: go on after an interruption)\n"

@@ -117,6 +117,14 @@ class PreparedCases:
         """
         return self._marker(identifier).properties
 
+    def signature(self, identifier: str) -> str:
+        """The hash of all that the case was made from.
+
+        Raises:
+            StorageError: The case is not there or its marker is damaged.
+        """
+        return self._marker(identifier).signature
+
     def is_current(self, identifier: str, signature: str) -> bool:
         """Whether the case is there, opens, and was made from what `signature` stands for."""
         try:

@@ -11,17 +11,23 @@ import torch
 
 import autoseg
 from autoseg.errors import TrainingError
-from autoseg.networks.tensors import save_tensors
+from autoseg.storage import atomic_path
 
-FORMAT = 1
+FORMAT = 2
 
-HASHED = ("plan", "split", "previous")
-"""Conditions that are kept as a hash, which tells nobody anything."""
+HASHED = {
+    "plan": "the plan",
+    "data": "the prepared data",
+    "split": "the split",
+    "previous": "what the previous stage predicted",
+}
+"""Conditions that are kept as a hash, which tells nobody anything, and what each stands for."""
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Write in one step: until it is whole, the previous checkpoint stays."""
-    save_tensors(path, {"format": FORMAT, "version": autoseg.__version__, **content})
+    with atomic_path(path) as temporary:
+        torch.save({"format": FORMAT, "version": autoseg.__version__, **content}, temporary)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -56,7 +62,7 @@ def require_same(path: Path, content: Mapping[str, Any], expected: Mapping[str, 
         TrainingError: Naming what differs.
     """
     changed = [
-        f"{name} was another" if name in HASHED else f"{name} was {content.get(name)!r}, now {value!r}"
+        f"{HASHED[name]} changed" if name in HASHED else f"{name} was {content.get(name)!r}, now {value!r}"
         for name, value in expected.items()
         if content.get(name) != value
     ]

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-
-import autoseg
 from autoseg.errors import StorageError, TrainingError
 from autoseg.inference.model import PLANS_FILE
 from autoseg.plans import Plans, load_plans, plan_signature, save_plans
-from autoseg.storage import write_json
+from autoseg.training.run_record import RUN_FILE
 
 CHECKPOINT_FILE = "checkpoint.pt"
 LOCK_FILE = "lock.json"
 LOG_FILE = "training.log"
-DEBUG_FILE = "debug.json"
 VALIDATION_FOLDERS = {"final": "validation_raw", "best": "validation_raw_best"}
 TRAINING_FILES = (
     CHECKPOINT_FILE,
@@ -30,6 +22,7 @@ TRAINING_FILES = (
     "history.csv",
     "progress.png",
     LOG_FILE,
+    RUN_FILE,
 )
 
 
@@ -80,15 +73,3 @@ def require_model_plans(plans: Plans, configuration: str, fold: Path) -> None:
             f"{path}: this model was trained with other plans than those now in the task's folder; "
             "name the plans it was trained with (-p), or train it anew with --overwrite"
         )
-
-
-def write_debug(fold: Path, facts: Mapping[str, Any]) -> None:
-    """`debug.json`: under which conditions the fold was trained."""
-    versions = {
-        "autoseg": autoseg.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "platform": platform.platform(),
-    }
-    write_json(fold / DEBUG_FILE, {"format": 1, "versions": versions, **facts})

@@ -46,7 +46,22 @@ class CrossEntropy(nn.Module):
     """Mean cross-entropy over all voxels."""
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        if logits.is_cuda and torch.are_deterministic_algorithms_enabled():
+            return voxel_cross_entropy(logits, target).mean()
         return F.cross_entropy(logits, target)
+
+
+def voxel_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """The cross-entropy of each voxel, `(B, *space)`."""
+    if logits.is_cuda and torch.are_deterministic_algorithms_enabled():
+        return repeatable_cross_entropy(logits, target)
+    return F.cross_entropy(logits, target, reduction="none")
+
+
+def repeatable_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """The same from torch's deterministic steps alone: its own function has none on a GPU, where space has axes."""
+    classes = torch.arange(logits.shape[1], device=logits.device).reshape(-1, *[1] * (logits.ndim - 2))
+    return -torch.log_softmax(logits, dim=1).where(target[:, None] == classes, 0.0).sum(dim=1)
 
 
 class TopKLoss(nn.Module):
@@ -63,7 +78,7 @@ class TopKLoss(nn.Module):
         self.percent = percent
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        losses = F.cross_entropy(logits, target, reduction="none").flatten()
+        losses = voxel_cross_entropy(logits, target).flatten()
         worst = max(1, int(losses.numel() * self.percent / 100))
         return losses.topk(worst, sorted=False).values.mean()
 
@@ -84,7 +99,7 @@ class FocalLoss(nn.Module):
         self.alpha = alpha
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        losses = F.cross_entropy(logits, target, reduction="none")
+        losses = voxel_cross_entropy(logits, target)
         weights = torch.where(target > 0, self.alpha, 1 - self.alpha)
         return (weights * (1 - torch.exp(-losses)) ** self.gamma * losses).mean()
 

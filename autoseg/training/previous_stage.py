@@ -14,8 +14,8 @@ from autoseg.errors import TrainingError
 from autoseg.plans import DEFAULT_IDENTIFIER
 from autoseg.preprocessing.previous import PreviousMaps, gather_previous
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.storage import read_json
-from autoseg.training.fold import CHECKPOINT_FILE, DEBUG_FILE, VALIDATION_FOLDERS, weights_file
+from autoseg.training.fold import CHECKPOINT_FILE, VALIDATION_FOLDERS, weights_file
+from autoseg.training.run_record import trained_cases
 from autoseg.training.splits import ALL, Split, listing
 
 
@@ -146,8 +146,7 @@ def _remedy(model: PreviousModel, number: int) -> str:
 def _require_left_out(model: PreviousModel, predictions: Mapping[str, Path]) -> None:
     """Refuse predictions of cases that their fold was trained on, as when splits were edited since."""
     for fold in sorted({path.parent.parent for path in predictions.values()}):
-        record = fold / DEBUG_FILE
-        trained = set(read_json(record).get("training", ())) if record.is_file() else set()
+        trained = trained_cases(fold)
         if seen := sorted(case for case, path in predictions.items() if path.parent.parent == fold and case in trained):
             command = model.command(fold.name.removeprefix("fold_"), "--overwrite")
             raise TrainingError(

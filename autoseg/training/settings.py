@@ -17,7 +17,8 @@ class TrainingSettings:
 
     Attributes:
         learning_rate: Of the first epoch.
-        seed: Decides the initial weights and every sample; None draws one and records it.
+        seed: Decides the initial weights and every sample; None draws one and records it, or takes 0 if deterministic.
+        deterministic: Let torch compute only in ways that give the same in every bit each time, slower on a GPU.
         precision: "auto", "fp32", "bf16" or "fp16".
         workers: Processes that prepare batches; 0 prepares them in the training process itself.
         checkpoint_minutes: The state is also saved within an epoch when the last save is so long ago.
@@ -29,6 +30,7 @@ class TrainingSettings:
     batch_size: int | None = None
     learning_rate: float | None = None
     seed: int | None = None
+    deterministic: bool = False
     precision: str = "auto"
     workers: int | None = None
     checkpoint_minutes: float = CHECKPOINT_MINUTES

@@ -6,18 +6,17 @@ import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from secrets import randbits
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from autoseg.errors import Interrupted, TrainingError, counted
 from autoseg.evaluation.summary import Summary
-from autoseg.inference.cascade import expand_labels
 from autoseg.inference.model import (
     Checkpoint,
     TrainedModel,
@@ -35,6 +34,8 @@ from autoseg.plans import plan_signature
 from autoseg.storage import content_hash
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.checkpoint import load_checkpoint, require_same, save_checkpoint
+from autoseg.training.debug import write_debug
+from autoseg.training.determinism import DEFAULT_SEED, deterministic_algorithms
 from autoseg.training.display import Display, training_log
 from autoseg.training.fold import (
     CHECKPOINT_FILE,
@@ -44,7 +45,6 @@ from autoseg.training.fold import (
     discard_training,
     require_model_plans,
     weights_file,
-    write_debug,
     write_model_plans,
 )
 from autoseg.training.history import next_record
@@ -60,15 +60,10 @@ from autoseg.training.loader import (
 from autoseg.training.losses import DeepSupervision
 from autoseg.training.previous_stage import Gathered
 from autoseg.training.recipe import Recipe
+from autoseg.training.run_record import FORMAT, RunRecord, begin_run, finish_run, present_session
 from autoseg.training.samples import TRAINING
-from autoseg.training.state import (
-    EpochSums,
-    FiniteLosses,
-    TrainingState,
-    count_voxels,
-    set_learning_rate,
-    step_seed,
-)
+from autoseg.training.state import EpochSums, FiniteLosses, TrainingState, set_learning_rate, step_seed
+from autoseg.training.steps import Steps
 from autoseg.training.validation import validate_fold
 
 log = logging.getLogger(__name__)
@@ -81,22 +76,30 @@ def never() -> bool:
     return False
 
 
-class Trainer(Recipe):
+class Trainer(Steps):
     """Trains one fold of one configuration, and validates it; see `Recipe` for its arguments."""
 
     # ------------------------------------------------------------------------------- training
 
-    def run(self, *, resume: bool = False, overwrite: bool = False, should_stop: Callable[[], bool] = never) -> None:
+    def run(
+        self,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        should_stop: Callable[[], bool] = never,
+        command: Sequence[str] = (),
+    ) -> None:
         """Train the remaining epochs; afterwards the fold's folder holds the final and the best weights.
 
         Args:
             resume: Continue from the fold's checkpoint; where there is none, start anew.
             overwrite: Discard what the fold's folder holds.
             should_stop: Asked after every batch; once it says yes the state is saved and Interrupted raised.
+            command: The words of the command line, for the record of the run.
 
         Raises:
             TrainingError: A checkpoint is there but neither `resume` nor `overwrite`; or the checkpoint is of another
-                plan, split or seed; or a sample cannot be made, a worker died, a loss is not finite; or a cascade
+                plan, data, split or seed; or a sample cannot be made, a worker died, a loss is not finite; or a cascade
                 without what the previous stage predicted.
             WorkspaceError: Another process trains or validates this fold.
             Interrupted: Stopped by `should_stop`; `resume` goes on with the very next batch.
@@ -104,17 +107,23 @@ class Trainer(Recipe):
         with self._locked():
             if overwrite and not resume:
                 discard_training(self.output)
-            self._run(resume, should_stop)
+            self._run(resume, should_stop, command)
 
-    def _run(self, resume: bool, should_stop: Callable[[], bool]) -> None:
-        with training_log(self.output / LOG_FILE), torch.random.fork_rng(self._cuda_devices()):
+    def _run(self, resume: bool, should_stop: Callable[[], bool], command: Sequence[str]) -> None:
+        with (
+            training_log(self.output / LOG_FILE),
+            torch.random.fork_rng(self._cuda_devices()),
+            deterministic_algorithms(self.settings.deterministic),
+        ):
             seed, state = self._start(resume)
             if state.epoch >= self.epochs:
                 log.info("%s trained already, nothing is left to train", counted(state.epoch, "epoch"))
             else:
+                self._begin_record(seed, state, command)
                 with worker_deaths_explained():
                     self._train(seed, state, should_stop)
             self._save_weights("final", state)
+            finish_run(self.output, state.network.state_dict())
 
     def _train(self, seed: int, state: TrainingState, should_stop: Callable[[], bool]) -> None:
         loss_function = DeepSupervision(self.build_loss()).to(self.device)
@@ -145,41 +154,6 @@ class Trainer(Recipe):
                         f"{self.output}: stopped after {counted(state.epoch, 'epoch')} and "
                         f"{counted(state.iteration, 'batch', 'batches')}; the state is saved, continue with -c"
                     )
-
-    def training_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
-        """Learn from one batch; returns its loss, still on the device."""
-        state.network.train()
-        state.optimizer.zero_grad(set_to_none=True)
-        outputs, targets = self._forward(state.network, batch)
-        loss: Tensor = loss_function(outputs, targets)
-        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        state.scaler.unscale_(state.optimizer)
-        nn.utils.clip_grad_norm_(state.network.parameters(), self.gradient_clip)
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
-        state.sums.loss += loss.detach()
-        return loss.detach()
-
-    @torch.no_grad()
-    def validation_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
-        """Look at one validation batch; returns its loss, still on the device."""
-        state.network.eval()
-        outputs, targets = self._forward(state.network, batch)
-        loss: Tensor = loss_function(outputs, targets)
-        state.sums.validation_loss += loss
-        state.sums.counts += count_voxels(outputs[0], targets[0])
-        return loss
-
-    def _forward(self, network: nn.Module, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
-        """Logits in fp32 and labels at every resolution, finest first."""
-        data = batch.data.to(self.device, non_blocking=True, memory_format=self._memory_format)
-        targets = [target.to(self.device, non_blocking=True).long() for target in batch.targets]
-        if self.plan.previous:
-            data = expand_labels(data, len(self.plans.labels)).contiguous(memory_format=self._memory_format)
-        with self.precision.autocast():
-            outputs = network(data)
-        levels = [outputs] if isinstance(outputs, Tensor) else outputs
-        return [level.float() for level in levels], targets
 
     def _finish_epoch(self, state: TrainingState, display: Display) -> None:
         """Everything of the epoch is written before the checkpoint, so that no interruption can lose a part of it."""
@@ -218,7 +192,11 @@ class Trainer(Recipe):
         path = weights_file(self.output, checkpoint)
         file = load_weights(path)
         require_model_plans(self.plans, self.plan.name, self.output)
-        with self._locked(), training_log(self.output / LOG_FILE):
+        with (
+            self._locked(),
+            training_log(self.output / LOG_FILE),
+            deterministic_algorithms(self.settings.deterministic),
+        ):
             gathered = self._gather_previous(self.split.validation)
             predictor = Predictor(
                 self._model(file, path, checkpoint), device=self.device, precision=self.precision.name
@@ -267,18 +245,20 @@ class Trainer(Recipe):
                 )
         elif self.settings.pretrained_weights is not None:
             self._load_pretrained(state.network, self.settings.pretrained_weights)
-        self._describe(seed, state.network)
+        self._describe(state.network)
         return seed, state
 
     def _seed(self, content: Mapping[str, Any] | None) -> int:
-        """The user's, else the checkpoint's, else a new one."""
+        """The user's, else the checkpoint's, else a new one, or always the same one."""
         if self.settings.seed is not None:
             return self.settings.seed
-        return int(content["seed"]) if content is not None else randbits(SEED_BITS)
+        if content is not None:
+            return int(content["seed"])
+        return DEFAULT_SEED if self.settings.deterministic else randbits(SEED_BITS)
 
     def _new_state(self, seed: int) -> TrainingState:
         torch.manual_seed(step_seed(seed))
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and not self.settings.deterministic:
             torch.backends.cudnn.benchmark = True
         network = self._network().to(self.device, memory_format=self._memory_format)  # type: ignore[call-overload]
         return TrainingState(
@@ -350,9 +330,16 @@ class Trainer(Recipe):
             "batch_size": self.batch_size,
             "iterations_per_epoch": self.iterations_per_epoch,
             "plan": plan_signature(self.plans, self.plan.name),
+            "data": self._data_signature,
             "split": content_hash(self.split),
             "previous": self._previous_stage.signature,
         }
+
+    @cached_property
+    def _data_signature(self) -> str:
+        """Hash of all that the cases of the split were prepared from."""
+        cases = sorted({*self.split.training, *self.split.validation})
+        return content_hash({case: self.cases.signature(case) for case in cases})
 
     def _save_checkpoint(self, seed: int, state: TrainingState) -> None:
         content = self._conditions(seed) | {"epochs": self.epochs} | state.to_checkpoint()
@@ -373,24 +360,33 @@ class Trainer(Recipe):
         kept = transfer_weights(network, load_weights(path).weights, source=str(path))
         log.info("started from %s; these start anew: %s", path, ", ".join(kept))
 
-    def _describe(self, seed: int, network: nn.Module) -> None:
+    def _describe(self, network: nn.Module) -> None:
         """Write down, before the first batch, what is trained and how."""
         write_model_plans(self.plans, self.plan.name, self.output)
         write_architecture(self.output, network, self.plan, self._in_channels)
-        settings = asdict(self.settings) | {"pretrained_weights": str(self.settings.pretrained_weights or "none")}
-        write_debug(
-            self.output,
-            {
-                **self._conditions(seed),
-                "epochs": self.epochs,
-                "settings": settings,
-                "device": str(self.device),
-                "precision": self.precision.name,
-                "threads": torch.get_num_threads(),
-                "training": self.split.training,
-                "validation": self.split.validation,
-            },
+        write_debug(self.output, self, network)
+
+    def _begin_record(self, seed: int, state: TrainingState, command: Sequence[str]) -> None:
+        conditions = self._conditions(seed)
+        del conditions["split"]  # the record holds its cases
+        record = RunRecord(
+            format=FORMAT,
+            **conditions,
+            epochs=self.epochs,
+            training=self.split.training,
+            validation=self.split.validation,
+            sessions=(
+                present_session(
+                    command,
+                    epoch=state.epoch,
+                    iteration=state.iteration,
+                    device=self.device,
+                    precision=self.precision.name,
+                    deterministic=self.settings.deterministic,
+                ),
+            ),
         )
+        begin_run(self.output, record, continued=(self.output / CHECKPOINT_FILE).is_file())
 
     def _locked(self) -> AbstractContextManager[None]:
         """One process at a time works on a fold; two would overwrite each other's checkpoints."""

@@ -118,8 +118,8 @@ def history(fold: Path) -> list[dict[str, Any]]:
     return epochs
 
 
-def debug(fold: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((fold / "debug.json").read_text())
+def record(fold: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((fold / "run.json").read_text())
     return content
 
 
@@ -136,10 +136,11 @@ def test_a_fold_is_trained_validated_and_left_with_all_its_files(results: Path, 
 
     fold = results / "Trainer__autoseg" / "fold_0"
     assert {path.name for path in fold.iterdir()} - {"tensorboard"} == set(
-        "architecture.png architecture.txt checkpoint.pt debug.json history.csv history.json progress.png training.log "
-        "validation_raw weights_best.pt weights_final.pt".split()
+        "architecture.png architecture.txt checkpoint.pt debug.json history.csv history.json progress.png run.json "
+        "training.log validation_raw weights_best.pt weights_final.pt".split()
     )
-    (case,) = debug(fold)["validation"]
+    (case,) = record(fold)["validation"]
+    assert record(fold)["sessions"][0]["command"] == ["autoseg_train", "3d_fullres", "Trainer", "1", "0", *SHORT]
     assert sorted(path.name for path in (fold / "validation_raw").iterdir()) == [f"{case}.nii.gz", "summary.json"]
     summary = json.loads((fold / "validation_raw" / "summary.json").read_text())
     dice = summary["results"]["mean"]["1"]["Dice"]
@@ -163,8 +164,8 @@ def test_a_seed_decides_the_weights_and_without_one_it_is_drawn_and_kept(results
 
     assert same_weights(runs["one"], runs["same"])
     assert not same_weights(runs["one"], runs["drawn"])
-    assert [debug(runs[name])["seed"] for name in ("one", "same")] == [5, 5]
-    assert torch.load(runs["drawn"] / "checkpoint.pt", weights_only=True)["seed"] == debug(runs["drawn"])["seed"] != 5
+    assert [record(runs[name])["seed"] for name in ("one", "same")] == [5, 5]
+    assert torch.load(runs["drawn"] / "checkpoint.pt", weights_only=True)["seed"] == record(runs["drawn"])["seed"] != 5
 
 
 def test_what_was_trained_is_neither_lost_nor_repeated(results: Path, capsys: Told) -> None:
@@ -226,7 +227,7 @@ def test_folds_of_one_model_share_their_plans(results: Path, capsys: Told) -> No
 def test_all_is_every_case(results: Path, my_file: str) -> None:
     assert run("all", *SHORT, trainer=f"{my_file}:OwnNetwork") == 0
     fold = results / "OwnNetwork__autoseg" / "all"
-    assert debug(fold)["training"] == debug(fold)["validation"] == CASES
+    assert record(fold)["training"] == record(fold)["validation"] == CASES
     assert len(list((fold / "validation_raw").glob("*.nii.gz"))) == 5
 
 
@@ -241,7 +242,7 @@ def test_validation_alone_with_final_or_best_weights_and_probabilities(results: 
     )
 
     assert run("0", *SHORT, "--npz") == 0
-    (case,) = debug(fold)["validation"]
+    (case,) = record(fold)["validation"]
     assert (fold / "validation_raw" / f"{case}.npz").is_file()
     before = (fold / "weights_final.pt").read_bytes()
     shutil.rmtree(fold / "validation_raw")
@@ -286,8 +287,8 @@ def test_the_users_own_splits_are_honoured_however_many(
 
     assert run("6", *SHORT, trainer=f"{my_file}:OwnNetwork") == 0
     fold = results / "OwnNetwork__autoseg" / "fold_6"
-    assert debug(fold)["training"] == ["case_003", "case_004"]
-    assert debug(fold)["validation"] == ["case_002"]
+    assert record(fold)["training"] == ["case_003", "case_004"]
+    assert record(fold)["validation"] == ["case_002"]
     assert json.loads(splits.read_text()) == own
 
     assert run("8", *SHORT) == 1

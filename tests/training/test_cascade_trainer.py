@@ -107,7 +107,7 @@ def test_what_a_cascade_leaves(trainer: MakeTrainer) -> None:
         "previous_stage",
     }
     assert sorted(path.stem for path in (made.output.parent / "previous_stage").glob("*.npy")) == list(CASES)
-    assert json.loads((made.output / "debug.json").read_text())["previous"]
+    assert json.loads((made.output / "run.json").read_text())["previous"]
 
 
 def test_a_cascade_stopped_in_between_ends_as_if_it_had_not_been(trainer: MakeTrainer) -> None:
@@ -134,7 +134,9 @@ def test_going_on_with_other_predictions_of_the_previous_stage_is_refused(
     image = read_image(references / "ball_0.nii.gz")
     write_image(first.previous.predictions["ball_0"], np.zeros_like(image.data), image.geometry)
 
-    with pytest.raises(TrainingError, match=r"began under other conditions: previous was another; continue"):
+    with pytest.raises(
+        TrainingError, match=r"began under other conditions: what the previous stage predicted changed; continue"
+    ):
         trainer().run(resume=True)
 
 

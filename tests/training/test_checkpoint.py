@@ -45,19 +45,19 @@ class Hostile:
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
-    torch.save({"format": 1, "epoch": Hostile()}, path)
+    torch.save({"format": 2, "epoch": Hostile()}, path)
 
     with pytest.raises(TrainingError, match="damaged or no checkpoint"):
         load_checkpoint(path)
     assert not Path("/tmp/autoseg_hostile_checkpoint").exists()
 
 
-@pytest.mark.parametrize("content", [{"format": 2, "version": "9.9"}, [1]])
+@pytest.mark.parametrize("content", [{"format": 1, "version": "0.9"}, [1]])
 def test_another_format_is_refused(tmp_path: Path, content: object) -> None:
     path = tmp_path / "checkpoint.pt"
     torch.save(content, path)
 
-    with pytest.raises(TrainingError, match=r"a checkpoint of format (2 \(autoseg 9\.9\)|None).*which reads format 1"):
+    with pytest.raises(TrainingError, match=r"a checkpoint of format (1 \(autoseg 0\.9\)|None).*which reads format 2"):
         load_checkpoint(path)
 
 
@@ -66,6 +66,6 @@ def test_other_conditions_are_named() -> None:
     require_same(Path("c.pt"), content, {"seed": 1, "plan": "a"})
 
     with pytest.raises(
-        TrainingError, match=r"c\.pt: .*seed was 1, now 2; split was another; continue it with the same"
+        TrainingError, match=r"c\.pt: .*seed was 1, now 2; the split changed; continue it with the same"
     ):
         require_same(Path("c.pt"), content, {"seed": 2, "plan": "a", "split": "x"})

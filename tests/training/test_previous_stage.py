@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from autoseg.errors import TrainingError
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.previous_stage import PreviousModel, PreviousStage, find_predictions
+from autoseg.training.run_record import FORMAT, RunRecord, begin_run
 from autoseg.training.splits import Split
 
 CASES = ("a", "b", "c", "d", "e", "f")
@@ -20,6 +20,24 @@ SPLITS = (
 )
 
 
+def record(training: tuple[str, ...]) -> RunRecord:
+    return RunRecord(
+        format=FORMAT,
+        trainer="Trainer",
+        configuration="3d_lowres",
+        seed=0,
+        epochs=1,
+        iterations_per_epoch=1,
+        batch_size=2,
+        training=training,
+        validation=(),
+        plan="hash",
+        data="hash",
+        previous=None,
+        sessions=(),
+    )
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> PreviousModel:
     """Three folds of 3d_lowres, each with the predictions of its validation cases."""
@@ -28,7 +46,7 @@ def model(tmp_path: Path) -> PreviousModel:
         (fold / "validation_raw").mkdir(parents=True)
         for name in ("weights_final.pt", "checkpoint.pt"):
             (fold / name).write_bytes(b"weights")
-        (fold / "debug.json").write_text(json.dumps({"training": split.training}))
+        begin_run(fold, record(split.training), continued=False)
         for case in split.validation:
             (fold / "validation_raw" / f"{case}.nii.gz").write_bytes(b"labels")
     return PreviousModel(
@@ -106,7 +124,7 @@ def test_cases_that_no_fold_leaves_out_are_named(model: PreviousModel) -> None:
 
 def test_predictions_by_a_fold_that_was_trained_on_the_case_are_refused(model: PreviousModel) -> None:
     """As when splits_final.json was edited after the first stage was trained."""
-    (model.folder / "fold_1" / "debug.json").write_text(json.dumps({"training": ["a", "d", "e"]}))
+    begin_run(model.folder / "fold_1", record(("a", "d", "e")), continued=False)
 
     with pytest.raises(TrainingError, match=r"fold_1: was trained on d, which .*autoseg_train .* 1 --overwrite"):
         find_predictions(model, SPLITS, CASES)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autoseg.errors import Interrupted, ModelError, TrainingError
+from autoseg.errors import Interrupted, ModelError, StorageError, TrainingError
 from autoseg.imageio import read_image
 from autoseg.inference.model import load_model, load_weights
 from autoseg.plans import ConfigurationPlan, Plans
@@ -21,6 +22,7 @@ from autoseg.training import Split, Trainer, TrainingSettings
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.checkpoint import load_checkpoint
 from autoseg.training.losses import CrossEntropy
+from autoseg.training.run_record import weights_sha256
 
 CASES = tuple(f"ball_{number}" for number in range(6))
 SPLIT = Split(training=CASES[:4], validation=CASES[4:])
@@ -65,6 +67,11 @@ def weights(trainer: Trainer, checkpoint: str = "final") -> dict[str, Tensor]:
 def history(trainer: Trainer) -> list[dict[str, Any]]:
     epochs: list[dict[str, Any]] = json.loads((trainer.output / "history.json").read_text())["epochs"]
     return [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in epochs]
+
+
+def record(trainer: Trainer) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((trainer.output / "run.json").read_text())
+    return content
 
 
 def assert_same(one: Trainer, other: Trainer) -> None:
@@ -116,6 +123,7 @@ def test_what_a_training_leaves(trainer: MakeTrainer) -> None:
         "history.csv",
         "history.json",
         "progress.png",
+        "run.json",
         "training.log",
         "validation_raw",
         "weights_best.pt",
@@ -127,8 +135,69 @@ def test_what_a_training_leaves(trainer: MakeTrainer) -> None:
     assert scores["mean"]["1"]["Dice"] == pytest.approx(summary.mean[1]["Dice"])
     log_text = (made.output / "training.log").read_text()
     assert log_text.count("validation loss") == EPOCHS and "Dice of core" in log_text
+
+
+def test_the_record_of_a_run_says_what_was_trained_on_what_and_which_weights_came_of_it(trainer: MakeTrainer) -> None:
+    with pytest.raises(Interrupted):
+        trainer().run(should_stop=StopAfter(8), command=("autoseg_train", "3d_fullres", "--seed", "7"))
+    begun = record(trainer())
+    trainer().run(resume=True, command=("autoseg_train", "-c"))
+    ended = record(trainer())
+
+    assert (begun["weights_sha256"], begun["finished"]) == (None, None)
+    assert ended["weights_sha256"] == weights_sha256(weights(trainer()))
+    assert ended["finished"] >= ended["sessions"][1]["started"] >= ended["sessions"][0]["started"]
+    same = ("trainer", "configuration", "seed", "epochs", "iterations_per_epoch", "batch_size", "previous")
+    assert [ended[key] for key in same] == ["Trainer", "3d_fullres", 7, EPOCHS, TRAINING_BATCHES, 3, None]
+    assert (ended["training"], ended["validation"]) == (list(CASES[:4]), list(CASES[4:]))
+    first, second = ended["sessions"]
+    assert begun["sessions"] == [first]
+    assert (first["command"], second["command"]) == (
+        ["autoseg_train", "3d_fullres", "--seed", "7"],
+        ["autoseg_train", "-c"],
+    )
+    assert [(one["epoch"], one["iteration"]) for one in (first, second)] == [(0, 0), (1, 2)]
+    assert (first["device"], first["precision"], first["deterministic"]) == ("cpu", "fp32", False)
+    assert (first["versions"]["torch"], first["threads"]) == (torch.__version__, torch.get_num_threads())
+    conditions = load_checkpoint(trainer().output / "checkpoint.pt")
+    assert all(ended[key] == conditions[key] for key in ("plan", "data"))
+
+
+def test_extending_a_finished_training_makes_the_record_unfinished_until_it_ends(
+    trainer: MakeTrainer, untouched: Trainer
+) -> None:
+    before = record(untouched)
+    trainer(fold="fold_1").run(resume=True)
+    assert record(untouched) == before, "there was nothing left to do"
+    with pytest.raises(Interrupted):
+        trainer(fold="fold_1", epochs=5).run(resume=True, should_stop=StopAfter(2))
+    assert (record(untouched)["weights_sha256"], record(untouched)["epochs"]) == (None, 5)
+    trainer(fold="fold_1", epochs=5).run(resume=True)
+
+    ended = record(untouched)
+    assert ended["weights_sha256"] == weights_sha256(weights(untouched)) != before["weights_sha256"]
+    assert [one["epoch"] for one in ended["sessions"]] == [0, EPOCHS, EPOCHS]
+
+
+def test_the_recipe_is_written_down_with_all_its_numbers(trainer: MakeTrainer) -> None:
+    made = trainer(OwnRecipe, epochs=1, learning_rate=0.5)
+    made.run()
     debug = json.loads((made.output / "debug.json").read_text())
-    assert (debug["seed"], debug["precision"], debug["training"]) == (7, "fp32", list(CASES[:4]))
+
+    assert debug["trainer"].endswith("test_trainer.OwnRecipe")
+    assert (debug["settings"]["learning_rate"], debug["settings"]["batch_size"]) == (0.5, None)
+    recipe = {name: debug["recipe"][name] for name in ("epochs", "initial_learning_rate", "momentum", "mirror_axes")}
+    assert recipe == {"epochs": 1, "initial_learning_rate": 0.5, "momentum": 0.99, "mirror_axes": "()"}
+    assert (debug["network"], debug["loss"]) == ("UNet", "CrossEntropy()")
+    assert "weight_decay: 3e-05" in debug["optimizer"]
+
+
+def test_a_damaged_record_is_named(trainer: MakeTrainer, untouched: Trainer) -> None:
+    (untouched.output / "run.json").write_text("{}")
+    with pytest.raises(
+        StorageError, match=r"fold_1: run\.json: wrong fields: missing .*; delete run\.json there, it is"
+    ):
+        trainer(fold="fold_1", epochs=5).run(resume=True)
 
 
 def test_the_weights_know_what_prediction_needs(trainer: MakeTrainer) -> None:
@@ -355,7 +424,7 @@ def test_resuming_nothing_starts_anew_and_says_so(trainer: MakeTrainer, caplog: 
     ("changes", "message"),
     [
         ({"seed": 8}, "seed was 7, now 8"),
-        ({"split": Split(training=CASES[:3], validation=CASES[4:])}, "split was"),
+        ({"split": Split(training=CASES[:3], validation=CASES[3:])}, "the split changed; "),
         ({"batch_size": 2}, "batch_size was 3, now 2"),
         ({"iterations_per_epoch": 6}, "iterations_per_epoch was 5, now 6"),
     ],
@@ -373,8 +442,69 @@ def test_other_plans_beside_trained_folds_are_refused(trainer: MakeTrainer, othe
     trainer(fold="fold_1", epochs=1).run()
     with pytest.raises(TrainingError, match=r"plans\.pkl: fold_1 were trained with other plans than these"):
         trainer(plans=other_plans).run()
-    with pytest.raises(TrainingError, match="plan was"):
+    with pytest.raises(
+        TrainingError, match="began under other conditions: the plan changed; continue it with the same"
+    ):
         trainer(plans=other_plans, fold="fold_1").run(resume=True)
+
+
+def test_resuming_with_data_prepared_from_other_images_is_refused(
+    trainer: MakeTrainer, store: PreparedCases, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        trainer().run(should_stop=StopAfter(1))
+    shutil.copytree(store.folder, tmp_path / "prepared")
+    changed = PreparedCases(tmp_path / "prepared")
+    resumed = trainer()
+    resumed.cases = changed
+    changed.save(changed.load("ball_5"), "another signature")
+
+    with pytest.raises(
+        TrainingError, match="began under other conditions: the prepared data changed; continue it with"
+    ):
+        resumed.run(resume=True)
+
+
+# --------------------------------------------------------------------------- the same in every bit
+
+
+def test_deterministic_trainings_have_one_hash_with_any_number_of_workers(trainer: MakeTrainer) -> None:
+    for fold, settings in (
+        ("fold_1", {}),
+        ("fold_2", {"workers": 2}),
+        ("fold_3", {"seed": 0}),
+        ("fold_4", {"seed": 1}),
+    ):
+        trainer(fold=fold, **{"seed": None, "deterministic": True, "epochs": 1, **settings}).run()
+    assert not torch.are_deterministic_algorithms_enabled()
+
+    records = [record(trainer(fold=f"fold_{number}")) for number in (1, 2, 3, 4)]
+    assert [one["seed"] for one in records] == [0, 0, 0, 1]
+    assert all(one["sessions"][0]["deterministic"] for one in records)
+    assert len({one["weights_sha256"] for one in records[:3]}) == 1
+    assert records[3]["weights_sha256"] != records[0]["weights_sha256"]
+
+
+class Unsteady(Trainer):
+    """Puts back what an index picked, which torch can only do in varying order where indices repeat."""
+
+    def build_loss(self) -> nn.Module:
+        class Loss(nn.Module):
+            def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+                torch.zeros(1).put_(torch.tensor([0]), torch.zeros(1), accumulate=False)
+                return F.cross_entropy(logits, target)
+
+        return Loss()
+
+
+def test_what_cannot_be_computed_deterministically_is_named(trainer: MakeTrainer) -> None:
+    message = (
+        r"not every step can be computed deterministically on this device: put_ does not have .*without --deterministic"
+    )
+    with pytest.raises(TrainingError, match=message):
+        trainer(Unsteady, deterministic=True).run()
+    assert not torch.are_deterministic_algorithms_enabled()
+    trainer(Unsteady, epochs=1, deterministic=False, fold="fold_1").run()
 
 
 # ------------------------------------------------------------------------- recipes of one's own

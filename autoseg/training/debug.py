@@ -1,0 +1,43 @@
+"""`debug.json`: every number and part of the recipe as it was, to see what a class of one's own or a setting changed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from autoseg.storage import write_json
+from autoseg.training.recipe import Recipe
+
+DEBUG_FILE = "debug.json"
+ELSEWHERE = {"plans", "plan", "cases", "split", "output", "references", "previous", "settings", "device_name"}
+"""Attributes that are files of their own, or stand in `run.json` or under `settings`."""
+
+
+def write_debug(fold: Path, recipe: Recipe, network: nn.Module) -> None:
+    """Write the file: plain values as they are, everything else as Python shows it."""
+    kind = type(recipe)
+    write_json(
+        fold / DEBUG_FILE,
+        {
+            "format": 1,
+            "trainer": f"{kind.__module__}.{kind.__qualname__}",
+            "settings": {name: _plain(value) for name, value in asdict(recipe.settings).items()},
+            "recipe": {name: _plain(value) for name, value in _attributes(recipe).items()},
+            "network": type(network).__name__,
+            "loss": str(recipe.build_loss()),
+            "optimizer": str(recipe.build_optimizer(network)),
+        },
+    )
+
+
+def _attributes(recipe: Recipe) -> dict[str, Any]:
+    """All that is public and no method, of the object and of its classes."""
+    names = [name for name in dir(recipe) if not name.startswith("_") and name not in ELSEWHERE]
+    return {name: value for name in names if not callable(value := getattr(recipe, name))}
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

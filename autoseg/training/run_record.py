@@ -1,0 +1,135 @@
+"""`run.json`: what a fold was trained on, with which program and on which machine, and which weights came of it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import autoseg
+from autoseg.errors import StorageError
+from autoseg.inference.model import weights_sha256
+from autoseg.storage import decode, read_json, write_json
+
+FORMAT = 1
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One process that worked on the training.
+
+    Attributes:
+        command: The words of its command line; empty where it was started from Python.
+        started: Local time.
+        epoch, iteration: Where it went on: the epoch, from 0, and how many of its batches were done.
+        threads: That computed; on a CPU the sums' last bits depend on it.
+    """
+
+    command: tuple[str, ...]
+    started: str
+    epoch: int
+    iteration: int
+    versions: Mapping[str, str]
+    device: str
+    precision: str
+    deterministic: bool
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What the file holds.
+
+    Attributes:
+        training, validation: The cases.
+        plan, data, previous: Hashes of all in the plan that training depends on, of what the prepared cases were made
+            from, and of what a cascade refines (else None).
+        sessions: Every process that worked on it, in their order.
+        finished: When the last epoch was done; None while it goes on.
+        weights_sha256: Of the final weights, see `weights_sha256`; None while it goes on.
+    """
+
+    format: int
+    trainer: str
+    configuration: str
+    seed: int
+    epochs: int
+    iterations_per_epoch: int
+    batch_size: int
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+    plan: str
+    data: str
+    previous: str | None
+    sessions: tuple[Session, ...]
+    finished: str | None = None
+    weights_sha256: str | None = None
+
+
+def begin_run(fold: Path, record: RunRecord, *, continued: bool) -> None:
+    """Write the record of a training that begins or goes on; earlier sessions are kept where it goes on."""
+    before = _read(fold) if continued else None
+    write_json(fold / RUN_FILE, replace(record, sessions=(*(before.sessions if before else ()), *record.sessions)))
+
+
+def finish_run(fold: Path, weights: Mapping[str, Tensor]) -> None:
+    """Add the final weights' hash, and when it was known first."""
+    record, digest = _read(fold), weights_sha256(weights)
+    if record is not None and record.weights_sha256 != digest:
+        write_json(fold / RUN_FILE, replace(record, finished=now(), weights_sha256=digest))
+
+
+def trained_cases(fold: Path) -> tuple[str, ...]:
+    """The cases that the fold was trained on; none where there is no record."""
+    record = _read(fold)
+    return record.training if record is not None else ()
+
+
+def _read(fold: Path) -> RunRecord | None:
+    path = fold / RUN_FILE
+    if not path.is_file():
+        return None
+    try:
+        record: RunRecord = decode(RunRecord, read_json(path), path.name)
+    except StorageError as error:
+        raise StorageError(f"{fold}: {error}; delete {RUN_FILE} there, it is only a record") from error
+    return record
+
+
+def present_session(
+    command: Sequence[str], *, epoch: int, iteration: int, device: torch.device, precision: str, deterministic: bool
+) -> Session:
+    """This process, on this machine."""
+    return Session(
+        command=tuple(command),
+        started=now(),
+        epoch=epoch,
+        iteration=iteration,
+        versions={
+            "autoseg": autoseg.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "platform": platform.platform(),
+        },
+        device=_described(device),
+        precision=precision,
+        deterministic=deterministic,
+        threads=torch.get_num_threads(),
+    )
+
+
+def now() -> str:
+    """Local time, to the second."""
+    return datetime.now().isoformat(timespec="seconds")
+
+
+def _described(device: torch.device) -> str:
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)

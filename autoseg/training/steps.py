@@ -1,0 +1,55 @@
+"""What is done with one batch: learn from it, or look at it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.inference.cascade import expand_labels
+from autoseg.training.loader import Batch
+from autoseg.training.recipe import Recipe
+from autoseg.training.state import TrainingState, count_voxels
+
+
+class Steps(Recipe):
+    """A recipe and its two kinds of step; see `Recipe` for its arguments."""
+
+    def training_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
+        """Learn from one batch; returns its loss, still on the device."""
+        state.network.train()
+        state.optimizer.zero_grad(set_to_none=True)
+        data, targets = self._on_device(batch)
+        loss: Tensor = loss_function(self._outputs(state.network, data), targets)
+        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.network.parameters(), self.gradient_clip)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.sums.loss += loss.detach()
+        return loss.detach()
+
+    @torch.no_grad()
+    def validation_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
+        """Look at one validation batch; returns its loss, still on the device."""
+        state.network.eval()
+        data, targets = self._on_device(batch)
+        outputs = self._outputs(state.network, data)
+        loss: Tensor = loss_function(outputs, targets)
+        state.sums.validation_loss += loss
+        state.sums.counts += count_voxels(outputs[0], targets[0])
+        return loss
+
+    def _on_device(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """What the network sees, and the labels at every resolution, finest first."""
+        data = batch.data.to(self.device, non_blocking=True, memory_format=self._memory_format)
+        targets = [target.to(self.device, non_blocking=True).long() for target in batch.targets]
+        if self.plan.previous:
+            data = expand_labels(data, len(self.plans.labels)).contiguous(memory_format=self._memory_format)
+        return data, targets
+
+    def _outputs(self, network: nn.Module, data: Tensor) -> list[Tensor]:
+        """Logits in fp32 at every resolution, finest first."""
+        with self.precision.autocast():
+            outputs = network(data)
+        levels = [outputs] if isinstance(outputs, Tensor) else outputs
+        return [level.float() for level in levels]
