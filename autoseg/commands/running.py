@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import autoseg
-from autoseg.errors import AutosegError, Interrupted
+from autoseg.errors import AutosegError, Interrupted, describe_os_error
 from autoseg.extensions import find_fault
 from autoseg.paths import DEFAULT_HOME, Workspace
 
@@ -101,7 +101,7 @@ def run_command(command: Command, argv: Sequence[str] | None = None, *, program:
         return _say(program, "out of memory; use fewer workers, or a smaller batch or patch", USER_CAN_FIX)
     except OSError as error:
         log.debug("%s", traceback.format_exc())
-        return _say(program, _describe(error), USER_CAN_FIX)
+        return _say(program, describe_os_error(error), USER_CAN_FIX)
     except Exception as error:
         return _say_what_broke(program, arguments, error)
     return DONE
@@ -241,11 +241,6 @@ def _workspace(home: Path | None, command: Command) -> Workspace:
 
 def _looks_like_an_option(word: str) -> bool:
     return word.startswith("-") and word != "-" and not word[1:2].isdecimal() and word[1:2] != "."
-
-
-def _describe(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}; check that it exists, its permissions and the space left"
 
 
 def _say_what_broke(program: str, arguments: argparse.Namespace, error: Exception) -> int:

@@ -11,7 +11,7 @@ import torch
 
 import autoseg
 from autoseg.errors import TrainingError
-from autoseg.storage import atomic_path
+from autoseg.networks.tensors import save_tensors
 
 FORMAT = 2
 
@@ -26,8 +26,7 @@ HASHED = {
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Write in one step: until it is whole, the previous checkpoint stays."""
-    with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, "version": autoseg.__version__, **content}, temporary)
+    save_tensors(path, {"format": FORMAT, "version": autoseg.__version__, **content})
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
