@@ -53,7 +53,7 @@ class RunRecord:
             from, and of what a cascade refines (else None).
         sessions: Every process that worked on it, in their order.
         finished: When the last epoch was done; None while it goes on.
-        weights_sha256: Of the final weights, see `weights_sha256`; None while it goes on.
+        weights_sha256: Of the final weights' values; None while it goes on.
     """
 
     format: int

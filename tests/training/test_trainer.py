@@ -15,14 +15,13 @@ from torch.nn import functional as F
 
 from autoseg.errors import Interrupted, ModelError, StorageError, TrainingError
 from autoseg.imageio import read_image
-from autoseg.inference.model import load_model, load_weights
+from autoseg.inference.model import load_model, load_weights, weights_sha256
 from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainingSettings
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.checkpoint import load_checkpoint
 from autoseg.training.losses import CrossEntropy
-from autoseg.training.run_record import weights_sha256
 
 CASES = tuple(f"ball_{number}" for number in range(6))
 SPLIT = Split(training=CASES[:4], validation=CASES[4:])
