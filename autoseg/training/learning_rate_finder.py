@@ -18,7 +18,6 @@ import torch
 from autoseg.errors import TrainingError
 from autoseg.parallel import progress
 from autoseg.storage import atomic_path
-from autoseg.training.loader import worker_deaths_explained
 from autoseg.training.losses import DeepSupervision
 from autoseg.training.samples import TRAINING
 from autoseg.training.state import set_learning_rate
@@ -65,7 +64,7 @@ def find_learning_rate(trainer: Trainer) -> RangeTest:
         TrainingError: A sample cannot be made, a worker died, or the very first loss is not finite.
     """
     steps = min(MOST_STEPS, trainer.epochs * trainer.iterations_per_epoch)
-    with worker_deaths_explained(), torch.random.fork_rng(trainer._cuda_devices()), progress(steps, "rates") as bar:
+    with torch.random.fork_rng(trainer._cuda_devices()), progress(steps, "rates") as bar:
         result = range_test(_losses(trainer, steps, bar), steps=steps)
     _draw(result, trainer.output / PICTURE_FILE)
     log.info("the loss was lowest at a learning rate of %.2g", result.suggestion * SAFETY)

@@ -1,14 +1,13 @@
-"""Batches, made by one pool of worker processes that serves all epochs and can start at any batch of any epoch."""
+"""Batches, made by worker processes that serve all epochs and can start at any batch of any epoch."""
 
 from __future__ import annotations
 
 import logging
 import math
 import shutil
-import signal
 import traceback
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,16 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from autoseg.errors import AutosegError, TrainingError
+from autoseg.errors import AutosegError, TrainingError, describe_os_error
 from autoseg.geometry import Shape
 from autoseg.machine import available_cores
 from autoseg.parallel import fitting_workers
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
+from autoseg.training.ahead import Note, ignore, make_ahead
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.samples import TRAINING, VALIDATION, Sample, make_sample, sample_generator
 from autoseg.training.sampling import is_forced
@@ -70,7 +68,7 @@ class Batch:
     targets: tuple[Tensor, ...]
 
     def pin_memory(self) -> Batch:
-        """Called by the data loader, so that copies to a GPU need not wait."""
+        """A copy in memory from which a GPU fetches by itself."""
         return Batch(
             key=self.key,
             cases=self.cases,
@@ -96,7 +94,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batches(Dataset["Batch | Failure"]):
+class Batches:
     """Every batch of a training, by its key; picklable.
 
     Attributes:
@@ -119,10 +117,12 @@ class Batches(Dataset["Batch | Failure"]):
         """Memory of one batch: fp32 data, and labels at all resolutions at most as much as two more bytes a voxel."""
         return self.batch_size * math.prod(self.patch_size) * (4 * channels + 4)
 
-    def __getitem__(self, key: BatchKey) -> Batch | Failure:
+    def make(self, key: BatchKey, note: Note = ignore) -> Batch | Failure:
+        """One batch; `note` is told each case before it is opened."""
         drawn = [self._draw(key, number) for number in range(self.batch_size)]
         samples = []
         for case, forced, generator in drawn:
+            note(case)
             try:
                 samples.append(
                     make_sample(
@@ -135,6 +135,10 @@ class Batches(Dataset["Batch | Failure"]):
                 )
             except AutosegError as error:
                 return Failure(case=case, reason=str(error))
+            except MemoryError:
+                return Failure(case=case, reason="out of memory; use fewer workers (--num_workers)")
+            except OSError as error:
+                return Failure(case=case, reason=describe_os_error(error))
             except Exception:
                 return Failure(case=case, reason=traceback.format_exc())
         return _collate(key, tuple(case for case, _, _ in drawn), samples, self.strides)
@@ -171,36 +175,14 @@ def iterate(
         workers: Processes that make them ahead of time; 0 makes each when it is asked for.
 
     Raises:
-        TrainingError: A sample cannot be made; the case is named.
+        TrainingError: A sample cannot be made, or a worker died; the case is named.
     """
     _open_case.cache_clear()
-    loader = DataLoader(
-        batches,
-        batch_size=None,
-        sampler=keys,
-        num_workers=workers,
-        prefetch_factor=BATCHES_AHEAD if workers else None,
-        pin_memory=pin_memory,
-        worker_init_fn=_start_worker,
-    )
-    for batch in loader:
-        if isinstance(batch, Failure):
-            raise TrainingError(f"case {batch.case}: no patch can be made of it: {batch.reason}")
-        yield batch
-
-
-@contextmanager
-def worker_deaths_explained() -> Iterator[None]:
-    """Turn the data loader's report of a dead worker, which may interrupt any line, into a sentence."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise TrainingError(
-            f"a worker that prepares batches died ({str(error).splitlines()[0]}), most likely because memory ran out; "
-            "continue with -c and fewer workers"
-        ) from error
+    with closing(make_ahead(batches.make, keys, workers=workers, ahead=BATCHES_AHEAD)) as made:
+        for batch in made:
+            if isinstance(batch, Failure):
+                raise TrainingError(f"case {batch.case}: no patch can be made of it: {batch.reason}")
+            yield batch.pin_memory() if pin_memory else batch
 
 
 def choose_workers(wanted: int | None, device: torch.device, batch_bytes: int) -> int:
@@ -246,13 +228,6 @@ def _collate(
 
 
 _open_case = lru_cache(maxsize=OPEN_CASES)(open_case)
-
-
-def _start_worker(_: int) -> None:
-    """One thread each. Ctrl-C and SIGTERM, which schedulers send to all processes, are the parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threadpool_limits(1)
 
 
 def _free_shared_memory() -> int:

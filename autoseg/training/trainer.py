@@ -55,7 +55,6 @@ from autoseg.training.loader import (
     choose_workers,
     iterate,
     remaining_keys,
-    worker_deaths_explained,
 )
 from autoseg.training.losses import DeepSupervision
 from autoseg.training.previous_stage import Gathered
@@ -120,8 +119,7 @@ class Trainer(Steps):
                 log.info("%s trained already, nothing is left to train", counted(state.epoch, "epoch"))
             else:
                 self._begin_record(seed, state, command)
-                with worker_deaths_explained():
-                    self._train(seed, state, should_stop)
+                self._train(seed, state, should_stop)
             self._save_weights("final", state)
             finish_run(self.output, state.network.state_dict())
 

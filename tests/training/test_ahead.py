@@ -1,0 +1,136 @@
+"""Making ahead of time: in order, whoever makes it, and every way in which a worker can go."""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoseg.errors import TrainingError
+from autoseg.processes import ProcessIdentity
+from autoseg.training.ahead import Note, make_ahead
+
+
+def make(number: int, note: Note) -> tuple[int, torch.Tensor]:
+    """A tensor of the number; of some numbers, something else."""
+    note(f"case_{number}")
+    if number == 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 11:
+        faulthandler.disable()
+        os.kill(os.getpid(), signal.SIGBUS)
+    if number == 12:
+        os._exit(3)
+    if number == 13:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return os.getpid(), torch.full((1000,), float(number))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_everything_is_made_in_order(workers: int) -> None:
+    made = list(make_ahead(make, range(8), workers=workers, ahead=2))
+
+    assert [int(tensor.mean()) for _, tensor in made] == list(range(8))
+    makers = [process for process, _ in made]
+    assert len(set(makers)) == max(1, workers)
+    assert (os.getpid() in makers) == (workers == 0)
+    assert all(maker == makers[number % max(1, workers)] for number, maker in enumerate(makers))
+    assert not multiprocessing.active_children()
+
+
+def test_workers_run_ahead_by_as_many_as_they_may(tmp_path: Path) -> None:
+    made = make_ahead(Touch(tmp_path), range(20), workers=2, ahead=2)
+    next(made)
+
+    deadline = time.monotonic() + 10
+    while len(list(tmp_path.iterdir())) < 5 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    assert sorted(int(path.name) for path in tmp_path.iterdir()) == [0, 1, 2, 3, 4]
+    made.close()
+
+
+class Touch:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, number: int, _: Note) -> int:
+        (self.folder / str(number)).touch()
+        return number
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        (10, "was killed, most likely because memory ran out; continue with -c and fewer workers (--num_workers)"),
+        (
+            11,
+            "crashed (SIGBUS); continue with -c and fewer workers (--num_workers); shared memory (/dev/shm) may be too "
+            "small: give the container more (docker run --shm-size 8g)",
+        ),
+        (12, "ended with code 3; continue with -c and fewer workers (--num_workers)"),
+    ],
+)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_dead_worker_is_named_with_its_case(workers: int, number: int, cause: str) -> None:
+    started = time.monotonic()
+
+    with pytest.raises(TrainingError) as caught:
+        list(make_ahead(make, [0, 1, 2, number, 3, 4, 5], workers=workers, ahead=2))
+
+    assert str(caught.value) == f"case case_{number}: the worker at work on it {cause}"
+    assert time.monotonic() - started < 5
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_dies_before_its_first_case_is_explained() -> None:
+    with pytest.raises(TrainingError, match=r"^a worker that makes batches ended with code 5; continue with -c"):
+        list(make_ahead(silent, [1], workers=1, ahead=1))
+
+
+def silent(_: int, __: Note) -> None:
+    os._exit(5)
+
+
+def test_a_worker_that_hangs_keeps_nobody_from_ending() -> None:
+    made = make_ahead(make, [1, 13, 2], workers=2, ahead=1)
+    next(made)
+    started = time.monotonic()
+    made.close()
+
+    assert time.monotonic() - started < 2
+    assert not multiprocessing.active_children()
+
+
+ORPHANS = """
+import os, time
+from autoseg.training.ahead import make_ahead
+
+def make(number, note):
+    os.write(1, b"%d\\n" % os.getpid())
+    time.sleep(60)
+
+list(make_ahead(make, [1, 2, 3], workers=3, ahead=1))
+"""
+
+
+def test_no_worker_outlives_a_training_that_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    workers = [ProcessIdentity.of(int(parent.stdout.readline())) for _ in range(3)]
+
+    parent.kill()
+    parent.wait(timeout=10)
+
+    deadline = time.monotonic() + 5
+    while any(worker.runs_here for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(worker.runs_here for worker in workers)
