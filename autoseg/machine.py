@@ -7,6 +7,7 @@ asked, in both versions (Linux: admin-guide/cgroup-v1/memory, admin-guide/cgroup
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,14 @@ def available_memory(root: Path = ROOT) -> int:
 def memory_limits(root: Path = ROOT) -> list[MemoryLimit]:
     """The limits of the control groups that set one."""
     return [limit for group in _groups("memory", root) for limit in _limits(group)]
+
+
+def free_shared_memory(root: Path = ROOT) -> int | None:
+    """Bytes through which processes may hand over arrays; containers often have little. None where nobody counts them."""
+    try:
+        return shutil.disk_usage(root / "dev/shm").free
+    except OSError:
+        return None
 
 
 def _own_cores() -> int:

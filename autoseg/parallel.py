@@ -104,7 +104,9 @@ def fitting_workers(wanted: int | None, bytes_per_worker: int, *, most: int = 8,
         return max(1, wanted)
     by_cores = min(most, available_cores(root))
     if fitting < by_cores:
-        log.info("%d workers, as many as memory holds (%.1f GB each)", max(1, fitting), bytes_per_worker / 1e9)
+        log.info(
+            "%s, as many as memory holds (%.1f GB each)", counted(max(1, fitting), "worker"), bytes_per_worker / 1e9
+        )
     return max(1, min(by_cores, fitting))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 import traceback
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoseg.errors import AutosegError, TrainingError, describe_os_error
+from autoseg.errors import AutosegError, TrainingError, counted, describe_os_error
 from autoseg.geometry import Shape
-from autoseg.machine import available_cores
+from autoseg.machine import ROOT, available_cores, free_shared_memory
 from autoseg.parallel import fitting_workers
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
@@ -185,22 +185,27 @@ def iterate(
             yield batch.pin_memory() if pin_memory else batch
 
 
-def choose_workers(wanted: int | None, device: torch.device, batch_bytes: int) -> int:
+def choose_workers(wanted: int | None, device: torch.device, batch_bytes: int, *, root: Path = ROOT) -> int:
     """How many workers to start: what the user wants, else what keeps the device busy and fits into memory.
 
     Beside a network on a CPU few are enough: one makes batches 25 times faster than two cores use them up (measured
     with 7 patches of 40x56x40), and it takes time from them.
+
+    Args:
+        root: Where `proc`, `sys` and `dev` lie.
     """
-    if wanted is not None:
-        return wanted
     ahead = (BATCHES_AHEAD + 1) * batch_bytes
-    by_shared_memory = _free_shared_memory() // max(1, ahead)
-    if device.type == "cpu":
-        return min(max(1, available_cores() // CORES_PER_WORKER), by_shared_memory)
-    workers = fitting_workers(None, WORKER_BYTES + ahead, most=MOST_WORKERS)
+    most = MOST_WORKERS if device.type != "cpu" else max(1, available_cores(root) // CORES_PER_WORKER)
+    workers = wanted if wanted == 0 else fitting_workers(wanted, WORKER_BYTES + ahead, most=most, root=root)
+    shared = free_shared_memory(root)
+    by_shared_memory = workers if shared is None else shared // max(1, ahead)
     if by_shared_memory < workers:
-        log.info("%d workers prepare batches, as many as shared memory (/dev/shm) holds", by_shared_memory)
-    return min(workers, by_shared_memory)
+        log.warning(
+            "shared memory (/dev/shm) holds the batches of %s, not of %d%s; more with docker run --shm-size 8g",
+            *(counted(by_shared_memory, "worker"), workers),
+            "" if wanted is None else ", which may be killed for it",
+        )
+    return workers if wanted is not None else min(workers, by_shared_memory)
 
 
 def targets_of_levels(labels: npt.NDArray[Any], strides: Sequence[Sequence[int]]) -> tuple[npt.NDArray[Any], ...]:
@@ -228,11 +233,3 @@ def _collate(
 
 
 _open_case = lru_cache(maxsize=OPEN_CASES)(open_case)
-
-
-def _free_shared_memory() -> int:
-    """Bytes through which workers may hand over batches; containers often have little, and overrunning it kills."""
-    try:
-        return shutil.disk_usage("/dev/shm").free
-    except OSError:
-        return 2**62

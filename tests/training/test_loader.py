@@ -5,7 +5,9 @@ import os
 import pickle
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,8 @@ import pytest
 import torch
 
 from autoseg.errors import TrainingError
+from autoseg.machine import available_cores
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training import loader
 from autoseg.training.augmentation import (
     Augmentation,
     AugmentationRecipe,
@@ -187,15 +189,42 @@ def test_a_case_prepared_again_is_read_again(store: PreparedCases, tmp_path: Any
     torch.testing.assert_close(after.data, before.data + 1)
 
 
-def test_the_users_number_of_workers_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [choose_workers(wanted, CUDA, 10**12) for wanted in (0, 3)] == [0, 3]
+def root_with(folder: Path, *, memory: int, shared: Path) -> Path:
+    """A root whose /proc and /dev show so much memory, in bytes, and this disk as shared memory."""
+    (folder / "proc").mkdir(parents=True)
+    (folder / "proc/meminfo").write_text(f"MemAvailable: {memory // 1024} kB\n")
+    (folder / "dev").mkdir()
+    (folder / "dev/shm").symlink_to(shared)
+    return folder
 
-    monkeypatch.setattr(loader, "fitting_workers", lambda *_, **__: 8)
-    monkeypatch.setattr(loader, "_free_shared_memory", lambda: 64 * 2**20)
-    monkeypatch.setattr(loader, "available_cores", lambda: 2)
-    assert choose_workers(None, CPU, 2**20) == 1
-    monkeypatch.setattr(loader, "available_cores", lambda: 32)
-    assert choose_workers(None, CPU, 2**20) == 4
-    assert choose_workers(None, CUDA, 2**20) == 8
-    assert choose_workers(None, CUDA, 5 * 2**20) == 4
-    assert choose_workers(None, CPU, 30 * 2**20) == 0
+
+def test_the_users_number_of_workers_is_kept(
+    tmp_path: Path, small_disk: Callable[[int], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    root = root_with(tmp_path / "root", memory=10**12, shared=small_disk(64 * 2**20))
+
+    assert [choose_workers(wanted, CUDA, 2**20, root=root) for wanted in (0, 3)] == [0, 3]
+    assert caplog.messages == []
+    assert choose_workers(3, CUDA, 12 * 2**20, root=root) == 3
+    assert caplog.messages == [
+        "shared memory (/dev/shm) holds the batches of 1 worker, not of 3, which may be killed for it; "
+        "more with docker run --shm-size 8g"
+    ]
+
+
+def test_workers_fit_the_device_the_memory_and_what_is_shared(
+    tmp_path: Path, small_disk: Callable[[int], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = small_disk(64 * 2**20)
+    roomy = root_with(tmp_path / "roomy", memory=10**12, shared=shared)
+    tight = root_with(tmp_path / "tight", memory=600 * 2**20, shared=shared)
+    cores = available_cores()
+
+    assert choose_workers(None, CPU, 2**20, root=roomy) == max(1, cores // 8)
+    assert choose_workers(None, CUDA, 2**20, root=roomy) == min(12, cores)
+    assert choose_workers(None, CUDA, 2**20, root=tight) == 1
+    assert caplog.messages == []
+    assert choose_workers(None, CPU, 30 * 2**20, root=roomy) == 0
+    assert caplog.messages == [
+        "shared memory (/dev/shm) holds the batches of 0 workers, not of 1; more with docker run --shm-size 8g"
+    ]
