@@ -16,7 +16,7 @@ from autoseg.commands.planning import NO_PLANNER, PlannerChoice, make_plans, tak
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.commands.verify_dataset import verify_tasks
 from autoseg.dataset import Case, Dataset, read_dataset
-from autoseg.errors import PlanError
+from autoseg.errors import PlanError, counted, readable
 from autoseg.paths import Workspace, plans_file_in
 from autoseg.plans import DEFAULT_IDENTIFIER, Plans, load_plans
 from autoseg.storage import content_hash, file_hash, read_json, write_json
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from autoseg.planning.fingerprint import DatasetFingerprint
 
 log = logging.getLogger(__name__)
+
+NAMES_SHOWN = 10
 
 BYTES_PER_WORKER = 3 * 10**9
 """A large CT with its label, cropped copies and what is sampled from it."""
@@ -106,6 +108,7 @@ def plan_and_preprocess(
         files = _existing_plans(folder, identifier or DEFAULT_IDENTIFIER)
     else:
         fingerprint = current_fingerprint(dataset, workspace, workers=count)
+        print(describe_false_alarms(fingerprint))
         if plans_from is None:
             files = make_plans(fingerprint, dataset=task, folder=folder, planners=planners, identifier=identifier)
         else:
@@ -125,12 +128,29 @@ def current_fingerprint(dataset: Dataset, workspace: Workspace, *, workers: int)
     marker = path.with_name("fingerprint_source.json")
     source = {"format": 1, "hash": _source_hash(dataset, workers)}
     if path.is_file() and marker.is_file() and read_json(marker) == source:
-        log.info("%s: the fingerprint is current", dataset.name)
-        return load_fingerprint(path)
+        known = load_fingerprint(path)
+        if known.intensity_ranges:  # one of an earlier version lacks what new images are compared with
+            log.info("%s: the fingerprint is current", dataset.name)
+            return known
     fingerprint = extract_fingerprint(dataset, workers=workers)
     save_fingerprint(fingerprint, path)
     write_json(marker, source)
     return fingerprint
+
+
+def describe_false_alarms(fingerprint: DatasetFingerprint) -> str:
+    """How often the comparison of new images would warn of training cases."""
+    from autoseg.planning.comparison import count_false_alarms
+
+    found = count_false_alarms(fingerprint)
+    if found.rate is None:
+        return "input guard of autoseg_predict: a single case is too few to say how often it would be wrong"
+    more = f", and {len(found.warned) - NAMES_SHOWN} more" if len(found.warned) > NAMES_SHOWN else ""
+    names = f": {', '.join(map(readable, found.warned[:NAMES_SHOWN]))}{more}" if found.warned else ""
+    return (
+        f"input guard of autoseg_predict: of {counted(found.cases, 'training case')}, compared with the others in "
+        f"cross-validation, it would warn of {len(found.warned)} ({100 * found.rate:.1f} %){names}"
+    )
 
 
 def _source_hash(dataset: Dataset, workers: int) -> str:

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import DatasetError, StorageError
-from autoseg.geometry import Spacing, box_shape
+from autoseg.geometry import Geometry, Spacing, box_shape
 from autoseg.parallel import run_on_cases
+from autoseg.planning.appearance import Appearance, Direction, IntensityRange, measure_ranges
 from autoseg.plans import IntensityStatistics
 from autoseg.storage import decode, encode, read_json, write_json
 
@@ -30,6 +31,9 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 
 MOST_LABELS = 65535
 """What a 16-bit label file holds."""
+
+COMPARED = ("directions", "intensity_ranges")
+"""What only the comparison of new images needs, and files of earlier versions lack."""
 
 FILE_NAMES = {"sd": "std", "minimum": "min", "maximum": "max"}
 """Where the file's key for a statistic is not the attribute's name."""
@@ -47,6 +51,9 @@ class DatasetFingerprint:
         shapes: Voxels after cropping to the nonzero region.
         kept_fractions: Share of the volume that cropping kept.
         intensities: Of each channel inside the foreground; None where not measured.
+        directions: Of the grids, as in `Geometry`. These and the ranges are what new images are compared with; both
+            are empty in a fingerprint of an earlier version, or of the short form.
+        intensity_ranges: Of each case's channels, labels aside; None for a channel without any value.
     """
 
     channels: tuple[str, ...]
@@ -56,6 +63,8 @@ class DatasetFingerprint:
     shapes: tuple[tuple[int, int, int], ...]
     kept_fractions: tuple[float, ...]
     intensities: tuple[IntensityStatistics | None, ...]
+    directions: tuple[Direction, ...] = ()
+    intensity_ranges: tuple[tuple[IntensityRange | None, ...], ...] = ()
 
     def __post_init__(self) -> None:
         _require_one_entry_each(self)
@@ -71,22 +80,39 @@ class DatasetFingerprint:
         """A percentile of the voxel sizes in mm, each axis for itself."""
         return tuple(np.percentile(np.array(self.spacings), percentile, axis=0).tolist())
 
+    @property
+    def appearances(self) -> tuple[Appearance, ...]:
+        """What new images are compared with, of each case, as far as it was measured."""
+        missing = len(self.cases)
+        return tuple(
+            Appearance(spacing=spacing, shape=shape, direction=direction, ranges=ranges)
+            for spacing, shape, direction, ranges in zip(
+                self.spacings,
+                self.shapes,
+                self.directions or (None,) * missing,
+                self.intensity_ranges or ((),) * missing,
+                strict=True,
+            )
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseFingerprint:
     """What one case adds.
 
     Attributes:
-        spacing: mm, (z, y, x).
+        geometry: Of the image.
         shape: Voxels after cropping.
         kept_fraction: Share of the volume that cropping kept.
         foreground: `(C, n)` float32, every tenth voxel of any label above background, unresampled.
+        ranges: Of each channel, labels aside.
     """
 
-    spacing: tuple[float, float, float]
+    geometry: Geometry
     shape: tuple[int, int, int]
     kept_fraction: float
     foreground: FloatArray
+    ranges: tuple[IntensityRange | None, ...]
 
 
 def is_two_dimensional(fingerprint: DatasetFingerprint) -> bool:
@@ -119,13 +145,15 @@ def extract_fingerprint(dataset: Dataset, *, workers: int) -> DatasetFingerprint
         channels=dataset.channels,
         labels=dataset.labels.names,
         cases=tuple(case.identifier for case in dataset.training),
-        spacings=tuple(case.spacing for case in measured),
+        spacings=tuple(case.geometry.spacing for case in measured),
         shapes=tuple(case.shape for case in measured),
         kept_fractions=tuple(case.kept_fraction for case in measured),
         intensities=tuple(
             summarise_intensities([case.foreground[channel] for case in measured])
             for channel in range(len(dataset.channels))
         ),
+        directions=tuple(case.geometry.direction for case in measured),
+        intensity_ranges=tuple(case.ranges for case in measured),
     )
 
 
@@ -133,7 +161,7 @@ def _measure_file(case: Case) -> CaseFingerprint:
     from autoseg.imageio import read_case
 
     raw = read_case(case)
-    return measure_case(raw.data, raw.segmentation, raw.geometry.spacing)
+    return measure_case(raw.data, raw.segmentation, raw.geometry)
 
 
 def summarise_intensities(samples: Sequence[FloatArray]) -> IntensityStatistics:
@@ -152,14 +180,13 @@ def summarise_intensities(samples: Sequence[FloatArray]) -> IntensityStatistics:
 
 
 def measure_case(
-    data: FloatArray, segmentation: npt.NDArray[np.integer[Any]] | None, spacing: tuple[float, float, float]
+    data: FloatArray, segmentation: npt.NDArray[np.integer[Any]] | None, geometry: Geometry
 ) -> CaseFingerprint:
     """Crop a case to its nonzero region and measure it.
 
     Args:
         data: `(C, Z, Y, X)`.
         segmentation: `(Z, Y, X)`; without one there is no foreground to measure.
-        spacing: mm, (z, y, x).
 
     Raises:
         DatasetError: The foreground holds NaN or infinity.
@@ -175,16 +202,18 @@ def measure_case(
                 f"channel {channel} holds NaN or infinity inside the foreground; run autoseg_verify_dataset"
             )
     return CaseFingerprint(
-        spacing=spacing,
+        geometry=geometry,
         shape=(depth, height, width),
         kept_fraction=depth * height * width / math.prod(data.shape[1:]),
         foreground=np.ascontiguousarray(foreground, dtype=np.float32),
+        ranges=measure_ranges(data),
     )
 
 
 def save_fingerprint(fingerprint: DatasetFingerprint, path: Path) -> None:
-    """Write `fingerprint.json`, whose keys documentation/decisions_planning.md lists."""
+    """Write `fingerprint.json`, whose keys documentation/files.md lists; what was not measured for comparing is left out."""
     content = {"format": FORMAT, **encode(fingerprint)}
+    content = {key: value for key, value in content.items() if value or key not in COMPARED}
     content["intensities"] = [
         entry and {FILE_NAMES.get(name, name): value for name, value in entry.items()}
         for entry in content["intensities"]
@@ -222,16 +251,20 @@ def _require_one_entry_each(fingerprint: DatasetFingerprint) -> None:
         ("shapes", "cases"),
         ("kept_fractions", "cases"),
         ("intensities", "channels"),
+        *((name, "cases") for name in COMPARED if getattr(fingerprint, name)),
     ):
         expected, found = len(getattr(fingerprint, group)), len(getattr(fingerprint, name))
         if found != expected:
             raise DatasetError(f"{expected} {group} need as many entries in {name}, found {found}")
+    if any(len(ranges) != len(fingerprint.channels) for ranges in fingerprint.intensity_ranges):
+        raise DatasetError("every entry in intensity_ranges needs one range for each channel")
 
 
 def _decode_full(content: dict[str, Any], where: str) -> DatasetFingerprint:
     if content["format"] != FORMAT:
         raise StorageError(f"{where}: format {content['format']!r}, but this autoseg reads format {FORMAT}")
-    plain = {key: value for key, value in content.items() if key != "format"}
+    plain = {**{name: [] for name in COMPARED}, **content}
+    del plain["format"]
     if "intensities" in plain:
         entries = decode(tuple[_IntensityEntry | None, ...], plain["intensities"], f"{where}.intensities")
         plain["intensities"] = [entry and _own_names(entry) for entry in entries]

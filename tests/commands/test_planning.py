@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.commands import plan_and_preprocess, plan_from_fingerprint, plan_from_json
+from autoseg.commands.plan_and_preprocess import describe_false_alarms
 from autoseg.planning.fingerprint import DatasetFingerprint, save_fingerprint
 from autoseg.plans import load_plans
 from autoseg.preprocessing.store import PreparedCases
@@ -184,6 +186,10 @@ def test_a_task_is_measured_planned_and_prepared_and_then_left_alone(
     told = capsys.readouterr()
     assert f"{task.name}: 5 cases prepared, 0 skipped" in told.err
     assert f"{task.name}: done in " in told.out
+    assert (
+        "input guard of autoseg_predict: of 5 training cases, compared with the others in cross-validation, it would "
+        "warn of 0 (0.0 %)\n"
+    ) in told.out
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
     assert preprocess(tmp_path) == 0
@@ -192,6 +198,38 @@ def test_a_task_is_measured_planned_and_prepared_and_then_left_alone(
     assert "the fingerprint is current" in told.err
     assert "0 cases prepared, 5 skipped" in told.err
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_fingerprint_without_what_new_images_are_compared_with_is_measured_again(tmp_path: Path, make_task) -> None:
+    task = make_task(parent=tmp_path / "raw_data")
+    preprocess(tmp_path, "-no_pp")
+    path = tmp_path / "preprocessed" / task.name / "fingerprint.json"
+    measured = path.read_bytes()
+    content = json.loads(measured)
+    del content["directions"], content["intensity_ranges"]
+    path.write_text(json.dumps(content))
+
+    assert preprocess(tmp_path, "-no_pp") == 0
+
+    assert path.read_bytes() == measured
+
+
+def test_cases_that_the_input_guard_would_warn_of_are_named() -> None:
+    start, compared = (
+        "input guard of autoseg_predict: ",
+        "compared with the others in cross-validation, it would warn of",
+    )
+    for cases, names in (
+        (15, "case_0, case_1, case_2"),
+        (60, ", ".join(f"case_{n}" for n in range(10)) + ", and 2 more"),
+    ):
+        odd = ((9.0, 1.0, 1.0),) * (cases // 5) + ((1.0, 1.0, 1.0),) * (cases - cases // 5)
+        assert describe_false_alarms(dataclasses.replace(fingerprint(cases=cases), spacings=odd)) == (
+            f"{start}of {cases} training cases, {compared} {cases // 5} (20.0 %): {names}"
+        )
+    assert describe_false_alarms(fingerprint(cases=1)) == (
+        f"{start}a single case is too few to say how often it would be wrong"
+    )
 
 
 def test_a_changed_image_is_noticed(tmp_path: Path, make_task, capsys: pytest.CaptureFixture[str]) -> None:

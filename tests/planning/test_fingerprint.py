@@ -14,7 +14,9 @@ import SimpleITK as sitk
 
 from autoseg.dataset import Case, Dataset, Labels, read_dataset
 from autoseg.errors import CasesFailed, DatasetError
+from autoseg.geometry import Geometry
 from autoseg.planning import Planner2D, Planner3D
+from autoseg.planning.appearance import Appearance, IntensityRange
 from autoseg.planning.fingerprint import (
     DatasetFingerprint,
     extract_fingerprint,
@@ -34,6 +36,18 @@ STATISTICS = IntensityStatistics(
 )
 
 
+UNIT = Geometry(spacing=(1.0, 1.0, 1.0))
+RANGE = IntensityRange(
+    percentile_00_5=-1.0,
+    percentile_05=0.5,
+    percentile_25=1.0,
+    median=2.0,
+    percentile_75=3.5,
+    percentile_95=4.0,
+    percentile_99_5=5.0,
+)
+
+
 class TestMeasuring:
     def test_a_case_by_hand(self) -> None:
         data = np.zeros((2, 4, 5, 6), np.float32)
@@ -43,16 +57,21 @@ class TestMeasuring:
         labels[1:3, 0:5, 2:5] = 1
         labels[3, 0:5, 2:5] = 2
 
-        measured = measure_case(data, labels, (3.0, 1.0, 0.5))
+        geometry = Geometry(spacing=(3.0, 1.0, 0.5), direction=(0, 1, 0, 1, 0, 0, 0, 0, -1))
+        measured = measure_case(data, labels, geometry)
 
-        assert (measured.spacing, measured.shape) == ((3.0, 1.0, 0.5), (3, 5, 3))
+        assert (measured.geometry, measured.shape) == (geometry, (3, 5, 3))
         assert measured.kept_fraction == 45 / 120
         np.testing.assert_array_equal(measured.foreground, [[1, 11, 21, 31, 41], [10, 110, 210, 310, 410]])
         assert measured.foreground.dtype == np.float32
+        percentiles = [1 + 44 * share for share in (0.005, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995)]
+        for scale, found in zip((1, 10), measured.ranges, strict=True):
+            assert found is not None
+            assert dataclasses.astuple(found) == pytest.approx([scale * value for value in percentiles])
 
     def test_background_does_not_count(self) -> None:
         data = np.full((1, 3, 3, 3), 7, np.float32)
-        assert measure_case(data, np.zeros((3, 3, 3), np.int16), (1.0, 1.0, 1.0)).foreground.shape == (1, 0)
+        assert measure_case(data, np.zeros((3, 3, 3), np.int16), UNIT).foreground.shape == (1, 0)
 
     def test_statistics_pool_the_cases(self) -> None:
         values = np.arange(1001, dtype=np.float32)
@@ -70,7 +89,7 @@ class TestMeasuring:
         data = np.ones((2, 3, 3, 3), np.float32)
         data[1, 0, 0, 0] = np.nan
         with pytest.raises(DatasetError) as caught:
-            measure_case(data, np.ones((3, 3, 3), np.int16), (1.0, 1.0, 1.0))
+            measure_case(data, np.ones((3, 3, 3), np.int16), UNIT)
         assert str(caught.value) == (
             "channel 1 holds NaN or infinity inside the foreground; run autoseg_verify_dataset"
         )
@@ -95,6 +114,15 @@ class TestExtraction:
             expected = (values.mean(), values.std(), np.median(values), values.min(), values.max())
             percentiles = np.percentile(values, (0.5, 99.5))
             assert dataclasses.astuple(statistics) == pytest.approx((*expected, *percentiles), rel=1e-6)
+
+        assert found.directions == (Geometry(spacing=(1, 1, 1)).direction,) * 3
+        for case, ranges in zip(found.cases, found.intensity_ranges, strict=True):
+            for channel, one in enumerate(ranges):
+                image = sitk.GetArrayFromImage(sitk.ReadImage(folder / "imagesTr" / f"{case}_{channel:04d}.nii.gz"))
+                assert one is not None
+                assert dataclasses.astuple(one) == pytest.approx(
+                    np.percentile(image[image != 0], (0.5, 5, 25, 50, 75, 95, 99.5)), rel=1e-6
+                )
 
     def test_a_broken_file_is_named_with_its_case(self, make_task: MakeTask) -> None:
         folder = make_task("Task002_Broken", cases=3)
@@ -159,6 +187,26 @@ class TestFile:
         save_fingerprint(fingerprint, tmp_path / "fingerprint.json")
 
         assert load_fingerprint(tmp_path / "fingerprint.json") == fingerprint
+
+    def test_what_new_images_are_compared_with_is_kept_for_every_case(
+        self, make_fingerprint: MakeFingerprint, tmp_path: Path
+    ) -> None:
+        plain = make_fingerprint([(2, 1, 1)] * 2, [(5, 6, 7), (8, 9, 10)], channels=("CT", "T2"))
+        fingerprint = dataclasses.replace(
+            plain,
+            directions=((1, 0, 0, 0, 1, 0, 0, 0, 1), (0, 0, -1, 0, 1, 0, 1, 0, 0)),
+            intensity_ranges=((RANGE, RANGE), (RANGE, None)),
+        )
+        save_fingerprint(fingerprint, tmp_path / "fingerprint.json")
+
+        assert load_fingerprint(tmp_path / "fingerprint.json") == fingerprint
+        content = json.loads((tmp_path / "fingerprint.json").read_text())
+        assert content["directions"][1] == [0, 0, -1, 0, 1, 0, 1, 0, 0]
+        assert content["intensity_ranges"][1] == [dataclasses.asdict(RANGE), None]
+        assert fingerprint.appearances[1] == Appearance(
+            spacing=(2.0, 1.0, 1.0), shape=(8, 9, 10), direction=(0, 0, -1, 0, 1, 0, 1, 0, 0), ranges=(RANGE, None)
+        )
+        assert plain.appearances[1] == Appearance(spacing=(2.0, 1.0, 1.0), shape=(8, 9, 10), direction=None, ranges=())
 
     def test_the_keys_of_the_file(self, make_fingerprint: MakeFingerprint, tmp_path: Path) -> None:
         plain = make_fingerprint([(3, 1, 1)], [(5, 6, 7)], channels=("CT", "T2"), foreground=2)
@@ -242,6 +290,17 @@ REFUSED = [
     ({**FULL, "labels": ["background"]}, "labels: declare the background and at least one more label"),
     ({**SHORT, "num_classes": 0}, "fingerprint.json.num_classes: expected 1 to 65535, found 0"),
     ({**SHORT, "num_classes": 10**9}, "fingerprint.json.num_classes: expected 1 to 65535, found 1000000000"),
+    ({**FULL, "directions": [[1, 0, 0, 0, 1, 0, 0, 0, 1]]}, "2 cases need as many entries in directions, found 1"),
+    ({**FULL, "directions": [[1, 0, 0], [0, 1, 0]]}, "fingerprint.json.directions[0]: expected 9 entries, found 3"),
+    ({**FULL, "intensity_ranges": [[None]]}, "2 cases need as many entries in intensity_ranges, found 1"),
+    (
+        {**FULL, "intensity_ranges": [[None], [None, None]]},
+        "every entry in intensity_ranges needs one range for each channel",
+    ),
+    (
+        {**FULL, "intensity_ranges": [[None], [{**dataclasses.asdict(RANGE), "median": 6.0}]]},
+        "percentiles of intensities must ascend, found (-1.0, 0.5, 1.0, 6.0, 3.5, 4.0, 5.0)",
+    ),
     ([1], "fingerprint.json: expected an object with named fields, found list"),
     (
         {**FULL, "intensities": [{"mean": 1.0}]},
