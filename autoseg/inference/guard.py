@@ -1,0 +1,238 @@
+"""The input guard: each new case is held against the training cases, and what is far off is told and written down.
+
+`report.json` lies in the folder of predictions. Several processes may fill one folder, and each adds its cases.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import autoseg
+from autoseg.errors import AutosegError, DatasetError, ModelError, StorageError, WorkspaceError, readable
+from autoseg.imageio import RawCase
+from autoseg.locking import hold_lock
+from autoseg.planning.appearance import measure_appearance
+from autoseg.planning.comparison import (
+    FalseAlarms,
+    InputWarning,
+    Limits,
+    Reference,
+    compare,
+    count_false_alarms,
+    make_reference,
+)
+from autoseg.planning.fingerprint import DatasetFingerprint
+from autoseg.storage import decode, read_json, write_json
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+REPORT_FILE = "report.json"
+
+LONGEST_WAIT = 30.0
+"""Seconds for another process to finish writing the report, which takes it a fraction of one."""
+
+PAUSE = 0.05
+"""Seconds until the next try."""
+
+REST = 20.0
+"""Times as long as writing took until the report is written again: of thousands of cases that is not all there is to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingLooks:
+    """What the cases were compared with: how many training cases, their limits, and where their axes point."""
+
+    cases: int
+    limits: Mapping[str, Limits]
+    orientations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseReport:
+    """What was found of one case.
+
+    Attributes:
+        refused: Whether it was not predicted for its warnings (--strict_inputs).
+        values: Every measure, by name.
+    """
+
+    warnings: tuple[InputWarning, ...]
+    refused: bool
+    orientation: str | None
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputReport:
+    """`report.json`.
+
+    Attributes:
+        remark: What could not be compared, and why; None where everything was.
+        training: None where nothing could be compared.
+        false_alarms: How many of the training cases themselves would be warned of.
+        cases: By name.
+    """
+
+    format: int
+    version: str
+    remark: str | None
+    training: TrainingLooks | None
+    false_alarms: FalseAlarms | None
+    cases: Mapping[str, CaseReport]
+
+
+class InputGuard:
+    """Compares cases as they are read; may be called from several threads, and again for the same case.
+
+    A context: when it ends, all that was found is written.
+
+    Args:
+        fingerprint: Of the training cases; None where there is none, and then nothing is compared.
+        remark: What cannot be compared, and why.
+        strict: Refuse a case that is far off.
+        report: Where to write down what was found; None nowhere.
+    """
+
+    def __init__(
+        self,
+        fingerprint: DatasetFingerprint | None,
+        *,
+        remark: str | None = None,
+        strict: bool = False,
+        report: Path | None = None,
+    ) -> None:
+        self.reference = None if fingerprint is None else make_reference(fingerprint)
+        self.false_alarms = None if fingerprint is None else count_false_alarms(fingerprint)
+        self.remark = remark
+        self.strict = strict
+        self.report = report
+        self.found: dict[str, CaseReport] = {}
+        self.unwritten: dict[str, CaseReport] = {}
+        self.write_again = 0.0
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> InputGuard:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        with self.lock, suppress(AutosegError) if kind else nullcontext():  # what ended it is the error to tell
+            self._write()
+
+    def __call__(self, raw: RawCase) -> None:
+        """Compare a case, warn, and write it down.
+
+        Raises:
+            DatasetError: It is far from the training cases, and `strict`.
+            StorageError, WorkspaceError: The report cannot be written.
+        """
+        case = self._look(raw)
+        with self.lock:
+            if raw.identifier not in self.found:
+                self.found[raw.identifier] = self.unwritten[raw.identifier] = case
+                self._tell(raw.identifier, case)
+                if time.monotonic() >= self.write_again:
+                    self._write()
+        if case.refused:
+            raise DatasetError(
+                f"{_texts(case)}. It is not predicted, as --strict_inputs asks; leave that out to predict it all the same"
+            )
+
+    @property
+    def warned(self) -> tuple[str, ...]:
+        """The cases that were warned of."""
+        return tuple(name for name, case in self.found.items() if case.warnings)
+
+    def warned_earlier(self, identifiers: Iterable[str]) -> list[tuple[str, str]]:
+        """Cases that this run did not read, but an earlier one warned of, with what it warned of."""
+        earlier = load_report(self.report).cases if self.report and self.report.is_file() else {}
+        return [
+            (name, f"{_texts(earlier[name])}. It was predicted before, without --strict_inputs")
+            for name in identifiers
+            if name in earlier and name not in self.found and earlier[name].warnings
+        ]
+
+    def _look(self, raw: RawCase) -> CaseReport:
+        appearance = None if self.reference is None else measure_appearance(raw.data, raw.geometry)
+        if appearance is None or self.reference is None:  # preparing refuses an image without any value
+            return CaseReport(warnings=(), refused=False, orientation=None, values={})
+        found = compare(appearance, self.reference)
+        return CaseReport(
+            warnings=found.warnings,
+            refused=self.strict and bool(found.warnings),
+            orientation=found.orientation,
+            values=found.values,
+        )
+
+    def _tell(self, identifier: str, case: CaseReport) -> None:
+        if not case.refused:  # then the error tells it
+            for warning in case.warnings:
+                log.warning("case %s: %s", readable(identifier), warning.text)
+
+    def _write(self) -> None:
+        """Add to the report what it lacks."""
+        if self.report is None or not self.unwritten:
+            return
+        started = time.monotonic()
+        with _alone(self.report):
+            earlier = load_report(self.report).cases if self.report.is_file() else {}
+            write_json(self.report, self._report({**earlier, **self.unwritten}))
+        self.unwritten.clear()
+        self.write_again = time.monotonic() + REST * (time.monotonic() - started)
+
+    def _report(self, cases: Mapping[str, CaseReport]) -> InputReport:
+        return InputReport(
+            format=FORMAT,
+            version=autoseg.__version__,
+            remark=self.remark,
+            training=None if self.reference is None else _looks(self.reference),
+            false_alarms=self.false_alarms,
+            cases=dict(sorted(cases.items())),
+        )
+
+
+def _looks(reference: Reference) -> TrainingLooks:
+    return TrainingLooks(cases=reference.cases, limits=reference.limits, orientations=reference.orientations)
+
+
+def _texts(case: CaseReport) -> str:
+    return "; ".join(warning.text for warning in case.warnings)
+
+
+@contextmanager
+def _alone(report: Path) -> Iterator[None]:
+    """Hold the report's lock, after those who hold it before."""
+    lock, deadline = report.with_name(f".{report.name}.lock"), time.monotonic() + LONGEST_WAIT
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(hold_lock(lock, f"writing {report}"))
+                break
+            except WorkspaceError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(PAUSE)
+        yield
+
+
+def load_report(path: Path) -> InputReport:
+    """Read `report.json`.
+
+    Raises:
+        ModelError: It is damaged, of another format, or no report of ours.
+    """
+    try:
+        content = read_json(path)
+        found = content.get("format") if isinstance(content, dict) else None
+        if found != FORMAT:
+            raise StorageError(f"{path}: format {found!r}, but this autoseg reads format {FORMAT}")
+        report: InputReport = decode(InputReport, content, str(path))
+    except StorageError as error:
+        raise ModelError(f"{error}; move the file away, or name another folder") from error
+    return report
