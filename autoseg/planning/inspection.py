@@ -16,6 +16,7 @@ from autoseg.errors import DatasetError, readable
 from autoseg.headers import read_header
 from autoseg.imageio import Image, fractional_values, grid_differences, listed_values, read_image
 from autoseg.nifti import NiftiHeader
+from autoseg.planning.appearance import sample_values
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -99,9 +100,7 @@ def inspect_case(case: Case, *, folder: Path, labels: int | None) -> Inspection:
 
 def intensity_range(data: Array) -> tuple[float, float]:
     """The 1st and 99th percentile of the finite voxels other than exact zeros, which are often padding."""
-    step = max(1, data.size // SAMPLED_VOXELS)
-    sample = data.reshape(-1)[::step]
-    kept = sample[np.isfinite(sample) & (sample != 0)]
+    kept = sample_values(data, SAMPLED_VOXELS)
     if not kept.size:
         return 0.0, 0.0
     low, high = np.percentile(kept.astype(np.float64), RANGE_PERCENTILES)
