@@ -15,6 +15,7 @@ from autoseg.errors import TrainingError
 from autoseg.storage import decode, encode
 from autoseg.training.history import EpochRecord, pseudo_dice
 from autoseg.training.loader import Batch, BatchKey
+from autoseg.training.samples import TRAINING
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +54,7 @@ class TrainingState:
         iteration: Batches of this epoch done, training and validation together.
         seconds: Spent on this epoch in earlier runs.
         clock: When this run began with the epoch.
+        caution: What every learning rate is multiplied by; below 1 once a loss was not finite.
     """
 
     network: nn.Module
@@ -64,6 +66,7 @@ class TrainingState:
     records: list[EpochRecord] = field(default_factory=list)
     seconds: float = 0.0
     clock: float = field(default_factory=time.monotonic)
+    caution: float = 1.0
 
     @property
     def elapsed(self) -> float:
@@ -88,6 +91,7 @@ class TrainingState:
             "iteration": self.iteration,
             "records": encode(self.records),
             "seconds": self.elapsed,
+            "caution": self.caution,
         }
 
     def restore(self, content: Mapping[str, Any]) -> None:
@@ -105,10 +109,15 @@ class TrainingState:
                 getattr(self.sums, name).copy_(value)
             self.epoch, self.iteration = content["epoch"], content["iteration"]
             self.seconds, self.clock = content["seconds"], time.monotonic()
+            self.caution = content["caution"]
         except (RuntimeError, ValueError, KeyError) as error:
             raise TrainingError(
                 f"the checkpoint is of another network or optimiser than this trainer's: {error}"
             ) from error
+
+
+class NotFiniteError(TrainingError):
+    """The loss of a batch, or its gradient, is not finite; the message names the batch and its cases."""
 
 
 class FiniteLosses:
@@ -130,7 +139,7 @@ class FiniteLosses:
         """Look at all losses since the last look.
 
         Raises:
-            TrainingError: Naming the first batch's cases.
+            NotFiniteError: Naming the first such batch and its cases.
         """
         if not self.seen:
             return
@@ -138,10 +147,10 @@ class FiniteLosses:
         finite = torch.stack([loss for *_, loss in seen]).isfinite().tolist()
         for (key, cases, _), good in zip(seen, finite, strict=True):
             if not good:
-                raise TrainingError(
-                    f"epoch {key.epoch + 1}, batch {key.number + 1}: the loss is not finite; "
-                    f"cases of the batch: {', '.join(sorted(set(cases)))}. Look at these images, or continue "
-                    "from the last checkpoint (-c) with a lower --learning_rate or --precision fp32"
+                stream = "batch" if key.stream == TRAINING else "validation batch"
+                raise NotFiniteError(
+                    f"epoch {key.epoch + 1}, {stream} {key.number + 1}: the loss or its gradient is not finite; "
+                    f"cases of the batch: {', '.join(sorted(set(cases)))}"
                 )
 
 

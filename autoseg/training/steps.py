@@ -15,18 +15,21 @@ class Steps(Recipe):
     """A recipe and its two kinds of step; see `Recipe` for its arguments."""
 
     def training_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
-        """Learn from one batch; returns its loss, still on the device."""
+        """Learn from one batch; returns its loss, still on the device, NaN where a gradient spoilt the weights."""
         state.network.train()
         state.optimizer.zero_grad(set_to_none=True)
         data, targets = self._on_device(batch)
         loss: Tensor = loss_function(self._outputs(state.network, data), targets)
         state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         state.scaler.unscale_(state.optimizer)
-        nn.utils.clip_grad_norm_(state.network.parameters(), self.gradient_clip)
+        norm = nn.utils.clip_grad_norm_(state.network.parameters(), self.gradient_clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        state.sums.loss += loss.detach()
-        return loss.detach()
+        loss = loss.detach()
+        if not self.precision.needs_scaler:  # which skips such steps by itself
+            loss = loss.where(norm.isfinite(), torch.nan)
+        state.sums.loss += loss
+        return loss
 
     @torch.no_grad()
     def validation_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:

@@ -4,38 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
-from secrets import randbits
-from typing import Any
 
 import torch
 from torch import nn
 
 from autoseg.errors import Interrupted, TrainingError, counted
 from autoseg.evaluation.summary import Summary
-from autoseg.inference.model import (
-    Checkpoint,
-    TrainedModel,
-    WeightsFile,
-    fill_network,
-    input_channels,
-    load_weights,
-    save_weights,
-)
+from autoseg.inference.model import Checkpoint, TrainedModel, WeightsFile, fill_network, load_weights, save_weights
 from autoseg.inference.predictor import Predictor
 from autoseg.locking import hold_lock
 from autoseg.networks.describe import write_architecture
-from autoseg.networks.pretrained import transfer_weights
-from autoseg.plans import plan_signature
-from autoseg.storage import content_hash
-from autoseg.training.augmentation import Augmentation
+from autoseg.training.assembly import Assembly
 from autoseg.training.checkpoint import load_checkpoint, require_same, save_checkpoint
 from autoseg.training.debug import write_debug
-from autoseg.training.determinism import DEFAULT_SEED, deterministic_algorithms
+from autoseg.training.determinism import deterministic_algorithms
 from autoseg.training.display import Display, training_log
 from autoseg.training.fold import (
     CHECKPOINT_FILE,
@@ -48,26 +33,18 @@ from autoseg.training.fold import (
     write_model_plans,
 )
 from autoseg.training.history import next_record
-from autoseg.training.loader import (
-    Batch,
-    Batches,
-    Stream,
-    choose_workers,
-    iterate,
-    remaining_keys,
-)
 from autoseg.training.losses import DeepSupervision
-from autoseg.training.previous_stage import Gathered
 from autoseg.training.recipe import Recipe
 from autoseg.training.run_record import FORMAT, RunRecord, begin_run, finish_run, present_session
 from autoseg.training.samples import TRAINING
-from autoseg.training.state import EpochSums, FiniteLosses, TrainingState, set_learning_rate, step_seed
-from autoseg.training.steps import Steps
+from autoseg.training.state import FiniteLosses, NotFiniteError, TrainingState, set_learning_rate, step_seed
 from autoseg.training.validation import validate_fold
 
 log = logging.getLogger(__name__)
 
-SEED_BITS = 31
+CAUTION = 0.1
+"""What learning rates are multiplied by after a loss that is not finite: the step by which one usually varies them, and
+as far below the rate at which a loss explodes as the range test keeps (`learning_rate_finder.SAFETY`)."""
 
 
 def never() -> bool:
@@ -75,7 +52,7 @@ def never() -> bool:
     return False
 
 
-class Trainer(Steps):
+class Trainer(Assembly):
     """Trains one fold of one configuration, and validates it; see `Recipe` for its arguments."""
 
     # ------------------------------------------------------------------------------- training
@@ -98,7 +75,7 @@ class Trainer(Steps):
 
         Raises:
             TrainingError: A checkpoint is there but neither `resume` nor `overwrite`; or the checkpoint is of another
-                plan, data, split or seed; or a sample cannot be made, a worker died, a loss is not finite; or a cascade
+                plan, data, split or seed; or a sample cannot be made, a worker died; a loss is not finite, twice; or a cascade
                 without what the previous stage predicted.
             WorkspaceError: Another process trains or validates this fold.
             Interrupted: Stopped by `should_stop`; `resume` goes on with the very next batch.
@@ -119,11 +96,36 @@ class Trainer(Steps):
                 log.info("%s trained already, nothing is left to train", counted(state.epoch, "epoch"))
             else:
                 self._begin_record(seed, state, command)
-                self._train(seed, state, should_stop)
+                state = self._train(seed, state, should_stop)
             self._save_weights("final", state)
             finish_run(self.output, state.network.state_dict())
 
-    def _train(self, seed: int, state: TrainingState, should_stop: Callable[[], bool]) -> None:
+    def _train(self, seed: int, state: TrainingState, should_stop: Callable[[], bool]) -> TrainingState:
+        """Train to the end, more cautiously from the last checkpoint on where a loss is not finite; the final state."""
+        try:
+            self._train_on(seed, state, should_stop)
+            return state
+        except NotFiniteError as fault:
+            state = self._more_cautious(seed, state, fault)
+        return self._train(seed, state, should_stop)
+
+    def _more_cautious(self, seed: int, state: TrainingState, fault: NotFiniteError) -> TrainingState:
+        """The state of the last checkpoint, or a new one where there is none, and caution; saved before it is used."""
+        if state.caution < 1:
+            raise TrainingError(
+                f"{fault}. The learning rate was lowered once before for such a loss; look at these images, or continue "
+                "from the last checkpoint (-c) with a lower --learning_rate or --precision fp32"
+            ) from fault
+        path = self.output / CHECKPOINT_FILE
+        state = self._restored(seed, load_checkpoint(path) if path.is_file() else None)
+        state.caution = CAUTION
+        self._save_checkpoint(seed, state)
+        log.warning(
+            "%s. Going back to %s, with every learning rate times %g from now on", fault, _place(state), CAUTION
+        )
+        return state
+
+    def _train_on(self, seed: int, state: TrainingState, should_stop: Callable[[], bool]) -> None:
         loss_function = DeepSupervision(self.build_loss()).to(self.device)
         finite = FiniteLosses(self.device)
         batches_per_epoch = self.iterations_per_epoch + self.validation_batches
@@ -132,7 +134,7 @@ class Trainer(Steps):
         with closing(display), closing(self._batches(seed, state)) as batches:
             for batch in batches:
                 torch.manual_seed(step_seed(seed, *batch.key))
-                set_learning_rate(state.optimizer, float(self.learning_rate(state.epoch)))
+                set_learning_rate(state.optimizer, self._rate(state))
                 step = self.training_step if batch.key.stream == TRAINING else self.validation_step
                 loss = step(state, batch, loss_function)
                 finite.add(batch, loss)
@@ -153,11 +155,14 @@ class Trainer(Steps):
                         f"{counted(state.iteration, 'batch', 'batches')}; the state is saved, continue with -c"
                     )
 
+    def _rate(self, state: TrainingState) -> float:
+        return float(self.learning_rate(state.epoch)) * state.caution
+
     def _finish_epoch(self, state: TrainingState, display: Display) -> None:
         """Everything of the epoch is written before the checkpoint, so that no interruption can lose a part of it."""
         record = next_record(
             state.records,
-            learning_rate=float(self.learning_rate(state.epoch)),
+            learning_rate=self._rate(state),
             loss=state.sums.loss.item() / self.iterations_per_epoch,
             validation_loss=state.sums.validation_loss.item() / self.validation_batches,
             dice_per_class=state.sums.dice_per_class(),
@@ -233,111 +238,13 @@ class Trainer(Steps):
             log.info("%s: nothing was trained here yet, starting anew", self.output)
         content = load_checkpoint(path) if path.is_file() else None
         seed = self._seed(content)
-        state = self._new_state(seed)
         if content is not None:
             require_same(path, content, self._conditions(seed))
-            state.restore(content)
-            if state.epoch < self.epochs:
-                log.info(
-                    "continuing in epoch %d after %s", state.epoch + 1, counted(state.iteration, "batch", "batches")
-                )
-        elif self.settings.pretrained_weights is not None:
-            self._load_pretrained(state.network, self.settings.pretrained_weights)
+        state = self._restored(seed, content)
+        if content is not None and state.epoch < self.epochs:
+            log.info("continuing in %s", _place(state))
         self._describe(state.network)
         return seed, state
-
-    def _seed(self, content: Mapping[str, Any] | None) -> int:
-        """The user's, else the checkpoint's, else a new one, or always the same one."""
-        if self.settings.seed is not None:
-            return self.settings.seed
-        if content is not None:
-            return int(content["seed"])
-        return DEFAULT_SEED if self.settings.deterministic else randbits(SEED_BITS)
-
-    def _new_state(self, seed: int) -> TrainingState:
-        torch.manual_seed(step_seed(seed))
-        if self.device.type == "cuda" and not self.settings.deterministic:
-            torch.backends.cudnn.benchmark = True
-        network = self._network().to(self.device, memory_format=self._memory_format)  # type: ignore[call-overload]
-        return TrainingState(
-            network=network,
-            optimizer=self.build_optimizer(network),
-            scaler=torch.amp.GradScaler(self.device.type, enabled=self.precision.needs_scaler),
-            sums=EpochSums.empty(len(self.plans.labels) - 1, self.device),
-        )
-
-    def _network(self) -> nn.Module:
-        return self.build_network(self.plan, self._in_channels, len(self.plans.labels))
-
-    @property
-    def _in_channels(self) -> int:
-        return input_channels(self.plans, self.plan.name)
-
-    @cached_property
-    def _previous_stage(self) -> Gathered:
-        return self._gather_previous(sorted({*self.split.training, *self.split.validation}))
-
-    def _gather_previous(self, identifiers: Sequence[str]) -> Gathered:
-        """For a cascade, bring what the previous stage predicted onto its grid."""
-        if self.plan.previous is None:
-            return Gathered()
-        if self.previous is None:
-            raise TrainingError(
-                f"{self.plan.name}: learns from what {self.plan.previous} predicted; "
-                "give the trainer those predictions (previous=)"
-            )
-        return self.previous.gather(identifiers, self.cases, classes=len(self.plans.labels))
-
-    def _training_augmentation(self) -> Augmentation:
-        augmentation = self.build_augmentation()
-        steps = self.build_previous_augmentation() if self.plan.previous else ()
-        return replace(augmentation, transforms=(*augmentation.transforms, *steps))
-
-    def _batches(self, seed: int, state: TrainingState) -> Generator[Batch, None, None]:
-        batches = Batches(
-            store=self.cases,
-            streams=(
-                Stream(cases=self.split.training, augmentation=self._training_augmentation()),
-                Stream(cases=self.split.validation, augmentation=self.build_validation_augmentation()),
-            ),
-            patch_size=self.plan.patch_size,
-            batch_size=self.batch_size,
-            strides=self.plan.topology.strides,
-            foreground_fraction=self.foreground_fraction,
-            seed=seed,
-            previous=self._previous_stage.maps,
-        )
-        keys = remaining_keys(
-            epochs=self.epochs,
-            training=self.iterations_per_epoch,
-            validation=self.validation_batches,
-            epoch=state.epoch,
-            iteration=state.iteration,
-        )
-        stored_channels = len(self.plans.channels) + bool(self.plan.previous)
-        workers = choose_workers(self.settings.workers, self.device, batches.bytes_of_one(stored_channels))
-        log.info("%s, %s, %d workers prepare batches", self.device, self.precision.name, workers)
-        return iterate(batches, keys, workers=workers, pin_memory=self.device.type == "cuda")
-
-    def _conditions(self, seed: int) -> dict[str, Any]:
-        """What must not change while a training goes on."""
-        return {
-            "trainer": type(self).__name__,
-            "configuration": self.plan.name,
-            "seed": seed,
-            "batch_size": self.batch_size,
-            "iterations_per_epoch": self.iterations_per_epoch,
-            "plan": plan_signature(self.plans, self.plan.name),
-            "data": self._data_signature,
-            "split": content_hash(self.split),
-            "previous": self._previous_stage.signature,
-        }
-
-    @cached_property
-    def _data_signature(self) -> str:
-        """Hash of all that the cases of the split were prepared from."""
-        cases = sorted({*self.split.training, *self.split.validation})
-        return content_hash({case: self.cases.signature(case) for case in cases})
 
     def _save_checkpoint(self, seed: int, state: TrainingState) -> None:
         content = self._conditions(seed) | {"epochs": self.epochs} | state.to_checkpoint()
@@ -353,10 +260,6 @@ class Trainer(Steps):
             weights={name: tensor.detach().cpu().contiguous() for name, tensor in state.network.state_dict().items()},
         )
         save_weights(weights_file(self.output, checkpoint), file)
-
-    def _load_pretrained(self, network: nn.Module, path: Path) -> None:
-        kept = transfer_weights(network, load_weights(path).weights, source=str(path))
-        log.info("started from %s; these start anew: %s", path, ", ".join(kept))
 
     def _describe(self, network: nn.Module) -> None:
         """Write down, before the first batch, what is trained and how."""
@@ -392,3 +295,7 @@ class Trainer(Steps):
 
     def _cuda_devices(self) -> list[torch.device]:
         return [self.device] if self.device.type == "cuda" else []
+
+
+def _place(state: TrainingState) -> str:
+    return f"epoch {state.epoch + 1} after {counted(state.iteration, 'batch', 'batches')}"

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from autoseg.errors import TrainingError
 from autoseg.training.loader import Batch, BatchKey
-from autoseg.training.state import EpochSums, FiniteLosses, count_voxels, step_seed
+from autoseg.training.samples import TRAINING, VALIDATION
+from autoseg.training.state import EpochSums, FiniteLosses, NotFiniteError, count_voxels, step_seed
 
 
 def test_voxels_are_counted_for_each_label() -> None:
@@ -24,8 +24,8 @@ def test_dice_of_the_counts() -> None:
     assert sums.dice_per_class() == [pytest.approx(8 / 12), 0.0, None]
 
 
-def batch(number: int) -> Batch:
-    return Batch(key=BatchKey(0, 4, number), cases=(f"case_{number}", "b"), data=torch.zeros(1), targets=())
+def batch(number: int, stream: int = TRAINING) -> Batch:
+    return Batch(key=BatchKey(stream, 4, number), cases=(f"case_{number}", "b"), data=torch.zeros(1), targets=())
 
 
 def test_losses_are_looked_at_rarely_on_a_gpu_and_the_first_bad_batch_is_named() -> None:
@@ -33,14 +33,17 @@ def test_losses_are_looked_at_rarely_on_a_gpu_and_the_first_bad_batch_is_named()
     for number in range(FiniteLosses.LOOK_EVERY - 1):
         losses.add(batch(number), torch.tensor(float("inf") if number in (7, 9) else 1.0))
 
-    with pytest.raises(TrainingError, match="epoch 5, batch 8: the loss is not finite; cases of the batch: b, case_7"):
+    with pytest.raises(NotFiniteError) as caught:
         losses.add(batch(99), torch.tensor(1.0))
+    assert (
+        str(caught.value) == "epoch 5, batch 8: the loss or its gradient is not finite; cases of the batch: b, case_7"
+    )
 
 
 def test_losses_not_looked_at_yet_are_looked_at_on_demand() -> None:
     losses = FiniteLosses(torch.device("cuda"))
-    losses.add(batch(0), torch.tensor(float("nan")))
-    with pytest.raises(TrainingError, match="batch 1"):
+    losses.add(batch(0, VALIDATION), torch.tensor(float("nan")))
+    with pytest.raises(NotFiniteError, match="epoch 5, validation batch 1: "):
         losses.require()
     losses.require()
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,10 @@ from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainingSettings
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.checkpoint import load_checkpoint
+from autoseg.training.loader import Batch
 from autoseg.training.losses import CrossEntropy
+from autoseg.training.samples import TRAINING
+from autoseg.training.state import TrainingState
 
 CASES = tuple(f"ball_{number}" for number in range(6))
 SPLIT = Split(training=CASES[:4], validation=CASES[4:])
@@ -506,6 +510,120 @@ def test_what_cannot_be_computed_deterministically_is_named(trainer: MakeTrainer
     trainer(Unsteady, epochs=1, deterministic=False, fold="fold_1").run()
 
 
+# ------------------------------------------------------------------------- losses that are not finite
+
+
+class Diverges(Trainer):
+    """At one batch, unless it is careful."""
+
+    epoch = 1
+
+    def training_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
+        loss = super().training_step(state, batch, loss_function)
+        return loss * float("nan") if batch.key == (TRAINING, self.epoch, 2) and state.caution == 1 else loss
+
+
+class DivergesEarly(Diverges):
+    epoch = 0
+
+
+class Careful(Trainer):
+    def learning_rate(self, epoch: int) -> float:
+        return super().learning_rate(epoch) * 0.1
+
+
+def test_after_a_loss_that_is_not_finite_it_goes_on_more_carefully_from_the_last_checkpoint(
+    trainer: MakeTrainer, untouched: Trainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = trainer(Diverges)
+    with caplog.at_level(logging.WARNING, logger="autoseg"):
+        made.run()
+
+    assert re.search(
+        r"epoch 2, batch 3: the loss or its gradient is not finite; cases of the batch: ball_\d(, ball_\d)*\. Going back to epoch 2 after 0 "
+        r"batches, with every learning rate times 0\.1 from now on",
+        caplog.text,
+    )
+    epochs, before = history(made), history(untouched)
+    assert epochs[0] == before[0]
+    assert [one["learning_rate"] for one in epochs[1:]] == [
+        pytest.approx(0.1 * one["learning_rate"]) for one in before[1:]
+    ]
+    assert epochs[1]["loss"] != before[1]["loss"]
+    assert all(tensor.isfinite().all() for tensor in weights(made).values())
+
+
+def test_before_the_first_checkpoint_it_begins_again(trainer: MakeTrainer) -> None:
+    diverged, careful = trainer(DivergesEarly), trainer(Careful, fold="fold_1")
+    diverged.run()
+    careful.run()
+
+    assert_same(diverged, careful)
+
+
+@pytest.mark.parametrize("batches", [8, 9, BATCHES + 2 + BATCHES])
+def test_a_training_that_became_careful_is_resumed_exactly_too(trainer: MakeTrainer, batches: int) -> None:
+    untouched = trainer(Diverges, fold="fold_1")
+    untouched.run()
+
+    def crash() -> bool:
+        stop()
+        if stop.left <= 0:
+            raise CrashError
+        return False
+
+    stop = StopAfter(batches)
+    with pytest.raises(CrashError):
+        trainer(Diverges).run(should_stop=crash)
+    assert load_checkpoint(trainer().output / "checkpoint.pt")["caution"] == (1 if batches < 9 else 0.1)
+    resumed = trainer(Diverges)
+    resumed.run(resume=True)
+
+    assert_same(resumed, untouched)
+
+
+def test_a_spoilt_case_stops_the_training_the_second_time_and_is_named(
+    trainer: MakeTrainer, store: PreparedCases, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(store.folder, tmp_path / "prepared")
+    spoilt = np.load(tmp_path / "prepared" / "ball_2.npy")
+    spoilt[:] = np.nan
+    np.save(tmp_path / "prepared" / "ball_2.npy", spoilt)
+    made = trainer()
+    made.cases = PreparedCases(tmp_path / "prepared")
+
+    message = (
+        r"epoch 1, batch \d: the loss or its gradient is not finite; cases of the batch: .*ball_2.*\. The learning rate was lowered once "
+        r"before for such a loss; look at these images, or continue from the last checkpoint \(-c\) with a lower "
+        r"--learning_rate or --precision fp32$"
+    )
+    with caplog.at_level(logging.WARNING, logger="autoseg"), pytest.raises(TrainingError, match=message):
+        made.run()
+    assert caplog.text.count("Going back to epoch 1 after 0 batches") == 1
+    with pytest.raises(TrainingError, match=message):
+        again = trainer()
+        again.cases = made.cases
+        again.run(resume=True)
+
+
+class SteepLoss(Trainer):
+    """The loss is finite, its gradient is not."""
+
+    def build_loss(self) -> nn.Module:
+        class Loss(nn.Module):
+            def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+                return F.cross_entropy(logits, target) + (logits * 0).sum().sqrt()
+
+        return Loss()
+
+
+def test_a_gradient_that_spoils_the_weights_is_noticed_at_once(trainer: MakeTrainer) -> None:
+    with pytest.raises(
+        TrainingError, match=r"epoch 1, batch 1: the loss or its gradient is not finite.*lowered once before"
+    ):
+        trainer(SteepLoss).run()
+
+
 # ------------------------------------------------------------------------- recipes of one's own
 
 
@@ -550,21 +668,6 @@ def test_a_network_of_ones_own_is_marked_in_the_weights(trainer: MakeTrainer) ->
     assert made.validate().mean[1]["Dice"] is not None
     with pytest.raises(ModelError, match=r"-tr path/to/file\.py:Dropout"):
         load_model(made.output.parent, "3d_fullres")
-
-
-class NotFinite(Trainer):
-    def build_loss(self) -> nn.Module:
-        class Loss(nn.Module):
-            def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-                return F.cross_entropy(logits, target) * float("nan")
-
-        return Loss()
-
-
-def test_a_loss_that_is_not_finite_stops_with_the_cases_named(trainer: MakeTrainer) -> None:
-    message = r"epoch 1, batch 1: the loss is not finite; cases of the batch: ball_\d.*lower --learning_rate"
-    with pytest.raises(TrainingError, match=message):
-        trainer(NotFinite).run()
 
 
 def test_training_starts_from_given_weights(trainer: MakeTrainer, untouched: Trainer) -> None:

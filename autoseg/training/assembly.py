@@ -1,0 +1,140 @@
+"""From a recipe to what a run is made of: the state it goes on from, its batches, and the conditions it holds to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from secrets import randbits
+from typing import Any
+
+import torch
+from torch import nn
+
+from autoseg.errors import TrainingError
+from autoseg.inference.model import input_channels, load_weights
+from autoseg.networks.pretrained import transfer_weights
+from autoseg.plans import plan_signature
+from autoseg.storage import content_hash
+from autoseg.training.augmentation import Augmentation
+from autoseg.training.determinism import DEFAULT_SEED
+from autoseg.training.loader import Batch, Batches, Stream, choose_workers, iterate, remaining_keys
+from autoseg.training.previous_stage import Gathered
+from autoseg.training.state import EpochSums, TrainingState, step_seed
+from autoseg.training.steps import Steps
+
+log = logging.getLogger(__name__)
+
+SEED_BITS = 31
+
+
+class Assembly(Steps):
+    """A recipe's parts put together; see `Recipe` for its arguments."""
+
+    def _restored(self, seed: int, content: Mapping[str, Any] | None) -> TrainingState:
+        """A checkpoint's state; without one that of a training that begins."""
+        state = self._new_state(seed)
+        if content is not None:
+            state.restore(content)
+        elif self.settings.pretrained_weights is not None:
+            self._load_pretrained(state.network, self.settings.pretrained_weights)
+        return state
+
+    def _seed(self, content: Mapping[str, Any] | None) -> int:
+        """The user's, else the checkpoint's, else a new one, or always the same one."""
+        if self.settings.seed is not None:
+            return self.settings.seed
+        if content is not None:
+            return int(content["seed"])
+        return DEFAULT_SEED if self.settings.deterministic else randbits(SEED_BITS)
+
+    def _new_state(self, seed: int) -> TrainingState:
+        torch.manual_seed(step_seed(seed))
+        if self.device.type == "cuda" and not self.settings.deterministic:
+            torch.backends.cudnn.benchmark = True
+        network = self._network().to(self.device, memory_format=self._memory_format)  # type: ignore[call-overload]
+        return TrainingState(
+            network=network,
+            optimizer=self.build_optimizer(network),
+            scaler=torch.amp.GradScaler(self.device.type, enabled=self.precision.needs_scaler),
+            sums=EpochSums.empty(len(self.plans.labels) - 1, self.device),
+        )
+
+    def _network(self) -> nn.Module:
+        return self.build_network(self.plan, self._in_channels, len(self.plans.labels))
+
+    @property
+    def _in_channels(self) -> int:
+        return input_channels(self.plans, self.plan.name)
+
+    @cached_property
+    def _previous_stage(self) -> Gathered:
+        return self._gather_previous(sorted({*self.split.training, *self.split.validation}))
+
+    def _gather_previous(self, identifiers: Sequence[str]) -> Gathered:
+        """For a cascade, bring what the previous stage predicted onto its grid."""
+        if self.plan.previous is None:
+            return Gathered()
+        if self.previous is None:
+            raise TrainingError(
+                f"{self.plan.name}: learns from what {self.plan.previous} predicted; "
+                "give the trainer those predictions (previous=)"
+            )
+        return self.previous.gather(identifiers, self.cases, classes=len(self.plans.labels))
+
+    def _training_augmentation(self) -> Augmentation:
+        augmentation = self.build_augmentation()
+        steps = self.build_previous_augmentation() if self.plan.previous else ()
+        return replace(augmentation, transforms=(*augmentation.transforms, *steps))
+
+    def _batches(self, seed: int, state: TrainingState) -> Generator[Batch, None, None]:
+        batches = Batches(
+            store=self.cases,
+            streams=(
+                Stream(cases=self.split.training, augmentation=self._training_augmentation()),
+                Stream(cases=self.split.validation, augmentation=self.build_validation_augmentation()),
+            ),
+            patch_size=self.plan.patch_size,
+            batch_size=self.batch_size,
+            strides=self.plan.topology.strides,
+            foreground_fraction=self.foreground_fraction,
+            seed=seed,
+            previous=self._previous_stage.maps,
+        )
+        keys = remaining_keys(
+            epochs=self.epochs,
+            training=self.iterations_per_epoch,
+            validation=self.validation_batches,
+            epoch=state.epoch,
+            iteration=state.iteration,
+        )
+        stored_channels = len(self.plans.channels) + bool(self.plan.previous)
+        workers = choose_workers(self.settings.workers, self.device, batches.bytes_of_one(stored_channels))
+        log.info("%s, %s, %d workers prepare batches", self.device, self.precision.name, workers)
+        return iterate(batches, keys, workers=workers, pin_memory=self.device.type == "cuda")
+
+    def _conditions(self, seed: int) -> dict[str, Any]:
+        """What must not change while a training goes on."""
+        return {
+            "trainer": type(self).__name__,
+            "configuration": self.plan.name,
+            "seed": seed,
+            "batch_size": self.batch_size,
+            "iterations_per_epoch": self.iterations_per_epoch,
+            "plan": plan_signature(self.plans, self.plan.name),
+            "data": self._data_signature,
+            "split": content_hash(self.split),
+            "previous": self._previous_stage.signature,
+        }
+
+    @cached_property
+    def _data_signature(self) -> str:
+        """Hash of all that the cases of the split were prepared from."""
+        cases = sorted({*self.split.training, *self.split.validation})
+        return content_hash({case: self.cases.signature(case) for case in cases})
+
+    def _load_pretrained(self, network: nn.Module, path: Path) -> None:
+        kept = transfer_weights(network, load_weights(path).weights, source=str(path))
+        log.info("started from %s; these start anew: %s", path, ", ".join(kept))
