@@ -69,6 +69,11 @@ def counted(number: int, noun: str, nouns: str = "") -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {nouns or noun + 's'}"
 
 
+def in_bytes(count: int) -> str:
+    """`12.3 GB`, `45 MB`."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
 def readable(name: object) -> str:
     """A path or name on one line that any terminal can show: verbatim, or quoted where it holds line breaks or no text."""
     text = str(name)

@@ -13,7 +13,7 @@ import pytest
 ROOMS = (
     "errors geometry storage processes locking dataset plans extensions machine workers parallel nifti text_headers headers imageio evaluation networks "
     "preprocessing planning postprocessing inference training ensembling "
-    "conversion sharing reporting jobs paths commands __main__"
+    "conversion sharing reporting jobs diagnosis paths commands __main__"
 ).split()
 TORCH = {"networks", "inference", "training", "reporting", "commands"}
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"

@@ -10,7 +10,7 @@ from importlib import import_module
 from autoseg.commands.running import DONE, USAGE, Command, run_command, versions
 
 GROUPS = {
-    "start here": ("demo", "run"),
+    "start here": ("doctor", "demo", "run"),
     "data": ("convert_dataset", "convert_decathlon_task", "verify_dataset", "plot_task"),
     "plans": ("plan_and_preprocess", "plan_from_fingerprint", "plan_from_json"),
     "models": ("train", "predict", "evaluate_folder"),

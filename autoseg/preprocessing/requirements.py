@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from autoseg.dataset import Case
-from autoseg.errors import DatasetError, StorageError
+from autoseg.errors import DatasetError, StorageError, in_bytes
 from autoseg.headers import read_header
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import LOCATIONS_PER_LABEL
@@ -41,7 +41,7 @@ class Requirements:
     memory: int
 
     def __str__(self) -> str:
-        return f"{_bytes(self.disk)} of disk and {_bytes(self.memory)} of memory for each worker"
+        return f"{in_bytes(self.disk)} of disk and {in_bytes(self.memory)} of memory for each worker"
 
 
 def estimate_requirements(
@@ -74,7 +74,7 @@ def require_disk(needed: Requirements, folders: Sequence[Path]) -> None:
     for folder in folders:
         existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
         free = shutil.disk_usage(existing).free
-        problem = f"{folder}: preparing needs about {_bytes(needed.disk)} of disk, {_bytes(free)} are free"
+        problem = f"{folder}: preparing needs about {in_bytes(needed.disk)} of disk, {in_bytes(free)} are free"
         if free < needed.disk * CLEARLY_TOO_LITTLE:
             raise StorageError(
                 f"{problem}; free some space, or set AUTOSEG_PREPROCESSED (or --home) to a folder on a larger disk"
@@ -90,7 +90,3 @@ def _raw_voxels(case: Case) -> int:
         return math.prod(read_header(case.images[0]).shape)
     except DatasetError:
         return 0
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,107 @@
+"""`autoseg_doctor`: what may be wrong with this computer, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.commands.running import Command, Parser, run_command, versions
+from autoseg.errors import AutosegError, counted
+from autoseg.paths import Workspace
+
+if TYPE_CHECKING:
+    from autoseg.diagnosis.finding import Check, Finding
+
+
+def add_arguments(parser: Parser) -> None:
+    """The command's own options."""
+    parser.add_argument(
+        "--clean", action="store_true", help="remove what killed processes left half-written more than a day ago"
+    )
+
+
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
+    """Print the page."""
+    from autoseg.diagnosis.finding import examine, page
+
+    findings = examine(all_checks(workspace, os.environ, home=arguments.home, clean=arguments.clean))
+    print(f"{versions()}\n\n{page(findings)}\n")
+    _end([finding for found in findings.values() for finding in found])
+
+
+def all_checks(
+    workspace: Workspace, environment: Mapping[str, str], *, home: Path | None = None, clean: bool = False
+) -> dict[str, Check]:
+    """By heading. What a check needs is imported when it is made, so that one that cannot be is a line of the page."""
+    folders = {name: getattr(workspace, name) for name in ("raw_data", "preprocessed", "results")}
+
+    def check_folders() -> list[Finding]:
+        from autoseg.diagnosis.folders import check_folder, check_variables
+
+        named = [check_folder(name, folder, needs_writing=name != "raw_data") for name, folder in folders.items()]
+        return [*check_variables(environment, home=home), *named]
+
+    def check_disks() -> list[Finding]:
+        from autoseg.diagnosis.folders import check_leftovers, check_room
+
+        places = list(folders.values())
+        return [*check_room(places), *check_leftovers(places, clean=clean)]
+
+    def check_machine() -> list[Finding]:
+        from autoseg.diagnosis.resources import check_cores, check_memory, check_shared_memory
+
+        return [*check_memory(), *check_cores(), *check_shared_memory()]
+
+    def check_packages() -> list[Finding]:
+        from autoseg.diagnosis.software import check_installation
+
+        return check_installation()
+
+    def check_computing() -> list[Finding]:
+        from autoseg.diagnosis.computing import check_device, check_torch
+
+        return [*check_torch(), *check_device()]
+
+    def check_images() -> list[Finding]:
+        from autoseg.diagnosis import trying
+
+        return trying.check_images()
+
+    def check_processes() -> list[Finding]:
+        from autoseg.diagnosis import trying
+
+        return [*trying.check_workers(), *trying.check_shared_batches()]
+
+    return {
+        "folders": check_folders,
+        "disk": check_disks,
+        "machine": check_machine,
+        "packages": check_packages,
+        "computing": check_computing,
+        "images": check_images,
+        "processes": check_processes,
+    }
+
+
+def _end(findings: Sequence[Finding]) -> None:
+    faults, warnings = ([one for one in findings if one.level == level] for level in ("fault", "warning"))
+    summary = f"{counted(len(faults), 'fault')}, {counted(len(warnings), 'warning')}"
+    if faults:
+        raise AutosegError(f"{summary}; do what stands below each fault, and ask again")
+    print(summary)
+
+
+COMMAND = Command(
+    name="autoseg_doctor",
+    summary="check folders, disk, memory, cores, packages, device, images and workers, and say what to do",
+    reads="the environment, the system, and the workspace's folders",
+    writes="nothing that stays: it tries a small file in each folder. Exit code 1 when there is a fault",
+    example="autoseg_doctor\nautoseg_doctor --home /data/autoseg --clean",
+    add_arguments=add_arguments,
+    run=run,
+)
+main = partial(run_command, COMMAND)
