@@ -1,0 +1,192 @@
+"""The benchmark's own arithmetic: what is a result, what is none, and what the tables say. No timing is asserted."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+STARTED_BY_HAND = ("compare", "tables", "where_time_goes", "kill_autoseg_run")
+SIDES_OF_STAGES = ("agreement", "augmentation", "export", "folds", "large", "machine", "models", "training")
+MEGABYTE = 2**20
+
+
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("harness")
+
+
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("tables")
+
+
+def side(harness: ModuleType, code: str, **words: Any) -> Any:
+    return harness.Side(words=(sys.executable, "-c", code), **words)
+
+
+def says(seconds: float) -> str:
+    return f"print('RESULT {json.dumps({'seconds': seconds})}')"
+
+
+def contest(harness: ModuleType, ours: str, theirs: str, **words: Any) -> Any:
+    return harness.Contest(stage="stage", work="work", autoseg=side(harness, ours), peer=side(harness, theirs), **words)
+
+
+def run_rounds(harness: ModuleType, folder: Path, ours: str, theirs: str, **words: Any) -> Any:
+    return harness.alternate(
+        contest(harness, ours, theirs, **words), alternations=3, folder=folder, tell=lambda _: None
+    )
+
+
+def test_the_ratio_is_of_what_both_sides_reported_in_one_round(
+    harness: ModuleType, tables: ModuleType, tmp_path: Path
+) -> None:
+    outcome = run_rounds(harness, tmp_path, says(0.5), says(4.0))
+
+    assert tables.ratios(outcome) == [8.0, 8.0, 8.0]
+    assert not outcome["failures"]
+
+
+def test_sides_take_turns_at_going_first(harness: ModuleType, tmp_path: Path) -> None:
+    order = tmp_path / "order.txt"
+    code = "open({path!r}, 'a').write({name!r})"
+
+    run_rounds(harness, tmp_path, *(code.format(path=str(order), name=name) for name in "ap"))
+
+    assert order.read_text() == "appaap"
+
+
+def test_a_round_in_which_a_side_failed_is_no_result(harness: ModuleType, tables: ModuleType, tmp_path: Path) -> None:
+    outcome = run_rounds(harness, tmp_path, says(1.0), "raise ValueError('no more memory')")
+
+    assert outcome["rounds"] == []
+    assert outcome["failures"] == ["peer: exit code 1: ValueError: no more memory"] * 3
+    assert "| stage | work | no result | no result | no result |" in tables.comparison_table({"contests": [outcome]})
+
+
+def test_a_peer_that_may_fail_leaves_our_result_and_no_ratio(
+    harness: ModuleType, tables: ModuleType, tmp_path: Path
+) -> None:
+    outcome = run_rounds(harness, tmp_path, says(12.0), "raise MemoryError()", peer_may_fail=True, alternations=1)
+
+    assert len(outcome["rounds"]) == 1
+    assert tables.ratios(outcome) == []
+    assert "| work | fails | 12 s |  |" in tables.comparison_table({"contests": [outcome]})
+
+
+def test_missing_results_are_a_failure(harness: ModuleType, tmp_path: Path) -> None:
+    code = "from pathlib import Path; import sys; (Path(sys.argv[1]) / 'a.nii.gz').touch()"
+    words = (sys.executable, "-c", code, harness.FRESH)
+
+    harness.measure(harness.Side(words=words, produces=("*.nii.gz", 1)), tmp_path / "fresh")
+    with pytest.raises(harness.RunError, match=r"made 1 of 2 files \*\.nii\.gz"):
+        harness.measure(harness.Side(words=words, produces=("*.nii.gz", 2)), tmp_path / "fresh")
+
+
+def test_a_run_that_takes_too_long_is_ended_with_all_it_started(harness: ModuleType, tmp_path: Path) -> None:
+    code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)"
+
+    with pytest.raises(harness.RunError, match="exit code -9"):
+        harness.measure(side(harness, code), tmp_path / "fresh", longest=0.5)
+
+
+def test_the_peak_is_that_of_the_whole_tree(harness: ModuleType, tmp_path: Path) -> None:
+    held = "import sys, time; held = bytearray(b'1') * (60 * 2**20); time.sleep(1)"
+    code = f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {held!r}]); {held}; child.wait()"
+
+    peak = harness.measure(side(harness, code), tmp_path / "fresh").peak_bytes
+
+    assert 120 * MEGABYTE < peak < 160 * MEGABYTE
+
+
+def test_memory_of_the_work_is_what_goes_beyond_that_held_before(harness: ModuleType, tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(BENCHMARKS)!r})\n"
+        "from harness import report, timed_work\n"
+        "earlier = bytearray(b'1') * (90 * 2**20)\n"
+        "del earlier\n"
+        "given = bytearray(b'1') * (50 * 2**20)\n"
+        "with timed_work() as work:\n"
+        "    made = bytearray(b'1') * (40 * 2**20)\n"
+        "report(**work)\n"
+    )
+
+    said = harness.measure(side(harness, code), tmp_path / "fresh").said
+
+    assert said["beyond_bytes"] / MEGABYTE == pytest.approx(40, abs=1.5)
+
+
+@pytest.mark.parametrize(("values", "middle"), [([3.0], 3.0), ([4.0, 1.0, 2.0], 2.0), ([4.0, 1.0], 2.5)])
+def test_the_middle_value(harness: ModuleType, values: list[float], middle: float) -> None:
+    assert harness.median(values) == middle
+
+
+def test_a_row_of_the_table(tables: ModuleType) -> None:
+    def measured(seconds: float, peak: int) -> dict[str, Any]:
+        return {"seconds": seconds, "peak_bytes": peak, "said": {}}
+
+    contest = {
+        "stage": "export",
+        "work": "scores to labels",
+        "unit": "s",
+        "alone": False,
+        "ceiling": {"seconds": 0.5, "bound": "memory bandwidth"},
+        "rounds": [
+            {"autoseg": measured(2.0, 500 * MEGABYTE), "peer": measured(40.0, 6 * 2**30)},
+            {"autoseg": measured(4.0, 700 * MEGABYTE), "peer": measured(44.0, 8 * 2**30)},
+            {"autoseg": measured(2.5, 600 * MEGABYTE), "peer": measured(45.0, 7 * 2**30)},
+        ],
+        "failures": [],
+    }
+
+    assert tables.comparison_table({"contests": [contest]}).splitlines()[2] == (
+        "| export | scores to labels | 44 s | 2.5 s | 18.0 (11.0 to 20.0) | 7.0 GB | 600 MB | 20 % (memory bandwidth) |"
+    )
+
+
+def test_more_folds_are_set_against_one(tables: ModuleType) -> None:
+    def run(folds: int, network: float, other: float) -> dict[str, Any]:
+        said = {"network_seconds": network, "other_seconds": other}
+        return {"stage": f"folds, {folds}", "rounds": [{"autoseg": {"seconds": network + other, "said": said}}]}
+
+    rows = tables.folds_table({"contests": [run(1, 10.0, 2.0), run(5, 44.0, 2.0)]}).splitlines()
+
+    assert rows[2:] == [
+        "| in the networks | 10 s | 44 s | 4.40 |",
+        "| everything else | 2 s | 2 s | 1.00 |",
+        "| in all | 12 s | 46 s | 3.83 |",
+    ]
+
+
+def test_only_what_is_between_the_marks_of_a_page_changes(tables: ModuleType) -> None:
+    page = "before\n<!-- measured: folds -->\nold\nrows\n<!-- end of folds -->\nafter"
+
+    filled = tables.fill(page, {"folds": r"new \1", "not there": "x"})
+
+    assert filled == "before\n<!-- measured: folds -->\nnew \\1\n<!-- end of folds -->\nafter"
+
+
+@pytest.mark.parametrize("page", ["README.md", "documentation/performance.md"])
+def test_the_pages_have_a_place_for_the_table(page: str) -> None:
+    assert "<!-- measured: comparison -->\n" in (BENCHMARKS.parent / page).read_text()
+
+
+@pytest.mark.parametrize("name", [*STARTED_BY_HAND, *SIDES_OF_STAGES])
+def test_every_script_tells_its_use_without_importing_a_side(name: str) -> None:
+    words = [sys.executable, "-X", "importtime", str(BENCHMARKS / f"{name}.py"), "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: {name}.py")
+    assert "nnunetv2" not in done.stderr
+    assert "| torch" not in done.stderr
