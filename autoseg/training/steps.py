@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cached_property, partial
+
 import torch
 from torch import Tensor, nn
 
 from autoseg.inference.cascade import expand_labels
 from autoseg.training.loader import Batch
+from autoseg.training.micro_batches import (
+    SamplesAtOnce,
+    add_gradients,
+    outputs_in_parts,
+    require_independent_samples,
+)
 from autoseg.training.recipe import Recipe
 from autoseg.training.state import TrainingState, count_voxels
 
@@ -17,30 +25,50 @@ class Steps(Recipe):
     def training_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
         """Learn from one batch; returns its loss, still on the device, NaN where a gradient spoilt the weights."""
         state.network.train()
-        state.optimizer.zero_grad(set_to_none=True)
-        data, targets = self._on_device(batch)
-        loss: Tensor = loss_function(self._outputs(state.network, data), targets)
-        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        loss = self._samples_at_once.fit(partial(self._find_gradients, state, batch, loss_function))
         state.scaler.unscale_(state.optimizer)
         norm = nn.utils.clip_grad_norm_(state.network.parameters(), self.gradient_clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        loss = loss.detach()
         if not self.precision.needs_scaler:  # which skips such steps by itself
             loss = loss.where(norm.isfinite(), torch.nan)
         state.sums.loss += loss
         return loss
 
+    def _find_gradients(self, state: TrainingState, batch: Batch, loss_function: nn.Module, at_once: int) -> Tensor:
+        if at_once < len(batch.cases):
+            require_independent_samples(state.network)
+        state.optimizer.zero_grad(set_to_none=True)
+        data, targets = self._on_device(batch)
+        return add_gradients(
+            lambda part: self._outputs(state.network, data[part]),
+            lambda outputs: loss_function(outputs, targets),
+            samples=len(data),
+            at_once=at_once,
+            scale=state.scaler.scale,
+            device=self.device,
+        )
+
     @torch.no_grad()
     def validation_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
         """Look at one validation batch; returns its loss, still on the device."""
         state.network.eval()
-        data, targets = self._on_device(batch)
-        outputs = self._outputs(state.network, data)
-        loss: Tensor = loss_function(outputs, targets)
+        loss, counts = self._samples_at_once.fit(partial(self._look, state, batch, loss_function))
         state.sums.validation_loss += loss
-        state.sums.counts += count_voxels(outputs[0], targets[0])
+        state.sums.counts += counts
         return loss
+
+    def _look(
+        self, state: TrainingState, batch: Batch, loss_function: nn.Module, at_once: int
+    ) -> tuple[Tensor, Tensor]:
+        data, targets = self._on_device(batch)
+        outputs = outputs_in_parts(lambda part: self._outputs(state.network, data[part]), len(data), at_once)
+        loss: Tensor = loss_function(outputs, targets)
+        return loss, count_voxels(outputs[0], targets[0])
+
+    @cached_property
+    def _samples_at_once(self) -> SamplesAtOnce:
+        return SamplesAtOnce(self.batch_size)
 
     def _on_device(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """What the network sees, and the labels at every resolution, finest first."""

@@ -34,6 +34,7 @@ from autoseg.training.fold import (
 )
 from autoseg.training.history import next_record
 from autoseg.training.losses import DeepSupervision
+from autoseg.training.micro_batches import memory_explained
 from autoseg.training.recipe import Recipe
 from autoseg.training.run_record import FORMAT, RunRecord, begin_run, finish_run, present_session
 from autoseg.training.samples import TRAINING
@@ -75,7 +76,7 @@ class Trainer(Assembly):
 
         Raises:
             TrainingError: A checkpoint is there but neither `resume` nor `overwrite`; or the checkpoint is of another
-                plan, data, split or seed; or a sample cannot be made, a worker died; a loss is not finite, twice; or a cascade
+                plan, data, split or seed; or a sample cannot be made, a worker died; the GPU's memory ran out; a loss is not finite, twice; or a cascade
                 without what the previous stage predicted.
             WorkspaceError: Another process trains or validates this fold.
             Interrupted: Stopped by `should_stop`; `resume` goes on with the very next batch.
@@ -90,6 +91,7 @@ class Trainer(Assembly):
             training_log(self.output / LOG_FILE),
             torch.random.fork_rng(self._cuda_devices()),
             deterministic_algorithms(self.settings.deterministic),
+            memory_explained(self.device),
         ):
             seed, state = self._start(resume)
             if state.epoch >= self.epochs:

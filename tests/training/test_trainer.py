@@ -19,7 +19,7 @@ from autoseg.imageio import read_image
 from autoseg.inference.model import load_model, load_weights, weights_sha256
 from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training import Split, Trainer, TrainingSettings
+from autoseg.training import Split, Trainer, TrainerBatchNorm, TrainingSettings
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.checkpoint import load_checkpoint
 from autoseg.training.loader import Batch
@@ -622,6 +622,57 @@ def test_a_gradient_that_spoils_the_weights_is_noticed_at_once(trainer: MakeTrai
         TrainingError, match=r"epoch 1, batch 1: the loss or its gradient is not finite.*lowered once before"
     ):
         trainer(SteepLoss).run()
+
+
+# ------------------------------------------------------------------------------- a GPU too small
+
+
+class Full(nn.Module):
+    """A network on a GPU that holds no more than one sample at once."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.asked: list[int] = []
+
+    def forward(self, image: Tensor) -> Any:
+        self.asked.append(len(image))
+        if len(image) > 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return self.network(image)
+
+
+class SmallGpu(Trainer):
+    @classmethod
+    def build_network(cls, plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
+        return Full(super().build_network(plan, in_channels, classes))
+
+
+class SmallGpuBatchNorm(TrainerBatchNorm):
+    @classmethod
+    def build_network(cls, plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
+        return Full(super().build_network(plan, in_channels, classes))
+
+
+def test_batch_normalisation_is_not_computed_in_parts(trainer: MakeTrainer) -> None:
+    with pytest.raises(TrainingError, match="cannot be computed in parts, as the network normalises over the batch"):
+        trainer(SmallGpuBatchNorm, epochs=1).run()
+
+
+def test_a_gpu_too_small_for_the_batch_learns_the_same_sample_by_sample(
+    trainer: MakeTrainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, small = trainer(epochs=1, precision="fp32"), trainer(SmallGpu, fold="fold_1", epochs=1, precision="fp32")
+    whole.run()
+    with caplog.at_level(logging.WARNING, logger="autoseg"):
+        small.run()
+
+    assert caplog.text.count("does not hold 3 samples at once, so from now on they are computed 1 at a time") == 1
+    expected = weights(whole)
+    for name, tensor in weights(small).items():
+        assert torch.allclose(tensor, expected[name.removeprefix("network.")], rtol=1e-3, atol=1e-5)
+    assert history(small)[0]["loss"] == pytest.approx(history(whole)[0]["loss"], rel=1e-5)
+    assert history(small)[0]["dice_per_class"] == pytest.approx(history(whole)[0]["dice_per_class"], rel=0.02)
 
 
 # ------------------------------------------------------------------------- recipes of one's own

@@ -1,0 +1,198 @@
+"""Parts of a batch: the gradient of the whole, whatever the loss, and only when memory really ran out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from autoseg.errors import TrainingError
+from autoseg.networks.batch_norm import with_batch_norm
+from autoseg.networks.unet import UNet
+from autoseg.plans import Topology
+from autoseg.training.losses import CrossEntropy, DeepSupervision, DiceLoss, FocalLoss, Sum, TopKLoss
+from autoseg.training.micro_batches import (
+    SamplesAtOnce,
+    add_gradients,
+    memory_explained,
+    outputs_in_parts,
+    parts,
+    require_independent_samples,
+)
+
+SAMPLES, CLASSES = 5, 3
+GENERATOR = torch.Generator().manual_seed(0)
+IMAGES = torch.randn(SAMPLES, 2, 8, 8, 8, generator=GENERATOR, dtype=torch.float64)
+SHARES = torch.tensor([0.01, 0.05, 0.2, 0.5, 0.9])[:, None, None, None]
+"""Of each sample's voxels that are foreground."""
+TARGETS = [
+    torch.randint(1, CLASSES, (SAMPLES, *[side] * 3), generator=GENERATOR)
+    * (torch.rand(SAMPLES, *[side] * 3, generator=GENERATOR) < SHARES)
+    for side in (8, 4)
+]
+LOSSES = {
+    "Dice of the batch": DiceLoss(per_batch=True),
+    "Dice of each sample": DiceLoss(per_batch=False),
+    "cross-entropy": CrossEntropy(),
+    "worst voxels": TopKLoss(percent=10),
+    "focal": FocalLoss(gamma=2, alpha=0.3),
+    "default": Sum(DiceLoss(per_batch=True), CrossEntropy()),
+}
+CPU = torch.device("cpu")
+
+
+def network(kind: torch.dtype = torch.float64) -> UNet:
+    torch.manual_seed(1)
+    topology = Topology(strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)), kernels=((3, 3, 3),) * 3)
+    return UNet(topology=topology, in_channels=2, classes=CLASSES, features=3, max_features=6, convs_per_stage=1).to(
+        kind
+    )
+
+
+def gradients(model: nn.Module, loss: nn.Module, at_once: int, *, factor: float = 1.0) -> tuple[float, list[Tensor]]:
+    """The loss and the gradient of every parameter."""
+    supervised = DeepSupervision(loss)
+    kind = next(model.parameters()).dtype
+    model.zero_grad()
+    torch.manual_seed(2)
+    value = add_gradients(
+        lambda part: model(IMAGES[part].to(kind)),
+        lambda outputs: supervised(outputs, TARGETS),
+        samples=SAMPLES,
+        at_once=at_once,
+        scale=lambda loss: loss * factor,
+        device=CPU,
+    )
+    found = [parameter.grad for parameter in model.parameters()]
+    return value.item(), [gradient if gradient is not None else torch.zeros(()) for gradient in found]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_gradient_of_parts_is_that_of_the_whole_batch(name: str, at_once: int) -> None:
+    value, expected = gradients(network(), LOSSES[name], SAMPLES)
+    in_parts, found = gradients(network(), LOSSES[name], at_once)
+
+    assert in_parts == pytest.approx(value, rel=1e-12)
+    largest = max(one.abs().max() for one in expected)
+    assert largest > 1e-3
+    for one, other in zip(expected, found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-9, atol=1e-12 * float(largest))
+
+
+def test_added_up_part_by_part_it_would_be_another_for_the_dice_of_a_batch() -> None:
+    """What the two passes are for."""
+    model, supervised = network(), DeepSupervision(DiceLoss(per_batch=True))
+    _, expected = gradients(model, DiceLoss(per_batch=True), SAMPLES)
+    model.zero_grad()
+    for part in parts(SAMPLES, 1):
+        (supervised(model(IMAGES[part]), [level[part] for level in TARGETS]) / SAMPLES).backward()
+
+    first = next(model.parameters()).grad
+    assert first is not None
+    assert (first - expected[0]).norm() > 0.05 * expected[0].norm()
+
+
+def test_in_single_precision_and_with_a_scaled_loss_too() -> None:
+    _, expected = gradients(network(torch.float32), LOSSES["default"], SAMPLES)
+    value, found = gradients(network(torch.float32), LOSSES["default"], 2, factor=1024.0)
+
+    assert value == pytest.approx(gradients(network(), LOSSES["default"], SAMPLES)[0], rel=1e-5)
+    for one, other in zip(expected, found, strict=True):
+        assert torch.allclose(other / 1024, one, rtol=1e-3, atol=1e-6)
+
+
+def test_a_network_that_draws_random_numbers_draws_the_same_both_times() -> None:
+    class Noisy(nn.Module):
+        """A network whose loss and gradient tell what it drew."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+            self.drawn: list[Tensor] = []
+
+        def forward(self, images: Tensor) -> list[Tensor]:
+            self.drawn.append(torch.rand(len(images), CLASSES, 8, 8, 8))
+            return [self.weight * self.drawn[-1]]
+
+    model = Noisy()
+    gradients(model, CrossEntropy(), 2)
+
+    assert len(model.drawn) == 6
+    assert all(torch.equal(one, other) for one, other in zip(model.drawn[:3], model.drawn[3:], strict=True))
+    assert not torch.equal(model.drawn[0], model.drawn[1])
+
+
+def test_outputs_of_parts_are_those_of_the_whole_batch() -> None:
+    model = network()
+    with torch.no_grad():
+        for whole, joined in zip(
+            model(IMAGES), outputs_in_parts(lambda part: model(IMAGES[part]), SAMPLES, 2), strict=True
+        ):
+            assert torch.allclose(whole, joined, rtol=1e-10)
+
+
+# ------------------------------------------------------------------------------- running out of memory
+
+
+def attempt_of(largest: int) -> tuple[list[int], Callable[[int], str]]:
+    tried: list[int] = []
+
+    def attempt(number: int) -> str:
+        tried.append(number)
+        if number > largest:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return f"with {number}"
+
+    return tried, attempt
+
+
+def test_fewer_samples_are_tried_until_they_fit_and_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    tried, attempt = attempt_of(2)
+    samples = SamplesAtOnce(9)
+    with caplog.at_level(logging.WARNING, logger="autoseg"):
+        assert [samples.fit(attempt) for _ in range(3)] == ["with 2"] * 3
+
+    assert tried == [9, 5, 3, 2, 2, 2]
+    assert [record.getMessage() for record in caplog.records] == [
+        "the GPU's memory does not hold 9 samples at once, so from now on they are computed 2 at a time; the gradient is "
+        "that of the whole batch, but a step takes about a third longer"
+    ]
+
+
+def test_with_one_sample_too_many_it_is_said_what_to_do() -> None:
+    tried, attempt = attempt_of(0)
+    message = (
+        r"cuda: the GPU's memory ran out, and a smaller part of the batch does not help \(CUDA out of memory\. Tried to "
+        r"allocate 2 GiB\); see with nvidia-smi what else is in it, or plan for less memory"
+    )
+    with pytest.raises(TrainingError, match=message), memory_explained(torch.device("cuda")):
+        SamplesAtOnce(2).fit(attempt)
+    assert tried == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA error: out of memory in the text alone"), MemoryError(), ValueError("shape")]
+)
+def test_no_other_error_is_taken_for_it(error: Exception) -> None:
+    tried: list[int] = []
+
+    def attempt(number: int) -> None:
+        tried.append(number)
+        raise error
+
+    with pytest.raises(type(error)) as caught, memory_explained(torch.device("cuda")):
+        SamplesAtOnce(4).fit(attempt)
+    assert caught.value is error
+    assert tried == [4]
+
+
+def test_samples_that_see_each_other_are_not_parted() -> None:
+    require_independent_samples(network())
+    with pytest.raises(
+        TrainingError, match=r"cannot be computed in parts, as the network normalises over the batch; train"
+    ):
+        require_independent_samples(with_batch_norm(network()))
