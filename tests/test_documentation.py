@@ -202,7 +202,7 @@ FILES = {
     "Prepared cases": fields_of(Marker, CaseProperties, Geometry),
     "postprocessing.json": fields_of(Rule, Evidence, Comparison, JudgedRule, CaseDice)
     | {"format", "rules", "evidence"},
-    "selection.json": fields_of(Selection, Member, Lead, Rule) - {"kind", "minimum_mm3"},
+    "selection.json": fields_of(Selection, Member, Lead),
     "journal.json": fields_of(Record, ProcessIdentity, Holder) | {"format", "steps"},
     "Model archive": fields_of(Manifest, FileEntry, ModelCard, AboutData, ModelEntry, LabelDice),
     "Probabilities": fields_of(PackedProbabilities) - {"geometry"} | fields_of(Geometry) | {"format"},

@@ -18,6 +18,7 @@ from autoseg.plans import DEFAULT_IDENTIFIER
 
 if TYPE_CHECKING:
     from autoseg.inference.model import TrainedModel
+    from autoseg.inference.predictor import Predictor
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ def predict_with_model(
     with _folder_of_first_stage(trained, choice.lowres_segmentations, work_folder) as first:
         if first is not None and first != choice.lowres_segmentations:
             failures += _predict_with(
-                _first_stage(trained, workspace, choice),
+                first_stage(trained, workspace, choice),
                 cases,
                 [first / f"{case.identifier}.nii.gz" for case in cases],
                 replace(settings, postprocess=False, save_npz=False),
@@ -145,17 +146,8 @@ def _predict_with(
 ) -> Failures:
     """Predict with one model, say so, and return the cases that failed with their causes."""
     from autoseg.inference.cases import predict_cases
-    from autoseg.inference.predictor import Predictor
-    from autoseg.inference.tiles import STEP_SIZE
 
-    predictor = Predictor(
-        model,
-        device=settings.device,
-        precision=settings.precision,
-        step_size=settings.step_size or STEP_SIZE,
-        mirror=settings.mirror,
-        mode=settings.mode,  # type: ignore[arg-type]  # a choice of the parser
-    )
+    predictor = make_predictor(model, settings)
     print(
         f"{model.plans.dataset}: {model.configuration}, {'fold' if len(model.folds) == 1 else 'folds'} "
         f"{', '.join(model.folds)}, {model.checkpoint} weights, {counted(len(cases), 'case')}, "
@@ -179,6 +171,21 @@ def _predict_with(
     return ()
 
 
+def make_predictor(model: TrainedModel, settings: PredictionSettings) -> Predictor:
+    """The predictor of a model with a user's settings."""
+    from autoseg.inference.predictor import Predictor
+    from autoseg.inference.tiles import STEP_SIZE
+
+    return Predictor(
+        model,
+        device=settings.device,
+        precision=settings.precision,
+        step_size=settings.step_size or STEP_SIZE,
+        mirror=settings.mirror,
+        mode=settings.mode,  # type: ignore[arg-type]  # a choice of the parser
+    )
+
+
 @contextmanager
 def _folder_of_first_stage(model: TrainedModel, given: Path | None, work_folder: Path | None) -> Iterator[Path | None]:
     """Where the segmentations lie that a cascade refines: the user's, or in the work folder; None for other models."""
@@ -191,7 +198,7 @@ def _folder_of_first_stage(model: TrainedModel, given: Path | None, work_folder:
         yield work_folder / f"{model.plan.previous}_predictions"
 
 
-def _first_stage(cascade: TrainedModel, workspace: Workspace, choice: ModelChoice) -> TrainedModel:
+def first_stage(cascade: TrainedModel, workspace: Workspace, choice: ModelChoice) -> TrainedModel:
     """The model that a cascade refines, with the same folds; final weights, as those the cascade learned from.
 
     A cascade of fold `all` learned from all the folds of the other.

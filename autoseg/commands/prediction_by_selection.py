@@ -12,9 +12,17 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from autoseg.commands.models import DEFAULT_TRAINER, trainer_class_name
-from autoseg.commands.prediction import RECORD, Failures, ModelChoice, PredictionSettings, predict_with_model
+from autoseg.commands.prediction import (
+    RECORD,
+    Failures,
+    ModelChoice,
+    PredictionSettings,
+    first_stage,
+    make_predictor,
+    predict_with_model,
+)
 from autoseg.dataset import Case
-from autoseg.errors import CasesFailed, WorkspaceError
+from autoseg.errors import CasesFailed, StorageError, WorkspaceError
 from autoseg.parallel import run_on_cases
 from autoseg.paths import Workspace
 
@@ -142,30 +150,32 @@ def _predict_and_average(
     settings: PredictionSettings,
     work_folder: Path | None,
 ) -> Failures:
-    from autoseg.ensembling.averaging import EnsembleJob, ensemble_case
-    from autoseg.inference.cases import is_done, probabilities_file
+    from autoseg.ensembling.averaging import EnsembleJob, averaging_hash, ensemble_case
+    from autoseg.inference.cases import probabilities_file
 
-    waiting = [case for case in cases if settings.overwrite or not is_done(outputs[case.identifier], settings.save_npz)]
-    failures: dict[str, str] = {}
+    rules = _as_used(selection, settings).rules
+    model = averaging_hash(rules, _member_hashes(members, workspace, settings))
+    waiting, failures = _unfinished(cases, outputs, model, settings)
     with _work_folder(work_folder) as work:
         folders = [work / f"{choice.configuration}_predictions" for choice, _ in members]
         member_settings = replace(settings, save_npz=True, postprocess=False)
         for choice, trained, folder in _earlier_stages_first(members, folders):
-            still = [case for case in waiting if case.identifier not in failures]
+            still = [case for case in cases if case.identifier in waiting and case.identifier not in failures]
             files = {case.identifier: folder / f"{case.identifier}.nii.gz" for case in still}
             failures |= dict(
                 predict_with_model(trained, choice, still, files, workspace, member_settings, work_folder=folder)
             )
         jobs = [
             EnsembleJob(
-                identifier=case.identifier,
-                members=tuple(probabilities_file(folder / f"{case.identifier}.nii.gz") for folder in folders),
-                output=outputs[case.identifier],
+                identifier=case,
+                members=tuple(probabilities_file(folder / f"{case}.nii.gz") for folder in folders),
+                output=outputs[case],
+                model=model,
+                inputs=partial(str, inputs),
             )
-            for case in waiting
-            if case.identifier not in failures
+            for case, inputs in waiting.items()
+            if case not in failures
         ]
-        rules = _as_used(selection, settings).rules
         average = partial(ensemble_case, rules=rules, probabilities=settings.save_npz)
         try:
             run_on_cases(average, jobs, task="averaging", workers=settings.export_threads)
@@ -173,6 +183,45 @@ def _predict_and_average(
             failures |= dict(error.failures)
         _remove_members([job for job in jobs if job.identifier not in failures], folders)
     return list(failures.items())
+
+
+def _member_hashes(
+    members: Sequence[tuple[ModelChoice, TrainedModel]], workspace: Workspace, settings: PredictionSettings
+) -> list[str]:
+    """Of each member, and of the model that a cascade refines where that is no member itself."""
+    from autoseg.inference.record import model_hash
+
+    models = [trained for _, trained in members]
+    configurations = {trained.configuration for trained in models}
+    models += [
+        first_stage(trained, workspace, choice)
+        for choice, trained in members
+        if trained.plan.previous is not None and trained.plan.previous not in configurations
+    ]
+    return [model_hash(make_predictor(trained, settings), ()) for trained in models]
+
+
+def _unfinished(
+    cases: Sequence[Case], outputs: Mapping[str, Path], model: str, settings: PredictionSettings
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The cases to predict, each with its images' hash, and those whose images cannot be read, each with the cause."""
+    from autoseg.inference.cases import discard, is_finished
+    from autoseg.inference.record import hash_files, require_known_origin
+
+    if settings.overwrite:
+        discard(list(outputs.values()))
+    unknown = require_known_origin(list(outputs.values()), model)
+    waiting, failures = {}, {}
+    for case in cases:
+        output = outputs[case.identifier]
+        try:
+            inputs = hash_files(*case.images)
+        except StorageError as error:
+            failures[case.identifier] = str(error)
+            continue
+        if output not in unknown and not is_finished(output, model, partial(str, inputs), settings.save_npz):
+            waiting[case.identifier] = inputs
+    return waiting, failures
 
 
 def _earlier_stages_first(

@@ -6,8 +6,9 @@ differently meet voxel by voxel. Slab after slab is unpacked and averaged: what 
 
 from __future__ import annotations
 
+import logging
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.errors import ModelError, StorageError
+from autoseg.errors import DatasetError, ModelError, StorageError, counted
 from autoseg.geometry import Box, Shape, box_shape, box_slices, inverse_order, reorder
-from autoseg.imageio import write_image
+from autoseg.imageio import read_image, write_image
+from autoseg.inference.cases import is_finished, probabilities_file
 from autoseg.inference.probabilities import PackedProbabilities, Packer, load_packed, save_probabilities
+from autoseg.inference.record import Origin, hash_files
 from autoseg.parallel import run_on_cases
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import CaseProperties
+from autoseg.storage import content_hash, remove_file
+
+log = logging.getLogger(__name__)
 
 FloatArray = npt.NDArray[np.float32]
 LabelArray = npt.NDArray[np.integer[Any]]
@@ -34,13 +40,28 @@ LARGEST_UINT8 = 255
 ENDING = ".npz"
 
 
+RECIPE = 1
+"""Raised whenever averaging the same probabilities gives other labels, so that older ones are made anew."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnsembleJob:
-    """One case: its probabilities from each model, and where its labels go."""
+    """One case: its probabilities from each model, and where its labels go.
+
+    Attributes:
+        model: Hash of the way the labels are made, kept in their file.
+        inputs: Gives a hash of what they are made from, kept there too.
+    """
 
     identifier: str
     members: tuple[Path, ...]
     output: Path
+    model: str
+    inputs: Callable[[], str]
+
+    def is_finished(self, *, probabilities: bool = False) -> bool:
+        """Whether the labels are there, whole, and made from the same."""
+        return is_finished(self.output, self.model, self.inputs, probabilities) and _is_whole(self.output)
 
 
 def ensemble_folders(
@@ -53,6 +74,8 @@ def ensemble_folders(
 ) -> list[Path]:
     """Average the probabilities `<case>.npz` of several folders into label files `output/<case>.nii.gz`.
 
+    Labels that are there and were made from the same probabilities with the same rules are left alone.
+
     Args:
         rules: Postprocessing of the labels.
         probabilities: Also write the mean probabilities, `output/<case>.npz`.
@@ -64,26 +87,26 @@ def ensemble_folders(
         ModelError: The folders do not hold the same cases; what each lacks is listed.
         CasesFailed: After all cases were tried, naming those that failed.
     """
-    jobs = [
-        EnsembleJob(
-            identifier=case,
-            members=tuple(folder / f"{case}{ENDING}" for folder in folders),
-            output=output / f"{case}.nii.gz",
-        )
-        for case in _common_cases(folders)
-    ]
+    model = averaging_hash(rules)
+    jobs = [_job(case, folders, output, model) for case in _common_cases(folders)]
+    is_current = partial(EnsembleJob.is_finished, probabilities=probabilities)
+    current = run_on_cases(is_current, jobs, task="looking for changes", workers=workers)
+    waiting = [job for job, finished in zip(jobs, current, strict=True) if not finished]
+    if len(waiting) < len(jobs):
+        log.info("%s: %d of %s current, and kept", output, len(jobs) - len(waiting), counted(len(jobs), "case"))
     ensemble = partial(ensemble_case, rules=tuple(rules), probabilities=probabilities)
-    run_on_cases(ensemble, jobs, task="ensembling", workers=workers)
+    run_on_cases(ensemble, waiting, task="ensembling", workers=workers)
     return [job.output for job in jobs]
 
 
 def ensemble_case(job: EnsembleJob, *, rules: Sequence[Rule] = (), probabilities: bool = False) -> None:
-    """Average one case; the label file is written last, so its presence says that the case is done.
+    """Average one case; the label file is written last, and says what it was made from.
 
     Raises:
         ModelError: The members lie on different grids or have different numbers of classes.
         StorageError: A file cannot be read, or is damaged.
     """
+    origin = Origin(model=job.model, inputs=job.inputs())
     members = [load_packed(path) for path in job.members]
     _require_one_grid(job.members, members)
     region = _uncertain_region(members)
@@ -94,9 +117,20 @@ def ensemble_case(job: EnsembleJob, *, rules: Sequence[Rule] = (), probabilities
         paths = ", ".join(map(str, job.members))
         raise StorageError(f"one of {paths} is damaged: {error}; predict this case again with --save_npz") from error
     geometry = members[0].geometry
-    if packer is not None:
-        save_probabilities(job.output.with_name(f"{job.identifier}{ENDING}"), packer.finish())
-    write_image(job.output, apply_rules(labels, geometry.spacing, rules), geometry)
+    if packer is None:
+        remove_file(probabilities_file(job.output))
+    else:
+        save_probabilities(probabilities_file(job.output), packer.finish())
+    write_image(job.output, apply_rules(labels, geometry.spacing, rules), geometry, description=str(origin))
+
+
+def averaging_hash(rules: Sequence[Rule], members: Sequence[str] = ()) -> str:
+    """Equal as long as the same is averaged alike.
+
+    Args:
+        members: Hashes of the models, where it is images and not probabilities that the labels are made from.
+    """
+    return content_hash(RECIPE, list(members), tuple(rules))
 
 
 def average(
@@ -127,6 +161,25 @@ def average(
             for plane in total.swapaxes(0, 1) / np.float32(len(members)):
                 packer.add_array(plane)
     return labels
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        read_image(path)
+    except DatasetError:
+        return False
+    return True
+
+
+def _job(case: str, folders: Sequence[Path], output: Path, model: str) -> EnsembleJob:
+    members = tuple(folder / f"{case}{ENDING}" for folder in folders)
+    return EnsembleJob(
+        identifier=case,
+        members=members,
+        output=output / f"{case}.nii.gz",
+        model=model,
+        inputs=partial(hash_files, *members),
+    )
 
 
 def _slabs(region: Box, axis: int, classes: int) -> Iterator[Box]:

@@ -9,18 +9,30 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import TypeAlias
 
 from autoseg.dataset import Case, find_case_files, split_ending
-from autoseg.errors import AutosegError, CasesFailed, DatasetError, ModelError, counted
+from autoseg.errors import AutosegError, CasesFailed, DatasetError, ModelError, StorageError, counted
 from autoseg.imageio import read_case, write_image
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import save_probabilities
-from autoseg.inference.record import require_same_record, save_record
+from autoseg.inference.record import (
+    Origin,
+    hash_files,
+    is_there,
+    model_hash,
+    read_origin,
+    require_known_origin,
+    require_same_record,
+    save_record,
+)
 from autoseg.parallel import progress
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.previous import read_previous
+from autoseg.storage import remove_file
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +41,16 @@ CHANNEL_DIGITS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One case to predict: how to prepare it (called in a thread), and the file its segmentation goes to."""
+    """One case to predict: how to prepare it (called in a thread), and the file its segmentation goes to.
+
+    Attributes:
+        inputs: Gives a hash of what is prepared, by which it is known later whether that has changed.
+    """
 
     identifier: str
     prepare: Callable[[], PreparedCase]
     output: Path
+    inputs: Callable[[], str] = str
 
 
 def predict_cases(
@@ -58,33 +75,41 @@ def predict_cases(
         preprocessing_threads: Threads that read and prepare; as many cases wait in memory.
         export_threads: Threads that compress and write.
         probabilities: Also write `<case>.npz` beside each segmentation.
-        overwrite: Predict again what is there already.
+        overwrite: Discard what is there already. Without, a case whose file says that it was made by this model from
+            these very images is left alone, and so is a file that says nothing; changed images are predicted again.
         postprocess: Apply the model's rules.
         record: Where to write down with what was predicted (`prediction.json`).
 
     Raises:
         ModelError: A cascade without segmentations to refine, or another model with them; or what is there already was
-            predicted with something else, as the record says.
+            predicted with something else, as the record or the files say.
         DatasetError: Naming the cases that have none in `previous`.
         CasesFailed: After all cases were tried, when some failed; it names each with its cause.
     """
     refined = _segmentations_to_refine(predictor, cases, previous)
     jobs = [
-        Job(identifier=case.identifier, prepare=partial(_read_and_prepare, case, path, predictor), output=output)
+        Job(
+            identifier=case.identifier,
+            prepare=partial(_read_and_prepare, case, path, predictor),
+            output=output,
+            inputs=partial(hash_files, *case.images, *([path] if path else [])),
+        )
         for case, path, output in zip(cases, refined, outputs, strict=True)
     ]
     rules = predictor.model.rules if postprocess else ()
+    if overwrite:
+        discard(outputs)
+    elif record is not None and any(is_there(output) for output in outputs):
+        require_same_record(record, predictor, rules)
+    unknown = require_known_origin(outputs, model_hash(predictor, rules))
     if record is not None:
-        if not overwrite and any(is_done(output, False) for output in outputs):
-            require_same_record(record, predictor, rules)
         save_record(record, predictor, rules, previous)
     predict_jobs(
         predictor,
-        jobs,
+        [job for job in jobs if job.output not in unknown],
         preprocessing_threads=preprocessing_threads,
         export_threads=export_threads,
         probabilities=probabilities,
-        overwrite=overwrite,
         rules=rules,
     )
 
@@ -96,17 +121,19 @@ def predict_jobs(
     preprocessing_threads: int = 2,
     export_threads: int = 2,
     probabilities: bool = False,
-    overwrite: bool = False,
     rules: Sequence[Rule] = (),
 ) -> None:
-    """Predict cases that may be prepared in any way; see `predict_cases`."""
-    waiting = [job for job in jobs if overwrite or not is_done(job.output, probabilities)]
+    """Predict cases that may be prepared in any way, but those that are there, made from the same; see `predict_cases`."""
+    model = model_hash(predictor, rules)
+    waiting = [job for job in jobs if not is_finished(job.output, model, job.inputs, probabilities)]
     if len(waiting) < len(jobs):
         log.info(
             "%d of %s: predicted already, and kept (--overwrite_existing predicts them again)",
             len(jobs) - len(waiting),
             counted(len(jobs), "case"),
         )
+    if changed := sum(is_there(job.output) for job in waiting):
+        log.info("%s: there already, but what it was made from has changed; predicted again", counted(changed, "case"))
     failures: dict[str, str] = {}
     with (
         progress(len(jobs), "predicting") as bar,
@@ -116,12 +143,13 @@ def predict_jobs(
         bar.update(len(jobs) - len(waiting))
         for job, preparing in prepared:
             try:
-                prediction = predictor.predict_prepared(preparing.result(), probabilities=probabilities)
+                inputs, case = preparing.result()
+                prediction = predictor.predict_prepared(case, probabilities=probabilities)
             except Exception as error:
                 failures[job.identifier] = _cause(error)
                 bar.update()
             else:
-                writer.write(job, prediction, rules)
+                writer.write(job, prediction, rules, Origin(model=model, inputs=inputs))
     if failures:
         named = [(job.identifier, failures[job.identifier]) for job in jobs if job.identifier in failures]
         raise CasesFailed("predicting", named, len(jobs))
@@ -186,10 +214,10 @@ class _Writer:
         finally:
             self.pool.shutdown(cancel_futures=True)
 
-    def write(self, job: Job, prediction: Prediction, rules: Sequence[Rule]) -> None:
+    def write(self, job: Job, prediction: Prediction, rules: Sequence[Rule], origin: Origin) -> None:
         while len(self.pending) >= self.threads:
             self._collect()
-        self.pending.append((job.identifier, self.pool.submit(_write, job.output, prediction, rules)))
+        self.pending.append((job.identifier, self.pool.submit(_write, job.output, prediction, rules, origin)))
 
     def _collect(self) -> None:
         identifier, writing = self.pending.popleft()
@@ -200,19 +228,28 @@ class _Writer:
         self.on_done()
 
 
-def _prepared_ahead(jobs: Sequence[Job], threads: int) -> Generator[tuple[Job, Future[PreparedCase]], None, None]:
+_Prepared: TypeAlias = tuple[str, PreparedCase]
+"""With the hash of what it was prepared from."""
+
+
+def _prepared_ahead(jobs: Sequence[Job], threads: int) -> Generator[tuple[Job, Future[_Prepared]], None, None]:
     """Each job with its preparation, of which up to `threads` are under way or waiting."""
-    ahead: deque[tuple[Job, Future[PreparedCase]]] = deque()
+    ahead: deque[tuple[Job, Future[_Prepared]]] = deque()
     pool = ThreadPoolExecutor(max(1, threads))
     try:
         for job in jobs:
-            ahead.append((job, pool.submit(job.prepare)))
+            ahead.append((job, pool.submit(_hash_and_prepare, job)))
             if len(ahead) > threads:
                 yield ahead.popleft()
         while ahead:
             yield ahead.popleft()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _hash_and_prepare(job: Job) -> _Prepared:
+    """Hashed before it is read, so that an image that changes meanwhile is noticed the next time."""
+    return job.inputs(), job.prepare()
 
 
 def _segmentations_to_refine(
@@ -243,18 +280,35 @@ def _read_and_prepare(case: Case, previous: Path | None, predictor: Predictor) -
     return predictor.prepare(raw, labels)
 
 
-def _write(output: Path, prediction: Prediction, rules: Sequence[Rule]) -> None:
-    """The segmentation comes last: its presence says that the case is done."""
+def _write(output: Path, prediction: Prediction, rules: Sequence[Rule], origin: Origin) -> None:
+    """The segmentation comes last: what it says of its origin says that the case is done."""
     segmentation = apply_rules(prediction.segmentation, prediction.geometry.spacing, rules)
-    if prediction.probabilities is not None:
+    if prediction.probabilities is None:
+        remove_file(probabilities_file(output))
+    else:
         save_probabilities(probabilities_file(output), prediction.probabilities)
-    write_image(output, segmentation, prediction.geometry)
+    write_image(output, segmentation, prediction.geometry, description=str(origin))
 
 
-def is_done(output: Path, probabilities: bool) -> bool:
-    """Whether a case's files are there: they are written in one step, so one that is not empty is whole."""
-    needed = [output, probabilities_file(output)] if probabilities else [output]
-    return all(path.is_file() and path.stat().st_size > 0 for path in needed)
+def is_finished(output: Path, model: str, inputs: Callable[[], str], probabilities: bool) -> bool:
+    """Whether a case's files are there and were made by this model from these inputs."""
+    origin = read_origin(output)
+    if origin is None or origin.model != model or (probabilities and not is_there(probabilities_file(output))):
+        return False
+    try:
+        return origin.inputs == inputs()
+    except StorageError:
+        return False
+
+
+def discard(outputs: Sequence[Path]) -> None:
+    """Remove predictions, so that what comes after an interruption is not taken for what was there before.
+
+    Raises:
+        StorageError: One cannot be removed.
+    """
+    for path in chain.from_iterable((output, probabilities_file(output)) for output in outputs):
+        remove_file(path)
 
 
 def _cause(error: Exception) -> str:

@@ -19,7 +19,7 @@ from autoseg.geometry import Geometry
 from autoseg.imageio import RawCase
 from autoseg.inference.cascade import expand_labels
 from autoseg.inference.export import LabelArray, export_fast, export_segmentation
-from autoseg.inference.model import BuildNetwork, Checkpoint, TrainedModel, load_model
+from autoseg.inference.model import BuildNetwork, Checkpoint, TrainedModel, load_model, weights_sha256
 from autoseg.inference.probabilities import PackedProbabilities, Packer
 from autoseg.inference.tiles import STEP_SIZE, Slab, predict_slabs
 from autoseg.networks import Precision, resolve_device, resolve_precision
@@ -202,6 +202,11 @@ class Predictor:
                     "try --precision fp32, and if that does not help train again"
                 )
             yield slab
+
+    @cached_property
+    def weights(self) -> tuple[str, ...]:
+        """The SHA-256 of each fold's weights, by their values."""
+        return tuple(weights_sha256(network.state_dict()) for network in self.model.networks)
 
     @torch.inference_mode()
     def _probabilities(self, tiles: torch.Tensor) -> torch.Tensor:

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import DatasetError
-from autoseg.imageio import read_case, read_image, write_image
+from autoseg.imageio import grid_differences, read_case, read_image, write_image
 from autoseg.parallel import fitting_workers, run_on_cases
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import crop_case, prepare_cropped
@@ -76,7 +78,7 @@ def _prepare_one(
     signatures = {name: _signature(hashes, plans[name], name) for name in plans}
     waiting = [name for name in plans if not stores[name].is_current(case.identifier, signatures[name])]
     reference = references / f"{case.identifier}{REFERENCE_ENDING}"
-    if case.segmentation and (waiting or not reference.is_file()):
+    if case.segmentation and not _is_same_image(reference, case.segmentation, hashes[-1]):
         _copy_reference(case.segmentation, reference)
     if not waiting:
         return False
@@ -101,8 +103,27 @@ def _signature(file_hashes: Sequence[str], plans: Plans, configuration: str) -> 
     )
 
 
+def _is_same_image(reference: Path, label: Path, label_hash: str) -> bool:
+    """Whether the copy is there and holds what the label file holds now."""
+    if not reference.is_file():
+        return False
+    if _is_copied(label):
+        return file_hash(reference) == label_hash
+    try:
+        copy = read_image(reference)
+    except DatasetError:
+        return False
+    original = read_image(label)
+    return not grid_differences(copy, original) and np.array_equal(copy.data, original.data)
+
+
+def _is_copied(label: Path) -> bool:
+    """Byte by byte; a label in another format is written anew."""
+    return label.name.lower().endswith(REFERENCE_ENDING)
+
+
 def _copy_reference(label: Path, reference: Path) -> None:
-    if label.name.lower().endswith(REFERENCE_ENDING):
+    if _is_copied(label):
         with atomic_path(reference) as temporary:
             shutil.copyfile(label, temporary)
     else:

@@ -127,6 +127,15 @@ class PreviousMaps:
         except StorageError:
             return False
 
+    def signature(self, identifier: str) -> str:
+        """The hash of what a prediction was prepared from.
+
+        Raises:
+            StorageError: It is not there, or damaged.
+        """
+        content = read_json(self._marker(identifier))
+        return str(content.get("signature") if isinstance(content, dict) else None)
+
     def _array(self, identifier: str) -> Path:
         return self.folder / f"{identifier}.npy"
 

@@ -18,7 +18,7 @@ from numpy.lib.format import open_memmap
 
 from autoseg.errors import StorageError
 from autoseg.preprocessing.prepare import CaseProperties, Locations, PreparedCase
-from autoseg.storage import atomic_path, decode, read_json, write_json
+from autoseg.storage import atomic_path, decode, read_json, remove_file, write_json
 
 FORMAT = 1
 DATA, SEGMENTATION, FOREGROUND, MARKER = ".npy", "_seg.npy", "_foreground.npy", ".json"
@@ -69,10 +69,10 @@ class PreparedCases:
             StorageError: A file cannot be written.
         """
         identifier = prepared.properties.identifier
-        self._remove(identifier, MARKER)
+        remove_file(self._path(identifier, MARKER))
         write_array(self._path(identifier, DATA), prepared.data)
         if prepared.segmentation is None:
-            self._remove(identifier, SEGMENTATION)
+            remove_file(self._path(identifier, SEGMENTATION))
         else:
             write_array(self._path(identifier, SEGMENTATION), _smallest(prepared.segmentation))
         write_array(self._path(identifier, FOREGROUND), _table(prepared.foreground))
@@ -137,15 +137,6 @@ class PreparedCases:
 
     def _path(self, identifier: str, ending: str) -> Path:
         return self.folder / f"{identifier}{ending}"
-
-    def _remove(self, identifier: str, ending: str) -> None:
-        path = self._path(identifier, ending)
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"{path}: cannot be replaced: {error.strerror or error}; check the folder's permissions"
-            ) from error
 
     def _marker(self, identifier: str) -> Marker:
         path = self._path(identifier, MARKER)

@@ -11,11 +11,15 @@ from autoseg.errors import counted
 from autoseg.evaluation.summary import Summary, save_summary, score_folder
 from autoseg.inference.cases import Job, predict_jobs
 from autoseg.inference.predictor import Predictor
+from autoseg.inference.record import RECORD_FILE, save_record
 from autoseg.machine import available_cores
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
+from autoseg.storage import content_hash, remove_file
 
 log = logging.getLogger(__name__)
+
+SUMMARY_FILE = "summary.json"
 
 
 def validate_fold(
@@ -30,8 +34,10 @@ def validate_fold(
 ) -> Summary:
     """Predict prepared cases into `folder` and score them against their label files.
 
+    A case that was predicted with these very weights from the same prepared case is left alone.
+
     Args:
-        folder: Gets `<case>.nii.gz` and `summary.json`.
+        folder: Gets `<case>.nii.gz`, `prediction.json` before them, and `summary.json` behind them.
         references: Label files on the original grids, `<case>.nii.gz`.
         previous: For a cascade, what the previous stage predicted for every case.
         probabilities: Also keep the class probabilities, `<case>.npz`.
@@ -40,10 +46,17 @@ def validate_fold(
         CasesFailed: Naming the cases that failed; the others are finished.
     """
     jobs = [
-        Job(identifier=case, prepare=partial(open_case, cases, previous, case), output=folder / f"{case}.nii.gz")
+        Job(
+            identifier=case,
+            prepare=partial(open_case, cases, previous, case),
+            output=folder / f"{case}.nii.gz",
+            inputs=partial(_signature, cases, previous, case),
+        )
         for case in identifiers
     ]
-    predict_jobs(predictor, jobs, probabilities=probabilities, overwrite=True)
+    remove_file(folder / SUMMARY_FILE)
+    save_record(folder / RECORD_FILE, predictor, ())
+    predict_jobs(predictor, jobs, probabilities=probabilities)
     model = predictor.model
     summary = score_folder(
         folder,
@@ -54,10 +67,15 @@ def validate_fold(
         name=f"{model.trainer} {model.configuration} fold {', '.join(model.folds)} {model.checkpoint}",
         cases=identifiers,
     )
-    save_summary(summary, folder / "summary.json")
+    save_summary(summary, folder / SUMMARY_FILE)
     for label, metrics in summary.mean.items():
         dice = metrics["Dice"]
         score = "absent" if dice is None else f"{dice:.4f}"
         number = counted(len(summary.cases), "case")
         log.info("validation: Dice of %s %s (mean of %s)", model.plans.labels[label], score, number)
     return summary
+
+
+def _signature(cases: PreparedCases, previous: PreviousMaps | None, case: str) -> str:
+    """Of all that a case, and for a cascade what it refines, was prepared from."""
+    return content_hash([cases.signature(case), None if previous is None else previous.signature(case)])

@@ -276,9 +276,7 @@ def test_what_is_there_is_kept_unless_it_is_to_be_overwritten(
     missing.unlink()
 
     assert run(home, images, tmp_path) == 0
-    assert "1 of 2 cases: predicted already, and kept (--overwrite_existing predicts them again)\n" in (
-        capsys.readouterr().err
-    )
+    assert "test_005.nii.gz: there already and kept, though nothing says what made it" in capsys.readouterr().err
     assert kept.read_bytes() == b"mine"
     assert missing.is_file()
 

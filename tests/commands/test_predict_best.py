@@ -63,8 +63,8 @@ def select(home: Path, *configurations: str) -> Path:
     return path
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*.nii.gz")}
+def contents(folder: Path) -> dict[str, Any]:
+    return {path.name: read_image(path).data.tolist() for path in folder.glob("*.nii.gz")}
 
 
 def test_a_selected_pair_is_predicted_averaged_and_postprocessed_in_one_command(home: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from autoseg.imageio import read_image
 from autoseg.inference.probabilities import (
     PackedProbabilities,
     Packer,
+    load_packed,
     load_probabilities,
     save_probabilities,
 )
@@ -222,7 +223,8 @@ def test_folders_with_different_cases_are_refused(tmp_path: Path) -> None:
 
 def test_members_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
     one, two = write_members(tmp_path, ("a",))
-    job = EnsembleJob(identifier="a", members=(one / "a.npz", two / "a.npz"), output=tmp_path / "a.nii.gz")
+    members = (one / "a.npz", two / "a.npz")
+    job = EnsembleJob(identifier="a", members=members, output=tmp_path / "a.nii.gz", model="0", inputs=str)
 
     save_probabilities(two / "a.npz", pack(smooth_member((6, 8, 8), 3, 0), whole((6, 8, 8))))
     with pytest.raises(ModelError, match=r"a\.npz holds probabilities of 2 classes, .*a\.npz of 3; only models of the"):
@@ -231,6 +233,29 @@ def test_members_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"different grids: shape \(6, 8, 8\) and \(6, 8, 9\); they were predicted"):
         ensemble_case(job)
     assert not job.output.exists()
+
+
+def test_only_what_was_made_from_the_same_is_left_alone(tmp_path: Path) -> None:
+    one, two = write_members(tmp_path)
+    out = tmp_path / "out"
+
+    def remade(*rules: Rule, probabilities: bool = False) -> list[str]:
+        before = {path.name: path.stat().st_mtime_ns for path in out.glob("*")}
+        ensemble_folders([one, two], out, rules=rules, probabilities=probabilities, workers=1)
+        return sorted(path.name for path in out.iterdir() if path.stat().st_mtime_ns != before.get(path.name))
+
+    assert remade() == ["a.nii.gz", "b.nii.gz"]
+    assert remade() == []
+    save_probabilities(two / "b.npz", load_packed(one / "a.npz"))
+    assert remade() == ["b.nii.gz"]
+    np.testing.assert_array_equal(
+        read_image(out / "b.nii.gz").data, average([load_packed(folder / "b.npz") for folder in (one, two)])
+    )
+    (out / "a.nii.gz").write_bytes((out / "a.nii.gz").read_bytes()[:-9])
+    assert remade() == ["a.nii.gz"]
+    assert remade(probabilities=True) == ["a.nii.gz", "a.npz", "b.nii.gz", "b.npz"]
+    assert remade(Rule(kind="keep_largest", labels=(1,))) == ["a.nii.gz", "b.nii.gz"]
+    assert not list(out.glob("*.npz")), "they would be those of other labels"
 
 
 def test_a_damaged_case_is_named_and_the_others_are_finished(tmp_path: Path) -> None:

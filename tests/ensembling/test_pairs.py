@@ -10,7 +10,7 @@ import pytest
 from autoseg.ensembling.pairs import ensemble_validation, hash_probabilities, probabilities_file
 from autoseg.errors import CasesFailed, StorageError
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_image
+from autoseg.imageio import read_image, write_image
 from autoseg.inference.probabilities import Packer, save_probabilities
 from autoseg.postprocessing.scoring import ValidationCase
 from autoseg.preprocessing.prepare import CaseProperties
@@ -98,12 +98,13 @@ def test_only_what_changed_is_made_anew(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(cases[2].prediction).data, expected_c)
 
 
-@pytest.mark.parametrize("marker", ["", "{}", '{"format": 0}'])
-def test_labels_whose_marker_is_damaged_are_not_trusted(tmp_path: Path, marker: str) -> None:
+@pytest.mark.parametrize("description", ["", "by hand", f"autoseg {'0' * 32} {'0' * 32}"])
+def test_labels_that_do_not_say_to_be_made_from_the_same_are_not_trusted(tmp_path: Path, description: str) -> None:
     members = [member(tmp_path / name, {"0": ["a"]}, 0.9) for name in ("one", "other")]
     (case,) = ensemble(members, tmp_path / "pair")
+    image = read_image(case.prediction)
+    write_image(case.prediction, image.data, image.geometry, description=description)
     before = written_times(tmp_path / "pair")
-    case.prediction.with_name("a.json").write_text(marker)
 
     ensemble(members, tmp_path / "pair")
 

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
 import autoseg
 from autoseg.dataset import Case
-from autoseg.errors import CasesFailed, DatasetError
-from autoseg.imageio import read_case
+from autoseg.errors import CasesFailed, DatasetError, ModelError
+from autoseg.imageio import read_case, read_image, write_image
 from autoseg.inference.cases import (
     Job,
     find_cases,
@@ -26,9 +27,11 @@ from autoseg.inference.cases import (
     probabilities_file,
     select_part,
 )
+from autoseg.inference.model import WeightsFile, save_weights, weights_sha256
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.probabilities import load_probabilities
-from autoseg.inference.record import save_record
+from autoseg.inference.record import model_hash, predicted_with, read_origin, save_record
+from autoseg.plans import plan_signature
 from autoseg.postprocessing.rules import Rule
 
 
@@ -45,6 +48,18 @@ def task(make_task: Any) -> Path:
 
 def outputs(cases: Any, folder: Path) -> list[Path]:
     return [folder / f"{case.identifier}.nii.gz" for case in cases]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def written(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nii.gz")}
+
+
+def remade(folder: Path, before: dict[str, int]) -> list[str]:
+    return sorted(name for name, time in written(folder).items() if time != before.get(name))
 
 
 def read(path: Path) -> np.ndarray:
@@ -91,7 +106,9 @@ def test_real_images_keep_their_grid_to_the_bit(
     assert written.GetDirection() == given.GetDirection()
 
 
-def test_what_is_there_is_kept_unless_it_is_to_be_overwritten(task: Path, predictor: Predictor, tmp_path: Path) -> None:
+def test_what_nobody_knows_the_origin_of_is_kept_and_said_unless_it_is_to_be_overwritten(
+    task: Path, predictor: Predictor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cases = find_cases([task / "imagesTr"], 1)
     kept, empty, _ = outputs(cases, tmp_path)
     kept.write_bytes(b"something whole")
@@ -100,9 +117,104 @@ def test_what_is_there_is_kept_unless_it_is_to_be_overwritten(task: Path, predic
     predict_cases(predictor, cases, outputs(cases, tmp_path))
     assert kept.read_bytes() == b"something whole"
     assert read(empty).max() == 1
+    assert caplog.messages == [
+        f"{tmp_path}: case_000.nii.gz: there already and kept, though nothing says what made it "
+        "(--overwrite_existing predicts it)"
+    ]
 
     predict_cases(predictor, cases, outputs(cases, tmp_path), overwrite=True)
     assert read(kept).max() == 1
+
+
+def test_only_what_was_made_from_other_images_is_predicted_again(
+    task: Path, predictor: Predictor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    cases = find_cases([task / "imagesTr"], 1)
+    predict_cases(predictor, cases, outputs(cases, tmp_path))
+    before = written(tmp_path)
+    image = read_image(cases[1].images[0])
+    write_image(cases[1].images[0], np.flip(image.data), image.geometry)
+
+    predict_cases(predictor, cases, outputs(cases, tmp_path))
+
+    assert remade(tmp_path, before) == ["case_001.nii.gz"]
+    np.testing.assert_array_equal(
+        read(tmp_path / "case_001.nii.gz"), np.flip(read(task / "labelsTr" / "case_001.nii.gz"))
+    )
+    assert caplog.messages == [
+        "2 of 3 cases: predicted already, and kept (--overwrite_existing predicts them again)",
+        "1 case: there already, but what it was made from has changed; predicted again",
+    ]
+
+
+def test_what_another_model_predicted_is_refused_until_it_is_discarded(
+    task: Path, predictor: Predictor, tmp_path: Path
+) -> None:
+    cases = find_cases([task / "imagesTr"], 1)
+    predict_cases(predictor, cases[:1], outputs(cases[:1], tmp_path), record=tmp_path / "prediction.json")
+    other = Predictor(predictor.model, device="cpu", precision="fp32", step_size=0.7)
+
+    with pytest.raises(
+        ModelError, match=r"case_000.nii.gz: predicted with other weights or settings; name another out"
+    ):
+        predict_cases(other, cases, outputs(cases, tmp_path))
+    assert not (tmp_path / "case_001.nii.gz").exists()
+
+    cases[2].images[0].write_bytes(b"no image")
+    with pytest.raises(CasesFailed):
+        predict_cases(other, cases, outputs(cases, tmp_path), overwrite=True)
+    predict_cases(other, cases[:2], outputs(cases[:2], tmp_path))
+    assert {read_origin(path).model for path in outputs(cases[:2], tmp_path)} == {model_hash(other, ())}
+
+
+def test_a_folder_of_other_weights_under_the_same_names_is_refused(task: Path, make: Any, tmp_path: Path) -> None:
+    cases = find_cases([task / "imagesTr"], 1)[:1]
+    plans = make.plans(spacing=(2.0, 1.0, 1.0))
+    networks = [make.constant(torch.zeros(2, *plans.configuration("3d_fullres").patch_size) + n) for n in (0, 1)]
+    one, other = (Predictor(make.model(plans, network), device="cpu") for network in networks)
+    record = tmp_path / "prediction.json"
+    predict_cases(one, cases, outputs(cases, tmp_path), record=record)
+
+    with pytest.raises(
+        ModelError, match=r"holds predictions made with something else \(other weights under the same name\)"
+    ):
+        predict_cases(other, cases, outputs(cases, tmp_path), record=record)
+
+
+def test_probabilities_of_what_was_replaced_do_not_stay(task: Path, predictor: Predictor, tmp_path: Path) -> None:
+    cases = find_cases([task / "imagesTr"], 1)[:1]
+    predict_cases(predictor, cases, outputs(cases, tmp_path), probabilities=True)
+    predict_cases(predictor, cases, outputs(cases, tmp_path))
+    assert (tmp_path / "case_000.npz").is_file(), "they are still those of the segmentation"
+
+    image = read_image(cases[0].images[0])
+    write_image(cases[0].images[0], np.flip(image.data), image.geometry)
+    predict_cases(predictor, cases, outputs(cases, tmp_path))
+    assert names(tmp_path) == ["case_000.nii.gz"]
+
+
+def test_of_a_validation_counts_what_the_weights_that_are_there_predicted(
+    task: Path, predictor: Predictor, tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights_final.pt"
+    values = dict(predictor.model.networks[0].state_dict())
+    file = WeightsFile(trainer="Trainer", custom_network=False, mirror_axes=(), epoch=1, weights=values)
+    save_weights(weights, file)
+    cases = find_cases([task / "imagesTr"], 1)
+    paths = outputs(cases, tmp_path)
+    predict_cases(predictor, cases, paths)
+    assert predicted_with(paths, weights) == paths, "nothing is known"
+
+    save_record(tmp_path / "prediction.json", predictor, ())
+    image = read_image(paths[2])
+    write_image(paths[2], image.data, image.geometry)
+    assert predicted_with(paths, weights) == paths[:2]
+    assert predicted_with(paths, tmp_path / "absent.pt") == paths
+
+    save_weights(weights, replace(file, weights={name: value + 1 for name, value in values.items()}))
+    assert predicted_with(paths, weights) == ()
+    assert predicted_with([], weights) == []
 
 
 def test_probabilities_are_written_beside_and_are_part_of_being_done(
@@ -206,6 +318,8 @@ def test_the_record_says_with_what_was_predicted(predictor: Predictor, tmp_path:
         "trainer": "Trainer",
         "folds": ["0"],
         "checkpoint": "final",
+        "plan": plan_signature(predictor.model.plans, "3d_fullres"),
+        "weights": [weights_sha256(predictor.model.networks[0].state_dict())],
         "step_size": 0.5,
         "mirror_axes": [],
         "mode": "normal",

@@ -97,6 +97,32 @@ def test_a_changed_file_is_noticed(task, prepare, tmp_path, folder) -> None:
     assert (tmp_path / "references" / "case_001.nii.gz").read_bytes() == label.read_bytes()
 
 
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
+def test_the_reference_is_refreshed_though_the_case_is_current(task, prepare, tmp_path, ending) -> None:
+    """As when a label was changed, prepared by other plans, and changed back."""
+    if ending != ".nii.gz":
+        label = task / "labelsTr" / "case_001.nii.gz"
+        image = read_image(label)
+        write_image(label.with_name(f"case_001{ending}"), image.data, image.geometry)
+        label.unlink()
+        description = (task / "dataset.json").read_text()
+        (task / "dataset.json").write_text(
+            description.replace("labelsTr/case_001.nii.gz", f"labelsTr/case_001{ending}")
+        )
+    before = written(prepare())
+    reference = tmp_path / "references" / "case_001.nii.gz"
+    expected = read_image(reference)
+    write_image(reference, np.flip(expected.data), expected.geometry)
+
+    stores = prepare()
+
+    assert written(stores) == before
+    np.testing.assert_array_equal(read_image(reference).data, expected.data)
+    untouched = reference.stat().st_mtime_ns
+    prepare()
+    assert reference.stat().st_mtime_ns == untouched
+
+
 def test_a_half_written_or_damaged_case_is_made_anew_alone(prepare) -> None:
     stores = prepare()
     before = written(stores)

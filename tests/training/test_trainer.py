@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from autoseg.errors import Interrupted, ModelError, StorageError, TrainingError
 from autoseg.imageio import read_image
 from autoseg.inference.model import load_model, load_weights, weights_sha256
+from autoseg.inference.record import predicted_with
 from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainerBatchNorm, TrainingSettings
@@ -231,9 +232,34 @@ def test_best_weights_are_validated_beside_the_final_ones(trainer: MakeTrainer) 
     assert {path.name for path in (made.output / "validation_raw").iterdir()} == {
         "ball_4.nii.gz",
         "ball_5.nii.gz",
+        "prediction.json",
         "summary.json",
     }
     assert (made.output / "validation_raw_best" / "ball_4.npz").is_file()
+
+
+def test_only_what_these_weights_did_not_predict_is_validated_again(trainer: MakeTrainer) -> None:
+    made = trainer()
+    made.run()
+    summary = made.validate()
+    folder = made.output / "validation_raw"
+    (folder / "ball_4.nii.gz").unlink()
+    (folder / "summary.json").unlink()
+    before = (folder / "ball_5.nii.gz").stat().st_mtime_ns
+
+    assert made.validate().mean == summary.mean
+    assert (folder / "ball_5.nii.gz").stat().st_mtime_ns == before
+    assert predicted_with(predictions(folder), made.output / "weights_final.pt") == predictions(folder)
+
+    longer = trainer(epochs=EPOCHS + 1)
+    longer.run(resume=True)
+    assert predicted_with(predictions(folder), made.output / "weights_final.pt") == ()
+    longer.validate()
+    assert (folder / "ball_5.nii.gz").stat().st_mtime_ns != before
+
+
+def predictions(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.nii.gz"))
 
 
 def test_validation_is_what_prediction_makes_on_the_images_own_grid(trainer: MakeTrainer, store: PreparedCases) -> None:
