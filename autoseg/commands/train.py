@@ -23,7 +23,7 @@ from autoseg.commands.evaluate_folder import score_table
 from autoseg.commands.models import find_trainer
 from autoseg.commands.running import Command, Parser, limit_threads, run_command, stop_request
 from autoseg.dataset import read_dataset
-from autoseg.errors import Interrupted, PlanError, TrainingError, counted
+from autoseg.errors import DiskError, Interrupted, PlanError, TrainingError, counted
 from autoseg.paths import Workspace, fold_dir, previous_stage_dir
 from autoseg.plans import DEFAULT_IDENTIFIER, ConfigurationPlan, Plans, load_plans
 
@@ -237,9 +237,11 @@ def describe(trainer: Trainer) -> str:
 
 @contextmanager
 def continued_with_c(trainer: Trainer) -> Iterator[None]:
-    """Say so where a signal ends the work at once: the very same command would be refused."""
+    """Say so where a signal or a full disk ends the work at once: the very same command would be refused."""
     try:
         yield
+    except DiskError as error:
+        raise DiskError(f"{error}; the last checkpoint is whole, then continue with -c") from error
     except KeyboardInterrupt as stop:
         if isinstance(stop.__cause__, Interrupted):
             raise

@@ -27,6 +27,11 @@ SLOW_SECONDS = 5.0
 SHARED_NUMBERS = 10**6
 """4 MB, as a small batch has."""
 
+ONE_WORKER = (
+    "use one worker (-tl 1 -tf 1, --workers 1) and --num_workers 0, and ask whether this system allows processes"
+)
+NO_WORKER = "give the container more shared memory (docker run --shm-size 8g), or train with --num_workers 0"
+
 GEOMETRY = Geometry(
     spacing=(2.5, 1.0, 0.5), origin=(3.0, -2.0, 1.0), direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 )
@@ -39,12 +44,12 @@ NRRD_HEADER = (
 
 def check_workers(patience: float = PATIENCE) -> list[Finding]:
     """Start two processes that answer with their number."""
-    return [_timed("workers", "two processes started and answered", _start_workers, patience)]
+    return [_timed("workers", "two processes started and answered", _start_workers, ONE_WORKER, patience)]
 
 
 def check_shared_batches(patience: float = PATIENCE) -> list[Finding]:
     """Have a worker hand over a batch as the training does."""
-    return [_timed("batches", "a worker handed over 4 MB through shared memory", _share_a_batch, patience)]
+    return [_timed("batches", "a worker handed over 4 MB through shared memory", _share_a_batch, NO_WORKER, patience)]
 
 
 def check_images() -> list[Finding]:
@@ -71,7 +76,7 @@ def _read_back(path: Path, voxels: Any) -> Finding:
     )
 
 
-def _timed(subject: str, done: str, action: Callable[[], None], patience: float) -> Finding:
+def _timed(subject: str, done: str, action: Callable[[], None], remedy: str, patience: float) -> Finding:
     """Do something in a thread, which can be left alone when it hangs."""
     errors: list[str] = []
 
@@ -86,9 +91,6 @@ def _timed(subject: str, done: str, action: Callable[[], None], patience: float)
     thread.start()
     thread.join(patience)
     seconds = time.monotonic() - started
-    remedy = (
-        "use one worker (-tl 1 -tf 1, --workers 1) and --num_workers 0, and ask whether this system allows processes"
-    )
     if thread.is_alive():
         return Finding(level="fault", subject=subject, found=f"no answer in {patience:.0f} s", remedy=remedy)
     if errors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import tempfile
 import urllib.error
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from autoseg.errors import ModelError, StorageError
+from autoseg.errors import DiskError, ModelError, StorageError
 from autoseg.parallel import progress
 from autoseg.sharing.members import LARGEST_ARCHIVE, shown
 
@@ -35,6 +36,7 @@ def downloaded(url: str, folder: Path, *, limit: int = LARGEST_ARCHIVE) -> Itera
     Raises:
         ModelError: The address is none of http or https (nor may it lead to another), or the file is larger than
             `limit` bytes.
+        DiskError: The disk is full.
         StorageError: The server cannot be reached, or does not give the whole file.
     """
     _require_web_address(url)
@@ -45,6 +47,10 @@ def downloaded(url: str, folder: Path, *, limit: int = LARGEST_ARCHIVE) -> Itera
             with _opener().open(url, timeout=TIMEOUT_SECONDS) as answer:
                 _save(answer, path, url, limit)
         except (OSError, http.client.HTTPException, ValueError) as error:
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskError(
+                    f"{url}: does not fit into {folder}; free some space, or name a folder on a larger disk (--home)"
+                ) from error
             reason = getattr(error, "reason", None) or error
             raise StorageError(f"{url}: cannot be fetched: {reason}; check the address and the connection") from error
         yield path

@@ -40,6 +40,13 @@ class Begun:
     case: str
 
 
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """Sent by a worker in place of what it made and cannot hand over."""
+
+    cause: str
+
+
 @dataclass(slots=True)
 class _Worker:
     process: BaseProcess
@@ -112,6 +119,11 @@ def _receive(worker: _Worker, running: Sequence[_Worker]) -> Any:
             answer = worker.connection.recv()
         except (EOFError, OSError):  # it dies just now, in the middle of its answer
             raise _explain_death(worker) from None
+        if isinstance(answer, NoRoom):
+            raise TrainingError(
+                f"case {worker.case}: its batch cannot be handed over in shared memory (/dev/shm): {answer.cause}; "
+                f"{MORE_SHARED_MEMORY}, or continue with -c and fewer workers (--num_workers; 0 needs none)"
+            )
         if not isinstance(answer, Begun):
             return answer
         worker.case = answer.case
@@ -160,4 +172,8 @@ def _work(make: Callable[[Any, Note], Any], connection: Connection) -> None:
     with threadpool_limits(1), suppress(EOFError, OSError):
         while True:
             (key,) = connection.recv()
-            connection.send(make(key, lambda case: connection.send(Begun(case))))
+            made = make(key, lambda case: connection.send(Begun(case)))
+            try:
+                connection.send(made)
+            except RuntimeError as error:
+                connection.send(NoRoom(str(error)))

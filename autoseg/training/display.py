@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def training_log(path: Path) -> Iterator[None]:
     """Add everything autoseg logs meanwhile to a file, each line with its time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("autoseg")
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     level = logger.level
     logger.addHandler(handler)
@@ -100,7 +100,15 @@ def training_log(path: Path) -> Iterator[None]:
     finally:
         logger.setLevel(level)
         logger.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """On a full disk it says nothing: the next file that matters will, in one line instead of one for each remark."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
+        return
 
 
 def _open_tensorboard(folder: Path) -> Any:

@@ -208,11 +208,12 @@ MORE = [*FOLD, "-c", "--epochs", "3", "--num_workers", "0", *TINY]
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("spoil", "cause"),
     [(lambda disk: fill_up(disk, 65_536), "No space left on device"), (read_only, "Read-only file system")],
+    ids=["full", "read-only"],
 )
 def test_a_training_that_cannot_save_keeps_its_checkpoint(
-    fold: Path, disk: Path, capsys: Told, spoil: Callable[[Path], None], words: str
+    fold: Path, disk: Path, capsys: Told, spoil: Callable[[Path], None], cause: str
 ) -> None:
     before = (fold / "checkpoint.pt").read_bytes()
     capsys.readouterr()
@@ -220,8 +221,11 @@ def test_a_training_that_cannot_save_keeps_its_checkpoint(
 
     assert train.main(MORE) == 1
 
-    line = last_line(capsys)
-    assert line.startswith(f"autoseg_train: {fold}/") and words in line
+    assert re.fullmatch(
+        rf"autoseg_train: {fold}/\S+: cannot be written: {cause}; check space and permissions; "
+        "the last checkpoint is whole, then continue with -c",
+        last_line(capsys),
+    )
     assert (fold / "checkpoint.pt").read_bytes() == before
     assert hidden(fold) == []
 

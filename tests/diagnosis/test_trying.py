@@ -36,7 +36,7 @@ def fail() -> None:
 
 @pytest.mark.parametrize(("action", "found"), [(fail, "a disk is full"), (lambda: time.sleep(2), "no answer in 0 s")])
 def test_workers_that_fail_or_hang_are_a_fault(action: trying.Callable[[], None], found: str) -> None:
-    finding = trying._timed("workers", "done", action, 0.2)
+    finding = trying._timed("workers", "done", action, trying.ONE_WORKER, 0.2)
     assert (finding.level, finding.found) == ("fault", found)
     assert finding.remedy.startswith("use one worker (-tl 1 -tf 1, --workers 1) and --num_workers 0")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +12,7 @@ from urllib.request import Request
 
 import pytest
 
-from autoseg.errors import AutosegError, ModelError, StorageError
+from autoseg.errors import AutosegError, DiskError, ModelError, StorageError
 from autoseg.sharing.downloading import WebOnly, downloaded, is_url
 
 CONTENT = bytes(range(256)) * 5000
@@ -84,6 +84,16 @@ def test_what_the_server_does_not_give(server: str, tmp_path: Path, page: str, r
     with pytest.raises(StorageError, match=f"{server}/{page}: {reason}"), downloaded(f"{server}/{page}", tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_archive_that_does_not_fit_on_the_disk(server: str, small_disk: Callable[[int], Path]) -> None:
+    disk = small_disk(65_536)
+    with pytest.raises(DiskError) as caught, downloaded(f"{server}/model.zip", disk):
+        pass
+    assert str(caught.value) == (
+        f"{server}/model.zip: does not fit into {disk}; free some space, or name a folder on a larger disk (--home)"
+    )
+    assert list(disk.iterdir()) == []
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:

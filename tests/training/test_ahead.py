@@ -5,6 +5,8 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -98,6 +100,25 @@ def test_a_worker_that_dies_before_its_first_case_is_explained() -> None:
 
 def silent(_: int, __: Note) -> None:
     os._exit(5)
+
+
+def test_a_batch_that_shared_memory_does_not_hold_is_explained() -> None:
+    with pytest.raises(TrainingError) as caught:
+        list(make_ahead(too_large, [7], workers=1, ahead=1))
+
+    assert re.fullmatch(
+        r"case case_7: its batch cannot be handed over in shared memory \(/dev/shm\): unable to .*; give the container more "
+        r"\(docker run --shm-size 8g\), or continue with -c and fewer workers \(--num_workers; 0 needs none\)",
+        str(caught.value),
+    )
+    assert not multiprocessing.active_children()
+
+
+def too_large(number: int, note: Note) -> torch.Tensor:
+    """For this process, which may make no file of that size: shared memory is one."""
+    note(f"case_{number}")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    return torch.zeros(10**6)
 
 
 def test_a_worker_that_hangs_keeps_nobody_from_ending() -> None:
