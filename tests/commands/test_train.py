@@ -141,7 +141,11 @@ def test_a_fold_is_trained_validated_and_left_with_all_its_files(results: Path, 
     )
     (case,) = record(fold)["validation"]
     assert record(fold)["sessions"][0]["command"] == ["autoseg_train", "3d_fullres", "Trainer", "1", "0", *SHORT]
-    assert sorted(path.name for path in (fold / "validation_raw").iterdir()) == [f"{case}.nii.gz", "summary.json"]
+    assert sorted(path.name for path in (fold / "validation_raw").iterdir()) == [
+        f"{case}.nii.gz",
+        "prediction.json",
+        "summary.json",
+    ]
     summary = json.loads((fold / "validation_raw" / "summary.json").read_text())
     dice = summary["results"]["mean"]["1"]["Dice"]
     assert summary["results"]["n"]["1"]["Dice"] == 1
@@ -248,7 +252,11 @@ def test_validation_alone_with_final_or_best_weights_and_probabilities(results: 
     shutil.rmtree(fold / "validation_raw")
 
     assert run("0", "-val", *COMPUTING) == 0
-    assert sorted(path.name for path in (fold / "validation_raw").iterdir()) == [f"{case}.nii.gz", "summary.json"]
+    assert sorted(path.name for path in (fold / "validation_raw").iterdir()) == [
+        f"{case}.nii.gz",
+        "prediction.json",
+        "summary.json",
+    ]
     assert run("0", "-val", "--valbest", *COMPUTING) == 0
     best, final = (
         json.loads((fold / folder / "summary.json").read_text())["results"]["mean"]
