@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from autoseg.evaluation.metrics import score_arrays
 from autoseg.evaluation.summary import CaseScores, Summary, save_summary
 from autoseg.extensions import find_class, import_file
 from autoseg.geometry import Geometry
+from autoseg.inference.guard import CaseReport, InputReport, TrainingLooks
 from autoseg.inference.model import TrainedModel, WeightsFile
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.probabilities import PackedProbabilities
@@ -27,6 +28,8 @@ from autoseg.jobs.journal import Record
 from autoseg.locking import Holder
 from autoseg.networks import build_network
 from autoseg.planning import Planner3D
+from autoseg.planning.appearance import IntensityRange
+from autoseg.planning.comparison import FalseAlarms, InputWarning, Limits, make_reference
 from autoseg.planning.fingerprint import DatasetFingerprint, save_fingerprint
 from autoseg.plans import ConfigurationPlan, IntensityStatistics, Plans
 from autoseg.postprocessing.evidence import CaseDice, Comparison, Evidence, JudgedRule
@@ -60,6 +63,11 @@ FINGERPRINT = DatasetFingerprint(
             mean=100, sd=10, median=99, minimum=50, maximum=150, percentile_00_5=80, percentile_99_5=120
         ),
     ),
+    directions=(Geometry(spacing=(1.0, 1.0, 1.0)).direction,) * 20,
+    intensity_ranges=(
+        (IntensityRange(**{name: 10.0 * number for number, name in enumerate(IntensityRange.__slots__)}),),
+    )
+    * 20,
 )
 
 
@@ -203,12 +211,21 @@ FILES = {
     "postprocessing.json": fields_of(Rule, Evidence, Comparison, JudgedRule, CaseDice)
     | {"format", "rules", "evidence"},
     "selection.json": fields_of(Selection, Member, Lead),
+    "report.json": fields_of(InputReport, TrainingLooks, CaseReport, FalseAlarms, Limits, InputWarning),
     "journal.json": fields_of(Record, ProcessIdentity, Holder) | {"format", "steps"},
     "Model archive": fields_of(Manifest, FileEntry, ModelCard, AboutData, ModelEntry, LabelDice),
     "Probabilities": fields_of(PackedProbabilities) - {"geometry"} | fields_of(Geometry) | {"format"},
     "previous_stage": {"format", "signature"},
     "splits_final.json": {"train", "val"},
 }
+
+
+def test_every_measure_of_an_input_report_is_explained() -> None:
+    found = [
+        name for channel in ("CT", "MRI") for name in make_reference(replace(FINGERPRINT, channels=(channel,))).limits
+    ]
+    assert len(found) == 7 + 3 + 7 + 4
+    assert set(found) - explained("report.json") == set()
 
 
 def explained(heading: str) -> set[str]:

@@ -18,6 +18,7 @@ from autoseg.commands.arguments import (
     positive,
     share,
 )
+from autoseg.commands.input_guard import REPORT, describe_warned, open_guard, refused_now
 from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.prediction import (
     DEFAULT_CONFIGURATION,
@@ -135,6 +136,12 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
             f"--num_threads_{option}", metavar="N", type=positive, default=2, help=f"threads that {what} (default: 2)"
         )
     group.add_argument("--disable_postprocessing", action="store_true", help="do not apply the model's postprocessing")
+    group.add_argument(
+        "--strict_inputs",
+        action="store_true",
+        help="refuse images that are far from the training cases in voxel size, size, orientation or intensities "
+        "(default: warn)",
+    )
 
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
@@ -164,6 +171,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             preprocessing_threads=arguments.num_threads_preprocessing,
             export_threads=arguments.num_threads_nifti_save,
             postprocess=not arguments.disable_postprocessing,
+            strict_inputs=arguments.strict_inputs,
             device=arguments.device,
             precision=arguments.precision,
         ),
@@ -186,7 +194,7 @@ def predict(
             names nothing but the task.
 
     Raises:
-        WorkspaceError: No such model, or an output that does not fit the input.
+        WorkspaceError: No such model, an output that does not fit the input, or strict inputs with nothing to compare.
         ModelError: No selection, or weights that cannot be used.
         CasesFailed: After all cases were tried, naming those that failed.
     """
@@ -213,16 +221,21 @@ def predict(
     work_folder = None if single else output
     if work_folder is not None:
         require_same_selection(work_folder, selection, settings, tuple(outputs.values()))
-    if selection is None:
-        failures = predict_with_model(
-            members[0][1], model, cases, outputs, workspace, settings, work_folder=work_folder
-        )
-    else:
-        failures = predict_by_selection(
-            selection, members, cases, outputs, workspace, settings, work_folder=work_folder
-        )
+    report = None if work_folder is None else work_folder / REPORT
+    with open_guard(task, members, workspace, report=report, strict=settings.strict_inputs) as guard:
+        if selection is None:
+            failures = predict_with_model(
+                members[0][1], model, cases, outputs, workspace, settings, work_folder=work_folder, guard=guard
+            )
+        else:
+            failures = predict_by_selection(
+                selection, members, cases, outputs, workspace, settings, work_folder=work_folder, guard=guard
+            )
+    failures = [*failures, *refused_now(guard, cases)]
     if failures:
         raise CasesFailed("predicting", failures, len(cases))
+    if guard.warned:
+        print(describe_warned(guard, len(cases)))
     print(f"written: {output}")
 
 
@@ -255,8 +268,9 @@ COMMAND = Command(
     reads="IN: a folder of <case>_0000.nii.gz ... or one case's file(s);\n"
     "results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/ with the trained folds;\n"
     "results/selections/TaskXXX_Name/selection.json, where the best was selected",
-    writes="OUT/<case>.nii.gz on the very grid of the input (with --save_npz also <case>.npz), and OUT/prediction.json\n"
-    "that says with what was predicted; for one case's file(s), the file OUT. What is there already is kept.\n"
+    writes="OUT/<case>.nii.gz on the very grid of the input (with --save_npz also <case>.npz), OUT/prediction.json that\n"
+    "says with what was predicted, and OUT/report.json that holds the images against the training\n"
+    "cases; for one case's file(s), the file OUT. What is there already is kept.\n"
     "3d_cascade_fullres first writes what it refines into OUT/3d_lowres_predictions, unless -l names a folder.",
     example="autoseg_predict -i imagesTs -o predictions -t 4\n"
     "autoseg_predict --best -i imagesTs -o predictions -t 4\n"

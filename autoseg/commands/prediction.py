@@ -17,6 +17,7 @@ from autoseg.paths import Workspace
 from autoseg.plans import DEFAULT_IDENTIFIER
 
 if TYPE_CHECKING:
+    from autoseg.inference.guard import InputGuard
     from autoseg.inference.model import TrainedModel
     from autoseg.inference.predictor import Predictor
 
@@ -56,6 +57,7 @@ class PredictionSettings:
     preprocessing_threads: int = 2
     export_threads: int = 2
     postprocess: bool = True
+    strict_inputs: bool = False
     device: str | None = None
     precision: str = "auto"
 
@@ -102,12 +104,14 @@ def predict_with_model(
     settings: PredictionSettings,
     *,
     work_folder: Path | None,
+    guard: InputGuard,
 ) -> Failures:
     """Predict cases with one model, after the stage it refines where it is a cascade.
 
     Args:
         outputs: The file of each case.
         work_folder: Where the earlier stage's folder and the record of the prediction go; None leaves no trace of them.
+        guard: Compares each case with the training cases.
 
     Returns:
         The cases that failed.
@@ -121,6 +125,7 @@ def predict_with_model(
                 [first / f"{case.identifier}.nii.gz" for case in cases],
                 replace(settings, postprocess=False, save_npz=False),
                 record=first / RECORD,
+                guard=guard,
             )
         whole = [case for case in cases if case.identifier not in dict(failures)]
         if whole:
@@ -131,6 +136,7 @@ def predict_with_model(
                 settings,
                 previous=first,
                 record=None if work_folder is None else work_folder / RECORD,
+                guard=guard,
             )
     return failures
 
@@ -141,6 +147,7 @@ def _predict_with(
     outputs: Sequence[Path],
     settings: PredictionSettings,
     *,
+    guard: InputGuard,
     previous: Path | None = None,
     record: Path | None = None,
 ) -> Failures:
@@ -165,6 +172,7 @@ def _predict_with(
             overwrite=settings.overwrite,
             postprocess=settings.postprocess,
             record=record,
+            guard=guard,
         )
     except CasesFailed as error:
         return error.failures

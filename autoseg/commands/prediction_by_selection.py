@@ -29,6 +29,7 @@ from autoseg.paths import Workspace
 if TYPE_CHECKING:
     from autoseg.ensembling.averaging import EnsembleJob
     from autoseg.ensembling.selection import Selection
+    from autoseg.inference.guard import InputGuard
     from autoseg.inference.model import TrainedModel
 
 log = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ def predict_by_selection(
     settings: PredictionSettings,
     *,
     work_folder: Path | None,
+    guard: InputGuard,
 ) -> Failures:
     """Predict with all members, average, and postprocess as selected; returns the cases that failed.
 
@@ -117,9 +119,11 @@ def predict_by_selection(
     if len(members) == 1:
         ((choice, trained),) = members
         trained = replace(trained, rules=selection.rules)
-        failures = predict_with_model(trained, choice, cases, outputs, workspace, settings, work_folder=work_folder)
+        failures = predict_with_model(
+            trained, choice, cases, outputs, workspace, settings, work_folder=work_folder, guard=guard
+        )
     else:
-        failures = _predict_and_average(selection, members, cases, outputs, workspace, settings, work_folder)
+        failures = _predict_and_average(selection, members, cases, outputs, workspace, settings, work_folder, guard)
     return failures
 
 
@@ -149,6 +153,7 @@ def _predict_and_average(
     workspace: Workspace,
     settings: PredictionSettings,
     work_folder: Path | None,
+    guard: InputGuard,
 ) -> Failures:
     from autoseg.ensembling.averaging import EnsembleJob, averaging_hash, ensemble_case
     from autoseg.inference.cases import probabilities_file
@@ -163,7 +168,9 @@ def _predict_and_average(
             still = [case for case in cases if case.identifier in waiting and case.identifier not in failures]
             files = {case.identifier: folder / f"{case.identifier}.nii.gz" for case in still}
             failures |= dict(
-                predict_with_model(trained, choice, still, files, workspace, member_settings, work_folder=folder)
+                predict_with_model(
+                    trained, choice, still, files, workspace, member_settings, work_folder=folder, guard=guard
+                )
             )
         jobs = [
             EnsembleJob(

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from autoseg.dataset import Case, find_case_files, split_ending
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, ModelError, StorageError, counted
-from autoseg.imageio import read_case, write_image
+from autoseg.imageio import RawCase, read_case, write_image
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import save_probabilities
 from autoseg.inference.record import (
@@ -65,6 +65,7 @@ def predict_cases(
     overwrite: bool = False,
     postprocess: bool = True,
     record: Path | None = None,
+    guard: Callable[[RawCase], None] | None = None,
 ) -> None:
     """Predict raw cases into segmentation files that lie exactly on the inputs' grids.
 
@@ -79,6 +80,7 @@ def predict_cases(
             these very images is left alone, and so is a file that says nothing; changed images are predicted again.
         postprocess: Apply the model's rules.
         record: Where to write down with what was predicted (`prediction.json`).
+        guard: Looks at each case that is read, in a thread; what it raises makes the case fail.
 
     Raises:
         ModelError: A cascade without segmentations to refine, or another model with them; or what is there already was
@@ -90,7 +92,7 @@ def predict_cases(
     jobs = [
         Job(
             identifier=case.identifier,
-            prepare=partial(_read_and_prepare, case, path, predictor),
+            prepare=partial(_read_and_prepare, case, path, predictor, guard),
             output=output,
             inputs=partial(hash_files, *case.images, *([path] if path else [])),
         )
@@ -274,8 +276,12 @@ def _segmentations_to_refine(
     return paths
 
 
-def _read_and_prepare(case: Case, previous: Path | None, predictor: Predictor) -> PreparedCase:
+def _read_and_prepare(
+    case: Case, previous: Path | None, predictor: Predictor, guard: Callable[[RawCase], None] | None
+) -> PreparedCase:
     raw = read_case(case)
+    if guard is not None:  # before preparing: a wrong voxel size would fill the memory
+        guard(raw)
     labels = None if previous is None else read_previous(previous, raw.geometry, raw.data.shape[1:])
     return predictor.prepare(raw, labels)
 

@@ -33,7 +33,6 @@ from autoseg.storage import decode, read_json, write_json
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-REPORT_FILE = "report.json"
 
 LONGEST_WAIT = 30.0
 """Seconds for another process to finish writing the report, which takes it a fraction of one."""

@@ -100,7 +100,7 @@ def test_the_only_task_and_every_trained_fold_are_the_default(
     assert told.out == (
         f"{TASK}: 3d_fullres, folds 0, 1, final weights, 2 cases, on cpu in fp32\nwritten: {tmp_path / 'out'}\n"
     )
-    assert names(tmp_path / "out") == ["prediction.json", "test_005.nii.gz", "test_006.nii.gz"]
+    assert names(tmp_path / "out") == ["prediction.json", "report.json", "test_005.nii.gz", "test_006.nii.gz"]
     said = record(tmp_path / "out")
     assert (said["configuration"], said["folds"], said["checkpoint"]) == ("3d_fullres", ["0", "1"], "final")
     assert (said["mirror_axes"], said["mode"], said["step_size"]) == ([], "normal", 0.5)
@@ -257,7 +257,7 @@ def test_a_damaged_image_is_named_and_the_others_are_finished(
         "autoseg_predict: predicting: 1 of 3 cases failed; the others are finished\n"
         f"  a: {folder / 'a_0000.nii.gz'}: is truncated or damaged"
     ) in capsys.readouterr().err
-    assert names(tmp_path / "out") == ["prediction.json", "test_005.nii.gz", "test_006.nii.gz"]
+    assert names(tmp_path / "out") == ["prediction.json", "report.json", "test_005.nii.gz", "test_006.nii.gz"]
 
     assert run(home, folder / "a_0000.nii.gz", tmp_path / "a.nii.gz") == 1
     assert "autoseg_predict: predicting: 1 of 1 case failed\n  a: " in capsys.readouterr().err
@@ -307,7 +307,7 @@ def test_predictions_of_several_models_and_of_one_are_not_mixed(
     path, out = copied / "results" / "selections" / TASK / "selection.json", tmp_path / "out"
     save_selection(pair, path)
     assert run(copied, images, out) == 0
-    assert names(out) == ["selection.json", "test_005.nii.gz", "test_006.nii.gz"]
+    assert names(out) == ["report.json", "selection.json", "test_005.nii.gz", "test_006.nii.gz"]
     assert run(copied, images, out) == 0, "the same again is nothing to do"
 
     words: tuple[tuple[str, ...], ...] = (("-m", "3d_fullres"), ("--disable_postprocessing",))
@@ -319,7 +319,7 @@ def test_predictions_of_several_models_and_of_one_are_not_mixed(
     assert load_selection(out / "selection.json") == pair
 
     assert run(copied, images, out, "-m", "3d_fullres", "--overwrite_existing") == 0
-    assert names(out) == ["prediction.json", "test_005.nii.gz", "test_006.nii.gz"]
+    assert names(out) == ["prediction.json", "report.json", "test_005.nii.gz", "test_006.nii.gz"]
     assert run(copied, images, out) == 1
     assert "(prediction.json says with what)" in capsys.readouterr().err
 
@@ -378,7 +378,7 @@ def test_sigterm_ends_a_prediction_and_the_same_command_goes_on(
 
         (tmp_path / "my.py").write_text(MY_FILE)
         assert run(*words) == 0
-        assert names(tmp_path / "out") == ["prediction.json", "test_005.nii.gz", "test_006.nii.gz"]
+        assert names(tmp_path / "out") == ["prediction.json", "report.json", "test_005.nii.gz", "test_006.nii.gz"]
     finally:
         shutil.rmtree(home / "results" / "3d_fullres" / TASK / "Small__autoseg")
 
@@ -403,7 +403,11 @@ def test_the_models_postprocessing_is_applied_unless_disabled(copied: Path, imag
 def test_probabilities_mirroring_mode_and_step_are_as_asked(home: Path, images: Path, tmp_path: Path) -> None:
     assert run(home, images, tmp_path / "npz", "-f", "0", "--save_npz") == 0
     assert names(tmp_path / "npz") == sorted(
-        ["prediction.json", *(f"test_00{number}.{ending}" for number in (5, 6) for ending in ("nii.gz", "npz"))]
+        [
+            "prediction.json",
+            "report.json",
+            *(f"test_00{number}.{ending}" for number in (5, 6) for ending in ("nii.gz", "npz")),
+        ]
     )
     probabilities = load_probabilities(tmp_path / "npz" / "test_005.npz")
     np.testing.assert_array_equal(probabilities.argmax(axis=0), labels(tmp_path / "npz" / "test_005.nii.gz"))

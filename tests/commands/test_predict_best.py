@@ -81,7 +81,7 @@ def test_a_selected_pair_is_predicted_averaged_and_postprocessed_in_one_command(
 
     assert contents(tmp_path / "best") == contents(tmp_path / "manual")
     names = sorted(path.name for path in (tmp_path / "best").iterdir())
-    assert names == ["selection.json", "test_005.nii.gz", "test_006.nii.gz"]
+    assert names == ["report.json", "selection.json", "test_005.nii.gz", "test_006.nii.gz"]
 
 
 def test_what_a_selected_pair_has_predicted_is_not_predicted_again(home: Path, tmp_path: Path) -> None:

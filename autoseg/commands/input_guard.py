@@ -1,0 +1,96 @@
+"""The input guard of a prediction: with what the model's training cases looked like, found where it was trained or installed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.commands.models import trainer_class_name
+from autoseg.commands.prediction import ModelChoice
+from autoseg.dataset import Case
+from autoseg.errors import DatasetError, WorkspaceError, counted
+from autoseg.paths import Workspace
+
+if TYPE_CHECKING:
+    from autoseg.inference.guard import InputGuard
+    from autoseg.inference.model import TrainedModel
+    from autoseg.planning.fingerprint import DatasetFingerprint
+
+log = logging.getLogger(__name__)
+
+REPORT = "report.json"
+
+
+def open_guard(
+    task: str,
+    members: Sequence[tuple[ModelChoice, TrainedModel]],
+    workspace: Workspace,
+    *,
+    report: Path | None,
+    strict: bool,
+) -> InputGuard:
+    """The guard of what the members predict together; what it cannot compare is said here, once.
+
+    Args:
+        members: Models of one task.
+        report: Where to write down what is found; None nowhere.
+        strict: Refuse cases that are far from the training cases.
+
+    Raises:
+        WorkspaceError: `strict`, and not everything can be compared.
+        ModelError: The report that is there already is none of ours.
+    """
+    from autoseg.inference.guard import InputGuard, load_report
+
+    if report is not None and report.is_file():
+        load_report(report)
+    fingerprint, remark = _find_fingerprint(task, members, workspace)
+    if remark is not None and strict:
+        raise WorkspaceError(f"--strict_inputs: {remark}")
+    if remark is not None:
+        log.warning("%s", remark)
+    return InputGuard(fingerprint, remark=remark, strict=strict, report=report)
+
+
+def _find_fingerprint(
+    task: str, members: Sequence[tuple[ModelChoice, TrainedModel]], workspace: Workspace
+) -> tuple[DatasetFingerprint | None, str | None]:
+    """What was measured on the training cases, and a remark where something of it is missing."""
+    from autoseg.planning.comparison import NOT_COMPARED
+    from autoseg.planning.fingerprint import load_fingerprint
+
+    own = workspace.fingerprint_file(task)
+    folders = [
+        workspace.model_dir(task, trained.configuration, trainer_class_name(choice.trainer), choice.identifier)
+        for choice, trained in members
+    ]
+    path = next((path for path in (*(folder / own.name for folder in folders), own) if path.is_file()), None)
+    nothing = "images are not compared with the training cases"
+    if path is None:
+        return None, (
+            f"{folders[0]}: {nothing}: there is no {own.name} here, nor {own}; copy it here from where this was trained"
+        )
+    try:
+        fingerprint = load_fingerprint(path)
+    except DatasetError as error:
+        return None, f"{nothing}: {error}"
+    channels = members[0][1].plans.channels
+    if fingerprint.channels != channels:
+        return None, (
+            f"{path}: {nothing}: it is of the channels {', '.join(fingerprint.channels)}, but the model's are "
+            f"{', '.join(channels)}; copy the file that it was planned with to {folders[0]}"
+        )
+    return fingerprint, None if fingerprint.intensity_ranges else f"{path}: {NOT_COMPARED}"
+
+
+def refused_now(guard: InputGuard, cases: Sequence[Case]) -> list[tuple[str, str]]:
+    """Where inputs are strict: cases that an earlier run, which was not, has warned of and predicted."""
+    return guard.warned_earlier([case.identifier for case in cases]) if guard.strict else []
+
+
+def describe_warned(guard: InputGuard, cases: int) -> str:
+    """How many cases were warned of, and where it says of what."""
+    where = "as told above" if guard.report is None else f"{guard.report} says in what"
+    return f"unlike the training cases: {len(guard.warned)} of {counted(cases, 'case')}; {where}"
