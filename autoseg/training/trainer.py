@@ -34,6 +34,7 @@ from autoseg.training.fold import (
 )
 from autoseg.training.history import next_record
 from autoseg.training.losses import DeepSupervision
+from autoseg.training.memory import require_memory
 from autoseg.training.micro_batches import memory_explained
 from autoseg.training.recipe import Recipe
 from autoseg.training.run_record import FORMAT, RunRecord, begin_run, finish_run, present_session
@@ -76,7 +77,7 @@ class Trainer(Assembly):
 
         Raises:
             TrainingError: A checkpoint is there but neither `resume` nor `overwrite`; or the checkpoint is of another
-                plan, data, split or seed; or a sample cannot be made, a worker died; the GPU's memory ran out; a loss is not finite, twice; or a cascade
+                plan, data, split or seed; or a sample cannot be made, a worker died; the memory is too small; a loss is not finite, twice; or a cascade
                 without what the previous stage predicted.
             WorkspaceError: Another process trains or validates this fold.
             Interrupted: Stopped by `should_stop`; `resume` goes on with the very next batch.
@@ -97,6 +98,7 @@ class Trainer(Assembly):
             if state.epoch >= self.epochs:
                 log.info("%s trained already, nothing is left to train", counted(state.epoch, "epoch"))
             else:
+                self._require_memory(state)
                 self._begin_record(seed, state, command)
                 state = self._train(seed, state, should_stop)
             self._save_weights("final", state)
@@ -156,6 +158,12 @@ class Trainer(Assembly):
                         f"{self.output}: stopped after {counted(state.epoch, 'epoch')} and "
                         f"{counted(state.iteration, 'batch', 'batches')}; the state is saved, continue with -c"
                     )
+
+    def _require_memory(self, state: TrainingState) -> None:
+        """On a CPU, where whatever takes too much is killed without a word."""
+        if self.device.type == "cpu":
+            dtype = torch.float32 if self.precision.name == "fp32" else torch.bfloat16
+            require_memory(state.network, (self._in_channels, *self.plan.patch_size), self.batch_size, dtype)
 
     def _rate(self, state: TrainingState) -> float:
         return float(self.learning_rate(state.epoch)) * state.caution

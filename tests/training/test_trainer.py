@@ -701,6 +701,13 @@ def test_a_gpu_too_small_for_the_batch_learns_the_same_sample_by_sample(
     assert history(small)[0]["dice_per_class"] == pytest.approx(history(whole)[0]["dice_per_class"], rel=0.02)
 
 
+def test_a_batch_that_no_memory_of_a_computer_holds_is_refused_before_it_begins(trainer: MakeTrainer) -> None:
+    with pytest.raises(
+        TrainingError, match=r"takes at least \d+\.\d GB of memory, and .* are free; use a smaller --batch_size"
+    ):
+        trainer(batch_size=10**9).run()
+
+
 # ------------------------------------------------------------------------- recipes of one's own
 
 
