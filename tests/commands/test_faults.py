@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from autoseg.commands import export_model, plan_and_preprocess, predict, train, verify_dataset
+from autoseg.processes import ProcessIdentity
 
 TASK = "Task001_Balls"
 TINY = "--iterations_per_epoch 1 --batch_size 2 --seed 1 -device cpu --precision fp32".split()
@@ -27,9 +28,9 @@ Told = pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def raw(make_task: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A task whose cases take a worker some tenths of a second each."""
+    """A task whose cases take a worker long enough for being killed at one."""
     folder = tmp_path_factory.mktemp("raw")
-    make_task(TASK, parent=folder / "raw_data", cases=6, test_cases=1, shape=(32, 40, 36))
+    make_task(TASK, parent=folder / "raw_data", cases=6, test_cases=1, shape=(60, 72, 64))
     return folder / "raw_data"
 
 
@@ -55,16 +56,19 @@ def own(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def children() -> list[int]:
-    """Processes that this one started and that have not ended."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent = path.read_text().rpartition(")")[2].split()[:2]
-        except OSError:
-            continue
-        if int(parent) == os.getpid() and state not in "ZX":
-            found.append(int(path.parent.name))
-    return found
+    """Processes that the main thread of this one started and that have not ended."""
+    started = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [process for process in map(int, started) if ProcessIdentity.of(process).runs_here]
+
+
+def is_at_work(process: int) -> bool:
+    """Whether it is a worker that has begun, which leaves Ctrl-C to its parent; libraries start short programs, too."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+    ignored = re.search(r"^SigIgn:\s*(\w+)$", status, re.MULTILINE)
+    return ignored is not None and bool(int(ignored[1], 16) >> (signal.SIGINT - 1) & 1)
 
 
 class Killer(threading.Thread):
@@ -78,11 +82,11 @@ class Killer(threading.Thread):
     def run(self) -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            if self.when() and (workers := children()):
+            if self.when() and (workers := list(filter(is_at_work, children()))):
                 os.kill(workers[0], signal.SIGKILL)
                 self.killed = time.monotonic()
                 return
-            time.sleep(0.002)
+            time.sleep(0.0005)
 
 
 def ended_by_a_killed_worker(main: Callable[[list[str]], int], argv: list[str], when: Callable[[], bool]) -> None:
@@ -174,7 +178,7 @@ def last_line(capsys: Told) -> str:
 def test_a_full_disk_while_preparing(
     raw: Path, tmp_path: Path, small_disk: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch, capsys: Told
 ) -> None:
-    disk = small_disk(2_900_000)  # more than half of the estimate, which is demanded, and less than is needed
+    disk = small_disk(10_500_000)  # more than half of the estimate, which is demanded, and less than is needed
     monkeypatch.setenv("AUTOSEG_HOME", str(tmp_path))
     monkeypatch.setenv("AUTOSEG_RAW_DATA", str(raw))
     monkeypatch.setenv("AUTOSEG_PREPROCESSED", str(disk))
