@@ -60,6 +60,13 @@ def add_arguments(parser: Parser) -> None:
     _add_model_arguments(parser.add_argument_group("the model"))
     _add_prediction_arguments(parser.add_argument_group("the prediction"))
     add_device(parser)
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "torch", "openvino"),
+        default="auto",
+        help="what computes the network on a CPU; auto takes OpenVINO where it is installed and agrees with torch, and "
+        "says so (default: auto)",
+    )
 
 
 def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
@@ -174,6 +181,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             strict_inputs=arguments.strict_inputs,
             device=arguments.device,
             precision=arguments.precision,
+            engine=arguments.engine,
         ),
     )
 

@@ -60,6 +60,7 @@ class PredictionSettings:
     strict_inputs: bool = False
     device: str | None = None
     precision: str = "auto"
+    engine: str = "auto"
 
 
 def find_task_with_models(task: str | None, workspace: Workspace) -> str:
@@ -191,6 +192,7 @@ def make_predictor(model: TrainedModel, settings: PredictionSettings) -> Predict
         step_size=settings.step_size or STEP_SIZE,
         mirror=settings.mirror,
         mode=settings.mode,  # type: ignore[arg-type]  # a choice of the parser
+        engine=settings.engine,  # type: ignore[arg-type]  # likewise
     )
 
 

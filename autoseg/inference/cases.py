@@ -18,6 +18,7 @@ from autoseg.errors import AutosegError, CasesFailed, DatasetError, ModelError, 
 from autoseg.imageio import RawCase, read_case, write_image
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import save_probabilities
+from autoseg.inference.progress import TileProgress
 from autoseg.inference.record import (
     Origin,
     hash_files,
@@ -28,7 +29,6 @@ from autoseg.inference.record import (
     require_same_record,
     save_record,
 )
-from autoseg.parallel import progress
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.previous import read_previous
@@ -138,18 +138,17 @@ def predict_jobs(
         log.info("%s: there already, but what it was made from has changed; predicted again", counted(changed, "case"))
     failures: dict[str, str] = {}
     with (
-        progress(len(jobs), "predicting") as bar,
-        _Writer(export_threads, failures, bar.update) as writer,
+        TileProgress(len(jobs), done=len(jobs) - len(waiting)) as shown,
+        _Writer(export_threads, failures) as writer,
         closing(_prepared_ahead(waiting, preprocessing_threads)) as prepared,
     ):
-        bar.update(len(jobs) - len(waiting))
         for job, preparing in prepared:
+            on_tiles = shown.start(job.identifier)
             try:
                 inputs, case = preparing.result()
-                prediction = predictor.predict_prepared(case, probabilities=probabilities)
+                prediction = predictor.predict_prepared(case, probabilities=probabilities, on_tiles=on_tiles)
             except Exception as error:
                 failures[job.identifier] = _cause(error)
-                bar.update()
             else:
                 writer.write(job, prediction, rules, Origin(model=model, inputs=inputs))
     if failures:
@@ -199,10 +198,9 @@ def probabilities_file(output: Path) -> Path:
 class _Writer:
     """Postprocesses and writes predictions in threads; as many wait as there are threads, so that memory is bounded."""
 
-    def __init__(self, threads: int, failures: dict[str, str], on_done: Callable[[], object]) -> None:
+    def __init__(self, threads: int, failures: dict[str, str]) -> None:
         self.threads = max(1, threads)
         self.failures = failures
-        self.on_done = on_done
         self.pool = ThreadPoolExecutor(self.threads)
         self.pending: deque[tuple[str, Future[None]]] = deque()
 
@@ -227,7 +225,6 @@ class _Writer:
             writing.result()
         except Exception as error:
             self.failures[identifier] = _cause(error)
-        self.on_done()
 
 
 _Prepared: TypeAlias = tuple[str, PreparedCase]

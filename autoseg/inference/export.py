@@ -1,15 +1,17 @@
 """From class scores on the network's grid to labels on the original grid, slab by slab.
 
-Resampling is linear, so it goes axis by axis: first between the few planes at hand, then within the plane that
-results, some classes at a time. Of the full resolution, a few classes of one plane are all that ever exists.
+Resampling is linear, so it goes axis by axis: first between the few planes at hand, then between the rows of the
+plane that results, then along them, some classes at a time. Of the full resolution, a few classes of some rows of one
+plane are all that ever exists.
 
 Source: Isensee et al. 2021, "Inference"; the axis across slices is told apart on both grids in transposed order.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from torch.nn import functional as F
 
 from autoseg.geometry import box_slices
 from autoseg.inference.probabilities import Packer
-from autoseg.inference.tiles import Slab
+from autoseg.inference.window import Slab
 from autoseg.preprocessing.prepare import CaseProperties, restore_segmentation
 
 LabelArray = npt.NDArray[np.integer[Any]]
@@ -41,6 +43,25 @@ class AxisTable:
     upper: npt.NDArray[np.intp]
     weight: npt.NDArray[np.float64]
 
+    def part(self, first: int, last: int, offset: int) -> AxisTable:
+        """Of some voxels of the finer grid, and of the other's from `offset` on."""
+        return AxisTable(
+            lower=self.lower[first:last] - offset, upper=self.upper[first:last] - offset, weight=self.weight[first:last]
+        )
+
+    def between(self, scores: torch.Tensor, number: int) -> torch.Tensor:
+        """Plane `number` of the finer grid from `(K, n, Y, X)`: `(K, Y, X)`."""
+        lower, upper, weight = int(self.lower[number]), int(self.upper[number]), float(self.weight[number])
+        return torch.lerp(scores[:, lower], scores[:, upper], weight) if weight else scores[:, lower]
+
+    def rows(self, scores: torch.Tensor) -> torch.Tensor:
+        """All rows of the finer grid from `(K, r, X)`."""
+        lower, upper = (torch.from_numpy(index).to(scores.device) for index in (self.lower, self.upper))
+        if not self.weight.any():
+            return scores if len(lower) == scores.shape[1] else scores.index_select(1, lower)
+        weight = torch.from_numpy(self.weight).to(scores)[:, None]
+        return torch.lerp(scores.index_select(1, lower), scores.index_select(1, upper), weight)
+
 
 def export_segmentation(
     slabs: Iterable[Slab], properties: CaseProperties, classes: int, *, packer: Packer | None = None
@@ -60,10 +81,10 @@ def export_segmentation(
     original = np.zeros(properties.original_shape, dtype=_label_type(classes))
     cropped = original[box_slices(properties.crop)].transpose(properties.transpose_forward)
     resampling = _Resampling.of(properties)
-    for index, plane in enumerate(resampling.planes(slabs)):
-        cropped[index] = resampling.winners(plane)
+    for band in resampling.bands(slabs):
+        cropped[band.plane, band.rows] = resampling.winners(band)
         if packer is not None:
-            packer.add(scores for _, scores in resampling.enlarged_chunks(plane))
+            packer.add((scores for _, scores in resampling.enlarged_chunks(band)), plane=band.plane, row=band.row)
     return original
 
 
@@ -72,7 +93,8 @@ def export_fast(slabs: Iterable[Slab], properties: CaseProperties, classes: int)
     prepared = np.zeros(properties.prepared_shape, dtype=_label_type(classes))
     for slab in slabs:
         labels = slab.scores.max(dim=0).indices.cpu().numpy()
-        prepared[slab.start : slab.start + len(labels)] = labels
+        planes, rows = slice(slab.start, slab.start + len(labels)), slice(slab.row, slab.row + labels.shape[1])
+        prepared[planes, rows] = labels
     return restore_segmentation(prepared, properties)
 
 
@@ -83,11 +105,54 @@ def axis_table(old: int, new: int, *, nearest: bool) -> AxisTable:
         position = np.floor(position + 0.5)
     position = position.clip(0, old - 1)
     lower = np.floor(position).astype(np.intp)
-    return AxisTable(lower=lower, upper=np.minimum(lower + 1, old - 1), weight=position - lower)
+    weight = position - lower
+    return AxisTable(lower=lower, upper=lower + (weight > 0), weight=weight)
 
 
 def _label_type(classes: int) -> type[np.uint8] | type[np.uint16]:
     return np.uint8 if classes - 1 <= LARGEST_UINT8 else np.uint16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Band:
+    """Rows of one plane of the new grid that can be made, still with the old grid's columns.
+
+    Attributes:
+        plane, row: On the new grid, of the first row.
+        scores: `(K, r, X)`: the rows of the old grid that are drawn on.
+        table: How the new rows lie between them.
+    """
+
+    plane: int
+    row: int
+    scores: torch.Tensor
+    table: AxisTable
+
+    @property
+    def rows(self) -> slice:
+        """Of the new grid."""
+        return slice(self.row, self.row + len(self.table.lower))
+
+
+class _Stream:
+    """Scores `(K, n, ...)` whose second axis comes piece by piece: what of the new grid can be made with each."""
+
+    def __init__(self, table: AxisTable) -> None:
+        self.table = table
+        self.made = 0
+        self.held: torch.Tensor | None = None
+
+    def add(self, start: int, piece: torch.Tensor) -> tuple[int, torch.Tensor, AxisTable]:
+        """The first new voxel, the scores that it and those after it are made from, and how they lie between them."""
+        scores = piece if self.held is None else torch.cat([self.held, piece], dim=1)
+        stop = start + piece.shape[1]
+        offset = stop - scores.shape[1]
+        first, last = self.made, int(np.searchsorted(self.table.upper, stop))
+        needed = min(stop, int(self.table.lower[last])) if last < len(self.table.lower) else stop
+        # A copy: a view would keep all of the piece in memory.
+        self.held = scores.narrow(1, needed - offset, stop - needed).clone()
+        self.made = last
+        return first, scores, self.table.part(first, last, offset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,56 +171,59 @@ class _Resampling:
             separated=properties.separated_axis,
         )
 
-    def planes(self, slabs: Iterable[Slab]) -> Iterator[torch.Tensor]:
-        """The planes of the new grid along axis 0, `(K, Y, X)` with the old grid's rows and columns, in order."""
-        table = axis_table(self.old[0], self.new[0], nearest=self.separated == 0)
-        held: dict[int, torch.Tensor] = {}
-        index = 0
+    def bands(self, slabs: Iterable[Slab]) -> Iterator[_Band]:
+        """All rows of all planes of the new grid; of one plane they come in order."""
+        across, down = self._table(0), self._table(1)
+        planes: defaultdict[int, _Stream] = defaultdict(lambda: _Stream(across))  # by the slab's first row
+        rows: defaultdict[int, _Stream] = defaultdict(lambda: _Stream(down))  # by the new plane
         for slab in slabs:
-            held |= {slab.start + number: plane for number, plane in enumerate(slab.scores.unbind(1))}
-            while index < self.new[0] and table.upper[index] in held:
-                lower, upper, weight = table.lower[index], table.upper[index], float(table.weight[index])
-                yield torch.lerp(held[lower], held[upper], weight) if weight else held[lower]
-                index += 1
-            needed = table.lower[index] if index < self.new[0] else self.old[0]
-            held = {number: plane for number, plane in held.items() if number >= needed}
+            first, scores, table = planes[slab.row].add(slab.start, slab.scores)
+            for number in range(len(table.lower)):
+                plane = first + number
+                row, made_from, part = rows[plane].add(slab.row, table.between(scores, number))
+                if len(part.lower):
+                    yield _Band(plane=plane, row=row, scores=made_from, table=part)
+                if rows[plane].made == self.new[1]:
+                    del rows[plane]
 
-    def winners(self, plane: torch.Tensor) -> LabelArray:
-        """The class of the highest score of each voxel of a plane: `(Y, X)` of the new grid."""
-        candidates = _possible_winners(plane)
+    def winners(self, band: _Band) -> LabelArray:
+        """The class of the highest score of each voxel of a band: `(r, X)` of the new grid."""
+        candidates = _possible_winners(band.scores)
         if len(candidates) == 1:
-            return np.full(self.new[1:], int(candidates[0]))
+            return np.full((len(band.table.lower), self.new[2]), int(candidates[0]))
         best: torch.Tensor | None = None
         winners = torch.zeros(0)
-        for first, scores in self.enlarged_chunks(plane[candidates]):
+        for first, scores in self.enlarged_chunks(replace(band, scores=band.scores[candidates])):
             highest, place = scores.max(dim=0)
             labels = candidates[place + first]
             winners = labels if best is None else torch.where(highest > best, labels, winners)
             best = highest if best is None else torch.maximum(highest, best)
         return winners.cpu().numpy()
 
-    def enlarged_chunks(self, plane: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
-        """The scores of a plane on the new grid's rows and columns, some classes at a time, with the first's index."""
-        size = max(1, CHUNK_VOXELS // (self.new[1] * self.new[2]))
-        for first in range(0, len(plane), size):
-            yield first, self._enlarged(plane[first : first + size])
+    def enlarged_chunks(self, band: _Band) -> Iterator[tuple[int, torch.Tensor]]:
+        """The scores of a band on the new grid's rows and columns, some classes at a time, with the first's index."""
+        size = max(1, CHUNK_VOXELS // (len(band.table.lower) * self.new[2]))
+        for first in range(0, len(band.scores), size):
+            yield first, self._along_rows(band.table.rows(band.scores[first : first + size]))
 
-    def _enlarged(self, scores: torch.Tensor) -> torch.Tensor:
-        for axis in (1, 2):
-            if self.separated == axis and self.old[axis] != self.new[axis]:
-                index = axis_table(self.old[axis], self.new[axis], nearest=True).lower
-                scores = scores.index_select(axis, torch.from_numpy(index).to(scores.device))
-        if scores.shape[1:] == self.new[1:]:
+    def _table(self, axis: int) -> AxisTable:
+        return axis_table(self.old[axis], self.new[axis], nearest=self.separated == axis)
+
+    def _along_rows(self, scores: torch.Tensor) -> torch.Tensor:
+        """`(K, r, X)` on the new grid's columns."""
+        if self.old[2] == self.new[2]:
             return scores
-        return F.interpolate(scores[None], size=self.new[1:], mode="bilinear", align_corners=False)[0]
+        if self.separated == 2:
+            return scores.index_select(2, torch.from_numpy(self._table(2).lower).to(scores.device))
+        return F.interpolate(scores, size=self.new[2], mode="linear", align_corners=False)
 
 
-def _possible_winners(plane: torch.Tensor) -> torch.Tensor:
-    """Classes, ascending, that can be highest somewhere in the plane after linear interpolation.
+def _possible_winners(scores: torch.Tensor) -> torch.Tensor:
+    """Classes, ascending, that can be highest somewhere in `(K, r, X)` after linear interpolation.
 
     The highest of several scores is never below their mean, and interpolation keeps both within the range they have
-    on the plane; so a class whose greatest score stays below the smallest mean is nowhere the highest.
+    there; so a class whose greatest score stays below the smallest mean is nowhere the highest.
     """
-    floor = plane.mean(dim=0).amin()
-    peaks = plane.amax(dim=(1, 2))
+    floor = scores.mean(dim=0).amin()
+    peaks = scores.amax(dim=(1, 2))
     return torch.nonzero(peaks >= floor - ROUNDING * floor.abs()).flatten()

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, combinations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from autoseg.errors import DatasetError, ModelError
 from autoseg.geometry import Geometry
 from autoseg.imageio import RawCase
 from autoseg.inference.cascade import expand_labels
+from autoseg.inference.engines import Engine, Networks, prefers_openvino, require_engine, start_networks
 from autoseg.inference.export import LabelArray, export_fast, export_segmentation
-from autoseg.inference.model import BuildNetwork, Checkpoint, TrainedModel, load_model, weights_sha256
+from autoseg.inference.members import Flip, all_flips, mean_probabilities
+from autoseg.inference.memory import BYTES_PER_VALUE, FittingBatch, fitting_batch, say_once, tile_bytes
+from autoseg.inference.model import (
+    BuildNetwork,
+    Checkpoint,
+    TrainedModel,
+    input_channels,
+    load_model,
+    weights_sha256,
+)
 from autoseg.inference.probabilities import PackedProbabilities, Packer
-from autoseg.inference.tiles import STEP_SIZE, Slab, predict_slabs
+from autoseg.inference.tiles import STEP_SIZE, Tiling, predict_slabs
+from autoseg.inference.window import Slab
+from autoseg.machine import available_memory
 from autoseg.networks import Precision, resolve_device, resolve_precision
 from autoseg.preprocessing.prepare import PreparedCase, prepare_case
 from autoseg.preprocessing.previous import prepare_previous
@@ -34,10 +44,18 @@ BATCH_VOXELS = {"cpu": 2**17, "cuda": 2**22}
 """Voxels of the tiles handed to the network at once: two patches of 128x128x128 on a GPU, whose activations take
 about 2 GB then; on a CPU a larger batch gains nothing once it keeps all cores busy."""
 
+MOST_SIDE_BY_SIDE = 8
+"""Tiles that OpenVINO works on side by side on a CPU, a thread each where there are no more threads: small tiles do not
+keep several threads busy. Eight flips are what one tile has."""
+
 SHARE_OF_DEVICE_MEMORY = 0.4
 """Of the GPU's free memory: scores that need more are summed in main memory."""
 
-BYTES_PER_SCORE = 4
+SHARE_OF_MEMORY = 0.8
+"""Of the free main memory, for scores and tiles; what is estimated may err, and other threads read and write images."""
+
+OnTiles: TypeAlias = Callable[[int, int], object]
+"""Called with the number of tiles that are done, and of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +82,8 @@ class Predictor:
         step_size: How far the window moves, as a fraction of the patch; above 0, at most 1.
         mirror: Average over all flips along the axes that were mirrored in training.
         mode: "normal" resamples probabilities and takes the labels then; "fast" resamples the labels.
+        engine: What computes the networks: "torch"; "openvino", for CPUs; or "auto", OpenVINO on a CPU where it is
+            installed and agrees with torch.
 
     Raises:
         ModelError: An argument is out of range, or the device or precision is not there.
@@ -78,6 +98,7 @@ class Predictor:
         step_size: float = STEP_SIZE,
         mirror: bool = True,
         mode: Mode = "normal",
+        engine: Engine = "torch",
     ) -> None:
         if not 0 < step_size <= 1:
             raise ModelError(f"step size {step_size}: must be above 0 and at most 1; {STEP_SIZE} is usual")
@@ -89,6 +110,9 @@ class Predictor:
         self.step_size = step_size
         self.mirror = mirror
         self.mode = mode
+        require_engine(engine, self.device)
+        self._wanted_engine = engine
+        self._batch = FittingBatch(self._most_at_once)
 
     @classmethod
     def from_folder(
@@ -104,6 +128,7 @@ class Predictor:
         step_size: float = STEP_SIZE,
         mirror: bool = True,
         mode: Mode = "normal",
+        engine: Engine = "torch",
     ) -> Predictor:
         """A predictor of the model that lies in a folder; for the settings see the class.
 
@@ -121,7 +146,15 @@ class Predictor:
             PlanError: The plans are missing or of another version.
         """
         model = load_model(Path(folder), configuration, folds=folds, checkpoint=checkpoint, build_network=build_network)
-        return cls(model, device=device, precision=precision, step_size=step_size, mirror=mirror, mode=mode)
+        return cls(
+            model,
+            device=device,
+            precision=precision,
+            step_size=step_size,
+            mirror=mirror,
+            mode=mode,
+            engine=engine,
+        )
 
     def predict(
         self,
@@ -162,66 +195,79 @@ class Predictor:
         labels = prepare_previous(previous, prepared.properties, classes=len(self.model.plans.labels))
         return replace(prepared, previous=labels)
 
-    def predict_prepared(self, prepared: PreparedCase, *, probabilities: bool = False) -> Prediction:
+    def predict_prepared(
+        self, prepared: PreparedCase, *, probabilities: bool = False, on_tiles: OnTiles = lambda *_: None
+    ) -> Prediction:
         """Predict a prepared case, and bring the result back to the grid of the original image."""
         if probabilities and self.mode == "fast":
             raise ModelError("probabilities: mode fast takes the labels before anything is resampled; use mode normal")
         properties, classes = prepared.properties, len(self.model.plans.labels)
         packer = Packer(properties, classes) if probabilities else None
         if self.mode == "fast":
-            segmentation = export_fast(self.scores(prepared), properties, classes)
+            segmentation = export_fast(self.scores(prepared, on_tiles), properties, classes)
         else:
-            segmentation = export_segmentation(self.scores(prepared), properties, classes, packer=packer)
+            segmentation = export_segmentation(self.scores(prepared, on_tiles), properties, classes, packer=packer)
         return Prediction(
             segmentation=segmentation,
             geometry=properties.geometry,
             probabilities=packer.finish() if packer else None,
         )
 
-    def scores(self, prepared: PreparedCase) -> Iterator[Slab]:
+    def scores(self, prepared: PreparedCase, on_tiles: OnTiles = lambda *_: None) -> Iterator[Slab]:
         """The class probabilities of a prepared case on the network's grid, slab by slab.
 
         Raises:
-            ModelError: The case has other channels than the network takes, lacks what a cascade is to refine, or the
-                network returned NaN.
+            ModelError: The case has other channels than the network takes, lacks what a cascade is to refine, the
+                network returned NaN, or the device's memory does not hold one tile.
         """
         self._require_fit(prepared)
-        sums_on = self._device_of_sums(prepared.data.shape[2:])
+        identifier = prepared.properties.identifier
+        tiling = self._tiling(prepared)
+        sums_on = self._device_of_sums(tiling)
+        done = 0
+
+        def count(tiles: int) -> None:
+            nonlocal done
+            done += tiles
+            on_tiles(done, tiling.number)
+
         slabs = predict_slabs(
             lambda tiles: self._probabilities(tiles).to(sums_on),
             prepared.data,
-            self.model.plan.patch_size,
+            tiling,
             labels=prepared.previous,
-            step=self.step_size,
-            batch_size=self._batch_size,
+            on_tiles=count,
         )
-        for slab in slabs:
-            if not torch.isfinite(slab.scores.sum()):
-                raise ModelError(
-                    f"case {prepared.properties.identifier}: the network returned NaN in {self.precision.name}; "
-                    "try --precision fp32, and if that does not help train again"
-                )
-            yield slab
+        try:
+            for slab in slabs:
+                if not torch.isfinite(slab.scores.sum()):
+                    raise ModelError(
+                        f"case {identifier}: the network returned NaN in {self.precision.name}; "
+                        "try --precision fp32, and if that does not help train again"
+                    )
+                yield slab
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"case {identifier}: one tile of {tiling.patch} voxels alone does not fit into the memory of "
+                f"{self.device}; free some, or predict with -device cpu"
+            ) from error
+
+    @property
+    def engine(self) -> str:
+        """What computes the networks, "torch" or "openvino"; they are started for the answer."""
+        return self._networks.engine
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
         """The SHA-256 of each fold's weights, by their values."""
         return tuple(weights_sha256(network.state_dict()) for network in self.model.networks)
 
-    @torch.inference_mode()
     def _probabilities(self, tiles: torch.Tensor) -> torch.Tensor:
         """`(B, C, *patch)` to the mean of the softmax over all folds and flips, `(B, K, *patch)` float32."""
         tiles = tiles.to(self.device)
         if self.model.plan.previous:
             tiles = expand_labels(tiles, len(self.model.plans.labels))
-        total: Any = 0
-        for network in self._networks:
-            for axes in self._flips:
-                with self.precision.autocast():
-                    logits = _full_resolution(network(tiles.flip(axes)))
-                total += logits.float().softmax(dim=1).flip(axes)
-        mean: torch.Tensor = total / (len(self._networks) * len(self._flips))
-        return mean
+        return mean_probabilities(self._networks.forwards, self._flips, tiles, self._batch)
 
     def _require_fit(self, prepared: PreparedCase) -> None:
         identifier, model = prepared.properties.identifier, self.model
@@ -242,33 +288,52 @@ class Predictor:
             )
 
     @cached_property
-    def _networks(self) -> tuple[nn.Module, ...]:
-        return tuple(network.to(self.device).eval() for network in self.model.networks)
+    def _networks(self) -> Networks:
+        model = self.model
+        return start_networks(
+            model.networks,
+            (input_channels(model.plans, model.configuration), *model.plan.patch_size),
+            engine=self._wanted_engine,
+            precision=self.precision,
+            device=self.device,
+            at_once=self._batch.size,
+        )
 
     @cached_property
-    def _flips(self) -> list[tuple[int, ...]]:
-        """Every combination of the mirrored axes, as axes of a batch of tiles; the first flips nothing."""
-        axes = [axis + 2 for axis in self.model.mirror_axes] if self.mirror else []
-        return list(chain.from_iterable(combinations(axes, number) for number in range(len(axes) + 1)))
+    def _flips(self) -> list[Flip]:
+        return all_flips(self.model.mirror_axes if self.mirror else ())
 
     @property
-    def _batch_size(self) -> int:
+    def _most_at_once(self) -> int:
+        """Tiles, flipped ones counted, that the network is handed at once where memory allows."""
+        if prefers_openvino(self._wanted_engine, self.device):
+            return min(torch.get_num_threads(), MOST_SIDE_BY_SIDE)
         voxels = BATCH_VOXELS.get(self.device.type, BATCH_VOXELS["cpu"])
         return int(max(1, voxels // np.prod(self.model.plan.patch_size)))
 
-    def _device_of_sums(self, plane: tuple[int, ...]) -> torch.device:
-        """Where tiles are summed up: on the GPU when the planes a patch covers fit there."""
+    def _tiling(self, prepared: PreparedCase) -> Tiling:
+        """The case's tiles, in batches that memory holds."""
+        tiling = Tiling(shape=prepared.data.shape[1:], patch_size=self.model.plan.patch_size, step=self.step_size)
+        if self.device.type == "cpu":
+            self._fit_batch(tiling, prepared.properties.identifier)
+        return replace(tiling, batch_size=max(1, self._batch.size // len(self._flips)))
+
+    def _fit_batch(self, tiling: Tiling, identifier: str) -> None:
+        """Estimate main memory before it is taken: a GPU says when it is full, but here the process would be killed."""
+        classes = len(self.model.plans.labels)
+        each, sums = tile_bytes(self.model.plan, classes), BYTES_PER_VALUE * (classes + 1) * tiling.held_voxels
+        free = int(SHARE_OF_MEMORY * available_memory())
+        if sums + each > free:
+            say_once(
+                f"case {identifier}: predicting it takes about {(sums + each) / 1e9:.1f} GB, and {free / 1e9:.1f} GB "
+                "are free; where that does not do, end other programs or use --num_threads_preprocessing 1"
+            )
+        self._batch.size = fitting_batch(self._batch.size, each, free - sums)
+
+    def _device_of_sums(self, tiling: Tiling) -> torch.device:
+        """Where tiles are summed up: on the GPU when what is held at once fits there."""
         if self.device.type != "cuda":
             return torch.device("cpu")
-        patch = self.model.plan.patch_size
-        depth = patch[0] if len(patch) == 3 else self._batch_size
-        rows, columns = (max(pair) for pair in zip(plane, patch[-2:], strict=True))
-        needed = BYTES_PER_SCORE * len(self.model.plans.labels) * depth * rows * columns
+        needed = BYTES_PER_VALUE * (len(self.model.plans.labels) + 1) * tiling.held_voxels
         free, _ = torch.cuda.mem_get_info(self.device)
         return self.device if needed < SHARE_OF_DEVICE_MEMORY * free else torch.device("cpu")
-
-
-def _full_resolution(output: Any) -> torch.Tensor:
-    """A network with deep supervision returns its scores finest first."""
-    scores: torch.Tensor = output[0] if isinstance(output, (list, tuple)) else output
-    return scores

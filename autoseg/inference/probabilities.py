@@ -1,6 +1,6 @@
 """Class probabilities of a case, packed so that they can be kept: for ensembles, whose labels they must not change.
 
-Each plane keeps the box outside which the background is certain. Inside, each voxel keeps its most probable class,
+Each plane keeps one or several boxes outside which the background is certain. Inside, each voxel keeps its most probable class,
 whose probability is what the others lack, and the square roots of the others' in `LEVELS` steps: fine where a model is
 in doubt, and finer still near 0, because between two models that are sure of different classes the remaining doubt
 decides. The labels of an ensemble move in fewer than one voxel of 100,000. High and low bytes are compressed apart.
@@ -12,7 +12,9 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ FloatArray = npt.NDArray[np.float32]
 Quantised = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 
-FORMAT = 1
+FORMAT = 2
 
 LEVELS = 2**18 - 1
 """Of two models in doubt everywhere 4 per million labels change; with 16 bits 14, and with plain steps of 12 bits 240."""
@@ -44,8 +46,12 @@ LARGEST_UINT8 = 255
 COMPRESSION = 4
 """Level of zlib: 1.7 times faster than its default, for 4 % more bytes."""
 
+COMPRESSING_THREADS = 2
+WAITING_PARTS = 8
+"""Parts that may wait to be compressed; each is at most a plane of all classes."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)
 class PackedProbabilities:
     """The probabilities of one case on its original grid.
 
@@ -54,8 +60,9 @@ class PackedProbabilities:
         shape: `(Z, Y, X)` of the original grid.
         crop: The part of it that was predicted; the rest is certain background.
         transpose_forward: Order of the axes in which planes follow each other.
-        boxes: `(planes, 4)`: first and past-last row and column kept of each plane.
-        ends: Where each plane's bytes end in `content`.
+        part_planes: `(parts,)`, ascending: the plane that each part belongs to.
+        part_boxes: `(parts, 4)`: first and past-last row and column kept of it.
+        ends: Where each part's bytes end in `content`.
     """
 
     classes: int
@@ -63,7 +70,8 @@ class PackedProbabilities:
     geometry: Geometry
     crop: Box
     transpose_forward: tuple[int, ...]
-    boxes: npt.NDArray[np.int32]
+    part_planes: npt.NDArray[np.int32]
+    part_boxes: npt.NDArray[np.int32]
     ends: npt.NDArray[np.int64]
     content: Bytes
 
@@ -81,50 +89,92 @@ class PackedProbabilities:
         """For each plane of the cropped, transposed grid the box that is kept, and `(C, rows, columns)` inside it."""
         return map(self.plane, range(len(self.boxes)))
 
+    @cached_property
+    def boxes(self) -> npt.NDArray[np.int32]:
+        """`(planes, 4)`: first and past-last row and column of the box that holds all parts of each plane."""
+        planes = box_shape(self.crop)[self.transpose_forward[0]]
+        boxes = np.zeros((planes, 4), dtype=np.int32)
+        used, first = np.unique(self.part_planes, return_index=True)
+        if len(used):
+            boxes[used] = np.minimum.reduceat(self.part_boxes, first)
+            boxes[used, 1::2] = np.maximum.reduceat(self.part_boxes, first)[:, 1::2]
+        return boxes
+
     def plane(self, index: int) -> tuple[Box, FloatArray]:
-        """One plane of them.
+        """One plane of them; background between the parts.
 
         Raises:
             ValueError, zlib.error: The content is damaged.
         """
+        parts = [self._part(number) for number in np.flatnonzero(self.part_planes == index).tolist()]
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return ((0, 0), (0, 0)), np.zeros((self.classes, 0, 0), dtype=np.float32)
         top, bottom, left, right = self.boxes[index].tolist()
-        start = int(self.ends[index - 1]) if index else 0
         box = ((top, bottom), (left, right))
-        return box, _decompressed(self.content[start : int(self.ends[index])], (self.classes, *box_shape(box)))
+        plane = np.zeros((self.classes, *box_shape(box)), dtype=np.float32)
+        plane[0] = 1
+        for own, part in parts:
+            rows, columns = ((first - start, last - start) for (first, last), (start, _) in zip(own, box, strict=True))
+            plane[:, slice(*rows), slice(*columns)] = part
+        return box, plane
+
+    def _part(self, number: int) -> tuple[Box, FloatArray]:
+        top, bottom, left, right = self.part_boxes[number].tolist()
+        start = int(self.ends[number - 1]) if number else 0
+        box = ((top, bottom), (left, right))
+        return box, _decompressed(self.content[start : int(self.ends[number])], (self.classes, *box_shape(box)))
 
 
 class Packer:
-    """Packs a case's probabilities plane by plane."""
+    """Packs a case's probabilities part by part; they are compressed in threads."""
 
     def __init__(self, properties: CaseProperties, classes: int) -> None:
         self.properties = properties
         self.classes = classes
-        self.boxes: list[tuple[int, ...]] = []
-        self.parts: list[bytes] = []
+        self.next_plane = 0
+        self.places: list[tuple[int, ...]] = []
+        self.parts: list[Future[bytes]] = []
+        self.pool = ThreadPoolExecutor(COMPRESSING_THREADS)
 
-    def add(self, chunks: Iterable[torch.Tensor]) -> None:
-        """Add the next plane: its classes' probabilities `(n, rows, columns)`, some classes at a time."""
-        plane = np.concatenate([_quantised(chunk) for chunk in chunks])
-        box = _uncertain_box(plane)
+    def add(self, chunks: Iterable[torch.Tensor], *, plane: int, row: int = 0) -> None:
+        """Add rows of a plane: its classes' probabilities `(n, rows, columns)`, some classes at a time.
+
+        Args:
+            row: The first of them.
+        """
+        self.next_plane = plane + 1
+        levels = np.concatenate([_quantised(chunk) for chunk in chunks])
+        box = _uncertain_box(levels)
         (top, bottom), (left, right) = box
-        self.boxes.append((top, bottom, left, right))
-        self.parts.append(_compressed(plane[(slice(None),) + box_slices(box)]))
+        if top == bottom:
+            return
+        if len(self.parts) >= WAITING_PARTS:
+            self.parts[-WAITING_PARTS].result()
+        self.places.append((plane, top + row, bottom + row, left, right))
+        self.parts.append(self.pool.submit(_compressed, levels[(slice(None),) + box_slices(box)]))
 
     def add_array(self, plane: FloatArray) -> None:
         """Add the next plane from an array `(C, rows, columns)`."""
-        self.add([torch.from_numpy(plane)])
+        self.add([torch.from_numpy(plane)], plane=self.next_plane)
 
     def finish(self) -> PackedProbabilities:
         """The packed case, once every plane was added."""
+        in_order = sorted(range(len(self.places)), key=lambda number: self.places[number])
+        places = np.array([self.places[number] for number in in_order], dtype=np.int32).reshape(-1, 5)
+        parts = [self.parts[number].result() for number in in_order]
+        self.pool.shutdown()
         return PackedProbabilities(
             classes=self.classes,
             shape=self.properties.original_shape,
             geometry=self.properties.geometry,
             crop=self.properties.crop,
             transpose_forward=self.properties.transpose_forward,
-            boxes=np.array(self.boxes, dtype=np.int32).reshape(-1, 4),
-            ends=np.cumsum([len(part) for part in self.parts], dtype=np.int64),
-            content=np.frombuffer(b"".join(self.parts), dtype=np.uint8),
+            part_planes=places[:, 0],
+            part_boxes=places[:, 1:],
+            ends=np.cumsum([len(part) for part in parts], dtype=np.int64),
+            content=np.frombuffer(b"".join(parts), dtype=np.uint8),
         )
 
 
@@ -142,7 +192,8 @@ def save_probabilities(path: Path, packed: PackedProbabilities) -> None:
             direction=np.array(geometry.direction),
             crop=np.array(packed.crop),
             transpose_forward=np.array(packed.transpose_forward),
-            boxes=packed.boxes,
+            part_planes=packed.part_planes,
+            part_boxes=packed.part_boxes,
             ends=packed.ends,
             content=packed.content,
         )
@@ -181,7 +232,7 @@ def load_packed(path: Path) -> PackedProbabilities:
 
 
 def _from_arrays(arrays: Any) -> PackedProbabilities:
-    return PackedProbabilities(
+    packed = PackedProbabilities(
         classes=int(arrays["classes"]),
         shape=tuple(arrays["shape"].tolist()),
         geometry=Geometry(
@@ -191,10 +242,23 @@ def _from_arrays(arrays: Any) -> PackedProbabilities:
         ),
         crop=tuple((first, last) for first, last in arrays["crop"].tolist()),
         transpose_forward=tuple(arrays["transpose_forward"].tolist()),
-        boxes=arrays["boxes"],
+        part_planes=arrays["part_planes"],
+        part_boxes=arrays["part_boxes"],
         ends=arrays["ends"],
         content=arrays["content"],
     )
+    _require_parts_inside(packed)
+    return packed
+
+
+def _require_parts_inside(packed: PackedProbabilities) -> None:
+    """So that no part can ask for more memory than the image."""
+    sides = box_shape(packed.crop)
+    planes, rows, columns = (sides[axis] for axis in packed.transpose_forward)
+    number, (top, bottom, left, right) = packed.part_planes, packed.part_boxes.T
+    inside = (number >= 0) & (number < planes) & (top >= 0) & (bottom <= rows) & (left >= 0) & (right <= columns)
+    if not (inside.all() and (np.diff(number) >= 0).all()):
+        raise ValueError("its parts lie outside of the image or are out of order")
 
 
 def _quantised(probabilities: torch.Tensor) -> Quantised:

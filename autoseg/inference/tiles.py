@@ -1,7 +1,7 @@
-"""The sliding window: a network sees patches, the image's scores come out slab by slab along the first axis.
+"""The sliding window: a network sees patches, the image's scores come out part by part.
 
-Tiles are worked through in the order of their first axis. Once the window has moved on, the planes behind it are
-final and are handed out, so only as many planes as a patch is deep are ever held for all classes.
+Tiles are worked through along the first axis, and within that along the second, so that only what the tiles at hand
+and the next ones cover is ever held for all classes.
 
 Source of the method and its constants: Isensee et al. 2021, "Inference".
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -19,14 +20,12 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
-from autoseg.geometry import Box, Shape, box_slices
+from autoseg.geometry import Box, Shape
+from autoseg.inference.window import Position, Reach, Slab, Window, reaches, window_voxels
 
 FloatArray = npt.NDArray[np.float32]
-PredictBatch = Callable[[torch.Tensor], torch.Tensor]
+PredictBatch: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """`(B, C, *patch)` float32 to class probabilities `(B, K, *patch)` float32, on any device."""
-
-Position: TypeAlias = tuple[int, ...]
-"""First voxel of a tile, `(z, y, x)`."""
 
 STEP_SIZE = 0.5
 """How far the window moves, as a fraction of the patch."""
@@ -34,65 +33,118 @@ STEP_SIZE = 0.5
 SIGMA_PER_PATCH = 1 / 8
 """Width of the Gaussian that trusts a tile's centre more than its border, as a fraction of the patch."""
 
-SLAB_BYTES = 256 * 2**20
-"""Most memory one slab takes; a slab holds at least one plane."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slab:
-    """Finished planes of the image's scores.
+@dataclass(frozen=True, kw_only=True)
+class Tiling:
+    """Which tiles cover an image, and in which order.
 
     Attributes:
-        start: The first plane's index along axis 0 of the image.
-        scores: `(K, n, Y, X)` float32: class probabilities averaged over the tiles that cover each voxel.
+        shape: The image's sides in voxels.
+        patch_size: Three sides, or two: then every slice along Z is predicted by itself, several at once.
+        step: Fraction of the patch by which the window moves, above 0 and at most 1.
+        batch_size: Most tiles handed to the network at once.
     """
 
-    start: int
-    scores: torch.Tensor
+    shape: Shape
+    patch_size: Shape
+    step: float = STEP_SIZE
+    batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.step <= 1:
+            raise ValueError(f"the step must be above 0 and at most 1, found {self.step}")
+        if self.batch_size < 1:
+            raise ValueError(f"the batch size must be at least 1, found {self.batch_size}")
+
+    @cached_property
+    def patch(self) -> Shape:
+        """Three sides of a tile."""
+        return (1,) * (3 - len(self.patch_size)) + tuple(self.patch_size)
+
+    @cached_property
+    def margins(self) -> list[tuple[int, int]]:
+        """Voxels of padding before and after the image, where it is smaller than the patch."""
+        missing = [max(0, wanted - side) for side, wanted in zip(self.shape, self.patch, strict=True)]
+        return [(voxels // 2, voxels - voxels // 2) for voxels in missing]
+
+    @cached_property
+    def padded(self) -> Shape:
+        """The image's sides with the padding."""
+        return tuple(side + before + after for side, (before, after) in zip(self.shape, self.margins, strict=True))
+
+    @cached_property
+    def inside(self) -> Box:
+        """Where the image lies in the padded one."""
+        return tuple((before, before + side) for side, (before, _) in zip(self.shape, self.margins, strict=True))
+
+    @cached_property
+    def starts(self) -> tuple[tuple[int, ...], ...]:
+        """First voxels of the tiles along each axis."""
+        return tile_starts(self.padded, self.patch, self.step)
+
+    @cached_property
+    def planes(self) -> list[Reach]:
+        """Tiles along the first axis; slices of a 2D network are taken several at once."""
+        return reaches(self.starts[0], self.patch[0], 1 if self.patch[0] > 1 else self.batch_size)
+
+    @cached_property
+    def rows(self) -> list[Reach]:
+        """Tiles along the second axis, so many at once that they fill a batch."""
+        in_one_row = max(len(reach.starts) for reach in self.planes) * len(self.starts[2])
+        return reaches(self.starts[1], self.patch[1], math.ceil(self.batch_size / in_one_row))
+
+    @property
+    def number(self) -> int:
+        """How many tiles there are."""
+        return math.prod(map(len, self.starts))
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether some voxels lie in several tiles."""
+        return any(len(starts) > 1 and side > 1 for starts, side in zip(self.starts, self.patch, strict=True))
+
+    @property
+    def held_voxels(self) -> int:
+        """Voxels for which the scores of all classes are held at once."""
+        return window_voxels(self.planes, self.rows, self.padded[2])
 
 
 def predict_slabs(
     predict_batch: PredictBatch,
     image: FloatArray,
-    patch_size: Shape,
+    tiling: Tiling,
     *,
     labels: npt.NDArray[np.integer[Any]] | None = None,
-    step: float = STEP_SIZE,
-    batch_size: int = 1,
+    on_tiles: Callable[[int], object] = lambda _: None,
 ) -> Iterator[Slab]:
     """Slide a network over an image.
+
+    Tiles of which every channel holds one value only, as beyond the body in a CT, are all given to the network once:
+    its answer to them is the same. Where the GPU's memory is full, sums move to main memory.
 
     Args:
         predict_batch: The network, from patches to class probabilities. Scores are summed on the device of what it
             returns.
         image: `(C, Z, Y, X)`; may be a read-only memory map. Where it is smaller than the patch it is padded with
             zeros on both sides, and the padding is cut off again.
-        patch_size: Three sides, or two: then every slice along Z is predicted by itself, several at once.
         labels: `(Z, Y, X)`, for a cascade: every tile holds them as one more channel after the image's.
-        step: Fraction of the patch by which the window moves, above 0 and at most 1.
-        batch_size: Most tiles handed to the network at once.
+        on_tiles: Called with the number of tiles that were added.
 
     Yields:
-        Slabs in order, without gaps; each is at most `SLAB_BYTES` large, or one plane.
+        Slabs without gaps and overlaps: planes in order, several at once, and of these the rows in order.
     """
-    _check(step, batch_size)
-    patch = (1,) * (3 - len(patch_size)) + tuple(patch_size)
-    network = predict_batch if len(patch_size) == 3 else _slice_by_slice(predict_batch)
-    padded, inside = _padded(image, patch)
-    sources = [padded] if labels is None else [padded, _padded(labels[None], patch)[0]]
-    along, *across = tile_starts(padded.shape[1:], patch, step)
-    rows = _rows(along, 1 if patch[0] > 1 else batch_size)
-    overlap = any(len(starts) > 1 and side > 1 for starts, side in zip((along, *across), patch, strict=True))
-    window = _Window(
-        depth=max(row[-1] - row[0] for row in rows) + patch[0],
-        plane=padded.shape[2:],
-        weights=gaussian(patch) if overlap else torch.ones(patch),
+    sources = [_padded(source, tiling) for source in ([image] if labels is None else [image, labels[None]])]
+    weights = gaussian(tiling.patch) if tiling.overlaps else torch.ones(tiling.patch)
+    window = Window(tiling.planes, tiling.rows, tiling.padded[2], weights=weights)
+    network = _Network(
+        predict_batch if len(tiling.patch_size) == 3 else _slice_by_slice(predict_batch), window.leave_device
     )
-    for row, following in zip(rows, [*(row[0] for row in rows[1:]), padded.shape[1]], strict=True):
-        for positions in _batches(list(product(row, *across)), batch_size):
-            window.add(positions, network(_tiles(sources, patch, positions)))
-        yield from window.finished(following, inside)
-        window.move_to(following)
+    for planes, rows in product(tiling.planes, tiling.rows):
+        window.open(planes, rows)
+        for positions, scores in _predicted(network, sources, tiling, planes, rows):
+            window.add(positions, scores)
+            on_tiles(len(positions))
+        yield from window.close(tiling.inside)
 
 
 def tile_starts(image: Shape, patch: Shape, step: float) -> tuple[tuple[int, ...], ...]:
@@ -118,11 +170,62 @@ def gaussian(patch: Shape) -> torch.Tensor:
     return torch.from_numpy(scaled)
 
 
-def _check(step: float, batch_size: int) -> None:
-    if not 0 < step <= 1:
-        raise ValueError(f"the step must be above 0 and at most 1, found {step}")
-    if batch_size < 1:
-        raise ValueError(f"the batch size must be at least 1, found {batch_size}")
+class _Network:
+    """A network that gets room where there is some to make, and answers tiles without content from memory."""
+
+    def __init__(self, predict_batch: PredictBatch, make_room: Callable[[], bool]) -> None:
+        self.predict_batch = predict_batch
+        self.make_room = make_room
+        self.values = b""
+        self.scores = torch.zeros(0)
+
+    def __call__(self, tiles: FloatArray) -> torch.Tensor:
+        try:
+            return self.predict_batch(torch.from_numpy(tiles))
+        except torch.OutOfMemoryError:
+            if not self.make_room():
+                raise
+        return self(tiles)
+
+    def known(self, tile: FloatArray) -> torch.Tensor | None:
+        """The scores `(1, K, *patch)` of a tile `(C, *patch)` whose channels hold one value each; None for others.
+
+        Those of the last value are kept: there is hardly a second one.
+        """
+        voxels = tile.reshape(len(tile), -1)
+        first = voxels[:, :1]
+        if (voxels[:, -1:] != first).any() or (voxels != first).any():
+            return None
+        if self.values != first.tobytes():
+            self.values, self.scores = first.tobytes(), self(tile[None]).clone()
+        return self.scores
+
+
+def _predicted(
+    network: _Network, sources: Sequence[npt.NDArray[Any]], tiling: Tiling, planes: Reach, rows: Reach
+) -> Iterator[tuple[Sequence[Position], torch.Tensor]]:
+    """Positions of tiles, and their scores `(B, K, *patch)`."""
+    tiles = np.empty((tiling.batch_size, sum(map(len, sources)), *tiling.patch), np.float32)
+    positions: list[Position] = []
+    for position in product(planes.starts, rows.starts, tiling.starts[2]):
+        tile = tiles[len(positions)]
+        _read(sources, position, tile)
+        if (scores := network.known(tile)) is not None:
+            yield [position], scores
+            continue
+        positions.append(position)
+        if len(positions) == len(tiles):
+            yield positions, network(tiles)
+            positions = []
+    if positions:
+        yield positions, network(tiles[: len(positions)])
+
+
+def _read(sources: Sequence[npt.NDArray[Any]], position: Position, tile: FloatArray) -> None:
+    """Fill a tile `(C, *patch)`, the channels of one source after the other's."""
+    sides = zip(position, tile.shape[1:], strict=True)
+    voxels = (slice(None), *(slice(start, start + side) for start, side in sides))
+    np.concatenate([source[voxels] for source in sources], out=tile)
 
 
 def _slice_by_slice(predict_batch: PredictBatch) -> PredictBatch:
@@ -140,87 +243,6 @@ def _starts(side: int, patch: int, step: float) -> tuple[int, ...]:
     return tuple(dict.fromkeys(evenly))
 
 
-def _padded(image: npt.NDArray[Any], patch: Shape) -> tuple[npt.NDArray[Any], Box]:
-    """The image, padded with zeros to the patch's size where it is smaller, and where in that it lies."""
-    sides = image.shape[1:]
-    margins = [_margins(side, wanted) for side, wanted in zip(sides, patch, strict=True)]
-    padded = np.pad(image, [(0, 0), *margins]) if any(map(any, margins)) else image
-    return padded, tuple((before, before + side) for (before, _), side in zip(margins, sides, strict=True))
-
-
-def _margins(side: int, wanted: int) -> tuple[int, int]:
-    missing = max(0, wanted - side)
-    return missing // 2, missing - missing // 2
-
-
-def _rows(starts: Sequence[int], together: int) -> list[Sequence[int]]:
-    """Positions along the first axis, in groups whose planes are held together."""
-    return [starts[first : first + together] for first in range(0, len(starts), together)]
-
-
-def _batches(positions: Sequence[Position], size: int) -> Iterator[Sequence[Position]]:
-    for first in range(0, len(positions), size):
-        yield positions[first : first + size]
-
-
-def _tiles(sources: Sequence[npt.NDArray[Any]], patch: Shape, positions: Sequence[Position]) -> torch.Tensor:
-    """The patches at the given positions: `(B, C, *patch)` float32, the channels of one source after the other's."""
-    tiles = np.empty((len(positions), sum(map(len, sources)), *patch), np.float32)
-    for tile, position in zip(tiles, positions, strict=True):
-        voxels = (slice(None), *_voxels(position, patch))
-        np.concatenate([source[voxels] for source in sources], out=tile)
-    return torch.from_numpy(tiles)
-
-
-def _voxels(position: Position, patch: Shape) -> tuple[slice, ...]:
-    return tuple(slice(start, start + side) for start, side in zip(position, patch, strict=True))
-
-
-class _Window:
-    """The planes the tiles at hand cover: sums of weighted scores, and of weights."""
-
-    def __init__(self, *, depth: int, plane: Shape, weights: torch.Tensor) -> None:
-        self.start = 0
-        self.shape = (depth, *plane)
-        self.tile_weights = weights
-        self.scores: torch.Tensor | None = None  # known with the first tile: how many classes, on which device
-        self.weights = torch.zeros(0)
-
-    def add(self, positions: Sequence[Position], probabilities: torch.Tensor) -> None:
-        """Add tiles at `(z, y, x)` of the image; `probabilities` is `(B, K, *patch)`."""
-        if self.scores is None:
-            device = probabilities.device
-            self.scores = torch.zeros((probabilities.shape[1], *self.shape), device=device)
-            self.weights = torch.zeros(self.shape, device=device)
-            self.tile_weights = self.tile_weights.to(device)
-        for (z, y, x), tile in zip(positions, probabilities, strict=True):
-            voxels = _voxels((z - self.start, y, x), tuple(tile.shape[1:]))
-            self.scores[(slice(None),) + voxels] += tile * self.tile_weights
-            self.weights[voxels] += self.tile_weights
-
-    def finished(self, stop: int, inside: Box) -> Iterator[Slab]:
-        """The averaged scores of the planes before `stop`, as far as they lie inside the unpadded image."""
-        assert self.scores is not None
-        first, last = max(self.start, inside[0][0]), min(stop, inside[0][1])
-        rows, columns = box_slices(inside[1:])
-        plane_bytes = self.scores[:, 0, rows, columns].numel() * self.scores.element_size()
-        for plane in range(first, last, planes := max(1, SLAB_BYTES // plane_bytes)):
-            held = slice(plane - self.start, min(plane + planes, last) - self.start)
-            scores = self.scores[:, held, rows, columns] / self.weights[held, rows, columns]
-            yield Slab(start=plane - inside[0][0], scores=scores)
-
-    def move_to(self, start: int) -> None:
-        """Forget the planes before `start`."""
-        assert self.scores is not None
-        _shift(self.scores, start - self.start, axis=1)
-        _shift(self.weights, start - self.start, axis=0)
-        self.start = start
-
-
-def _shift(values: torch.Tensor, planes: int, *, axis: int) -> None:
-    """Move planes to the front in place, zeros after them; in steps that never overlap themselves."""
-    depth = values.shape[axis]
-    for first in range(0, depth - planes, planes):
-        length = min(planes, depth - planes - first)
-        values.narrow(axis, first, length).copy_(values.narrow(axis, first + planes, length))
-    values.narrow(axis, max(0, depth - planes), min(planes, depth)).zero_()
+def _padded(source: npt.NDArray[Any], tiling: Tiling) -> npt.NDArray[Any]:
+    """An image `(C, Z, Y, X)`, padded with zeros to the patch's size where it is smaller."""
+    return np.pad(source, [(0, 0), *tiling.margins]) if any(map(any, tiling.margins)) else source

@@ -293,11 +293,11 @@ def test_only_a_few_prepared_cases_wait_in_memory(task: Path, predictor: Predict
         return predictor.prepare(raw)
 
     class Slow(Predictor):
-        def predict_prepared(self, prepared: Any, *, probabilities: bool = False) -> Any:
+        def predict_prepared(self, prepared: Any, **settings: Any) -> Any:
             time.sleep(0.02)
             with lock:
                 alive[0] -= 1
-            return super().predict_prepared(prepared, probabilities=probabilities)
+            return super().predict_prepared(prepared, **settings)
 
     jobs = [Job(identifier=f"{n}", prepare=prepare, output=tmp_path / f"{n}.nii.gz") for n in range(8)]
     predict_jobs(Slow(predictor.model, device="cpu"), jobs, preprocessing_threads=2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from autoseg.geometry import Box, Geometry, inverse_order, reorder
 from autoseg.inference import export
 from autoseg.inference.export import axis_table, export_fast, export_segmentation
 from autoseg.inference.probabilities import Packer
-from autoseg.inference.tiles import Slab
+from autoseg.inference.window import Slab
 from autoseg.preprocessing.prepare import CaseProperties, restore_segmentation
 
 Shape = tuple[int, ...]
@@ -156,6 +158,39 @@ def test_slabs_of_any_size_give_the_same_labels(sizes: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(exported(scores, case, *sizes), exported(scores, case, 11))
 
 
+@pytest.mark.parametrize(
+    ("new", "spacing"),
+    [
+        ((17, 21, 13), (1.0, 1.0, 1.0)),
+        ((7, 5, 6), (1.0, 1.0, 1.0)),
+        ((11, 14, 8), (1.0, 1.0, 1.0)),
+        ((17, 21, 13), (5.0, 1.0, 1.0)),
+        ((9, 25, 8), (1.0, 5.0, 1.0)),
+        ((11, 5, 8), (1.0, 5.0, 1.0)),
+    ],
+)
+def test_bands_of_rows_give_the_labels_and_probabilities_of_whole_planes(
+    new: Shape, spacing: tuple[float, ...]
+) -> None:
+    old, cuts = (11, 14, 8), (0, 5, 6, 10, 14)
+    scores, case = smooth_probabilities(4, old), properties(old, new, spacing=spacing, margins=((1, 0), (0, 2), (0, 0)))
+    bands = [
+        Slab(start=slab.start, row=first, scores=slab.scores[:, :, first:stop])
+        for block in (slabs(scores[:, :6], 4), (replace(s, start=s.start + 6) for s in slabs(scores[:, 6:], 4)))
+        for block_slabs in [list(block)]
+        for first, stop in itertools.pairwise(cuts)
+        for slab in block_slabs
+    ]
+    whole, parts = Packer(case, 4), Packer(case, 4)
+
+    expected = export_segmentation(slabs(scores, 3), case, 4, packer=whole)
+    labels = export_segmentation(bands, case, 4, packer=parts)
+
+    np.testing.assert_array_equal(labels, expected)
+    np.testing.assert_array_equal(export_fast(bands, case, 4), export_fast(slabs(scores, 3), case, 4))
+    np.testing.assert_allclose(parts.finish().unpacked(), whole.finish().unpacked(), atol=1e-6)
+
+
 def test_classes_taken_a_few_at_a_time_give_the_same_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     scores, case = smooth_probabilities(7, (6, 9, 8)), properties((6, 9, 8), (9, 12, 13))
     whole = exported(scores, case)
@@ -214,7 +249,7 @@ def test_positions_between_two_grids() -> None:
     linear, nearest = axis_table(2, 4, nearest=False), axis_table(4, 2, nearest=True)
 
     assert linear.lower.tolist() == [0, 0, 0, 1]
-    assert linear.upper.tolist() == [1, 1, 1, 1]
+    assert linear.upper.tolist() == [0, 1, 1, 1]
     assert linear.weight.tolist() == [0.0, 0.25, 0.75, 0.0]
     assert nearest.lower.tolist() == [1, 3]
     assert nearest.weight.tolist() == [0.0, 0.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,8 @@ def properties(shape: tuple[int, ...], margin: int = 0) -> CaseProperties:
 
 def packed(probabilities: np.ndarray, margin: int = 0) -> PackedProbabilities:
     packer = Packer(properties(probabilities.shape[1:], margin), len(probabilities))
-    for plane in np.moveaxis(probabilities, 1, 0):
-        packer.add([torch.from_numpy(plane[:2].copy()), torch.from_numpy(plane[2:].copy())])
+    for number, plane in enumerate(np.moveaxis(probabilities, 1, 0)):
+        packer.add([torch.from_numpy(plane[:2].copy()), torch.from_numpy(plane[2:].copy())], plane=number)
     return packer.finish()
 
 
@@ -178,10 +179,10 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(StorageError, match=r"case\.npz: damaged: .*; predict this case again with --save_npz"):
         load_probabilities(path)
-    np.savez(path, format=np.array(2))
-    with pytest.raises(StorageError, match=r"case\.npz: probabilities of format 2, but this autoseg reads format 1"):
-        load_probabilities(path)
     np.savez(path, format=np.array(1))
+    with pytest.raises(StorageError, match=r"case\.npz: probabilities of format 1, but this autoseg reads format 2"):
+        load_probabilities(path)
+    np.savez(path, format=np.array(2))
     with pytest.raises(StorageError, match=r"case\.npz: damaged: .*classes"):
         load_probabilities(path)
     np.savez(path, format=np.array([object()]))
@@ -191,8 +192,8 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_plane_that_unpacks_to_another_size_is_refused(tmp_path: Path) -> None:
     good, path = packed(member(two_balls((9, 12, 10)), 0)), tmp_path / "case.npz"
-    boxes = good.boxes.copy()
-    boxes[boxes[:, 1] > 0, 1] += 1
+    boxes = good.part_boxes.copy()
+    boxes[0, 1] -= 1
     save_probabilities(
         path,
         PackedProbabilities(
@@ -201,7 +202,8 @@ def test_a_plane_that_unpacks_to_another_size_is_refused(tmp_path: Path) -> None
             geometry=good.geometry,
             crop=good.crop,
             transpose_forward=good.transpose_forward,
-            boxes=boxes,
+            part_planes=good.part_planes,
+            part_boxes=boxes,
             ends=good.ends,
             content=good.content,
         ),
@@ -209,3 +211,29 @@ def test_a_plane_that_unpacks_to_another_size_is_refused(tmp_path: Path) -> None
 
     with pytest.raises(StorageError, match=r"damaged: a plane holds \d+ bytes where \d+ are due; predict this case"):
         load_probabilities(path)
+
+
+def test_parts_of_planes_in_any_order_come_back_as_whole_planes(tmp_path: Path) -> None:
+    probabilities = member(two_balls((12, 22, 20)), 0)
+    packer = Packer(properties(probabilities.shape[1:], 1), 3)
+    for row, stop in ((0, 9), (9, 10), (10, 22)):
+        for plane in range(12):
+            packer.add([torch.from_numpy(probabilities[:, plane, row:stop].copy())], plane=plane, row=row)
+    parts, whole = packer.finish(), packed(probabilities, 1)
+
+    save_probabilities(tmp_path / "case.npz", parts)
+
+    np.testing.assert_array_equal(parts.boxes, whole.boxes)
+    np.testing.assert_allclose(load_probabilities(tmp_path / "case.npz"), whole.unpacked(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("column", "value"), [(0, -1), (1, 99), (2, -1), (3, 99)])
+def test_parts_outside_of_the_image_are_refused(tmp_path: Path, column: int, value: int) -> None:
+    good, path = packed(member(two_balls((9, 12, 10)), 0)), tmp_path / "case.npz"
+    boxes = good.part_boxes.copy()
+    boxes[0, column] = value
+
+    save_probabilities(path, replace(good, part_boxes=boxes))
+
+    with pytest.raises(StorageError, match="damaged: its parts lie outside of the image or are out of order; predict"):
+        load_packed(path)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from autoseg.inference import tiles
-from autoseg.inference.tiles import Slab, gaussian, predict_slabs, tile_starts
+from autoseg.inference import window
+from autoseg.inference.tiles import PredictBatch, Tiling, gaussian, predict_slabs, tile_starts
+from autoseg.inference.window import Slab
 
 Shape = tuple[int, ...]
 
@@ -23,13 +28,21 @@ def random_image(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
 
-def joined(slabs: list[Slab]) -> np.ndarray:
-    """All slabs as one array; refuses gaps and overlaps."""
-    position = 0
+def slabs_of(network: PredictBatch, image: np.ndarray, patch: Shape, **settings: Any) -> Iterator[Slab]:
+    return predict_slabs(network, image, Tiling(shape=image.shape[1:], patch_size=patch, **settings))
+
+
+def predicted(network: PredictBatch, image: np.ndarray, patch: Shape, **settings: Any) -> np.ndarray:
+    """The scores of the whole image, of which every voxel must come exactly once."""
+    slabs = list(slabs_of(network, image, patch, **settings))
+    scores = np.full((len(slabs[0].scores), *image.shape[1:]), np.nan, np.float32)
     for slab in slabs:
-        assert slab.start == position
-        position += slab.scores.shape[1]
-    return torch.cat([slab.scores for slab in slabs], dim=1).numpy()
+        planes, rows = slab.scores.shape[1:3]
+        part = scores[:, slab.start : slab.start + planes, slab.row : slab.row + rows]
+        assert np.isnan(part).all()
+        part[...] = slab.scores.numpy()
+    assert not np.isnan(scores).any()
+    return scores
 
 
 @pytest.mark.parametrize(
@@ -52,9 +65,7 @@ def test_a_network_that_echoes_its_input_gives_the_image_back(
 ) -> None:
     image = random_image(2, *shape)
 
-    slabs = list(predict_slabs(echo, image, patch, step=step, batch_size=batch_size))
-
-    np.testing.assert_allclose(joined(slabs), image, rtol=1e-5)
+    np.testing.assert_allclose(predicted(echo, image, patch, step=step, batch_size=batch_size), image, rtol=1e-5)
 
 
 @given(
@@ -66,9 +77,7 @@ def test_a_network_that_echoes_its_input_gives_the_image_back(
 def test_any_shape_patch_and_step_give_the_image_back(shape: Shape, patch: Shape, step: float, batch_size: int) -> None:
     image = random_image(1, *shape)
 
-    np.testing.assert_allclose(
-        joined(list(predict_slabs(echo, image, patch, step=step, batch_size=batch_size))), image, rtol=1e-5
-    )
+    np.testing.assert_allclose(predicted(echo, image, patch, step=step, batch_size=batch_size), image, rtol=1e-5)
 
 
 def test_scores_are_the_weighted_mean_of_the_tiles_that_cover_a_voxel() -> None:
@@ -79,7 +88,7 @@ def test_scores_are_the_weighted_mean_of_the_tiles_that_cover_a_voxel() -> None:
     def numbered(patches: torch.Tensor) -> torch.Tensor:
         return torch.stack([torch.full_like(one, float(next(numbers))) for one in patches])
 
-    scores = joined(list(predict_slabs(numbered, image, patch, step=0.5)))
+    scores = predicted(numbered, image, patch, step=0.5)
 
     total, weights, weight = np.zeros(image.shape[1:]), np.zeros(image.shape[1:]), gaussian(patch).numpy()
     starts = tile_starts(image.shape[1:], patch, 0.5)
@@ -99,18 +108,18 @@ def test_a_single_tile_is_taken_as_it_is(patch: Shape, calls: int) -> None:
         seen.append(len(patches))
         return patches
 
-    np.testing.assert_array_equal(joined(list(predict_slabs(count, image, patch, batch_size=2))), image)
+    np.testing.assert_array_equal(predicted(count, image, patch, batch_size=2), image)
     assert seen == [6 // calls] * calls if len(patch) == 2 else [1]
 
 
 def test_padding_is_zero_and_symmetric_with_the_odd_voxel_at_the_end() -> None:
-    image = np.ones((1, 3, 8, 5), dtype=np.float32)
+    image = random_image(1, 3, 8, 5)
     seen: list[torch.Tensor] = []
 
-    list(predict_slabs(lambda patches: seen.append(patches) or patches, image, (8, 8, 8)))
+    predicted(lambda patches: seen.append(patches.clone()) or patches, image, (8, 8, 8))
 
     expected = np.zeros((1, 1, 8, 8, 8), dtype=np.float32)
-    expected[:, :, 2:5, :, 1:6] = 1
+    expected[:, :, 2:5, :, 1:6] = image
     np.testing.assert_array_equal(seen[0], expected)
 
 
@@ -149,37 +158,106 @@ def test_the_gaussian_is_a_filtered_impulse_of_an_eighth_of_the_patch(patch: Sha
     assert weights.min() > 0
 
 
-def test_only_the_window_is_held_and_slabs_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Planes come out as soon as the window has passed them, in slabs of the size that is allowed."""
+def test_planes_come_out_as_soon_as_the_window_has_passed_them(monkeypatch: pytest.MonkeyPatch) -> None:
     image, taken = random_image(3, 40, 10, 10), []
-    monkeypatch.setattr(tiles, "SLAB_BYTES", 3 * 4 * 10 * 10 * 3)
+    monkeypatch.setattr(window, "SLAB_BYTES", 4 * 4 * 10 * 10 * 3)
 
     def network(patches: torch.Tensor) -> torch.Tensor:
         taken.append(len(finished))
         return patches
 
     finished: list[Slab] = []
-    for slab in predict_slabs(network, image, (8, 10, 10), step=0.5):
+    for slab in slabs_of(network, image, (8, 10, 10), step=0.5):
         finished.append(slab)
 
     assert [slab.scores.shape[1] for slab in finished] == [3, 1] * 8 + [3, 3, 2]
     assert taken == list(range(0, 18, 2))
-    np.testing.assert_allclose(joined(finished), image, rtol=1e-5)
+
+
+def test_rows_come_out_as_soon_as_the_window_has_passed_them() -> None:
+    image = random_image(1, 12, 40, 10)
+
+    places = [(slab.start, slab.row, slab.scores.shape[1:3]) for slab in slabs_of(echo, image, (8, 16, 10), step=0.5)]
+
+    rows = [(0, 8), (8, 8), (16, 8), (24, 16)]
+    expected = [(plane, row, (planes, high)) for plane, planes in [(0, 4), (4, 8)] for row, high in rows]
+    assert places == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "patch", "held"),
+    [
+        # half a patch of whole planes waits beside a window of one patch's planes and rows
+        ((600, 512, 512), (64, 128, 128), (64 * 128 + 32 * 512) * 512),
+        ((64, 512, 512), (64, 128, 128), 64 * 128 * 512),
+        ((600, 128, 128), (64, 128, 128), (64 + 32) * 128 * 128),
+        ((600, 512, 512), (128, 128), 128 * 512),
+    ],
+)
+def test_what_is_held_grows_neither_with_planes_nor_with_rows_behind_the_window(
+    shape: Shape, patch: Shape, held: int
+) -> None:
+    assert Tiling(shape=shape, patch_size=patch).held_voxels == pytest.approx(held, rel=0.03)
+
+
+@pytest.mark.parametrize("patch", [(8, 8, 8), (8, 8)])
+def test_tiles_of_one_value_are_predicted_once_and_counted_all(patch: Shape) -> None:
+    """Air round a body: the network's answer to it depends on where in the tile a voxel lies, not on the tile."""
+    image = np.full((2, 24, 20, 24), -1, np.float32)
+    image[1] = 3
+    image[:, 9:13, 9:12, 9:16] = random_image(2, 4, 3, 7)
+    seen, counted = [], []
+
+    def network(patches: torch.Tensor) -> torch.Tensor:
+        seen.extend(patch.numpy().copy() for patch in patches)
+        ramp = torch.linspace(0, 1, 8).expand(patches.shape)
+        return patches * ramp
+
+    tiling = Tiling(shape=image.shape[1:], patch_size=patch, batch_size=3)
+    slabs = list(predict_slabs(network, image, tiling, on_tiles=counted.append))
+
+    varied = [patch for patch in seen if np.ptp(patch.reshape(2, -1), axis=1).any()]
+    assert len(seen) == len(varied) + 1
+    assert sum(counted) == tiling.number > len(seen)
+    expected = predicted_plainly(network, image, tiling)
+    for slab in slabs:
+        planes, rows = slab.scores.shape[1:3]
+        part = expected[:, slab.start : slab.start + planes, slab.row : slab.row + rows]
+        np.testing.assert_allclose(slab.scores, part, rtol=1e-5)
+
+
+def predicted_plainly(network: PredictBatch, image: np.ndarray, tiling: Tiling) -> np.ndarray:
+    """The formula: every tile by itself, all sums of the whole image, divided at the end."""
+    total, weights, weight = np.zeros(image.shape), np.zeros(image.shape[1:]), gaussian(tiling.patch).numpy()
+    for corner in itertools.product(*tiling.starts):
+        voxels = tuple(slice(start, start + side) for start, side in zip(corner, tiling.patch, strict=True))
+        tile = np.ascontiguousarray(image[(slice(None), *voxels)]).reshape(len(image), *tiling.patch_size)
+        total[(slice(None), *voxels)] += (
+            network(torch.from_numpy(tile)[None])[0].numpy().reshape(-1, *tiling.patch) * weight
+        )
+        weights[voxels] += weight
+    return total / weights
+
+
+def test_a_tile_of_another_value_is_another_tile() -> None:
+    image = np.repeat(np.arange(4, dtype=np.float32), 8).reshape(1, -1, 1, 1) * np.ones((1, 1, 8, 8), np.float32)
+
+    np.testing.assert_allclose(predicted(echo, image, (8, 8, 8), step=1.0), image, rtol=1e-6)
 
 
 def test_a_read_only_array_is_taken() -> None:
     image = random_image(1, 9, 9, 9)
     image.flags.writeable = False
 
-    np.testing.assert_allclose(joined(list(predict_slabs(echo, image, (4, 4, 4)))), image, rtol=1e-5)
+    np.testing.assert_allclose(predicted(echo, image, (4, 4, 4)), image, rtol=1e-5)
 
 
 @pytest.mark.parametrize("step", [0.0, -0.5, 1.1])
 def test_an_impossible_step_is_refused(step: float) -> None:
     with pytest.raises(ValueError, match="the step must be above 0 and at most 1, found"):
-        next(predict_slabs(echo, random_image(1, 4, 4, 4), (4, 4, 4), step=step))
+        Tiling(shape=(4, 4, 4), patch_size=(4, 4, 4), step=step)
 
 
 def test_an_impossible_batch_size_is_refused() -> None:
     with pytest.raises(ValueError, match="the batch size must be at least 1, found 0"):
-        next(predict_slabs(echo, random_image(1, 4, 4, 4), (4, 4, 4), batch_size=0))
+        Tiling(shape=(4, 4, 4), patch_size=(4, 4, 4), batch_size=0)

@@ -1,0 +1,148 @@
+"""What computes the networks of a model: torch, or on a CPU OpenVINO where it is installed and agrees with torch."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from autoseg.errors import ModelError
+from autoseg.inference.members import Forward
+from autoseg.networks import Precision
+
+log = logging.getLogger(__name__)
+
+Engine: TypeAlias = Literal["auto", "torch", "openvino"]
+ENGINES = ("auto", "torch", "openvino")
+
+TOLERANCES = {"fp32": 1e-4, "bf16": 5e-3}
+"""Mean difference of probabilities from torch's in fp32 above which OpenVINO is not used. Right ones were below 1e-6
+and 1e-3 (random networks on noise, where most voxels are in doubt), wrong ones above 0.1."""
+
+PROBE_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """The networks of a model, ready to be called.
+
+    Attributes:
+        engine: "torch" or "openvino".
+        forwards: One for each fold.
+    """
+
+    engine: str
+    forwards: tuple[Forward, ...]
+
+
+def require_engine(engine: str, device: torch.device) -> None:
+    """Refuse an engine that is unknown, not installed, or not for the device.
+
+    Raises:
+        ModelError: Naming what to do.
+    """
+    if engine not in ENGINES:
+        raise ModelError(f"engine {engine!r}: unknown; use {', '.join(ENGINES)}")
+    if engine == "openvino" and device.type != "cpu":
+        raise ModelError(f"engine openvino: computes on a CPU, not on {device}; use --engine torch, or -device cpu")
+    if engine == "openvino" and not _has_openvino():
+        raise ModelError("engine openvino: not installed; install it with: pip install 'autoseg[openvino]'")
+
+
+def prefers_openvino(engine: str, device: torch.device) -> bool:
+    """Whether OpenVINO is to be tried."""
+    return engine != "torch" and device.type == "cpu" and _has_openvino()
+
+
+def start_networks(
+    networks: Sequence[nn.Module],
+    tile_shape: Sequence[int],
+    *,
+    engine: str,
+    precision: Precision,
+    device: torch.device,
+    at_once: int,
+) -> Networks:
+    """Bring networks to where they are computed.
+
+    OpenVINO is asked for by name, or by "auto" on a CPU where it is installed. Each network's answer to a probe is
+    compared with torch's in fp32. Where one cannot be converted or differs, "auto" takes torch, and says so.
+
+    Args:
+        networks: In evaluation mode.
+        tile_shape: `(C, *patch)`.
+        at_once: Tiles that OpenVINO may work on side by side.
+
+    Raises:
+        ModelError: OpenVINO was asked for by name and cannot be used.
+    """
+    modules = tuple(network.to(device).eval() for network in networks)
+    if not prefers_openvino(engine, device):
+        return _in_torch(modules, precision)
+    try:
+        forwards = _in_openvino(modules, tile_shape, precision, at_once)
+    except ModelError as error:
+        if engine == "openvino":
+            raise
+        log.warning("%s; computed by torch instead", error)
+        return _in_torch(modules, precision)
+    log.info("OpenVINO computes the network (its answers were compared with torch's; --engine torch does without)")
+    return Networks(engine="openvino", forwards=forwards)
+
+
+def full_resolution(output: Any) -> torch.Tensor:
+    """A network with deep supervision returns its scores finest first."""
+    scores: torch.Tensor = output[0] if isinstance(output, (list, tuple)) else output
+    return scores
+
+
+def _in_torch(networks: Sequence[nn.Module], precision: Precision) -> Networks:
+    return Networks(engine="torch", forwards=tuple(_torch_forward(network, precision) for network in networks))
+
+
+def _torch_forward(network: nn.Module, precision: Precision) -> Forward:
+    def forward(tiles: torch.Tensor) -> torch.Tensor:
+        with precision.autocast():
+            return full_resolution(network(tiles))
+
+    return forward
+
+
+def _in_openvino(
+    networks: Sequence[nn.Module], tile_shape: Sequence[int], precision: Precision, at_once: int
+) -> tuple[Forward, ...]:
+    from autoseg.inference.openvino import compile_network
+
+    forwards = []
+    for number, network in enumerate(networks):
+        try:
+            forward = compile_network(network, tile_shape, precision=precision.name, at_once=at_once)
+            difference = _difference(network, forward, tile_shape)
+        except Exception as error:  # a network of the user's own can fail in a converter in any way
+            log.debug("OpenVINO failed", exc_info=error)
+            cause = str(error).strip().partition("\n")[0]
+            raise ModelError(f"OpenVINO: cannot compute network {number}: {type(error).__name__}: {cause}") from error
+        if not difference <= TOLERANCES[precision.name]:
+            raise ModelError(
+                f"OpenVINO: network {number} gives other probabilities than torch in fp32: they differ by "
+                f"{difference:.2g} in the mean, and {TOLERANCES[precision.name]:.2g} is right for {precision.name}"
+            )
+        forwards.append(forward)
+    return tuple(forwards)
+
+
+@torch.inference_mode()
+def _difference(network: nn.Module, forward: Forward, tile_shape: Sequence[int]) -> float:
+    """Mean absolute difference of the probabilities of noise."""
+    probe = torch.randn(1, *tile_shape, generator=torch.Generator().manual_seed(PROBE_SEED))
+    expected = full_resolution(network(probe)).softmax(dim=1)
+    return float((forward(probe).softmax(dim=1) - expected).abs().mean())
+
+
+def _has_openvino() -> bool:
+    return importlib.util.find_spec("openvino") is not None

@@ -1,0 +1,83 @@
+"""The folds of a model, each on every flip of a tile, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, combinations
+from typing import TypeAlias
+
+import torch
+
+from autoseg.inference.memory import FittingBatch
+
+Forward: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+"""Tiles `(B, C, *patch)` to logits `(B, K, *patch)`, one fold."""
+
+SOFTMAX_VALUES = 2**23
+"""Most scores that are turned into probabilities at once."""
+
+Flip: TypeAlias = tuple[int, ...]
+"""Axes of a batch of tiles."""
+
+
+def all_flips(axes: Sequence[int]) -> list[Flip]:
+    """Every combination of the axes of a patch, as axes of a batch of tiles; the first flips nothing."""
+    moved = [axis + 2 for axis in axes]
+    return list(chain.from_iterable(combinations(moved, number) for number in range(len(moved) + 1)))
+
+
+@torch.inference_mode()
+def mean_probabilities(
+    forwards: Sequence[Forward], flips: Sequence[Flip], tiles: torch.Tensor, batch: FittingBatch
+) -> torch.Tensor:
+    """The mean of the softmax over all folds and flips: `(B, C, *patch)` to `(B, K, *patch)` float32.
+
+    Flips are batched like tiles, and each is turned and turned back once for all folds.
+
+    Raises:
+        torch.OutOfMemoryError: One tile alone does not fit into the device's memory.
+    """
+
+    def mean(size: int) -> torch.Tensor:
+        parts = [_mean(forwards, flips, part, size) for part in torch.split(tiles, size)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    return batch.run(mean)
+
+
+def _mean(forwards: Sequence[Forward], flips: Sequence[Flip], tiles: torch.Tensor, size: int) -> torch.Tensor:
+    total: torch.Tensor | None = None
+    for some in _groups(flips, max(1, size // len(tiles))):
+        flipped = torch.cat([_flipped(tiles, flip) for flip in some]) if len(some) > 1 else _flipped(tiles, some[0])
+        scores = _sum_over_folds(forwards, flipped)
+        for flip, part in zip(some, torch.split(scores, len(tiles)), strict=True):
+            total = _flipped(part, flip) if total is None else total.add_(_flipped(part, flip))
+    assert total is not None
+    return total if len(forwards) * len(flips) == 1 else total.div_(len(forwards) * len(flips))
+
+
+def _sum_over_folds(forwards: Sequence[Forward], tiles: torch.Tensor) -> torch.Tensor:
+    total: torch.Tensor | None = None
+    for forward in forwards:
+        logits = forward(tiles)
+        if total is None:
+            total = torch.zeros(logits.shape, device=logits.device)
+        _add_softmax(total, logits)
+    assert total is not None
+    return total
+
+
+def _add_softmax(total: torch.Tensor, logits: torch.Tensor) -> None:
+    """Some planes at a time: a copy in fp32 of all classes of a large tile would be the most that a tile takes."""
+    planes = max(1, SOFTMAX_VALUES // max(1, logits[:, :, 0].numel()))
+    for part, some in zip(torch.split(total, planes, dim=2), torch.split(logits, planes, dim=2), strict=True):
+        part += some.float().softmax(dim=1)
+
+
+def _groups(flips: Sequence[Flip], size: int) -> Iterator[Sequence[Flip]]:
+    for first in range(0, len(flips), size):
+        yield flips[first : first + size]
+
+
+def _flipped(tiles: torch.Tensor, flip: Flip) -> torch.Tensor:
+    return tiles.flip(flip) if flip else tiles

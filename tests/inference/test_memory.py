@@ -1,0 +1,44 @@
+"""Memory: tiles at once as it allows; what is expected not to fit is said before it is tried."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autoseg.geometry import Geometry
+from autoseg.inference import predictor as predictor_module
+from autoseg.inference.memory import fitting_batch, say_once, tile_bytes
+from autoseg.inference.predictor import Predictor
+
+
+@pytest.mark.parametrize(
+    ("most", "each", "free", "expected"), [(8, 10, 1000, 8), (8, 10, 79, 7), (8, 10, 9, 1), (8, 10, -5, 1)]
+)
+def test_a_batch_is_what_fits_and_never_less_than_one(most: int, each: int, free: int, expected: int) -> None:
+    assert fitting_batch(most, each, free) == expected
+
+
+def test_a_tile_takes_the_activations_of_the_finest_level_and_the_scores(make: Any) -> None:
+    assert tile_bytes(make.plans(patch=(8, 16, 4)).configuration("3d_fullres"), 5) == 8 * 16 * 4 * 4 * (6 * 4 + 3 * 5)
+
+
+@pytest.mark.parametrize(("free", "said"), [(10**6, False), (200_000, True)])
+def test_a_case_that_will_hardly_fit_is_named_before_it_is_predicted(
+    make: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, free: int, said: bool
+) -> None:
+    """8x8x8 voxels: 3 classes of sums and weights, and one tile with 4 features."""
+    say_once.cache_clear()
+    monkeypatch.setattr(predictor_module, "available_memory", lambda: free)
+    predictor = Predictor(make.model(make.plans(patch=(16, 16, 8))), device="cpu")
+
+    with caplog.at_level(logging.WARNING, logger="autoseg"):
+        predictor.predict(np.ones((1, 16, 16, 8), np.float32), Geometry(spacing=(1, 1, 1)))
+
+    message = (
+        "case image: predicting it takes about 0.0 GB, and 0.0 GB are free; where that does not do, end other programs "
+        "or use --num_threads_preprocessing 1"
+    )
+    assert caplog.messages == [message] * said
