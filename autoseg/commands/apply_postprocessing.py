@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import split_ending
 from autoseg.errors import DatasetError
 from autoseg.paths import Workspace
+from autoseg.storage import read_bytes, write_bytes
 
 if TYPE_CHECKING:
     from autoseg.postprocessing.rules import Rule
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
     rules = load_rules(arguments.rules)
     written = apply_postprocessing(arguments.inputs, arguments.output, rules, workers=arguments.workers)
     if arguments.rules.resolve() != (arguments.output / arguments.rules.name).resolve():
-        shutil.copyfile(arguments.rules, arguments.output / arguments.rules.name)
+        write_bytes(arguments.output / arguments.rules.name, read_bytes(arguments.rules))
     print("\n".join(str(rule) for rule in rules) or "no rule: the segmentations stay as they are")
     print(f"written: {len(written)} segmentations in {arguments.output}")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import autoseg
 from autoseg.commands.models import trainer_class_name
 from autoseg.dataset import split_ending
 from autoseg.errors import ModelError, StorageError, WorkspaceError
@@ -16,6 +17,7 @@ from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, load_plans
 from autoseg.storage import read_json
 
 if TYPE_CHECKING:
+    from autoseg.ensembling.selection import Selection
     from autoseg.postprocessing.scoring import ValidationCase
 
 VALIDATION = "validation_raw"
@@ -137,6 +139,38 @@ def find_models(
     return found
 
 
+def changed_since(selection: Selection, workspace: Workspace, *, workers: int) -> list[str]:
+    """The members of a selection whose validation is no longer what they were selected by.
+
+    One that was never validated here, as an installed model, is not among them; nor is anything known of a selection
+    by another version.
+    """
+    if selection.version != autoseg.__version__:
+        return []
+    return [
+        model.full
+        for member in selection.members
+        for model in [ModelName(configuration=member.configuration, trainer=member.trainer, identifier=member.plans)]
+        for known in [selection.sources.get(model.full, selection.sources.get(model.configuration))]
+        if known is not None
+        and _sources(selection.task, workspace, model, member.folds, workers=workers) not in ("", known)
+    ]
+
+
+def _sources(task: str, workspace: Workspace, model: ModelName, folds: Sequence[str], *, workers: int) -> str | None:
+    """Hash of what a model's score is made from; empty where it was never validated here, None where that is incomplete."""
+    from autoseg.postprocessing.choice import sources_hash
+
+    folder = workspace.model_dir(task, model.configuration, model.trainer_class, model.identifier)
+    if not any(folder.glob(f"fold_*/{VALIDATION}/*.nii.gz")):
+        return ""
+    try:
+        validation = collect(task, workspace, model, folds)
+    except WorkspaceError:
+        return None
+    return sources_hash(validation.cases, range(1, len(validation.labels)), workers=workers)
+
+
 def require_one_set_of_labels(validations: Sequence[CrossValidation]) -> range:
     """The label values above background, which all models must share.
 
@@ -160,13 +194,14 @@ def _is_trained(task: str, workspace: Workspace, model: ModelName) -> bool:
 def _fold_cases(
     folder: Path, fold: str, expected: Sequence[str] | None, references: Path, patients: Mapping[str, str]
 ) -> Iterator[ValidationCase]:
-    """The predictions of a fold; where the split is known, of its cases only."""
+    """The predictions that a fold's weights made, as they are now; where the split is known, of its cases only."""
+    from autoseg.inference.record import predicted_with
     from autoseg.postprocessing.scoring import ValidationCase
 
     predictions = fold_dir(folder, fold) / VALIDATION
-    names = sorted(path.name for path in predictions.glob("*.nii.gz") if not path.name.startswith("."))
-    for name in names:
-        identifier, _ = split_ending(name)
+    paths = sorted(path for path in predictions.glob("*.nii.gz") if not path.name.startswith("."))
+    for path in predicted_with(paths, fold_dir(folder, fold) / WEIGHTS):
+        name, identifier = path.name, split_ending(path.name)[0]
         if expected is not None and identifier not in expected:
             continue
         reference = references / name
@@ -188,7 +223,8 @@ def _what_is_missing(
 ) -> str:
     trained = (fold_dir(folder, fold) / WEIGHTS).is_file()
     command = model.training_command(task, fold, *(("-val",) if trained else ()), "--npz")
-    what = "no predictions" if not found else f"{found} of {len(expected or ())} predictions"
+    none = "no predictions by the weights that are there" if trained else "no predictions"
+    what = f"{found} of {len(expected or ())} predictions" if found else none
     return f"{model.full} fold {fold}: {what}; {command}"
 
 

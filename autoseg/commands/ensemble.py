@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from functools import partial
 
 from autoseg.commands.arguments import add_workers, folder
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.paths import Workspace
+from autoseg.storage import read_bytes, write_bytes
 
 BYTES_PER_WORKER = 2 * 10**9
 """The packed probabilities of two models for a large CT, a slab of their mean, and the labels."""
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
         workers=fitting_workers(arguments.workers, BYTES_PER_WORKER),
     )
     if arguments.rules and arguments.rules.resolve() != (arguments.output / arguments.rules.name).resolve():
-        shutil.copyfile(arguments.rules, arguments.output / arguments.rules.name)
+        write_bytes(arguments.output / arguments.rules.name, read_bytes(arguments.rules))
     print(f"written: {len(written)} segmentations in {arguments.output}")
 
 
@@ -56,7 +56,7 @@ COMMAND = Command(
     summary="average the predictions of several models",
     reads="<case>.npz in each FOLDER, as autoseg_predict --save_npz writes them",
     writes="OUT/<case>.nii.gz, the labels of the mean probabilities (with --npz also these, <case>.npz), and a copy of\n"
-    "the rules that were applied",
+    "the rules that were applied. What is there and was made from the same is kept.",
     example="autoseg_ensemble -f by_2d by_3d -o predictions\n"
     "autoseg_ensemble -f by_2d by_3d -o predictions -pp postprocessing.json",
     add_arguments=add_arguments,

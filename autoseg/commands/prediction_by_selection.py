@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from autoseg.commands.cross_validation import changed_since
 from autoseg.commands.models import DEFAULT_TRAINER, trainer_class_name
 from autoseg.commands.prediction import (
     RECORD,
@@ -23,6 +24,7 @@ from autoseg.commands.prediction import (
 )
 from autoseg.dataset import Case
 from autoseg.errors import CasesFailed, StorageError, WorkspaceError
+from autoseg.machine import available_cores
 from autoseg.parallel import run_on_cases
 from autoseg.paths import Workspace
 
@@ -56,6 +58,14 @@ def open_selection(task: str, model: ModelChoice, workspace: Workspace, *, best:
         return None
     selection = load_selection(path)
     log.info("%s: predicting with the selection %s (%s)", task, selection.name, path)
+    if changed := changed_since(selection, workspace, workers=available_cores()):
+        log.warning(
+            "%s: %s: trained or validated again, or scored against other labels, since this was selected; "
+            "select anew with autoseg_find_best_configuration -t %s",
+            path,
+            ", ".join(changed),
+            task,
+        )
     return selection
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +15,19 @@ import pytest
 
 import autoseg
 from autoseg.commands import apply_postprocessing, determine_postprocessing, ensemble, find_best_configuration
+from autoseg.commands.cross_validation import changed_since
 from autoseg.commands.running import DONE, USAGE, USER_CAN_FIX
 from autoseg.ensembling.selection import Member, load_selection
 from autoseg.geometry import Geometry
 from autoseg.imageio import read_image, write_image
+from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.inference.probabilities import Packer, save_probabilities
 from autoseg.paths import Workspace, fold_dir
 from autoseg.plans import FORMAT, ConfigurationPlan, Plans, save_plans
 from autoseg.postprocessing.evidence import load_choice
 from autoseg.postprocessing.rules import Rule, load_rules, save_rules
 from autoseg.preprocessing.prepare import CaseProperties
+from autoseg.storage import write_json
 
 TASK = "Task004_Balls"
 SHAPE = (6, 10, 10)
@@ -475,6 +480,42 @@ def test_what_is_current_is_not_made_again(workspace: Workspace) -> None:
     assert second.scores["3d_fullres"] != first.scores["3d_fullres"]
     assert second.sources["2d"] == first.sources["2d"]
     assert second.sources["2d+3d_fullres"] != first.sources["2d+3d_fullres"]
+
+
+def test_what_earlier_weights_predicted_is_missing(workspace: Workspace) -> None:
+    folder = validate(workspace, "2d", perfect)
+    weights = WeightsFile(trainer="Trainer", custom_network=False, mirror_axes=(), epoch=1, weights={})
+    save_weights(fold_dir(folder, "1") / "weights_final.pt", weights)
+    write_json(fold_dir(folder, "1") / "validation_raw" / "prediction.json", {"format": 1, "weights": ["earlier"]})
+
+    assert find_best(workspace) == DONE
+
+    selection = load_selection(workspace.selection_file(TASK))
+    assert (selection.folds, selection.cases) == (("0", "2", "3", "4"), 8)
+    assert selection.incomplete == (
+        "2d__Trainer__autoseg fold 1: no predictions by the weights that are there; "
+        "autoseg_train 2d Trainer Task004_Balls 1 -val --npz",
+    )
+
+
+def test_a_selection_by_what_has_changed_since_is_noticed(workspace: Workspace) -> None:
+    for configuration, draw in (("2d", too_small), ("3d_fullres", shifted)):
+        validate(workspace, configuration, draw)
+    assert find_best(workspace) == DONE
+    selection = load_selection(workspace.selection_file(TASK))
+    assert selection.name == "2d+3d_fullres"
+    assert changed_since(selection, workspace, workers=1) == []
+
+    folder = workspace.model_dir(TASK, "3d_fullres", "Trainer")
+    path = fold_dir(folder, "2") / "validation_raw" / "case_20.nii.gz"
+    write_image(path, truth(), GEOMETRY)
+    assert changed_since(selection, workspace, workers=1) == ["3d_fullres__Trainer__autoseg"]
+    (workspace.reference_dir(TASK) / "case_11.nii.gz").unlink()
+    assert changed_since(selection, workspace, workers=1) == ["2d__Trainer__autoseg", "3d_fullres__Trainer__autoseg"]
+
+    shutil.rmtree(folder)
+    assert changed_since(selection, workspace, workers=1) == ["2d__Trainer__autoseg"]
+    assert changed_since(replace(selection, version="0.0"), workspace, workers=1) == []
 
 
 def test_rules_of_the_user_stay_and_count(workspace: Workspace) -> None:
