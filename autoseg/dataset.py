@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from autoseg.errors import DatasetError, StorageError, counted
+from autoseg.errors import DatasetError, StorageError, counted, readable
 from autoseg.storage import read_json
 
 IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
 WRITTEN_ENDINGS = (".nii.gz", ".nii")
 BACKGROUND = 0
+LONGEST_NAME = 200
+"""Bytes; disks take 255, of which temporary names and endings need some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +139,11 @@ def read_description(folder: Path) -> Mapping[str, Any]:
     try:
         description = read_json(path)
     except StorageError as error:
-        raise DatasetError(str(error)) from error
+        raise DatasetError(f"{error}; correct the file") from error
     if not isinstance(description, dict):
-        raise DatasetError(f"{path}: expected an object with the keys modality, labels and training")
+        raise DatasetError(
+            f"{path}: expected an object with the keys modality, labels and training; see documentation/data_format.md"
+        )
     return description
 
 
@@ -174,7 +178,8 @@ def _numbered_names(description: Mapping[str, Any], key: str, example: str, prob
         problems.append(f"{key}: expected an object such as {example}, found {entries!r}")
         return ()
     if not all(isinstance(name, str) for name in entries.values()):
-        problems.append(f"{key}: every name must be text, found {sorted(map(repr, entries.values()))}")
+        found = ", ".join(sorted(map(repr, entries.values())))
+        problems.append(f"{key}: every name must be text, as in {example}, found {found}")
         return ()
     try:
         numbers = sorted(int(number) for number in entries)
@@ -187,7 +192,7 @@ def _numbered_names(description: Mapping[str, Any], key: str, example: str, prob
     by_number = {int(number): name for number, name in entries.items()}
     names = tuple(by_number[number] for number in numbers)
     if key == "labels":
-        problems += [f"labels: the name {name!r} is given twice" for name, times in Counter(names).items() if times > 1]
+        problems += [f"labels: the name {name!r} is given twice; name each label differently" for name, times in Counter(names).items() if times > 1]
     return names
 
 
@@ -201,7 +206,7 @@ def _cases(entries: Any, key: str, folder: Path, channels: int, problems: list[s
         if (case := _case(entry, f"{key}[{number}]", folder, channels, problems, labelled=key == "training"))
     ]
     times = Counter(case.identifier for case in cases)
-    problems += [f"{key}: case {name} is listed {count} times" for name, count in times.items() if count > 1]
+    problems += [f"{key}: case {readable(name)} is listed {count} times; list it once" for name, count in times.items() if count > 1]
     return tuple(sorted(cases, key=lambda case: case.identifier))
 
 
@@ -213,7 +218,10 @@ def _case(entry: Any, where: str, folder: Path, channels: int, problems: list[st
         return None
     identifier, ending = split_ending(image.name)
     if not ending or not identifier:
-        problems.append(f"{where}.image: {listed['image']!r} is not named <case>{' or <case>'.join(IMAGE_ENDINGS)}")
+        problems.append(
+            f"{where}.image: {listed['image']!r} is not named <case>{' or <case>'.join(IMAGE_ENDINGS)}; "
+            "convert the file, or correct its name"
+        )
         return None
     images = tuple(image.with_name(channel_file(identifier, channel, ending)) for channel in range(channels))
     return Case(identifier=identifier, images=images, segmentation=label)
@@ -225,12 +233,24 @@ def _path_inside(value: Any, where: str, folder: Path, problems: list[str]) -> P
         problems.append(f"{where}: expected a path such as ./imagesTr/case.nii.gz, found {value!r}")
         return None
     relative = PurePosixPath(value)
+    if not _is_file_name(relative.name):
+        problems.append(
+            f"{where}: {value!a:.{LONGEST_NAME}} is longer than {LONGEST_NAME} bytes, or no text; rename the file"
+        )
+        return None
     inside = not relative.is_absolute() and ".." not in relative.parts and "\0" not in value and "\\" not in value
     path = folder / relative
     if not inside or not _stays_inside(path, folder):
         problems.append(f"{where}: {value!r} leaves the task's folder; list files inside it only")
         return None
     return path
+
+
+def _is_file_name(name: str) -> bool:
+    try:
+        return len(name.encode()) <= LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
 
 
 def _stays_inside(path: Path, folder: Path) -> bool:

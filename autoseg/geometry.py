@@ -22,6 +22,9 @@ Shape: TypeAlias = tuple[int, ...]
 Box: TypeAlias = tuple[tuple[int, int], ...]
 """First voxel and one past the last, per axis."""
 
+SPACING_RANGE = 1e-6, 1e6
+"""A nanometre to a kilometre, in mm; what lies beyond is no voxel size."""
+
 # Headers keep single precision, so equal grids differ by rounding: a thousandth of a voxel side and
 # a tenth of a voxel over the whole image are far above rounding and far below any real shift.
 SPACING_TOLERANCE = 1e-3

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from autoseg.dataset import split_ending
 from autoseg.errors import DatasetError, readable
+from autoseg.geometry import SPACING_RANGE
 
 Array = npt.NDArray[Any]
 
@@ -31,9 +32,6 @@ LARGEST_GZIP_RATIO = 1032
 
 SPARE_BYTES = 4096
 """Some writers pad a file to a disk block; more bytes than this behind the voxels and the header is wrong."""
-
-SPACING_RANGE = 1e-6, 1e6
-"""A nanometre to a kilometre, in mm."""
 
 SINGLE_FILE_OFFSET = 352
 """Voxels of a single-file NIfTI-1 begin here or later."""

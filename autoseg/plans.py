@@ -8,19 +8,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import autoseg
 from autoseg.dataset import Labels
 from autoseg.errors import PlanError, StorageError
+from autoseg.geometry import SPACING_RANGE
 from autoseg.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
 
 FORMAT = 1
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 DEFAULT_IDENTIFIER = "autoseg"
 NORMALIZATION_SCHEMES = ("CT", "nonCT", "noNorm")
+
+# What no network is trained with today, by a factor of ten or more: a plan beyond is damaged or hostile, and would take
+# all memory before anything else went wrong.
+MOST_BATCH_VOXELS = 2**28
+"""Voxels of all patches of a batch; a single layer of 32 features takes 34 GB for them."""
+
+MOST_PARAMETERS = 2**30
+"""Weights of an encoder, about: 4 GB. The largest residual U-Net trained today has a tenth of it."""
+
+MOST_LEVELS = 32
+LARGEST_KERNEL = 63
+MOST_BLOCKS = 1000
+"""Convolutions, or residual blocks, of one level."""
+
+LARGEST_SIDE = 2**18
+"""Voxels along one axis of a case; the largest microscopes make half of it."""
+
+MOST_CHANNELS = 1000
+MOST_LABELS = 2**16
+"""What a 16-bit label file holds, background included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +78,8 @@ class Topology:
             raise PlanError(f"kernels must be odd, found {self.kernels}")
         if any(step < 1 for stride in self.strides for step in stride):
             raise PlanError(f"strides must be at least 1, found {self.strides}")
+        if len(self.strides) > MOST_LEVELS or max(map(max, self.kernels)) > LARGEST_KERNEL:
+            raise PlanError(f"a U-Net has at most {MOST_LEVELS} levels and kernels of {LARGEST_KERNEL}")
 
     @property
     def dimensions(self) -> int:
@@ -131,14 +154,42 @@ class ConfigurationPlan:
         levels, blocks = len(self.conv_kernel_sizes), self.blocks_per_stage
         if blocks is not None and (len(blocks) != levels or min(blocks) < 1):
             raise PlanError(f"{self.name}: blocks_per_stage needs a number for each of {levels} levels, found {blocks}")
-        if any(side < 1 for side in self.median_shape):
-            raise PlanError(f"{self.name}: median_shape must be positive, found {self.median_shape}")
-        if not all(math.isfinite(side) and side > 0 for side in self.spacing):
-            raise PlanError(f"{self.name}: spacing must be positive, found {self.spacing}")
+        self._require_possible_sizes()
+        if any(not 1 <= side <= LARGEST_SIDE for side in self.median_shape):
+            raise PlanError(
+                f"{self.name}: median_shape must be from 1 to {LARGEST_SIDE} voxels, found {self.median_shape}"
+            )
+        least, most = SPACING_RANGE
+        if not all(least <= side <= most for side in self.spacing):
+            raise PlanError(f"{self.name}: spacing must be from {least:g} to {most:g} mm, found {self.spacing}")
         if unknown := set(self.normalization_schemes) - set(NORMALIZATION_SCHEMES):
             raise PlanError(f"{self.name}: unknown normalisation {', '.join(sorted(unknown))}")
         if len(self.use_mask_for_norm) != len(self.normalization_schemes):
             raise PlanError(f"{self.name}: use_mask_for_norm needs one entry for each channel")
+
+    def _require_possible_sizes(self) -> None:
+        voxels = self.batch_size * math.prod(self.patch_size)
+        if voxels > MOST_BATCH_VOXELS:
+            raise PlanError(
+                f"{self.name}: a batch of {self.batch_size} patches of {self.patch_size} is impossibly large; "
+                f"at most {MOST_BATCH_VOXELS} voxels"
+            )
+        if max((self.convs_per_stage, *(self.blocks_per_stage or ()))) > MOST_BLOCKS:
+            raise PlanError(f"{self.name}: a level has at most {MOST_BLOCKS} convolutions or blocks")
+        if self._parameters > MOST_PARAMETERS:
+            raise PlanError(
+                f"{self.name}: a network of {self.features} to {self.max_features} features and about "
+                f"{self._parameters:.2g} weights is impossibly large; at most {MOST_PARAMETERS:.2g}"
+            )
+
+    @property
+    def _parameters(self) -> int:
+        """Weights of the encoder's convolutions, to the order of magnitude."""
+        blocks = self.blocks_per_stage or (self.convs_per_stage,) * len(self.conv_kernel_sizes)
+        return sum(
+            count * min(self.features << level, self.max_features) ** 2 * math.prod(kernel)
+            for level, (count, kernel) in enumerate(zip(blocks, self.conv_kernel_sizes, strict=True))
+        )
 
     @property
     def topology(self) -> Topology:
@@ -181,6 +232,11 @@ class Plans:
     configurations: Mapping[str, ConfigurationPlan]
 
     def __post_init__(self) -> None:
+        if len(self.labels) > MOST_LABELS or len(self.channels) > MOST_CHANNELS:
+            raise PlanError(
+                f"{len(self.labels)} labels and {len(self.channels)} channels are too many; "
+                f"at most {MOST_LABELS} and {MOST_CHANNELS} can be used"
+            )
         if sorted(self.transpose_forward) != [0, 1, 2] or tuple(
             self.transpose_forward.index(axis) for axis in range(3)
         ) != tuple(self.transpose_backward):
@@ -191,9 +247,13 @@ class Plans:
             )
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise PlanError(f"labels must be the background and more, each named once, found {', '.join(self.labels)}")
+        for number, statistics in enumerate(self.intensities or ()):
+            if statistics is not None and not all(map(math.isfinite, astuple(statistics))):
+                raise PlanError(f"channel {number}: its intensities must be finite numbers, found {statistics}")
         for name, configuration in self.configurations.items():
-            if configuration.previous is not None and configuration.previous not in self.configurations:
-                raise PlanError(f"{name}: follows {configuration.previous}, which is not planned")
+            previous = configuration.previous
+            if previous is not None and (previous == name or previous not in self.configurations):
+                raise PlanError(f"{name}: follows {previous}, which is not planned")
             if name != configuration.name:
                 raise PlanError(f"the configuration under {name!r} calls itself {configuration.name!r}")
             if len(configuration.normalization_schemes) != len(self.channels):

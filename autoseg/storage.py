@@ -43,6 +43,9 @@ HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, None)
 """No room left, for all or for this user, and nothing may be written; numpy alone names no error where room is short."""
 
 DEEPEST_NESTING = 64
+MOST_DIGITS = 300
+"""Of a whole number, which then is a float, too."""
+
 PICKLE_PROTOCOL = 4
 
 TEXT_OPCODES = frozenset({"SHORT_BINUNICODE", "BINUNICODE"})
@@ -145,9 +148,17 @@ def read_json(path: Path) -> Any:
     content = read_bytes(path)
     try:
         value = json.loads(
-            content, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
+            content,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_whole,
         )
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except RecursionError as error:
+        raise StorageError(f"{path}: nested deeper than {DEEPEST_NESTING} levels") from error
+    except UnicodeDecodeError as error:
+        raise StorageError(f"{path}: not valid JSON: byte {error.start} is no text in UTF-8") from error
+    except ValueError as error:
         raise StorageError(f"{path}: not valid JSON: {error}") from error
     if _depth(value) > DEEPEST_NESTING:
         raise StorageError(f"{path}: nested deeper than {DEEPEST_NESTING} levels")
@@ -246,7 +257,7 @@ def decode(kind: Any, value: Any, where: str) -> Any:
         return tuple(decode(one, item, f"{where}[{i}]") for i, (one, item) in enumerate(zip(kinds, value, strict=True)))
     if origin is not None and issubclass(origin, Mapping) and isinstance(value, dict):
         return {decode(inner[0], key, where): decode(inner[1], item, f"{where}.{key}") for key, item in value.items()}
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) < 10**MOST_DIGITS:
         return float(value)
     if type(value) is not kind:
         raise StorageError(f"{where}: expected {getattr(kind, '__name__', kind)}, found {reprlib.repr(value)}")
@@ -303,10 +314,16 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON value")
 
 
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits is too large")
+    return int(text)
+
+
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text} is too large a number")
+        raise ValueError(f"{text:.40} is too large a number")
     return value
 
 

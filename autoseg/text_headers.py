@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.errors import DatasetError
+from autoseg.geometry import SPACING_RANGE
 from autoseg.nifti import (
     LARGEST_GZIP_RATIO,
     LARGEST_VOLUME,
-    SPACING_RANGE,
     SPARE_BYTES,
     overfull,
     refusal,

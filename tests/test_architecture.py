@@ -46,3 +46,22 @@ def test_imports_point_left(path: Path) -> None:
 def test_what_needs_no_training_imports_no_torch(room: str) -> None:
     code = f"import sys, autoseg{room}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "eval", "exec"}
+UNPICKLERS = {"pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.loads", "joblib.load", "pandas.read_pickle"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_file_is_run_and_no_shell_is_started(path: Path) -> None:
+    for call in [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]:
+        name, given = ast.unparse(call.func), {word.arg: ast.unparse(word.value) for word in call.keywords}
+        assert name not in SHELLS, f"{path}, line {call.lineno}: {name}"
+        assert given.get("shell", "False") == "False", f"{path}, line {call.lineno}: a shell"
+        assert given.get("allow_pickle", "False") == "False", f"{path}, line {call.lineno}: an array of objects"
+        if name in UNPICKLERS:
+            assert path.name == "storage.py", f"{path}, line {call.lineno}: only storage reads pickles, opcode by opcode"
+        if name == "torch.load":
+            assert given.get("weights_only") == "True", f"{path}, line {call.lineno}: without weights_only"
+        if name == "np.load":
+            assert given.get("allow_pickle") == "False", f"{path}, line {call.lineno}: with pickles"

@@ -77,7 +77,7 @@ PAIR = {"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}
     [
         ({"modality": None}, 'modality: expected an object such as {"0": "MRI"}, found None'),
         ({"modality": {}}, 'modality: expected an object such as {"0": "MRI"}, found {}'),
-        ({"modality": {"0": 1}}, "modality: every name must be text, found ['1']"),
+        ({"modality": {"0": 1}}, 'modality: every name must be text, as in {"0": "MRI"}, found 1'),
         (
             {"modality": {"T2": "0"}},
             'modality: the keys must be whole numbers such as {"0": "MRI"}, found [\'T2\']',
@@ -91,10 +91,10 @@ PAIR = {"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}
             {"labels": {"0": "background"}},
             "labels: only the background is declared; declare at least one more",
         ),
-        ({"labels": {"0": "b", "1": "x", "2": "x"}}, "labels: the name 'x' is given twice"),
+        ({"labels": {"0": "b", "1": "x", "2": "x"}}, "labels: the name 'x' is given twice; name each label differently"),
         ({"training": {"a": 1}}, "training: expected a list of cases, found {'a': 1}"),
         ({"training": []}, "training: no case is listed"),
-        ({"training": [PAIR, PAIR]}, "training: case a is listed 2 times"),
+        ({"training": [PAIR, PAIR]}, "training: case a is listed 2 times; list it once"),
         (
             {"training": ["./imagesTr/a.nii.gz"]},
             "training[0].label: expected a path such as ./imagesTr/case.nii.gz, found None",
@@ -105,11 +105,11 @@ PAIR = {"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}
         ),
         (
             {"training": [PAIR | {"image": "./imagesTr/a.png"}]},
-            "training[0].image: './imagesTr/a.png' is not named <case>.nii.gz or <case>.nii or <case>.nrrd or <case>.mha",
+            "training[0].image: './imagesTr/a.png' is not named <case>.nii.gz or <case>.nii or <case>.nrrd or <case>.mha; convert the file, or correct its name",
         ),
         (
             {"training": [PAIR | {"image": "./imagesTr/.nii.gz"}]},
-            "training[0].image: './imagesTr/.nii.gz' is not named <case>.nii.gz or <case>.nii or <case>.nrrd or <case>.mha",
+            "training[0].image: './imagesTr/.nii.gz' is not named <case>.nii.gz or <case>.nii or <case>.nrrd or <case>.mha; convert the file, or correct its name",
         ),
         (
             {"test": ["../../secret.nii.gz"]},

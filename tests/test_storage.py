@@ -141,9 +141,9 @@ def test_json_is_readable_and_never_holds_nan(tmp_path: Path) -> None:
         (b'{"a": 1', "not valid JSON: Expecting ',' delimiter: line 1 column 8 (char 7)"),
         (b'{\n"a" 1}', "not valid JSON: Expecting ':' delimiter: line 2 column 5 (char 6)"),
         (b"", "not valid JSON: Expecting value: line 1 column 1 (char 0)"),
-        (b'"\xff"', "not valid JSON: 'utf-8' codec can't decode byte 0xff in position 1: invalid start byte"),
+        (b'"\xff"', "not valid JSON: byte 1 is no text in UTF-8"),
         (b"[" * 70 + b"]" * 70, f"nested deeper than {DEEPEST_NESTING} levels"),
-        (b"[" * 100_000, "not valid JSON: maximum recursion depth exceeded"),
+        (b"[" * 100_000, "nested deeper than 64 levels"),
     ],
 )
 def test_json_that_is_wrong_is_refused_with_the_reason(tmp_path: Path, content: bytes, reason: str) -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import reprlib
 from pathlib import Path
 
 from autoseg.commands.running import Parser
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
 
 DEVICE_PATTERN = re.compile(r"cpu|cuda(:\d+)?|mps")
+PLANS_NAME = re.compile(r"\w[\w.-]*")
+MOST_DIGITS = 18
+"""What every library takes as a whole number."""
+
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 TASK_HELP = "task: its number, or its folder's name, whole or up to the number (4, Task004, Task004_Hippocampus)"
 
@@ -58,7 +63,9 @@ def add_configuration(parser: Parser) -> None:
 
 def add_plans_name(parser: argparse._ActionsContainer, meaning: str) -> None:
     """`-p NAME`."""
-    parser.add_argument("-p", dest="identifier", metavar="NAME", default=DEFAULT_IDENTIFIER, help=meaning)
+    parser.add_argument(
+        "-p", dest="identifier", metavar="NAME", type=plans_name, default=DEFAULT_IDENTIFIER, help=meaning
+    )
 
 
 def add_planners(parser: Parser) -> None:
@@ -110,6 +117,13 @@ def add_workers(parser: Parser, *, what: str) -> None:
     )
 
 
+def plans_name(text: str) -> str:
+    """The name of plans, which becomes part of file names."""
+    if not PLANS_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected a name of letters, digits, ., - and _, found {text!r}")
+    return text
+
+
 def device(text: str) -> str:
     """A device's name, as torch has it."""
     if not DEVICE_PATTERN.fullmatch(text):
@@ -135,6 +149,6 @@ def folder(text: str) -> Path:
 
 
 def _number_from(text: str, least: int) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, found {text!r}")
+    if not text.isascii() or not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, found {reprlib.repr(text)}")
     return int(text)

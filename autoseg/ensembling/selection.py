@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from autoseg.postprocessing.rules import Rule
 from autoseg.storage import decode, read_json, write_json
 
 FORMAT = 1
+PART_OF_A_NAME = re.compile(r"\w[\w.-]*")
+"""Of a folder of results: nothing that leaves it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,11 @@ class Member:
     trainer: str
     plans: str
     folds: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in (self.configuration, self.trainer, self.plans, *self.folds):
+            if not PART_OF_A_NAME.fullmatch(name):
+                raise ModelError(f"{name!r} names no model; run autoseg_find_best_configuration again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +91,10 @@ class Selection:
 
     def __post_init__(self) -> None:
         if not self.members or any(not member.folds for member in self.members):
-            raise ModelError(f"{self.task}: a selection needs at least one model, each with at least one fold")
+            raise ModelError(
+                f"{self.task}: a selection needs at least one model, each with at least one fold; "
+                "run autoseg_find_best_configuration again"
+            )
 
 
 def save_selection(selection: Selection, path: Path) -> None:
@@ -111,4 +122,6 @@ def load_selection(path: Path) -> Selection:
         selection: Selection = decode(Selection, content, str(path))
     except StorageError as error:
         raise ModelError(f"{error}; run autoseg_find_best_configuration again") from error
+    except ModelError as error:
+        raise error if str(path) in str(error) else ModelError(f"{path}: {error}") from error
     return selection

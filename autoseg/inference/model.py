@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch import nn
 import autoseg
 from autoseg import networks
 from autoseg.errors import ModelError, StorageError
-from autoseg.networks.tensors import save_tensors
+from autoseg.networks.tensors import read_tensors, save_tensors
 from autoseg.plans import ConfigurationPlan, Plans, load_plans
 from autoseg.postprocessing.rules import Rule, load_rules
 from autoseg.storage import decode
@@ -110,9 +109,9 @@ def load_model(
     _require_weights(dict(zip(chosen, paths, strict=True)), configuration, plans)
     files = [load_weights(path) for path in paths]
     _require_agreement(paths, files)
+    _require_axes(paths[0], files[0], plan)
     _require_builder(paths[0], files[0], build_network)
     build = build_network or networks.build_network
-    rules_path = folder / POSTPROCESSING_FILE
     return TrainedModel(
         plans=plans,
         configuration=configuration,
@@ -122,7 +121,7 @@ def load_model(
         ),
         mirror_axes=files[0].mirror_axes,
         folds=chosen,
-        rules=load_rules(rules_path) if rules_path.is_file() else (),
+        rules=_rules(folder / POSTPROCESSING_FILE, plans),
         checkpoint=checkpoint,
         trainer=files[0].trainer,
     )
@@ -188,14 +187,9 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         raise ModelError(f"{path}: no weights here; train this fold with autoseg_train first")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path}: refused: it is damaged or holds more than tensors and plain values. "
-            "Do not trust this file; get it again or train again."
-        ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise ModelError(f"{path}: damaged: {error}; get it again or train again") from error
+        return read_tensors(path)
+    except StorageError as error:
+        raise ModelError(f"{error}. Do not trust this file; get it again or train again.") from error
 
 
 def _told_configuration(folder: Path, plans: Plans) -> str:
@@ -250,6 +244,24 @@ def _require_agreement(paths: Sequence[Path], files: Sequence[WeightsFile]) -> N
             )
 
 
+def _require_axes(path: Path, file: WeightsFile, plan: ConfigurationPlan) -> None:
+    if not set(file.mirror_axes) <= set(range(len(plan.patch_size))):
+        raise ModelError(
+            f"{path}: mirrors the axes {file.mirror_axes}, but a patch of {plan.name} has {len(plan.patch_size)}; "
+            "get the file again or train again"
+        )
+
+
+def _rules(path: Path, plans: Plans) -> tuple[Rule, ...]:
+    rules = load_rules(path) if path.is_file() else ()
+    if unknown := sorted({label for rule in rules for label in rule.labels} - set(plans.label_set.foreground)):
+        raise ModelError(
+            f"{path}: a rule names label {unknown[0]}, but the model's labels are 1 to {len(plans.labels) - 1}; "
+            "choose the postprocessing again or put the file right"
+        )
+    return rules
+
+
 def _require_builder(path: Path, file: WeightsFile, build_network: BuildNetwork | None) -> None:
     if file.custom_network and build_network is None:
         raise ModelError(
@@ -263,15 +275,18 @@ def fill_network(network: Any, file: WeightsFile, path: Path) -> nn.Module:
     """The network with a file's weights, its scores at full resolution only.
 
     Raises:
-        ModelError: The weights are of another network.
+        ModelError: The weights are of another network, or not finite.
     """
     try:
         network.load_state_dict(file.weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
             f"{path}: these weights are of another network than the plans describe; "
             f"the plans or the trainer were changed after training\n{error}"
         ) from error
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ModelError(f"{path}: {name} holds NaN or infinite weights; get the file again or train again")
     if hasattr(network, "deep_supervision"):
         network.deep_supervision = False
     filled: nn.Module = network.eval()

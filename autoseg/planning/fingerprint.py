@@ -16,7 +16,7 @@ from autoseg.errors import DatasetError, StorageError
 from autoseg.geometry import Geometry, Spacing, box_shape
 from autoseg.parallel import run_on_cases
 from autoseg.planning.appearance import Appearance, Direction, IntensityRange, measure_ranges
-from autoseg.plans import IntensityStatistics
+from autoseg.plans import LARGEST_SIDE, IntensityStatistics
 from autoseg.storage import decode, encode, read_json, write_json
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
@@ -71,8 +71,8 @@ class DatasetFingerprint:
         for case, spacing, shape, kept in zip(self.cases, self.spacings, self.shapes, self.kept_fractions, strict=True):
             if not all(math.isfinite(side) and side > 0 for side in spacing):
                 raise DatasetError(f"case {case}: the spacing must be positive, found {spacing}")
-            if min(shape) < 1:
-                raise DatasetError(f"case {case}: every side must have at least one voxel, found {shape}")
+            if not (min(shape) >= 1 and max(shape) <= LARGEST_SIDE):
+                raise DatasetError(f"case {case}: every side must have 1 to {LARGEST_SIDE} voxels, found {shape}")
             if not 0 < kept <= 1:
                 raise DatasetError(f"case {case}: the kept fraction must lie above 0 and at most at 1, found {kept}")
 

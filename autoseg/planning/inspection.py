@@ -93,7 +93,7 @@ def inspect_case(case: Case, *, folder: Path, labels: int | None) -> Inspection:
         findings=tuple(findings),
         orientation=readable_images[0].geometry.orientation if readable_images else None,
         ranges=tuple(None if image is None else intensity_range(image.data) for image in images),
-        content=_content(readable_images) if len(readable_images) == len(images) else None,
+        content=_content(readable_images) if images and len(readable_images) == len(images) else None,
         label_content=None if label is None else _content([label]),
     )
 

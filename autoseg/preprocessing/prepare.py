@@ -6,7 +6,8 @@ needs travels in `CaseProperties`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.dataset import BACKGROUND
-from autoseg.errors import DatasetError
+from autoseg.errors import DatasetError, in_bytes
 from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder
 from autoseg.imageio import RawCase
+from autoseg.machine import available_memory
 from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.cropping import crop_to_nonzero
 from autoseg.preprocessing.normalisation import normalise
@@ -144,6 +146,7 @@ def prepare_cropped(case: CroppedCase, plans: Plans, configuration: str) -> Prep
     _require_fit(case, plans)
     properties = _properties(case, plans.transpose_forward, plan)
     shape, separated = properties.prepared_shape, properties.separated_axis
+    _require_memory(properties, len(case.data))
     data = resample_image(
         case.data.transpose(0, *(1 + axis for axis in plans.transpose_forward)), shape=shape, separated=separated
     )
@@ -250,6 +253,21 @@ def _require_fit(case: CroppedCase, plans: Plans) -> None:
             f"the highest label of the plans is {len(plans.labels) - 1} ({plans.labels[-1]}); "
             "correct the label file, or declare the label in dataset.json and plan again"
         )
+
+
+def _require_memory(properties: CaseProperties, channels: int) -> None:
+    """A wrong voxel size would have the case fill all memory, and the process killed before it can say why."""
+    shape, free = properties.prepared_shape, available_memory()
+    if channels * math.prod(shape) * np.dtype(np.float32).itemsize > free:
+        raise DatasetError(
+            f"case {properties.identifier}: its voxel size of {_listed(properties.spacing)} mm makes it "
+            f"{_listed(shape)} voxels at the plan's {_listed(properties.prepared_spacing)} mm, more than the "
+            f"{in_bytes(free)} of free memory hold; check its voxel size, crop it, or use a larger machine"
+        )
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return " x ".join(f"{number:.6g}" if isinstance(number, float) else str(number) for number in numbers)
 
 
 def _properties(case: CroppedCase, order: tuple[int, ...], plan: ConfigurationPlan) -> CaseProperties:

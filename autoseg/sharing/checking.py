@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from autoseg.postprocessing.rules import load_rules
 from autoseg.sharing.card import ModelCard, load_card
 from autoseg.sharing.members import CARD, PLANS, PLANS_VIEW, Member
 from autoseg.storage import read_bytes, read_json
-
-ZIP_START = b"PK\3\4"
 
 
 def check_files(members: Mapping[str, Member], paths: Mapping[str, Path]) -> ModelCard:
@@ -40,6 +37,8 @@ def check_files(members: Mapping[str, Member], paths: Mapping[str, Path]) -> Mod
 
 
 def _check_file(name: str, path: Path) -> None:
+    from autoseg.inference.model import load_weights
+
     checks: Mapping[str, Callable[[Path], object]] = {
         "plans.pkl": load_plans,
         "plans.json": load_plans_json,
@@ -49,8 +48,8 @@ def _check_file(name: str, path: Path) -> None:
         "selection.json": read_json,
         "model_card.json": load_card,
         "model_card.md": _check_text,
-        "weights_final.pt": _check_weights,
-        "weights_best.pt": _check_weights,
+        "weights_final.pt": load_weights,
+        "weights_best.pt": load_weights,
     }
     checks[name.rpartition("/")[2]](path)
 
@@ -60,23 +59,6 @@ def _check_text(path: Path) -> None:
         read_bytes(path).decode()
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: not text in UTF-8") from error
-
-
-def _check_weights(path: Path) -> None:
-    """Tensors and plain values only, in torch's zip format, not packed.
-
-    Older formats of torch have been made to run code even with `weights_only` (CVE-2025-32434), and packed tensors
-    could fill the memory.
-    """
-    from autoseg.inference.model import load_weights
-
-    with path.open("rb") as file:
-        if file.read(len(ZIP_START)) != ZIP_START or not zipfile.is_zipfile(file):
-            raise ModelError(f"{path}: refused: it holds no weights, or in a format that could run code")
-    with zipfile.ZipFile(path) as records:
-        if any(record.compress_type != zipfile.ZIP_STORED for record in records.infolist()):
-            raise ModelError(f"{path}: refused: its tensors are packed, as no weights are; they could fill the memory")
-    load_weights(path)
 
 
 def _fitting_plans(paths: Mapping[str, Path], folder: str, member: Member) -> Plans:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import autoseg
-from autoseg.errors import TrainingError
-from autoseg.networks.tensors import save_tensors
+from autoseg.errors import StorageError, TrainingError
+from autoseg.networks.tensors import read_tensors, save_tensors
 
 FORMAT = 2
 
@@ -36,11 +33,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         TrainingError: It is damaged, or of another format.
     """
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise TrainingError(
-            f"{path}: damaged or no checkpoint: {str(error).splitlines()[0]}; start anew with --overwrite"
-        ) from error
+        content: dict[str, Any] = read_tensors(path)
+    except StorageError as error:
+        raise TrainingError(f"{error}; start anew with --overwrite") from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         version = content.get("version") if isinstance(content, dict) else None

@@ -7,6 +7,7 @@ The file is a list of `{"train": [...], "val": [...]}`, one entry for each fold;
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def _read_patients(path: Path | None, identifiers: Sequence[str]) -> Mapping[str
         return None
     patients = _read(path)
     if not isinstance(patients, dict) or not all(isinstance(patient, str) for patient in patients.values()):
-        raise TrainingError(f'{path}: expected an object such as {{"case_001": "patient_a"}}')
+        raise TrainingError(f'{path}: expected an object such as {{"case_001": "patient_a"}}; correct the file')
     if missing := [identifier for identifier in identifiers if identifier not in patients]:
         raise TrainingError(f"{path}: no patient is given for {listing(missing)}; add them")
     log.info("%s: %d patients, each kept in one fold", path, len({patients[case] for case in identifiers}))
@@ -107,7 +108,10 @@ def _read_patients(path: Path | None, identifiers: Sequence[str]) -> Mapping[str
 def _read_splits(path: Path, identifiers: Sequence[str]) -> tuple[Split, ...]:
     content = _read(path)
     if not isinstance(content, list) or not content:
-        raise TrainingError(f'{path}: expected a list of objects such as {{"train": ["a"], "val": ["b"]}}')
+        raise TrainingError(
+            f'{path}: expected a list of objects such as {{"train": ["a"], "val": ["b"]}}; '
+            "correct the file, or delete it to have folds made"
+        )
     return tuple(_checked_split(path, number, entry, set(identifiers)) for number, entry in enumerate(content))
 
 
@@ -117,7 +121,10 @@ def _checked_split(path: Path, number: int, entry: Any, known: set[str]) -> Spli
     for key in ("train", "val"):
         cases = entry.get(key) if isinstance(entry, dict) else None
         if not isinstance(cases, list) or not all(isinstance(case, str) for case in cases):
-            raise TrainingError(f'{where}: expected an object such as {{"train": ["a"], "val": ["b"]}}')
+            raise TrainingError(
+                f'{where}: expected an object such as {{"train": ["a"], "val": ["b"]}}; '
+                "correct the file, or delete it to have folds made"
+            )
         if not cases:
             raise TrainingError(f"{where}: {key} is empty; every fold needs training and validation cases")
         if unknown := sorted(set(cases) - known):
@@ -125,7 +132,9 @@ def _checked_split(path: Path, number: int, entry: Any, known: set[str]) -> Spli
                 f"{where}: {key} names cases that are not prepared: {listing(unknown)}; "
                 "correct the file, delete it to have folds made, or run autoseg_plan_and_preprocess"
             )
-        parts.append(tuple(sorted(set(cases))))
+        if double := sorted(case for case, times in Counter(cases).items() if times > 1):
+            raise TrainingError(f"{where}: {key} names cases more than once: {listing(double)}; name each once")
+        parts.append(tuple(sorted(cases)))
     training, validation = parts
     if both := sorted(set(training) & set(validation)):
         raise TrainingError(f"{where}: in training and validation at once: {listing(both)}; keep each in one")

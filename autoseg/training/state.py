@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autoseg.errors import TrainingError
+from autoseg.errors import StorageError, TrainingError
 from autoseg.storage import decode, encode
 from autoseg.training.history import EpochRecord, pseudo_dice
 from autoseg.training.loader import Batch, BatchKey
@@ -107,12 +107,13 @@ class TrainingState:
             self.records = list(decode(tuple[EpochRecord, ...], content["records"], "records"))
             for name, value in content["sums"].items():
                 getattr(self.sums, name).copy_(value)
-            self.epoch, self.iteration = content["epoch"], content["iteration"]
+            self.epoch, self.iteration = (decode(int, content[name], name) for name in ("epoch", "iteration"))
             self.seconds, self.clock = content["seconds"], time.monotonic()
             self.caution = content["caution"]
-        except (RuntimeError, ValueError, KeyError) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, StorageError) as error:
             raise TrainingError(
-                f"the checkpoint is of another network or optimiser than this trainer's: {error}"
+                f"the checkpoint is of another network or optimiser than this trainer's, or damaged: {error}; "
+                "start anew with --overwrite"
             ) from error
 
 

@@ -230,7 +230,7 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path, make: Any) -> None:
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"not weights"):
         path.write_bytes(content)
-        with pytest.raises(ModelError, match=r"weights_final\.pt: (damaged: |refused: it is damaged or)"):
+        with pytest.raises(ModelError, match=r"weights_final\.pt: refused: it is cut short, or no file of tensors"):
             load_weights(path)
     torch.save({"format": 1, "version": "0.1.0", "trainer": "Trainer", "extra": 1}, path)
     with pytest.raises(

@@ -277,7 +277,7 @@ REFUSED = [
     ({**FULL, "shapes": [[4, 5, 6], [7, 8.5, 9]]}, "fingerprint.json.shapes[1][1]: expected int, found 8.5"),
     ({**FULL, "spacings": [[1, 1, 2], [1, -1, 3]]}, "case b: the spacing must be positive, found (1.0, -1.0, 3.0)"),
     ({**FULL, "spacings": [[1, 0, 2], [1, 1, 3]]}, "case a: the spacing must be positive, found (1.0, 0.0, 2.0)"),
-    ({**FULL, "shapes": [[4, 5, 0], [7, 8, 9]]}, "case a: every side must have at least one voxel, found (4, 5, 0)"),
+    ({**FULL, "shapes": [[4, 5, 0], [7, 8, 9]]}, "case a: every side must have 1 to 262144 voxels, found (4, 5, 0)"),
     (
         {**FULL, "kept_fractions": [1.5, 1]},
         "case a: the kept fraction must lie above 0 and at most at 1, found 1.5",

@@ -443,9 +443,9 @@ def packed_weights() -> bytes:
         ("results/selections/Task004_Balls/selection.json", b"[" * 100 + b"]" * 100, "selection.json: nested deeper"),
         ("model_card.json", b'{"format": 7}', "model_card.json: a model card of format 7"),
         ("model_card.md", b"\xff\xfe", "model_card.md: not text in UTF-8"),
-        (WEIGHTS, b"not weights", "weights_final.pt: refused: it holds no weights, or in a format that could run code"),
-        (WEIGHTS, pickle.dumps(Harmful(), 2), "weights_final.pt: refused: it holds no weights, or in a format"),
-        (WEIGHTS, legacy_weights(), "weights_final.pt: refused: it holds no weights, or in a format"),
+        (WEIGHTS, b"not weights", "weights_final.pt: refused: it is cut short, or no file of tensors as torch writes them"),
+        (WEIGHTS, pickle.dumps(Harmful(), 2), "weights_final.pt: refused: it is cut short, or no file of tensors"),
+        (WEIGHTS, legacy_weights(), "weights_final.pt: refused: it is cut short, or no file of tensors"),
         (WEIGHTS, legacy_weights() + weights_with(), "weights_final.pt: refused: it holds no weights"),
         (WEIGHTS, packed_weights(), "weights_final.pt: refused: its tensors are packed, as no weights are"),
         (
