@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     setting = Setting(
         autoseg_python=Path(sys.executable),
         peer_python=arguments.peer_python.absolute(),
+        openvino_python=(arguments.openvino_python or Path(sys.executable)).absolute(),
         data=arguments.data,
         work=arguments.work.absolute(),
         training_cases=QUICK_CASES if arguments.quick else None,
@@ -67,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--peer_python", type=Path, required=True, help="interpreter of the environment with nnunetv2")
+    made.add_argument(
+        "--openvino_python", type=Path, help="interpreter of an environment with autoseg[openvino] (default: this one)"
+    )
     made.add_argument("--data", type=Path, required=True, help="folder that holds Task04_Hippocampus")
     made.add_argument("--work", type=Path, default=Path("benchmark_work"), help="folder for everything that is made")
     made.add_argument("--only", nargs="+", choices=STAGES, default=STAGES, metavar="STAGE", help=", ".join(STAGES))

@@ -59,8 +59,7 @@ def _shape(sides: tuple[int, ...]) -> str:
 def autoseg_side(scores: Any, new: Any, prepared: Path) -> Any:  # noqa: ARG001
     """As prediction does it, slab by slab."""
     from autoseg.geometry import Geometry
-    from autoseg.inference.export import export_segmentation
-    from autoseg.inference.tiles import Slab
+    from autoseg.inference.export import Slab, export_segmentation
     from autoseg.preprocessing.prepare import CaseProperties
 
     old = tuple(scores.shape[1:])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from harness import Contest, RunError, Side, report
+from harness import Contest, RunError, Side, report, words_of
 from models import CONFIGURATION
 from setting import FOLD, NUMBER, Setting, fresh
 
@@ -16,7 +16,7 @@ MIRRORS = 8
 
 
 def contests(setting: Setting) -> Iterator[Contest]:
-    """With the core dependencies, and with OpenVINO where autoseg's environment has it."""
+    """With the core dependencies, and with OpenVINO where an environment has it, too."""
     assert setting.models
     operations = setting.ask(setting.script("autoseg", "prediction", setting.prepared["autoseg"]))["operations"]
     cases = len(list(setting.images.iterdir()))
@@ -42,39 +42,25 @@ def contests(setting: Setting) -> Iterator[Contest]:
         # the median case is smaller than a patch, so that most cases are one tile
         ceiling=setting.ceiling(operations=operations * MIRRORS * cases) if setting.device == "cpu" else None,
     )
-    if not has_engines(setting):
-        yield contest
-        return
     yield replace(contest, autoseg=with_engine(contest.autoseg, "torch"))
     if has_openvino(setting):
-        yield replace(contest, stage="prediction, OpenVINO", autoseg=with_engine(contest.autoseg, "openvino"))
-
-
-def has_engines(setting: Setting) -> bool:
-    """Whether `autoseg_predict` can be told what to compute with."""
-    help_of = setting.command("autoseg", "autoseg_predict", "--help")
-    code = (
-        "import subprocess, sys; sys.exit(b'--engine' not in subprocess.run(sys.argv[1:], capture_output=True).stdout)"
-    )
-    return _succeeds(setting, Side(words=(str(setting.autoseg_python), "-c", code, *help_of.words)))
+        python = words_of(setting.openvino_python, "-m", "autoseg", "predict")
+        with_extra = replace(contest.autoseg, words=python + contest.autoseg.words[1:])
+        yield replace(contest, stage="prediction, OpenVINO", autoseg=with_engine(with_extra, "openvino"))
 
 
 def has_openvino(setting: Setting) -> bool:
     """Whether the extra is installed."""
-    return _succeeds(setting, Side(words=(str(setting.autoseg_python), "-c", "import openvino")))
+    try:
+        setting.ask(Side(words=words_of(setting.openvino_python, "-c", "import autoseg, openvino")))
+    except RunError:
+        return False
+    return True
 
 
 def with_engine(side: Side, engine: str) -> Side:
     """The same command, told what to compute with."""
     return replace(side, words=(*side.words, "--engine", engine))
-
-
-def _succeeds(setting: Setting, side: Side) -> bool:
-    try:
-        setting.ask(side)
-    except RunError:
-        return False
-    return True
 
 
 def operations_of_tile(prepared: Path) -> int:

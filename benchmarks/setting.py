@@ -27,6 +27,7 @@ class Setting:
 
     Attributes:
         autoseg_python: The interpreter of the environment that holds autoseg; `peer_python` that of nnU-Net v2.
+        openvino_python: That of an environment with autoseg and its extra `openvino`; may be autoseg's own.
         data: Holds `Task04_Hippocampus` in the layout of the Medical Segmentation Decathlon.
         work: Everything is made in here.
         training_cases: Of the task; None takes all.
@@ -37,6 +38,7 @@ class Setting:
 
     autoseg_python: Path
     peer_python: Path
+    openvino_python: Path
     data: Path
     work: Path
     training_cases: int | None

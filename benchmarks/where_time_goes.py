@@ -15,7 +15,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,8 +52,8 @@ class Stopwatch:
         self.seconds[self._parts[-1]] += now - self._since
         self._since = now
 
-    def stop(self) -> dict[str, float]:
-        """Seconds of every part, the rest included."""
+    def look(self) -> dict[str, float]:
+        """Seconds of every part so far, the rest included."""
         self._switch()
         return dict(self.seconds)
 
@@ -116,13 +116,14 @@ def planning_parts(home: Path, cases: int) -> dict[str, float]:
                 plans[name] = planner(fingerprint=fingerprint, dataset=TASK, labels=fingerprint.labels).plan()
         folders = {name: Path(folder) / name for name in plans}
         datasets.prepare_dataset(dataset, plans, folders, Path(folder) / "references", workers=1)
-    return watch.stop()
+    return watch.look()
 
 
 def training_parts(home: Path, iterations: int) -> dict[str, float]:
-    """Some iterations of the planned batch, each batch made in the same process."""
+    """Some iterations of the planned batch after a first one, each batch made in the same process."""
     import torch
 
+    from autoseg.errors import Interrupted
     from autoseg.networks.encoder_decoder import EncoderDecoder
     from autoseg.plans import load_plans
     from autoseg.training import Trainer
@@ -130,25 +131,28 @@ def training_parts(home: Path, iterations: int) -> dict[str, float]:
     from autoseg.training.losses import DeepSupervision
 
     watched = (
-        (Batches, "__getitem__", "making batches"),
+        (Batches, "make", "making batches"),
         (EncoderDecoder, "forward", "network, forward"),
         (DeepSupervision, "forward", "loss"),
         (torch.Tensor, "backward", "network and loss, backward"),
         (torch.nn.utils, "clip_grad_norm_", "clipping gradients"),
         (torch.amp.GradScaler, "step", "optimiser"),
     )
+    looks: list[dict[str, float]] = []
 
-    class Steps(Trainer):
-        validation_batches = 1  # type: ignore[assignment]
+    class Watched(Trainer):
+        def training_step(self, *step: Any) -> Any:
+            loss = super().training_step(*step)
+            looks.append(watch.look())
+            return loss
 
     prepared = home / "preprocessed" / TASK
     plans = load_plans(prepared / "autoseg_plans_3D.pkl")
-    with TemporaryDirectory() as folder:
-        words = {"epochs": 1, "iterations_per_epoch": iterations, "workers": 0}
-        trainer = autoseg_trainer(plans, prepared, Path(folder) / "model" / "fold_0", Steps, **words)
-        with watching(watched) as watch:
-            trainer.run()
-            return watch.stop()
+    words = {"epochs": 1, "iterations_per_epoch": iterations + 2, "workers": 0}
+    with TemporaryDirectory() as folder, watching(watched) as watch, suppress(Interrupted):
+        trainer = autoseg_trainer(plans, prepared, Path(folder) / "model" / "fold_0", Watched, **words)
+        trainer.run(should_stop=lambda: len(looks) > iterations)
+    return {part: seconds - looks[0].get(part, 0) for part, seconds in looks[iterations].items()}
 
 
 def prediction_parts(home: Path, cases: int) -> dict[str, float]:
@@ -173,7 +177,7 @@ def prediction_parts(home: Path, cases: int) -> dict[str, float]:
             predicted = model.predict_prepared(model.prepare(raw))
             with watch.part("writing files"):
                 write_image(Path(folder) / f"{case.identifier}.nii.gz", predicted.segmentation, predicted.geometry)
-        return watch.stop()
+        return watch.look()
 
 
 # --------------------------------------------------------------------------------------- watching
