@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoseg.errors import TrainingError
+from autoseg.inference.record import predicted_with
 from autoseg.plans import DEFAULT_IDENTIFIER
 from autoseg.preprocessing.previous import PreviousMaps, gather_previous
 from autoseg.preprocessing.store import PreparedCases
@@ -79,7 +80,7 @@ class PreviousModel:
 
 
 def find_predictions(model: PreviousModel, splits: Sequence[Split], identifiers: Sequence[str]) -> Mapping[str, Path]:
-    """For each case the prediction of the fold in which it was a validation case.
+    """For each case the prediction of the fold in which it was a validation case, by the weights that are there.
 
     Args:
         splits: Of all folds.
@@ -88,6 +89,7 @@ def find_predictions(model: PreviousModel, splits: Sequence[Split], identifiers:
         TrainingError: Naming what is missing and the commands that make it; or a fold was trained on other cases
             than its split now says.
     """
+    current = {number: _current_predictions(model, number) for number in range(len(splits))}
     found: dict[str, Path] = {}
     missing: dict[int, list[str]] = {}
     homeless = []
@@ -95,7 +97,7 @@ def find_predictions(model: PreviousModel, splits: Sequence[Split], identifiers:
     for identifier in needed:
         folds = [number for number, split in enumerate(splits) if identifier in split.validation]
         paths = {number: _prediction(model, number, identifier) for number in folds}
-        made = [number for number in folds if paths[number].is_file()]
+        made = [number for number in folds if paths[number] in current[number]]
         if made:
             found[identifier] = paths[made[0]]
         elif folds:
@@ -106,6 +108,12 @@ def find_predictions(model: PreviousModel, splits: Sequence[Split], identifiers:
         raise TrainingError(_what_is_missing(model, missing, homeless, len(needed)))
     _require_left_out(model, found)
     return found
+
+
+def _current_predictions(model: PreviousModel, fold: int) -> Sequence[Path]:
+    folder = model.fold(fold) / VALIDATION_FOLDERS["final"]
+    paths = sorted(path for path in folder.glob("*.nii.gz") if not path.name.startswith("."))
+    return predicted_with(paths, weights_file(model.fold(fold), "final"))
 
 
 def _prediction(model: PreviousModel, fold: int, identifier: str) -> Path:

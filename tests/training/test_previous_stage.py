@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import TrainingError
+from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
+from autoseg.storage import write_json
 from autoseg.training.previous_stage import PreviousModel, PreviousStage, find_predictions
 from autoseg.training.run_record import FORMAT, RunRecord, begin_run
 from autoseg.training.splits import Split
@@ -67,6 +69,17 @@ def test_where_folds_share_validation_cases_any_that_predicted_them_will_do(mode
     shared = (replace(SPLITS[0], validation=("a", "b", "e")), *SPLITS[1:])
 
     assert find_predictions(model, shared, CASES)["e"].parts[-3] == "fold_2"
+
+
+def test_what_earlier_weights_predicted_is_missing(model: PreviousModel) -> None:
+    weights = WeightsFile(trainer="Trainer", custom_network=False, mirror_axes=(), epoch=1, weights={})
+    save_weights(model.folder / "fold_1" / "weights_final.pt", weights)
+    write_json(model.folder / "fold_1" / "validation_raw" / "prediction.json", {"format": 1, "weights": ["earlier"]})
+
+    with pytest.raises(
+        TrainingError, match=r"missing for 2 of 6 cases\n  fold 1 \(c, d\): run autoseg_train .* 1 -val"
+    ):
+        find_predictions(model, SPLITS, CASES)
 
 
 def test_a_missing_fold_is_named_with_the_command_that_makes_it(model: PreviousModel) -> None:
