@@ -75,8 +75,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--work", type=Path, default=Path("benchmark_work"), help="folder for everything that is made")
     made.add_argument("--only", nargs="+", choices=STAGES, default=STAGES, metavar="STAGE", help=", ".join(STAGES))
     made.add_argument("--alternations", type=int, default=3, help="rounds in which each side runs once (default: 3)")
-    made.add_argument("--cases", type=int, default=10, help="cases to predict (default: 10)")
-    made.add_argument("--iterations", type=int, default=8, help="iterations of training to time (default: 8)")
+    made.add_argument("--cases", type=int, default=8, help="cases to predict (default: 8)")
+    made.add_argument("--iterations", type=int, default=6, help="iterations of training to time (default: 6)")
     made.add_argument("--device", default="cpu", help="for training and prediction: cpu or cuda (default: cpu)")
     made.add_argument("--quick", action="store_true", help="tiny sizes, once: to see that everything runs")
     return made

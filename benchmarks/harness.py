@@ -56,12 +56,14 @@ class Side:
         words: The command; `FRESH` in it becomes the run's own folder, as in `environment`.
         produces: Pattern below the fresh folder, and how many files must fit it afterwards.
         address_limit: Bytes that each of its processes may map.
+        longest: Seconds after which it is ended.
     """
 
     words: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     produces: tuple[str, int] | None = None
     address_limit: int | None = None
+    longest: float = LONGEST_RUN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +170,7 @@ def _one_round(contest: Contest, folder: Path, *, swapped: bool) -> dict[str, An
     return result
 
 
-def measure(side: Side, fresh: Path, *, longest: float = LONGEST_RUN) -> Measurement:
+def measure(side: Side, fresh: Path) -> Measurement:
     """Run a side to its end in an empty folder of its own.
 
     Raises:
@@ -191,12 +193,14 @@ def measure(side: Side, fresh: Path, *, longest: float = LONGEST_RUN) -> Measure
             start_new_session=True,
             preexec_fn=limit,
         )
-    with _watched_memory(process.pid) as peaks, _killed_after(longest, process.pid):
+    with _watched_memory(process.pid) as peaks, _killed_after(side.longest, process.pid):
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - started
     _kill_session(process.pid)
     process.returncode = os.waitstatus_to_exitcode(status)
     text = output.read_text(errors="replace")
+    if wall >= side.longest:
+        raise RunError(f"not done after {side.longest:.0f} s: {_last_words(text)}")
     _require_success(side, process.returncode, text, fresh)
     said = reported(text)
     return Measurement(

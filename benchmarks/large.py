@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import Contest, Side, report
+from harness import LONGEST_RUN, Contest, Side, report
 from models import CONFIGURATION, make_peer, save_autoseg_fold
 from setting import FOLD, Setting, fresh
 
@@ -23,6 +23,9 @@ FEATURES = (4, 8, 16)
 
 LIMIT = 16 * 2**30
 """Bytes that a process may map: a laptop's memory."""
+
+PATIENCE = 900.0
+"""Seconds that the peer is given; one whose worker died may wait for it for ever."""
 
 TASK, NUMBER = "Task060_Synthetic", "60"
 PEER_TASK = "Dataset060_Synthetic"
@@ -53,7 +56,8 @@ def contests(setting: Setting) -> Iterator[Contest]:
                 *("-t", NUMBER, "-m", CONFIGURATION, "-f", FOLD, "--disable_tta", "-device", "cpu"),
                 environment={"AUTOSEG_HOME": str(sides["autoseg"])},
                 produces=produces,
-            )
+            ),
+            longest=PATIENCE,
         ),
         peer=_limited(
             setting.command(
@@ -63,15 +67,15 @@ def contests(setting: Setting) -> Iterator[Contest]:
                 *("-d", NUMBER, "-c", CONFIGURATION, "-f", FOLD, "--disable_tta", "-device", "cpu"),
                 environment={"nnUNet_results": str(sides["peer"] / "results")},
                 produces=produces,
-            )
+            ),
         ),
         peer_may_fail=True,
         alternations=1,
     )
 
 
-def _limited(side: Side) -> Side:
-    return replace(side, address_limit=LIMIT)
+def _limited(side: Side, longest: float = LONGEST_RUN) -> Side:
+    return replace(side, address_limit=LIMIT, longest=longest)
 
 
 def make_autoseg_model(prepared: Path, home: Path, patch: tuple[int, ...]) -> None:
