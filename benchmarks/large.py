@@ -56,8 +56,7 @@ def contests(setting: Setting) -> Iterator[Contest]:
                 *("-t", NUMBER, "-m", CONFIGURATION, "-f", FOLD, "--disable_tta", "-device", "cpu"),
                 environment={"AUTOSEG_HOME": str(sides["autoseg"])},
                 produces=produces,
-            ),
-            longest=PATIENCE,
+            )
         ),
         peer=_limited(
             setting.command(
@@ -68,6 +67,7 @@ def contests(setting: Setting) -> Iterator[Contest]:
                 environment={"nnUNet_results": str(sides["peer"] / "results")},
                 produces=produces,
             ),
+            longest=PATIENCE,
         ),
         peer_may_fail=True,
         alternations=1,
