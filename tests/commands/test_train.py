@@ -162,13 +162,22 @@ def test_a_fold_is_trained_validated_and_left_with_all_its_files(results: Path, 
 
 def test_a_seed_decides_the_weights_and_without_one_it_is_drawn_and_kept(results: Path) -> None:
     runs = {}
-    for name, seed in (("one", ("--seed", "5")), ("same", ("--seed", "5")), ("drawn", ())):
+    words = {
+        "one": ("--seed", "5"),
+        "same": ("--seed", "5", "--deterministic"),
+        "drawn": (),
+        "fixed": ("--deterministic",),
+    }
+    for name, seed in words.items():
         assert run("0", "--epochs", "1", "--iterations_per_epoch", "1", *COMPUTING, *seed) == 0
         runs[name] = shutil.move(results / "Trainer__autoseg" / "fold_0", results / name)
 
     assert same_weights(runs["one"], runs["same"])
     assert not same_weights(runs["one"], runs["drawn"])
-    assert [record(runs[name])["seed"] for name in ("one", "same")] == [5, 5]
+    assert [record(runs[name])["seed"] for name in ("one", "same", "fixed")] == [5, 5, 0]
+    assert [record(run)["sessions"][0]["deterministic"] for run in runs.values()] == [False, True, False, True]
+    hashes = [record(run)["weights_sha256"] for run in runs.values()]
+    assert hashes[0] == hashes[1] and len(set(hashes)) == 3
     assert torch.load(runs["drawn"] / "checkpoint.pt", weights_only=True)["seed"] == record(runs["drawn"])["seed"] != 5
 
 
