@@ -181,7 +181,7 @@ def load_summary(path: Path) -> Summary:
             labels=tuple(int(label) for label in results["mean"]),
             cases=tuple(_case_scores(entry) for entry in results["all"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StorageError(f"{path}: not a summary of scores ({error!r}); evaluate the folder again") from error
 
 
