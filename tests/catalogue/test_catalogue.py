@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -22,7 +23,11 @@ import spoilt_models
 import spoilt_plans
 import spoilt_splits
 import spoilt_workspaces
-from spoiling import Entry, Place, tree
+from spoiling import Entry, Place, describe, tree
+
+from autoseg.imageio import read_image
+from autoseg.networks import build_network
+from autoseg.plans import load_plans, save_plans
 
 TABLES = (
     spoilt_datasets,
@@ -103,3 +108,34 @@ def _changed(before: dict[str, str | bytes], after: dict[str, str | bytes], entr
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     hidden = [name for name in changed if ".writing-" in name or "/.installing-" in name]
     return hidden + sorted(name for name in changed if not any(Path(name).match(allowed) for allowed in entry.writes))
+
+
+def test_three_hundred_classes_are_verified_planned_and_predicted(place: Place) -> None:
+    """They are no bad input: a segmentation then has 16 bits."""
+    names = {str(value): f"label {value}" for value in range(300)}
+    describe(labels=names)(place)
+    home = _home(place)
+    assert _called("autoseg_verify_dataset", ["-t", "1", "--workers", "1", *home]) == 0
+    assert _called("autoseg_plan_and_preprocess", ["-t", "1", "-tf", "1", "-no_pp", *home]) == 0
+
+    _teach_to_answer(place, 299, classes=300)
+    images, out = place.new.parent, place.outer / "out"
+    assert _called("autoseg_predict", ["-i", str(images), "-o", str(out), "-m", "2d", "-device", "cpu", *home]) == 0
+    predicted = read_image(out / "test_005.nii.gz").data
+    assert predicted.dtype.itemsize == 2
+    assert set(predicted.ravel().tolist()) == {299}
+
+
+def _teach_to_answer(place: Place, answer: int, *, classes: int) -> None:
+    """A model of many classes that finds one of them everywhere."""
+    from autoseg.inference.model import load_weights, save_weights
+
+    path = place.model() / "plans.pkl"
+    plans = replace(load_plans(path), labels=tuple(f"label {value}" for value in range(classes)))
+    save_plans(plans, path)
+    network = build_network(plans.configuration("2d"), 1, classes)
+    weights = {name: tensor * 0 for name, tensor in network.state_dict().items()}
+    last = sorted(name for name in weights if name.startswith("decoder.0") and name.endswith("bias"))[-1]
+    weights[last] = weights[last] + 1
+    weights["heads.0.weight"][answer] += 1
+    save_weights(place.weights(), replace(load_weights(place.weights()), weights=weights))
