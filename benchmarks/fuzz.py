@@ -541,7 +541,17 @@ TARGETS: Mapping[str, Callable[[], Target]] = {
 def warmed(name: str) -> Target:
     """A target whose readers have imported all they ever import."""
 
-    for encoding in ("idna", "utf_8_sig", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_32_le", "utf_32_be"):
+    for encoding in (
+        "idna",
+        "raw_unicode_escape",
+        "utf_8_sig",
+        "utf_16",
+        "utf_16_le",
+        "utf_16_be",
+        "utf_32",
+        "utf_32_le",
+        "utf_32_be",
+    ):
         codecs.lookup(encoding)  # JSON may be in any of these
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGALRM, _took_too_long)
