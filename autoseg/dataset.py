@@ -192,7 +192,11 @@ def _numbered_names(description: Mapping[str, Any], key: str, example: str, prob
     by_number = {int(number): name for number, name in entries.items()}
     names = tuple(by_number[number] for number in numbers)
     if key == "labels":
-        problems += [f"labels: the name {name!r} is given twice; name each label differently" for name, times in Counter(names).items() if times > 1]
+        problems += [
+            f"labels: the name {name!r} is given twice; name each label differently"
+            for name, times in Counter(names).items()
+            if times > 1
+        ]
     return names
 
 
@@ -206,7 +210,11 @@ def _cases(entries: Any, key: str, folder: Path, channels: int, problems: list[s
         if (case := _case(entry, f"{key}[{number}]", folder, channels, problems, labelled=key == "training"))
     ]
     times = Counter(case.identifier for case in cases)
-    problems += [f"{key}: case {readable(name)} is listed {count} times; list it once" for name, count in times.items() if count > 1]
+    problems += [
+        f"{key}: case {readable(name)} is listed {count} times; list it once"
+        for name, count in times.items()
+        if count > 1
+    ]
     return tuple(sorted(cases, key=lambda case: case.identifier))
 
 

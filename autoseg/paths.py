@@ -38,7 +38,9 @@ class Workspace:
         folders = {folder: path or (root or Path(DEFAULT_HOME)) / folder for folder, path in own.items()}
         for path in (root, *folders.values()):
             if path is not None and path.exists() and not path.is_dir():
-                raise WorkspaceError(f"{path}: is no folder; name a folder with --home or AUTOSEG_HOME, or move the file")
+                raise WorkspaceError(
+                    f"{path}: is no folder; name a folder with --home or AUTOSEG_HOME, or move the file"
+                )
         return cls(
             raw_data=folders["raw_data"],
             preprocessed=folders["preprocessed"],

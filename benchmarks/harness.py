@@ -207,7 +207,7 @@ def measure(side: Side, fresh: Path) -> Measurement:
         seconds=float(said.pop("seconds", wall)),
         wall_seconds=wall,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_bytes=max([usage.ru_maxrss * 1024, *peaks]),
+        peak_bytes=max([_peak_of_its_own(usage), *peaks]),
         said=said,
     )
 
@@ -255,6 +255,11 @@ def processes_of_session(session: int) -> list[int]:
             if int(fields[3]) == session:
                 found.append(int(path.name))
     return found
+
+
+def _peak_of_its_own(child: resource.struct_rusage) -> int:
+    """The kernel's peak of a child in bytes; 0 where it may be this process's, of which every child is a copy at first."""
+    return 1024 * child.ru_maxrss if child.ru_maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss else 0
 
 
 def _proportional_memory(process: int) -> int:

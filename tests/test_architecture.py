@@ -60,7 +60,9 @@ def test_no_file_is_run_and_no_shell_is_started(path: Path) -> None:
         assert given.get("shell", "False") == "False", f"{path}, line {call.lineno}: a shell"
         assert given.get("allow_pickle", "False") == "False", f"{path}, line {call.lineno}: an array of objects"
         if name in UNPICKLERS:
-            assert path.name == "storage.py", f"{path}, line {call.lineno}: only storage reads pickles, opcode by opcode"
+            assert path.name == "storage.py", (
+                f"{path}, line {call.lineno}: only storage reads pickles, opcode by opcode"
+            )
         if name == "torch.load":
             assert given.get("weights_only") == "True", f"{path}, line {call.lineno}: without weights_only"
         if name == "np.load":

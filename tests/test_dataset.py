@@ -91,7 +91,10 @@ PAIR = {"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}
             {"labels": {"0": "background"}},
             "labels: only the background is declared; declare at least one more",
         ),
-        ({"labels": {"0": "b", "1": "x", "2": "x"}}, "labels: the name 'x' is given twice; name each label differently"),
+        (
+            {"labels": {"0": "b", "1": "x", "2": "x"}},
+            "labels: the name 'x' is given twice; name each label differently",
+        ),
         ({"training": {"a": 1}}, "training: expected a list of cases, found {'a': 1}"),
         ({"training": []}, "training: no case is listed"),
         ({"training": [PAIR, PAIR]}, "training: case a is listed 2 times; list it once"),

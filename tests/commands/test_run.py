@@ -134,8 +134,8 @@ def test_one_name_for_all_plans_of_a_run(home: Path, options: tuple[str, ...], i
 def test_it_is_decided_for_every_option_of_the_steps_whether_a_run_has_it() -> None:
     """An option that is new in a step's command: is it the user's, or set by the run (`SET_BY_THE_RUN`)?"""
     assert {action.option_strings[0] for action in passed_on("train")} == set(
-        "-pretrained_weights --epochs --iterations_per_epoch --batch_size --learning_rate --seed --num_workers "
-        "--checkpoint_minutes -device --precision".split()
+        "-pretrained_weights --epochs --iterations_per_epoch --batch_size --learning_rate --seed --deterministic "
+        "--num_workers --checkpoint_minutes -device --precision".split()
     )
     assert {action.option_strings[0] for action in passed_on("plan_and_preprocess")} == set(
         "-pl3d -pl2d -gpu_memory_target --force_lowres --plans_from -tl -tf".split()
@@ -155,6 +155,12 @@ def test_every_option_of_a_training_is_passed_on() -> None:
 
     assert pairs(training.decisive) == pairs(words)
     assert pairs(training.incidental) == pairs(fast)
+
+
+def test_a_deterministic_run_trains_deterministically() -> None:
+    arguments = build_parser(run.COMMAND, "autoseg_run").parse_args(["-t", "1", "--deterministic"])
+
+    assert words_of("train", arguments).decisive == ("--deterministic",)
 
 
 @pytest.mark.parametrize(

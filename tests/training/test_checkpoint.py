@@ -34,7 +34,10 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
     save_checkpoint(path, {"weights": torch.zeros(1000)})
     path.write_bytes(path.read_bytes()[:2000])
 
-    with pytest.raises(TrainingError, match=r"checkpoint\.pt: refused: it is cut short, or no file of tensors as torch writes them; start anew with --overwrite"):
+    with pytest.raises(
+        TrainingError,
+        match=r"checkpoint\.pt: refused: it is cut short, or no file of tensors as torch writes them; start anew with --overwrite",
+    ):
         load_checkpoint(path)
 
 
@@ -47,7 +50,9 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     torch.save({"format": 2, "epoch": Hostile()}, path)
 
-    with pytest.raises(TrainingError, match="refused: it holds more than tensors and plain values; start anew with --overwrite"):
+    with pytest.raises(
+        TrainingError, match="refused: it holds more than tensors and plain values; start anew with --overwrite"
+    ):
         load_checkpoint(path)
     assert not Path("/tmp/autoseg_hostile_checkpoint").exists()
 

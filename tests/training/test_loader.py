@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import pickle
@@ -219,6 +220,7 @@ def test_workers_fit_the_device_the_memory_and_what_is_shared(
     roomy = root_with(tmp_path / "roomy", memory=10**12, shared=shared)
     tight = root_with(tmp_path / "tight", memory=600 * 2**20, shared=shared)
     cores = available_cores()
+    caplog.set_level(logging.WARNING, "autoseg")
 
     assert choose_workers(None, CPU, 2**20, root=roomy) == max(1, cores // 8)
     assert choose_workers(None, CUDA, 2**20, root=roomy) == min(12, cores)
