@@ -449,7 +449,12 @@ def headers_target() -> Target:
         if not starts.get(path.suffix, content[:4] == nifti[:4] and content[344:347] == b"n+1"):
             raise DatasetError("another format")
 
-    return Target(make, first_check, read_image)
+    def read(path: Path) -> None:
+        place = read_image(path).geometry
+        if not np.isfinite([*place.spacing, *place.origin, *place.direction]).all():
+            raise ArithmeticError(f"lies nowhere: {place}")
+
+    return Target(make, first_check, read)
 
 
 def archives_target() -> Target:
