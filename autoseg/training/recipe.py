@@ -25,7 +25,7 @@ from autoseg.training.augmentation import (
 from autoseg.training.losses import CrossEntropy, DiceLoss, Sum
 from autoseg.training.previous_augmentation import build_previous_augmentation
 from autoseg.training.previous_stage import PreviousStage
-from autoseg.training.schedule import poly_learning_rate
+from autoseg.training.schedule import Pace, fit_to_length, poly_learning_rate
 from autoseg.training.settings import TrainingSettings
 from autoseg.training.splits import Split
 
@@ -49,6 +49,7 @@ class Recipe:
     iterations_per_epoch = 250
     initial_learning_rate = 1e-2
     momentum = 0.99
+    """Of a long training; `pace` is what a short one starts with."""
     nesterov = True
     weight_decay = 3e-5
     gradient_clip = 12.0
@@ -100,8 +101,8 @@ class Recipe:
         """The optimiser; its learning rate is set before every step."""
         return torch.optim.SGD(
             network.parameters(),
-            lr=self.initial_learning_rate,
-            momentum=self.momentum,
+            lr=self.pace.learning_rate,
+            momentum=self.pace.momentum,
             nesterov=self.nesterov,
             weight_decay=self.weight_decay,
             fused=self.device.type in ("cpu", "cuda") or None,
@@ -127,9 +128,20 @@ class Recipe:
 
     def learning_rate(self, epoch: int) -> float:
         """The learning rate of an epoch, from 0."""
-        return poly_learning_rate(epoch, self.epochs, self.initial_learning_rate)
+        return poly_learning_rate(epoch, self.epochs, self.pace.learning_rate)
 
     # --------------------------------------------------------------------- what follows from it
+
+    @cached_property
+    def pace(self) -> Pace:
+        """Learning rate and momentum at the start, fitted to the length of the training unless you chose.
+
+        A learning rate of the user's and an optimiser of the recipe's own are left as they are.
+        """
+        own = Pace(self.initial_learning_rate, self.momentum)
+        if self.settings.learning_rate is not None or type(self).build_optimizer is not Recipe.build_optimizer:
+            return own
+        return fit_to_length(own, self.epochs * self.iterations_per_epoch)
 
     @cached_property
     def device(self) -> torch.device:

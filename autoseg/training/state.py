@@ -102,7 +102,7 @@ class TrainingState:
         """
         try:
             self.network.load_state_dict(content["network"])
-            self.optimizer.load_state_dict(content["optimizer"])
+            load_gathered(self.optimizer, content["optimizer"])
             self.scaler.load_state_dict(content["scaler"])
             self.records = list(decode(tuple[EpochRecord, ...], content["records"], "records"))
             for name, value in content["sums"].items():
@@ -179,3 +179,12 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """For all parameters alike."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def load_gathered(optimizer: torch.optim.Optimizer, content: Mapping[str, Any]) -> None:
+    """Take over what an optimiser had gathered; the momentum stays as built, which fits the length of the training now."""
+    built = [group.get("momentum") for group in optimizer.param_groups]
+    optimizer.load_state_dict(dict(content))
+    for group, momentum in zip(optimizer.param_groups, built, strict=True):
+        if momentum is not None:
+            group["momentum"] = momentum

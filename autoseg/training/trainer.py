@@ -100,6 +100,7 @@ class Trainer(Assembly):
             else:
                 self._require_memory(state)
                 self._begin_record(seed, state, command)
+                self._tell_pace()
                 state = self._train(seed, state, should_stop)
             self._save_weights("final", state)
             finish_run(self.output, state.network.state_dict())
@@ -270,6 +271,16 @@ class Trainer(Assembly):
             weights={name: tensor.detach().cpu().contiguous() for name, tensor in state.network.state_dict().items()},
         )
         save_weights(weights_file(self.output, checkpoint), file)
+
+    def _tell_pace(self) -> None:
+        if self.pace != (self.initial_learning_rate, self.momentum):
+            log.info(
+                "%s in all are few: learning rate %.3g and momentum %.3g, where a long training has %g and %g",
+                counted(self.epochs * self.iterations_per_epoch, "batch", "batches"),
+                *self.pace,
+                self.initial_learning_rate,
+                self.momentum,
+            )
 
     def _describe(self, network: nn.Module) -> None:
         """Write down, before the first batch, what is trained and how."""

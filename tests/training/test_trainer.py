@@ -421,7 +421,51 @@ def test_a_finished_training_can_be_extended(trainer: MakeTrainer, untouched: Tr
     longer.run(resume=True)
 
     assert history(longer)[:EPOCHS] == before and len(history(longer)) == 5
-    assert history(longer)[3]["learning_rate"] == pytest.approx(0.01 * (1 - 3 / 5) ** 0.9)
+    assert history(longer)[3]["learning_rate"] == pytest.approx(0.1 * (1 - 3 / 5) ** 0.9)  # few steps: a faster pace
+
+
+def test_a_longer_training_goes_on_with_its_own_momentum(trainer: MakeTrainer, untouched: Trainer) -> None:
+    checkpoint = load_checkpoint(untouched.output / "checkpoint.pt")
+    longer = trainer(fold="fold_1", epochs=500, iterations_per_epoch=1000)
+    state = longer._restored(0, checkpoint)
+
+    assert checkpoint["optimizer"]["param_groups"][0]["momentum"] == pytest.approx(0.9)
+    assert state.optimizer.param_groups[0]["momentum"] == 0.99
+
+
+@pytest.mark.parametrize(
+    ("settings", "pace"),
+    [
+        ({}, (0.1, 0.9)),
+        ({"learning_rate": 0.01}, (0.01, 0.99)),
+        ({"epochs": 1000, "iterations_per_epoch": 250}, (0.01, 0.99)),
+    ],
+)
+def test_only_a_short_training_whose_rate_nobody_chose_is_paced(
+    trainer: MakeTrainer, settings: dict[str, Any], pace: tuple[float, float], caplog: pytest.LogCaptureFixture
+) -> None:
+    made = trainer(**settings)
+    with caplog.at_level(logging.INFO, logger="autoseg"):
+        made._tell_pace()
+
+    assert made.pace == pytest.approx(pace)
+    assert [
+        made.build_optimizer(nn.Linear(1, 1)).param_groups[0][name] for name in ("lr", "momentum")
+    ] == pytest.approx(pace)
+    assert ("learning rate 0.1 and momentum 0.9, where a long training has 0.01 and 0.99" in caplog.text) == (
+        not settings
+    )
+
+
+class OwnOptimizer(Trainer):
+    def build_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(network.parameters(), lr=self.initial_learning_rate)
+
+
+def test_an_optimizer_of_the_recipes_own_keeps_its_rate(trainer: MakeTrainer) -> None:
+    made = trainer(OwnOptimizer)
+
+    assert made.learning_rate(0) == 0.01 and made.pace == (0.01, 0.99)
 
 
 def test_a_fold_that_holds_a_training_is_refused(trainer: MakeTrainer, untouched: Trainer) -> None:
