@@ -9,12 +9,12 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import autoseg
-from autoseg.errors import AutosegError, DatasetError, ModelError, StorageError, WorkspaceError, readable
+from autoseg.errors import DatasetError, ModelError, StorageError, WorkspaceError, readable
 from autoseg.imageio import RawCase
 from autoseg.locking import hold_lock
 from autoseg.planning.appearance import measure_appearance
@@ -39,9 +39,6 @@ LONGEST_WAIT = 30.0
 
 PAUSE = 0.05
 """Seconds until the next try."""
-
-REST = 20.0
-"""Times as long as writing took until the report is written again: of thousands of cases that is not all there is to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +87,7 @@ class InputReport:
 class InputGuard:
     """Compares cases as they are read; may be called from several threads, and again for the same case.
 
-    A context: when it ends, all that was found is written.
+    What is found is written before the case is predicted, so that no finished case lacks it, whatever ends the run.
 
     Args:
         fingerprint: Of the training cases; None where there is none, and then nothing is compared.
@@ -113,16 +110,7 @@ class InputGuard:
         self.strict = strict
         self.report = report
         self.found: dict[str, CaseReport] = {}
-        self.unwritten: dict[str, CaseReport] = {}
-        self.write_again = 0.0
         self.lock = threading.Lock()
-
-    def __enter__(self) -> InputGuard:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        with self.lock, suppress(AutosegError) if kind else nullcontext():  # what ended it is the error to tell
-            self._write()
 
     def __call__(self, raw: RawCase) -> None:
         """Compare a case, warn, and write it down.
@@ -134,10 +122,9 @@ class InputGuard:
         case = self._look(raw)
         with self.lock:
             if raw.identifier not in self.found:
-                self.found[raw.identifier] = self.unwritten[raw.identifier] = case
+                self._write(raw.identifier, case)
+                self.found[raw.identifier] = case
                 self._tell(raw.identifier, case)
-                if time.monotonic() >= self.write_again:
-                    self._write()
         if case.refused:
             raise DatasetError(
                 f"{_texts(case)}. It is not predicted, as --strict_inputs asks; leave that out to predict it all the same"
@@ -174,16 +161,13 @@ class InputGuard:
             for warning in case.warnings:
                 log.warning("case %s: %s", readable(identifier), warning.text)
 
-    def _write(self) -> None:
-        """Add to the report what it lacks."""
-        if self.report is None or not self.unwritten:
+    def _write(self, identifier: str, case: CaseReport) -> None:
+        """Add the case to the report."""
+        if self.report is None:
             return
-        started = time.monotonic()
         with _alone(self.report):
             earlier = load_report(self.report).cases if self.report.is_file() else {}
-            write_json(self.report, self._report({**earlier, **self.unwritten}))
-        self.unwritten.clear()
-        self.write_again = time.monotonic() + REST * (time.monotonic() - started)
+            write_json(self.report, self._report({**earlier, identifier: case}))
 
     def _report(self, cases: Mapping[str, CaseReport]) -> InputReport:
         return InputReport(
