@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from autoseg.dataset import Case, find_case_files, split_ending
-from autoseg.errors import AutosegError, CasesFailed, DatasetError, ModelError, StorageError, counted
+from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError, counted
 from autoseg.imageio import RawCase, read_case, write_image
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import save_probabilities
@@ -86,6 +86,7 @@ def predict_cases(
         ModelError: A cascade without segmentations to refine, or another model with them; or what is there already was
             predicted with something else, as the record or the files say.
         DatasetError: Naming the cases that have none in `previous`.
+        DiskError: The disk is full or read-only; the cases after it are not tried.
         CasesFailed: After all cases were tried, when some failed; it names each with its cause.
     """
     refined = _segmentations_to_refine(predictor, cases, previous)
@@ -147,6 +148,8 @@ def predict_jobs(
             try:
                 inputs, case = preparing.result()
                 prediction = predictor.predict_prepared(case, probabilities=probabilities, on_tiles=on_tiles)
+            except DiskError as error:
+                raise _stopped_at(job.identifier, error) from error
             except Exception as error:
                 failures[job.identifier] = _cause(error)
             else:
@@ -223,8 +226,16 @@ class _Writer:
         identifier, writing = self.pending.popleft()
         try:
             writing.result()
+        except DiskError as error:
+            raise _stopped_at(identifier, error) from error
         except Exception as error:
             self.failures[identifier] = _cause(error)
+
+
+def _stopped_at(identifier: str, error: DiskError) -> DiskError:
+    return DiskError(
+        f"predicting: stopped at {identifier}: {error}; what is finished is kept, run the same command again for the others"
+    )
 
 
 _Prepared: TypeAlias = tuple[str, PreparedCase]
