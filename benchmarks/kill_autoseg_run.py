@@ -10,7 +10,6 @@ those of the undisturbed run, and no step that was finished may have been run ag
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import random
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.conversion.phantom import make_phantom_task
+from autoseg.inference.model import load_weights, weights_sha256
 
 TASK = "Task025_Phantom"
 CASES = 25
@@ -120,15 +120,8 @@ def selection(home: Path) -> Any:
 
 def weights(home: Path) -> dict[str, str]:
     """A hash of the values of every fold's final weights."""
-    import torch
-
-    found = {}
-    for path in sorted((home / "results").glob(f"*/{TASK}/*/fold_*/weights_final.pt")):
-        digest = hashlib.sha256()
-        for name, tensor in sorted(torch.load(path, weights_only=True)["weights"].items()):
-            digest.update(name.encode() + tensor.numpy().tobytes())
-        found[str(path.relative_to(home))] = digest.hexdigest()
-    return found
+    paths = sorted((home / "results").glob(f"*/{TASK}/*/fold_*/weights_final.pt"))
+    return {str(path.relative_to(home)): weights_sha256(load_weights(path).weights) for path in paths}
 
 
 if __name__ == "__main__":

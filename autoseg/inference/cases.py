@@ -89,16 +89,7 @@ def predict_cases(
         DiskError: The disk is full or read-only; the cases after it are not tried.
         CasesFailed: After all cases were tried, when some failed; it names each with its cause.
     """
-    refined = _segmentations_to_refine(predictor, cases, previous)
-    jobs = [
-        Job(
-            identifier=case.identifier,
-            prepare=partial(_read_and_prepare, case, path, predictor, guard),
-            output=output,
-            inputs=partial(hash_files, *case.images, *([path] if path else [])),
-        )
-        for case, path, output in zip(cases, refined, outputs, strict=True)
-    ]
+    jobs = _raw_jobs(predictor, cases, outputs, previous, guard)
     rules = predictor.model.rules if postprocess else ()
     if overwrite:
         discard(outputs)
@@ -260,6 +251,25 @@ def _prepared_ahead(jobs: Sequence[Job], threads: int) -> Generator[tuple[Job, F
 def _hash_and_prepare(job: Job) -> _Prepared:
     """Hashed before it is read, so that an image that changes meanwhile is noticed the next time."""
     return job.inputs(), job.prepare()
+
+
+def _raw_jobs(
+    predictor: Predictor,
+    cases: Sequence[Case],
+    outputs: Sequence[Path],
+    previous: Path | None,
+    guard: Callable[[RawCase], None] | None,
+) -> list[Job]:
+    refined = _segmentations_to_refine(predictor, cases, previous)
+    return [
+        Job(
+            identifier=case.identifier,
+            prepare=partial(_read_and_prepare, case, path, predictor, guard),
+            output=output,
+            inputs=partial(hash_files, *case.images, *([path] if path else [])),
+        )
+        for case, path, output in zip(cases, refined, outputs, strict=True)
+    ]
 
 
 def _segmentations_to_refine(

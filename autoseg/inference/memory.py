@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from functools import cache
 
@@ -25,10 +26,7 @@ SCORE_COPIES = 3
 
 def tile_bytes(plan: ConfigurationPlan, classes: int) -> int:
     """What one tile takes while the network runs."""
-    voxels = 1
-    for side in plan.patch_size:
-        voxels *= side
-    return voxels * BYTES_PER_VALUE * (LARGE_ACTIVATIONS * plan.features + SCORE_COPIES * classes)
+    return math.prod(plan.patch_size) * BYTES_PER_VALUE * (LARGE_ACTIVATIONS * plan.features + SCORE_COPIES * classes)
 
 
 def fitting_batch(most: int, each: int, free: int) -> int:

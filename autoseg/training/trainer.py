@@ -77,8 +77,8 @@ class Trainer(Assembly):
 
         Raises:
             TrainingError: A checkpoint is there but neither `resume` nor `overwrite`; or the checkpoint is of another
-                plan, data, split or seed; or a sample cannot be made, a worker died; the memory is too small; a loss is not finite, twice; or a cascade
-                without what the previous stage predicted.
+                plan, data, split or seed; or a sample cannot be made, a worker died, the GPU's memory ran out, a loss
+                is not finite, twice; or a cascade without what the previous stage predicted.
             WorkspaceError: Another process trains or validates this fold.
             Interrupted: Stopped by `should_stop`; `resume` goes on with the very next batch.
         """
