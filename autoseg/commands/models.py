@@ -50,6 +50,9 @@ def load_trained_model(
 
 
 def _network_builder(reference: str) -> BuildNetwork | None:
+    if reference == DEFAULT_TRAINER:
+        return None  # the plans' own network, for which the second that importing trainings takes is not spent
+
     from autoseg import training
 
     if ":" in reference:

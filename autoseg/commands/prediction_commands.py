@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.paths import Workspace
 from autoseg.plans import DEFAULT_IDENTIFIER, load_plans
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from autoseg.ensembling.selection import Member, Selection
 
 INPUT, OUTPUT = "INPUT_FOLDER", "OUTPUT_FOLDER"
-DEFAULT_TRAINER = "Trainer"
 
 
 def prediction_commands(

@@ -6,6 +6,7 @@ import importlib.util
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 
 from autoseg.errors import ModelError
 from autoseg.inference.members import Forward
+from autoseg.inference.side_by_side import side_by_side
 from autoseg.networks import Precision
 
 log = logging.getLogger(__name__)
@@ -110,7 +112,7 @@ def _torch_forward(network: nn.Module, precision: Precision) -> Forward:
         with precision.autocast():
             return full_resolution(network(tiles))
 
-    return forward
+    return partial(side_by_side, forward) if precision.device == "cpu" else forward
 
 
 def _in_openvino(

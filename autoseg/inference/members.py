@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import torch
 
-from autoseg.inference.memory import FittingBatch
+from autoseg.networks.fitting import FittingNumber
 
 Forward: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """Tiles `(B, C, *patch)` to logits `(B, K, *patch)`, one fold."""
@@ -28,7 +28,7 @@ def all_flips(axes: Sequence[int]) -> list[Flip]:
 
 @torch.inference_mode()
 def mean_probabilities(
-    forwards: Sequence[Forward], flips: Sequence[Flip], tiles: torch.Tensor, batch: FittingBatch
+    forwards: Sequence[Forward], flips: Sequence[Flip], tiles: torch.Tensor, at_once: FittingNumber
 ) -> torch.Tensor:
     """The mean of the softmax over all folds and flips: `(B, C, *patch)` to `(B, K, *patch)` float32.
 
@@ -42,7 +42,7 @@ def mean_probabilities(
         parts = [_mean(forwards, flips, part, size) for part in torch.split(tiles, size)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    return batch.run(mean)
+    return at_once.run(mean)
 
 
 def _mean(forwards: Sequence[Forward], flips: Sequence[Flip], tiles: torch.Tensor, size: int) -> torch.Tensor:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from functools import cache
 
-import torch
-
 from autoseg.errors import counted
+from autoseg.networks.fitting import FittingNumber
 from autoseg.plans import ConfigurationPlan
 
 log = logging.getLogger(__name__)
@@ -34,30 +32,11 @@ def fitting_batch(most: int, each: int, free: int) -> int:
     return max(1, min(most, free // each))
 
 
-class FittingBatch:
-    """Calls a function with a batch size, and again with half of it where that was too much for the device's memory.
-
-    Attributes:
-        size: The batch size that is known to fit, or not known not to.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def run(self, function: Callable[[int], torch.Tensor]) -> torch.Tensor:
-        """The function's result with the largest batch that fits.
-
-        Raises:
-            torch.OutOfMemoryError: Not even one tile at once fits. Other errors are the function's own.
-        """
-        while True:
-            try:
-                return function(self.size)
-            except torch.OutOfMemoryError:
-                if self.size == 1:
-                    raise
-            self.size //= 2
-            say_once(f"the device's memory is full: {counted(self.size, 'tile')} at once from here on")
+def tiles_at_once(most: int) -> FittingNumber:
+    """How many tiles, flipped ones counted, the network is handed at once."""
+    return FittingNumber(
+        most, lambda number: f"the device's memory is full: {counted(number, 'tile')} at once from here on"
+    )
 
 
 @cache

@@ -28,9 +28,11 @@ def compile_network(network: nn.Module, tile_shape: Sequence[int], *, precision:
         precision: "fp32" or "bf16".
         at_once: Tiles worked on side by side, each with its share of the threads.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the converter's way to trace warns of what is constant for a tile's shape
-        model = openvino.convert_model(network, example_input=torch.zeros(1, *tile_shape))
+        # left alone, the converter traces with torch's own check: three seconds, for what engines.py compares anyway
+        traced = torch.jit.trace(network, torch.zeros(1, *tile_shape), check_trace=False)
+        model = openvino.convert_model(traced)
     model.reshape([1, *tile_shape])
     compiled = openvino.Core().compile_model(
         model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,7 +20,7 @@ from autoseg.inference.cascade import expand_labels
 from autoseg.inference.engines import Engine, Networks, prefers_openvino, require_engine, start_networks
 from autoseg.inference.export import LabelArray, export_fast, export_segmentation
 from autoseg.inference.members import Flip, all_flips, mean_probabilities
-from autoseg.inference.memory import BYTES_PER_VALUE, FittingBatch, fitting_batch, say_once, tile_bytes
+from autoseg.inference.memory import BYTES_PER_VALUE, fitting_batch, say_once, tile_bytes, tiles_at_once
 from autoseg.inference.model import (
     BuildNetwork,
     Checkpoint,
@@ -29,6 +30,7 @@ from autoseg.inference.model import (
     weights_sha256,
 )
 from autoseg.inference.probabilities import PackedProbabilities, Packer
+from autoseg.inference.side_by_side import SMALL_TILE
 from autoseg.inference.tiles import STEP_SIZE, Tiling, predict_slabs
 from autoseg.inference.window import Slab
 from autoseg.machine import available_memory
@@ -42,11 +44,11 @@ IMAGE_AXES = 4
 
 BATCH_VOXELS = {"cpu": 2**17, "cuda": 2**22}
 """Voxels of the tiles handed to the network at once: two patches of 128x128x128 on a GPU, whose activations take
-about 2 GB then; on a CPU a larger batch gains nothing once it keeps all cores busy."""
+about 2 GB then. On a CPU it is for each core that computes a tile of its own."""
 
 MOST_SIDE_BY_SIDE = 8
-"""Tiles that OpenVINO works on side by side on a CPU, a thread each where there are no more threads: small tiles do not
-keep several threads busy. Eight flips are what one tile has."""
+"""Tiles that a CPU works on side by side, a thread each where there are no more threads: small tiles do not keep several
+threads busy. Eight flips are what one tile has."""
 
 SHARE_OF_DEVICE_MEMORY = 0.4
 """Of the GPU's free memory: scores that need more are summed in main memory."""
@@ -112,7 +114,7 @@ class Predictor:
         self.mode = mode
         require_engine(engine, self.device)
         self._wanted_engine = engine
-        self._batch = FittingBatch(self._most_at_once)
+        self._at_once = tiles_at_once(self._most_at_once)
 
     @classmethod
     def from_folder(
@@ -267,7 +269,7 @@ class Predictor:
         tiles = tiles.to(self.device)
         if self.model.plan.previous:
             tiles = expand_labels(tiles, len(self.model.plans.labels))
-        return mean_probabilities(self._networks.forwards, self._flips, tiles, self._batch)
+        return mean_probabilities(self._networks.forwards, self._flips, tiles, self._at_once)
 
     def _require_fit(self, prepared: PreparedCase) -> None:
         identifier, model = prepared.properties.identifier, self.model
@@ -296,7 +298,7 @@ class Predictor:
             engine=self._wanted_engine,
             precision=self.precision,
             device=self.device,
-            at_once=self._batch.size,
+            at_once=self._at_once.number,
         )
 
     @cached_property
@@ -306,17 +308,19 @@ class Predictor:
     @property
     def _most_at_once(self) -> int:
         """Tiles, flipped ones counted, that the network is handed at once where memory allows."""
+        voxels = math.prod(self.model.plan.patch_size)
+        each = max(1, BATCH_VOXELS.get(self.device.type, BATCH_VOXELS["cpu"]) // voxels)
+        cores = min(torch.get_num_threads(), MOST_SIDE_BY_SIDE) if self.device.type == "cpu" else 1
         if prefers_openvino(self._wanted_engine, self.device):
-            return min(torch.get_num_threads(), MOST_SIDE_BY_SIDE)
-        voxels = BATCH_VOXELS.get(self.device.type, BATCH_VOXELS["cpu"])
-        return int(max(1, voxels // np.prod(self.model.plan.patch_size)))
+            return cores
+        return each * cores if voxels <= SMALL_TILE else each
 
     def _tiling(self, prepared: PreparedCase) -> Tiling:
         """The case's tiles, in batches that memory holds."""
         tiling = Tiling(shape=prepared.data.shape[1:], patch_size=self.model.plan.patch_size, step=self.step_size)
         if self.device.type == "cpu":
             self._fit_batch(tiling, prepared.properties.identifier)
-        return replace(tiling, batch_size=max(1, self._batch.size // len(self._flips)))
+        return replace(tiling, batch_size=max(1, self._at_once.number // len(self._flips)))
 
     def _fit_batch(self, tiling: Tiling, identifier: str) -> None:
         """Estimate main memory before it is taken: a GPU says when it is full, but here the process would be killed."""
@@ -328,7 +332,7 @@ class Predictor:
                 f"case {identifier}: predicting it takes about {(sums + each) / 1e9:.1f} GB, and {free / 1e9:.1f} GB "
                 "are free; where that does not do, end other programs or use --num_threads_preprocessing 1"
             )
-        self._batch.size = fitting_batch(self._batch.size, each, free - sums)
+        self._at_once.number = fitting_batch(self._at_once.number, each, free - sums)
 
     def _device_of_sums(self, tiling: Tiling) -> torch.device:
         """Where tiles are summed up: on the GPU when what is held at once fits there."""

@@ -10,59 +10,30 @@ limited setup".
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from autoseg.errors import TrainingError, counted
+from autoseg.networks.fitting import FittingNumber
 
-log = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 Forward: TypeAlias = Callable[[slice], Sequence[Tensor]]
 """Some samples of a batch to their logits, `(B, C, *space)` each, at every resolution."""
 
 
-class SamplesAtOnce:
-    """How many samples of a batch the memory holds at once: halved each time it runs out, and kept.
-
-    Args:
-        batch_size: Where it begins.
-    """
-
-    def __init__(self, batch_size: int) -> None:
-        self.batch_size = self.number = batch_size
-
-    def fit(self, attempt: Callable[[int], Result]) -> Result:
-        """The result of `attempt(number)`, tried with fewer samples as long as the GPU's memory runs out.
-
-        Raises:
-            torch.OutOfMemoryError: It runs out even with one sample. No other error is taken for it.
-        """
-        before = self.number
-        while True:
-            try:
-                result = attempt(self.number)
-                break
-            except torch.cuda.OutOfMemoryError:
-                if self.number == 1:
-                    raise
-            # Outside of `except`, where the error no longer holds on to what the attempt had in memory.
-            self.number = (self.number + 1) // 2
-            torch.cuda.empty_cache()
-        if self.number < before:
-            log.warning(
-                "the GPU's memory does not hold %s at once, so from now on they are computed %d at a time; the gradient is "
-                "that of the whole batch, but a step takes about a third longer",
-                counted(self.batch_size, "sample"),
-                self.number,
-            )
-        return result
+def samples_at_once(batch_size: int) -> FittingNumber:
+    """How many samples of a batch are computed at once: all, until the memory does not hold them."""
+    return FittingNumber(
+        batch_size,
+        lambda number: (
+            f"the GPU's memory does not hold {counted(batch_size, 'sample')} at once, so from now on they are computed "
+            f"{number} at a time; the gradient is that of the whole batch, but a step takes about a third longer"
+        ),
+    )
 
 
 def parts(samples: int, at_once: int) -> Iterator[slice]:

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.inference.cascade import expand_labels
+from autoseg.networks.fitting import FittingNumber
 from autoseg.training.loader import Batch
 from autoseg.training.micro_batches import (
-    SamplesAtOnce,
     add_gradients,
     outputs_in_parts,
     require_independent_samples,
+    samples_at_once,
 )
 from autoseg.training.recipe import Recipe
 from autoseg.training.state import TrainingState, count_voxels
@@ -25,7 +26,7 @@ class Steps(Recipe):
     def training_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
         """Learn from one batch; returns its loss, still on the device, NaN where a gradient spoilt the weights."""
         state.network.train()
-        loss = self._samples_at_once.fit(partial(self._find_gradients, state, batch, loss_function))
+        loss = self._samples_at_once.run(partial(self._find_gradients, state, batch, loss_function))
         state.scaler.unscale_(state.optimizer)
         norm = nn.utils.clip_grad_norm_(state.network.parameters(), self.gradient_clip)
         state.scaler.step(state.optimizer)
@@ -53,7 +54,7 @@ class Steps(Recipe):
     def validation_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
         """Look at one validation batch; returns its loss, still on the device."""
         state.network.eval()
-        loss, counts = self._samples_at_once.fit(partial(self._look, state, batch, loss_function))
+        loss, counts = self._samples_at_once.run(partial(self._look, state, batch, loss_function))
         state.sums.validation_loss += loss
         state.sums.counts += counts
         return loss
@@ -67,8 +68,8 @@ class Steps(Recipe):
         return loss, count_voxels(outputs[0], targets[0])
 
     @cached_property
-    def _samples_at_once(self) -> SamplesAtOnce:
-        return SamplesAtOnce(self.batch_size)
+    def _samples_at_once(self) -> FittingNumber:
+        return samples_at_once(self.batch_size)
 
     def _on_device(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """What the network sees, and the labels at every resolution, finest first."""

@@ -11,12 +11,7 @@ from torch import nn
 
 from autoseg.inference import members
 from autoseg.inference.members import all_flips, mean_probabilities
-from autoseg.inference.memory import FittingBatch, say_once
-
-
-@pytest.fixture(autouse=True)
-def _nothing_was_said() -> None:
-    say_once.cache_clear()
+from autoseg.inference.memory import tiles_at_once
 
 
 def fold(seed: int, channels: int = 2, classes: int = 3) -> nn.Module:
@@ -47,7 +42,7 @@ def test_batches_of_any_size_give_the_mean_of_all_folds_and_flips(number: int, s
         return lambda batch: largest.append(len(batch)) or network(batch)
 
     mean = mean_probabilities(
-        [counted(fold(0)), counted(fold(1))], all_flips((0, 1, 2)), tiles(number), FittingBatch(size)
+        [counted(fold(0)), counted(fold(1))], all_flips((0, 1, 2)), tiles(number), tiles_at_once(size)
     )
 
     torch.testing.assert_close(mean.double(), plain_mean([fold(0), fold(1)], tiles(number)), rtol=0, atol=1e-6)
@@ -58,7 +53,7 @@ def test_batches_of_any_size_give_the_mean_of_all_folds_and_flips(number: int, s
 def test_large_tiles_become_probabilities_some_planes_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(members, "SOFTMAX_VALUES", 3 * 6 * 5)
 
-    mean = mean_probabilities([fold(0)], all_flips((0, 1, 2)), tiles(1), FittingBatch(1))
+    mean = mean_probabilities([fold(0)], all_flips((0, 1, 2)), tiles(1), tiles_at_once(1))
 
     torch.testing.assert_close(mean.double(), plain_mean([fold(0)], tiles(1)), rtol=0, atol=1e-6)
 
@@ -77,7 +72,7 @@ def limited(network: nn.Module, most: int, tried: list[int]) -> Callable[[torch.
 
 def test_where_memory_runs_out_fewer_tiles_go_at_once_and_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     tried: list[int] = []
-    batch = FittingBatch(16)
+    batch = tiles_at_once(16)
     forward = limited(fold(0), 3, tried)
 
     with caplog.at_level(logging.WARNING):
@@ -85,19 +80,15 @@ def test_where_memory_runs_out_fewer_tiles_go_at_once_and_it_is_said_once(caplog
 
     for mean in means:
         torch.testing.assert_close(mean.double(), plain_mean([fold(0)], tiles(2)), rtol=0, atol=1e-6)
-    assert batch.size == 2
+    assert batch.number == 2
     assert tried[:4] == [16, 8, 4, 2]
     assert max(tried[3:]) == 2
-    assert caplog.messages == [
-        "the device's memory is full: 8 tiles at once from here on",
-        "the device's memory is full: 4 tiles at once from here on",
-        "the device's memory is full: 2 tiles at once from here on",
-    ]
+    assert caplog.messages == ["the device's memory is full: 2 tiles at once from here on"]
 
 
 def test_a_tile_that_does_not_fit_alone_is_out_of_memory() -> None:
     with pytest.raises(torch.OutOfMemoryError):
-        mean_probabilities([limited(fold(0), 0, [])], all_flips(()), tiles(2), FittingBatch(4))
+        mean_probabilities([limited(fold(0), 0, [])], all_flips(()), tiles(2), tiles_at_once(4))
 
 
 def test_another_error_is_not_taken_for_want_of_memory(caplog: pytest.LogCaptureFixture) -> None:
@@ -107,8 +98,8 @@ def test_another_error_is_not_taken_for_want_of_memory(caplog: pytest.LogCapture
         calls.append(len(batch))
         raise RuntimeError("CUDA error: device-side assert triggered")
 
-    batch = FittingBatch(4)
+    batch = tiles_at_once(4)
     with pytest.raises(RuntimeError, match="device-side assert"):
         mean_probabilities([broken], all_flips(()), tiles(4), batch)
 
-    assert (calls, batch.size, caplog.messages) == ([4], 4, [])
+    assert (calls, batch.number, caplog.messages) == ([4], 4, [])

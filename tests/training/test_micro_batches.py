@@ -15,12 +15,12 @@ from autoseg.networks.unet import UNet
 from autoseg.plans import Topology
 from autoseg.training.losses import CrossEntropy, DeepSupervision, DiceLoss, FocalLoss, Sum, TopKLoss
 from autoseg.training.micro_batches import (
-    SamplesAtOnce,
     add_gradients,
     memory_explained,
     outputs_in_parts,
     parts,
     require_independent_samples,
+    samples_at_once,
 )
 
 SAMPLES, CLASSES = 5, 3
@@ -152,9 +152,9 @@ def attempt_of(largest: int) -> tuple[list[int], Callable[[int], str]]:
 
 def test_fewer_samples_are_tried_until_they_fit_and_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     tried, attempt = attempt_of(2)
-    samples = SamplesAtOnce(9)
+    samples = samples_at_once(9)
     with caplog.at_level(logging.WARNING, logger="autoseg"):
-        assert [samples.fit(attempt) for _ in range(3)] == ["with 2"] * 3
+        assert [samples.run(attempt) for _ in range(3)] == ["with 2"] * 3
 
     assert tried == [9, 5, 3, 2, 2, 2]
     assert [record.getMessage() for record in caplog.records] == [
@@ -170,7 +170,7 @@ def test_with_one_sample_too_many_it_is_said_what_to_do() -> None:
         r"allocate 2 GiB\); see with nvidia-smi what else is in it, or plan for less memory"
     )
     with pytest.raises(TrainingError, match=message), memory_explained(torch.device("cuda")):
-        SamplesAtOnce(2).fit(attempt)
+        samples_at_once(2).run(attempt)
     assert tried == [2, 1]
 
 
@@ -185,7 +185,7 @@ def test_no_other_error_is_taken_for_it(error: Exception) -> None:
         raise error
 
     with pytest.raises(type(error)) as caught, memory_explained(torch.device("cuda")):
-        SamplesAtOnce(4).fit(attempt)
+        samples_at_once(4).run(attempt)
     assert caught.value is error
     assert tried == [4]
 

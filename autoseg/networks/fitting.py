@@ -1,0 +1,47 @@
+"""How much of a batch a device's memory holds at once: less each time it runs out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class FittingNumber:
+    """How many samples or tiles a network is handed at once: halved each time the memory runs out, and kept.
+
+    Args:
+        number: Where it begins.
+        message: What is said, once it fits again, of the number that it came to.
+    """
+
+    def __init__(self, number: int, message: Callable[[int], str]) -> None:
+        self.number = number
+        self._message = message
+
+    def run(self, attempt: Callable[[int], Result]) -> Result:
+        """The result of `attempt(number)`, tried with fewer as long as the memory runs out.
+
+        Raises:
+            torch.OutOfMemoryError: It runs out even with one. No other error is taken for it.
+        """
+        before = self.number
+        while True:
+            try:
+                result = attempt(self.number)
+                break
+            except torch.cuda.OutOfMemoryError:
+                if self.number == 1:
+                    raise
+            # Outside of `except`, where the error no longer holds on to what the attempt had in memory.
+            self.number = (self.number + 1) // 2
+            torch.cuda.empty_cache()
+        if self.number < before:
+            log.warning("%s", self._message(self.number))
+        return result

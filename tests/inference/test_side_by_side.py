@@ -1,0 +1,86 @@
+"""Tiles side by side: the same answers in the same order, each part with its share of the threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from autoseg.inference import side_by_side as module
+from autoseg.inference.side_by_side import side_by_side
+
+
+@pytest.fixture(params=[1, 2, 3, 4])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def tiles(number: int) -> torch.Tensor:
+    return torch.randn(number, 2, 4, 6, 5, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 8])
+def test_the_answers_are_those_of_all_tiles_together(threads: int, number: int) -> None:
+    network = torch.nn.Conv3d(2, 3, 3, padding=1).double()
+    calls: list[tuple[int, int, bool]] = []
+
+    def forward(part: torch.Tensor) -> torch.Tensor:
+        calls.append((len(part), torch.get_num_threads(), torch.is_inference_mode_enabled()))
+        answer: torch.Tensor = network(part)
+        return answer
+
+    with torch.inference_mode():
+        together = network(tiles(number).double())
+        torch.testing.assert_close(side_by_side(forward, tiles(number).double()), together, rtol=0, atol=1e-12)
+
+    parts = [len(part) for part in tiles(number).chunk(threads)]
+    assert sorted(size for size, _, _ in calls) == sorted(parts)
+    assert {share for _, share, _ in calls} == {threads // len(parts)}
+    assert all(inference for _, _, inference in calls)
+    assert torch.get_num_threads() == threads
+
+
+def test_parts_are_computed_at_the_same_time() -> None:
+    meeting = threading.Barrier(2, timeout=20)
+
+    def forward(part: torch.Tensor) -> torch.Tensor:
+        meeting.wait()
+        return part
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        torch.testing.assert_close(side_by_side(forward, tiles(2)), tiles(2), rtol=0, atol=0)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_large_tiles_get_all_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SMALL_TILE", 4 * 6 * 5 - 1)
+    calls: list[tuple[int, int]] = []
+
+    def forward(part: torch.Tensor) -> torch.Tensor:
+        calls.append((len(part), torch.get_num_threads()))
+        return part
+
+    side_by_side(forward, tiles(4))
+
+    assert calls == [(4, threads)]
+
+
+def test_an_error_comes_out_as_it_is(threads: int) -> None:
+    error = ValueError("shape")
+
+    def forward(_: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    with pytest.raises(ValueError, match="shape") as caught:
+        side_by_side(forward, tiles(3))
+
+    assert caught.value is error
+    assert torch.get_num_threads() == threads
