@@ -31,7 +31,9 @@ def compile_network(network: nn.Module, tile_shape: Sequence[int], *, precision:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the converter's way to trace warns of what is constant for a tile's shape
         # left alone, the converter traces with torch's own check: three seconds, for what engines.py compares anyway
-        traced = torch.jit.trace(network, torch.zeros(1, *tile_shape), check_trace=False)
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            network, torch.zeros(1, *tile_shape), check_trace=False
+        )
         model = openvino.convert_model(traced)
     model.reshape([1, *tile_shape])
     compiled = openvino.Core().compile_model(
