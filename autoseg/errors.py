@@ -49,7 +49,7 @@ class CasesFailed(AutosegError):  # noqa: N818 - reads as a statement where it i
 
     def __init__(self, task: str, failures: Sequence[tuple[str, str]], total: int) -> None:
         self.failures = tuple(failures)
-        lines = "\n".join(f"  {case}: {reason}" for case, reason in failures)
+        lines = "\n".join(f"  {case}: {without_case(reason, case)}" for case, reason in failures)
         others = "; the others are finished" if len(failures) < total else ""
         super().__init__(f"{task}: {len(failures)} of {counted(total, 'case')} failed{others}\n{lines}")
 
@@ -67,6 +67,11 @@ def describe_os_error(error: OSError) -> str:
 def counted(number: int, noun: str, nouns: str = "") -> str:
     """`1 case`, `2 cases`; the plural is named where it is irregular."""
     return f"{number} {noun}" if number == 1 else f"{number} {nouns or noun + 's'}"
+
+
+def without_case(reason: str, case: str) -> str:
+    """What is wrong with a case, for where the case is named already."""
+    return reason.removeprefix(f"case {case}: ")
 
 
 def in_bytes(count: int) -> str:

@@ -13,6 +13,9 @@ from autoseg.errors import StorageError, WorkspaceError
 from autoseg.processes import ProcessIdentity
 from autoseg.storage import decode, read_json, write_json
 
+LOCK_FILE = "lock.json"
+"""Of the folder that only one process at a time may work in."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
@@ -20,6 +23,11 @@ class Holder:
 
     process: ProcessIdentity
     since: str
+
+    @property
+    def may_be_alive(self) -> bool:
+        """Whether it runs, or its computer is another, where nobody here can know."""
+        return self.process.is_elsewhere or self.process.runs_here
 
     def __str__(self) -> str:
         return f"process {self.process.pid} on {self.process.host}, since {self.since}"
@@ -44,13 +52,24 @@ def hold_lock(path: Path, what: str) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def require_no_holder(folder: Path) -> None:
+    """Refuse to move or delete a folder in which, or below which, a process is at work.
+
+    Raises:
+        WorkspaceError: The process and its computer are named.
+    """
+    for path in sorted(folder.rglob(LOCK_FILE)):
+        if (holder := _read(path)) is not None and holder.may_be_alive:
+            raise WorkspaceError(_refusal(path, holder, f"{path.parent}: work in this folder"))
+
+
 def _take(path: Path, me: Holder, what: str) -> None:
     own = path.with_name(f".{path.name}-{me.process.host}-{me.process.pid}")
     write_json(own, me)
     try:
         while not _link(own, path):
             holder = _read(path)
-            if holder is not None and (holder.process.is_elsewhere or holder.process.runs_here):
+            if holder is not None and holder.may_be_alive:
                 raise WorkspaceError(_refusal(path, holder, what))
             _remove_stale(path, holder, own)
     finally:

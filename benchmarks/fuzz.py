@@ -570,6 +570,8 @@ def _took_too_long(_number: int, _frame: object) -> None:
 
 
 def _in_child(name: str, number: int, seed: int, results: Any) -> None:
+    if MEMORY_DISK.is_dir():
+        tempfile.tempdir = str(MEMORY_DISK)  # what the readers write for a moment need not be synced to a disk
     results.send(fuzz(warmed(name), number, seed))
 
 

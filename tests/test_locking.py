@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import WorkspaceError
-from autoseg.locking import Holder, hold_lock
+from autoseg.locking import LOCK_FILE, Holder, hold_lock, require_no_holder
 from autoseg.processes import ProcessIdentity
 from autoseg.storage import write_json
 
@@ -140,3 +140,14 @@ def test_of_many_that_find_a_stale_lock_one_gets_it(tmp_path: Path) -> None:
         for reader in readers:
             reader.join(10)
     assert sorted(said.values()) == ["", "", "", "", "", "held\n"]
+
+
+def test_a_folder_in_which_a_process_works_is_not_to_be_moved(tmp_path: Path) -> None:
+    fold = tmp_path / "model" / "fold_0"
+    with hold_lock(fold / LOCK_FILE, "training"), pytest.raises(WorkspaceError) as caught:
+        require_no_holder(tmp_path / "model")
+
+    assert str(caught.value).startswith(
+        f"{fold}: work in this folder is already being done by process {os.getpid()} on "
+    )
+    require_no_holder(tmp_path / "model")

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import TASK_HELP, add_plans_name, fold, folder
+from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_description
-from autoseg.errors import ModelError
+from autoseg.errors import ModelError, WorkspaceError
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, load_plans
 
@@ -30,6 +31,9 @@ def add_arguments(parser: Parser) -> None:
         "-o", dest="target", metavar="FILE.zip", type=folder, required=True, help="the archive to write"
     )
     parser.add_argument(
+        "--best", action="store_true", help="what autoseg_find_best_configuration selected, and nothing else"
+    )
+    parser.add_argument(
         "-m",
         dest="configurations",
         metavar="CONFIGURATION",
@@ -38,7 +42,11 @@ def add_arguments(parser: Parser) -> None:
         help=f"{', '.join(CONFIGURATIONS)} (default: all that are trained)",
     )
     parser.add_argument(
-        "-tr", dest="trainer", metavar="TRAINER", default="Trainer", help="who trained them (default: Trainer)"
+        "-tr",
+        dest="trainer",
+        metavar="TRAINER",
+        default=DEFAULT_TRAINER,
+        help=f"who trained them (default: {DEFAULT_TRAINER})",
     )
     add_plans_name(parser, f"name of the plans they were trained with (default: {DEFAULT_IDENTIFIER})")
     parser.add_argument(
@@ -58,10 +66,14 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Write the archive and say what is in it."""
     task = workspace.find_task(arguments.task)
+    chosen = (arguments.configurations, arguments.trainer, arguments.identifier)
+    if arguments.best and chosen != (None, DEFAULT_TRAINER, DEFAULT_IDENTIFIER):
+        raise WorkspaceError("--best packs what was selected; leave out -m, -tr and -p, or leave out --best")
     card = export_model(
         task,
         arguments.target,
         workspace,
+        best=arguments.best,
         configurations=arguments.configurations,
         trainer=arguments.trainer.rpartition(":")[2],
         identifier=arguments.identifier,
@@ -80,20 +92,27 @@ def export_model(
     target: Path,
     workspace: Workspace,
     *,
+    best: bool = False,
     configurations: Sequence[str] | None = None,
-    trainer: str = "Trainer",
+    trainer: str = DEFAULT_TRAINER,
     identifier: str = DEFAULT_IDENTIFIER,
     folds: Sequence[str] | None = None,
     checkpoints: Sequence[str] = ("final",),
 ) -> ModelCard:
     """Pack a task's trained models, the stage before a cascade always with it.
 
+    Args:
+        best: The members of the task's selection, whatever trained them, in place of what the next three name.
+
     Raises:
-        ModelError: A model or fold is not trained; the command that trains it is named.
+        ModelError: A model or fold is not trained, the command that trains it is named; or nothing is selected.
     """
     from autoseg.sharing.exporting import Sources, export_models
 
-    models = _find(task, workspace, configurations, trainer, identifier, checkpoints)
+    if best:
+        models = _find_selected(task, workspace, checkpoints)
+    else:
+        models = _find(task, workspace, configurations, trainer, identifier, checkpoints)
     sources = Sources(
         about=about_task(task, workspace, models),
         fingerprint=workspace.fingerprint_file(task) if workspace.fingerprint_file(task).is_file() else None,
@@ -111,6 +130,17 @@ def about_task(task: str, workspace: Workspace, models: Sequence[ModelFolder]) -
         return about_data(read_description(workspace.raw_task(task)))
     cards = [model.folder / CARD for model in models if (model.folder / CARD).is_file()]
     return load_card(cards[0]).about if cards else AboutData()
+
+
+def _find_selected(task: str, workspace: Workspace, checkpoints: Sequence[str]) -> list[ModelFolder]:
+    from autoseg.ensembling.selection import load_selection
+
+    found = {
+        model.folder: model
+        for member in load_selection(workspace.selection_file(task)).members
+        for model in _find(task, workspace, [member.configuration], member.trainer, member.plans, checkpoints)
+    }
+    return list(found.values())
 
 
 def _find(
@@ -166,6 +196,7 @@ COMMAND = Command(
     writes="FILE.zip: plans, weights, scores, postprocessing, fingerprint, selection, a model card and a manifest of\n"
     "SHA-256 sums; no image, and no checkpoint to go on training from",
     example="autoseg_export_model -t 4 -o hippocampus.zip\n"
+    "autoseg_export_model -t 4 -o hippocampus.zip --best\n"
     "autoseg_export_model -t 4 -o fast.zip -m 2d -f 0 -chk final best",
     add_arguments=add_arguments,
     run=run,

@@ -23,7 +23,7 @@ from autoseg.commands.prediction import (
     predict_with_model,
 )
 from autoseg.dataset import Case
-from autoseg.errors import CasesFailed, StorageError, WorkspaceError
+from autoseg.errors import CasesFailed, ModelError, StorageError, WorkspaceError
 from autoseg.machine import available_cores
 from autoseg.parallel import run_on_cases
 from autoseg.paths import Workspace
@@ -57,6 +57,11 @@ def open_selection(task: str, model: ModelChoice, workspace: Workspace, *, best:
     if not best and not (names_no_model and model.trainer == DEFAULT_TRAINER and path.is_file()):
         return None
     selection = load_selection(path)
+    if selection.task != task:
+        raise ModelError(
+            f"{path}: was selected for {selection.task}, not for {task}; select anew with "
+            f"autoseg_find_best_configuration -t {task}"
+        )
     log.info("%s: predicting with the selection %s (%s)", task, selection.name, path)
     if changed := changed_since(selection, workspace, workers=available_cores()):
         log.warning(

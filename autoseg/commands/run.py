@@ -25,7 +25,7 @@ from autoseg.jobs.runner import Runner, set_aside
 from autoseg.jobs.steps import Step
 from autoseg.jobs.telling import GOOD, header, summary_table
 from autoseg.jobs.workflow import Configuration, Work, all_steps, preparation_steps
-from autoseg.locking import hold_lock
+from autoseg.locking import LOCK_FILE, hold_lock
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS
 
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     if arguments.dry_run:
         describe(work, workspace, arguments.configurations)
         return
-    with hold_lock(workspace.run_dir(work.task) / "lock.json", f"autoseg_run of {work.task}"):
+    with hold_lock(workspace.run_dir(work.task) / LOCK_FILE, f"autoseg_run of {work.task}"):
         carry_out(work, workspace, arguments.configurations)
 
 

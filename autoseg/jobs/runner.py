@@ -30,6 +30,7 @@ from autoseg.jobs.telling import (
     header,
     remaining_seconds,
 )
+from autoseg.locking import require_no_holder
 from autoseg.processes import ProcessIdentity
 
 RESUMABLE, CTRL_C = 75, 130
@@ -201,7 +202,9 @@ def set_aside(path: Path, folder: Path, *, name: str) -> Path:
 
     Raises:
         StorageError: It cannot be moved.
+        WorkspaceError: A process is at work in it.
     """
+    require_no_holder(path)
     target = folder / f"{datetime.now():%Y%m%d-%H%M%S-%f}-{name.replace(' ', '_')}"
     try:
         target.mkdir(parents=True)

@@ -122,7 +122,7 @@ def all_steps(work: Work, configurations: Sequence[Configuration]) -> tuple[Step
         *preparation_steps(work),
         *trainings.values(),
         _choice_step(work, candidates, tuple(step.name for step in trainings.values())),
-        _export_step(work, configurations, candidates),
+        _export_step(work, configurations),
     )
 
 
@@ -168,8 +168,7 @@ def _choice_step(work: Work, candidates: Sequence[Configuration], needs: tuple[s
     )
 
 
-def _export_step(work: Work, configurations: Sequence[Configuration], candidates: Sequence[Configuration]) -> Step:
-    names = [configuration.name for configuration in candidates]
+def _export_step(work: Work, configurations: Sequence[Configuration]) -> Step:
     weights: dict[str, Digest] = {
         f"weights of {one.name} fold {fold}": partial(file_digest, one.fold_folders[fold] / WEIGHTS)
         for one in configurations
@@ -178,7 +177,7 @@ def _export_step(work: Work, configurations: Sequence[Configuration], candidates
     return _step(
         work,
         EXPORT,
-        ("-t", work.task, "-o", str(work.archive), "-m", *names, "-tr", work.trainer, "-p", work.identifier),
+        ("-t", work.task, "-o", str(work.archive), "--best"),
         needs=(CHOOSE,),
         inputs={"the selection": partial(file_digest, work.selection), **weights},
         products=(work.archive,),

@@ -11,7 +11,6 @@ from autoseg.plans import Plans, load_plans, plan_signature, save_plans
 from autoseg.training.run_record import RUN_FILE
 
 CHECKPOINT_FILE = "checkpoint.pt"
-LOCK_FILE = "lock.json"
 LOG_FILE = "training.log"
 VALIDATION_FOLDERS = {"final": "validation_raw", "best": "validation_raw_best"}
 TRAINING_FILES = (

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoseg.errors import AutosegError, TrainingError, counted, describe_os_error
+from autoseg.errors import AutosegError, TrainingError, counted, describe_os_error, without_case
 from autoseg.geometry import Shape
 from autoseg.machine import ROOT, available_cores, free_shared_memory
 from autoseg.parallel import fitting_workers
@@ -181,7 +181,8 @@ def iterate(
     with closing(make_ahead(batches.make, keys, workers=workers, ahead=BATCHES_AHEAD)) as made:
         for batch in made:
             if isinstance(batch, Failure):
-                raise TrainingError(f"case {batch.case}: no patch can be made of it: {batch.reason}")
+                reason = without_case(batch.reason, batch.case)
+                raise TrainingError(f"case {batch.case}: no patch can be made of it: {reason}")
             yield batch.pin_memory() if pin_memory else batch
 
 

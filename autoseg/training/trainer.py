@@ -15,7 +15,7 @@ from autoseg.errors import Interrupted, TrainingError, counted
 from autoseg.evaluation.summary import Summary
 from autoseg.inference.model import Checkpoint, TrainedModel, WeightsFile, fill_network, load_weights, save_weights
 from autoseg.inference.predictor import Predictor
-from autoseg.locking import hold_lock
+from autoseg.locking import LOCK_FILE, hold_lock
 from autoseg.networks.describe import write_architecture
 from autoseg.training.assembly import Assembly
 from autoseg.training.checkpoint import load_checkpoint, require_same, save_checkpoint
@@ -24,7 +24,6 @@ from autoseg.training.determinism import deterministic_algorithms
 from autoseg.training.display import Display, training_log
 from autoseg.training.fold import (
     CHECKPOINT_FILE,
-    LOCK_FILE,
     LOG_FILE,
     VALIDATION_FOLDERS,
     discard_training,

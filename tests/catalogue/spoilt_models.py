@@ -283,7 +283,7 @@ ENTRIES: tuple[Entry, ...] = (
         "a new image with NaN",
         lambda place: voxels(place.new, lambda data: data.__setitem__((0, 0, 0), np.nan)),
         writes=("out", "out/prediction.json", "out/report.json"),
-        message="predicting: 1 of 1 case failed\n  test_005: case test_005: channel 0 holds NaN or infinite intensities; replace them in the image file, then run again (autoseg_verify_dataset lists every such file)",
+        message="predicting: 1 of 1 case failed\n  test_005: channel 0 holds NaN or infinite intensities; replace them in the image file, then run again (autoseg_verify_dataset lists every such file)",
     ),
     predicted(
         "a new image cut short",
@@ -301,7 +301,7 @@ ENTRIES: tuple[Entry, ...] = (
         "a new image of a kilometre a voxel",
         lambda place: field_of(place.new, 80, "3f", 1e6, 1e6, 1e6),
         writes=("out", "out/prediction.json", "out/report.json"),
-        message="predicting: 1 of 1 case failed\n  test_005: case test_005: its voxel size of 1e+06 x 1e+06 x 1e+06 mm makes it 8 x 12000000 x 12000000 voxels at the plan's 1e+06 x 1 x 1 mm, more than the {some} of free memory hold; check its voxel size, crop it, or use a larger machine",
+        message="predicting: 1 of 1 case failed\n  test_005: its voxel size of 1e+06 x 1e+06 x 1e+06 mm makes it 8 x 12000000 x 12000000 voxels at the plan's 1e+06 x 1 x 1 mm, more than the {some} of free memory hold; check its voxel size, crop it, or use a larger machine",
     ),
     predicted(
         "two files for one channel",
@@ -362,6 +362,12 @@ ENTRIES: tuple[Entry, ...] = (
         best_model(lambda content: content.update(members=[])),
         words=BEST,
         message="{home}/results/selections/Task001_Balls/selection.json: Task001_Balls: a selection needs at least one model, each with at least one fold; run autoseg_find_best_configuration again",
+    ),
+    predicted(
+        "a selection of another task",
+        best_model(lambda content: content.update(task="Task002_Cubes")),
+        words=BEST,
+        message="{home}/results/selections/Task001_Balls/selection.json: was selected for Task002_Cubes, not for Task001_Balls; select anew with autoseg_find_best_configuration -t Task001_Balls",
     ),
     predicted(
         "a selection with a model outside of the results",

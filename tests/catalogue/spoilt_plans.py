@@ -324,7 +324,7 @@ ENTRIES: tuple[Entry, ...] = (
         lambda place: cut(place.prepared / prepared_file(".npy")),
         words="autoseg_train 2d Trainer 1 1 -device cpu --num_workers 0",
         writes=NEW_FOLD,
-        message="case case_001: no patch can be made of it: case case_001: damaged in {home}/preprocessed/Task001_Balls/autoseg_2d: case_001.npy: mmap length is greater than file size; delete case_001.json there and run autoseg_plan_and_preprocess again",
+        message="case case_001: no patch can be made of it: damaged in {home}/preprocessed/Task001_Balls/autoseg_2d: case_001.npy: mmap length is greater than file size; delete case_001.json there and run autoseg_plan_and_preprocess again",
     ),
     trained(
         "a prepared case with a damaged marker",
@@ -338,7 +338,7 @@ ENTRIES: tuple[Entry, ...] = (
         lambda place: objects(place.prepared / prepared_file("_seg.npy"), place.outer / "ran"),
         words="autoseg_train 2d Trainer 1 1 -device cpu --num_workers 0 --epochs 2",
         writes=NEW_FOLD,
-        message="case case_001: no patch can be made of it: case case_001: damaged in {home}/preprocessed/Task001_Balls/autoseg_2d: case_001_seg.npy: Array can't be memory-mapped: Python objects in dtype.; delete case_001.json there and run autoseg_plan_and_preprocess again",
+        message="case case_001: no patch can be made of it: damaged in {home}/preprocessed/Task001_Balls/autoseg_2d: case_001_seg.npy: Array can't be memory-mapped: Python objects in dtype.; delete case_001.json there and run autoseg_plan_and_preprocess again",
     ),
     trained(
         "a prepared case missing",

@@ -19,8 +19,9 @@ import pytest
 from autoseg.errors import StorageError, WorkspaceError
 from autoseg.jobs import runner as runner_module
 from autoseg.jobs.journal import Journal, Record
-from autoseg.jobs.runner import Runner
+from autoseg.jobs.runner import Runner, set_aside
 from autoseg.jobs.steps import Step
+from autoseg.locking import LOCK_FILE, hold_lock
 from autoseg.processes import ProcessIdentity
 
 TOY = Path(__file__).with_name("toy_work.py")
@@ -309,3 +310,12 @@ def test_one_that_does_not_end_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         survivor.kill()
         survivor.wait()
     assert starts(tmp_path) == []
+
+
+def test_what_another_process_works_on_is_not_set_aside(tmp_path: Path) -> None:
+    fold = tmp_path / "fold_0"
+    with hold_lock(fold / LOCK_FILE, "training"), pytest.raises(WorkspaceError, match="work in this folder is already"):
+        set_aside(fold, tmp_path / "replaced", name="train")
+
+    assert fold.is_dir()
+    assert not (tmp_path / "replaced").exists()

@@ -54,7 +54,7 @@ def test_every_step_is_a_command_line_of_ours(work: Work, tmp_path: Path) -> Non
         "python -m autoseg train 2d Trainer Task004_X 0 -p autoseg --npz --epochs 2 -c -device cpu --home /h",
         "python -m autoseg train 2d Trainer Task004_X 1 -p autoseg --npz --epochs 2 -c -device cpu --home /h",
         "python -m autoseg find_best_configuration -t Task004_X -m 2d -tr Trainer -p autoseg -f 0 1 --home /h",
-        f"python -m autoseg export_model -t Task004_X -o {tmp_path}/x.zip -m 2d -tr Trainer -p autoseg --home /h",
+        f"python -m autoseg export_model -t Task004_X -o {tmp_path}/x.zip --best --home /h",
     ]
     assert [step.name for step in steps] == [
         "verify_dataset",

@@ -15,6 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 from autoseg.commands import export_model, install_model, list_models, model_info, predict
+from autoseg.ensembling.selection import Member, Selection, save_selection
 from autoseg.imageio import read_image
 from autoseg.paths import Workspace
 
@@ -232,6 +233,47 @@ def test_the_selection_is_packed_when_its_members_are(
 
     assert (f"results/selections/{TASK}/selection.json" in names_in(tmp_path / "x.zip")) == packed
     assert ("left out, for it names models that are not packed" in capsys.readouterr().err) != packed
+
+
+def test_the_best_alone_is_packed_with_the_stage_before_it(workspace, home, tmp_path, train_model) -> None:
+    train_model(workspace.results, "3d_lowres")
+    train_model(workspace.results, "3d_cascade_fullres", previous="3d_lowres")
+    train_model(workspace.results, "2d")
+    selection = Selection(
+        format=1,
+        version="0.1.0",
+        task=TASK,
+        name="3d_cascade_fullres",
+        members=(Member(configuration="3d_cascade_fullres", trainer="Trainer", plans="autoseg", folds=("0",)),),
+        rules=(),
+        expected_dice=0.5,
+        interval=None,
+        lead=None,
+        scores={},
+        folds=("0",),
+        cases=4,
+        incomplete=(),
+        sources={},
+    )
+    save_selection(selection, workspace.selection_file(TASK))
+
+    assert export_model.main(["-t", "4", "-o", str(tmp_path / "x.zip"), "--best", "--home", str(home)]) == 0
+
+    assert configurations_in(tmp_path / "x.zip") == {"3d_lowres", "3d_cascade_fullres"}
+    assert f"results/selections/{TASK}/selection.json" in names_in(tmp_path / "x.zip")
+
+
+def test_the_best_needs_a_selection_and_leaves_nothing_to_choose(
+    workspace, home, tmp_path, train_model, capsys
+) -> None:
+    train_model(workspace.results, "2d")
+    words = ["-t", "4", "-o", str(tmp_path / "x.zip"), "--best", "--home", str(home)]
+
+    assert export_model.main(words) == 1
+    assert "nothing is selected yet; run autoseg_find_best_configuration" in capsys.readouterr().err
+    assert export_model.main([*words, "-m", "2d"]) == 1
+    assert "--best packs what was selected; leave out -m, -tr and -p, or leave out --best" in capsys.readouterr().err
+    assert not (tmp_path / "x.zip").exists()
 
 
 def test_a_missing_licence_is_said(workspace, home, tmp_path, train_model, capsys) -> None:
