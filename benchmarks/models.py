@@ -58,6 +58,9 @@ def make_peer(prepared: Path, model: Path) -> int:
     """One fold, saved by the peer's own trainer as after a training."""
     trainer = peer_trainer(prepared)
     trainer.initialize()
+    trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()  # decides what prediction mirrors
+    if tuple(trainer.inference_allowed_mirroring_axes) != (0, 1, 2):
+        raise SystemExit(f"the peer mirrors the axes {trainer.inference_allowed_mirroring_axes}, not all three")
     (model / "fold_0").mkdir(parents=True, exist_ok=True)
     trainer.save_checkpoint(str(model / "fold_0" / "checkpoint_final.pth"))
     shutil.copyfile(prepared / "nnUNetPlans.json", model / "plans.json")

@@ -68,7 +68,6 @@ def start_networks(
     engine: str,
     precision: Precision,
     device: torch.device,
-    at_once: int,
 ) -> Networks:
     """Bring networks to where they are computed.
 
@@ -78,7 +77,6 @@ def start_networks(
     Args:
         networks: In evaluation mode.
         tile_shape: `(C, *patch)`.
-        at_once: Tiles that OpenVINO may work on side by side.
 
     Raises:
         ModelError: OpenVINO was asked for by name and cannot be used.
@@ -87,7 +85,7 @@ def start_networks(
     if not prefers_openvino(engine, device):
         return _in_torch(modules, precision)
     try:
-        forwards = _in_openvino(modules, tile_shape, precision, at_once)
+        forwards = _in_openvino(modules, tile_shape, precision)
     except ModelError as error:
         if engine == "openvino":
             raise
@@ -115,15 +113,13 @@ def _torch_forward(network: nn.Module, precision: Precision) -> Forward:
     return partial(side_by_side, forward) if precision.device == "cpu" else forward
 
 
-def _in_openvino(
-    networks: Sequence[nn.Module], tile_shape: Sequence[int], precision: Precision, at_once: int
-) -> tuple[Forward, ...]:
+def _in_openvino(networks: Sequence[nn.Module], tile_shape: Sequence[int], precision: Precision) -> tuple[Forward, ...]:
     from autoseg.inference.openvino import compile_network
 
     forwards = []
     for number, network in enumerate(networks):
         try:
-            forward = compile_network(network, tile_shape, precision=precision.name, at_once=at_once)
+            forward = compile_network(network, tile_shape, precision=precision.name)
             difference = _difference(network, forward, tile_shape)
         except Exception as error:  # a network of the user's own can fail in a converter in any way
             log.debug("OpenVINO failed", exc_info=error)

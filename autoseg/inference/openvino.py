@@ -18,16 +18,19 @@ from autoseg.inference.members import Forward
 
 FORMATS = {"fp32": "f32", "bf16": "bf16"}
 
+MOST_SIDE_BY_SIDE = 8
+"""Tiles, each with its share of the threads: the flips of one tile; small tiles do not keep several threads busy."""
 
-def compile_network(network: nn.Module, tile_shape: Sequence[int], *, precision: str, at_once: int) -> Forward:
-    """A network as a function of tiles, computed by OpenVINO with as many threads as torch has.
+
+def compile_network(network: nn.Module, tile_shape: Sequence[int], *, precision: str) -> Forward:
+    """A network as a function of tiles, computed by OpenVINO with as many threads as torch has, side by side.
 
     Args:
         network: On the CPU, in evaluation mode; of several outputs the first is taken.
         tile_shape: `(C, *patch)`.
         precision: "fp32" or "bf16".
-        at_once: Tiles worked on side by side, each with its share of the threads.
     """
+    streams = min(torch.get_num_threads(), MOST_SIDE_BY_SIDE)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the converter's way to trace warns of what is constant for a tile's shape
         # left alone, the converter traces with torch's own check: three seconds, for what engines.py compares anyway
@@ -42,16 +45,16 @@ def compile_network(network: nn.Module, tile_shape: Sequence[int], *, precision:
         {
             "INFERENCE_PRECISION_HINT": FORMATS[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "NUM_STREAMS": at_once,
+            "NUM_STREAMS": streams,
         },
     )
-    return _Forward(compiled, at_once)
+    return _Forward(compiled, streams)
 
 
 class _Forward:
-    def __init__(self, compiled: Any, at_once: int) -> None:
+    def __init__(self, compiled: Any, streams: int) -> None:
         self.output = compiled.outputs[0]
-        self.queue = openvino.AsyncInferQueue(compiled, at_once)
+        self.queue = openvino.AsyncInferQueue(compiled, streams)
 
     def __call__(self, tiles: torch.Tensor) -> torch.Tensor:
         logits = np.empty((len(tiles), *list(self.output.shape)[1:]), np.float32)

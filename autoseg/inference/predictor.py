@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +16,7 @@ from autoseg.errors import DatasetError, ModelError
 from autoseg.geometry import Geometry
 from autoseg.imageio import RawCase
 from autoseg.inference.cascade import expand_labels
-from autoseg.inference.engines import Engine, Networks, prefers_openvino, require_engine, start_networks
+from autoseg.inference.engines import Engine, Networks, require_engine, start_networks
 from autoseg.inference.export import LabelArray, export_fast, export_segmentation
 from autoseg.inference.members import Flip, all_flips, mean_probabilities
 from autoseg.inference.memory import BYTES_PER_VALUE, fitting_batch, say_once, tile_bytes, tiles_at_once
@@ -30,7 +29,6 @@ from autoseg.inference.model import (
     weights_sha256,
 )
 from autoseg.inference.probabilities import PackedProbabilities, Packer
-from autoseg.inference.side_by_side import SMALL_TILE
 from autoseg.inference.tiles import STEP_SIZE, Tiling, predict_slabs
 from autoseg.inference.window import Slab
 from autoseg.machine import available_memory
@@ -42,13 +40,9 @@ Mode: TypeAlias = Literal["normal", "fast"]
 MODES = ("normal", "fast")
 IMAGE_AXES = 4
 
-BATCH_VOXELS = {"cpu": 2**17, "cuda": 2**22}
+BATCH_VOXELS = {"cpu": 2**20, "cuda": 2**22}
 """Voxels of the tiles handed to the network at once: two patches of 128x128x128 on a GPU, whose activations take
-about 2 GB then. On a CPU it is for each core that computes a tile of its own."""
-
-MOST_SIDE_BY_SIDE = 8
-"""Tiles that a CPU works on side by side, a thread each where there are no more threads: small tiles do not keep several
-threads busy. Eight flips are what one tile has."""
+about 2 GB then; on a CPU, whose cores compute small tiles side by side, eight flips of a patch of 64x64x32."""
 
 SHARE_OF_DEVICE_MEMORY = 0.4
 """Of the GPU's free memory: scores that need more are summed in main memory."""
@@ -298,7 +292,6 @@ class Predictor:
             engine=self._wanted_engine,
             precision=self.precision,
             device=self.device,
-            at_once=self._at_once.number,
         )
 
     @cached_property
@@ -308,12 +301,8 @@ class Predictor:
     @property
     def _most_at_once(self) -> int:
         """Tiles, flipped ones counted, that the network is handed at once where memory allows."""
-        voxels = math.prod(self.model.plan.patch_size)
-        each = max(1, BATCH_VOXELS.get(self.device.type, BATCH_VOXELS["cpu"]) // voxels)
-        cores = min(torch.get_num_threads(), MOST_SIDE_BY_SIDE) if self.device.type == "cpu" else 1
-        if prefers_openvino(self._wanted_engine, self.device):
-            return cores
-        return each * cores if voxels <= SMALL_TILE else each
+        voxels = BATCH_VOXELS.get(self.device.type, BATCH_VOXELS["cpu"])
+        return int(max(1, voxels // np.prod(self.model.plan.patch_size)))
 
     def _tiling(self, prepared: PreparedCase) -> Tiling:
         """The case's tiles, in batches that memory holds."""

@@ -39,7 +39,7 @@ def unet(dimensions: int = 3, *, deep: bool = False, seed: int = 0) -> nn.Module
 
 
 def forwards(engine: Any, networks: list[nn.Module], *, precision: Precision = FP32, patch: Any = (12, 8, 16)) -> Any:
-    return start_networks(networks, (2, *patch), engine=engine, precision=precision, device=CPU, at_once=2)
+    return start_networks(networks, (2, *patch), engine=engine, precision=precision, device=CPU)
 
 
 @needs_openvino

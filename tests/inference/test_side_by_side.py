@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 
@@ -38,7 +39,7 @@ def test_the_answers_are_those_of_all_tiles_together(threads: int, number: int) 
         together = network(tiles(number).double())
         torch.testing.assert_close(side_by_side(forward, tiles(number).double()), together, rtol=0, atol=1e-12)
 
-    parts = [len(part) for part in tiles(number).chunk(threads)]
+    parts = [len(part) for part in tiles(number).split(math.ceil(number / threads))]
     assert sorted(size for size, _, _ in calls) == sorted(parts)
     assert {share for _, share, _ in calls} == {threads // len(parts)}
     assert all(inference for _, _, inference in calls)
@@ -60,17 +61,36 @@ def test_parts_are_computed_at_the_same_time() -> None:
         torch.set_num_threads(before)
 
 
-def test_large_tiles_get_all_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_core_takes_no_more_tiles_together_than_its_caches_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PART_VOXELS", 2 * 4 * 6 * 5)
+    calls: list[int] = []
+
+    def forward(part: torch.Tensor) -> torch.Tensor:
+        calls.append(len(part))
+        return part
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        torch.testing.assert_close(side_by_side(forward, tiles(7)), tiles(7), rtol=0, atol=0)
+    finally:
+        torch.set_num_threads(before)
+
+    assert sorted(calls) == [1, 2, 2, 2]
+
+
+def test_large_tiles_get_all_threads_one_after_the_other(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SMALL_TILE", 4 * 6 * 5 - 1)
+    monkeypatch.setattr(module, "PART_VOXELS", 1)
     calls: list[tuple[int, int]] = []
 
     def forward(part: torch.Tensor) -> torch.Tensor:
         calls.append((len(part), torch.get_num_threads()))
         return part
 
-    side_by_side(forward, tiles(4))
+    torch.testing.assert_close(side_by_side(forward, tiles(4)), tiles(4), rtol=0, atol=0)
 
-    assert calls == [(4, threads)]
+    assert calls == [(1, threads)] * 4
 
 
 def test_an_error_comes_out_as_it_is(threads: int) -> None:
