@@ -285,12 +285,16 @@ def file_hash(path: Path) -> str:
 def _decode_dataclass(kind: type[T], value: Any, where: str) -> T:
     if not isinstance(value, dict):
         raise StorageError(f"{where}: expected an object with named fields, found {type(value).__name__}")
-    wanted = get_type_hints(kind)
+    wanted = _type_hints(kind)  # type: ignore[arg-type]  # a class is hashable
     differing = {"missing": wanted.keys() - value.keys(), "unknown": value.keys() - wanted.keys()}
     parts = [f"{what} {', '.join(sorted(map(str, keys)))}" for what, keys in differing.items() if keys]
     if parts:
         raise StorageError(f"{where}: wrong fields: {'; '.join(parts)}")
     return kind(**{key: decode(wanted[key], value[key], f"{where}.{key}") for key in wanted})
+
+
+_type_hints = lru_cache(maxsize=None)(get_type_hints)
+"""Annotations are text that is compiled anew each time."""
 
 
 def _without_nan(value: Any) -> Any:

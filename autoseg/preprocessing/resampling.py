@@ -166,11 +166,10 @@ def axis_matrix(voxels_in: int, voxels_out: int, order: Order) -> AxisMatrix:
 
     Its columns are the library's own answers to unit vectors, prefilter and border included.
     """
-    zoom = voxels_out / voxels_in
-    columns = [ndimage.zoom(unit, zoom, order=order, mode="nearest", grid_mode=True) for unit in np.eye(voxels_in)]
-    weights = np.stack(columns, axis=1)
+    zoom = (1, voxels_out / voxels_in)
+    weights = ndimage.zoom(np.eye(voxels_in), zoom, order=order, mode="nearest", grid_mode=True).T
     weights[np.abs(weights) < NEGLIGIBLE] = 0
-    return AxisMatrix(weights=weights.astype(np.float32), is_identity=voxels_in == voxels_out)
+    return AxisMatrix(weights=np.ascontiguousarray(weights, dtype=np.float32), is_identity=voxels_in == voxels_out)
 
 
 @lru_cache(maxsize=1)

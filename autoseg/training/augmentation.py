@@ -17,10 +17,10 @@ from batchgenerators.transforms.color_transforms import (
     GammaTransform,
 )
 from batchgenerators.transforms.noise_transforms import GaussianBlurTransform, GaussianNoiseTransform
-from batchgenerators.transforms.resample_transforms import SimulateLowResolutionTransform
 from batchgenerators.transforms.spatial_transforms import MirrorTransform
 
 from autoseg.geometry import Shape
+from autoseg.training.low_resolution import SimulateLowResolution
 from autoseg.training.spatial import SpatialTransform, SplineOrder
 
 Transform: TypeAlias = Callable[..., dict[str, Any]]
@@ -153,14 +153,11 @@ def build_intensity(recipe: AugmentationRecipe, *, dummy_2d: bool) -> tuple[Tran
         ),
         BrightnessMultiplicativeTransform(recipe.brightness, p_per_sample=recipe.brightness_probability),
         ContrastAugmentationTransform(recipe.contrast, p_per_sample=recipe.contrast_probability),
-        SimulateLowResolutionTransform(
-            recipe.low_resolution,
-            per_channel=True,
-            p_per_channel=recipe.low_resolution_channel_probability,
-            order_downsample=0,
-            order_upsample=3,
-            p_per_sample=recipe.low_resolution_probability,
-            ignore_axes=(0,) if dummy_2d else None,
+        SimulateLowResolution(
+            zoom=recipe.low_resolution,
+            sample_probability=recipe.low_resolution_probability,
+            channel_probability=recipe.low_resolution_channel_probability,
+            ignored_axes=(0,) if dummy_2d else (),
         ),
         GammaTransform(
             recipe.gamma,

@@ -142,10 +142,28 @@ def warp_image(
         for plane in range(max(0, -first), min(shape[0], len(image) - first)):
             planes[plane] = warp_image(image[first + plane], matrix[1:, 1:], offset[1:], shape[1:], order=order)
         return planes
+    if not (matrix - np.diag(np.diag(matrix))).any():
+        return _scale_image(image, np.diag(matrix), offset, shape, order=order)
     warped: FloatArray = affine_transform(
         image, matrix, offset, shape, output=np.float32, order=order, mode="constant", cval=OUTSIDE_DATA
     )
     return warped
+
+
+def _scale_image(
+    image: FloatArray, factors: FloatArray, offset: FloatArray, shape: Shape, *, order: SplineOrder
+) -> FloatArray:
+    """Without rotation an axis is one small matrix: the library's own answers to unit vectors, prefilter and border included."""
+    from scipy.ndimage import affine_transform
+
+    scaled = image.astype(np.float64)
+    for axis, (side, factor, start) in enumerate(zip(shape, factors, offset, strict=True)):
+        old = image.shape[axis]
+        weights = affine_transform(
+            np.eye(old), np.diag([1.0, factor]), (0.0, start), (old, side), order=order, mode="constant", cval=0.0
+        )
+        scaled = np.moveaxis(np.tensordot(scaled, weights, axes=(axis, 0)), -1, axis)
+    return scaled.astype(np.float32)
 
 
 def warp_labels(
@@ -219,10 +237,10 @@ def _strongest(corners: npt.NDArray[np.integer[Any]], fraction: FloatArray) -> n
     )
     best = np.full(corners.shape[1], -1.0)
     winner = np.full(corners.shape[1], OUTSIDE_LABEL, dtype=corners.dtype)
-    for label in corners:
+    for label in np.unique(corners):  # ascending, so of equals the lowest stays
         score = np.where(corners == label, weights, 0.0).sum(axis=0)
-        better = (score > best) | ((score == best) & (label < winner))
-        best[better], winner[better] = score[better], label[better]
+        better = score > best
+        best[better], winner[better] = score[better], label
     return winner
 
 

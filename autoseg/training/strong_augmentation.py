@@ -26,7 +26,6 @@ from batchgenerators.transforms.noise_transforms import (
     MedianFilterTransform,
     SharpeningTransform,
 )
-from batchgenerators.transforms.resample_transforms import SimulateLowResolutionTransform
 from batchgenerators.transforms.spatial_transforms import (
     MirrorTransform,
     Rot90Transform,
@@ -45,6 +44,7 @@ from autoseg.training.augmentation import (
     build_spatial,
     outside_becomes_background,
 )
+from autoseg.training.low_resolution import SimulateLowResolution
 from autoseg.training.spatial import OUTSIDE_DATA, OUTSIDE_LABEL
 
 DA3 = AugmentationRecipe(
@@ -299,14 +299,11 @@ def _da5_intensity(recipe: AugmentationRecipe, dummy_2d: bool) -> tuple[Transfor
         GaussianNoiseTransform(recipe.noise, p_per_sample=recipe.noise_probability),
         BrightnessTransform(0, 0.5, per_channel=True, p_per_sample=0.1, p_per_channel=CHANNEL_PROBABILITY),
         OneOfTransform(contrasts),
-        SimulateLowResolutionTransform(
-            recipe.low_resolution,
-            per_channel=True,
-            p_per_channel=CHANNEL_PROBABILITY,
-            order_downsample=0,
-            order_upsample=3,
-            p_per_sample=recipe.low_resolution_probability,
-            ignore_axes=(0,) if dummy_2d else None,
+        SimulateLowResolution(
+            zoom=recipe.low_resolution,
+            sample_probability=recipe.low_resolution_probability,
+            channel_probability=CHANNEL_PROBABILITY,
+            ignored_axes=(0,) if dummy_2d else (),
         ),
         *gammas,
     )

@@ -207,9 +207,7 @@ def test_a_case_that_fails_is_named_and_the_others_are_finished(task, prepare) -
     image.data[3, 4, 5] = np.nan
     write_image(path, image.data, image.geometry)
 
-    with pytest.raises(
-        CasesFailed, match=r"preparing: 1 of 3 cases failed; .*\n  case_001: case case_001: channel 0 holds NaN"
-    ):
+    with pytest.raises(CasesFailed, match=r"preparing: 1 of 3 cases failed; .*\n  case_001: channel 0 holds NaN"):
         prepare()
 
     shutil.copyfile(task / "imagesTr" / "case_000_0000.nii.gz", path)

@@ -52,7 +52,7 @@ def test_transforms_stand_in_the_published_order_with_the_published_values() -> 
         "GaussianBlurTransform",
         "BrightnessMultiplicativeTransform",
         "ContrastAugmentationTransform",
-        "SimulateLowResolutionTransform",
+        "SimulateLowResolution",
         "GammaTransform",
         "GammaTransform",
         "MirrorTransform",
@@ -64,9 +64,8 @@ def test_transforms_stand_in_the_published_order_with_the_published_values() -> 
     assert (brightness.multiplier_range, brightness.p_per_sample) == ((0.75, 1.25), 0.15)
     assert (contrast.contrast_range, contrast.p_per_sample) == ((0.75, 1.25), 0.15)
     assert contrast.preserve_range and contrast.per_channel
-    assert (low_resolution.zoom_range, low_resolution.p_per_sample) == ((0.5, 1), 0.25)
-    assert (low_resolution.order_downsample, low_resolution.order_upsample) == (0, 3)
-    assert (low_resolution.p_per_channel, low_resolution.ignore_axes) == (0.5, None)
+    assert (low_resolution.zoom, low_resolution.sample_probability) == ((0.5, 1), 0.25)
+    assert (low_resolution.channel_probability, low_resolution.ignored_axes) == (0.5, ())
     assert (inverted.gamma_range, inverted.p_per_sample, inverted.invert_image) == ((0.7, 1.5), 0.1, True)
     assert (gamma.gamma_range, gamma.p_per_sample, gamma.invert_image) == ((0.7, 1.5), 0.3, False)
     assert inverted.retain_stats and gamma.retain_stats and inverted.per_channel and gamma.per_channel
@@ -76,7 +75,7 @@ def test_transforms_stand_in_the_published_order_with_the_published_values() -> 
 def test_thick_slices_keep_their_resolution_across() -> None:
     augmentation = build_augmentation(RECIPE, patch_size=(4, 16, 16), dummy_2d=True, mirror_axes=(), masked_channels=[])
 
-    assert [getattr(transform, "ignore_axes", None) for transform in augmentation.transforms].count((0,)) == 1
+    assert [getattr(transform, "ignored_axes", None) for transform in augmentation.transforms].count((0,)) == 1
     assert not any(type(transform).__name__ == "MirrorTransform" for transform in augmentation.transforms)
 
 

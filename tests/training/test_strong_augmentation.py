@@ -62,7 +62,7 @@ class TestNumbers:
         assert (noise.p_per_sample, blur.blur_sigma) == (0.15, (0.5, 1.5))
         assert (multiplied.multiplier_range, contrast.contrast_range) == ((0.7, 1.3), (0.65, 1.5))
         assert (added.mu, added.sigma, added.p_per_sample) == (0, 0.2, 0.3)
-        assert (low.zoom_range, low.p_per_sample) == ((0.5, 1), 0.25)
+        assert (low.zoom, low.sample_probability) == ((0.5, 1), 0.25)
         assert (inverted.p_per_sample, inverted.gamma_range, gamma.p_per_sample) == (0.15, (0.5, 1.6), 0.3)
         assert (mirror.axes, masked.channels) == ((0, 1, 2), (1,))
 
@@ -84,7 +84,7 @@ class TestNumbers:
             (True, (0.5, 2), 0.2),
             (False, (0.5, 2), 0.2),
         ]
-        assert (low.zoom_range, low.p_per_sample) == ((0.25, 1), 0.15)
+        assert (low.zoom, low.sample_probability) == ((0.25, 1), 0.15)
         for one in (first, second):
             assert (one.gamma_range, one.p_per_sample, one.invert_image) == ((0.7, 1.5), 0.1, True)
         assert mirror.axes == (0, 1, 2)
