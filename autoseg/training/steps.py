@@ -15,6 +15,7 @@ from autoseg.training.micro_batches import (
     outputs_in_parts,
     require_independent_samples,
     samples_at_once,
+    samples_together,
 )
 from autoseg.training.recipe import Recipe
 from autoseg.training.state import TrainingState, count_voxels
@@ -46,6 +47,7 @@ class Steps(Recipe):
             lambda outputs: loss_function(outputs, targets),
             samples=len(data),
             at_once=at_once,
+            together=samples_together(state.network, data),
             scale=state.scaler.scale,
             device=self.device,
         )
@@ -63,6 +65,7 @@ class Steps(Recipe):
         self, state: TrainingState, batch: Batch, loss_function: nn.Module, at_once: int
     ) -> tuple[Tensor, Tensor]:
         data, targets = self._on_device(batch)
+        at_once = min(at_once, samples_together(state.network, data))
         outputs = outputs_in_parts(lambda part: self._outputs(state.network, data[part]), len(data), at_once)
         loss: Tensor = loss_function(outputs, targets)
         return loss, count_voxels(outputs[0], targets[0])

@@ -13,6 +13,7 @@ from autoseg.errors import TrainingError
 from autoseg.networks.batch_norm import with_batch_norm
 from autoseg.networks.unet import UNet
 from autoseg.plans import Topology
+from autoseg.training import micro_batches
 from autoseg.training.losses import CrossEntropy, DeepSupervision, DiceLoss, FocalLoss, Sum, TopKLoss
 from autoseg.training.micro_batches import (
     add_gradients,
@@ -21,6 +22,7 @@ from autoseg.training.micro_batches import (
     parts,
     require_independent_samples,
     samples_at_once,
+    samples_together,
 )
 
 SAMPLES, CLASSES = 5, 3
@@ -52,7 +54,9 @@ def network(kind: torch.dtype = torch.float64) -> UNet:
     )
 
 
-def gradients(model: nn.Module, loss: nn.Module, at_once: int, *, factor: float = 1.0) -> tuple[float, list[Tensor]]:
+def gradients(
+    model: nn.Module, loss: nn.Module, at_once: int, together: int = SAMPLES, *, factor: float = 1.0
+) -> tuple[float, list[Tensor]]:
     """The loss and the gradient of every parameter."""
     supervised = DeepSupervision(loss)
     kind = next(model.parameters()).dtype
@@ -63,6 +67,7 @@ def gradients(model: nn.Module, loss: nn.Module, at_once: int, *, factor: float 
         lambda outputs: supervised(outputs, TARGETS),
         samples=SAMPLES,
         at_once=at_once,
+        together=together,
         scale=lambda loss: loss * factor,
         device=CPU,
     )
@@ -70,11 +75,13 @@ def gradients(model: nn.Module, loss: nn.Module, at_once: int, *, factor: float 
     return value.item(), [gradient if gradient is not None else torch.zeros(()) for gradient in found]
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("at_once", "together"), [(1, SAMPLES), (2, SAMPLES), (3, SAMPLES), (SAMPLES, 1), (SAMPLES, 2), (3, 2), (2, 3)]
+)
 @pytest.mark.parametrize("name", LOSSES)
-def test_the_gradient_of_parts_is_that_of_the_whole_batch(name: str, at_once: int) -> None:
+def test_the_gradient_of_parts_is_that_of_the_whole_batch(name: str, at_once: int, together: int) -> None:
     value, expected = gradients(network(), LOSSES[name], SAMPLES)
-    in_parts, found = gradients(network(), LOSSES[name], at_once)
+    in_parts, found = gradients(network(), LOSSES[name], at_once, together)
 
     assert in_parts == pytest.approx(value, rel=1e-12)
     largest = max(one.abs().max() for one in expected)
@@ -124,6 +131,29 @@ def test_a_network_that_draws_random_numbers_draws_the_same_both_times() -> None
     assert len(model.drawn) == 6
     assert all(torch.equal(one, other) for one, other in zip(model.drawn[:3], model.drawn[3:], strict=True))
     assert not torch.equal(model.drawn[0], model.drawn[1])
+
+
+def test_parts_that_are_kept_go_through_the_network_once() -> None:
+    model, sizes = network(), []
+    model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+
+    gradients(model, LOSSES["default"], SAMPLES, 2)
+    assert sizes == [2, 2, 1]
+    sizes.clear()
+    gradients(model, LOSSES["default"], 2, SAMPLES)
+    assert sizes == [2, 2, 1] * 2
+
+
+def test_on_a_cpu_as_many_samples_go_together_as_its_caches_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(micro_batches, "CACHED_VOXELS", 2 * 8**3)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    small, large = torch.zeros(20, 2, 8, 8, 8), torch.zeros(20, 2, 16, 16, 16)
+
+    assert samples_together(network(), small) == 6
+    assert samples_together(network(), large) == 3
+    assert samples_together(network(), small.to("meta")) == 20
+    assert samples_together(with_batch_norm(network()), small) == 20
+    assert samples_together(nn.Conv3d(2, 3, 1), small) == 20  # of whose samples nothing is known
 
 
 def test_outputs_of_parts_are_those_of_the_whole_batch() -> None:
