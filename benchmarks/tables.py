@@ -69,14 +69,25 @@ def notes(content: Content) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def profile_table(profile: Mapping[str, Mapping[str, float]]) -> str:
-    """Where the time goes, in percent of each stage's seconds."""
-    rows: list[Sequence[str]] = [("stage", "part", "seconds", "share")]
+Profile = Mapping[str, Mapping[str, float]]
+
+
+def profile_table(profile: Profile, before: Profile | None = None) -> str:
+    """Where the time goes, in percent of each stage's seconds; beside it, where it went in an earlier version."""
+    rows: list[Sequence[str]] = [("stage", "part", "seconds", "share", *(("seconds before",) if before else ()))]
     for stage, parts in profile.items():
+        earlier = (before or {}).get(stage, {})
         whole = sum(parts.values())
         for part, seconds in sorted(parts.items(), key=lambda entry: -entry[1]):
-            rows.append((stage, part, f"{seconds:.2f}", f"{100 * seconds / whole:.1f} %"))
+            then = (_part(earlier, part),) if before else ()
+            rows.append((stage, part, f"{seconds:.2f}", f"{100 * seconds / whole:.1f} %", *then))
+        then = (f"{sum(earlier.values()):.2f}",) if before else ()
+        rows.append((stage, "all of it", f"{whole:.2f}", "100 %", *then))
     return as_table(rows)
+
+
+def _part(parts: Mapping[str, float], name: str) -> str:
+    return f"{parts[name]:.2f}" if name in parts else ""
 
 
 def ratios(contest: Content) -> list[float]:
@@ -181,6 +192,7 @@ def main() -> int:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("results", type=Path)
     made.add_argument("--profile", type=Path, help="what where_time_goes.py wrote")
+    made.add_argument("--before", type=Path, help="the same of an earlier version, to stand beside it")
     made.add_argument(
         "--write", action="store_true", help="fill the tables of README.md and documentation/performance.md"
     )
@@ -188,7 +200,8 @@ def main() -> int:
     content = json.loads(arguments.results.read_text())
     blocks = {"comparison": comparison_table(content), "folds": folds_table(content), "notes": notes(content)}
     if arguments.profile:
-        blocks["profile"] = profile_table(json.loads(arguments.profile.read_text()))
+        before = json.loads(arguments.before.read_text()) if arguments.before else None
+        blocks["profile"] = profile_table(json.loads(arguments.profile.read_text()), before)
     print("\n\n".join(blocks.values()))
     if arguments.write and content["quick"]:
         print("tables: these results are from --quick and are not written", file=sys.stderr)

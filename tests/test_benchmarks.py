@@ -168,6 +168,19 @@ def test_more_folds_are_set_against_one(tables: ModuleType) -> None:
     ]
 
 
+def test_where_the_time_went_before_stands_beside_where_it_goes(tables: ModuleType) -> None:
+    now, before = {"training": {"loss": 1.0, "network": 3.0}}, {"training": {"network": 6.0, "optimiser": 0.5}}
+
+    assert tables.profile_table(now, before).splitlines() == [
+        "| stage | part | seconds | share | seconds before |",
+        "|---|---|---|---|---|",
+        "| training | network | 3.00 | 75.0 % | 6.00 |",
+        "| training | loss | 1.00 | 25.0 % |  |",
+        "| training | all of it | 4.00 | 100 % | 6.50 |",
+    ]
+    assert tables.profile_table(now).splitlines()[-1] == "| training | all of it | 4.00 | 100 % |"
+
+
 def test_only_what_is_between_the_marks_of_a_page_changes(tables: ModuleType) -> None:
     page = "before\n<!-- measured: folds -->\nold\nrows\n<!-- end of folds -->\nafter"
 
