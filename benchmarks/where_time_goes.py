@@ -134,7 +134,7 @@ def training_parts(home: Path, iterations: int) -> dict[str, float]:
         (Batches, "make", "making batches"),
         (EncoderDecoder, "forward", "network, forward"),
         (DeepSupervision, "forward", "loss"),
-        (torch.Tensor, "backward", "network and loss, backward"),
+        (torch.autograd, "backward", "network and loss, backward"),
         (torch.nn.utils, "clip_grad_norm_", "clipping gradients"),
         (torch.amp.GradScaler, "step", "optimiser"),
     )
