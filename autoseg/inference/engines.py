@@ -16,6 +16,7 @@ from autoseg.errors import ModelError
 from autoseg.inference.members import Forward
 from autoseg.inference.side_by_side import side_by_side
 from autoseg.networks import Precision
+from autoseg.networks.encoder_decoder import EncoderDecoder
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,10 @@ def _torch_forward(network: nn.Module, precision: Precision) -> Forward:
         with precision.autocast():
             return full_resolution(network(tiles))
 
-    return partial(side_by_side, forward) if precision.device == "cpu" else forward
+    if precision.device != "cpu":
+        return forward
+    # A network of the user's own may keep something of one call on itself.
+    return partial(side_by_side, forward, one_call_at_a_time=not isinstance(network, EncoderDecoder))
 
 
 def _in_openvino(networks: Sequence[nn.Module], tile_shape: Sequence[int], precision: Precision) -> tuple[Forward, ...]:

@@ -17,18 +17,23 @@ PART_VOXELS = 2**17
 """Of the tiles that a core computes together; with more, their activations leave its caches."""
 
 
-def side_by_side(forward: Callable[[torch.Tensor], torch.Tensor], tiles: torch.Tensor) -> torch.Tensor:
-    """What `forward` makes of tiles `(B, C, *patch)`; it must be safe to call from several threads.
+def side_by_side(
+    forward: Callable[[torch.Tensor], torch.Tensor], tiles: torch.Tensor, *, one_call_at_a_time: bool = False
+) -> torch.Tensor:
+    """What `forward` makes of tiles `(B, C, *patch)`.
 
     There are enough parts to keep every thread busy, and each thread takes the next when it is done with one. Of large
     tiles, all threads take one after the other.
+
+    Args:
+        one_call_at_a_time: Of a function that may not be safe to call from several threads.
     """
     threads, voxels = torch.get_num_threads(), tiles[0, 0].numel()
     together = min(max(1, PART_VOXELS // voxels), math.ceil(len(tiles) / threads))
     parts = torch.split(tiles, together)
     if len(parts) == 1:
         return forward(tiles)
-    if threads == 1 or voxels > SMALL_TILE:
+    if threads == 1 or voxels > SMALL_TILE or one_call_at_a_time:
         return torch.cat([forward(part) for part in parts])
 
     @torch.inference_mode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,29 @@ def test_what_computes_is_said(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == [
         "OpenVINO computes the network (its answers were compared with torch's; --engine torch does without)"
     ]
+
+
+@pytest.mark.parametrize(("own", "callers"), [(False, 2), (True, 1)])
+def test_only_our_own_networks_are_called_from_several_threads(own: bool, callers: int) -> None:
+    seen: set[int] = set()
+    both = threading.Barrier(callers, timeout=20)
+
+    def note(*_: object) -> None:
+        seen.add(threading.get_ident())
+        both.wait()
+
+    network = nn.Conv3d(2, 4, 1) if own else unet()
+    network.register_forward_pre_hook(note)
+    (forward,) = forwards("torch", [network]).forwards
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        forward(torch.zeros(2, 2, 12, 8, 16))
+    finally:
+        torch.set_num_threads(before)
+
+    assert len(seen) == callers
+    assert own == (seen == {threading.get_ident()})
 
 
 def test_torch_is_taken_where_it_is_asked_for(make: Any) -> None:

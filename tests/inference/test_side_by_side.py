@@ -93,6 +93,19 @@ def test_large_tiles_get_all_threads_one_after_the_other(threads: int, monkeypat
     assert calls == [(1, threads)] * 4
 
 
+@pytest.mark.usefixtures("threads")
+def test_what_may_not_be_called_from_several_threads_is_called_from_one() -> None:
+    callers: list[int] = []
+
+    def forward(part: torch.Tensor) -> torch.Tensor:
+        callers.append(threading.get_ident())
+        return part
+
+    torch.testing.assert_close(side_by_side(forward, tiles(4), one_call_at_a_time=True), tiles(4), rtol=0, atol=0)
+
+    assert set(callers) == {threading.get_ident()}
+
+
 def test_an_error_comes_out_as_it_is(threads: int) -> None:
     error = ValueError("shape")
 
