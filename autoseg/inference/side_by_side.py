@@ -9,12 +9,11 @@ from functools import cache
 
 import torch
 
+from autoseg.networks.fitting import held_by_caches
+
 SMALL_TILE = 2**18
 """Voxels up to which several threads lose time by sharing the work of one tile: with two, tiles of 40x56x40 took 0.85 of
 the time side by side, tiles of 96x96x96 1.1 times as long (U-Net of 32 to 256 features, bf16)."""
-
-PART_VOXELS = 2**17
-"""Of the tiles that a core computes together; with more, their activations leave its caches."""
 
 
 def side_by_side(
@@ -29,7 +28,7 @@ def side_by_side(
         one_call_at_a_time: Of a function that may not be safe to call from several threads.
     """
     threads, voxels = torch.get_num_threads(), tiles[0, 0].numel()
-    together = min(max(1, PART_VOXELS // voxels), math.ceil(len(tiles) / threads))
+    together = min(held_by_caches(voxels), math.ceil(len(tiles) / threads))
     parts = torch.split(tiles, together)
     if len(parts) == 1:
         return forward(tiles)

@@ -1,4 +1,4 @@
-"""How much of a batch a device's memory holds at once: less each time it runs out."""
+"""How much of a batch fits: into a device's memory, less each time it runs out, and into the caches of a CPU's core."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ import torch
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+CACHED_VOXELS = 2**17
+"""Of the samples that a CPU's core computes together; with more, their activations leave its caches. Batches of 7 patches
+of 40x56x40 took 2.0 s a training step in parts of two on two cores, 3.3 s as a whole (U-Net of 32 to 256 features, bf16)."""
+
+
+def held_by_caches(voxels: int) -> int:
+    """How many samples or tiles of so many voxels a core computes together, at least one."""
+    return max(1, CACHED_VOXELS // voxels)
 
 
 class FittingNumber:

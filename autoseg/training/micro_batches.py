@@ -4,8 +4,8 @@ No loss over a batch need be a sum over its samples: Dice over the batch is not,
 every loss is a function of the batch's logits, and these are few beside what a network keeps for its gradient. So the
 parts are run one after the other; the loss of all logits together gives the gradient of each of them; then each part
 takes its logits' gradients back into the weights. Where memory does not hold what all parts keep for that, nothing is
-kept and each part is run again. It is exact as long as samples do not see each other inside the network. Source: Gao et al. 2021, "Scaling deep contrastive learning batch size under memory
-limited setup".
+kept and each part is run again. It is exact as long as samples do not see each other inside the network. Source: Gao et
+al. 2021, "Scaling deep contrastive learning batch size under memory limited setup".
 """
 
 from __future__ import annotations
@@ -20,11 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from autoseg.errors import TrainingError, counted
 from autoseg.networks.encoder_decoder import EncoderDecoder
-from autoseg.networks.fitting import FittingNumber
-
-CACHED_VOXELS = 2**17
-"""Of the samples that a CPU's core computes together. Batches of 7 patches of 40x56x40 took 2.0 s a step in parts of two
-on two cores, 3.3 s as a whole, whose activations leave the caches (U-Net of 32 to 256 features, bf16)."""
+from autoseg.networks.fitting import FittingNumber, held_by_caches
 
 Forward: TypeAlias = Callable[[slice], Sequence[Tensor]]
 """Some samples of a batch to their logits, `(B, C, *space)` each, at every resolution."""
@@ -48,7 +44,7 @@ def samples_together(network: nn.Module, batch: Tensor) -> int:
     """
     if batch.device.type != "cpu" or not isinstance(network, EncoderDecoder) or _normalises_over_batch(network):
         return len(batch)
-    return torch.get_num_threads() * max(1, CACHED_VOXELS // batch[0, 0].numel())
+    return torch.get_num_threads() * held_by_caches(batch[0, 0].numel())
 
 
 def parts(samples: int, at_once: int) -> Iterator[slice]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -14,6 +14,15 @@ from autoseg.plans import ConfigurationPlan, Plans
 
 BRIGHTNESS_STEP = 100.0
 """Brightness of label 1 in the synthetic tasks; label k has k times as much."""
+
+
+@pytest.fixture(params=[1, 2, 3, 4])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """How many torch computes with."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
 
 
 class Reader(nn.Module):

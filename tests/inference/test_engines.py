@@ -123,7 +123,9 @@ def test_what_computes_is_said(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+@pytest.mark.parametrize("threads", [2], indirect=True)
 @pytest.mark.parametrize(("own", "callers"), [(False, 2), (True, 1)])
+@pytest.mark.usefixtures("threads")
 def test_only_our_own_networks_are_called_from_several_threads(own: bool, callers: int) -> None:
     seen: set[int] = set()
     both = threading.Barrier(callers, timeout=20)
@@ -135,12 +137,7 @@ def test_only_our_own_networks_are_called_from_several_threads(own: bool, caller
     network = nn.Conv3d(2, 4, 1) if own else unet()
     network.register_forward_pre_hook(note)
     (forward,) = forwards("torch", [network]).forwards
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        forward(torch.zeros(2, 2, 12, 8, 16))
-    finally:
-        torch.set_num_threads(before)
+    forward(torch.zeros(2, 2, 12, 8, 16))
 
     assert len(seen) == callers
     assert own == (seen == {threading.get_ident()})

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
 
 import pytest
 import torch
 
 from autoseg.inference import side_by_side as module
 from autoseg.inference.side_by_side import side_by_side
-
-
-@pytest.fixture(params=[1, 2, 3, 4])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+from autoseg.networks import fitting
 
 
 def tiles(number: int) -> torch.Tensor:
@@ -46,6 +38,8 @@ def test_the_answers_are_those_of_all_tiles_together(threads: int, number: int) 
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.parametrize("threads", [2], indirect=True)
+@pytest.mark.usefixtures("threads")
 def test_parts_are_computed_at_the_same_time() -> None:
     meeting = threading.Barrier(2, timeout=20)
 
@@ -53,35 +47,27 @@ def test_parts_are_computed_at_the_same_time() -> None:
         meeting.wait()
         return part
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        torch.testing.assert_close(side_by_side(forward, tiles(2)), tiles(2), rtol=0, atol=0)
-    finally:
-        torch.set_num_threads(before)
+    torch.testing.assert_close(side_by_side(forward, tiles(2)), tiles(2), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("threads", [2], indirect=True)
+@pytest.mark.usefixtures("threads")
 def test_a_core_takes_no_more_tiles_together_than_its_caches_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PART_VOXELS", 2 * 4 * 6 * 5)
+    monkeypatch.setattr(fitting, "CACHED_VOXELS", 2 * 4 * 6 * 5)
     calls: list[int] = []
 
     def forward(part: torch.Tensor) -> torch.Tensor:
         calls.append(len(part))
         return part
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        torch.testing.assert_close(side_by_side(forward, tiles(7)), tiles(7), rtol=0, atol=0)
-    finally:
-        torch.set_num_threads(before)
+    torch.testing.assert_close(side_by_side(forward, tiles(7)), tiles(7), rtol=0, atol=0)
 
     assert sorted(calls) == [1, 2, 2, 2]
 
 
 def test_large_tiles_get_all_threads_one_after_the_other(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SMALL_TILE", 4 * 6 * 5 - 1)
-    monkeypatch.setattr(module, "PART_VOXELS", 1)
+    monkeypatch.setattr(fitting, "CACHED_VOXELS", 1)
     calls: list[tuple[int, int]] = []
 
     def forward(part: torch.Tensor) -> torch.Tensor:

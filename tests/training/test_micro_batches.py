@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.errors import TrainingError
+from autoseg.networks import fitting
 from autoseg.networks.batch_norm import with_batch_norm
 from autoseg.networks.unet import UNet
 from autoseg.plans import Topology
-from autoseg.training import micro_batches
 from autoseg.training.losses import CrossEntropy, DeepSupervision, DiceLoss, FocalLoss, Sum, TopKLoss
 from autoseg.training.micro_batches import (
     add_gradients,
@@ -145,7 +145,7 @@ def test_parts_that_are_kept_go_through_the_network_once() -> None:
 
 
 def test_on_a_cpu_as_many_samples_go_together_as_its_caches_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(micro_batches, "CACHED_VOXELS", 2 * 8**3)
+    monkeypatch.setattr(fitting, "CACHED_VOXELS", 2 * 8**3)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     small, large = torch.zeros(20, 2, 8, 8, 8), torch.zeros(20, 2, 16, 16, 16)
 
