@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from harness import Contest, report
 from setting import Setting, fresh
+from where_time_goes import REST, watching
 
 FOLDS = (1, 5)
+NETWORK = "network"
 
 
 def contests(setting: Setting) -> Iterator[Contest]:
@@ -30,35 +30,17 @@ def contests(setting: Setting) -> Iterator[Contest]:
 def predict(model: Path, images: Path, output: Path, folds: int) -> dict[str, float]:
     """Predict a folder; seconds in all, in the networks and in everything else."""
     from autoseg.inference import Predictor, find_cases, predict_cases
+    from autoseg.inference import side_by_side as computing
 
     predictor = Predictor.from_folder(model, "3d_fullres", folds=[str(number) for number in range(folds)], device="cpu")
-    spent = watch_networks()
     cases = find_cases([images], len(predictor.model.plans.channels))
     output.mkdir()
-    started = time.perf_counter()
-    predict_cases(predictor, cases, [output / f"{case.identifier}.nii.gz" for case in cases])
-    seconds = time.perf_counter() - started
-    network = sum(spent)
-    if not network:
+    with watching([(computing, "side_by_side", NETWORK)]) as watch:
+        predict_cases(predictor, cases, [output / f"{case.identifier}.nii.gz" for case in cases])
+        parts = watch.look()
+    if NETWORK not in parts:
         raise SystemExit("the networks were called elsewhere; measure them where they are called now")
-    return {"seconds": seconds, "network_seconds": network, "other_seconds": seconds - network}
-
-
-def watch_networks() -> list[float]:
-    """Seconds of each call of a network from now on."""
-    from autoseg.inference import engines
-
-    calls: list[float] = []
-    compute = engines.side_by_side
-
-    def timed(*words: Any) -> Any:
-        started = time.perf_counter()
-        computed = compute(*words)
-        calls.append(time.perf_counter() - started)
-        return computed
-
-    engines.side_by_side = timed
-    return calls
+    return {"seconds": sum(parts.values()), "network_seconds": parts[NETWORK], "other_seconds": parts[REST]}
 
 
 def main() -> None:

@@ -74,20 +74,15 @@ Profile = Mapping[str, Mapping[str, float]]
 
 def profile_table(profile: Profile, before: Profile | None = None) -> str:
     """Where the time goes, in percent of each stage's seconds; beside it, where it went in an earlier version."""
-    rows: list[Sequence[str]] = [("stage", "part", "seconds", "share", *(("seconds before",) if before else ()))]
+    rows = [("stage", "part", "seconds", "share", "seconds before")]
     for stage, parts in profile.items():
         earlier = (before or {}).get(stage, {})
         whole = sum(parts.values())
         for part, seconds in sorted(parts.items(), key=lambda entry: -entry[1]):
-            then = (_part(earlier, part),) if before else ()
-            rows.append((stage, part, f"{seconds:.2f}", f"{100 * seconds / whole:.1f} %", *then))
-        then = (f"{sum(earlier.values()):.2f}",) if before else ()
-        rows.append((stage, "all of it", f"{whole:.2f}", "100 %", *then))
-    return as_table(rows)
-
-
-def _part(parts: Mapping[str, float], name: str) -> str:
-    return f"{parts[name]:.2f}" if name in parts else ""
+            then = f"{earlier[part]:.2f}" if part in earlier else ""
+            rows.append((stage, part, f"{seconds:.2f}", f"{100 * seconds / whole:.1f} %", then))
+        rows.append((stage, "all of it", f"{whole:.2f}", "100 %", f"{sum(earlier.values()):.2f}"))
+    return as_table(rows if before else [row[:-1] for row in rows])
 
 
 def ratios(contest: Content) -> list[float]:
