@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 # Before numpy or torch is imported anywhere: the suite runs one process a core.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -127,6 +128,44 @@ def make_task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeTask]:
         return folder
 
     yield make
+
+
+class Select(Protocol):
+    """Write a selection of models, each of fold 0, and return its file; `changes` are fields of `Selection`."""
+
+    def __call__(self, home: Path, *configurations: str, task: str = "Task001_Balls", **changes: Any) -> Path: ...
+
+
+@pytest.fixture(scope="session")
+def select() -> Select:
+    """What would stand there after `autoseg_find_best_configuration`."""
+    import autoseg
+    from autoseg.ensembling.selection import FORMAT, Member, Selection, save_selection
+
+    def write(home: Path, *configurations: str, task: str = "Task001_Balls", **changes: Any) -> Path:
+        path = home / "results" / "selections" / task / "selection.json"
+        selection = Selection(
+            format=FORMAT,
+            version=autoseg.__version__,
+            task=task,
+            name="+".join(configurations),
+            members=tuple(
+                Member(configuration=name, trainer="Trainer", plans="autoseg", folds=("0",)) for name in configurations
+            ),
+            rules=(),
+            expected_dice=None,
+            interval=None,
+            lead=None,
+            scores={},
+            folds=("0",),
+            cases=1,
+            incomplete=(),
+            sources={},
+        )
+        save_selection(replace(selection, **changes), path)
+        return path
+
+    return write
 
 
 @pytest.fixture

@@ -13,13 +13,12 @@ TRAINING = "--epochs 1 --iterations_per_epoch 1 --seed 1 --num_workers 0 -device
 
 
 @pytest.fixture(scope="session")
-def sound(make_task: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sound(make_task: Any, select: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a home of one small task, planned, prepared, with a fold of 2d trained, and an archive of it.
 
     3d_fullres has two folds with the weights they began with, and a selection names both configurations.
     """
     from autoseg.commands import export_model, plan_and_preprocess, train
-    from autoseg.ensembling.selection import FORMAT, Member, Selection, save_selection
     from autoseg.inference.model import WeightsFile, load_weights, save_weights
     from autoseg.networks import build_network
     from autoseg.plans import load_plans, save_plans
@@ -39,24 +38,8 @@ def sound(make_task: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file: WeightsFile = replace(template, mirror_axes=(0, 1, 2), weights=dict(network.state_dict()))
     for fold in ("fold_0", "fold_1"):
         save_weights(place.weights("3d_fullres", fold), file)
-    selection = Selection(
-        format=FORMAT,
-        version="0.1.0",
-        task=TASK,
-        name="2d",
-        members=(Member(configuration="2d", trainer="Trainer", plans="autoseg", folds=("0",)),),
-        rules=(),
-        expected_dice=0.5,
-        interval=(0.4, 0.6),
-        lead=None,
-        scores={"2d": 0.5},
-        folds=("0",),
-        cases=1,
-        incomplete=(),
-        sources={"2d": "0"},
-    )
     assert export_model.main(["-t", "1", "-o", str(place.archive), "-m", "2d", *home]) == 0
-    save_selection(selection, place.selection)
+    select(place.home, "2d", expected_dice=0.5, interval=(0.4, 0.6), scores={"2d": 0.5}, sources={"2d": "0"})
     return outer
 
 

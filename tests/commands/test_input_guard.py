@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-import autoseg
 from autoseg.commands import export_model, install_model, plan_and_preprocess, predict, train
-from autoseg.ensembling.selection import FORMAT, Member, Selection, save_selection
 from autoseg.inference.guard import InputReport, load_report
 
 TASK = "Task001_Balls"
@@ -134,9 +132,9 @@ def test_one_case_is_told_on_the_terminal_and_leaves_no_report(
 
 
 def test_a_pair_of_models_tells_a_case_once_and_refuses_it_for_both(
-    home: Path, copied: Path, images: Path, tmp_path: Path, capsys: Told
+    home: Path, copied: Path, images: Path, tmp_path: Path, capsys: Told, select: Any
 ) -> None:
-    save_selection(pair(), copied / "results" / "selections" / TASK / "selection.json")
+    select(copied, "2d", "3d_fullres")
     for configuration in ("2d", "3d_fullres"):
         model = copied / "results" / configuration / TASK / "Trainer__autoseg"
         shutil.copy(home / "preprocessed" / TASK / "fingerprint.json", model)
@@ -148,28 +146,6 @@ def test_a_pair_of_models_tells_a_case_once_and_refuses_it_for_both(
     assert run(copied, images, tmp_path / "strict", "--strict_inputs") == 1
     assert capsys.readouterr().err.count("\n  odd: ") == 1
     assert names(tmp_path / "strict") == ["test_005.nii.gz", "test_006.nii.gz"]
-
-
-def pair() -> Selection:
-    return Selection(
-        format=FORMAT,
-        version=autoseg.__version__,
-        task=TASK,
-        name="a pair",
-        members=tuple(
-            Member(configuration=name, trainer="Trainer", plans="autoseg", folds=("0",))
-            for name in ("2d", "3d_fullres")
-        ),
-        rules=(),
-        expected_dice=None,
-        interval=None,
-        lead=None,
-        scores={},
-        folds=("0",),
-        cases=1,
-        incomplete=(),
-        sources={},
-    )
 
 
 def test_an_installed_model_guards_as_where_it_was_trained(

@@ -14,7 +14,7 @@ import torch
 
 import autoseg
 from autoseg.commands import plan_and_preprocess, predict, train
-from autoseg.ensembling.selection import FORMAT, Member, Selection, load_selection, save_selection
+from autoseg.ensembling.selection import load_selection
 from autoseg.inference.probabilities import load_probabilities
 from autoseg.postprocessing.rules import Rule, save_rules
 
@@ -301,11 +301,9 @@ def test_a_folder_holds_the_predictions_of_one_model_with_one_setting(
 
 
 def test_predictions_of_several_models_and_of_one_are_not_mixed(
-    copied: Path, images: Path, tmp_path: Path, capsys: Told
+    copied: Path, images: Path, tmp_path: Path, capsys: Told, select: Any
 ) -> None:
-    pair = selection("2d", "3d_fullres")
-    path, out = copied / "results" / "selections" / TASK / "selection.json", tmp_path / "out"
-    save_selection(pair, path)
+    pair, out = select(copied, "2d", "3d_fullres", rules=(Rule(kind="keep_largest", labels=(1,)),)), tmp_path / "out"
     assert run(copied, images, out) == 0
     assert names(out) == ["report.json", "selection.json", "test_005.nii.gz", "test_006.nii.gz"]
     assert run(copied, images, out) == 0, "the same again is nothing to do"
@@ -316,7 +314,7 @@ def test_predictions_of_several_models_and_of_one_are_not_mixed(
         assert f"{out}: holds predictions made with something else (selection.json says with what); name another" in (
             capsys.readouterr().err
         )
-    assert load_selection(out / "selection.json") == pair
+    assert load_selection(out / "selection.json") == load_selection(pair)
 
     assert run(copied, images, out, "-m", "3d_fullres", "--overwrite_existing") == 0
     assert names(out) == ["prediction.json", "report.json", "test_005.nii.gz", "test_006.nii.gz"]
@@ -324,32 +322,13 @@ def test_predictions_of_several_models_and_of_one_are_not_mixed(
     assert "(prediction.json says with what)" in capsys.readouterr().err
 
 
-def test_a_pair_is_not_averaged_in_mode_fast(copied: Path, images: Path, tmp_path: Path, capsys: Told) -> None:
-    save_selection(selection("2d", "3d_fullres"), copied / "results" / "selections" / TASK / "selection.json")
+def test_a_pair_is_not_averaged_in_mode_fast(
+    copied: Path, images: Path, tmp_path: Path, capsys: Told, select: Any
+) -> None:
+    select(copied, "2d", "3d_fullres")
     assert run(copied, images, tmp_path / "out", "--mode", "fast") == 1
     assert capsys.readouterr().err.endswith(
         "--mode fast makes no probabilities by which several models are averaged; use --mode normal\n"
-    )
-
-
-def selection(*configurations: str) -> Selection:
-    return Selection(
-        format=FORMAT,
-        version=autoseg.__version__,
-        task=TASK,
-        name="a pair",
-        members=tuple(
-            Member(configuration=name, trainer="Trainer", plans="autoseg", folds=("0",)) for name in configurations
-        ),
-        rules=(Rule(kind="keep_largest", labels=(1,)),),
-        expected_dice=None,
-        interval=None,
-        lead=None,
-        scores={},
-        folds=("0",),
-        cases=1,
-        incomplete=(),
-        sources={},
     )
 
 

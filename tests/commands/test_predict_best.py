@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from autoseg.commands import ensemble, plan_and_preprocess, predict, train
-from autoseg.ensembling.selection import FORMAT, Member, Selection, save_selection
 from autoseg.imageio import read_image
-from autoseg.paths import Workspace
 from autoseg.postprocessing.rules import Rule, save_rules
 
 TASK = "Task001_Balls"
@@ -36,39 +34,14 @@ def run(main: Any, home: Path, *words: str) -> None:
     assert main([*words, "--home", str(home)]) == 0
 
 
-def select(home: Path, *configurations: str) -> Path:
-    path = Workspace.from_environment({}, home=home).selection_file(TASK)
-    members = tuple(
-        Member(configuration=name, trainer="Trainer", plans="autoseg", folds=("0",)) for name in configurations
-    )
-    save_selection(
-        Selection(
-            format=FORMAT,
-            version="0.1.0",
-            task=TASK,
-            name="+".join(configurations),
-            members=members,
-            rules=KEEP,
-            expected_dice=0.5,
-            interval=None,
-            lead=None,
-            scores={},
-            folds=("0",),
-            cases=1,
-            incomplete=(),
-            sources={},
-        ),
-        path,
-    )
-    return path
-
-
 def contents(folder: Path) -> dict[str, Any]:
     return {path.name: read_image(path).data.tolist() for path in folder.glob("*.nii.gz")}
 
 
-def test_a_selected_pair_is_predicted_averaged_and_postprocessed_in_one_command(home: Path, tmp_path: Path) -> None:
-    select(home, "2d", "3d_fullres")
+def test_a_selected_pair_is_predicted_averaged_and_postprocessed_in_one_command(
+    home: Path, tmp_path: Path, select: Any
+) -> None:
+    select(home, "2d", "3d_fullres", rules=KEEP)
     images = str(home / "raw_data" / TASK / "imagesTs")
     run(predict.main, home, "--best", "-t", "1", "-i", images, "-o", str(tmp_path / "best"), *COMPUTING)
 
@@ -84,8 +57,8 @@ def test_a_selected_pair_is_predicted_averaged_and_postprocessed_in_one_command(
     assert names == ["report.json", "selection.json", "test_005.nii.gz", "test_006.nii.gz"]
 
 
-def test_what_a_selected_pair_has_predicted_is_not_predicted_again(home: Path, tmp_path: Path) -> None:
-    select(home, "2d", "3d_fullres")
+def test_what_a_selected_pair_has_predicted_is_not_predicted_again(home: Path, tmp_path: Path, select: Any) -> None:
+    select(home, "2d", "3d_fullres", rules=KEEP)
     images = str(home / "raw_data" / TASK / "imagesTs")
     run(predict.main, home, "--best", "-t", "1", "-i", images, "-o", str(tmp_path), *COMPUTING)
     before = (tmp_path / "test_006.nii.gz").stat().st_mtime_ns
@@ -97,17 +70,17 @@ def test_what_a_selected_pair_has_predicted_is_not_predicted_again(home: Path, t
     assert (tmp_path / "test_005.nii.gz").is_file()
 
 
-def test_one_case_is_predicted_by_a_pair_without_traces(home: Path, tmp_path: Path) -> None:
-    select(home, "2d", "3d_fullres")
+def test_one_case_is_predicted_by_a_pair_without_traces(home: Path, tmp_path: Path, select: Any) -> None:
+    select(home, "2d", "3d_fullres", rules=KEEP)
     image = home / "raw_data" / TASK / "imagesTs" / "test_005_0000.nii.gz"
     run(predict.main, home, "--best", "-t", "1", "-i", str(image), "-o", str(tmp_path / "mine.nii.gz"), *COMPUTING)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.nii.gz"]
 
 
 def test_the_selection_is_the_default_and_its_rules_win_over_the_models_own(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], select: Any
 ) -> None:
-    select(home, "2d")
+    select(home, "2d", rules=KEEP)
     image = home / "raw_data" / TASK / "imagesTs" / "test_005_0000.nii.gz"
     own = home / "results" / "2d" / TASK / "Trainer__autoseg" / "postprocessing.json"
     save_rules((Rule(kind="remove_small", labels=(1,), minimum_mm3=1e9),), own)
@@ -123,18 +96,18 @@ def test_the_selection_is_the_default_and_its_rules_win_over_the_models_own(
 
 
 def test_best_and_a_model_of_the_users_own_contradict_each_other(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], select: Any
 ) -> None:
-    select(home, "2d")
+    select(home, "2d", rules=KEEP)
     words = ["--best", "-m", "2d", "-t", "1", "-i", str(home), "-o", str(tmp_path / "out"), "--home", str(home)]
     assert predict.main(words) == 1
     assert "--best predicts with what was selected; leave out -m" in capsys.readouterr().err
 
 
 def test_best_without_a_selection_says_how_to_make_one(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], select: Any
 ) -> None:
-    select(home, "2d").unlink()
+    select(home, "2d", rules=KEEP).unlink()
     words = ["--best", "-t", "1", "-i", str(home), "-o", str(tmp_path / "out"), "--home", str(home)]
     assert predict.main(words) == 1
     assert "nothing is selected yet; run autoseg_find_best_configuration" in capsys.readouterr().err

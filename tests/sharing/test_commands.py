@@ -15,7 +15,6 @@ import pytest
 import SimpleITK as sitk
 
 from autoseg.commands import export_model, install_model, list_models, model_info, predict
-from autoseg.ensembling.selection import Member, Selection, save_selection
 from autoseg.imageio import read_image
 from autoseg.paths import Workspace
 
@@ -235,27 +234,11 @@ def test_the_selection_is_packed_when_its_members_are(
     assert ("left out, for it names models that are not packed" in capsys.readouterr().err) != packed
 
 
-def test_the_best_alone_is_packed_with_the_stage_before_it(workspace, home, tmp_path, train_model) -> None:
+def test_the_best_alone_is_packed_with_the_stage_before_it(workspace, home, tmp_path, train_model, select) -> None:
     train_model(workspace.results, "3d_lowres")
     train_model(workspace.results, "3d_cascade_fullres", previous="3d_lowres")
     train_model(workspace.results, "2d")
-    selection = Selection(
-        format=1,
-        version="0.1.0",
-        task=TASK,
-        name="3d_cascade_fullres",
-        members=(Member(configuration="3d_cascade_fullres", trainer="Trainer", plans="autoseg", folds=("0",)),),
-        rules=(),
-        expected_dice=0.5,
-        interval=None,
-        lead=None,
-        scores={},
-        folds=("0",),
-        cases=4,
-        incomplete=(),
-        sources={},
-    )
-    save_selection(selection, workspace.selection_file(TASK))
+    select(home, "3d_cascade_fullres", task=TASK)
 
     assert export_model.main(["-t", "4", "-o", str(tmp_path / "x.zip"), "--best", "--home", str(home)]) == 0
 
