@@ -84,14 +84,14 @@ def start_networks(
     """
     modules = tuple(network.to(device).eval() for network in networks)
     if not prefers_openvino(engine, device):
-        return _in_torch(modules, precision)
+        return _in_torch(modules, tile_shape, precision)
     try:
         forwards = _in_openvino(modules, tile_shape, precision)
     except ModelError as error:
         if engine == "openvino":
             raise
         log.warning("%s; computed by torch instead", error)
-        return _in_torch(modules, precision)
+        return _in_torch(modules, tile_shape, precision)
     log.info("OpenVINO computes the network (its answers were compared with torch's; --engine torch does without)")
     return Networks(engine="openvino", forwards=forwards)
 
@@ -102,14 +102,19 @@ def full_resolution(output: Any) -> torch.Tensor:
     return scores
 
 
-def _in_torch(networks: Sequence[nn.Module], precision: Precision) -> Networks:
-    return Networks(engine="torch", forwards=tuple(_torch_forward(network, precision) for network in networks))
+def _in_torch(networks: Sequence[nn.Module], tile_shape: Sequence[int], precision: Precision) -> Networks:
+    memory_format = precision.memory_format(len(tile_shape) - 1)
+    return Networks(
+        engine="torch", forwards=tuple(_torch_forward(network, memory_format, precision) for network in networks)
+    )
 
 
-def _torch_forward(network: nn.Module, precision: Precision) -> Forward:
+def _torch_forward(network: nn.Module, memory_format: torch.memory_format, precision: Precision) -> Forward:
+    network = network.to(memory_format=memory_format)  # type: ignore[call-overload]
+
     def forward(tiles: torch.Tensor) -> torch.Tensor:
         with precision.autocast():
-            return full_resolution(network(tiles))
+            return full_resolution(network(tiles.contiguous(memory_format=memory_format)))
 
     if precision.device != "cpu":
         return forward

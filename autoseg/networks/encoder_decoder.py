@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from autoseg.networks.instance_norm import InstanceNorm2d, InstanceNorm3d
 from autoseg.plans import Topology
 
 NORM_EPSILON = 1e-5
@@ -31,8 +32,8 @@ class Layers(NamedTuple):
 
 
 LAYERS = {
-    2: Layers(nn.Conv2d, nn.ConvTranspose2d, nn.InstanceNorm2d, nn.AvgPool2d),
-    3: Layers(nn.Conv3d, nn.ConvTranspose3d, nn.InstanceNorm3d, nn.AvgPool3d),
+    2: Layers(nn.Conv2d, nn.ConvTranspose2d, InstanceNorm2d, nn.AvgPool2d),
+    3: Layers(nn.Conv3d, nn.ConvTranspose3d, InstanceNorm3d, nn.AvgPool3d),
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from autoseg.errors import ModelError
+from autoseg.networks.instance_norm import CHANNELS_LAST
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -35,12 +36,12 @@ class Precision:
         return torch.autocast(self.device, dtype=torch.bfloat16 if self.name == "bf16" else torch.float16)
 
     def memory_format(self, dimensions: int) -> torch.memory_format:
-        """How tensors lie in memory: channels last is a tenth faster for bf16 convolutions in 3D on a CPU.
+        """How tensors lie in memory: bf16 convolutions on a CPU take a sixth less time with channels last.
 
-        It gains nothing in 2D or fp32, and on a GPU instance normalisation undoes it (pytorch#59168).
+        In fp32 and on a GPU instance normalisation turns them round (pytorch#59168), which takes longer than is won.
         """
-        if self.name == "bf16" and self.device == "cpu" and dimensions == 3:
-            return torch.channels_last_3d
+        if self.name == "bf16" and self.device == "cpu":
+            return CHANNELS_LAST[dimensions + 2]
         return torch.contiguous_format
 
     @property

@@ -100,4 +100,9 @@ def test_channels_lie_last_where_that_is_faster() -> None:
         ]
     }
 
-    assert [key for key, kind in formats.items() if kind == torch.channels_last_3d] == [("bf16", "cpu", 3)]
+    assert formats == {
+        ("bf16", "cpu", 3): torch.channels_last_3d,
+        ("bf16", "cpu", 2): torch.channels_last,
+        ("fp32", "cpu", 3): torch.contiguous_format,
+        ("bf16", "cuda", 3): torch.contiguous_format,
+    }

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from autoseg.networks.instance_norm import InstanceNorm2d
 from autoseg.networks.residual import ResidualBlock, ResidualUNet
 from autoseg.plans import Topology
 
@@ -108,7 +109,7 @@ def test_the_skip_changes_only_what_the_block_changes(
     pooled = block.skip[:1](image(1, 4, 8, 8)) if nn.AvgPool2d in layers else image(1, 4, 8, 8)
     torch.testing.assert_close(pooled, expected)
     if channels[0] != channels[1]:
-        assert [type(layer) for layer in block.skip[-1]] == [nn.Conv2d, nn.InstanceNorm2d]
+        assert [type(layer) for layer in block.skip[-1]] == [nn.Conv2d, InstanceNorm2d]
         assert block.skip[-1][0].kernel_size == (1, 1)
 
 

@@ -1,0 +1,48 @@
+"""Instance normalisation that leaves a tensor's values in the order in which they lie."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""By a batch's number of axes."""
+
+MOST_VOXELS = 2**21
+"""Of a sample: torch sums them one after the other in fp32, which is off by 0.0006 then, a quarter of what bf16 rounds
+away, and by 0.005 for three times as many."""
+
+
+class _KeepsChannelsLast(nn.modules.instancenorm._InstanceNorm):
+    """torch's instance normalisation, but of channels last on a CPU in half the bits sample by sample.
+
+    torch copies these into the other order and back, a fifth of a training step. The batch normalisation of a single
+    sample is the same, and takes them as they lie.
+    """
+
+    def forward(self, batch: Tensor) -> Tensor:
+        if not _is_for_batch_norm(batch):
+            return super().forward(batch)
+        samples = [self._normalised(sample) for sample in torch.split(batch, 1)]
+        return samples[0] if len(samples) == 1 else torch.cat(samples)
+
+    def _normalised(self, sample: Tensor) -> Tensor:
+        return torch.batch_norm(sample, self.weight, self.bias, None, None, True, 0, self.eps, False)
+
+
+class InstanceNorm2d(_KeepsChannelsLast, nn.InstanceNorm2d):
+    """Of `(B, C, Y, X)`; each channel of each sample gets mean 0 and variance 1, then a learned scale and shift."""
+
+
+class InstanceNorm3d(_KeepsChannelsLast, nn.InstanceNorm3d):
+    """Of `(B, C, Z, Y, X)`; each channel of each sample gets mean 0 and variance 1, then a learned scale and shift."""
+
+
+def _is_for_batch_norm(tensor: Tensor) -> bool:
+    return (
+        tensor.device.type == "cpu"
+        and tensor.dtype == torch.bfloat16
+        and tensor[0, 0].numel() <= MOST_VOXELS
+        and not tensor.is_contiguous()
+        and tensor.is_contiguous(memory_format=CHANNELS_LAST[tensor.ndim])
+    )
