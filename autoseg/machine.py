@@ -6,8 +6,10 @@ asked, in both versions (Linux: admin-guide/cgroup-v1/memory, admin-guide/cgroup
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,16 @@ from pathlib import Path
 ROOT = Path("/")
 UNKNOWN_MEMORY = 8 * 2**30
 """Bytes taken to be there where the system does not say."""
+
+KEPT_MEMORY = 512 * 2**20
+"""Bytes at the end of the heap that are kept for what comes next. A network's layers take and free as much again and again:
+prediction took 25 s in place of 32 s so, and 40 MB more."""
+
+LARGEST_KEPT = 32 * 2**20
+"""Bytes of the largest piece that is kept; glibc allows no more."""
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+"""M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of mallopt(3)."""
 
 NO_LIMIT = 2**60
 """Version 1 writes a number beyond all memory where there is no limit."""
@@ -58,6 +70,17 @@ def available_memory(root: Path = ROOT) -> int:
 def memory_limits(root: Path = ROOT) -> list[MemoryLimit]:
     """The limits of the control groups that set one."""
     return [limit for group in _groups("memory", root) for limit in _limits(group)]
+
+
+def keep_freed_memory() -> None:
+    """Have this process keep memory that it frees for what it allocates next; handed back, it is cleared page by page.
+
+    Only glibc has to be told; what other systems do is left as it is.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
+        mallopt(TRIM_THRESHOLD, KEPT_MEMORY)
 
 
 def free_shared_memory(root: Path = ROOT) -> int | None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from autoseg import machine
 from autoseg.machine import available_cores, available_memory, memory_limits
 
 GB = 10**9
+PIECES, PIECE = 20, 6 * 2**20
 MEMINFO = "MemTotal: 64000000 kB\nMemFree: 1000 kB\nMemAvailable: 32000000 kB\n"
 NO_LIMIT_V1 = "9223372036854771712"
 
@@ -161,3 +166,26 @@ def test_without_any_word_of_the_system_there_is_still_an_answer(tmp_path: Path)
 def test_the_machine_is_asked_for_what_is_really_there() -> None:
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
     assert 10**7 < available_memory() < 10**14
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told what to do with freed memory")
+def test_freed_memory_is_used_again_without_asking_the_system_for_it() -> None:
+    pages = int(faults_of("from autoseg.machine import keep_freed_memory; keep_freed_memory()"))
+
+    assert pages < PIECES * PIECE // resource.getpagesize() // 10
+    assert int(faults_of("")) > pages + PIECES * PIECE // resource.getpagesize() // 2
+
+
+def faults_of(preparation: str) -> str:
+    """Pages that a process was given by the system when it allocated, a second time, as much as it had freed."""
+    script = f"""
+import resource
+{preparation}
+def allocate():
+    return [b"1" * {PIECE} for _ in range({PIECES})]
+allocate()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+allocate()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
