@@ -29,13 +29,12 @@ def contests(setting: Setting) -> Iterator[Contest]:
 
 def predict(model: Path, images: Path, output: Path, folds: int) -> dict[str, float]:
     """Predict a folder; seconds in all, in the networks and in everything else."""
-    from autoseg.inference import Predictor, find_cases, predict_cases
-    from autoseg.inference import side_by_side as computing
+    from autoseg.inference import Predictor, find_cases, members, predict_cases
 
     predictor = Predictor.from_folder(model, "3d_fullres", folds=[str(number) for number in range(folds)], device="cpu")
     cases = find_cases([images], len(predictor.model.plans.channels))
     output.mkdir()
-    with watching([(computing, "side_by_side", NETWORK)]) as watch:
+    with watching([(members, "_sum_over_folds", NETWORK)]) as watch:
         predict_cases(predictor, cases, [output / f"{case.identifier}.nii.gz" for case in cases])
         parts = watch.look()
     if NETWORK not in parts:

@@ -14,7 +14,7 @@ from autoseg.commands.plan_and_preprocess import plan_and_preprocess
 from autoseg.commands.planning import NO_PLANNER, PlannerChoice
 from autoseg.commands.predict import predict
 from autoseg.commands.prediction import ModelChoice, PredictionSettings
-from autoseg.commands.running import Command, Parser, prepare_to_compute, run_command
+from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.commands.train import build_trainer, train, validate
 from autoseg.dataset import Dataset, read_dataset
 from autoseg.errors import Interrupted, counted
@@ -82,7 +82,7 @@ def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
     plan_and_preprocess(TASK, workspace, planners=planners, identifier="small")
 
     _step(3, f"train fold {FOLD} for {counted(epochs, 'short epoch')}, then validate  (autoseg_train)")
-    prepare_to_compute()
+    limit_threads()
     settings = TrainingSettings(epochs=epochs, iterations_per_epoch=ITERATIONS, seed=SEED)
     trainer = build_trainer(CONFIGURATION, "Trainer", TASK, FOLD, workspace, settings=settings, identifier="small")
     try:

@@ -34,7 +34,7 @@ from autoseg.commands.prediction_by_selection import (
     require_same_selection,
     selected_models,
 )
-from autoseg.commands.running import Command, Parser, prepare_to_compute, run_command
+from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.dataset import WRITTEN_ENDINGS, split_ending
 from autoseg.errors import CasesFailed, WorkspaceError, counted
 from autoseg.paths import Workspace
@@ -215,7 +215,7 @@ def predict(
 
     from autoseg.inference.cases import find_cases, select_part
 
-    prepare_to_compute()
+    limit_threads()
     choices = [model] if selection is None else selected_models(selection, model)
     if len(choices) > 1:
         _require_probabilities(settings, "by which several models are averaged")

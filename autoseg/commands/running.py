@@ -196,13 +196,12 @@ def stop_request() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def prepare_to_compute() -> None:
-    """Let torch use the cores this process may use, not all that the machine has, and use its memory again and again."""
+def limit_threads() -> None:
+    """Let torch use the cores this process may use, not all that the machine has."""
     import torch
 
-    from autoseg.machine import available_cores, keep_freed_memory
+    from autoseg.machine import available_cores
 
-    keep_freed_memory()
     torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
 
 

@@ -21,7 +21,7 @@ from autoseg.commands.arguments import (
 )
 from autoseg.commands.evaluate_folder import score_table
 from autoseg.commands.models import find_trainer
-from autoseg.commands.running import Command, Parser, prepare_to_compute, run_command, stop_request
+from autoseg.commands.running import Command, Parser, limit_threads, run_command, stop_request
 from autoseg.dataset import read_dataset
 from autoseg.errors import DiskError, Interrupted, PlanError, TrainingError, counted
 from autoseg.paths import Workspace, fold_dir, previous_stage_dir
@@ -137,7 +137,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         checkpoint_minutes=arguments.checkpoint_minutes,
         pretrained_weights=arguments.pretrained_weights,
     )
-    prepare_to_compute()
+    limit_threads()
     trainer = build_trainer(
         arguments.configuration,
         arguments.trainer,

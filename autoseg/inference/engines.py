@@ -15,7 +15,8 @@ from torch import nn
 from autoseg.errors import ModelError
 from autoseg.inference.members import Forward
 from autoseg.inference.side_by_side import side_by_side
-from autoseg.networks import Precision
+from autoseg.machine import keep_freed_memory
+from autoseg.networks import Precision, place_network
 from autoseg.networks.encoder_decoder import EncoderDecoder
 
 log = logging.getLogger(__name__)
@@ -82,16 +83,18 @@ def start_networks(
     Raises:
         ModelError: OpenVINO was asked for by name and cannot be used.
     """
-    modules = tuple(network.to(device).eval() for network in networks)
+    if device.type == "cpu":
+        keep_freed_memory()
+    modules = tuple(network.eval() for network in networks)
     if not prefers_openvino(engine, device):
-        return _in_torch(modules, tile_shape, precision)
+        return _in_torch(modules, precision, device)
     try:
         forwards = _in_openvino(modules, tile_shape, precision)
     except ModelError as error:
         if engine == "openvino":
             raise
         log.warning("%s; computed by torch instead", error)
-        return _in_torch(modules, tile_shape, precision)
+        return _in_torch(modules, precision, device)
     log.info("OpenVINO computes the network (its answers were compared with torch's; --engine torch does without)")
     return Networks(engine="openvino", forwards=forwards)
 
@@ -102,19 +105,15 @@ def full_resolution(output: Any) -> torch.Tensor:
     return scores
 
 
-def _in_torch(networks: Sequence[nn.Module], tile_shape: Sequence[int], precision: Precision) -> Networks:
-    memory_format = precision.memory_format(len(tile_shape) - 1)
-    return Networks(
-        engine="torch", forwards=tuple(_torch_forward(network, memory_format, precision) for network in networks)
-    )
+def _in_torch(networks: Sequence[nn.Module], precision: Precision, device: torch.device) -> Networks:
+    placed = [place_network(network, device, precision) for network in networks]
+    return Networks(engine="torch", forwards=tuple(_torch_forward(network, precision) for network in placed))
 
 
-def _torch_forward(network: nn.Module, memory_format: torch.memory_format, precision: Precision) -> Forward:
-    network = network.to(memory_format=memory_format)  # type: ignore[call-overload]
-
+def _torch_forward(network: nn.Module, precision: Precision) -> Forward:
     def forward(tiles: torch.Tensor) -> torch.Tensor:
         with precision.autocast():
-            return full_resolution(network(tiles.contiguous(memory_format=memory_format)))
+            return full_resolution(network(tiles))
 
     if precision.device != "cpu":
         return forward

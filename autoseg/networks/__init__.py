@@ -1,8 +1,17 @@
 """The network as a function of a topology, and how it is computed; knows no trainer and no file of plans."""
 
-from autoseg.networks.build import build_network
+from autoseg.networks.build import build_network, place_network
 from autoseg.networks.precision import PRECISIONS, Precision, resolve_device, resolve_precision
 from autoseg.networks.residual import ResidualUNet
 from autoseg.networks.unet import UNet
 
-__all__ = ["PRECISIONS", "Precision", "ResidualUNet", "UNet", "build_network", "resolve_device", "resolve_precision"]
+__all__ = [
+    "PRECISIONS",
+    "Precision",
+    "ResidualUNet",
+    "UNet",
+    "build_network",
+    "place_network",
+    "resolve_device",
+    "resolve_precision",
+]

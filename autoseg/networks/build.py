@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+import torch
 from torch import nn
 
 from autoseg.errors import PlanError
+from autoseg.networks.encoder_decoder import EncoderDecoder
+from autoseg.networks.precision import Precision
 from autoseg.networks.residual import ResidualUNet
 from autoseg.networks.unet import UNet
 from autoseg.plans import ConfigurationPlan
@@ -25,6 +28,17 @@ def build_network(plan: ConfigurationPlan, in_channels: int, classes: int) -> nn
             "correct `network` in the plans, or train with a trainer that builds its own"
         )
     return NETWORKS[plan.network](plan, in_channels, classes)
+
+
+def place_network(network: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
+    """Bring a network to its device, its weights in the order in which they are read fastest; activations follow them.
+
+    One of the user's own keeps its order, on which it may count.
+    """
+    placed = network.to(device)
+    if isinstance(placed, EncoderDecoder):
+        placed = placed.to(memory_format=precision.memory_format(placed.dimensions))  # type: ignore[call-overload]
+    return placed
 
 
 def _unet(plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:

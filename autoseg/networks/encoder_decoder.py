@@ -63,6 +63,7 @@ class EncoderDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.deep_supervision = deep_supervision
+        self.dimensions = topology.dimensions
         conv, upsample, *_ = LAYERS[topology.dimensions]
         ones = (1,) * topology.dimensions
 

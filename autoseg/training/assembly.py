@@ -15,6 +15,8 @@ from torch import nn
 
 from autoseg.errors import TrainingError
 from autoseg.inference.model import input_channels, load_weights
+from autoseg.machine import keep_freed_memory
+from autoseg.networks import place_network
 from autoseg.networks.pretrained import transfer_weights
 from autoseg.plans import plan_signature
 from autoseg.storage import content_hash
@@ -54,7 +56,9 @@ class Assembly(Steps):
         torch.manual_seed(step_seed(seed))
         if self.device.type == "cuda" and not self.settings.deterministic:
             torch.backends.cudnn.benchmark = True
-        network = self._network().to(self.device, memory_format=self._memory_format)  # type: ignore[call-overload]
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        network = place_network(self._network(), self.device, self.precision)
         return TrainingState(
             network=network,
             optimizer=self.build_optimizer(network),

@@ -153,10 +153,6 @@ class Recipe:
         """In which format the network computes."""
         return resolve_precision(self.settings.precision, self.device)
 
-    @cached_property
-    def _memory_format(self) -> torch.memory_format:
-        return self.precision.memory_format(len(self.plan.patch_size))
-
     @property
     def mirror_axes(self) -> tuple[int, ...]:
         """Axes of the patch that are mirrored."""

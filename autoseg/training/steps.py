@@ -76,10 +76,10 @@ class Steps(Recipe):
 
     def _on_device(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """What the network sees, and the labels at every resolution, finest first."""
-        data = batch.data.to(self.device, non_blocking=True, memory_format=self._memory_format)
+        data = batch.data.to(self.device, non_blocking=True)
         targets = [target.to(self.device, non_blocking=True).long() for target in batch.targets]
         if self.plan.previous:
-            data = expand_labels(data, len(self.plans.labels)).contiguous(memory_format=self._memory_format)
+            data = expand_labels(data, len(self.plans.labels))
         return data, targets
 
     def _outputs(self, network: nn.Module, data: Tensor) -> list[Tensor]:

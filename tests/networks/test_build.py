@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
+from torch import nn
 
 from autoseg.errors import PlanError
-from autoseg.networks import ResidualUNet, UNet, build_network
+from autoseg.networks import PRECISIONS, Precision, ResidualUNet, UNet, build_network, place_network, resolve_precision
+from autoseg.networks.instance_norm import CHANNELS_LAST, InstanceNorm2d, InstanceNorm3d
 from autoseg.plans import ConfigurationPlan
 
 PLAN = ConfigurationPlan(
@@ -63,3 +66,45 @@ def test_a_network_of_another_name_is_refused() -> None:
 def test_a_residual_network_without_blocks_is_refused() -> None:
     with pytest.raises(PlanError, match="2d: a residual_unet needs blocks_per_stage, found null"):
         build_network(replace(PLAN, network="residual_unet"), 1, 2)
+
+
+CPU = torch.device("cpu")
+DEEP = replace(
+    PLAN,
+    name="3d_fullres",
+    patch_size=(8, 8, 8),
+    num_pool_per_axis=(1, 1, 1),
+    pool_kernel_sizes=((2, 2, 2),),
+    conv_kernel_sizes=((3, 3, 3), (3, 3, 3)),
+)
+
+
+@pytest.mark.parametrize("plan", [PLAN, DEEP], ids=["2d", "3d"])
+@pytest.mark.parametrize("kind", ["unet", "residual_unet"])
+def test_in_bf16_on_a_cpu_everything_inside_our_networks_has_its_channels_last(
+    plan: ConfigurationPlan, kind: str
+) -> None:
+    precision = resolve_precision("auto", CPU)
+    if precision.name != "bf16":
+        pytest.skip("needs a processor with bfloat16")
+    network = place_network(build_network(replace(plan, network=kind, blocks_per_stage=(1, 1)), 2, 3), CPU, precision)
+    last = CHANNELS_LAST[len(plan.patch_size) + 2]
+    seen = []
+    for layer in network.modules():
+        if isinstance(layer, (InstanceNorm2d, InstanceNorm3d)):
+            layer.register_forward_hook(lambda _, inputs, output: seen.extend([*inputs, output]))
+
+    with precision.autocast():
+        network(torch.randn(2, 2, *plan.patch_size))
+
+    assert len(seen) > 4
+    assert all(values.is_contiguous(memory_format=last) and not values.is_contiguous() for values in seen)
+
+
+def test_a_network_of_the_users_own_keeps_the_order_of_its_weights() -> None:
+    own = nn.ModuleList([nn.Conv2d(2, 3, 3), nn.Conv3d(2, 3, 3)])
+
+    for name in PRECISIONS:
+        placed = place_network(own, CPU, Precision(name=name, device="cpu"))
+        assert placed is own
+        assert all(layer.weight.is_contiguous() for layer in own)
