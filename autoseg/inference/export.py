@@ -26,9 +26,9 @@ from autoseg.preprocessing.prepare import CaseProperties, restore_segmentation
 
 LabelArray = npt.NDArray[np.integer[Any]]
 
-PIECE_SCORES = 2**17
-"""Scores of the network's grid that are resampled together: all classes of some rows of a plane, half a MB, which the
-processor's caches hold."""
+PIECE_SCORES = 2**16
+"""Scores of the network's grid that are resampled together: all classes of some rows of a plane, a quarter of a
+MB, which the processor's caches hold."""
 
 CHUNK_VOXELS = 2**20
 """Most scores held at full resolution at once, if one class of such rows is not more."""
@@ -153,8 +153,11 @@ class _Stream:
         offset = stop - scores.shape[1]
         first, last = self.made, int(np.searchsorted(self.table.upper, stop))
         needed = min(stop, int(self.table.lower[last])) if last < len(self.table.lower) else stop
-        # A copy: a view would keep all of the piece in memory.
-        self.held = scores.narrow(1, needed - offset, stop - needed).clone()
+        kept = scores.narrow(1, needed - offset, stop - needed)
+        if self.held is not None and self.held.shape == kept.shape:
+            self.held.copy_(kept)  # in place: pieces that come and go leave holes in the memory between them
+        else:
+            self.held = kept.clone()  # a view would keep all of the piece in memory
         self.made = last
         return first, scores, self.table.part(first, last, offset)
 
