@@ -131,8 +131,14 @@ class Setting:
 
     @cached_property
     def raw(self) -> dict[str, Path]:
-        """The task in each side's own layout, made by its own converter."""
-        self._start_anew("autoseg/raw_data", "peer/raw")
+        """The task in each side's own layout, made by its own converter.
+
+        All that follows from it is made anew too; the peer's converter refuses a task that any of its folders knows.
+        """
+        for side in ("autoseg", "peer"):
+            shutil.rmtree(self.work / side, ignore_errors=True)
+        for folder in ("autoseg/raw_data", "peer/raw", "peer/preprocessed", "peer/results"):
+            (self.work / folder).mkdir(parents=True)
         self.ask(self.command("autoseg", "autoseg_convert_decathlon_task", "-i", self.decathlon))
         self.ask(self.command("peer", "nnUNetv2_convert_MSD_dataset", "-i", self.decathlon, "-np", os.cpu_count() or 1))
         return {
@@ -143,7 +149,6 @@ class Setting:
     @cached_property
     def prepared(self) -> dict[str, Path]:
         """The task planned and prepared by each side; refused where the two would not train the same network."""
-        self._start_anew("autoseg/preprocessed", "peer/preprocessed")
         assert self.raw
         self.ask(self.command("autoseg", "autoseg_plan_and_preprocess", "-t", NUMBER))
         self.ask(self.command("peer", "nnUNetv2_plan_and_preprocess", "-d", NUMBER, "-c", CONFIGURATION))
@@ -160,7 +165,6 @@ class Setting:
     @cached_property
     def models(self) -> dict[str, Path]:
         """A model of each side with random weights, in the folders that their commands look into."""
-        self._start_anew("autoseg/results", "peer/results")
         folders = {
             "autoseg": self.work / "autoseg/results" / CONFIGURATION / TASK / "Trainer__autoseg",
             "peer": self.work / "peer/results" / PEER_TASK / PEER_MODEL,
@@ -182,11 +186,6 @@ class Setting:
         for name in self.cases[: self.predicted_cases]:
             (folder / f"{name}_0000.nii.gz").symlink_to(self.raw["autoseg"] / "imagesTr" / f"{name}_0000.nii.gz")
         return folder
-
-    def _start_anew(self, *folders: str) -> None:
-        for folder in folders:
-            shutil.rmtree(self.work / folder, ignore_errors=True)
-            (self.work / folder).mkdir(parents=True)
 
 
 SAME_PARAMETERS = 0.01
