@@ -158,8 +158,7 @@ def training_parts(home: Path, iterations: int) -> dict[str, float]:
 def prediction_parts(home: Path, cases: int) -> dict[str, float]:
     """Some cases with one fold and eight mirrors, files in to files out, one after the other."""
     from autoseg.imageio import read_case, write_image
-    from autoseg.inference import Predictor, export, find_cases
-    from autoseg.inference import side_by_side as computing
+    from autoseg.inference import Predictor, export, find_cases, members
 
     model = Predictor.from_folder(
         home / "results" / CONFIGURATION / TASK / "Trainer__autoseg", CONFIGURATION, folds=["0"], device="cpu"
@@ -168,7 +167,7 @@ def prediction_parts(home: Path, cases: int) -> dict[str, float]:
     watched = (
         (Predictor, "prepare", "preparing"),
         (Predictor, "scores", "window, mirrors and averages"),
-        (computing, "side_by_side", "network"),
+        (members, "_sum_over_folds", "network"),
         (export, "export_segmentation", "export"),
     )
     with TemporaryDirectory() as folder, watching(watched) as watch:

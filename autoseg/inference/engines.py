@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from autoseg.errors import ModelError
-from autoseg.inference.members import Forward
+from autoseg.inference.members import Ask, Forward, in_turn
 from autoseg.inference.side_by_side import side_by_side
 from autoseg.machine import keep_freed_memory
 from autoseg.networks import Precision, place_network
@@ -38,10 +38,12 @@ class Networks:
     Attributes:
         engine: "torch" or "openvino".
         forwards: One for each fold.
+        ask: How they are called.
     """
 
     engine: str
     forwards: tuple[Forward, ...]
+    ask: Ask = in_turn
 
 
 def require_engine(engine: str, device: torch.device) -> None:
@@ -107,7 +109,13 @@ def full_resolution(output: Any) -> torch.Tensor:
 
 def _in_torch(networks: Sequence[nn.Module], precision: Precision, device: torch.device) -> Networks:
     placed = [place_network(network, device, precision) for network in networks]
-    return Networks(engine="torch", forwards=tuple(_torch_forward(network, precision) for network in placed))
+    # A network of the user's own may keep something of one call on itself.
+    own = not all(isinstance(network, EncoderDecoder) for network in networks)
+    return Networks(
+        engine="torch",
+        forwards=tuple(_torch_forward(network, precision) for network in placed),
+        ask=partial(side_by_side, one_call_at_a_time=own) if device.type == "cpu" else in_turn,
+    )
 
 
 def _torch_forward(network: nn.Module, precision: Precision) -> Forward:
@@ -115,10 +123,7 @@ def _torch_forward(network: nn.Module, precision: Precision) -> Forward:
         with precision.autocast():
             return full_resolution(network(tiles))
 
-    if precision.device != "cpu":
-        return forward
-    # A network of the user's own may keep something of one call on itself.
-    return partial(side_by_side, forward, one_call_at_a_time=not isinstance(network, EncoderDecoder))
+    return forward
 
 
 def _in_openvino(networks: Sequence[nn.Module], tile_shape: Sequence[int], precision: Precision) -> tuple[Forward, ...]:

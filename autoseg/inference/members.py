@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, combinations
 from typing import TypeAlias
 
@@ -12,6 +13,15 @@ from autoseg.networks.fitting import FittingNumber
 
 Forward: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """Tiles `(B, C, *patch)` to logits `(B, K, *patch)`, one fold."""
+
+Answer: TypeAlias = tuple[slice, torch.Tensor]
+"""Some of the tiles of a batch, and one fold's logits of these."""
+
+Ask: TypeAlias = Callable[[Sequence[Forward], torch.Tensor], Iterable[Answer]]
+"""How the folds are called on a batch; the answers come in the same order each time, so that sums are the same."""
+
+Answers: TypeAlias = Callable[[torch.Tensor], Iterable[Answer]]
+"""The folds of a model, asked so."""
 
 SOFTMAX_VALUES = 2**23
 """Most scores that are turned into probabilities at once."""
@@ -26,9 +36,14 @@ def all_flips(axes: Sequence[int]) -> list[Flip]:
     return list(chain.from_iterable(combinations(moved, number) for number in range(len(moved) + 1)))
 
 
+def in_turn(forwards: Sequence[Forward], tiles: torch.Tensor) -> Iterator[Answer]:
+    """All tiles at once through fold after fold."""
+    return ((slice(None), forward(tiles)) for forward in forwards)
+
+
 @torch.inference_mode()
 def mean_probabilities(
-    forwards: Sequence[Forward], flips: Sequence[Flip], tiles: torch.Tensor, at_once: FittingNumber
+    forwards: Sequence[Forward], flips: Sequence[Flip], tiles: torch.Tensor, at_once: FittingNumber, ask: Ask = in_turn
 ) -> torch.Tensor:
     """The mean of the softmax over all folds and flips: `(B, C, *patch)` to `(B, K, *patch)` float32.
 
@@ -39,30 +54,30 @@ def mean_probabilities(
     """
 
     def mean(size: int) -> torch.Tensor:
-        parts = [_mean(forwards, flips, part, size) for part in torch.split(tiles, size)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        parts = [_sum(partial(ask, forwards), flips, part, size) for part in torch.split(tiles, size)]
+        total = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return total if len(forwards) * len(flips) == 1 else total.div_(len(forwards) * len(flips))
 
     return at_once.run(mean)
 
 
-def _mean(forwards: Sequence[Forward], flips: Sequence[Flip], tiles: torch.Tensor, size: int) -> torch.Tensor:
+def _sum(answers: Answers, flips: Sequence[Flip], tiles: torch.Tensor, size: int) -> torch.Tensor:
     total: torch.Tensor | None = None
     for some in _groups(flips, max(1, size // len(tiles))):
         flipped = torch.cat([_flipped(tiles, flip) for flip in some]) if len(some) > 1 else _flipped(tiles, some[0])
-        scores = _sum_over_folds(forwards, flipped)
+        scores = _sum_over_folds(answers, flipped)
         for flip, part in zip(some, torch.split(scores, len(tiles)), strict=True):
             total = _flipped(part, flip) if total is None else total.add_(_flipped(part, flip))
     assert total is not None
-    return total if len(forwards) * len(flips) == 1 else total.div_(len(forwards) * len(flips))
+    return total
 
 
-def _sum_over_folds(forwards: Sequence[Forward], tiles: torch.Tensor) -> torch.Tensor:
+def _sum_over_folds(answers: Answers, tiles: torch.Tensor) -> torch.Tensor:
     total: torch.Tensor | None = None
-    for forward in forwards:
-        logits = forward(tiles)
+    for part, logits in answers(tiles):
         if total is None:
-            total = torch.zeros(logits.shape, device=logits.device)
-        _add_softmax(total, logits)
+            total = torch.zeros((len(tiles), *logits.shape[1:]), device=logits.device)
+        _add_softmax(total[part], logits)
     assert total is not None
     return total
 

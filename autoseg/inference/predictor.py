@@ -263,7 +263,8 @@ class Predictor:
         tiles = tiles.to(self.device)
         if self.model.plan.previous:
             tiles = expand_labels(tiles, len(self.model.plans.labels))
-        return mean_probabilities(self._networks.forwards, self._flips, tiles, self._at_once)
+        networks = self._networks
+        return mean_probabilities(networks.forwards, self._flips, tiles, self._at_once, networks.ask)
 
     def _require_fit(self, prepared: PreparedCase) -> None:
         identifier, model = prepared.properties.identifier, self.model

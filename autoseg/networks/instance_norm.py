@@ -14,10 +14,10 @@ away, and by 0.005 for three times as many."""
 
 
 class _KeepsChannelsLast(nn.modules.instancenorm._InstanceNorm):
-    """torch's instance normalisation, but of channels last on a CPU in half the bits sample by sample.
+    """torch's instance normalisation, but bf16 tensors with channels last go through batch normalisation on a CPU.
 
-    torch copies these into the other order and back, a fifth of a training step. The batch normalisation of a single
-    sample is the same, and takes them as they lie.
+    Sample by sample both are the same. torch's own would copy a tensor into the other order and back, a fifth of a
+    training step.
     """
 
     def forward(self, batch: Tensor) -> Tensor:
