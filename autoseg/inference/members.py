@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import torch
 
-from autoseg.networks.fitting import FittingNumber
+from autoseg.networks.fitting import FittingNumber, parts
 
 Forward: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """Tiles `(B, C, *patch)` to logits `(B, K, *patch)`, one fold."""
@@ -54,8 +54,8 @@ def mean_probabilities(
     """
 
     def mean(size: int) -> torch.Tensor:
-        parts = [_sum(partial(ask, forwards), flips, part, size) for part in torch.split(tiles, size)]
-        total = parts[0] if len(parts) == 1 else torch.cat(parts)
+        sums = [_sum(partial(ask, forwards), flips, some, size) for some in torch.split(tiles, size)]
+        total = sums[0] if len(sums) == 1 else torch.cat(sums)
         return total if len(forwards) * len(flips) == 1 else total.div_(len(forwards) * len(flips))
 
     return at_once.run(mean)
@@ -63,7 +63,8 @@ def mean_probabilities(
 
 def _sum(answers: Answers, flips: Sequence[Flip], tiles: torch.Tensor, size: int) -> torch.Tensor:
     total: torch.Tensor | None = None
-    for some in _groups(flips, max(1, size // len(tiles))):
+    for group in parts(len(flips), max(1, size // len(tiles))):
+        some = flips[group]
         flipped = torch.cat([_flipped(tiles, flip) for flip in some]) if len(some) > 1 else _flipped(tiles, some[0])
         scores = _sum_over_folds(answers, flipped)
         for flip, part in zip(some, torch.split(scores, len(tiles)), strict=True):
@@ -87,11 +88,6 @@ def _add_softmax(total: torch.Tensor, logits: torch.Tensor) -> None:
     planes = max(1, SOFTMAX_VALUES // max(1, logits[:, :, 0].numel()))
     for part, some in zip(torch.split(total, planes, dim=2), torch.split(logits, planes, dim=2), strict=True):
         part += some.float().softmax(dim=1)
-
-
-def _groups(flips: Sequence[Flip], size: int) -> Iterator[Sequence[Flip]]:
-    for first in range(0, len(flips), size):
-        yield flips[first : first + size]
 
 
 def _flipped(tiles: torch.Tensor, flip: Flip) -> torch.Tensor:

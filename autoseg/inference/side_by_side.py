@@ -11,7 +11,7 @@ from itertools import product
 import torch
 
 from autoseg.inference.members import Answer, Forward
-from autoseg.networks.fitting import held_by_caches
+from autoseg.networks.fitting import held_by_caches, parts
 
 SMALL_TILE = 2**18
 """Voxels up to which several threads lose time by sharing the work of one tile: with two, tiles of 40x56x40 took 0.85 of
@@ -31,8 +31,7 @@ def side_by_side(
     """
     threads, voxels = torch.get_num_threads(), tiles[0, 0].numel()
     together = min(held_by_caches(voxels), math.ceil(len(tiles) / threads))
-    parts = [slice(first, first + together) for first in range(0, len(tiles), together)]
-    jobs = list(product(forwards, parts))
+    jobs = list(product(forwards, parts(len(tiles), together)))
     if threads == 1 or len(jobs) == 1 or voxels > SMALL_TILE or one_call_at_a_time:
         yield from ((part, forward(tiles[part])) for forward, part in jobs)
         return

@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from autoseg.errors import TrainingError, counted
 from autoseg.networks.encoder_decoder import EncoderDecoder
-from autoseg.networks.fitting import FittingNumber, held_by_caches
+from autoseg.networks.fitting import FittingNumber, held_by_caches, parts
 
 Forward: TypeAlias = Callable[[slice], Sequence[Tensor]]
 """Some samples of a batch to their logits, `(B, C, *space)` each, at every resolution."""
@@ -45,11 +45,6 @@ def samples_together(network: nn.Module, batch: Tensor) -> int:
     if batch.device.type != "cpu" or not isinstance(network, EncoderDecoder) or _normalises_over_batch(network):
         return len(batch)
     return torch.get_num_threads() * held_by_caches(batch[0, 0].numel())
-
-
-def parts(samples: int, at_once: int) -> Iterator[slice]:
-    """Consecutive samples, so many at once; the last part may have fewer."""
-    return (slice(start, min(start + at_once, samples)) for start in range(0, samples, at_once))
 
 
 def outputs_in_parts(forward: Forward, samples: int, at_once: int) -> list[Tensor]:

@@ -48,15 +48,19 @@ def test_the_answers_are_those_of_all_tiles_together(threads: int, number: int) 
 
 
 @pytest.mark.parametrize("threads", [2], indirect=True)
+@pytest.mark.parametrize(("folds", "number"), [(1, 2), (2, 1)])
 @pytest.mark.usefixtures("threads")
-def test_parts_are_computed_at_the_same_time() -> None:
+def test_tiles_and_folds_are_computed_at_the_same_time(folds: int, number: int) -> None:
     meeting = threading.Barrier(2, timeout=20)
 
     def forward(part: torch.Tensor) -> torch.Tensor:
         meeting.wait()
         return part
 
-    torch.testing.assert_close(joined(forward, tiles(2)), tiles(2), rtol=0, atol=0)
+    answers = [answer for _, answer in side_by_side([forward] * folds, tiles(number))]
+
+    assert len(answers) == 2
+    torch.testing.assert_close(torch.cat(answers), tiles(number).repeat(folds, 1, 1, 1, 1), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("threads", [2], indirect=True)
@@ -124,18 +128,6 @@ def test_answers_come_in_the_order_of_folds_and_tiles() -> None:
     assert [start for start, _ in answers] == [start for start, _ in answers[:parts]] * len(folds)
     found = torch.cat([answer for _, answer in answers])
     torch.testing.assert_close(found, torch.cat([tiles(4) + shift for shift in (100, 200, 300)]), rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("threads", [2], indirect=True)
-@pytest.mark.usefixtures("threads")
-def test_folds_of_a_single_tile_are_computed_at_the_same_time() -> None:
-    meeting = threading.Barrier(2, timeout=20)
-
-    def forward(part: torch.Tensor) -> torch.Tensor:
-        meeting.wait()
-        return part
-
-    assert len(list(side_by_side([forward, forward], tiles(1)))) == 2
 
 
 @pytest.mark.parametrize("threads", [2], indirect=True)

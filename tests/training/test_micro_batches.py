@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from autoseg.errors import TrainingError
 from autoseg.networks import fitting
 from autoseg.networks.batch_norm import with_batch_norm
+from autoseg.networks.fitting import parts
 from autoseg.networks.unet import UNet
 from autoseg.plans import Topology
 from autoseg.training.losses import CrossEntropy, DeepSupervision, DiceLoss, FocalLoss, Sum, TopKLoss
@@ -19,7 +20,6 @@ from autoseg.training.micro_batches import (
     add_gradients,
     memory_explained,
     outputs_in_parts,
-    parts,
     require_independent_samples,
     samples_at_once,
     samples_together,
