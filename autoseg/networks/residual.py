@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from autoseg.networks.encoder_decoder import LAYERS, EncoderDecoder, conv_block, level_widths, nonlinearity
@@ -57,6 +58,30 @@ class ResidualUNet(EncoderDecoder):
         self.apply(_start_as_identity)
 
 
+class BlockMean(nn.Module):
+    """The mean of each block of voxels as large as the stride, which divides the input's sides.
+
+    Pooling has no deterministic gradient on CUDA (pytorch#72766) and none at all on Apple's GPUs before torch 2.9; on a
+    CPU it has one, and is faster.
+    """
+
+    def __init__(self, stride: Sequence[int]) -> None:
+        super().__init__()
+        self.stride = tuple(stride)
+        self.pool = LAYERS[len(stride)].average(self.stride, self.stride)
+
+    def forward(self, image: Tensor) -> Tensor:
+        output: Tensor = self.pool(image) if image.device.type == "cpu" else block_means(image, self.stride)
+        return output
+
+
+def block_means(image: Tensor, stride: Sequence[int]) -> Tensor:
+    """Means `(B, C, *space / stride)` of an image `(B, C, *space)` over blocks of the stride's size, in fp32."""
+    sides = [part for side, step in zip(image.shape[2:], stride, strict=True) for part in (side // step, step)]
+    within = tuple(range(3, 3 + 2 * len(stride), 2))
+    return image.reshape(*image.shape[:2], *sides).mean(within, dtype=torch.float32)
+
+
 class ResidualBlock(nn.Module):
     """Two convolutions, each with normalisation, whose result is added to the input before the last nonlinearity.
 
@@ -72,7 +97,7 @@ class ResidualBlock(nn.Module):
         self.second = conv_block((width, width), kernel, ones, nonlinear=False)
         self.skip = nn.Sequential()
         if max(stride) > 1:
-            self.skip.append(LAYERS[len(kernel)].average(tuple(stride), tuple(stride)))
+            self.skip.append(BlockMean(stride))
         if before != width:
             self.skip.append(conv_block((before, width), ones, ones, nonlinear=False))
         self.nonlinearity = nonlinearity()

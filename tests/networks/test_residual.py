@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from autoseg.networks.instance_norm import InstanceNorm2d
-from autoseg.networks.residual import ResidualBlock, ResidualUNet
+from autoseg.networks.residual import BlockMean, ResidualBlock, ResidualUNet, block_means
 from autoseg.plans import Topology
 
 TWO_LEVELS = Topology(strides=((1, 1), (2, 2)), kernels=((3, 3), (3, 3)))
@@ -95,8 +95,8 @@ def test_a_level_has_its_own_kernels_and_only_its_first_block_a_stride() -> None
     [
         ((4, 4), (1, 1), []),
         ((4, 8), (1, 1), [nn.Sequential]),
-        ((4, 4), (2, 1), [nn.AvgPool2d]),
-        ((4, 8), (2, 2), [nn.AvgPool2d, nn.Sequential]),
+        ((4, 4), (2, 1), [BlockMean]),
+        ((4, 8), (2, 2), [BlockMean, nn.Sequential]),
     ],
 )
 def test_the_skip_changes_only_what_the_block_changes(
@@ -106,7 +106,7 @@ def test_the_skip_changes_only_what_the_block_changes(
 
     assert [type(layer) for layer in block.skip] == layers
     expected = F.avg_pool2d(image(1, 4, 8, 8), stride, stride) if max(stride) > 1 else image(1, 4, 8, 8)
-    pooled = block.skip[:1](image(1, 4, 8, 8)) if nn.AvgPool2d in layers else image(1, 4, 8, 8)
+    pooled = block.skip[:1](image(1, 4, 8, 8)) if BlockMean in layers else image(1, 4, 8, 8)
     torch.testing.assert_close(pooled, expected)
     if channels[0] != channels[1]:
         assert [type(layer) for layer in block.skip[-1]] == [nn.Conv2d, InstanceNorm2d]
@@ -139,3 +139,32 @@ def test_gradients_reach_every_parameter_once_blocks_have_begun_to_differ() -> N
     assert [name for name, gradient in gradients.items() if gradient is None] == []
     weights = [gradient for name, gradient in gradients.items() if gradient.ndim > 1]
     assert all(gradient.abs().max() > 0 for gradient in weights)
+
+
+@pytest.mark.parametrize("stride", [(2, 2, 2), (1, 2, 2), (3, 1, 2), (2, 1)])
+def test_block_means_have_the_values_and_gradients_of_pooling(stride: tuple[int, ...]) -> None:
+    blocks, pooled = (image(2, 3, *(6 * step for step in stride)).requires_grad_() for _ in range(2))
+    pool = F.avg_pool3d if len(stride) == 3 else F.avg_pool2d
+    weights = torch.randn(2, 3, *(6,) * len(stride), generator=torch.Generator().manual_seed(2))
+
+    means, expected = block_means(blocks, stride), pool(pooled, stride, stride)
+    (means * weights).sum().backward()
+    (expected * weights).sum().backward()
+
+    torch.testing.assert_close(means, expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(blocks.grad, pooled.grad, rtol=1e-6, atol=1e-6)
+
+
+def test_on_a_gpu_blocks_are_averaged_without_pooling() -> None:
+    """Pooling there refuses `--deterministic`; the meta device stands for any that is no CPU."""
+    with torch.device("meta"):
+        block = ResidualBlock((4, 8), (3, 3, 3), (2, 2, 2))
+    output = block(torch.empty(1, 4, 8, 8, 8, device="meta", requires_grad=True))
+
+    graph, names = [output.grad_fn], set()
+    while graph:
+        node = graph.pop()
+        names.add(type(node).__name__)
+        graph += [before for before, _ in node.next_functions if before is not None]
+    assert not [name for name in names if "Pool" in name]
+    assert "MeanBackward1" in names
