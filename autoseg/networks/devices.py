@@ -71,6 +71,7 @@ def _reason(kind: str, precision: str) -> str:
         return {
             "bf16": "this GPU computes bfloat16 itself",
             "fp16": "this GPU is older than bfloat16; losses are scaled so that gradients do not vanish",
+            "fp32": "this GPU is older than the units that make half precision faster",
         }[precision]
     return "the only one that is as exact on this device"
 

@@ -16,6 +16,10 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 BF16_CPU_FEATURES = ("amx_bf16", "avx512_bf16")
 """Processors without these emulate bfloat16, up to 80 times slower than fp32 (discuss.pytorch.org/t/200273)."""
 
+VOLTA, AMPERE = 7, 8
+"""Compute capabilities from which on a GPU multiplies matrices in fp16 and in bf16 (CUDA C++ Programming Guide, "Compute
+Capabilities"); before Volta fp16 is no faster than fp32 and only overflows sooner."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precision:
@@ -98,10 +102,18 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
 def _possible_precisions(device: torch.device) -> tuple[str, ...]:
     """Fastest first."""
     if device.type == "cuda":
-        return ("bf16", "fp16", "fp32") if torch.cuda.is_bf16_supported(including_emulation=False) else ("fp16", "fp32")
+        return _gpu_precisions(device)
     if device.type == "cpu" and _cpu_has_bf16():
         return ("bf16", "fp32")
     return ("fp32",)
+
+
+def _gpu_precisions(device: torch.device) -> tuple[str, ...]:
+    """By what this very GPU computes in hardware: another one of the machine may be older."""
+    generation, _ = torch.cuda.get_device_capability(device)
+    if torch.version.hip or generation >= AMPERE:
+        return "bf16", "fp16", "fp32"
+    return ("fp16", "fp32") if generation >= VOLTA else ("fp32", "fp16")
 
 
 def _cpu_has_bf16() -> bool:

@@ -32,6 +32,19 @@ def test_bf16_is_refused_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPa
         resolve_precision("bf16", CPU)
 
 
+def test_a_gpu_is_judged_by_itself_and_not_by_the_first_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An A100, a T4 and a GTX 1080 in one machine; only the first is the current device."""
+    capabilities = [(8, 0), (7, 5), (6, 1)]
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capabilities[device.index])
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
+
+    chosen = [resolve_precision("auto", torch.device("cuda", index)).name for index in range(3)]
+
+    assert chosen == ["bf16", "fp16", "fp32"]
+    with pytest.raises(ModelError, match=r"precision bf16: not in this cuda device's hardware.*use fp16 or fp32"):
+        resolve_precision("bf16", torch.device("cuda", 1))
+
+
 def test_fp16_is_refused_on_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     processor(monkeypatch, "avx512_bf16")
     with pytest.raises(ModelError, match="use bf16 or fp32"):
