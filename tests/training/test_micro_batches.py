@@ -205,6 +205,35 @@ def test_with_one_sample_too_many_it_is_said_what_to_do() -> None:
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "GET was unable to find an engine to execute this computation",
+        "FIND was unable to find an engine to execute this computation",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "MPS backend out of memory (MPS allocated: 8.98 GB, other allocations: 16 KB, max allowed: 9.07 GB)",
+    ],
+)
+def test_memory_that_ran_out_is_known_by_whichever_words_say_it(words: str) -> None:
+    """As cuDNN, cuBLAS and Apple's GPU put it (pytorch#108645)."""
+    tried: list[int] = []
+
+    def attempt(number: int) -> str:
+        tried.append(number)
+        if number > 1:
+            raise RuntimeError(words)
+        return "with 1"
+
+    def hopeless(_: int) -> None:
+        raise RuntimeError(words)
+
+    assert samples_at_once(4).run(attempt) == "with 1"
+    assert tried == [4, 2, 1]
+    with pytest.raises(TrainingError, match="the GPU's memory ran out"), memory_explained(torch.device("mps")):
+        samples_at_once(4).run(hopeless)
+
+
+@pytest.mark.parametrize(
     "error", [RuntimeError("CUDA error: out of memory in the text alone"), MemoryError(), ValueError("shape")]
 )
 def test_no_other_error_is_taken_for_it(error: Exception) -> None:
