@@ -24,7 +24,7 @@ from autoseg.training.augmentation import Augmentation
 from autoseg.training.determinism import DEFAULT_SEED
 from autoseg.training.loader import Batch, Batches, Stream, choose_workers, iterate, remaining_keys
 from autoseg.training.previous_stage import Gathered
-from autoseg.training.state import EpochSums, TrainingState, step_seed
+from autoseg.training.state import EpochSums, TrainingState, start_momentum, step_seed
 from autoseg.training.steps import Steps
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,8 @@ class Assembly(Steps):
             state.restore(content)
         elif self.settings.pretrained_weights is not None:
             self._load_pretrained(state.network, self.settings.pretrained_weights)
+        if self.precision.needs_scaler:
+            start_momentum(state.optimizer)
         return state
 
     def _seed(self, content: Mapping[str, Any] | None) -> int:

@@ -97,7 +97,7 @@ def rate(step: int, steps: int) -> float:
 def _losses(trainer: Trainer, steps: int, bar: Any) -> Iterator[float]:
     """The loss of each training batch, before the step at that batch's rate."""
     seed = trainer._seed(None)
-    state = trainer._new_state(seed)
+    state = trainer._restored(seed, None)
     loss_function = DeepSupervision(trainer.build_loss()).to(trainer.device)
     training = (batch for batch in trainer._batches(seed, state) if batch.key.stream == TRAINING)
     for step, batch in enumerate(training):

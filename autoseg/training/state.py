@@ -103,7 +103,8 @@ class TrainingState:
         try:
             self.network.load_state_dict(content["network"])
             load_gathered(self.optimizer, content["optimizer"])
-            self.scaler.load_state_dict(content["scaler"])
+            if content["scaler"] and self.scaler.is_enabled():  # only fp16 has a scale to go on with
+                self.scaler.load_state_dict(content["scaler"])
             self.records = list(decode(tuple[EpochRecord, ...], content["records"], "records"))
             for name, value in content["sums"].items():
                 getattr(self.sums, name).copy_(value)
@@ -179,6 +180,20 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """For all parameters alike."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def start_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give every parameter a momentum of 0, from which a first step goes on as from none.
+
+    Where the very first fp16 step overflows, fused SGD skips the step but keeps the momentum that it made room for, and
+    what lay in that memory moves the weights from then on (torch 2.13, `_fused_sgd`; LibreYOLO PR 771).
+    """
+    for group in optimizer.param_groups:
+        if group.get("momentum"):
+            for parameter in group["params"]:
+                gathered = optimizer.state[parameter]
+                if gathered.get("momentum_buffer") is None:
+                    gathered["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def load_gathered(optimizer: torch.optim.Optimizer, content: Mapping[str, Any]) -> None:

@@ -76,8 +76,8 @@ class Steps(Recipe):
 
     def _on_device(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         """What the network sees, and the labels at every resolution, finest first."""
-        data = batch.data.to(self.device, non_blocking=True)
-        targets = [target.to(self.device, non_blocking=True).long() for target in batch.targets]
+        data = sent_to(self.device, batch.data)
+        targets = [sent_to(self.device, target).long() for target in batch.targets]
         if self.plan.previous:
             data = expand_labels(data, len(self.plans.labels))
         return data, targets
@@ -88,3 +88,11 @@ class Steps(Recipe):
             outputs = network(data)
         levels = [outputs] if isinstance(outputs, Tensor) else outputs
         return [level.float() for level in levels]
+
+
+def sent_to(device: torch.device, tensor: Tensor) -> Tensor:
+    """A tensor on a device; only CUDA copies it beside other work.
+
+    On Apple's GPU such a copy may still be read when the batch's memory is let go already (pytorch#189690).
+    """
+    return tensor.to(device, non_blocking=device.type == "cuda")

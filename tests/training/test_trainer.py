@@ -18,11 +18,13 @@ from autoseg.errors import Interrupted, ModelError, StorageError, TrainingError
 from autoseg.imageio import read_image
 from autoseg.inference.model import load_model, load_weights, weights_sha256
 from autoseg.inference.record import predicted_with
+from autoseg.networks.precision import Precision
 from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainerBatchNorm, TrainingSettings
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.checkpoint import load_checkpoint
+from autoseg.training.determinism import deterministic_algorithms
 from autoseg.training.loader import Batch
 from autoseg.training.losses import CrossEntropy
 from autoseg.training.samples import TRAINING
@@ -568,6 +570,27 @@ class Unsteady(Trainer):
                 return F.cross_entropy(logits, target)
 
         return Loss()
+
+
+def test_a_deterministic_training_writes_no_memory_twice() -> None:
+    memory: Any = torch.utils.deterministic
+    with deterministic_algorithms(True):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert memory.fill_uninitialized_memory is False
+    assert memory.fill_uninitialized_memory is True
+
+
+@pytest.mark.parametrize("continued", [False, True])
+def test_in_fp16_the_momentum_begins_at_zero(trainer: MakeTrainer, continued: bool) -> None:
+    """Also where the training that is continued had not come as far as its first step."""
+    earlier = trainer(fold="fold_1")
+    scaled = trainer()
+    scaled.__dict__["precision"] = Precision(name="fp16", device="cpu")
+
+    state = scaled._restored(0, earlier._new_state(0).to_checkpoint() if continued else None)
+
+    gathered = [state.optimizer.state[parameter]["momentum_buffer"] for parameter in state.network.parameters()]
+    assert gathered and not any(buffer.any() for buffer in gathered)
 
 
 def test_what_cannot_be_computed_deterministically_is_named(trainer: MakeTrainer) -> None:
