@@ -4,7 +4,7 @@
 
 Run it with autoseg's own python. nnU-Net v2 needs an environment of its own (`pip install nnunetv2`); where its
 transformer trainers cannot be imported, remove them there. `--only` takes one stage or several. The measurements go to
-WORK/results.json; `tables.py` writes the README's table from it. On two quiet cores all of it takes about 40 minutes.
+WORK/results.json; `tables.py` writes the table of documentation/performance.md from it. On two quiet cores all of it takes about 40 minutes.
 """
 
 from __future__ import annotations

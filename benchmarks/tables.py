@@ -1,8 +1,8 @@
-"""The tables of a benchmark's results, printed or written into README.md and documentation/performance.md.
+"""The tables of a benchmark's results, printed or written into documentation/performance.md, the one page that has them.
 
     python benchmarks/tables.py benchmark_work/results.json [--profile benchmark_work/profile.json] [--write]
 
-The pages hold each table between `<!-- measured: NAME -->` and `<!-- end of NAME -->`; nothing else of them changes.
+The page holds each table between `<!-- measured: NAME -->` and `<!-- end of NAME -->`; nothing else of it changes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from harness import median
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "documentation" / "performance.md")
+PAGE = ROOT / "documentation" / "performance.md"
 NO_RESULT = "no result"
 BARE = "bare python"
 Content = Mapping[str, Any]
@@ -188,9 +188,7 @@ def main() -> int:
     made.add_argument("results", type=Path)
     made.add_argument("--profile", type=Path, help="what where_time_goes.py wrote")
     made.add_argument("--before", type=Path, help="the same of an earlier version, to stand beside it")
-    made.add_argument(
-        "--write", action="store_true", help="fill the tables of README.md and documentation/performance.md"
-    )
+    made.add_argument("--write", action="store_true", help="fill the tables of documentation/performance.md")
     arguments = made.parse_args()
     content = json.loads(arguments.results.read_text())
     blocks = {"comparison": comparison_table(content), "folds": folds_table(content), "notes": notes(content)}
@@ -201,9 +199,9 @@ def main() -> int:
     if arguments.write and content["quick"]:
         print("tables: these results are from --quick and are not written", file=sys.stderr)
         return 1
-    for page in PAGES if arguments.write else ():
-        page.write_text(fill(page.read_text(), blocks))
-        print(f"written: {page}")
+    if arguments.write:
+        PAGE.write_text(fill(PAGE.read_text(), blocks))
+        print(f"written: {PAGE}")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -189,9 +190,14 @@ def test_only_what_is_between_the_marks_of_a_page_changes(tables: ModuleType) ->
     assert filled == "before\n<!-- measured: folds -->\nnew \\1\n<!-- end of folds -->\nafter"
 
 
-@pytest.mark.parametrize("page", ["README.md", "documentation/performance.md"])
-def test_the_pages_have_a_place_for_the_table(page: str) -> None:
-    assert "<!-- measured: comparison -->\n" in (BENCHMARKS.parent / page).read_text()
+def test_one_page_and_no_other_has_the_measured_tables(tables: ModuleType) -> None:
+    project = BENCHMARKS.parent
+    pages = [project / "README.md", *sorted((project / "documentation").glob("*.md"))]
+    measured = {page: re.findall(r"^<!-- measured: (\w+) -->$", page.read_text(), re.MULTILINE) for page in pages}
+
+    assert {page: names for page, names in measured.items() if names} == {
+        tables.PAGE: ["comparison", "notes", "folds", "profile"]
+    }
 
 
 @pytest.mark.parametrize("name", [*STARTED_BY_HAND, *SIDES_OF_STAGES])
