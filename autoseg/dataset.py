@@ -269,6 +269,23 @@ def _stays_inside(path: Path, folder: Path) -> bool:
         return False
 
 
+def image_files(folder: Path) -> dict[str, Path]:
+    """The images of a folder by their names without ending, sorted; hidden files and all others are left out.
+
+    Raises:
+        DatasetError: A name is there with two endings.
+    """
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        stem, ending = split_ending(path.name)
+        if not ending or path.name.startswith(".") or not path.is_file():
+            continue
+        if stem in files:
+            raise DatasetError(f"{readable(path)}: {readable(files[stem].name)} has the same name; keep one of the two")
+        files[stem] = path
+    return files
+
+
 def find_case_files(folder: Path, channels: int) -> Sequence[Case]:
     """Group the image files of a folder into cases by their channel numbers, sorted by identifier.
 

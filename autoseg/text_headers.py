@@ -72,6 +72,17 @@ NRRD_SPACES = {
 }
 """What turns each patient space into left-posterior-superior, the one of `Geometry`."""
 
+NRRD_END = re.compile(rb"\r?\n\r?\n")
+"""Of a header."""
+
+SEGMENT = re.compile(rb"^Segment\d+_\w+:=", re.MULTILINE)
+"""What 3D Slicer says of a segment."""
+
+IN_LAYERS = (
+    "holds segments that overlap, in layers; a label image has one number a voxel",
+    "decide where they overlap, in 3D Slicer by exporting them to a labelmap, and save that",
+)
+
 SPATIAL_KINDS = {"domain", "space", "none", "???"}
 
 
@@ -110,13 +121,14 @@ def read_text_header(path: Path) -> TextHeader:
         DatasetError: No such image, or not of 3 dimensions of plain numbers, its voxels in another file, packed in a way
             that is not read, or a header that contradicts itself or the file's size.
     """
-    content, file_size = _first_bytes(path)
+    content, file_size = first_bytes(path)
     header = _nrrd(path, content) if path.name.lower().endswith(".nrrd") else _meta_image(path, content)
     _check_size(path, header, file_size)
     return header
 
 
-def _first_bytes(path: Path) -> tuple[bytes, int]:
+def first_bytes(path: Path) -> tuple[bytes, int]:
+    """The bytes that hold the header, and the file's size."""
     try:
         if not path.is_file():
             raise refusal(path, "there is no such file", "check the name, and where a link leads")
@@ -132,10 +144,12 @@ def _first_bytes(path: Path) -> tuple[bytes, int]:
 def _nrrd(path: Path, content: bytes) -> TextHeader:
     if not re.match(rb"NRRD000\d\r?\n", content):
         raise refusal(path, "is not a NRRD image", "replace it by one, or convert it to .nii.gz")
-    end = re.search(rb"\r?\n\r?\n", content)
+    end = NRRD_END.search(content)
     if end is None:
         raise refusal(path, "is truncated: its header does not end", "copy or download it again")
     fields = _nrrd_fields(path, content[: end.start()])
+    if fields.get("dimension") == "4" and SEGMENT.search(content, 0, end.start()):
+        raise refusal(path, *IN_LAYERS)
     if "data file" in fields or "datafile" in fields:
         raise _in_another_file(path)
     for skip in ("line skip", "lineskip", "byte skip", "byteskip"):
@@ -164,7 +178,7 @@ def _nrrd(path: Path, content: bytes) -> TextHeader:
 
 def _nrrd_fields(path: Path, header: bytes) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for line in header.decode("latin-1").splitlines()[1:]:
+    for line in header.decode("latin-1").split("\n")[1:]:  # splitlines would split at half of an Å
         key, separator, value = line.partition(": ")
         if line.startswith("#") or ":=" in line or not separator:
             continue

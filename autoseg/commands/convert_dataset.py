@@ -39,6 +39,12 @@ def add_arguments(parser: Parser) -> None:
         help="for folders without dataset.json: what the channels are; CT is normalised in its own way",
     )
     parser.add_argument(
+        "--label_names",
+        metavar="NAME",
+        nargs="+",
+        help="for folders without dataset.json: what labels 1, 2, ... are (default: what the files name them)",
+    )
+    parser.add_argument(
         "--remap_labels",
         action="store_true",
         help="for folders without dataset.json: renumber label values with gaps (0 and 255 become 0 and 1)",
@@ -59,6 +65,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             link=arguments.link,
             remap_labels=arguments.remap_labels,
             channels=tuple(arguments.channels) if arguments.channels else None,
+            labels=tuple(arguments.label_names) if arguments.label_names else None,
         ),
         workers=arguments.workers,
     )
@@ -91,7 +98,7 @@ COMMAND = Command(
     "with files of equal names, where each image may have several channels <label>_0000, <label>_0001, ...",
     writes="raw_data/TaskXXX_Name with dataset.json, and prints what was understood; FOLDER stays as it is",
     example="autoseg_convert_dataset -i Dataset027_ACDC\n"
-    "autoseg_convert_dataset -i my_scans -output_task_id 501 --name Liver --channels CT --link",
+    "autoseg_convert_dataset -i my_scans -output_task_id 501 --name Liver --channels CT --label_names liver tumour --link",
     add_arguments=add_arguments,
     run=run,
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from autoseg.conversion.building import require_free_number
 from autoseg.conversion.decathlon import convert_decathlon_task
 from autoseg.conversion.nnunet import number_and_name, understand_ours, understand_second_generation
-from autoseg.conversion.plain_folders import FOLDER_PAIRS, plain_pair, understand_plain_folders
+from autoseg.conversion.plain_folders import FOLDER_PAIRS, PlainSettings, plain_pair, understand_plain_folders
 from autoseg.conversion.understood import Understood
 from autoseg.conversion.writing import write_task
 from autoseg.dataset import read_dataset, read_description, split_ending
@@ -38,6 +38,7 @@ class ConversionSettings:
         link: Point to the source's files rather than copy them.
         remap_labels: Renumber label values that are not consecutive (plain folders only).
         channels: Names of the channels (plain folders only).
+        labels: Names of the labels, in the order of their numbers, without the background (plain folders only).
     """
 
     number: int | None = None
@@ -45,6 +46,7 @@ class ConversionSettings:
     link: bool = False
     remap_labels: bool = False
     channels: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +97,10 @@ def understand_dataset(source: Path, settings: ConversionSettings, *, workers: i
         raise DatasetError(f"{readable(source)}: no such folder; name the dataset's folder")
     if not (source / "dataset.json").is_file():
         return _understand_plain(source, settings, workers)
-    if settings.remap_labels or settings.channels:
+    if settings.remap_labels or settings.channels or settings.labels:
         raise DatasetError(
             f"{readable(source)}: its dataset.json names labels and channels; correct them there, "
-            "--remap_labels and --channels are for plain folders without one"
+            "--remap_labels, --channels and --label_names are for plain folders without one"
         )
     description = read_description(source)
     if "channel_names" in description or "file_ending" in description:
@@ -119,9 +121,8 @@ def _understand_plain(source: Path, settings: ConversionSettings, workers: int) 
             f"{readable(source)}: neither dataset.json nor the folders {expected} are in it; name the dataset's folder "
             "itself, not one above or inside it (documentation/data_format.md tells which layouts are known)"
         )
-    return understand_plain_folders(
-        source, *pair, channels=settings.channels, remap_labels=settings.remap_labels, workers=workers
-    )
+    plain = PlainSettings(channels=settings.channels, labels=settings.labels, remap_labels=settings.remap_labels)
+    return understand_plain_folders(source, *pair, plain, workers=workers)
 
 
 def _understand_first_generation(source: Path, settings: ConversionSettings) -> Understood:

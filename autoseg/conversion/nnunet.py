@@ -8,8 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autoseg.conversion.understood import Understood, image_files, listed
-from autoseg.dataset import IMAGE_ENDINGS, Case, find_case_files, read_dataset, read_description, split_ending
+from autoseg.conversion.understood import Understood, listed
+from autoseg.dataset import (
+    IMAGE_ENDINGS,
+    Case,
+    find_case_files,
+    image_files,
+    read_dataset,
+    read_description,
+    split_ending,
+)
 from autoseg.errors import DatasetError, readable
 
 OURS = "the layout of autoseg and of nnU-Net's first generation (TaskXXX_Name)"

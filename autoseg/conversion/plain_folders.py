@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from autoseg.conversion.label_files import read_label_files
 from autoseg.conversion.nnunet import number_and_name
-from autoseg.conversion.understood import Understood, image_files, listed
-from autoseg.dataset import Case, split_ending
-from autoseg.errors import CasesFailed, DatasetError, readable
-from autoseg.imageio import fractional_values, listed_values, read_image
-from autoseg.parallel import run_on_cases
+from autoseg.conversion.numbering import Numbering, number_labels
+from autoseg.conversion.understood import Understood, listed
+from autoseg.dataset import Case, image_files, split_ending
+from autoseg.errors import DatasetError, counted, readable
 
 PLAIN = "plain folders of images and labels with equal names"
 FOLDER_PAIRS = (("images", "labels"), ("imagesTr", "labelsTr"))
 TEST_IMAGES = "imagesTs"
 NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})", re.ASCII)
 
-MOST_LABELS = 255
-"""More different values than that are intensities, not labels; atlases of the whole brain have about a hundred."""
+SEGMENTATION = ".seg"
+"""3D Slicer's files are called <name>.seg.nrrd."""
 
 UNNAMED_CHANNEL = "image"
+UNNAMED_LABEL = re.compile(r"label_\d+")
 
 
 def plain_pair(folder: Path) -> tuple[Path, Path] | None:
@@ -32,20 +32,31 @@ def plain_pair(folder: Path) -> tuple[Path, Path] | None:
     return next(((images, labels) for images, labels in pairs if images.is_dir() and labels.is_dir()), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainSettings:
+    """What files without a dataset.json cannot tell.
+
+    Attributes:
+        channels: Names of the channels; they decide the normalisation.
+        labels: Names of the labels, in the order of their numbers, without the background.
+        remap_labels: Whether values may be renumbered so that they are consecutive.
+    """
+
+    channels: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
+    remap_labels: bool = False
+
+
 def understand_plain_folders(
-    folder: Path, images: Path, labels: Path, *, channels: Sequence[str] | None, remap_labels: bool, workers: int
+    folder: Path, images: Path, labels: Path, settings: PlainSettings, *, workers: int
 ) -> Understood:
     """Match images and labels by their names and read all label files for the values in them.
-
-    Args:
-        channels: Names of the channels; they decide the normalisation.
-        remap_labels: Whether values may be renumbered so that they are consecutive.
 
     Raises:
         DatasetError: A label without its images, channels that are not there for every case, or values that are no
             labels or not consecutive.
     """
-    label_files = image_files(labels)
+    label_files = _label_files(labels)
     if not label_files:
         raise DatasetError(f"{readable(labels)}: no image here; it holds the label file of each case")
     single = label_files.keys() <= image_files(images).keys()
@@ -55,21 +66,38 @@ def understand_plain_folders(
     channels_found = _require_equal_channels(images, cases)
     training = tuple(case for case in cases if case.segmentation)
     test = tuple(case for case in cases if not case.segmentation)
-    values = _label_values(labels, training, workers)
-    numbers = _numbers(labels, values, remap_labels=remap_labels)
+    numbering = number_labels(
+        labels,
+        read_label_files(labels, training, workers),
+        remap_labels=settings.remap_labels,
+        names=settings.labels,
+    )
     number, name = number_and_name(folder)
     return Understood(
         source=folder,
         layout=PLAIN,
         number=number,
         name=name,
-        channels=_channel_names(folder, channels, channels_found),
-        labels=("background", *(f"label_{value}" for value in values if value != 0)),
+        channels=_channel_names(folder, settings.channels, channels_found),
+        labels=numbering.names,
         training=training,
         test=test,
-        label_values=numbers if any(old != new for old, new in numbers.items()) else None,
-        notes=tuple(_notes(channels, numbers, len(test))),
+        label_values=numbering.numbers,
+        notes=tuple(_notes(settings, numbering, len(test))),
     )
+
+
+def _label_files(folder: Path) -> dict[str, Path]:
+    """The label files by the names that their images have."""
+    found: dict[str, Path] = {}
+    for stem, path in image_files(folder).items():
+        name = stem.removesuffix(SEGMENTATION)
+        if name in found:
+            raise DatasetError(
+                f"{readable(path)}: {readable(found[name].name)} is of the same image; keep one of the two"
+            )
+        found[name] = path
+    return found
 
 
 def _cases(folder: Path, labels: Mapping[str, Path], *, single: bool) -> list[Case]:
@@ -128,55 +156,11 @@ def _channel_names(folder: Path, names: Sequence[str] | None, number: int) -> tu
     return tuple(names)
 
 
-def _label_values(folder: Path, cases: Sequence[Case], workers: int) -> tuple[int, ...]:
-    """All values in the label files, sorted."""
-    files = [case.segmentation for case in cases if case.segmentation]
-    try:
-        found = run_on_cases(_values_of, files, task="reading labels", workers=workers, name=lambda path: path.name)
-    except CasesFailed as failed:
-        lines = "\n".join(f"  {readable(name)}: {reason}" for name, reason in failed.failures)
-        raise DatasetError(
-            f"{readable(folder)}: {len(failed.failures)} of {len(files)} label files cannot be used\n{lines}\n"
-            "Nothing was written; put these right, or take them away, and convert again."
-        ) from failed
-    return tuple(sorted(set().union(*found)))
-
-
-def _values_of(path: Path) -> set[int]:
-    data = read_image(path).data
-    if len(fractions := fractional_values(data)):
-        raise DatasetError(
-            f"holds values that are no whole numbers: {listed_values(fractions)}; save labels as integers"
-        )
-    values = np.unique(data)
-    if len(values) > MOST_LABELS + 1:
-        raise DatasetError(f"holds {len(values)} different values; are these images rather than labels?")
-    return {int(value) for value in values}
-
-
-def _numbers(folder: Path, values: Sequence[int], *, remap_labels: bool) -> dict[int, int]:
-    """The number of each value: itself where they are consecutive, else its place among the values above 0."""
-    above = [value for value in values if value != 0]
-    if not above or above[0] < 0:
-        reason = "holds background (0) only" if not above else f"holds negative values ({listed(values)})"
-        raise DatasetError(f"{readable(folder)}: {reason}; labels are numbered 1, 2, ...")
-    numbers = {0: 0, **{value: place for place, value in enumerate(above, start=1)}}
-    if above[-1] != len(above) and not remap_labels:
-        becomes = listed([f"{old} to {new}" for old, new in numbers.items()])
-        raise DatasetError(
-            f"{readable(folder)}: the values are {listed(values)}, but labels are numbered 0, 1, 2, ... without a gap; "
-            f"add --remap_labels to have them renumbered in the copies ({becomes})"
-        )
-    return numbers
-
-
-def _notes(channels: Sequence[str] | None, numbers: Mapping[int, int], test_cases: int) -> list[str]:
-    notes = []
-    if channels is None:
-        notes.append("images are scaled by their own mean and deviation; for CT add --channels CT")
-    if any(old != new for old, new in numbers.items()):
-        notes.append(f"label values renumbered: {listed([f'{old} to {new}' for old, new in numbers.items()])}")
+def _notes(settings: PlainSettings, numbering: Numbering, test_cases: int) -> Iterator[str]:
+    if settings.channels is None:
+        yield "images are scaled by their own mean and deviation; for CT add --channels CT"
+    yield from numbering.notes
     if test_cases:
-        notes.append(f"{test_cases} images without a label are kept as test cases")
-    notes.append("labels are named by their values; write their names into dataset.json before planning")
-    return notes
+        yield f"without a label, and kept for prediction: {counted(test_cases, 'image')}"
+    if any(UNNAMED_LABEL.fullmatch(name) for name in numbering.names):
+        yield "labels are named by their values; name them with --label_names, or in dataset.json before planning"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.dataset import Case, split_ending
-from autoseg.errors import DatasetError, readable
+from autoseg.errors import readable
 
 LISTED = 10
 
@@ -26,7 +26,7 @@ class Understood:
         training: Cases with a label file.
         test: Cases without.
         description: What else its dataset.json says, carried over.
-        label_values: For each value in the label files the one to write; None leaves the files as they are.
+        label_values: Of each case, for each value in its label file the one to write; None leaves the files as they are.
         notes: What a user should know before training.
     """
 
@@ -39,7 +39,7 @@ class Understood:
     training: tuple[Case, ...]
     test: tuple[Case, ...]
     description: Mapping[str, Any] = field(default_factory=dict)
-    label_values: Mapping[int, int] | None = None
+    label_values: Mapping[str, Mapping[int, int]] | None = None
     notes: tuple[str, ...] = ()
 
     def report(self) -> str:
@@ -60,23 +60,6 @@ def listed(names: Sequence[object]) -> str:
     """The first few names, and how many there are more."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(readable(name) for name in names[:LISTED]) + more
-
-
-def image_files(folder: Path) -> dict[str, Path]:
-    """The images of a folder by their names without ending, sorted; hidden files and all others are left out.
-
-    Raises:
-        DatasetError: A name is there with two endings.
-    """
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        stem, ending = split_ending(path.name)
-        if not ending or path.name.startswith(".") or not path.is_file():
-            continue
-        if stem in files:
-            raise DatasetError(f"{readable(path)}: {readable(files[stem].name)} has the same name; keep one of the two")
-        files[stem] = path
-    return files
 
 
 def _numbered(names: Sequence[str]) -> str:

@@ -13,18 +13,18 @@ from autoseg.conversion.building import built_beside, copy_file
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import channel_file, read_dataset, split_ending
 from autoseg.errors import CasesFailed, DatasetError, StorageError, readable
-from autoseg.imageio import read_image, write_image
+from autoseg.imageio import listed_values, read_image, write_image
 from autoseg.parallel import run_on_cases
 from autoseg.storage import write_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
-    """One file to bring over: `target` is relative to the task's folder."""
+    """One file to bring over: `target` is relative to the task's folder; `numbers` what becomes of a label's values."""
 
     source: Path
     target: str
-    is_label: bool = False
+    numbers: Mapping[int, int] | None = None
 
 
 def write_task(understood: Understood, target: Path, *, link: bool, workers: int) -> None:
@@ -41,7 +41,7 @@ def write_task(understood: Understood, target: Path, *, link: bool, workers: int
     with built_beside(target) as temporary:
         for folder in sorted({file.target.partition("/")[0] for file in files}):
             (temporary / folder).mkdir()
-        bring = partial(_bring, folder=temporary, link=link, label_values=understood.label_values)
+        bring = partial(_bring, folder=temporary, link=link)
         try:
             run_on_cases(
                 bring,
@@ -74,7 +74,8 @@ def _files(understood: Understood) -> list[_File]:
             ]
             if case.segmentation is not None:
                 name = case.identifier + _label_ending(understood, case.segmentation)
-                files.append(_File(source=case.segmentation, target=f"labelsTr/{name}", is_label=True))
+                numbers = (understood.label_values or {}).get(case.identifier)
+                files.append(_File(source=case.segmentation, target=f"labelsTr/{name}", numbers=numbers))
     return files
 
 
@@ -82,13 +83,10 @@ def _label_ending(understood: Understood, path: Path) -> str:
     return ".nii.gz" if understood.label_values else split_ending(path.name)[1]
 
 
-def _bring(file: _File, *, folder: Path, link: bool, label_values: Mapping[int, int] | None) -> None:
+def _bring(file: _File, *, folder: Path, link: bool) -> None:
     target = folder / file.target
-    if file.is_label and label_values:
-        image = read_image(file.source)
-        values = np.array(sorted(label_values))
-        numbers = np.array([label_values[value] for value in values.tolist()], np.uint8)
-        write_image(target, numbers[np.searchsorted(values, image.data)], image.geometry)
+    if file.numbers is not None:
+        renumber(file.source, target, file.numbers)
     elif link:
         try:
             target.symlink_to(file.source.resolve())
@@ -98,6 +96,25 @@ def _bring(file: _File, *, folder: Path, link: bool, label_values: Mapping[int, 
             ) from error
     else:
         copy_file(file.source, target)
+
+
+def renumber(source: Path, target: Path, numbers: Mapping[int, int]) -> None:
+    """Write a label image with other numbers, in the smallest type that holds them.
+
+    Raises:
+        DatasetError: It holds a value that is given no number.
+    """
+    image = read_image(source)
+    kind = np.min_scalar_type(max(numbers.values()))
+    written = np.empty(image.data.shape, kind)
+    for plane, target_plane in zip(image.data, written, strict=True):
+        values, places = np.unique(plane, return_inverse=True)
+        if unknown := [value for value in values.tolist() if value not in numbers]:
+            raise DatasetError(
+                f"holds {listed_values(np.array(unknown))}, which is no label of this task; correct the file"
+            )
+        target_plane[...] = np.array([numbers[value] for value in values.tolist()], kind)[places].reshape(plane.shape)
+    write_image(target, written, image.geometry)
 
 
 def _description(understood: Understood, name: str) -> dict[str, object]:

@@ -13,6 +13,7 @@ from autoseg.errors import CasesFailed, DatasetError, counted, readable
 from autoseg.parallel import run_on_cases
 from autoseg.planning.inspection import Finding, Inspection, Severity, inspect_case, relative
 from autoseg.planning.intensity_comparison import far_ranges
+from autoseg.planning.segment_names import segments_named_otherwise
 
 LISTED_NAMES = 20
 """Names in one finding; a report stays a page."""
@@ -74,6 +75,7 @@ def verify_dataset(folder: Path, *, workers: int) -> VerificationReport:
         *_faulty_files(folder, description, training, test),
         *failures,
         *(finding for one in inspections for finding in one.findings),
+        *segments_named_otherwise(training, description.labels),
         *_copies(looked_at_training, looked_at_test),
         *_orientations(inspections),
         *_far_intensities(looked_at_training, looked_at_test, description.channels),

@@ -51,12 +51,18 @@ def test_plain_folders_get_a_free_number_a_name_channels_and_labels(tmp_path: Pa
     assert "add --remap_labels to have them renumbered in the copies (0 to 0, 255 to 1)" in capsys.readouterr().err
     assert not (tmp_path / "raw_data").exists()
 
-    assert convert_dataset.main([*command, "--remap_labels", "--workers", "1"]) == 0
+    assert convert_dataset.main([*command, "--remap_labels", "--label_names", "liver", "tumour"]) == 1
+    assert "2 labels named (liver, tumour), but the files hold 1 (label_255)" in capsys.readouterr().err
+    assert not (tmp_path / "raw_data").exists()
+
+    named = ["--remap_labels", "--label_names", "liver", "--workers", "1"]
+    assert convert_dataset.main([*command, *named]) == 0
     told = capsys.readouterr().out
     assert "  note      label values renumbered: 0 to 0, 255 to 1\n" in told
     assert "--channels CT" not in told
+    assert "named by their values" not in told
     dataset = read_dataset(tmp_path / "raw_data" / "Task501_Liver")
-    assert (dataset.channels, dataset.labels.names) == (("CT",), ("background", "label_255"))
+    assert (dataset.channels, dataset.labels.names) == (("CT",), ("background", "liver"))
     found = read_image(dataset.folder / "labelsTr" / "b.nii.gz").data
     np.testing.assert_array_equal(found, np.resize([0, 1], (2, 3, 4)))
 

@@ -289,8 +289,8 @@ def test_plain_folders_of_equal_names(plain: Path, tmp_path: Path) -> None:
         "  cases     3 with labels, 1 without\n"
         "  files     7 .nii.gz\n"
         "  note      images are scaled by their own mean and deviation; for CT add --channels CT\n"
-        "  note      1 images without a label are kept as test cases\n"
-        "  note      labels are named by their values; write their names into dataset.json before planning"
+        "  note      without a label, and kept for prediction: 1 image\n"
+        "  note      labels are named by their values; name them with --label_names, or in dataset.json before planning"
     )
 
 
@@ -378,7 +378,10 @@ def test_labels_without_any_background_voxel_are_fine(plain: Path, tmp_path: Pat
             "scan_0001.nii.gz: holds values that are no whole numbers: 0.5; save labels as",
         ),
         (np.full(SHAPE, np.nan, np.float32), "scan_0001.nii.gz: holds values that are no whole numbers: nan"),
-        (np.arange(300, dtype=np.int16).reshape(3, 10, 10), "scan_0001.nii.gz: holds 300 different values; are these"),
+        (
+            np.arange(32769, dtype=np.int32).reshape(3, 1, -1),
+            "scan_0001.nii.gz: holds 32769 different values, and 32767 labels can be used; are these images rather",
+        ),
     ],
 )
 def test_label_files_that_hold_no_labels(plain: Path, tmp_path: Path, data: np.ndarray, reason: str) -> None:
@@ -399,6 +402,127 @@ def test_values_that_cannot_be_renumbered(plain: Path, tmp_path: Path, values: S
     for number in range(3):
         write(plain / "labels" / f"scan_{number:04d}.nii.gz", label(number, values))
     assert refusal(plain, tmp_path, remap_labels=True) == f"{plain}/labels: {reason}"
+
+
+def test_more_than_255_values_are_renumbered_in_16_bits(plain: Path, tmp_path: Path) -> None:
+    """Each file holds some; together they are 300, of types that hold numbers beyond 32 bits."""
+    start = 2**53  # beyond what float64 tells apart
+    kinds = (np.uint64, np.int64, np.uint64)
+    for number, kind in enumerate(kinds):
+        data = np.zeros((2, 10, 10), kind)
+        data.ravel()[:100] = start + 100 * number + np.arange(100, dtype=kind)
+        write(plain / "labels" / f"scan_{number:04d}.nii.gz", data)
+
+    conversion = convert(plain, tmp_path, number=1, remap_labels=True)
+
+    dataset = read_dataset(conversion.folder)
+    assert dataset.labels.names[300] == f"label_{start + 299}"
+    for number, case in enumerate(dataset.training):
+        found = read_image(case.segmentation).data
+        assert found.dtype == np.uint16
+        assert found.ravel()[:101].tolist() == [*range(100 * number + 1, 100 * number + 101), 0]
+
+
+def test_few_values_are_renumbered_in_8_bits_whatever_type_held_them(plain: Path, tmp_path: Path) -> None:
+    for number, kind in enumerate((np.float32, np.float64, np.int32)):
+        write(plain / "labels" / f"scan_{number:04d}.nii.gz", label(number, (0, 1)).astype(kind) * 2**30)
+
+    conversion = convert(plain, tmp_path, number=1, remap_labels=True)
+
+    for number, case in enumerate(read_dataset(conversion.folder).training):
+        found = read_image(case.segmentation).data
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, label(number, (0, 1)))
+
+
+# ---------------------------------------------------------------- segments of 3D Slicer
+
+
+def slicer(path: Path, data: np.ndarray, **segments: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    z, y, x = data.shape
+    kind = {"uint8": "uint8", "float32": "float"}[data.dtype.name]
+    header = ["NRRD0005", f"type: {kind}", "dimension: 3", f"sizes: {x} {y} {z}", "spacings: 1 1 1"]
+    header += ["endian: little", "encoding: raw"]
+    for number, (name, value) in enumerate(segments.items()):
+        header += [f"Segment{number}_Name:={name}", f"Segment{number}_LabelValue:={value}", f"Segment{number}_Layer:=0"]
+    path.write_bytes("\n".join([*header, "", ""]).encode() + data.tobytes())
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    """Four cases of 3D Slicer, in one of which liver and spleen have each other's number."""
+    folder = tmp_path / "drawn"
+    for number in range(4):
+        slicer(folder / "images" / f"p{number}.nrrd", image(number))
+        names = {"liver": 2, "Milz groß": 1} if number == 3 else {"liver": 1, "Milz groß": 2}
+        values = (0, 2, 1) if number == 3 else (0, 1, 2)
+        slicer(folder / "labels" / f"p{number}.seg.nrrd", label(number, values), **names)
+    return folder
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_labels_go_by_the_names_that_the_files_give_them(drawn: Path, tmp_path: Path, link: bool) -> None:
+    conversion = convert(drawn, tmp_path, number=1, link=link)
+
+    dataset = read_dataset(conversion.folder)
+    assert dataset.labels.names == ("background", "liver", "Milz groß")
+    for number, case in enumerate(dataset.training):
+        assert case.identifier == f"p{number}"
+        np.testing.assert_array_equal(read_case(case).segmentation, label(number))
+    (note,) = [note for note in conversion.understood.notes if "differently" in note]
+    assert "liver is 1 in p0, p1, p2 and 2 in p3" in note
+    report = verify_dataset(conversion.folder, workers=1)
+    assert (report.errors, [finding for finding in report.warnings if "segments" in finding.text]) == ((), [])
+
+
+def test_segments_that_nobody_drew_are_no_labels(drawn: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        slicer(drawn / "labels" / f"p{number}.seg.nrrd", label(number), liver=1, spleen=2, cyst=number + 3)
+
+    conversion = convert(drawn, tmp_path, number=1)
+
+    assert conversion.understood.labels == ("background", "liver", "spleen")
+    assert conversion.understood.label_values is None
+    assert sorted(path.name for path in (conversion.folder / "labelsTr").iterdir())[0] == "p0.nrrd"
+
+
+def test_values_that_no_segment_has_are_refused(drawn: Path, tmp_path: Path) -> None:
+    slicer(drawn / "labels" / "p2.seg.nrrd", label(2, (0, 1, 2, 7)), liver=1, spleen=2)
+    assert refusal(drawn, tmp_path) == (
+        f"{drawn}/labels: 1 of 4 label files cannot be used\n"
+        "  p2.seg.nrrd: holds the values 7, which none of its segments has: liver (1), spleen (2); "
+        "save it anew in 3D Slicer\n"
+        "Nothing was written; put these right, or take them away, and convert again."
+    )
+
+
+def test_two_files_of_one_case_are_refused(drawn: Path, tmp_path: Path) -> None:
+    slicer(drawn / "labels" / "p2.nrrd", label(2), liver=1, spleen=2)
+    assert refusal(drawn, tmp_path) == (
+        f"{drawn}/labels/p2.seg.nrrd: p2.nrrd is of the same image; keep one of the two"
+    )
+
+
+def test_verification_tells_names_that_contradict_dataset_json(tmp_path: Path) -> None:
+    folder = tmp_path / "Task001_Drawn"
+    for number in range(4):
+        write(folder / "imagesTr" / f"p{number}_0000.nii.gz", image(number))
+        names = {"Liver": 2, "SPLEEN": 1} if number % 2 else {"liver": 1, "spleen": 2, "cyst": 3}
+        slicer(folder / "labelsTr" / f"p{number}.nrrd", label(number), **names)
+    describe(
+        folder,
+        modality={"0": "CT"},
+        labels={"0": "background", "1": "liver", "2": "spleen"},
+        training=[{"image": f"./imagesTr/p{n}.nii.gz", "label": f"./labelsTr/p{n}.nrrd"} for n in range(4)],
+    )
+
+    (finding,) = [one for one in verify_dataset(folder, workers=1).warnings if "segments" in one.text]
+
+    assert str(finding) == (
+        "cases p1, p3: the label file names its segments otherwise than dataset.json: 1 is SPLEEN there and liver here, "
+        "2 is Liver there and spleen here; correct whichever is wrong"
+    )
 
 
 def test_names_that_do_not_fit(plain: Path, tmp_path: Path) -> None:
@@ -490,10 +614,10 @@ def test_folders_in_no_known_layout(tmp_path: Path) -> None:
 
 
 def test_settings_of_plain_folders_do_not_apply_to_described_ones(second: Path, tmp_path: Path) -> None:
-    for setting in ({"remap_labels": True}, {"channels": ("CT", "CT")}):
+    for setting in ({"remap_labels": True}, {"channels": ("CT", "CT")}, {"labels": ("RV", "LV")}):
         assert refusal(second, tmp_path, **setting) == (
             f"{second}: its dataset.json names labels and channels; correct them there, "
-            "--remap_labels and --channels are for plain folders without one"
+            "--remap_labels, --channels and --label_names are for plain folders without one"
         )
 
 

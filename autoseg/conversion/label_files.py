@@ -1,0 +1,86 @@
+"""What stands in the label files of someone's data: their values, and the names that some files give to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.dataset import Case
+from autoseg.errors import CasesFailed, DatasetError, readable
+from autoseg.imageio import fractional_values, listed_values, read_image
+from autoseg.parallel import run_on_cases
+from autoseg.preprocessing.prepare import LARGEST_LABEL
+from autoseg.segments import read_segments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelFile:
+    """What one case's label file holds.
+
+    Attributes:
+        values: All of them, sorted.
+        names: Of the values above 0, where the file names its segments; else empty.
+    """
+
+    case: str
+    values: tuple[int, ...]
+    names: Mapping[int, str] = field(default_factory=dict)
+
+
+def read_label_files(folder: Path, cases: Sequence[Case], workers: int) -> list[LabelFile]:
+    """Read the label file of every case that has one.
+
+    Raises:
+        DatasetError: Naming each file that cannot be used.
+    """
+    labelled = [case for case in cases if case.segmentation]
+    try:
+        return run_on_cases(
+            _read,
+            labelled,
+            task="reading labels",
+            workers=workers,
+            name=lambda case: case.segmentation.name if case.segmentation else case.identifier,
+        )
+    except CasesFailed as failed:
+        lines = "\n".join(f"  {readable(name)}: {reason}" for name, reason in failed.failures)
+        raise DatasetError(
+            f"{readable(folder)}: {len(failed.failures)} of {len(labelled)} label files cannot be used\n{lines}\n"
+            "Nothing was written; put these right, or take them away, and convert again."
+        ) from failed
+
+
+def _read(case: Case) -> LabelFile:
+    path = case.segmentation
+    if path is None:
+        raise ValueError(f"{case.identifier} has no label file")
+    data = read_image(path).data
+    if len(fractions := fractional_values(data)):
+        raise DatasetError(
+            f"holds values that are no whole numbers: {listed_values(fractions)}; save labels as integers"
+        )
+    found = np.unique(data)
+    if len(found) > LARGEST_LABEL + 1:
+        raise DatasetError(
+            f"holds {len(found)} different values, and {LARGEST_LABEL} labels can be used; "
+            "are these images rather than labels?"
+        )
+    values = tuple(int(value) for value in found)
+    return LabelFile(case=case.identifier, values=values, names=_names(path, values))
+
+
+def _names(path: Path, values: Sequence[int]) -> dict[int, str]:
+    """Of each value in the file, by its segments; those that are in no voxel are left out."""
+    named = {segment.value: segment.name for segment in read_segments(path)}
+    if not named:
+        return {}
+    if nameless := [value for value in values if value != 0 and value not in named]:
+        known = ", ".join(f"{readable(name)} ({value})" for value, name in named.items())
+        raise DatasetError(
+            f"holds the values {listed_values(np.array(nameless))}, which none of its segments has: {known}; "
+            "save it anew in 3D Slicer"
+        )
+    return {value: named[value] for value in values if value != 0}
