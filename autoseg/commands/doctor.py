@@ -62,9 +62,9 @@ def all_checks(
         return check_installation()
 
     def check_computing() -> list[Finding]:
-        from autoseg.diagnosis.computing import check_device, check_torch
+        from autoseg.diagnosis.computing import check_arithmetic, check_device, check_torch
 
-        return [*check_torch(), *check_device()]
+        return [*check_torch(), *check_device(), *check_arithmetic()]
 
     def check_images() -> list[Finding]:
         from autoseg.diagnosis import trying

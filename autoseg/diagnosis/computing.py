@@ -5,13 +5,18 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from autoseg.diagnosis.finding import Finding
+from autoseg.diagnosis.finding import Finding, Level
 from autoseg.errors import in_bytes
 
 DRIVER = Path("/proc/driver/nvidia/version")
 """There where NVIDIA's driver is loaded (its README, "proc interface")."""
 
 SLOW_IMPORT_SECONDS = 20.0
+
+OTHER_BUILD = (
+    "what is trained here would be wrong: install another build of torch (pytorch.org/get-started), or use -device cpu"
+)
+NEWER_CUDNN = "take a newer cuDNN (pip install -U nvidia-cudnn-cu12), or another torch (pytorch#166122)"
 
 
 def check_torch() -> list[Finding]:
@@ -25,6 +30,29 @@ def check_torch() -> list[Finding]:
         remedy = "install Python's packages on a local disk: every command that trains or predicts waits for this"
         return [Finding(level="warning", subject="torch", found=found, remedy=remedy)]
     return [Finding(level="ok", subject="torch", found=found)]
+
+
+def check_arithmetic() -> list[Finding]:
+    """Whether the device computes what a CPU knows, forward and backward, and on a GPU faster than in fp32."""
+    from autoseg.networks.agreement import MOST_DISAGREEMENT
+    from autoseg.networks.trial import try_arithmetic
+
+    try:
+        trial = try_arithmetic()
+    except RuntimeError as error:
+        cause = str(error).strip().partition("\n")[0]
+        return [_arithmetic("fault", f"a small U-Net cannot be computed: {cause}", OTHER_BUILD)]
+    off = f"off by {trial.disagreement:.0%} from fp32 on the CPU"
+    if not trial.disagreement <= MOST_DISAGREEMENT:
+        return [_arithmetic("fault", f"small U-Nets on {trial.device} in {trial.precision} are {off}", OTHER_BUILD)]
+    if trial.speedup is not None and trial.speedup < 1:
+        slow = f"3D convolutions on {trial.device} take {1 / trial.speedup:.1f} times as long in {trial.precision} as in fp32"
+        return [_arithmetic("warning", slow, NEWER_CUDNN)]
+    return [_arithmetic("ok", f"small U-Nets, forward and backward in {trial.precision}, are {off}")]
+
+
+def _arithmetic(level: Level, found: str, remedy: str = "") -> Finding:
+    return Finding(level=level, subject="arithmetic", found=found, remedy=remedy)
 
 
 def check_device(driver: Path = DRIVER) -> list[Finding]:

@@ -1,7 +1,8 @@
 """The network as a function of a topology, and how it is computed; knows no trainer and no file of plans."""
 
 from autoseg.networks.build import build_network, place_network
-from autoseg.networks.precision import PRECISIONS, Precision, resolve_device, resolve_precision
+from autoseg.networks.devices import resolve_device
+from autoseg.networks.precision import PRECISIONS, Precision, resolve_precision
 from autoseg.networks.residual import ResidualUNet
 from autoseg.networks.unet import UNet
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 """By a batch's number of axes."""
@@ -21,10 +22,17 @@ class _KeepsChannelsLast(nn.modules.instancenorm._InstanceNorm):
     """
 
     def forward(self, batch: Tensor) -> Tensor:
+        if batch.device.type == "mps":
+            return self.in_planes(batch)
         if not _is_for_batch_norm(batch):
             return super().forward(batch)
         samples = [self._normalised(sample) for sample in torch.split(batch, 1)]
         return samples[0] if len(samples) == 1 else torch.cat(samples)
+
+    def in_planes(self, batch: Tensor) -> Tensor:
+        """The same with depth and height as one axis, which Apple's GPU takes 2.4 times as fast (pytorch#180334)."""
+        merged = batch.flatten(2, -2)
+        return F.instance_norm(merged, None, None, self.weight, self.bias, True, 0.0, self.eps).reshape(batch.shape)
 
     def _normalised(self, sample: Tensor) -> Tensor:
         return torch.batch_norm(sample, self.weight, self.bias, None, None, True, 0, self.eps, False)

@@ -1,4 +1,4 @@
-"""Which device computes, and in which floating point format."""
+"""In which floating point format a device computes."""
 
 from __future__ import annotations
 
@@ -54,33 +54,6 @@ class Precision:
         return self.name == "fp16"
 
 
-def resolve_device(name: str | None = None) -> torch.device:
-    """The device named, or the best there is.
-
-    Args:
-        name: "cpu", "cuda", "cuda:1", "mps", or None for CUDA, else Apple's GPU, else the CPU.
-
-    Raises:
-        ModelError: The device is unknown, or not there.
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ModelError(f"device {name!r}: unknown; use cpu, cuda or mps") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(
-            f"device {name}: torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices; "
-            "check the driver and nvidia-smi, or use -device cpu"
-        )
-    if device.type == "mps" and not _has_mps():
-        raise ModelError("device mps: there is no Apple GPU that torch can use; use -device cpu")
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise ModelError(f"device {name!r}: unknown; use cpu, cuda or mps")
-    return device
-
-
 def resolve_precision(name: str, device: torch.device) -> Precision:
     """The floating point format named, or the fastest that the device has in hardware.
 
@@ -125,7 +98,3 @@ def _cpu_has_bf16() -> bool:
     except OSError:
         return False
     return any(feature in flags for feature in BF16_CPU_FEATURES)
-
-
-def _has_mps() -> bool:
-    return torch.backends.mps.is_available()

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from autoseg import networks
-from autoseg.networks.precision import Precision, resolve_device, resolve_precision
+from autoseg.networks.devices import resolve_device
+from autoseg.networks.precision import Precision, resolve_precision
 from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.augmentation import (

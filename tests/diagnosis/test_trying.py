@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from autoseg.diagnosis import trying
-from autoseg.diagnosis.computing import check_device, check_torch
+from autoseg.diagnosis.computing import check_arithmetic, check_device, check_torch
 from autoseg.diagnosis.trying import check_images, check_shared_batches, check_workers
 from autoseg.errors import StorageError
-from autoseg.networks.precision import resolve_device, resolve_precision
+from autoseg.networks.devices import cudnn_version, resolve_device
+from autoseg.networks.precision import Precision, resolve_precision
+from autoseg.networks.trial import half_speedup
 
 
 def test_workers_are_started_and_timed() -> None:
@@ -80,3 +82,41 @@ def test_a_driver_without_a_gpu_that_torch_sees_is_told(tmp_path: Path) -> None:
     assert device.level == "warning"
     assert device.found.startswith("cpu, though there is an NVIDIA driver: torch is built without CUDA")
     assert "--gpus all" in device.remedy
+
+
+def test_the_device_is_tried_before_anything_is_trained_on_it() -> None:
+    (found,) = check_arithmetic()
+
+    assert found.level == "ok"
+    precision = resolve_precision("auto", resolve_device()).name
+    assert re.fullmatch(
+        rf"small U-Nets, forward and backward in {precision}, are off by \d+% from fp32 on the CPU", found.found
+    )
+
+
+def test_a_device_that_cannot_compute_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU for which torch was built without kernels says so at the first layer."""
+
+    def no_kernel(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nCompile with")
+
+    monkeypatch.setattr(torch, "conv_transpose3d", no_kernel)
+    monkeypatch.setattr(torch.nn.functional, "conv_transpose3d", no_kernel)
+    (found,) = check_arithmetic()
+
+    assert found.level == "fault"
+    assert found.found == (
+        "a small U-Net cannot be computed: CUDA error: no kernel image is available for execution on the device"
+    )
+    assert found.remedy.startswith("what is trained here would be wrong: install another build of torch")
+
+
+@pytest.mark.parametrize(
+    ("number", "version"), [(91002, "9.10.2"), (90800, "9.8.0"), (91500, "9.15.0"), (8902, "8.9.2")]
+)
+def test_cudnn_is_named_as_its_releases_are(number: int, version: str) -> None:
+    assert cudnn_version(number) == version
+
+
+def test_half_precision_is_timed_against_fp32() -> None:
+    assert half_speedup(torch.device("cpu"), Precision(name="fp32", device="cpu"), side=8) > 0

@@ -102,3 +102,11 @@ def test_sums_over_the_largest_sample_are_better_than_what_bf16_rounds() -> None
     exact = batch.double().flatten(2)[0]
     torch.testing.assert_close(mean.double(), exact.mean(1), rtol=0, atol=2**-10)
     torch.testing.assert_close(scale.double(), (exact.var(1, correction=0) + 1e-5).rsqrt(), rtol=2**-10, atol=0)
+
+
+@pytest.mark.parametrize("axes", [4, 5])
+def test_depth_and_height_as_one_axis_change_nothing(axes: int) -> None:
+    batch = batch_of(axes, last=False, dtype=torch.float32)
+    layer = layer_for(batch)
+
+    torch.testing.assert_close(layer.in_planes(batch).double(), plain(batch, layer), rtol=1e-5, atol=1e-5)  # type: ignore[operator]

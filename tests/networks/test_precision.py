@@ -5,7 +5,7 @@ import torch
 
 from autoseg.errors import ModelError
 from autoseg.networks import precision
-from autoseg.networks.precision import Precision, resolve_device, resolve_precision
+from autoseg.networks.precision import Precision, resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -72,34 +72,6 @@ def test_autocast_computes_matrix_products_in_the_chosen_format(monkeypatch: pyt
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ModelError, match=r"precision 'half': unknown; use one of auto, fp32, bf16, fp16"):
         resolve_precision("half", CPU)
-
-
-def test_without_a_name_the_best_device_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert resolve_device() == CPU
-
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert resolve_device() == torch.device("mps")
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert resolve_device() == torch.device("cuda")
-
-
-@pytest.mark.parametrize("name", ["gpu", "xpu"])
-def test_an_unknown_device_is_refused(name: str) -> None:
-    with pytest.raises(ModelError, match=f"device '{name}': unknown; use cpu, cuda or mps"):
-        resolve_device(name)
-
-
-def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ModelError, match=r"device cuda:1: torch .* finds 1 CUDA devices"):
-        resolve_device("cuda:1")
-    with pytest.raises(ModelError, match="no Apple GPU"):
-        resolve_device("mps")
-    assert resolve_device("cuda") == torch.device("cuda")
 
 
 def test_channels_lie_last_where_that_is_faster() -> None:
