@@ -24,7 +24,16 @@ from autoseg.errors import DatasetError, readable
 from autoseg.geometry import Geometry
 from autoseg.headers import ImageHeader, read_header
 from autoseg.machine import available_memory
-from autoseg.nifti import SPARE_BYTES, NiftiHeader, encode_header, overfull, refusal, truncated, unreadable
+from autoseg.nifti import (
+    SPARE_BYTES,
+    NiftiHeader,
+    SeveralVolumesError,
+    encode_header,
+    overfull,
+    refusal,
+    truncated,
+    unreadable,
+)
 from autoseg.storage import atomic_path
 from autoseg.text_headers import TextHeader
 
@@ -82,6 +91,19 @@ def read_image(path: Path) -> Image:
     """
     header = read_header(path)
     return Image(data=_read_voxels(path, header), geometry=_geometry(path, header))
+
+
+def read_label(path: Path) -> Image:
+    """Read one label file.
+
+    Raises:
+        DatasetError: As `read_image`; of several volumes it is said how labels are stored.
+    """
+    try:
+        return read_image(path)
+    except SeveralVolumesError as error:
+        problem = f"{error.found}; a label is one 3D volume"
+        raise refusal(path, problem, "save it as one, with another number for each structure") from error
 
 
 def read_volumes(path: Path) -> list[Image]:
@@ -144,7 +166,7 @@ def read_case(case: Case) -> RawCase:
         DatasetError: Naming the case: a file that cannot be read, grids that differ, labels with fractions.
     """
     channels = [read_image(path) for path in case.images]
-    label = None if case.segmentation is None else read_image(case.segmentation)
+    label = None if case.segmentation is None else read_label(case.segmentation)
     files = [*case.images, case.segmentation] if case.segmentation else case.images
     _require_one_grid(case.identifier, files, [*channels, label] if label else channels)
     return RawCase(

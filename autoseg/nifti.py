@@ -36,6 +36,8 @@ SPARE_BYTES = 4096
 SINGLE_FILE_OFFSET = 352
 """Voxels of a single-file NIfTI-1 begin here or later."""
 
+CHANNEL_EACH = "save each volume as a channel of its own, <case>_0000.nii.gz, <case>_0001.nii.gz"
+
 ALIGNED_TO_SCANNER = 1
 MILLIMETRES = 2
 
@@ -272,11 +274,9 @@ def _shape(path: Path, dim: tuple[int, ...], most_dimensions: int) -> tuple[int,
             "save it as a volume of one slice",
         )
     if len(shape) > most_dimensions:
-        raise refusal(
-            path,
-            f"has {len(shape)} dimensions, of size {_listed(shape)}; images are 3D here",
-            "save each volume as a channel of its own, <case>_0000.nii.gz, <case>_0001.nii.gz "
-            "(autoseg_convert_decathlon_task does it for a Decathlon task)",
+        found = f"has {len(shape)} dimensions, of size {_listed(shape)}"
+        raise SeveralVolumesError(
+            path, found, f"{CHANNEL_EACH} (autoseg_convert_decathlon_task does it for a Decathlon task)"
         )
     return shape
 
@@ -342,6 +342,14 @@ def _check_size(path: Path, header: NiftiHeader, file_size: int) -> None:
         raise truncated(path, header.size, file_size - header.offset)
     if not header.compressed and end + SPARE_BYTES < file_size:
         raise overfull(path, header.shape)
+
+
+class SeveralVolumesError(DatasetError):
+    """A file of more than one volume; `found` says so, for whoever knows what the file was meant to be."""
+
+    def __init__(self, path: Path, found: str, remedy: str) -> None:
+        self.found = found
+        super().__init__(str(refusal(path, f"{found}; images are 3D here", remedy)))
 
 
 def refusal(path: Path, problem: str, remedy: str) -> DatasetError:

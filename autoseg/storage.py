@@ -15,6 +15,7 @@ import numbers
 import os
 import pickle
 import pickletools
+import re
 import reprlib
 import time
 import types
@@ -41,6 +42,8 @@ STALE_SECONDS = 24 * 3600
 
 HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, None)
 """No room left, for all or for this user, and nothing may be written; numpy alone names no error where room is short."""
+
+JSON_WORDS = {"True": "true", "False": "false", "None": "null"}
 
 DEEPEST_NESTING = 64
 MOST_DIGITS = 300
@@ -158,6 +161,8 @@ def read_json(path: Path) -> Any:
         raise StorageError(f"{path}: nested deeper than {DEEPEST_NESTING} levels") from error
     except UnicodeDecodeError as error:
         raise StorageError(f"{path}: not valid JSON: byte {error.start} is no text in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise StorageError(f"{path}: not valid JSON: {_in_words(error)}") from error
     except ValueError as error:
         raise StorageError(f"{path}: not valid JSON: {error}") from error
     if _depth(value) > DEEPEST_NESTING:
@@ -295,6 +300,21 @@ def _decode_dataclass(kind: type[T], value: Any, where: str) -> T:
 
 _type_hints = lru_cache(maxsize=None)(get_type_hints)
 """Annotations are text that is compiled anew each time."""
+
+
+def _in_words(error: json.JSONDecodeError) -> str:
+    """What people write that is no JSON, by what stands where reading stopped; else the library's words."""
+    rest, before = error.doc[error.pos :].lstrip(), error.doc[: error.pos].rstrip()
+    place = f"line {error.lineno} column {error.colno} (char {error.pos})"
+    if rest.startswith(("//", "/*", "#")):
+        return f"{place}: a comment, which JSON does not have; take it out"
+    if (before.endswith(",") and rest.startswith(("]", "}"))) or re.match(r",\s*[\]}]", rest):
+        return f"{place}: a comma before the closing bracket; take it out"
+    if rest.startswith("'"):
+        return f"{place}: single quotation marks; write double ones"
+    if found := re.match("(True|False|None)\\b", rest):
+        return f"{place}: {found[1]} is Python's; write {JSON_WORDS[found[1]]}"
+    return str(error)
 
 
 def _without_nan(value: Any) -> Any:

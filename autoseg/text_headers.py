@@ -20,9 +20,11 @@ import numpy.typing as npt
 from autoseg.errors import DatasetError
 from autoseg.geometry import SPACING_RANGE
 from autoseg.nifti import (
+    CHANNEL_EACH,
     LARGEST_GZIP_RATIO,
     LARGEST_VOLUME,
     SPARE_BYTES,
+    SeveralVolumesError,
     overfull,
     refusal,
     truncated,
@@ -302,12 +304,11 @@ def _add(path: Path, fields: dict[str, str], key: str, value: str) -> None:
 
 
 def _require_3d(path: Path, dimensions: str) -> None:
+    found = f"has {_quoted(dimensions)} dimensions"
+    if dimensions in ("1", "2"):
+        raise refusal(path, f"{found}; images are 3D here", "save it as a volume of one slice")
     if dimensions != "3":
-        raise refusal(
-            path,
-            f"has {_quoted(dimensions)} dimensions; images are 3D here",
-            "save each volume as a channel of its own, <case>_0000.nii.gz, <case>_0001.nii.gz",
-        )
+        raise SeveralVolumesError(path, found, CHANNEL_EACH)
 
 
 def _shape(path: Path, text: str) -> tuple[int, int, int]:

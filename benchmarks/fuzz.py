@@ -504,13 +504,13 @@ def json_target() -> Target:
     import sklearn.model_selection  # noqa: F401 - what making folds imports on first use
 
     from autoseg.dataset import read_dataset
+    from autoseg.dataset.splits import open_splits
     from autoseg.ensembling.selection import load_selection
     from autoseg.evaluation.summary import load_summary
     from autoseg.planning.fingerprint import load_fingerprint
     from autoseg.plans import load_plans_json
     from autoseg.postprocessing.rules import load_rules
     from autoseg.storage import read_json
-    from autoseg.training.splits import open_splits
 
     readers: Mapping[str, Callable[[Path], object]] = {
         "dataset.json": lambda path: read_dataset(path.parent),

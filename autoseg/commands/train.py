@@ -182,10 +182,10 @@ def build_trainer(
         TrainingError: Cases are not prepared, the fold does not exist, or a cascade lacks predictions to refine.
         ExtensionError: There is no such trainer.
     """
+    from autoseg.dataset.splits import open_splits
     from autoseg.preprocessing.store import PreparedCases
     from autoseg.training import open_split
     from autoseg.training.previous_stage import PreviousModel
-    from autoseg.training.splits import open_splits
 
     trainer_class = find_trainer(trainer)
     plans = load_plans(workspace.plans_file(task, configuration, identifier))

@@ -18,6 +18,7 @@ from autoseg.dataset import (
     read_description,
     split_ending,
 )
+from autoseg.dataset.description import quoted, turned_round
 from autoseg.errors import DatasetError, readable
 
 OURS = "the layout of autoseg and of nnU-Net's first generation (TaskXXX_Name)"
@@ -102,6 +103,11 @@ def number_and_name(folder: Path) -> tuple[int | None, str]:
 
 def _channels(names: Any, where: Path) -> tuple[str, ...]:
     example = '{"0": "CT"}'
+    if isinstance(names, dict) and (right := turned_round(names)):
+        raise DatasetError(
+            f"{readable(where)}: channel_names: the wrong way round, the number comes first, then the name; write "
+            f"{quoted(dict(sorted(right.items())))}"
+        )
     if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
         raise DatasetError(
             f"{readable(where)}: channel_names: expected an object such as {example}, found {names!r:.200}"
@@ -128,8 +134,15 @@ def _labels(values: Any, where: Path) -> tuple[str, ...]:
             f"{readable(where)}: labels: {listed(regions)}: regions of several values are not supported; "
             "declare each value as a label of its own"
         )
+    if right := turned_round({value: number for number, value in values.items() if isinstance(value, str)}):
+        names = {name: number for number, name in sorted(right.items())}
+        raise DatasetError(
+            f"{readable(where)}: labels: the wrong way round, the name comes first, then the number; write {quoted(names)}"
+        )
     if wrong := [name for name, value in values.items() if type(value) is not int]:
-        raise DatasetError(f"{readable(where)}: labels: the value of {listed(wrong)} is no whole number")
+        raise DatasetError(
+            f"{readable(where)}: labels: the value of {listed(wrong)} is no whole number; write one, without quotation marks"
+        )
     by_value = {value: name for name, value in values.items()}
     if sorted(values.values()) != list(range(len(values))) or len(values) < 2:
         raise DatasetError(

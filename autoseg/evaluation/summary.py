@@ -15,7 +15,7 @@ from autoseg.dataset import split_ending
 from autoseg.errors import DatasetError, StorageError
 from autoseg.evaluation.metrics import LabelArray, Metrics, foreground_mean, mean_of, score_arrays
 from autoseg.geometry import Spacing
-from autoseg.imageio import Image, fractional_values, grid_differences, listed_values, read_image
+from autoseg.imageio import Image, fractional_values, grid_differences, listed_values, read_label
 from autoseg.parallel import run_on_cases
 from autoseg.storage import content_hash, read_json, write_json
 
@@ -142,7 +142,7 @@ def read_labels(path: Path) -> Image:
     Raises:
         DatasetError: It cannot be read, or holds other than whole numbers.
     """
-    image = read_image(path)
+    image = read_label(path)
     return Image(data=_whole_numbers(image, path), geometry=image.geometry)
 
 

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError, readable
 from autoseg.headers import read_header
-from autoseg.imageio import Image, fractional_values, grid_differences, listed_values, read_image
+from autoseg.imageio import Image, grid_differences, read_image, read_label
 from autoseg.nifti import NiftiHeader
 from autoseg.planning.appearance import sample_values
+from autoseg.planning.label_inspection import cut_away, label_faults, label_values
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -25,6 +26,9 @@ RANGE_PERCENTILES = 1, 99
 
 SAMPLED_VOXELS = 1_000_000
 """A percentile of a million evenly spaced voxels is good to a tenth of a percentile."""
+
+LISTED_NAMES = 20
+"""Names in one finding; a report stays a page."""
 
 Severity: TypeAlias = Literal["error", "warning"]
 
@@ -58,6 +62,7 @@ class Inspection:
         ranges: Robust lowest and highest intensity of each channel; None where it could not be read.
         content: A hash of the voxels of all channels, None where one could not be read.
         label_content: The same of the label file.
+        label_values: The declared ones that the label file holds, None where it could not be read.
     """
 
     case: Case
@@ -66,26 +71,33 @@ class Inspection:
     ranges: tuple[tuple[float, float] | None, ...]
     content: str | None
     label_content: str | None
+    label_values: frozenset[int] | None
 
 
-def inspect_case(case: Case, *, folder: Path, labels: int | None) -> Inspection:
+def inspect_case(case: Case, *, folder: Path, labels: Sequence[str]) -> Inspection:
     """Read all files of a case that exist and note everything that is wrong with them.
 
     Args:
         folder: The task's, to which paths in findings are relative.
-        labels: Number of label values declared, background included; None where that is not known.
+        labels: Their names, background first; empty where they are not known.
     """
     findings: list[Finding] = []
     images = [_read(path, case, folder, findings) for path in case.images]
     label = _read(case.segmentation, case, folder, findings) if case.segmentation else None
+    values = None if label is None else label_values(label.data)
     for path, image in zip(case.images, images, strict=True):
         if image is not None:
             findings += [_error(case, path, folder, text) for text in _intensity_faults(image.data)]
-    if case.segmentation and label is not None:
-        findings += [_error(case, case.segmentation, folder, text) for text in _label_faults(label.data, labels)]
-        if not label.data.any():
+    if case.segmentation and label is not None and values is not None:
+        findings += [
+            _error(case, case.segmentation, folder, text) for text in label_faults(values, len(labels) or None)
+        ]
+        if not values.any():
             text = "holds background only; check whether the case was annotated at all"
             findings.append(_warning(case, case.segmentation, folder, text))
+        on_grid = [image.data for image in images if image is not None and image.data.shape == label.data.shape]
+        if len(on_grid) == len(case.images) > 0 and (cut := cut_away(on_grid, label.data, labels)):
+            findings.append(_warning(case, case.segmentation, folder, cut))
     findings += _grid_faults(case, [*zip(case.images, images, strict=True), (case.segmentation, label)], folder)
     readable_images = [image for image in images if image is not None]
     return Inspection(
@@ -95,6 +107,7 @@ def inspect_case(case: Case, *, folder: Path, labels: int | None) -> Inspection:
         ranges=tuple(None if image is None else intensity_range(image.data) for image in images),
         content=_content(readable_images) if images and len(readable_images) == len(images) else None,
         label_content=None if label is None else _content([label]),
+        label_values=None if values is None else frozenset(np.intersect1d(values, range(len(labels))).tolist()),
     )
 
 
@@ -112,7 +125,7 @@ def _read(path: Path, case: Case, folder: Path, findings: list[Finding]) -> Imag
     if not path.is_file():
         return None
     try:
-        image = read_image(path)
+        image = (read_label if path == case.segmentation else read_image)(path)
         findings += [_warning(case, path, folder, text) for text in _voxel_size_faults(path)]
     except DatasetError as error:
         _, _, text = str(error).partition(f"{readable(path)}: ")
@@ -144,24 +157,6 @@ def _intensity_faults(data: Array) -> list[str]:
     values = data if finite.all() else data[finite]
     if values.size and values.min() == values.max():
         faults.append(f"is constant: every voxel is {values.flat[0]:g}; export it again or leave the case out")
-    return faults
-
-
-def _label_faults(data: Array, labels: int | None) -> list[str]:
-    values = np.unique(np.concatenate([np.unique(plane) for plane in data]))  # by planes: no second copy of the volume
-    faults = []
-    fractions = fractional_values(values)
-    if len(fractions):
-        faults.append(
-            f"holds values that are no whole numbers: {listed_values(fractions)}; "
-            "save the labels as integers, resampled without interpolation"
-        )
-    undeclared = values[~np.isin(values, fractions) & ((values < 0) | (values >= labels))] if labels else values[:0]
-    if labels and len(undeclared):
-        faults.append(
-            f"holds the values {listed_values(undeclared)}, which dataset.json does not declare (0 to {labels - 1}); "
-            "declare them under labels, or renumber them in the file"
-        )
     return faults
 
 
@@ -201,6 +196,12 @@ def _place(case: Case, path: Path, folder: Path) -> str:
 def relative(path: Path, folder: Path) -> str:
     """The path as it stands in the task's folder."""
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def names_of(names: Sequence[str]) -> str:
+    """The first names, and how many there are more."""
+    more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
+    return ", ".join(map(readable, names[:LISTED_NAMES])) + more
 
 
 def _numbers(values: Array) -> str:

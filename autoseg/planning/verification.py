@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from autoseg.dataset import Case, Description, channel_file, inspect_description, split_ending
+from autoseg.dataset import Case, Description, inspect_description
 from autoseg.errors import CasesFailed, DatasetError, counted, readable
 from autoseg.parallel import run_on_cases
-from autoseg.planning.inspection import Finding, Inspection, Severity, inspect_case, relative
+from autoseg.planning.inspection import Finding, Inspection, Severity, inspect_case, names_of
 from autoseg.planning.intensity_comparison import far_ranges
+from autoseg.planning.label_inspection import rare_labels
+from autoseg.planning.listed_files import faulty_files
 from autoseg.planning.segment_names import segments_named_otherwise
-
-LISTED_NAMES = 20
-"""Names in one finding; a report stays a page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +70,13 @@ def verify_dataset(folder: Path, *, workers: int) -> VerificationReport:
     looked_at_test = [one for one in inspections if one.case not in trained_on]
     findings = [
         *(Finding(severity="error", where="dataset.json", text=problem) for problem in description.problems),
+        *(Finding(severity="warning", where="dataset.json", text=remark) for remark in description.remarks),
         *_wrong_counts(description),
-        *_faulty_files(folder, description, training, test),
+        *faulty_files(folder, description, training, test),
         *failures,
         *(finding for one in inspections for finding in one.findings),
         *segments_named_otherwise(training, description.labels),
+        *_rare_labels(looked_at_training, description.labels),
         *_copies(looked_at_training, looked_at_test),
         *_orientations(inspections),
         *_far_intensities(looked_at_training, looked_at_test, description.channels),
@@ -92,7 +93,7 @@ def _inspect_all(
     cases: list[Case], folder: Path, description: Description, workers: int
 ) -> tuple[list[Inspection], list[Finding]]:
     """Inspect every case; one that takes its worker down with it becomes a finding, and the others are still looked at."""
-    inspect = partial(inspect_case, folder=folder, labels=len(description.labels) or None)
+    inspect = partial(inspect_case, folder=folder, labels=description.labels)
     try:
         return run_on_cases(inspect, cases, task="verifying", workers=workers), []
     except CasesFailed as failed:
@@ -112,127 +113,22 @@ def _wrong_counts(description: Description) -> list[Finding]:
         Finding(
             severity="warning",
             where="dataset.json",
-            text=f"{key} says {count!r}, but {number} are listed; correct the number or the list",
+            text=f"{key} says {count!r}, but {number} {'is' if number == 1 else 'are'} listed; correct the number or the list",
         )
         for key, count, number in zip(("numTraining", "numTest"), description.counts, listed, strict=True)
-        if count is not None and count != number
+        if count is not None and str(count) != str(number)
     ]
-
-
-# -------------------------------------------------------------------- files
-
-
-def _faulty_files(
-    folder: Path, description: Description, training: Sequence[Case], test: Sequence[Case]
-) -> list[Finding]:
-    cases = [*training, *test]
-    expected = {path for case in cases for path in (*case.images, case.segmentation) if path}
-    needed = [folder / "imagesTr", folder / "labelsTr", *[folder / "imagesTs"] * bool(test)]
-    absent = [path for path in needed if not path.is_dir()]
-    findings = [
-        Finding(severity="error", where=path.name, text="there is no such folder; the task needs it") for path in absent
-    ]
-    for case in cases:
-        findings += _missing_files(case, folder, absent)
-    findings += _shared_labels(training, folder)
-    if description.channels:
-        known = expected | {path for case in cases for path in _files_without_channel(case)}
-        findings += _strays(folder / "imagesTr", known) + _strays(folder / "labelsTr", known)
-        # many a dataset.json leaves its test images out; they are then simply not looked at
-        findings += _strays(folder / "imagesTs", known) if test else _unlisted(folder / "imagesTs")
-    return findings
-
-
-def _missing_files(case: Case, folder: Path, absent: Sequence[Path]) -> list[Finding]:
-    unnumbered = _files_without_channel(case)
-    findings = []
-    for path in (*case.images, case.segmentation):
-        if path is None or path.parent in absent or path.is_file():
-            continue
-        text = "there is no such file; add it, or take the case off the list in dataset.json"
-        if path.is_symlink():
-            text = "is a link that leads nowhere; correct it, or take the case off the list in dataset.json"
-        elif unnumbered and path in case.images:
-            text = (
-                f"there is no such file, only {readable(unnumbered[0].name)} without a channel number; rename it, or "
-                "convert the whole task with autoseg_convert_decathlon_task"
-            )
-        where = f"case {case.identifier}, {relative(path, folder)}"
-        findings.append(Finding(severity="error", where=where, text=text))
-    return findings
-
-
-def _files_without_channel(case: Case) -> list[Path]:
-    return [
-        path
-        for image in case.images[:1]
-        if (path := image.with_name(case.identifier + split_ending(image.name)[1])).is_file()
-    ]
-
-
-def _shared_labels(training: Sequence[Case], folder: Path) -> list[Finding]:
-    users = defaultdict(list)
-    for case in training:
-        users[case.segmentation].append(case.identifier)
-    return [
-        Finding(
-            severity="error",
-            where=relative(path, folder),
-            text=f"is the label of several cases: {_names(names)}; list each case with its own file",
-        )
-        for path, names in users.items()
-        if path and len(names) > 1
-    ]
-
-
-def _strays(inside: Path, known: set[Path]) -> list[Finding]:
-    """Files that no case in dataset.json owns; those no one could take for an image are only mentioned."""
-    images, others = _contents(inside)
-    findings = [
-        Finding(
-            severity="error",
-            where=f"{inside.name}/{path.name}",
-            text=f"{_owner(path, known)}; list its case in dataset.json, or move the file away",
-        )
-        for path in images
-        if path not in known
-    ]
-    if others:
-        text = f"holds what is no image: {_names([path.name for path in others])}; it is ignored, delete it"
-        findings.append(Finding(severity="warning", where=inside.name, text=text))
-    return findings
-
-
-def _unlisted(inside: Path) -> list[Finding]:
-    images, _ = _contents(inside)
-    if not images:
-        return []
-    text = f"dataset.json lists no test case, so these are not looked at: {_names([path.name for path in images])}"
-    return [Finding(severity="warning", where=inside.name, text=f"{text}; list them under test to have them checked")]
-
-
-def _contents(inside: Path) -> tuple[list[Path], list[Path]]:
-    """What could be images, and everything else in a folder (hidden files, folders, notes), sorted."""
-    try:
-        found = sorted(inside.iterdir()) if inside.is_dir() else []
-    except OSError as error:
-        raise DatasetError(f"{inside}: cannot be listed: {error.strerror}; check its permissions") from error
-    images = [path for path in found if split_ending(path.name)[1] and path.name[0] != "." and not path.is_dir()]
-    return images, [path for path in found if path not in images]
-
-
-def _owner(path: Path, known: set[Path]) -> str:
-    stem, ending = split_ending(path.name)
-    identifier, _, number = stem.rpartition("_")
-    if number.isdecimal() and path.with_name(channel_file(identifier, 0, ending)) in known:
-        return f"is channel {int(number)} of case {readable(identifier)}, which dataset.json does not declare under modality"
-    other = path.with_name(stem + (".nii" if ending.lower() == ".nii.gz" else ".nii.gz"))
-    if other in known:
-        return f"is a second file for {readable(other.name)}"
-    return "belongs to no case in dataset.json"
 
 
 # ------------------------------------------------------- cases side by side
+
+
+def _rare_labels(training: Sequence[Inspection], labels: Sequence[str]) -> list[Finding]:
+    """Only where every label file could be read: one more may hold what is missing in the others."""
+    holders = {one.case.identifier: one.label_values for one in training if one.label_values is not None}
+    if len(holders) < len(training):
+        return []
+    return [Finding(severity="warning", where="dataset.json", text=text) for text in rare_labels(labels, holders, {})]
 
 
 def _copies(training: Sequence[Inspection], test: Sequence[Inspection]) -> list[Finding]:
@@ -267,7 +163,7 @@ def _orientations(inspections: Sequence[Inspection]) -> list[Finding]:
     return [
         Finding(
             severity="warning",
-            where=f"{'case' if len(groups[code]) == 1 else 'cases'} {_names(groups[code])}",
+            where=f"{'case' if len(groups[code]) == 1 else 'cases'} {names_of(groups[code])}",
             text=f"oriented {code}, while {counted(count, 'case')} are {common}; reorient them if they were not meant to be",
         )
         for code, _ in rarer
@@ -292,11 +188,3 @@ def _far_intensities(
             )
             findings.append(Finding(severity="warning", where=f"case {identifier}", text=text))
     return findings
-
-
-# -------------------------------------------------------------------- words
-
-
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
-    return ", ".join(map(readable, names[:LISTED_NAMES])) + more

@@ -33,7 +33,7 @@ def crop_to_nonzero(
         DatasetError: Every voxel is zero.
     """
     nonzero = np.any(data, axis=0)
-    box = _bounding_box(nonzero)
+    box = bounding_box(nonzero)
     inside = box_slices(box)
     region = ndimage.binary_fill_holes(nonzero[inside])
     if segmentation is None:
@@ -45,7 +45,12 @@ def crop_to_nonzero(
     return data[every_channel], labels, box
 
 
-def _bounding_box(mask: npt.NDArray[np.bool_]) -> Box:
+def bounding_box(mask: npt.NDArray[np.bool_]) -> Box:
+    """The smallest box that holds every true voxel.
+
+    Raises:
+        DatasetError: There is none.
+    """
     box = []
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)

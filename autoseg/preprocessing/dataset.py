@@ -12,7 +12,7 @@ import numpy as np
 
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import DatasetError
-from autoseg.imageio import grid_differences, read_case, read_image, write_image
+from autoseg.imageio import grid_differences, read_case, read_image, read_label, write_image
 from autoseg.parallel import fitting_workers, run_on_cases
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import crop_case, prepare_cropped
@@ -113,7 +113,7 @@ def _is_same_image(reference: Path, label: Path, label_hash: str) -> bool:
         copy = read_image(reference)
     except DatasetError:
         return False
-    original = read_image(label)
+    original = read_label(label)
     return not grid_differences(copy, original) and np.array_equal(copy.data, original.data)
 
 
@@ -127,7 +127,7 @@ def _copy_reference(label: Path, reference: Path) -> None:
         with atomic_path(reference) as temporary:
             shutil.copyfile(label, temporary)
     else:
-        image = read_image(label)
+        image = read_label(label)
         write_image(reference, image.data, image.geometry)
 
 

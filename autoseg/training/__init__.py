@@ -1,7 +1,7 @@
 """Training: from prepared cases and a plan to the weights of one fold. Trainers imported here are shipped by name."""
 
+from autoseg.dataset.splits import Split, open_split
 from autoseg.training.settings import TrainingSettings
-from autoseg.training.splits import Split, open_split
 from autoseg.training.trainer import Trainer
 from autoseg.training.variants import (
     Trainer5Epochs,

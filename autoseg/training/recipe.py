@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from autoseg import networks
+from autoseg.dataset.splits import Split
 from autoseg.networks.devices import resolve_device
 from autoseg.networks.precision import Precision, resolve_precision
 from autoseg.plans import ConfigurationPlan, Plans
@@ -28,7 +29,6 @@ from autoseg.training.previous_augmentation import build_previous_augmentation
 from autoseg.training.previous_stage import PreviousStage
 from autoseg.training.schedule import Pace, fit_to_length, poly_learning_rate
 from autoseg.training.settings import TrainingSettings
-from autoseg.training.splits import Split
 
 VALIDATION_SHARE = 5
 """Validation batches of an epoch: one for every so many training batches."""

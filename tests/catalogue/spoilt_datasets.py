@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 from pathlib import Path
+from typing import Any
 
-from spoiling import CASE, PREPARED, Entry, Place, describe, edit, verified, voxels
+from spoiling import CASE, PREPARED, Entry, Place, describe, edit, field_of, verified, voxels
 
 FOREIGN = {"image": "./imagesTr/case_009.nii.gz", "label": "./labelsTr/case_009.nii.gz"}
 
@@ -49,6 +51,28 @@ def a_name(name: str):
         voxels(place.raw / "labelsTr" / f"{name}.nii.gz", lambda data: data.__setitem__(0, 9))
 
     return spoil
+
+
+def with_channel_numbers(content: Any) -> None:
+    for entry in content["training"]:
+        entry["image"] = entry["image"].replace(".nii", "_0000.nii")
+
+
+def renamed_key(key: str, other: str):
+    return lambda content: {other if name == key else name: value for name, value in content.items()}
+
+
+def moved_away(path: Path) -> bytes:
+    content = path.read_bytes()
+    path.unlink()
+    return content
+
+
+def four_dimensional(path: Path) -> None:
+    """The same volume twice in one file."""
+    content = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(content + content[352:]))
+    field_of(path, 40, "8h", 4, 12, 12, 8, 2, 1, 1, 1)
 
 
 ENTRIES: tuple[Entry, ...] = (
@@ -131,7 +155,7 @@ ENTRIES: tuple[Entry, ...] = (
     verified(
         "labels the wrong way round",
         describe(labels={"background": 0, "ball": 1}),
-        'dataset.json: labels: every name must be text, as in {"0": "background", "1": "liver"}, found 0, 1',
+        'dataset.json: labels: the wrong way round, the number comes first, then the name; write {"0": "background", "1": "ball"}',
     ),
     verified(
         "a label number with a fraction",
@@ -186,8 +210,82 @@ ENTRIES: tuple[Entry, ...] = (
     verified(
         "a case with backslashes",
         listed(0, image=".\\imagesTr\\case_000.nii.gz"),
-        "dataset.json: training[0].image: '.\\\\imagesTr\\\\case_000.nii.gz' leaves the task's folder; list files inside it only",
-        errors=3,
+        "dataset.json: training[0].image: '.\\\\imagesTr\\\\case_000.nii.gz' has backslashes, which separate folders on Windows only; write ./imagesTr/case_000.nii.gz",
+    ),
+    verified(
+        "cases with their channel numbers",
+        lambda place: edit(place.raw / "dataset.json", with_channel_numbers),
+        "dataset.json: training[0].image: ./imagesTr/case_000_0000.nii.gz is listed with its channel number; list the case without it, ./imagesTr/case_000.nii.gz; 4 more entries alike",
+    ),
+    verified(
+        "a case by its path on another computer",
+        listed(0, image="/home/me/Task001_Balls/imagesTr/case_000.nii.gz"),
+        "dataset.json: training[0].image: '/home/me/Task001_Balls/imagesTr/case_000.nii.gz' is the path on one computer, where one relative to the task's folder is needed; write ./imagesTr/case_000.nii.gz",
+    ),
+    verified(
+        "a case with a blank behind it",
+        listed(0, image="./imagesTr/case_000.nii.gz "),
+        "dataset.json: training[0].image: './imagesTr/case_000.nii.gz ' begins or ends with a blank; write ./imagesTr/case_000.nii.gz",
+    ),
+    verified(
+        "the second generation's dataset.json",
+        written('{"channel_names": {"0": "MRI"}, "labels": {"background": 0, "ball": 1}, "file_ending": ".nii.gz"}'),
+        "dataset.json: is that of nnU-Net's second generation (channel_names and file_ending); move the folder out of raw_data if it lies there, and make a task of it with autoseg_convert_dataset -i FOLDER",
+    ),
+    verified(
+        "channel_names instead of modality",
+        lambda place: edit(place.raw / "dataset.json", renamed_key("modality", "channel_names")),
+        "dataset.json: modality: there is no such key, but 'channel_names'; call it modality",
+    ),
+    verified(
+        "labels that begin at 1",
+        describe(labels={"1": "ball"}),
+        'dataset.json: labels: 0 is not declared, which is the background; add "0": "background"',
+    ),
+    verified(
+        "a comment in dataset.json",
+        written('{"modality": {"0": "MRI"}, // the contrast\n"labels": {}}'),
+        "dataset.json: not valid JSON: line 1 column 28 (char 27): a comment, which JSON does not have; take it out; correct the file",
+    ),
+    verified(
+        "a trailing comma in dataset.json",
+        written('{"modality": {"0": "MRI",}}'),
+        "dataset.json: not valid JSON: line 1 column 26 (char 25): a comma before the closing bracket; take it out; correct the file",
+    ),
+    verified(
+        "single quotation marks in dataset.json",
+        written("{'modality': {'0': 'MRI'}}"),
+        "dataset.json: not valid JSON: line 1 column 2 (char 1): single quotation marks; write double ones; correct the file",
+    ),
+    verified(
+        "an image with another ending",
+        lambda place: place.image.with_suffix("").write_bytes(gzip.decompress(moved_away(place.image))),
+        "case case_001, imagesTr/case_001_0000.nii.gz: there is no such file, only case_001_0000.nii; list it with that ending, ./imagesTr/case_001.nii",
+    ),
+    verified(
+        "a label in other upper and lower case",
+        lambda place: renamed(place.label, "Case_001.nii.gz"),
+        "case case_001, labelsTr/case_001.nii.gz: there is no such file, only Case_001.nii.gz, and upper and lower case matter; list it as it is called",
+    ),
+    verified(
+        "a label with a channel number",
+        lambda place: renamed(place.label, "case_001_0000.nii.gz"),
+        "case case_001, labelsTr/case_001.nii.gz: there is no such file, only case_001_0000.nii.gz; list it by that name",
+    ),
+    verified(
+        "a channel number of one digit",
+        lambda place: renamed(place.image, "case_001_0.nii.gz"),
+        "case case_001, imagesTr/case_001_0000.nii.gz: there is no such file, only case_001_0.nii.gz; rename it to case_001_0000.nii.gz",
+    ),
+    verified(
+        "a folder in other upper and lower case",
+        lambda place: renamed(place.raw / "labelsTr", "labelstr"),
+        "labelsTr: there is no such folder, only labelstr; rename that one, upper and lower case matter",
+    ),
+    verified(
+        "a label of four dimensions",
+        lambda place: four_dimensional(place.label),
+        "case case_001, labelsTr/case_001.nii.gz: has 4 dimensions, of size (12, 12, 8, 2); a label is one 3D volume; save it as one, with another number for each structure",
     ),
     verified(
         "a case that is no image",
@@ -346,6 +444,6 @@ ENTRIES: tuple[Entry, ...] = (
         name="planning where the description is wrong in three places",
         spoil=describe(labels={"1": "ball"}, modality=None, training=[{"image": 3}]),
         words="autoseg_plan_and_preprocess -t 1 -tf 1",
-        message='{home}/raw_data/Task001_Balls/dataset.json: 4 problems\n  modality: expected an object such as {"0": "MRI"}, found None\n  labels: the numbers must be consecutive from 0, found [1]; renumber them\n  training[0].image: expected a path such as ./imagesTr/case.nii.gz, found 3\n  training[0].label: expected a path such as ./imagesTr/case.nii.gz, found None\nPut right and run again.',
+        message='{home}/raw_data/Task001_Balls/dataset.json: 4 problems\n  modality: expected an object such as {"0": "MRI"}, found None\n  labels: 0 is not declared, which is the background; add "0": "background"\n  training[0].image: expected a path such as ./imagesTr/case.nii.gz, found 3\n  training[0].label: expected a path such as ./imagesTr/case.nii.gz, found None\nPut right and run again.',
     ),
 )

@@ -20,6 +20,7 @@ from autoseg.geometry import Geometry
 from autoseg.imageio import read_image, write_image
 from autoseg.machine import available_memory
 from autoseg.planning.intensity_comparison import far_ranges
+from autoseg.planning.label_inspection import rare_labels
 from autoseg.planning.verification import VerificationReport, verify_dataset
 
 IMAGE = "imagesTr/case_001_0000.nii.gz"
@@ -144,7 +145,7 @@ def test_wrong_counts_are_warnings(task):
 
     assert warnings(task) == [
         "dataset.json: numTraining says 'five', but 5 are listed; correct the number or the list",
-        "dataset.json: numTest says 2, but 1 are listed; correct the number or the list",
+        "dataset.json: numTest says 2, but 1 is listed; correct the number or the list",
     ]
 
 
@@ -191,6 +192,26 @@ def test_images_without_channel_number_are_named_with_the_way_out(task):
         f"case case_001, {IMAGE}: there is no such file, only case_001.nii.gz without a channel number; rename it, or "
         "convert the whole task with autoseg_convert_decathlon_task"
     ]
+
+
+def test_files_of_another_ending_are_one_error_for_images_and_one_for_labels(task):
+    for path in [*(task / "imagesTr").iterdir(), *(task / "labelsTr").iterdir()]:
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+
+    only = "there is no such file, only case_000"
+    assert errors(task) == [
+        f"case case_000, imagesTr/case_000_0000.nii.gz: {only}_0000.nii; list it with that ending, ./imagesTr/case_000.nii; "
+        "4 more files alike",
+        f"case case_000, labelsTr/case_000.nii.gz: {only}.nii; list it with that ending, ./labelsTr/case_000.nii; "
+        "4 more files alike",
+    ]
+
+
+def test_counts_as_text_are_counts(task):
+    describe(task, numTraining="5", numTest=None)
+
+    assert verified(task).findings == ()
 
 
 def test_stray_images_are_errors(task):
@@ -372,7 +393,57 @@ def test_a_case_too_large_for_memory_is_an_error_and_the_others_are_looked_at(ta
     assert undeclared.startswith("  case case_004, labelsTr/case_004.nii.gz: holds the values 7, which")
 
 
+def test_labels_that_cropping_cuts_away_are_counted(make_task, tmp_path):
+    """In one direction, and only where every channel is zero; the zeros inside the box are kept, and so are their labels."""
+    task = make_task(parent=tmp_path, channels=("T1", "T2"), labels=("background", "a", "b"), shape=(6, 8, 10))
+    for channel in (0, 1):
+        path = task / f"imagesTr/case_001_000{channel}.nii.gz"
+        data = np.full((6, 8, 10), 5, np.int16)
+        data[0, 0, 0] = 6
+        data[4 + channel :] = data[1, 1, 1] = 0
+        change(path, data=data)
+    label = np.zeros((6, 8, 10), np.uint8)
+    label[1, 1, 1], label[3:, 0, :5], label[5, 1, :4] = 2, 1, 2
+    change(task / LABEL, data=label)
+
+    assert warnings(task) == [
+        f"case case_001, {LABEL}: 5 of 15 voxels of label 1 (a); 4 of 5 voxels of label 2 (b) lie outside the box in which "
+        "a channel is not 0, to which images are cropped: training never sees them, validation counts them as missed; "
+        "check whether image and label were masked, moved or turned alike"
+    ]
+
+
 # ------------------------------------------------------- cases side by side
+
+
+def test_labels_that_no_case_or_a_single_one_holds_are_warnings(make_task, tmp_path):
+    task = make_task(parent=tmp_path, shape=(6, 8, 10))
+    describe(task, labels={"0": "background", "1": "ball", "2": "ghost", "3": "rare", "4": "spirit"})
+    change(task / LABEL, first=[3])
+
+    assert warnings(task) == [
+        "dataset.json: labels 2 (ghost), 4 (spirit) are in no training case: nothing can be learned of them, and each voxel "
+        "where it is predicted lowers the mean Dice; take it off the list of labels, or add cases that hold it",
+        "dataset.json: label 3 (rare) is in one training case case_001 only: the fold that validates there has nothing to "
+        "learn it from; add cases that hold it",
+    ]
+
+
+def test_nothing_is_said_of_absent_labels_while_a_label_cannot_be_read(task):
+    describe(task, labels={"0": "background", "1": "ball", "2": "ghost"})
+    (task / LABEL).write_bytes(b"no image")
+
+    assert len(errors(task)) == 1
+
+
+def test_a_label_of_one_patient_is_as_rare_as_that_of_one_case():
+    holders = {"a_1": {0, 1, 2}, "a_2": {0, 2}, "b": {0, 1}}
+
+    assert rare_labels(("background", "x", "y"), holders, {}) == []
+    assert rare_labels(("background", "x", "y"), holders, {"a_1": "a", "a_2": "a"}) == [
+        "label 2 (y) is in one training cases of one patient, a_1, a_2 only: the fold that validates there has nothing to "
+        "learn it from; add cases that hold it"
+    ]
 
 
 def test_copies_with_the_same_label_are_errors_others_warnings(task):

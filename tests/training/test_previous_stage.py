@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.dataset.splits import Split
 from autoseg.errors import TrainingError
 from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.preprocessing.previous import PreviousMaps
@@ -12,7 +13,6 @@ from autoseg.preprocessing.store import PreparedCases
 from autoseg.storage import write_json
 from autoseg.training.previous_stage import PreviousModel, PreviousStage, find_predictions
 from autoseg.training.run_record import FORMAT, RunRecord, begin_run
-from autoseg.training.splits import Split
 
 CASES = ("a", "b", "c", "d", "e", "f")
 SPLITS = (

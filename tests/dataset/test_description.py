@@ -13,6 +13,7 @@ from autoseg.dataset import (
     Labels,
     channel_file,
     find_case_files,
+    inspect_description,
     read_dataset,
     split_ending,
 )
@@ -79,7 +80,7 @@ PAIR = {"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}
         ({"modality": {}}, 'modality: expected an object such as {"0": "MRI"}, found {}'),
         ({"modality": {"0": 1}}, 'modality: every name must be text, as in {"0": "MRI"}, found 1'),
         (
-            {"modality": {"T2": "0"}},
+            {"modality": {"T2": "T2"}},
             'modality: the keys must be whole numbers such as {"0": "MRI"}, found [\'T2\']',
         ),
         ({"modality": {"1": "T2"}}, "modality: the numbers must be consecutive from 0, found [1]; renumber them"),
@@ -130,6 +131,36 @@ PAIR = {"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}
             {"test": ["imagesTs/a\0.nii.gz"]},
             "test[0].image: 'imagesTs/a\\x00.nii.gz' leaves the task's folder; list files inside it only",
         ),
+        (
+            {"labels": {"background": 0, "liver": 1}},
+            'labels: the wrong way round, the number comes first, then the name; write {"0": "background", "1": "liver"}',
+        ),
+        (
+            {"labels": {"liver": "1", "background": "0"}},
+            'labels: the wrong way round, the number comes first, then the name; write {"0": "background", "1": "liver"}',
+        ),
+        (
+            {"modality": {"T2": 0}},
+            'modality: the wrong way round, the number comes first, then the name; write {"0": "T2"}',
+        ),
+        (
+            {"labels": {"1": "liver", "2": "spleen"}},
+            'labels: 0 is not declared, which is the background; add "0": "background"',
+        ),
+        (
+            {"training": [PAIR | {"image": ".\\imagesTr\\a.nii.gz"}]},
+            "training[0].image: '.\\\\imagesTr\\\\a.nii.gz' has backslashes, which separate folders on Windows only; "
+            "write ./imagesTr/a.nii.gz",
+        ),
+        (
+            {"test": ["imagesTs\\a.nii.gz", "imagesTs\\b.nii.gz", "./imagesTs/c.nii.gz"]},
+            "test[0].image: 'imagesTs\\\\a.nii.gz' has backslashes, which separate folders on Windows only; "
+            "write imagesTs/a.nii.gz; 1 more entry alike",
+        ),
+        (
+            {"training": [PAIR | {"label": "./labelsTr/a.nii.gz "}]},
+            "training[0].label: './labelsTr/a.nii.gz ' begins or ends with a blank; write ./labelsTr/a.nii.gz",
+        ),
     ],
 )
 def test_each_fault_of_a_description_has_its_line(tmp_path: Path, changes: dict[str, Any], problem: str) -> None:
@@ -139,6 +170,101 @@ def test_each_fault_of_a_description_has_its_line(tmp_path: Path, changes: dict[
         read_dataset(folder)
 
     assert str(caught.value) == f"{folder}/dataset.json: 1 problem\n  {problem}\nPut right and run again."
+
+
+@pytest.mark.parametrize("path", ["/data/Task001_A/imagesTr/a.nii.gz", "C:\\data\\imagesTr\\a.nii.gz"])
+def test_a_path_on_one_computer_is_answered_with_the_one_to_write(tmp_path: Path, path: str) -> None:
+    folder = write(tmp_path / "Task001_A", training=[PAIR | {"image": path}], test=[])
+    (folder / "imagesTr").mkdir()
+
+    found = inspect_description(folder)
+
+    assert found.problems == (
+        f"training[0].image: {path!r} is the path on one computer, where one relative to the task's folder is needed; "
+        "write ./imagesTr/a.nii.gz",
+    )
+    assert [case.identifier for case in found.training] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "key"),
+    [("channel_names", "modality"), ("Modality", "modality"), ("label", "labels"), ("trainning", "training")],
+)
+def test_a_key_by_another_name_is_one_fault(tmp_path: Path, misspelt: str, key: str) -> None:
+    folder = write(tmp_path / "Task001_A")
+    content = {misspelt if name == key else name: value for name, value in GOOD.items()}
+    (folder / "dataset.json").write_text(json.dumps(content))
+
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(folder)
+
+    assert f"\n  {key}: there is no such key, but '{misspelt}'; call it {key}\n" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_the_second_generations_description_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text(
+        json.dumps({"channel_names": {"0": "MRI"}, "labels": {"background": 0, "A": 1}, "file_ending": ".nii.gz"})
+    )
+
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(tmp_path)
+
+    assert str(caught.value) == (
+        f"{tmp_path}/dataset.json: is that of nnU-Net's second generation (channel_names and file_ending); move the folder "
+        "out of raw_data if it lies there, and make a task of it with autoseg_convert_dataset -i FOLDER"
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_cases_listed_with_their_channel_number_are_understood_and_told(tmp_path: Path, channels: int) -> None:
+    listed = [f"./imagesTr/{case}_000{number}.nii.gz" for case in "ab" for number in range(channels)]
+    training = [{"image": path, "label": f"./labelsTr/{path[11]}.nii.gz"} for path in listed]
+    modality = {str(number): f"T{number}" for number in range(channels)}
+    folder = write(tmp_path / "Task001_A", training=training, test=[], modality=modality)
+    fill(folder / "imagesTr", *(path[11:] for path in listed))
+
+    found = inspect_description(folder)
+
+    first = "training[0].image: ./imagesTr/a_0000.nii.gz is listed with its channel number; list the case without it, "
+    more = "1 more entry" if channels == 1 else "3 more entries"
+    assert found.problems[0] == f"{first}./imagesTr/a.nii.gz; {more} alike"
+    assert found.problems[1:] == tuple(
+        f"training: case {case} is listed 2 times; list it once" for case in "ab" if channels == 2
+    )
+    assert found.training[0].images == tuple(folder / f"imagesTr/a_000{number}.nii.gz" for number in range(channels))
+
+
+def test_a_number_that_is_the_cases_own_is_left_to_it(tmp_path: Path) -> None:
+    """In the Decathlon's layout a file may be called as if it were a channel, and so may a case of ours."""
+    names = [f"la_000{number}" for number in range(3)]
+    training = [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in names]
+    folder = write(tmp_path / "Task002_Heart", training=training, test=[], modality={"0": "MRI"})
+    fill(folder / "imagesTr", *(f"{name}.nii.gz" for name in names))
+    assert [case.identifier for case in read_dataset(folder).training] == names
+
+    fill(folder / "imagesTr", *(f"{name}_0000.nii.gz" for name in names))
+    assert [case.identifier for case in read_dataset(folder).training] == names
+
+
+def test_keys_of_a_case_that_nobody_reads_are_a_remark(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "Task001_A",
+        training=[PAIR | {"weight": 2}, PAIR | {"image": "./imagesTr/b.nii.gz", "lable": "x", "weight": 1}],
+        test=[{"image": "./imagesTs/c.nii.gz", "label": "./labelsTs/c.nii.gz"}],
+        modality={"0": " CT"},
+    )
+
+    found = inspect_description(folder)
+
+    assert found.problems == ()
+    assert found.channels == ("CT",)
+    assert found.remarks == (
+        "modality: ' CT' begins or ends with a blank; it is read as 'CT'",
+        "training: 2 cases have keys that nobody reads: lable, weight; what is read is image and label, correct the "
+        "spelling or take them out",
+        "test: 1 case has keys that nobody reads: label; what is read is image, correct the spelling or take them out",
+    )
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

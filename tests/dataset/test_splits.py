@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from autoseg.dataset.splits import Split, make_splits, open_split
 from autoseg.errors import TrainingError
-from autoseg.training.splits import Split, make_splits, open_split
 
 CASES = [f"case_{number:02d}" for number in range(12)]
 

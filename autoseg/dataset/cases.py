@@ -1,0 +1,136 @@
+"""What a task's raw data are: channels, labels, cases, and the names of their files. No image is opened here.
+
+Layout: `TaskXXX_Name/{dataset.json, imagesTr, labelsTr, imagesTs}`, image files `<case>_0000.nii.gz` with a
+four-digit channel number, label files `<case>.nii.gz`; dataset.json names cases without the channel number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.errors import DatasetError, counted, readable
+
+IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
+WRITTEN_ENDINGS = (".nii.gz", ".nii")
+BACKGROUND = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """Names of the label values; the index is the value, 0 is background."""
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) < 2:
+            raise DatasetError("labels: declare the background and at least one more label")
+        if double := [name for name, times in Counter(self.names).items() if times > 1]:
+            raise DatasetError(f"labels: given twice: {', '.join(double)}; name each label differently")
+
+    @property
+    def foreground(self) -> range:
+        """The label values above background."""
+        return range(1, len(self.names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One subject: a file per channel, in channel order, and the label file where there is one."""
+
+    identifier: str
+    images: tuple[Path, ...]
+    segmentation: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A task's channels, labels and cases.
+
+    Attributes:
+        name: Folder name, `TaskXXX_Name`.
+        folder: Where the raw data lie.
+        channels: Name of each channel ("CT", "T2", ...), which decides its normalisation.
+        training: Cases with a label file, sorted by identifier.
+        test: Cases without, sorted by identifier; may be empty.
+    """
+
+    name: str
+    folder: Path
+    channels: tuple[str, ...]
+    labels: Labels
+    training: tuple[Case, ...]
+    test: tuple[Case, ...] = ()
+
+
+def split_ending(name: str) -> tuple[str, str]:
+    """Split a file name into stem and image ending; the ending is empty where the name is no image's."""
+    for ending in IMAGE_ENDINGS:
+        if name.lower().endswith(ending):
+            return name[: -len(ending)], name[-len(ending) :]
+    return name, ""
+
+
+def channel_file(identifier: str, channel: int, ending: str = ".nii.gz") -> str:
+    """The file name of one channel of a case."""
+    return f"{identifier}_{channel:04d}{ending}"
+
+
+def image_files(folder: Path) -> dict[str, Path]:
+    """The images of a folder by their names without ending, sorted; hidden files and all others are left out.
+
+    Raises:
+        DatasetError: A name is there with two endings.
+    """
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        stem, ending = split_ending(path.name)
+        if not ending or path.name.startswith(".") or not path.is_file():
+            continue
+        if stem in files:
+            raise DatasetError(f"{readable(path)}: {readable(files[stem].name)} has the same name; keep one of the two")
+        files[stem] = path
+    return files
+
+
+def find_case_files(folder: Path, channels: int) -> Sequence[Case]:
+    """Group the image files of a folder into cases by their channel numbers, sorted by identifier.
+
+    Raises:
+        DatasetError: Listing every case whose channels are not exactly 0 to `channels` - 1.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; name the folder that holds the images <case>_0000.nii.gz")
+    groups: dict[tuple[str, str], dict[int, Path]] = {}
+    for path in sorted(folder.iterdir()):
+        stem, ending = split_ending(path.name)
+        identifier, _, number = stem.rpartition("_")
+        if not ending or path.name.startswith(".") or not path.is_file():
+            continue
+        if not identifier or len(number) != 4 or not number.isdecimal():
+            raise DatasetError(
+                f"{path}: the name lacks its channel number; name images <case>_0000{ending}, <case>_0001{ending}, ..."
+            )
+        groups.setdefault((identifier, ending), {})[int(number)] = path
+    expected = set(range(channels))
+    wrong = [
+        f"  {identifier}: expected channels {sorted(expected)}, found {sorted(files)}"
+        for (identifier, _), files in groups.items()
+        if files.keys() != expected
+    ]
+    if wrong:
+        needed = ", ".join(f"<case>_{channel:04d}" for channel in sorted(expected))
+        raise DatasetError(
+            f"{folder}: {counted(len(wrong), 'case')} without exactly the channels needed; give each {needed} and no other\n"
+            + "\n".join(wrong)
+        )
+    times = Counter(identifier for identifier, _ in groups)
+    double = [identifier for identifier, count in times.items() if count > 1]
+    if double:
+        raise DatasetError(f"{folder}: cases given in two file formats: {', '.join(double)}; keep one of each")
+    return [
+        Case(identifier=identifier, images=tuple(files[channel] for channel in sorted(files)))
+        for (identifier, _), files in sorted(groups.items())
+    ]

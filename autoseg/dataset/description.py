@@ -1,0 +1,209 @@
+"""dataset.json: read as far as it can be understood, with all that is wrong with it in one go."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from autoseg.dataset.cases import Case, Dataset, Labels
+from autoseg.dataset.listed import read_cases
+from autoseg.dataset.notes import Notes
+from autoseg.errors import DatasetError, StorageError, counted, readable
+from autoseg.storage import read_json
+
+OTHER_NAMES = {"channel_names": "modality", "channels": "modality", "modalities": "modality", "train": "training"}
+"""What the keys are called elsewhere."""
+
+SIMILAR = 0.75
+"""Of two spellings of one key, as difflib measures it."""
+
+SHOWN = 300
+"""Characters of an object that is quoted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What dataset.json says and, a line each, what is wrong with it; parts that are wrong are empty, or as meant.
+
+    Attributes:
+        counts: `numTraining` and `numTest` as they stand there, None where absent.
+        remarks: What is ignored, or read otherwise than it stands there.
+    """
+
+    channels: tuple[str, ...]
+    labels: tuple[str, ...]
+    training: tuple[Case, ...]
+    test: tuple[Case, ...]
+    counts: tuple[Any, Any]
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Read and check `folder/dataset.json`; the image files themselves are not opened.
+
+    Raises:
+        DatasetError: One line for everything that is wrong with the description.
+    """
+    found = inspect_description(folder)
+    if found.problems:
+        listing = "\n".join(f"  {problem}" for problem in found.problems)
+        raise DatasetError(
+            f"{folder / 'dataset.json'}: {counted(len(found.problems), 'problem')}\n{listing}\nPut right and run again."
+        )
+    return Dataset(
+        name=folder.name,
+        folder=folder,
+        channels=found.channels,
+        labels=Labels(names=found.labels),
+        training=found.training,
+        test=found.test,
+    )
+
+
+def inspect_description(folder: Path) -> Description:
+    """Read `folder/dataset.json` as far as it can be understood, and list what is wrong with it.
+
+    Raises:
+        DatasetError: There is none, it is no JSON object, or it is another program's.
+    """
+    description, notes = read_description(folder), Notes()
+    _require_our_generation(description, folder / "dataset.json")
+    channels = _numbered_names(description, "modality", '{"0": "MRI"}', notes)
+    labels = _labels(description, notes)
+    training = read_cases(_value(description, "training", notes), "training", folder, len(channels), notes)
+    test = read_cases(description.get("test", []), "test", folder, len(channels), notes)
+    if not training and not notes.faults:
+        notes.add("training: no case is listed")
+    return Description(
+        channels=channels,
+        labels=labels,
+        training=training,
+        test=test,
+        counts=(description.get("numTraining"), description.get("numTest")),
+        problems=notes.problems,
+        remarks=tuple(notes.remarks),
+    )
+
+
+def read_description(folder: Path) -> Mapping[str, Any]:
+    """The parsed dataset.json, which may hold more than we read."""
+    path = folder / "dataset.json"
+    if not path.is_file():
+        raise DatasetError(f"{path}: not found; every task folder needs one (documentation/data_format.md)")
+    try:
+        description = read_json(path)
+    except StorageError as error:
+        raise DatasetError(f"{error}; correct the file") from error
+    if not isinstance(description, dict):
+        raise DatasetError(
+            f"{path}: expected an object with the keys modality, labels and training; see documentation/data_format.md"
+        )
+    return description
+
+
+def is_second_generation(description: Mapping[str, Any]) -> bool:
+    """Whether it is as nnU-Net's second generation has it, which finds its cases from the files."""
+    return (
+        "modality" not in description
+        and "training" not in description
+        and ("channel_names" in description or "file_ending" in description)
+    )
+
+
+def turned_round(entries: Mapping[str, Any]) -> dict[int, str] | None:
+    """Names by number of an object that has the numbers behind the names; None where it has them not."""
+    numbers = [_whole_number(value) for value in entries.values()]
+    if not entries or None in numbers or all(_whole_number(key) is not None for key in entries):
+        return None
+    return {number: name for number, name in zip(numbers, entries, strict=True) if number is not None}
+
+
+def quoted(entries: Mapping[Any, Any]) -> str:
+    """An object as it should stand in a JSON file, shortened."""
+    text = json.dumps({str(key): value for key, value in entries.items()}, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
+
+
+def _require_our_generation(description: Mapping[str, Any], path: Path) -> None:
+    if is_second_generation(description):
+        keys = " and ".join(key for key in ("channel_names", "file_ending") if key in description)
+        raise DatasetError(
+            f"{readable(path)}: is that of nnU-Net's second generation ({keys}); move the folder out of raw_data if it "
+            "lies there, and make a task of it with autoseg_convert_dataset -i FOLDER"
+        )
+
+
+def _value(description: Mapping[str, Any], key: str, notes: Notes) -> Any:
+    """What stands under a key, or under one that surely means it."""
+    if key in description:
+        return description[key]
+    elsewhere = [name for name in description if OTHER_NAMES.get(name.casefold(), name.casefold()) == key]
+    close = elsewhere or get_close_matches(key, description, n=1, cutoff=SIMILAR)
+    if not close:
+        return None
+    notes.add(f"{key}: there is no such key, but {close[0]!a}; call it {key}")
+    return description[close[0]]
+
+
+def _labels(description: Mapping[str, Any], notes: Notes) -> tuple[str, ...]:
+    names = _numbered_names(description, "labels", '{"0": "background", "1": "liver"}', notes)
+    if len(names) == 1:
+        notes.add("labels: only the background is declared; declare at least one more")
+    for name, times in Counter(names).items():
+        if times > 1:
+            notes.add(f"labels: the name {name!r} is given twice; name each label differently")
+    return names
+
+
+def _numbered_names(description: Mapping[str, Any], key: str, example: str, notes: Notes) -> tuple[str, ...]:
+    """Names under consecutive integer keys from 0, as a tuple; what does not fit is noted."""
+    entries = _value(description, key, notes)
+    if not isinstance(entries, dict) or not entries:
+        notes.add(f"{key}: expected an object such as {example}, found {entries!r}")
+        return ()
+    if (by_number := turned_round(entries)) is not None:
+        right = {number: by_number[number] for number in sorted(by_number)}
+        notes.add(f"{key}: the wrong way round, the number comes first, then the name; write {quoted(right)}")
+    elif not all(isinstance(name, str) for name in entries.values()):
+        found = ", ".join(sorted(map(repr, entries.values())))
+        notes.add(f"{key}: every name must be text, as in {example}, found {found}")
+        return ()
+    elif any(_whole_number(number) is None for number in entries):
+        notes.add(f"{key}: the keys must be whole numbers such as {example}, found {sorted(entries)}")
+        return ()
+    else:
+        by_number = {int(number): name for number, name in entries.items()}
+    return _in_order(by_number, len(entries), key, notes)
+
+
+def _in_order(by_number: Mapping[int, str], entries: int, key: str, notes: Notes) -> tuple[str, ...]:
+    numbers = sorted(by_number)
+    if key == "labels" and numbers == list(range(1, entries + 1)):
+        notes.add('labels: 0 is not declared, which is the background; add "0": "background"')
+        return ("background", *(by_number[number].strip() for number in numbers))
+    if numbers != list(range(entries)):
+        notes.add(f"{key}: the numbers must be consecutive from 0, found {numbers}; renumber them")
+        return ()
+    names = [by_number[number] for number in numbers]
+    notes.remarks.extend(
+        f"{key}: {name!r} begins or ends with a blank; it is read as {name.strip()!r}"
+        for name in names
+        if name != name.strip()
+    )
+    return tuple(name.strip() for name in names)
+
+
+def _whole_number(value: Any) -> int | None:
+    """An int, or a text that is one."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        return None

@@ -1,0 +1,123 @@
+"""What is wrong with the labels of a case, by themselves and on its images, and with the labels of all cases together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from autoseg.dataset import BACKGROUND
+from autoseg.errors import DatasetError, counted, readable
+from autoseg.geometry import box_slices
+from autoseg.imageio import fractional_values, listed_values
+from autoseg.preprocessing.cropping import bounding_box
+
+Array: TypeAlias = npt.NDArray[Any]
+
+LISTED_LABELS = 10
+
+
+def label_values(label: Array) -> Array:
+    """The distinct values of a volume, sorted."""
+    return np.unique(np.concatenate([np.unique(plane) for plane in label]))  # by planes: no second copy of the volume
+
+
+def label_faults(values: Array, labels: int | None) -> list[str]:
+    """What is wrong with the values of a label file.
+
+    Args:
+        labels: Number of label values declared, background included; None where that is not known.
+    """
+    faults = []
+    fractions = fractional_values(values)
+    if len(fractions):
+        faults.append(
+            f"holds values that are no whole numbers: {listed_values(fractions)}; "
+            "save the labels as integers, resampled without interpolation"
+        )
+    undeclared = values[~np.isin(values, fractions) & ((values < 0) | (values >= labels))] if labels else values[:0]
+    if labels and len(undeclared):
+        faults.append(
+            f"holds the values {listed_values(undeclared)}, which dataset.json does not declare (0 to {labels - 1}); "
+            "declare them under labels, or renumber them in the file"
+        )
+    return faults
+
+
+def cut_away(channels: Sequence[Array], label: Array, names: Sequence[str]) -> str | None:
+    """How much of which label lies outside the box around all that is not zero, which preparing keeps; None of none.
+
+    Args:
+        channels: `(Z, Y, X)` each, on the label's grid.
+        names: Of the labels; may be empty.
+    """
+    nonzero = channels[0] != 0
+    for channel in channels[1:]:
+        nonzero |= channel != 0
+    try:
+        kept = label[box_slices(bounding_box(nonzero))]
+    except DatasetError:  # nothing but zeros: that is said of the image
+        return None
+    if np.count_nonzero(label) == np.count_nonzero(kept):
+        return None
+    total, rest = _counts(label), _counts(kept)
+    parts = [
+        f"{number - rest.get(value, 0)} of {counted(number, 'voxel')} of label {_named(value, names)}"
+        for value, number in total.items()
+        if rest.get(value, 0) < number
+    ]
+    return (
+        f"{'; '.join(parts[:LISTED_LABELS])} lie outside the box in which a channel is not 0, to which images are "
+        "cropped: training never sees them, validation counts them as missed; check whether image and label were "
+        "masked, moved or turned alike"
+    )
+
+
+def rare_labels(names: Sequence[str], holders: Mapping[str, Set[int]], patients: Mapping[str, str]) -> list[str]:
+    """What is to be said of labels that no training case holds, or cases of one patient only.
+
+    Args:
+        names: As declared; the index is the value.
+        holders: For each training case the values in its label file.
+        patients: Whose each case is; a case that is not there is a patient of its own.
+    """
+    found = {
+        value: sorted(case for case, values in holders.items() if value in values) for value in range(1, len(names))
+    }
+    absent = [value for value, cases in found.items() if not cases]
+    remarks = []
+    if absent and holders:
+        what = "is in no training case" if len(absent) == 1 else "are in no training case"
+        remarks.append(
+            f"{_listing(absent, names)} {what}: nothing can be learned of {'it' if len(absent) == 1 else 'them'}, and each "
+            "voxel where it is predicted lowers the mean Dice; take it off the list of labels, or add cases that hold it"
+        )
+    if len({patients.get(case, case) for case in holders}) < 2:
+        return remarks
+    for value, cases in found.items():
+        if len({patients.get(case, case) for case in cases}) == 1:
+            where = (
+                f"case {cases[0]}" if len(cases) == 1 else f"cases of one patient, {', '.join(map(readable, cases))}"
+            )
+            remarks.append(
+                f"{_listing([value], names)} is in one training {where} only: the fold that validates there has nothing to "
+                "learn it from; add cases that hold it"
+            )
+    return remarks
+
+
+def _counts(label: Array) -> dict[int, int]:
+    values, numbers = np.unique(label[label != BACKGROUND], return_counts=True)
+    return {int(value): int(number) for value, number in zip(values, numbers, strict=True)}
+
+
+def _listing(values: Sequence[int], names: Sequence[str]) -> str:
+    more = f" and {len(values) - LISTED_LABELS} more" if len(values) > LISTED_LABELS else ""
+    words = ", ".join(_named(value, names) for value in values[:LISTED_LABELS])
+    return f"{'label' if len(values) == 1 else 'labels'} {words}{more}"
+
+
+def _named(value: int, names: Sequence[str]) -> str:
+    return f"{value} ({readable(names[value])})" if 0 <= value < len(names) else str(value)
