@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 import numpy as np
+
+from autoseg.forms import PRECISE, Forms, disagreement, skew
 
 Spacing: TypeAlias = tuple[float, ...]
 """Voxel size in mm, one entry per axis."""
@@ -45,11 +47,35 @@ class Geometry:
         spacing: Voxel size in mm.
         origin: Position of the first voxel's centre in mm, patient coordinates (z, y, x).
         direction: 3x3, row by row; column `j` is the unit vector, in (z, y, x) patient coordinates, of array axis `j`.
+        forms: What the NIfTI header that it was read from says, which is more; it makes no difference between grids.
     """
 
     spacing: tuple[float, float, float]
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     direction: tuple[float, float, float, float, float, float, float, float, float] = (1, 0, 0, 0, 1, 0, 0, 0, 1)
+    forms: Forms | None = field(default=None, compare=False)
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether anything says left from right; where nothing does, axes are taken to point as those of DICOM."""
+        return self.forms is None or self.forms.say_where
+
+    def doubts(self, shape: Shape) -> tuple[str, ...]:
+        """What the header leaves in doubt, and what to do about it, one text each.
+
+        Args:
+            shape: Voxels of the image, (z, y, x).
+        """
+        z, y, x = self.spacing
+        found = self.forms and disagreement(self.forms, (x, y, z), shape[::-1])
+        rounded = skew(np.reshape(self.direction, (3, 3)))
+        if not found and rounded > PRECISE:
+            degrees = math.degrees(math.asin(min(1.0, rounded)))
+            found = (
+                f"the axes in its header are perpendicular to {degrees:.2g} degrees only, as where numbers were rounded "
+                "to three decimals; write them with six"
+            )
+        return (found,) if found else ()
 
     @property
     def orientation(self) -> str:

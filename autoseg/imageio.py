@@ -1,7 +1,6 @@
-"""Image files to arrays with their geometry and back; the only room that knows SimpleITK.
+"""Image files to arrays with their geometry and back.
 
-SimpleITK says how a NIfTI image lies in space, once `nifti` has found its header sound. Headers and voxels of all formats
-are read here byte by byte; why, `nifti` and `text_headers` tell. Only NIfTI is written.
+Headers and voxels of all formats are read byte by byte; why, `nifti` and `text_headers` tell. Only NIfTI is written.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 
 from autoseg import nifti
 from autoseg.dataset import WRITTEN_ENDINGS, Case
 from autoseg.errors import DatasetError, readable
+from autoseg.forms import NOWHERE, Forms, forms_of, unit_axes
 from autoseg.geometry import Geometry
 from autoseg.headers import ImageHeader, read_header
 from autoseg.machine import available_memory
@@ -50,14 +49,9 @@ GZIP_OR_ZLIB = 47
 """zlib's code for either, recognised by its first bytes, with the longest window."""
 
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
-"""NIfTI counts to the right and the front; SimpleITK, and so `Geometry`, to the left and the back."""
-
-SFORM_TOLERANCE = 1e-5
-"""Single precision of entries, and of the spacing they are divided by, with room for twenty roundings."""
+"""NIfTI counts to the right and the front; DICOM, and so `Geometry`, to the left and the back."""
 
 LISTED_VALUES = 10
-
-sitk.ProcessObject.SetGlobalWarningDisplay(False)  # what ITK only warns of is checked here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +69,14 @@ class RawCase:
     Attributes:
         data: `(C, Z, Y, X)` float32, all channels on one grid.
         segmentation: `(Z, Y, X)` integers, None where there is no label file.
+        doubts: What the files' headers leave in doubt of how they lie, one text each.
     """
 
     identifier: str
     data: FloatArray
     segmentation: LabelArray | None
     geometry: Geometry
+    doubts: tuple[str, ...] = ()
 
 
 def read_image(path: Path) -> Image:
@@ -90,7 +86,7 @@ def read_image(path: Path) -> Image:
         DatasetError: Anything but one whole 3D volume of plain numbers on a straight grid; see `read_header`.
     """
     header = read_header(path)
-    return Image(data=_read_voxels(path, header), geometry=_geometry(path, header))
+    return Image(data=_read_voxels(path, header), geometry=_geometry(header))
 
 
 def read_label(path: Path) -> Image:
@@ -113,7 +109,7 @@ def read_volumes(path: Path) -> list[Image]:
         DatasetError: As `read_image`.
     """
     header = nifti.read_header(path, most_dimensions=4)
-    geometry = _geometry(path, header)
+    geometry = _geometry(header)
     voxels = _read_voxels(path, header)
     return [Image(data=volume, geometry=geometry) for volume in voxels.reshape(-1, *voxels.shape[-3:])]
 
@@ -121,7 +117,8 @@ def read_volumes(path: Path) -> list[Image]:
 def write_image(path: Path, data: Array, geometry: Geometry, *, description: str = "") -> None:
     """Write `(Z, Y, X)` voxels as NIfTI in one step, compressed where the name ends in `.gz`; equal input, equal bytes.
 
-    Reading gives the geometry back, to single precision; to the bit where it came from such a file.
+    Both forms and their codes are those of the file that the geometry was read from. Reading gives the geometry back, to
+    single precision; to the bit where it came from such a file.
 
     Args:
         description: At most 79 ASCII characters for the header.
@@ -134,9 +131,8 @@ def write_image(path: Path, data: Array, geometry: Geometry, *, description: str
     stored = np.ascontiguousarray(data, data.dtype.newbyteorder("<"))
     header = encode_header(
         stored,
-        spacing=np.array(geometry.spacing[::-1]),
-        origin=np.array(geometry.origin[::-1]) * LPS_TO_RAS,
-        direction=np.reshape(geometry.direction, (3, 3))[::-1, ::-1] * LPS_TO_RAS[:, None],
+        spacing=geometry.spacing[::-1],
+        forms=_forms(geometry),
         description=description,
     )
     with atomic_path(path) as temporary, temporary.open("wb") as plain:
@@ -174,7 +170,17 @@ def read_case(case: Case) -> RawCase:
         data=np.stack([channel.data for channel in channels], dtype=np.float32, casting="unsafe"),
         segmentation=None if label is None else _whole_numbers(label.data, case),
         geometry=channels[0].geometry,
+        doubts=_doubts(case.images, channels),
     )
+
+
+def _doubts(files: Sequence[Path], images: Sequence[Image]) -> tuple[str, ...]:
+    """Each once, with the first file of those that it is true of."""
+    first: dict[str, Path] = {}
+    for path, image in zip(files, images, strict=True):
+        for text in image.geometry.doubts(image.data.shape):
+            first.setdefault(text, path)
+    return tuple(f"{readable(path.name)}: {text}" for text, path in first.items())
 
 
 def grid_differences(first: Image, other: Image) -> tuple[str, ...]:
@@ -306,47 +312,38 @@ def _scaled(stored: Array, header: ImageHeader) -> Array:
     return (stored.astype(np.float64, copy=False) * header.slope + header.intercept).astype(kind, copy=False)
 
 
-def _geometry(path: Path, header: ImageHeader) -> Geometry:
-    if isinstance(header, TextHeader):
-        axes = np.reshape(header.direction, (3, 3))[::-1, ::-1]
-        return Geometry(
-            spacing=header.spacing[::-1], origin=header.origin[::-1], direction=tuple(axes.ravel().tolist())
-        )
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("NiftiImageIO")
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _without_orientation(path, error) from error
-    axes = reader.GetDimension()
-    direction = _as_precise_as_stored(np.reshape(reader.GetDirection(), (axes, axes))[:3, :3], header)
-    x, y, z = reader.GetSpacing()[:3]
-    origin_x, origin_y, origin_z = reader.GetOrigin()[:3]
+def _geometry(header: ImageHeader) -> Geometry:
+    if isinstance(header, NiftiHeader):
+        return _geometry_by(header.forms, header.spacing)
+    axes = np.reshape(header.direction, (3, 3))[::-1, ::-1]
     return Geometry(
-        spacing=(z, y, x),
-        origin=(origin_z, origin_y, origin_x),
-        direction=tuple(direction[::-1, ::-1].ravel().tolist()),
+        spacing=header.spacing[::-1],
+        origin=header.origin[::-1],
+        direction=tuple(axes.ravel().tolist()),
+        forms=None if header.is_placed else NOWHERE,
     )
 
 
-def _as_precise_as_stored(direction: Array, header: NiftiHeader) -> Array:
-    """The header's own numbers, where ITK took the direction from its sform and rounded it into unit vectors.
+def _geometry_by(forms: Forms, spacing: tuple[float, float, float]) -> Geometry:
+    """The grid by the form that counts; where there is none, axes as DICOM's, as ITK has it."""
+    x, y, z = spacing
+    if (used := forms.used) is None:
+        return Geometry(spacing=(z, y, x), forms=forms)
+    affine = forms.affine(used, spacing) * LPS_TO_RAS[:, None]
+    right, front, up = affine[:, 3].tolist()
+    return Geometry(
+        spacing=(z, y, x),
+        origin=(up, front, right),
+        direction=tuple(unit_axes(affine[:, :3])[::-1, ::-1].ravel().tolist()),
+        forms=forms,
+    )
 
-    Only so does an image written with this direction have the same header.
-    """
-    if header.sform is None:
-        return direction
-    stored = np.reshape(header.sform, (3, 4))[:, :3] / header.spacing * LPS_TO_RAS[:, None]
-    return stored if np.abs(stored - direction).max() < SFORM_TOLERANCE else direction
 
-
-def _without_orientation(path: Path, error: RuntimeError) -> DatasetError:
-    if "orthonormal" in str(error):
-        return refusal(
-            path,
-            "the axes in its header are skewed, not perpendicular unit vectors",
-            "resample it onto a straight grid, or correct the sform in its header",
-        )
-    reason = str(error).strip().rpartition("\n")[2]
-    return refusal(path, f"SimpleITK cannot read it ({reason})", "export it again as .nii.gz")
+def _forms(geometry: Geometry) -> Forms:
+    """Those that it was read with, as long as they still say the same; else two that agree."""
+    z, y, x = geometry.spacing
+    if geometry.forms and not _geometry_by(geometry.forms, (x, y, z)).differences(geometry):
+        return geometry.forms
+    right, front, up = (np.array(geometry.origin[::-1]) * LPS_TO_RAS).tolist()
+    direction = np.reshape(geometry.direction, (3, 3))[::-1, ::-1] * LPS_TO_RAS[:, None]
+    return forms_of((x, y, z), (right, front, up), direction)

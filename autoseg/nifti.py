@@ -1,8 +1,8 @@
 """NIfTI headers by their bytes: checked before the image library opens a file, and made for the files we write.
 
 The library is not left alone with NIfTI files. Its memory is corrupted by headers with five dimensions; it hands out
-zeros or garbage where a file is cut short, and zeros where voxels are NaN, without a word; and on writing it passes the
-orientation through a single-precision quaternion, which turns real oblique images by 1e-5.
+zeros or garbage where a file is cut short, and zeros where voxels are NaN, without a word; and it keeps one of the two
+orientations that a header may give.
 Format: https://nifti.nimh.nih.gov/nifti-1 and nifti-2.
 """
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from autoseg.dataset import split_ending
 from autoseg.errors import DatasetError, readable
+from autoseg.forms import SKEWED, Forms
 from autoseg.geometry import SPACING_RANGE
 
 Array = npt.NDArray[Any]
@@ -38,8 +39,9 @@ SINGLE_FILE_OFFSET = 352
 
 CHANNEL_EACH = "save each volume as a channel of its own, <case>_0000.nii.gz, <case>_0001.nii.gz"
 
-ALIGNED_TO_SCANNER = 1
 MILLIMETRES = 2
+UNITS = {1: 1000.0, 3: 0.001}
+"""Metres and micrometres in mm, by the lowest three bits of their field; all others are taken for mm."""
 
 # struct format and position of each field we need, by the header's declared size
 FIELDS = {
@@ -102,10 +104,10 @@ class NiftiHeader:
     Attributes:
         shape: Voxels along x, y, z and, where the file holds several volumes, their number.
         voxel_type: As in the file, with its byte order.
-        spacing: Voxel size along x, y, z in the header's unit of length.
+        spacing: Voxel size along x, y, z in mm.
         offset: Byte where the voxels begin.
         slope, intercept: A stored value v means slope * v + intercept.
-        sform: 3x4, row by row: voxel (x, y, z, 1) to position in mm, right-anterior-superior; None where absent.
+        forms: Where the voxels lie.
         compressed: Whether the file is gzip-compressed.
         description: Free text of whoever wrote the file.
     """
@@ -116,7 +118,7 @@ class NiftiHeader:
     offset: int
     slope: float
     intercept: float
-    sform: tuple[float, ...] | None
+    forms: Forms
     compressed: bool
     description: str
 
@@ -149,14 +151,16 @@ def read_header(path: Path, *, most_dimensions: int = 3) -> NiftiHeader:
     if version == NIFTI_2:
         raise refusal(path, "is a NIfTI-2 file", "save it as NIfTI-1, which every tool reads")
     slope, intercept = fields["scaling"]
+    unit = UNITS.get(fields["xyzt_units"][0] & 7, 1.0)
+    x, y, z = _spacing(path, fields["pixdim"])
     header = NiftiHeader(
         shape=shape,
         voxel_type=np.dtype(order + voxel_type),
-        spacing=_spacing(path, fields["pixdim"]),
+        spacing=(x * unit, y * unit, z * unit),
         offset=_offset(path, fields["vox_offset"][0]),
         slope=slope if math.isfinite(slope) and slope != 0 else 1.0,
         intercept=intercept if math.isfinite(intercept) and slope != 0 else 0.0,
-        sform=_sform(path, fields),
+        forms=_forms(path, fields, unit),
         compressed=compressed,
         description=fields["descrip"][0].partition(b"\0")[0].decode("ascii", "replace"),
     )
@@ -164,35 +168,30 @@ def read_header(path: Path, *, most_dimensions: int = 3) -> NiftiHeader:
     return header
 
 
-def encode_header(stored: Array, *, spacing: Array, origin: Array, direction: Array, description: str = "") -> bytes:
+def encode_header(stored: Array, *, spacing: tuple[float, float, float], forms: Forms, description: str = "") -> bytes:
     """The header of a single-file NIfTI-1 for one volume, up to where the voxels begin.
 
     Args:
         stored: `(Z, Y, X)`, little-endian, of a type in `VOXEL_TYPES`.
         spacing: Voxel size in mm along x, y, z.
-        origin: Position of the first voxel in mm, right-anterior-superior.
-        direction: `(3, 3)`, its columns are the unit vectors of the x, y and z axes, right-anterior-superior.
+        forms: Where the voxels lie.
         description: ASCII; what is longer than 79 characters is cut off.
     """
-    from scipy.spatial.transform import Rotation  # slow to import, and only writing needs it
-
     code = next((code for code, kind in VOXEL_TYPES.items() if np.dtype("<" + kind) == stored.dtype), None)
     if code is None or stored.ndim != 3:
         raise TypeError(f"no image file holds an array of {stored.ndim} dimensions of {stored.dtype}")
-    handedness = 1.0 if np.linalg.det(direction) > 0 else -1.0
-    rotation = Rotation.from_matrix(direction * (1, 1, handedness))
     values: dict[str, tuple[Any, ...]] = {
         "dim": (3, *stored.shape[::-1], 1, 1, 1, 1),
         "datatype": (code,),
         "bitpix": (8 * stored.itemsize,),
-        "pixdim": (handedness, *spacing, 0, 0, 0, 0),
+        "pixdim": (forms.handedness, *spacing, 0, 0, 0, 0),
         "vox_offset": (SINGLE_FILE_OFFSET,),
         "scaling": (1, 0),
         "xyzt_units": (MILLIMETRES,),
         "descrip": (description.encode("ascii")[:79],),
-        "form_codes": (ALIGNED_TO_SCANNER, ALIGNED_TO_SCANNER),
-        "quaternion": (*rotation.as_quat(canonical=True)[:3], *origin),
-        "srow": tuple(np.column_stack([direction * spacing, origin]).ravel()),
+        "form_codes": (forms.qform_code, forms.sform_code),
+        "quaternion": (*forms.quaternion, *forms.offset),
+        "srow": forms.matrix,
         "magic": (b"n+1",),
     }
     header = bytearray(SINGLE_FILE_OFFSET)
@@ -310,16 +309,50 @@ def _offset(path: Path, offset: float) -> int:
     return int(offset)
 
 
-def _sform(path: Path, fields: dict[str, tuple[Any, ...]]) -> tuple[float, ...] | None:
-    has_qform, has_sform = (code > 0 for code in fields["form_codes"])
-    declared = (*fields["quaternion"] * has_qform, *fields["srow"] * has_sform)
+def _forms(path: Path, fields: dict[str, tuple[Any, ...]], unit: float) -> Forms:
+    qform_code, sform_code = fields["form_codes"]
+    declared = (*fields["quaternion"] * (qform_code > 0), *fields["srow"] * (sform_code > 0))
     if not all(map(math.isfinite, declared)):
         raise refusal(
             path,
             "the orientation in its header (qform or sform) holds NaN or infinite numbers",
             "write the true orientation into its header",
         )
-    return fields["srow"] if has_sform else None
+    b, c, d, *offset = _finite(fields["quaternion"])
+    x, y, z = (unit * place for place in offset)
+    forms = Forms(
+        qform_code=qform_code,
+        sform_code=sform_code,
+        handedness=-1.0 if fields["pixdim"][0] < 0 else 1.0,
+        quaternion=(b, c, d),
+        offset=(x, y, z),
+        matrix=tuple(unit * entry for entry in _finite(fields["srow"])),
+    )
+    _require_axes(path, forms)
+    return forms
+
+
+def _finite(values: tuple[float, ...]) -> tuple[float, ...]:
+    """As they are, where they can mean anything: a form without a code may hold what it likes."""
+    return values if all(map(math.isfinite, values)) else (0.0,) * len(values)
+
+
+def _require_axes(path: Path, forms: Forms) -> None:
+    """Refuse an sform that alone says where the voxels lie, but has no axes of a straight grid."""
+    fault = forms.sform_fault if forms.used == "sform" else None
+    if fault is None:
+        return
+    if fault.startswith(SKEWED):
+        raise refusal(
+            path,
+            f"the axes in its header are {fault}",
+            "resample it onto a straight grid, or correct the sform in its header",
+        )
+    raise refusal(
+        path,
+        f"its sform (code {forms.sform_code}), which alone says where it lies, is {fault}",
+        "write the true orientation into its header, or code 0 where it is not known",
+    )
 
 
 def _check_size(path: Path, header: NiftiHeader, file_size: int) -> None:

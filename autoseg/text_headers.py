@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.errors import DatasetError
+from autoseg.forms import STRAIGHT, skew
 from autoseg.geometry import SPACING_RANGE
 from autoseg.nifti import (
     CHANNEL_EACH,
@@ -33,9 +34,6 @@ from autoseg.nifti import (
 
 LARGEST_HEADER = 2**20
 """Bytes; a segmentation of 3D Slicer with a hundred named segments has a tenth."""
-
-STRAIGHT = 1e-3
-"""What unit vectors may differ from being perpendicular by: rounding of headers with four digits."""
 
 LONGEST_QUOTE = 60
 
@@ -63,6 +61,8 @@ META_TYPES = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
+
+META_DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
 
 NRRD_SPACES = {
     "left-posterior-superior": (1.0, 1.0, 1.0),
@@ -98,6 +98,7 @@ class TextHeader:
         spacing: Voxel size in mm.
         origin: Position of the first voxel's centre in mm.
         direction: 3x3, row by row; column `j` is the unit vector of axis `j`.
+        is_placed: Whether the header says how its axes lie in the patient.
         offset: Byte where the voxels, compressed or not, begin.
         compressed: Whether they are (gzip or zlib).
     """
@@ -107,6 +108,7 @@ class TextHeader:
     spacing: tuple[float, float, float]
     origin: tuple[float, float, float]
     direction: tuple[float, ...]
+    is_placed: bool
     offset: int
     compressed: bool
 
@@ -173,6 +175,7 @@ def _nrrd(path: Path, content: bytes) -> TextHeader:
         spacing=_spacing(path, spacing),
         origin=_position(path, origin),
         direction=_direction(path, direction),
+        is_placed="space" in fields,
         offset=end.end(),
         compressed=encoding != "raw",
     )
@@ -254,6 +257,7 @@ def _meta_image(path: Path, content: bytes) -> TextHeader:
         spacing=_spacing(path, _meta_numbers(path, fields, "ElementSpacing", "ElementSize", default="")),
         origin=_position(path, _meta_numbers(path, fields, "Offset", "Position", "Origin", default="0 0 0")),
         direction=_meta_direction(path, fields),
+        is_placed=any(name in fields for name in META_DIRECTIONS),
         offset=end.end(),
         compressed=_meta_flag(path, fields, "CompressedData", default=False),
     )
@@ -281,8 +285,7 @@ def _meta_numbers(path: Path, fields: Mapping[str, str], *names: str, default: s
 
 
 def _meta_direction(path: Path, fields: Mapping[str, str]) -> tuple[float, ...]:
-    names = ("TransformMatrix", "Rotation", "Orientation")
-    entries = _meta_numbers(path, fields, *names, default="1 0 0 0 1 0 0 0 1")
+    entries = _meta_numbers(path, fields, *META_DIRECTIONS, default="1 0 0 0 1 0 0 0 1")
     if len(entries) != 9:
         raise refusal(path, f"its TransformMatrix has {len(entries)} entries, 9 are due", "save it anew as .nii.gz")
     return _direction(path, np.reshape(entries, (3, 3)).T)
@@ -340,7 +343,7 @@ def _position(path: Path, position: Sequence[float]) -> tuple[float, float, floa
 
 
 def _direction(path: Path, axes: npt.NDArray[Any]) -> tuple[float, ...]:
-    if axes.shape != (3, 3) or not np.isfinite(axes).all() or np.abs(axes.T @ axes - np.eye(3)).max() > STRAIGHT:
+    if axes.shape != (3, 3) or not np.isfinite(axes).all() or skew(axes) > STRAIGHT:
         raise refusal(
             path,
             "the axes in its header are skewed, not perpendicular unit vectors",

@@ -22,6 +22,9 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import settings
 
+from autoseg.forms import forms_of
+from autoseg.geometry import Geometry
+
 settings.register_profile("autoseg", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.load_profile("autoseg")
 
@@ -212,3 +215,17 @@ def _write(path: Path, volume: np.ndarray, spacing: tuple[float, float, float]) 
     image = sitk.GetImageFromArray(volume)
     image.SetSpacing(spacing[::-1])
     sitk.WriteImage(image, path)
+
+
+@pytest.fixture
+def coregistered() -> Callable[[Geometry], Geometry]:
+    """A grid whose header says more: the qform puts it there (code 1), an sform (code 2) 13 mm further."""
+
+    def place(geometry: Geometry) -> Geometry:
+        (z, y, x), (up, back, left) = geometry.spacing, geometry.origin
+        axes = np.reshape(geometry.direction, (3, 3))[::-1, ::-1] * [[-1], [-1], [1]]
+        forms = forms_of((x, y, z), (-left, -back, up), axes)
+        moved = np.add(np.reshape(forms.matrix, (3, 4)), [[0, 0, 0, 3], [0, 0, 0, 4], [0, 0, 0, 12]])
+        return replace(geometry, forms=replace(forms, sform_code=2, matrix=tuple(moved.ravel().tolist())))
+
+    return place

@@ -72,7 +72,7 @@ def _read_back(path: Path, voxels: Any) -> Finding:
         level="fault",
         subject=ending,
         found=f"other voxels or another place in space come back: {image.geometry}",
-        remedy="install SimpleITK again: pip install --force-reinstall SimpleITK",
+        remedy="install numpy and autoseg again: pip install --force-reinstall",
     )
 
 

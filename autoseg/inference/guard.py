@@ -124,7 +124,7 @@ class InputGuard:
             if raw.identifier not in self.found:
                 self._write(raw.identifier, case)
                 self.found[raw.identifier] = case
-                self._tell(raw.identifier, case)
+                self._tell(raw, case)
         if case.refused:
             raise DatasetError(
                 f"{_texts(case)}. It is not predicted, as --strict_inputs asks; leave that out to predict it all the same"
@@ -156,10 +156,10 @@ class InputGuard:
             values=found.values,
         )
 
-    def _tell(self, identifier: str, case: CaseReport) -> None:
-        if not case.refused:  # then the error tells it
-            for warning in case.warnings:
-                log.warning("case %s: %s", readable(identifier), warning.text)
+    def _tell(self, raw: RawCase, case: CaseReport) -> None:
+        warnings = () if case.refused else tuple(warning.text for warning in case.warnings)  # else the error tells them
+        for text in (*raw.doubts, *warnings):
+            log.warning("case %s: %s", readable(raw.identifier), text)
 
     def _write(self, identifier: str, case: CaseReport) -> None:
         """Add the case to the report."""

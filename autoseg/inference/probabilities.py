@@ -23,6 +23,7 @@ import numpy.typing as npt
 import torch
 
 from autoseg.errors import StorageError
+from autoseg.forms import Forms
 from autoseg.geometry import Box, Geometry, box_shape, box_slices
 from autoseg.preprocessing.prepare import CaseProperties
 from autoseg.storage import atomic_path
@@ -190,6 +191,7 @@ def save_probabilities(path: Path, packed: PackedProbabilities) -> None:
             spacing=np.array(geometry.spacing),
             origin=np.array(geometry.origin),
             direction=np.array(geometry.direction),
+            forms=np.array(() if geometry.forms is None else geometry.forms.as_numbers()),
             crop=np.array(packed.crop),
             transpose_forward=np.array(packed.transpose_forward),
             part_planes=packed.part_planes,
@@ -239,6 +241,7 @@ def _from_arrays(arrays: Any) -> PackedProbabilities:
             spacing=tuple(arrays["spacing"].tolist()),
             origin=tuple(arrays["origin"].tolist()),
             direction=tuple(arrays["direction"].tolist()),
+            forms=_forms(arrays),
         ),
         crop=tuple((first, last) for first, last in arrays["crop"].tolist()),
         transpose_forward=tuple(arrays["transpose_forward"].tolist()),
@@ -249,6 +252,12 @@ def _from_arrays(arrays: Any) -> PackedProbabilities:
     )
     _require_parts_inside(packed)
     return packed
+
+
+def _forms(arrays: Any) -> Forms | None:
+    """Those of the image's header, which earlier versions did not keep."""
+    numbers = arrays["forms"].tolist() if "forms" in arrays else []
+    return Forms.from_numbers(numbers) if numbers else None
 
 
 def _require_parts_inside(packed: PackedProbabilities) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -32,9 +32,6 @@ LISTED_NAMES = 20
 
 Severity: TypeAlias = Literal["error", "warning"]
 
-VOXEL_SIZE_TOLERANCE = 0.01
-"""Relative; what the two places for it in a NIfTI header may differ by."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -59,6 +56,8 @@ class Inspection:
     """What was found in one case's files.
 
     Attributes:
+        orientation: Where the first image's axes point, as RAS; None where it is not said.
+        unplaced: Files that say nothing of where left and right are.
         ranges: Robust lowest and highest intensity of each channel; None where it could not be read.
         content: A hash of the voxels of all channels, None where one could not be read.
         label_content: The same of the label file.
@@ -68,6 +67,7 @@ class Inspection:
     case: Case
     findings: tuple[Finding, ...]
     orientation: str | None
+    unplaced: tuple[Path, ...]
     ranges: tuple[tuple[float, float] | None, ...]
     content: str | None
     label_content: str | None
@@ -98,12 +98,15 @@ def inspect_case(case: Case, *, folder: Path, labels: Sequence[str]) -> Inspecti
         on_grid = [image.data for image in images if image is not None and image.data.shape == label.data.shape]
         if len(on_grid) == len(case.images) > 0 and (cut := cut_away(on_grid, label.data, labels)):
             findings.append(_warning(case, case.segmentation, folder, cut))
-    findings += _grid_faults(case, [*zip(case.images, images, strict=True), (case.segmentation, label)], folder)
+    read = [*zip(case.images, images, strict=True), (case.segmentation, label)]
+    findings += _doubts(case, read, folder)
+    findings += _grid_faults(case, read, folder)
     readable_images = [image for image in images if image is not None]
     return Inspection(
         case=case,
         findings=tuple(findings),
-        orientation=readable_images[0].geometry.orientation if readable_images else None,
+        orientation=_orientation(readable_images),
+        unplaced=tuple(path for path, image in read if path and image and not image.geometry.is_placed),
         ranges=tuple(None if image is None else intensity_range(image.data) for image in images),
         content=_content(readable_images) if images and len(readable_images) == len(images) else None,
         label_content=None if label is None else _content([label]),
@@ -136,11 +139,11 @@ def _read(path: Path, case: Case, folder: Path, findings: list[Finding]) -> Imag
 
 def _voxel_size_faults(path: Path) -> list[str]:
     header = read_header(path)
-    if not isinstance(header, NiftiHeader) or header.sform is None:
+    if not isinstance(header, NiftiHeader) or header.forms.sform_code <= 0 or header.forms.sform_fault is not None:
         return []
-    spacing, other = np.array(header.spacing), np.linalg.norm(np.reshape(header.sform, (3, 4))[:, :3], axis=0)
-    if np.all(np.abs(spacing - other) <= VOXEL_SIZE_TOLERANCE * spacing):
+    if not header.forms.has_other_sides(header.spacing):
         return []
+    spacing, other = header.spacing, np.linalg.norm(header.forms.affine("sform", header.spacing)[:, :3], axis=0)
     return [
         f"its header gives two voxel sizes, {_numbers(spacing)} (pixdim) and {_numbers(other)} (sform), x, y, z in mm; "
         "the first is used; correct the header"
@@ -158,6 +161,19 @@ def _intensity_faults(data: Array) -> list[str]:
     if values.size and values.min() == values.max():
         faults.append(f"is constant: every voxel is {values.flat[0]:g}; export it again or leave the case out")
     return faults
+
+
+def _orientation(images: Sequence[Image]) -> str | None:
+    return images[0].geometry.orientation if images and images[0].geometry.is_placed else None
+
+
+def _doubts(case: Case, files: Sequence[tuple[Path | None, Image | None]], folder: Path) -> list[Finding]:
+    """What headers leave in doubt; said once where channels and label say the same."""
+    first: dict[str, Path] = {}
+    for path, image in [(path, image) for path, image in files if path and image]:
+        for text in image.geometry.doubts(image.data.shape):
+            first.setdefault(text, path)
+    return [_warning(case, path, folder, text) for text, path in first.items()]
 
 
 def _grid_faults(case: Case, files: Sequence[tuple[Path | None, Image | None]], folder: Path) -> list[Finding]:
@@ -204,5 +220,5 @@ def names_of(names: Sequence[str]) -> str:
     return ", ".join(map(readable, names[:LISTED_NAMES])) + more
 
 
-def _numbers(values: Array) -> str:
+def _numbers(values: Iterable[float]) -> str:
     return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"

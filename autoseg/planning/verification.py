@@ -78,6 +78,7 @@ def verify_dataset(folder: Path, *, workers: int) -> VerificationReport:
         *segments_named_otherwise(training, description.labels),
         *_rare_labels(looked_at_training, description.labels),
         *_copies(looked_at_training, looked_at_test),
+        *_unplaced(inspections, folder),
         *_orientations(inspections),
         *_far_intensities(looked_at_training, looked_at_test, description.channels),
     ]
@@ -150,6 +151,23 @@ def _copies(training: Sequence[Inspection], test: Sequence[Inspection]) -> list[
             text = f"has the same images as training case {readable(first[one.content].case.identifier)}; do not test on it"
             findings.append(Finding(severity="warning", where=f"test case {one.case.identifier}", text=text))
     return findings
+
+
+def _unplaced(inspections: Sequence[Inspection], folder: Path) -> list[Finding]:
+    """Of each kind of file, those whose headers say nothing."""
+    places = [path.relative_to(folder) for one in inspections for path in one.unplaced]
+    groups = [
+        [place.name for place in places if place.parts[0] == kind] for kind in ("imagesTr", "labelsTr", "imagesTs")
+    ]
+    text = (
+        "their headers do not say how they are oriented (a NIfTI without qform and sform, a NRRD without space, a MetaImage "
+        "without TransformMatrix), so nothing tells left from right; "
+        "make sure that all lie alike, and write the true orientation where it is known"
+    )
+    kinds = zip(("imagesTr", "labelsTr", "imagesTs"), groups, strict=True)
+    return [
+        Finding(severity="warning", where=f"{kind}: {names_of(names)}", text=text) for kind, names in kinds if names
+    ]
 
 
 def _orientations(inspections: Sequence[Inspection]) -> list[Finding]:

@@ -149,7 +149,7 @@ class PreparedCases:
             found = content.get("format") if isinstance(content, dict) else None
             if found != FORMAT:
                 raise StorageError(f"expected format {FORMAT}, found {found!r}")
-            marker: Marker = decode(Marker, content, path.name)
+            marker: Marker = decode(Marker, _with_forms(content), path.name)
         except StorageError as error:
             raise self._damaged(identifier, str(error)) from error
         return marker
@@ -167,6 +167,15 @@ class PreparedCases:
             f"case {identifier}: damaged in {self.folder}: {cause}; "
             f"delete {identifier}{MARKER} there and run autoseg_plan_and_preprocess again"
         )
+
+
+def _with_forms(content: Any) -> Any:
+    """The forms of the image's header, which earlier versions did not keep."""
+    properties = content.get("properties")
+    geometry = properties.get("geometry") if isinstance(properties, dict) else None
+    if isinstance(geometry, dict):
+        geometry.setdefault("forms", None)
+    return content
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:

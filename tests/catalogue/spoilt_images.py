@@ -214,6 +214,11 @@ ENTRIES: tuple[Entry, ...] = (
         "case case_001, imagesTr/case_001_0000.nii.gz: the orientation in its header (qform or sform) holds NaN or infinite numbers; write the true orientation into its header",
     ),
     verified(
+        "an orientation of zeros",
+        image(FORMS, "2h18f", 0, 2, *[0.0] * 18),
+        "case case_001, imagesTr/case_001_0000.nii.gz: its sform (code 2), which alone says where it lies, is all zero; write the true orientation into its header, or code 0 where it is not known",
+    ),
+    verified(
         "voxels that begin inside of the header",
         image(OFFSET, "f", 10.0),
         "case case_001, imagesTr/case_001_0000.nii.gz: declares that its voxels begin at byte 10; the first possible is 352; export it again",

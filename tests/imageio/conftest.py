@@ -29,6 +29,8 @@ class MakeNifti(Protocol):
         intercept: float = 0,
         quaternion: Sequence[float] | None = None,
         sform: Sequence[Sequence[float]] | None = None,
+        codes: Sequence[int] | None = None,
+        unit: int = 2,
         magic: bytes = b"n+1",
         order: str = "<",
         version: int = 1,
@@ -49,6 +51,8 @@ def make_nifti(tmp_path: Path) -> MakeNifti:
         intercept=0,
         quaternion=None,
         sform=None,
+        codes=None,
+        unit=2,
         magic=b"n+1",
         order="<",
         version=1,
@@ -67,8 +71,8 @@ def make_nifti(tmp_path: Path) -> MakeNifti:
         put("2f" if version == 1 else "2d", 112, 176, slope, intercept)
         put("4s", 344, 4, magic)
         if version == 1:
-            header[123] = 2
-            put("2h", 252, 252, int(quaternion is not None), int(sform is not None))
+            header[123] = unit
+            put("2h", 252, 252, *(codes or (int(quaternion is not None), int(sform is not None))))
             put("6f", 256, 256, *(quaternion or (0,) * 6))
             put("12f", 280, 280, *np.ravel(np.zeros((3, 4)) if sform is None else sform))
         body = VOXELS.astype(order + "i2").tobytes() if voxels is None else voxels

@@ -148,15 +148,10 @@ def test_a_skewed_header_is_refused(make_nifti):
     )
 
 
-def test_what_simpleitk_cannot_read_is_told_in_one_line(tmp_path, make_nifti):
-    path = make_nifti("a.nii.gz")
-    path.rename(tmp_path / "b.nII.gz")  # an ending that only we know
+def test_an_ending_of_mixed_case_is_one(tmp_path, make_nifti):
+    make_nifti("a.nii.gz").rename(tmp_path / "b.nII.gz")
 
-    message = refusal(tmp_path / "b.nII.gz")
-
-    assert message.startswith("SimpleITK cannot read it (")
-    assert message.endswith("; export it again as .nii.gz")
-    assert "\n" not in message
+    np.testing.assert_array_equal(read_image(tmp_path / "b.nII.gz").data.ravel(), range(24))
 
 
 # -------------------------------------------------------------------- voxels
@@ -427,7 +422,7 @@ def test_every_odd_file_is_read_like_simpleitk_reads_it_or_refused(data_folder):
         voxels, geometry = seen_by_simpleitk(path)
         np.testing.assert_array_equal(np.nan_to_num(image.data), voxels)  # SimpleITK makes zeros of NaN
         np.testing.assert_array_equal(image.geometry.spacing, geometry[2::-1])
-        np.testing.assert_array_equal(image.geometry.origin, geometry[5:2:-1])
+        np.testing.assert_allclose(image.geometry.origin, geometry[5:2:-1], rtol=1e-7)  # SimpleITK inverts it and back
         np.testing.assert_allclose(image.geometry.direction, geometry[:5:-1], atol=1e-7)
         seen.add(path.name)
     assert seen - {None} == READABLE.keys() | REFUSED.keys()

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autoseg.errors import DatasetError
+from autoseg.forms import NOWHERE
 from autoseg.nifti import LARGEST_VOLUME, encode_header, read_header
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -36,7 +37,7 @@ def test_a_header_is_read_in_both_byte_orders_compressed_or_not(make_nifti, name
 
     assert (header.shape, header.spacing, header.offset) == ((4, 3, 2), (0.5, 0.75, 2.5), 352)
     assert (header.voxel_type, header.size) == (np.dtype(order + "i2"), 48)
-    assert (header.slope, header.intercept, header.sform) == (2, -3, None)
+    assert (header.slope, header.intercept, header.forms) == (2, -3, NOWHERE)
 
 
 def test_a_header_is_read_though_the_compressed_file_ends_behind_it(make_nifti):
@@ -173,7 +174,7 @@ def test_a_file_without_permission_says_so(make_nifti):
 
 def test_an_array_that_no_file_can_hold_is_a_mistake_of_the_caller():
     with pytest.raises(TypeError, match="no image file holds an array of 3 dimensions of bool"):
-        encode_header(np.zeros((1, 1, 1), bool), spacing=np.ones(3), origin=np.zeros(3), direction=np.eye(3))
+        encode_header(np.zeros((1, 1, 1), bool), spacing=(1, 1, 1), forms=NOWHERE)
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])

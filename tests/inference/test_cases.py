@@ -16,7 +16,9 @@ import SimpleITK as sitk
 import torch
 
 import autoseg
+from autoseg.commands.apply_postprocessing import apply_postprocessing
 from autoseg.dataset import Case
+from autoseg.ensembling.averaging import ensemble_folders
 from autoseg.errors import CasesFailed, DatasetError, ModelError
 from autoseg.imageio import read_case, read_image, write_image
 from autoseg.inference.cases import (
@@ -104,6 +106,25 @@ def test_real_images_keep_their_grid_to_the_bit(
     assert written.GetSpacing() == given.GetSpacing()
     assert written.GetOrigin() == given.GetOrigin()
     assert written.GetDirection() == given.GetDirection()
+
+
+def test_a_segmentation_says_twice_where_it_lies_as_its_image_does(
+    task: Path, predictor: Predictor, tmp_path: Path, coregistered: Any
+) -> None:
+    """Through the probabilities, an ensemble of them and rules, too."""
+    (case, *_) = find_cases([task / "imagesTr"], 1)
+    image = read_image(case.images[0])
+    forms = coregistered(image.geometry).forms
+    write_image(case.images[0], image.data, replace(image.geometry, forms=forms))
+
+    predict_cases(predictor, [case], [tmp_path / "one" / "a.nii.gz"], probabilities=True)
+    ensemble_folders([tmp_path / "one", tmp_path / "one"], tmp_path / "both", workers=1)
+    apply_postprocessing(tmp_path / "both", tmp_path / "ruled", [Rule(kind="keep_largest", labels=(1,))], workers=1)
+
+    for folder in ("one", "both", "ruled"):
+        written = read_image(tmp_path / folder / "a.nii.gz").geometry.forms
+        assert (written.qform_code, written.sform_code) == (1, 2)
+        assert written.as_numbers() == pytest.approx(forms.as_numbers(), rel=1e-6)
 
 
 def test_what_nobody_knows_the_origin_of_is_kept_and_said_unless_it_is_to_be_overwritten(

@@ -113,6 +113,20 @@ def test_what_is_far_off_is_told_once_and_written_down(tmp_path: Path, caplog: p
     assert not odd.refused
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_headers_leave_in_doubt_is_told_once_and_refuses_nothing(
+    caplog: pytest.LogCaptureFixture, strict: bool
+) -> None:
+    guard = InputGuard(FINGERPRINT, strict=strict)
+    for _ in range(2):
+        guard(replace(raw("odd"), doubts=("odd_0000.nii.gz: its qform and its sform disagree",)))
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "case odd: odd_0000.nii.gz: its qform and its sform disagree"
+    ]
+    assert guard.warned == ()
+
+
 def test_where_it_is_strict_a_case_far_off_is_an_error_every_time(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,6 +116,31 @@ def test_a_file_gives_back_probabilities_and_geometry(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_probabilities(tmp_path / "case.npz"), before.unpacked())
     with np.load(tmp_path / "case.npz", allow_pickle=False) as arrays:
         assert all(arrays[name].dtype != object for name in arrays)
+
+
+def test_a_file_keeps_what_the_header_said_and_one_of_an_earlier_version_is_read_without(
+    tmp_path: Path, coregistered: Callable[[Geometry], Geometry]
+) -> None:
+    before = replace(packed(member(two_balls((9, 12, 10)), 0), 1), geometry=coregistered(GEOMETRY))
+    save_probabilities(tmp_path / "case.npz", before)
+    with np.load(tmp_path / "case.npz", allow_pickle=False) as arrays:
+        np.savez(tmp_path / "older.npz", **{name: arrays[name] for name in arrays if name != "forms"})
+
+    assert load_packed(tmp_path / "case.npz").geometry.forms == before.geometry.forms
+    assert before.geometry.forms is not None
+    older = load_packed(tmp_path / "older.npz")
+    assert (older.geometry, older.geometry.forms) == (GEOMETRY, None)
+    np.testing.assert_array_equal(older.unpacked(), before.unpacked())
+
+
+@pytest.mark.parametrize("forms", [[1.0] * 20, ["a"] * 21, [[1.0] * 21], [np.nan] * 21])
+def test_forms_that_are_none_are_damage(tmp_path: Path, forms: list[Any]) -> None:
+    save_probabilities(tmp_path / "case.npz", packed(member(two_balls((9, 12, 10)), 0), 1))
+    with np.load(tmp_path / "case.npz", allow_pickle=False) as arrays:
+        np.savez(tmp_path / "odd.npz", **{**arrays, "forms": np.array(forms)})
+
+    with pytest.raises(StorageError, match=r"odd\.npz: damaged: .*; predict this case again with --save_npz"):
+        load_packed(tmp_path / "odd.npz")
 
 
 def test_only_planes_and_boxes_where_background_is_uncertain_are_kept() -> None:

@@ -9,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from autoseg.errors import DatasetError
+from autoseg.forms import NOWHERE
 from autoseg.geometry import Geometry
 from autoseg.imageio import read_image, write_image
 from autoseg.machine import available_memory
@@ -463,6 +465,46 @@ def test_copies_with_the_same_label_are_errors_others_warnings(task):
     assert [str(finding) for finding in report.warnings] == [
         "case case_003: has the same images as case case_001; keep both in one fold (patients.json), or leave one out",
         "test case test_005: has the same images as training case case_001; do not test on it",
+    ]
+
+
+def test_two_orientations_in_one_header_are_a_warning_of_the_case(task, coregistered):
+    for path in (task / IMAGE, task / LABEL):
+        change(path, geometry=coregistered(read_image(path).geometry))
+
+    assert warnings(task) == [
+        f"case case_001, {IMAGE}: its qform (code 1, scanner) and its sform (code 2, another image) disagree, by 13 mm at "
+        "the corners; the qform counts here, other programs may go by the other; write the right one into both, if they "
+        "should agree"
+    ]
+
+
+def test_an_sform_of_zeros_beside_a_qform_is_one_warning(task, coregistered):
+    for path in (task / IMAGE, task / LABEL):
+        geometry = coregistered(read_image(path).geometry)
+        change(path, geometry=replace(geometry, forms=replace(geometry.forms, matrix=(0.0,) * 12)))
+
+    assert warnings(task) == [
+        f"case case_001, {IMAGE}: its sform (code 2) is all zero; its qform counts here, other programs refuse it; "
+        "correct the sform"
+    ]
+
+
+def test_images_that_do_not_say_how_they_lie_are_one_warning_for_each_folder(task):
+    """And no orientation that they never had is held against the others'."""
+    names = ["imagesTr/case_000_0000.nii.gz", IMAGE, "labelsTr/case_000.nii.gz", LABEL, "imagesTs/test_005_0000.nii.gz"]
+    for path in [task / name for name in names]:
+        change(path, geometry=Geometry(spacing=read_image(path).geometry.spacing, forms=NOWHERE))
+    text = (
+        "their headers do not say how they are oriented (a NIfTI without qform and sform, a NRRD without space, a "
+        "MetaImage without TransformMatrix), so nothing tells left from right; make sure that all lie alike, and write "
+        "the true orientation where it is known"
+    )
+
+    assert warnings(task) == [
+        f"imagesTr: case_000_0000.nii.gz, case_001_0000.nii.gz: {text}",
+        f"labelsTr: case_000.nii.gz, case_001.nii.gz: {text}",
+        f"imagesTs: test_005_0000.nii.gz: {text}",
     ]
 
 

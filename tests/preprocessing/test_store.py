@@ -37,6 +37,20 @@ def test_what_is_saved_comes_back_as_read_only_maps(store, prepared) -> None:
     assert (loaded.data.dtype, loaded.segmentation.dtype) == (np.float32, np.int8)
 
 
+def test_what_the_images_header_said_comes_back_and_older_markers_are_read_without(store, prepared, coregistered):
+    geometry = coregistered(prepared.properties.geometry)
+    store.save(replace(prepared, properties=replace(prepared.properties, geometry=geometry)), "signature")
+    assert store.properties("liver_012").geometry.forms == geometry.forms
+
+    path = store.folder / "liver_012.json"
+    content = json.loads(path.read_text())
+    del content["properties"]["geometry"]["forms"]
+    path.write_text(json.dumps(content))
+
+    assert store.load("liver_012").properties == prepared.properties
+    assert store.properties("liver_012").geometry.forms is None
+
+
 def test_files_are_plain_arrays_and_a_marker(store, prepared) -> None:
     assert sorted(path.name for path in store.folder.iterdir()) == [
         "liver_012.json",
