@@ -44,7 +44,7 @@ def autoseg_batches(prepared: Path) -> Iterator[Any]:
     from training import autoseg_trainer
 
     from autoseg.plans import load_plans
-    from autoseg.training.loader import Batches, Stream, iterate, remaining_keys
+    from autoseg.training.loader import Batches, Stream, Supply, iterate, remaining_keys
 
     plans = load_plans(prepared / "autoseg_plans_3D.pkl")
     trainer = autoseg_trainer(plans, prepared, prepared / "no_output")
@@ -61,7 +61,7 @@ def autoseg_batches(prepared: Path) -> Iterator[Any]:
         foreground_fraction=trainer.foreground_fraction,
         seed=0,
     )
-    return iterate(batches, remaining_keys(epochs=1, training=10**6, validation=0), workers=0)
+    return iterate(batches, remaining_keys(epochs=1, training=10**6, validation=0), Supply(workers=0))
 
 
 def peer_batches(prepared: Path) -> Iterator[Any]:

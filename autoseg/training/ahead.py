@@ -1,20 +1,21 @@
-"""Making batches ahead of time: worker processes that are asked and answer in turn, and end with whoever asks them.
+"""Making ahead of time: worker processes of which any free one makes what is due next, and a thread that receives it.
 
-Each worker says which case it begins, so that the case is known when it dies. An answer's arrays lie in memory that both
-processes share; only their names go through the pipe, which is why no answer waits for being read.
+What is made comes out in order, whoever made it and whenever it was ready. A worker writes which case it begins into
+memory that both processes share, so that the case is known when it dies. An answer's arrays lie in such memory, too.
 """
 
 from __future__ import annotations
 
+import ctypes
+import multiprocessing
 import signal
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 import torch.multiprocessing
@@ -30,18 +31,51 @@ Note = Callable[[str], object]
 STOPPING_SECONDS = 5
 """A killed process is gone at once, unless its system call hangs."""
 
+NOTE_BYTES = 1024
+"""Of a case's name, four times as long as a file system's names are."""
+
 MORE_SHARED_MEMORY = "give the container more (docker run --shm-size 8g)"
 
 
+def make_ahead(
+    make: Callable[[Key, Note], Made],
+    keys: Iterable[Key],
+    *,
+    workers: int,
+    ahead: int,
+    receive: Callable[[Made], Made] | None = None,
+) -> Generator[Made, None, None]:
+    """Make something of every key, in their order.
+
+    Args:
+        make: Picklable; it tells its second argument each case that it begins.
+        workers: Processes; without any, each is made when it is asked for.
+        ahead: How many, at least one for each worker, are ready or under way beyond the last that was taken.
+        receive: Done to each, in a thread of this process while it waits to be taken.
+
+    Raises:
+        TrainingError: A worker died; its last case, the cause and what to do are named.
+    """
+    finish = receive or _as_it_is
+    if not workers:
+        yield from (finish(make(key, ignore)) for key in keys)
+        return
+    running: list[_Worker] = []
+    receiver = _Receiver(running, keys, max(workers, ahead), finish)
+    try:
+        for _ in range(workers):
+            running.append(_start(make))
+        receiver.start()
+        yield from receiver.in_order()
+    finally:
+        receiver.stop()
+        for worker in running:
+            worker.end()
+        receiver.join()
+
+
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """Sent by a worker before it works on a case."""
-
-    case: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoRoom:
+class _NoRoom:
     """Sent by a worker in place of what it made and cannot hand over."""
 
     cause: str
@@ -49,131 +83,191 @@ class NoRoom:
 
 @dataclass(slots=True)
 class _Worker:
+    """One process, and what is known of it here.
+
+    Attributes:
+        case: What it works on, in shared memory; empty before its first.
+        number: Of the key that it was asked for; None while it is free.
+    """
+
     process: BaseProcess
     connection: Connection
-    case: str | None = None
+    case: Any
+    number: int | None = None
+
+    def end(self) -> None:
+        """It holds nothing that would have to be put in order."""
+        self.process.kill()
+        self.process.join(STOPPING_SECONDS)
+
+    @property
+    def at_work_on(self) -> str:
+        return bytes(self.case.value).decode(errors="replace")
 
 
-def make_ahead(
-    make: Callable[[Key, Note], Made], keys: Iterable[Key], *, workers: int, ahead: int
-) -> Generator[Made, None, None]:
-    """Make something of every key, in their order.
+class _Receiver(Generic[Made]):
+    """The thread that gives each free worker the next key and takes in what was made, until told to stop.
 
-    Args:
-        make: Picklable; it tells its second argument each case that it begins.
-        workers: Processes; without any, each is made when it is asked for.
-        ahead: How many each of them has ready or under way.
-
-    Raises:
-        TrainingError: A worker died; its last case, the cause and what to do are named.
+    Attributes:
+        most: Keys beyond the last that was taken for which something may be under way or ready.
     """
-    if not workers:
-        yield from (make(key, ignore) for key in keys)
-        return
-    coming = iter(keys)
-    running: list[_Worker] = []
-    due: deque[_Worker] = deque()
-    try:
-        for _ in range(workers):
-            running.append(_start(make))
-        for worker in running * ahead:
-            _ask(worker, coming, due)
-        while due:
-            worker = due.popleft()
-            made = _receive(worker, running)
-            _ask(worker, coming, due)
+
+    def __init__(
+        self, running: Sequence[_Worker], keys: Iterable[Any], most: int, finish: Callable[[Made], Made]
+    ) -> None:
+        self._running = running
+        self._coming = enumerate(keys)
+        self._most = most
+        self._finish = finish
+        self._ready: dict[int, Made] = {}
+        self._taken = 0
+        self._asked = 0
+        self._all_asked = False
+        self._failure: BaseException | None = None
+        self._changed = threading.Condition()
+        self._woken, self._wake = multiprocessing.Pipe(duplex=False)
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Have the thread end; what it waits for from a worker ends with that."""
+        self._failure = self._failure or GeneratorExit()
+        self._notify()
+
+    def join(self) -> None:
+        if self._thread.ident is not None:
+            self._thread.join(STOPPING_SECONDS)
+        for connection in (self._woken, self._wake, *(worker.connection for worker in self._running)):
+            connection.close()
+
+    def in_order(self) -> Generator[Made, None, None]:
+        """What was made of each key, as soon as it is there."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._has_news)
+                if self._failure is not None:
+                    raise self._failure
+                if self._taken not in self._ready:
+                    return
+                made = self._ready.pop(self._taken)
+                self._taken += 1
+            self._notify()
             yield made
-    finally:
-        _end(running)
+
+    def _has_news(self) -> bool:
+        finished = self._all_asked and self._taken == self._asked
+        return self._failure is not None or finished or self._taken in self._ready
+
+    def _notify(self) -> None:
+        with suppress(OSError):
+            self._wake.send_bytes(b"")
+
+    def _work(self) -> None:
+        try:
+            while self._failure is None:
+                self._ask_who_is_free()
+                self._receive()
+        except BaseException as error:
+            with self._changed:
+                self._failure = self._failure or error
+        finally:
+            with self._changed:
+                self._changed.notify()
+
+    def _ask_who_is_free(self) -> None:
+        for worker in self._running:
+            if worker.number is None and self._asked - self._taken < self._most and not self._all_asked:
+                self._ask(worker)
+
+    def _ask(self, worker: _Worker) -> None:
+        following = next(self._coming, None)
+        with self._changed:
+            if following is None:
+                self._all_asked = True
+                self._changed.notify()
+                return
+            self._asked += 1
+        worker.number, key = following
+        with suppress(OSError):  # it died, which its sentinel tells
+            worker.connection.send((key,))
+
+    def _receive(self) -> None:
+        """Wait for an answer, for something to have been taken, or for the death of any worker."""
+        by_connection = {worker.connection: worker for worker in self._running if worker.number is not None}
+        by_sentinel = {worker.process.sentinel: worker for worker in self._running}
+        for ready in wait([self._woken, *by_connection, *by_sentinel]):
+            if ready is self._woken:
+                self._woken.recv_bytes()
+            elif isinstance(ready, int):
+                raise _explain_death(by_sentinel[ready])
+            else:
+                self._take_in(by_connection[ready])  # type: ignore[index]
+
+    def _take_in(self, worker: _Worker) -> None:
+        try:
+            answer = worker.connection.recv()
+        except (EOFError, OSError):  # it dies just now, in the middle of its answer
+            raise _explain_death(worker) from None
+        if isinstance(answer, _NoRoom):
+            raise TrainingError(
+                f"case {worker.at_work_on}: its batch cannot be handed over in shared memory (/dev/shm): {answer.cause}; "
+                f"{MORE_SHARED_MEMORY}, or continue with -c and fewer workers (--num_workers; 0 needs none)"
+            )
+        number, worker.number = worker.number, None
+        self._ask_who_is_free()  # before anything else: it should not wait for what is done to its answer
+        made = self._finish(answer)
+        with self._changed:
+            self._ready[number] = made  # type: ignore[index]
+            self._changed.notify()
 
 
 def ignore(_: str) -> None:
     """For a case that nobody wants to be told of."""
 
 
+def _as_it_is(made: Made) -> Made:
+    return made
+
+
 def _start(make: Callable[[Any, Note], Any]) -> _Worker:
     context = torch.multiprocessing.get_context()
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(make, theirs), daemon=True)
+    case = context.RawArray(ctypes.c_char, NOTE_BYTES)
+    process = context.Process(target=_serve, args=(make, theirs, case), daemon=True)
     process.start()
     theirs.close()
-    return _Worker(process, ours)
-
-
-def _ask(worker: _Worker, coming: Iterator[Any], due: deque[_Worker]) -> None:
-    for key in islice(coming, 1):
-        with suppress(OSError):  # it died, which waiting for its answer finds out
-            worker.connection.send((key,))
-        due.append(worker)
-
-
-def _receive(worker: _Worker, running: Sequence[_Worker]) -> Any:
-    """The next thing a worker made; waits for that, or for the death of any."""
-    sentinels = [one.process.sentinel for one in running]
-    while True:
-        ready = wait([worker.connection, *sentinels])
-        for one in running:
-            if one.process.sentinel in ready:
-                raise _explain_death(one)
-        try:
-            answer = worker.connection.recv()
-        except (EOFError, OSError):  # it dies just now, in the middle of its answer
-            raise _explain_death(worker) from None
-        if isinstance(answer, NoRoom):
-            raise TrainingError(
-                f"case {worker.case}: its batch cannot be handed over in shared memory (/dev/shm): {answer.cause}; "
-                f"{MORE_SHARED_MEMORY}, or continue with -c and fewer workers (--num_workers; 0 needs none)"
-            )
-        if not isinstance(answer, Begun):
-            return answer
-        worker.case = answer.case
+    return _Worker(process, ours, case)
 
 
 def _explain_death(worker: _Worker) -> TrainingError:
-    _read_what_is_left(worker)
     worker.process.join(STOPPING_SECONDS)
     code = worker.process.exitcode
-    who = "a worker that makes batches" if worker.case is None else f"case {worker.case}: the worker at work on it"
+    case = worker.at_work_on
+    who = f"case {case}: the worker at work on it" if case else "a worker that makes batches"
     remedy = "continue with -c and fewer workers (--num_workers)"
     if code == -signal.SIGBUS:
         remedy += f"; shared memory (/dev/shm) may be too small: {MORE_SHARED_MEMORY}"
     return TrainingError(f"{who} {describe_death(code)}; {remedy}")
 
 
-def _read_what_is_left(worker: _Worker) -> None:
-    """The cases that a dead worker began can still be read; what it made is gone with the memory it shared."""
-    while True:
-        try:
-            answer = worker.connection.recv()
-        except EOFError:
-            return
-        except OSError:
-            continue
-        if isinstance(answer, Begun):
-            worker.case = answer.case
-
-
-def _end(running: Sequence[_Worker]) -> None:
-    """Workers hold nothing that would have to be put in order."""
-    for worker in running:
-        worker.process.kill()
-    for worker in running:
-        worker.process.join(STOPPING_SECONDS)
-        worker.connection.close()
-
-
-def _work(make: Callable[[Any, Note], Any], connection: Connection) -> None:
+def _serve(make: Callable[[Any, Note], Any], connection: Connection, case: Any) -> None:
     """One thread each. Ctrl-C and SIGTERM, which schedulers send to all processes, are the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     end_with_parent()
     use_own_terminal_lock()
     torch.set_num_threads(1)
+
+    def note(name: str) -> None:
+        case.value = name.encode()[: NOTE_BYTES - 1]
+
     with threadpool_limits(1), suppress(EOFError, OSError):
         while True:
             (key,) = connection.recv()
-            made = make(key, lambda case: connection.send(Begun(case)))
+            made = make(key, note)
             try:
                 connection.send(made)
             except RuntimeError as error:
-                connection.send(NoRoom(str(error)))
+                connection.send(_NoRoom(str(error)))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from autoseg.errors import TrainingError
+from autoseg.errors import TrainingError, counted
 from autoseg.inference.model import input_channels, load_weights
 from autoseg.machine import keep_freed_memory
 from autoseg.networks import place_network
@@ -22,7 +22,7 @@ from autoseg.plans import plan_signature
 from autoseg.storage import content_hash
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.determinism import DEFAULT_SEED
-from autoseg.training.loader import Batch, Batches, Stream, choose_workers, iterate, remaining_keys
+from autoseg.training.loader import Batch, Batches, Stream, choose_supply, iterate, remaining_keys
 from autoseg.training.previous_stage import Gathered
 from autoseg.training.state import EpochSums, TrainingState, start_momentum, step_seed
 from autoseg.training.steps import Steps
@@ -117,9 +117,12 @@ class Assembly(Steps):
             iteration=state.iteration,
         )
         stored_channels = len(self.plans.channels) + bool(self.plan.previous)
-        workers = choose_workers(self.settings.workers, self.device, batches.bytes_of_one(stored_channels))
-        log.info("%s, %s, %d workers prepare batches", self.device, self.precision.name, workers)
-        return iterate(batches, keys, workers=workers, pin_memory=self.device.type == "cuda")
+        supply = choose_supply(self.settings.workers, self.device, batches.bytes_of_one(stored_channels))
+        log.info(
+            "%s, %s, %s prepare batches, up to %d ahead",
+            *(self.device, self.precision.name, counted(supply.workers, "worker"), supply.ahead),
+        )
+        return iterate(batches, keys, supply, pin_memory=self.device.type == "cuda")
 
     def _conditions(self, seed: int) -> dict[str, Any]:
         """What must not change while a training goes on."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from autoseg.errors import AutosegError, TrainingError, counted, describe_os_error, without_case
 from autoseg.geometry import Shape
-from autoseg.machine import ROOT, available_cores, free_shared_memory
+from autoseg.machine import ROOT, available_cores, available_memory, free_shared_memory
 from autoseg.parallel import fitting_workers
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
@@ -33,12 +33,19 @@ log = logging.getLogger(__name__)
 OPEN_CASES = 64
 """Cases that a worker keeps open; each holds three or four files, and a process may hold about a thousand."""
 
-BATCHES_AHEAD = 2
-"""Batches that each worker has ready: one being waited for, one being made."""
+BATCHES_AHEAD = 4
+"""Batches that are ready or under way for each worker, where memory holds them. Their times differ by ten, as some patches
+are rotated and most are not; with so many, no worker is seen waiting (simulated with measured times)."""
 
-MOST_WORKERS = 12
+MOST_WORKERS = 32
+SPARED_CORES = 2
+"""Beside a GPU, for the process that launches its work and for the system."""
+
 CORES_PER_WORKER = 8
 """Where the network itself runs on the cores."""
+
+SHARE_OF_MEMORY = 0.5
+"""Of what is free, that batches ahead of the training may take together with the workers."""
 
 WORKER_BYTES = 400 * 2**20
 """Estimated memory of a worker beyond its batches: what the interpreter and its libraries take."""
@@ -166,27 +173,38 @@ def remaining_keys(
         yield from keys[iteration if number == epoch else 0 :]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supply:
+    """How batches are made: by how many processes, 0 when each is asked for, and how many ahead in all."""
+
+    workers: int
+    ahead: int = 1
+
+
 def iterate(
-    batches: Batches, keys: Iterable[BatchKey], *, workers: int, pin_memory: bool = False
+    batches: Batches, keys: Iterable[BatchKey], supply: Supply, *, pin_memory: bool = False
 ) -> Generator[Batch, None, None]:
     """The batches of `keys`, in their order.
-
-    Args:
-        workers: Processes that make them ahead of time; 0 makes each when it is asked for.
 
     Raises:
         TrainingError: A sample cannot be made, or a worker died; the case is named.
     """
     _open_case.cache_clear()
-    with closing(make_ahead(batches.make, keys, workers=workers, ahead=BATCHES_AHEAD)) as made:
+    receive = _pinned if pin_memory else None
+    made = make_ahead(batches.make, keys, workers=supply.workers, ahead=supply.ahead, receive=receive)
+    with closing(made):
         for batch in made:
             if isinstance(batch, Failure):
                 reason = without_case(batch.reason, batch.case)
                 raise TrainingError(f"case {batch.case}: no patch can be made of it: {reason}")
-            yield batch.pin_memory() if pin_memory else batch
+            yield batch
 
 
-def choose_workers(wanted: int | None, device: torch.device, batch_bytes: int, *, root: Path = ROOT) -> int:
+def _pinned(made: Batch | Failure) -> Batch | Failure:
+    return made.pin_memory() if isinstance(made, Batch) else made
+
+
+def choose_supply(wanted: int | None, device: torch.device, batch_bytes: int, *, root: Path = ROOT) -> Supply:
     """How many workers to start: what the user wants, else what keeps the device busy and fits into memory.
 
     Beside a network on a CPU few are enough: one makes batches 25 times faster than two cores use them up (measured
@@ -195,18 +213,29 @@ def choose_workers(wanted: int | None, device: torch.device, batch_bytes: int, *
     Args:
         root: Where `proc`, `sys` and `dev` lie.
     """
-    ahead = (BATCHES_AHEAD + 1) * batch_bytes
-    most = MOST_WORKERS if device.type != "cpu" else max(1, available_cores(root) // CORES_PER_WORKER)
-    workers = wanted if wanted == 0 else fitting_workers(wanted, WORKER_BYTES + ahead, most=most, root=root)
+    least = 2 * batch_bytes  # one that is made, one that is ready
+    workers = (
+        wanted if wanted == 0 else fitting_workers(wanted, WORKER_BYTES + least, most=_most(device, root), root=root)
+    )
     shared = free_shared_memory(root)
-    by_shared_memory = workers if shared is None else shared // max(1, ahead)
+    by_shared_memory = workers if shared is None else shared // max(1, least)
     if by_shared_memory < workers:
         log.warning(
             "shared memory (/dev/shm) holds the batches of %s, not of %d%s; more with docker run --shm-size 8g",
             *(counted(by_shared_memory, "worker"), workers),
             "" if wanted is None else ", which may be killed for it",
         )
-    return workers if wanted is not None else min(workers, by_shared_memory)
+    workers = workers if wanted is not None else min(workers, by_shared_memory)
+    room = int(SHARE_OF_MEMORY * available_memory(root)) - workers * WORKER_BYTES
+    fitting = min(room, room if shared is None else shared) // max(1, batch_bytes) - 1  # one is with the network
+    return Supply(workers=workers, ahead=max(workers, min(BATCHES_AHEAD * workers, fitting)))
+
+
+def _most(device: torch.device, root: Path) -> int:
+    cores = available_cores(root)
+    if device.type == "cpu":
+        return max(1, cores // CORES_PER_WORKER)
+    return min(MOST_WORKERS, max(1, cores - SPARED_CORES))
 
 
 def targets_of_levels(labels: npt.NDArray[Any], strides: Sequence[Sequence[int]]) -> tuple[npt.NDArray[Any], ...]:

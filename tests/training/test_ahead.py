@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -41,15 +42,71 @@ def test_everything_is_made_in_order(workers: int) -> None:
     made = list(make_ahead(make, range(8), workers=workers, ahead=2))
 
     assert [int(tensor.mean()) for _, tensor in made] == list(range(8))
-    makers = [process for process, _ in made]
-    assert len(set(makers)) == max(1, workers)
+    makers = {process for process, _ in made}
+    assert 1 <= len(makers) <= max(1, workers)
     assert (os.getpid() in makers) == (workers == 0)
-    assert all(maker == makers[number % max(1, workers)] for number, maker in enumerate(makers))
+    assert not multiprocessing.active_children()
+
+
+def test_a_free_worker_does_not_wait_for_a_slow_one() -> None:
+    """Of ten, the first is slow: the other worker makes all the others meanwhile, and they come out in order."""
+    made = list(make_ahead(slow_first, range(10), workers=2, ahead=10))
+
+    assert [number for number, _, _ in made] == list(range(10))
+    (_, slow, ready), *others = made
+    assert {process for _, process, _ in others} != {slow} and slow not in {process for _, process, _ in others}
+    assert all(when < ready for _, _, when in others)
+
+
+def slow_first(number: int, _: Note) -> tuple[int, int, float]:
+    time.sleep(0 if number else 1.0)
+    return number, os.getpid(), time.monotonic()
+
+
+def test_cases_that_nobody_reads_of_stop_no_worker() -> None:
+    """A batch of hundreds of slices names hundreds of cases; once they filled the pipe."""
+    made = make_ahead(many_cases, range(2), workers=1, ahead=2)
+    first = next(made)
+    time.sleep(0.5)
+    started = time.monotonic()
+
+    assert (first, next(made)) == (0, 1)
+    assert time.monotonic() - started < 0.1
+    made.close()
+
+
+def many_cases(number: int, note: Note) -> int:
+    for case in range(20_000):
+        note(f"case_{case}")
+    return number
+
+
+def test_what_is_received_is_finished_in_a_thread_of_this_process() -> None:
+    threads: set[int] = set()
+
+    def double(number: int) -> int:
+        threads.add(threading.get_ident())
+        return 2 * number
+
+    assert list(make_ahead(itself, range(4), workers=2, ahead=4, receive=double)) == [0, 2, 4, 6]
+    assert len(threads) == 1 and threading.get_ident() not in threads
+
+
+def itself(number: int, _: Note) -> int:
+    return number
+
+
+def test_an_error_while_finishing_reaches_whoever_asks() -> None:
+    def broken(_: int) -> int:
+        raise MemoryError("no room to pin")
+
+    with pytest.raises(MemoryError, match="no room to pin"):
+        list(make_ahead(itself, range(4), workers=2, ahead=4, receive=broken))
     assert not multiprocessing.active_children()
 
 
 def test_workers_run_ahead_by_as_many_as_they_may(tmp_path: Path) -> None:
-    made = make_ahead(Touch(tmp_path), range(20), workers=2, ahead=2)
+    made = make_ahead(Touch(tmp_path), range(20), workers=2, ahead=4)
     next(made)
 
     deadline = time.monotonic() + 10

@@ -22,7 +22,7 @@ from autoseg.training.augmentation import (
     build_augmentation,
     build_validation_augmentation,
 )
-from autoseg.training.loader import Batches, BatchKey, Stream, iterate
+from autoseg.training.loader import Batches, BatchKey, Stream, Supply, iterate
 from autoseg.training.previous_augmentation import build_previous_augmentation
 from autoseg.training.samples import Sample, make_sample, sample_generator
 
@@ -152,8 +152,8 @@ def batches(cases: PreparedCases, maps: PreviousMaps) -> Batches:
 
 def test_batches_hold_what_the_network_of_a_cascade_takes(stores: Any) -> None:
     keys = [BatchKey(1, 0, 0), BatchKey(0, 0, 0)]
-    here = list(iterate(batches(*stores), keys, workers=0))
-    elsewhere = list(iterate(batches(*stores), keys, workers=1))
+    here = list(iterate(batches(*stores), keys, Supply(workers=0)))
+    elsewhere = list(iterate(batches(*stores), keys, Supply(workers=1)))
 
     for one, other in zip(here, elsewhere, strict=True):
         assert torch.equal(one.data, other.data)
@@ -169,4 +169,4 @@ def test_a_missing_previous_segmentation_names_its_case(stores: Any) -> None:
     (maps.folder / "boxes.npy").unlink()
 
     with pytest.raises(TrainingError, match=r"case boxes: .*its prediction by the previous stage cannot be opened"):
-        list(iterate(batches(cases, maps), [BatchKey(0, 0, 0)], workers=0))
+        list(iterate(batches(cases, maps), [BatchKey(0, 0, 0)], Supply(workers=0)))

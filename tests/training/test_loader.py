@@ -29,7 +29,8 @@ from autoseg.training.loader import (
     Batches,
     BatchKey,
     Stream,
-    choose_workers,
+    Supply,
+    choose_supply,
     iterate,
     remaining_keys,
     targets_of_levels,
@@ -70,16 +71,16 @@ def equal(one: Batch, other: Batch) -> bool:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_batches_do_not_depend_on_the_number_of_workers(store: PreparedCases, workers: int) -> None:
-    alone = list(iterate(batches(store), keys(), workers=0))
-    together = list(iterate(batches(store), keys(), workers=workers))
+    alone = list(iterate(batches(store), keys(), Supply(workers=0, ahead=4)))
+    together = list(iterate(batches(store), keys(), Supply(workers=workers, ahead=4)))
 
     assert [batch.key for batch in together] == keys()
     assert all(map(equal, alone, together))
 
 
 def test_a_training_goes_on_with_the_very_next_batch(store: PreparedCases) -> None:
-    everything = list(iterate(batches(store), keys(), workers=0))
-    rest = list(iterate(batches(store), keys(epoch=1, iteration=2), workers=0))
+    everything = list(iterate(batches(store), keys(), Supply(workers=0, ahead=4)))
+    rest = list(iterate(batches(store), keys(epoch=1, iteration=2), Supply(workers=0, ahead=4)))
 
     assert all(map(equal, everything[6:], rest)) and len(rest) == 2
 
@@ -90,7 +91,7 @@ def test_each_epoch_has_its_training_batches_then_its_validation_batches() -> No
 
 
 def test_streams_take_their_own_cases_and_the_last_third_holds_foreground(store: PreparedCases) -> None:
-    for batch in iterate(batches(store), keys(epochs=5), workers=0):
+    for batch in iterate(batches(store), keys(epochs=5), Supply(workers=0, ahead=4)):
         allowed = batches(store).streams[batch.key.stream].cases
         assert set(batch.cases) <= set(allowed)
         if batch.key.stream == 1:
@@ -100,7 +101,7 @@ def test_streams_take_their_own_cases_and_the_last_third_holds_foreground(store:
 
 
 def test_epochs_and_batches_differ(store: PreparedCases) -> None:
-    made = list(iterate(batches(store), keys(), workers=0))
+    made = list(iterate(batches(store), keys(), Supply(workers=0, ahead=4)))
 
     assert len({batch.data.numpy().tobytes() for batch in made}) == len(made)
 
@@ -134,14 +135,14 @@ def test_a_failing_sample_is_named_with_its_cause(store: PreparedCases, workers:
     streams = (Stream(cases=("ball_3",), augmentation=Augmentation(transforms=(fail,))),) * 2
 
     with pytest.raises(TrainingError, match=r"(?s)case ball_3: no patch can be made of it: .*no such luck"):
-        list(iterate(batches(store, streams=streams), keys(), workers=workers))
+        list(iterate(batches(store, streams=streams), keys(), Supply(workers=workers, ahead=4)))
 
 
 def test_a_missing_case_is_named(store: PreparedCases) -> None:
     streams = (Stream(cases=("ball_x",), augmentation=Augmentation()),) * 2
 
     with pytest.raises(TrainingError, match=r"case ball_x: no patch.*not prepared in"):
-        list(iterate(batches(store, streams=streams), keys(), workers=0))
+        list(iterate(batches(store, streams=streams), keys(), Supply(workers=0, ahead=4)))
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def test_a_dead_worker_is_noticed_and_explained(store: PreparedCases) -> None:
     started = time.monotonic()
 
     with pytest.raises(TrainingError) as caught:
-        list(iterate(batches(store, streams=streams), keys(), workers=2))
+        list(iterate(batches(store, streams=streams), keys(), Supply(workers=2, ahead=4)))
 
     assert str(caught.value) == (
         "case ball_0: the worker at work on it was killed, most likely because memory ran out; "
@@ -170,7 +171,7 @@ def test_a_dead_worker_is_noticed_and_explained(store: PreparedCases) -> None:
 
 
 def test_stopping_early_ends_the_workers(store: PreparedCases) -> None:
-    made = iterate(batches(store), keys(epochs=50), workers=2)
+    made = iterate(batches(store), keys(epochs=50), Supply(workers=2, ahead=4))
     next(made)
     assert len(multiprocessing.active_children()) == 2
     made.close()
@@ -183,9 +184,9 @@ def test_a_case_prepared_again_is_read_again(store: PreparedCases, tmp_path: Any
     copy = PreparedCases(tmp_path)
     copy.save(case, "one")
     settings = {"streams": (Stream(cases=("ball_0",), augmentation=Augmentation()),) * 2}
-    before = next(iterate(batches(copy, **settings), keys(), workers=0))
+    before = next(iterate(batches(copy, **settings), keys(), Supply(workers=0, ahead=4)))
     copy.save(replace(case, data=case.data + 1), "two")
-    after = next(iterate(batches(copy, **settings), keys(), workers=0))
+    after = next(iterate(batches(copy, **settings), keys(), Supply(workers=0, ahead=4)))
 
     torch.testing.assert_close(after.data, before.data + 1)
 
@@ -204,9 +205,9 @@ def test_the_users_number_of_workers_is_kept(
 ) -> None:
     root = root_with(tmp_path / "root", memory=10**12, shared=small_disk(64 * 2**20))
 
-    assert [choose_workers(wanted, CUDA, 2**20, root=root) for wanted in (0, 3)] == [0, 3]
+    assert [choose_supply(wanted, CUDA, 2**20, root=root).workers for wanted in (0, 3)] == [0, 3]
     assert caplog.messages == []
-    assert choose_workers(3, CUDA, 12 * 2**20, root=root) == 3
+    assert choose_supply(3, CUDA, 20 * 2**20, root=root) == Supply(workers=3, ahead=3)
     assert caplog.messages == [
         "shared memory (/dev/shm) holds the batches of 1 worker, not of 3, which may be killed for it; "
         "more with docker run --shm-size 8g"
@@ -222,11 +223,28 @@ def test_workers_fit_the_device_the_memory_and_what_is_shared(
     cores = available_cores()
     caplog.set_level(logging.WARNING, "autoseg")
 
-    assert choose_workers(None, CPU, 2**20, root=roomy) == max(1, cores // 8)
-    assert choose_workers(None, CUDA, 2**20, root=roomy) == min(12, cores)
-    assert choose_workers(None, CUDA, 2**20, root=tight) == 1
+    assert choose_supply(None, CPU, 2**20, root=roomy).workers == max(1, cores // 8)
+    assert choose_supply(None, CUDA, 2**20, root=roomy).workers == min(32, max(1, cores - 2))
+    assert choose_supply(None, CUDA, 2**20, root=tight).workers == 1
     assert caplog.messages == []
-    assert choose_workers(None, CPU, 30 * 2**20, root=roomy) == 0
+    assert choose_supply(None, CPU, 40 * 2**20, root=roomy).workers == 0
     assert caplog.messages == [
         "shared memory (/dev/shm) holds the batches of 0 workers, not of 1; more with docker run --shm-size 8g"
     ]
+
+
+@pytest.mark.parametrize(
+    ("batch_mb", "memory_gb", "shared_mb", "ahead"),
+    [
+        (1, 1000, 64, 12),  # as many as pay
+        (8, 1000, 64, 7),  # what is shared holds 8, of which one is with the network
+        (20, 1000, 64, 3),  # no fewer than there are workers
+        (100, 4, 10_000, 6),  # half of the memory, less what the workers take themselves, holds 7
+    ],
+)
+def test_batches_are_made_as_far_ahead_as_memory_holds(
+    tmp_path: Path, small_disk: Callable[[int], Path], batch_mb: int, memory_gb: int, shared_mb: int, ahead: int
+) -> None:
+    root = root_with(tmp_path / "root", memory=memory_gb * 10**9, shared=small_disk(shared_mb * 2**20))
+
+    assert choose_supply(3, CUDA, batch_mb * 2**20, root=root) == Supply(workers=3, ahead=ahead)
