@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -71,17 +72,27 @@ def import_file(path: Path) -> ModuleType:
         raise ExtensionError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(specification)
     setattr(module, OWN_FILE, str(path))
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
     sys.modules[name] = module
     try:
-        specification.loader.exec_module(module)
+        with _importable(str(path.resolve().parent)):
+            specification.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ExtensionError(f"{path}: importing it failed: {type(error).__name__}: {error}") from error
+    return module
+
+
+@contextmanager
+def _importable(folder: str) -> Iterator[None]:
+    """Look for modules in a folder, too, behind everything installed: what lies there takes no library's place."""
+    if folder in sys.path:
+        yield
+        return
+    sys.path.append(folder)
+    try:
+        yield
     finally:
         sys.path.remove(folder)
-    return module
 
 
 def find_fault(error: BaseException) -> Fault | None:

@@ -12,6 +12,7 @@ from autoseg.commands.arguments import TASK_HELP, fold_number, folder
 from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.running import CTRL_C, Command, Parser, run_command
 from autoseg.commands.work import (
+    LAUNCHER,
     SET_BY_THE_RUN,
     expected_configurations,
     make_work,
@@ -165,8 +166,7 @@ def _finish(work: Work, runner: Runner, steps: Sequence[Step]) -> None:
 
 def _by_hand(step: Step) -> str:
     """The command line, with the program as a user knows it."""
-    words = step.argv[3:] if step.argv[1:3] == ("-m", "autoseg") else step.argv
-    return shlex.join(("autoseg", *words))
+    return shlex.join(("autoseg", *step.argv[len(LAUNCHER) :]))
 
 
 COMMAND = Command(

@@ -9,6 +9,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+import autoseg
 from autoseg.commands.models import trainer_class_name
 from autoseg.commands.planning import NO_PLANNER, find_planner
 from autoseg.commands.running import Parser
@@ -20,6 +21,9 @@ from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, Plans, load_plans
 from autoseg.storage import read_json
 
 USUAL_FOLDS = 5
+
+LAUNCHER = (sys.executable, str(Path(autoseg.__file__).with_name("__main__.py")))
+"""By its path: `-m` would look into the working folder first."""
 
 FOLLOWS = {"3d_cascade_fullres": "3d_lowres"}
 """As the planners plan it; only for telling the steps before there are plans, which then say it themselves."""
@@ -51,7 +55,7 @@ def make_work(arguments: argparse.Namespace, workspace: Workspace) -> Work:
         task=task,
         trainer=arguments.trainer,
         identifier=identifier,
-        launcher=(sys.executable, "-m", "autoseg"),
+        launcher=LAUNCHER,
         everywhere=("--home", str(arguments.home)) if arguments.home else (),
         raw=workspace.raw_task(task),
         find_planned_files=partial(_planned_files, task, identifier, planners, workspace),
