@@ -36,6 +36,10 @@ class DiskError(StorageError):
     """The disk is full or read-only, so that whatever else is tried fails alike."""
 
 
+class LimitError(AutosegError):
+    """A limit of this process or machine is met, whatever the file: nothing is wrong with the file itself."""
+
+
 class WorkspaceError(AutosegError):
     """The folders, tasks or names given do not exist or contradict each other."""
 
@@ -56,12 +60,6 @@ class CasesFailed(AutosegError):  # noqa: N818 - reads as a statement where it i
 
 class Interrupted(AutosegError):  # noqa: N818
     """A signal or a time limit stopped the work; the state is saved and it can be continued. Exit code 75."""
-
-
-def describe_os_error(error: OSError) -> str:
-    """Which file, what is wrong, what to look at."""
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}; check that it exists, its permissions and the space left"
 
 
 def counted(number: int, noun: str, nouns: str = "") -> str:

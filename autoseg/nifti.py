@@ -22,6 +22,7 @@ from autoseg.dataset import split_ending
 from autoseg.errors import DatasetError, readable
 from autoseg.forms import SKEWED, Forms
 from autoseg.geometry import SPACING_RANGE
+from autoseg.remedies import remedy
 
 Array = npt.NDArray[Any]
 
@@ -396,7 +397,9 @@ def _not_an_image(path: Path) -> DatasetError:
 
 def unreadable(path: Path, error: OSError) -> DatasetError:
     """What the operating system said, with the file's name."""
-    return refusal(path, f"cannot be read: {error.strerror or error}", "check the disk and the permissions")
+    return refusal(
+        path, f"cannot be read: {error.strerror or error}", remedy(error, "check the disk and the permissions")
+    )
 
 
 def truncated(path: Path, size: int, found: int) -> DatasetError:

@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
 from collections import deque
@@ -25,8 +26,9 @@ from typing import Any, Generic, NoReturn, TypeVar
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from autoseg.errors import AutosegError, CasesFailed, DiskError, counted, describe_os_error
+from autoseg.errors import AutosegError, CasesFailed, DiskError, counted
 from autoseg.machine import ROOT, available_cores, available_memory
+from autoseg.remedies import describe_os_error, shortage
 from autoseg.workers import CRASHES, describe_death, end_with_parent, use_own_terminal_lock
 
 log = logging.getLogger(__name__)
@@ -81,7 +83,8 @@ def run_on_cases(
 
 def progress(total: int, task: str, *, unit: str = "case") -> tqdm[Any]:
     """A progress bar with the time left; silent where there is no terminal."""
-    return tqdm(total=total, desc=task, unit=unit, disable=None, leave=False, dynamic_ncols=True)
+    disable = True if sys.stderr is None or getattr(sys.stderr, "closed", False) else None
+    return tqdm(total=total, desc=task, unit=unit, disable=disable, leave=False, dynamic_ncols=True)
 
 
 def fitting_workers(wanted: int | None, bytes_per_worker: int, *, most: int = 8, root: Path = ROOT) -> int:
@@ -145,13 +148,13 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> _Outcome[Result]
         return _Outcome(failure=str(error), hopeless=True)
     except AutosegError as error:
         return _Outcome(failure=str(error))
-    except MemoryError:
-        return _Outcome(failure=f"out of memory; {FEWER_WORKERS}")
     except OSError as error:
         log.debug("%s", traceback.format_exc())
         return _Outcome(failure=describe_os_error(error))
     except Exception as error:
         log.debug("%s", traceback.format_exc())
+        if (what := shortage(error, FEWER_WORKERS)) is not None:
+            return _Outcome(failure=what)
         return _Outcome(failure=f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
 

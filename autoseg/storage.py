@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from autoseg.errors import DiskError, StorageError
+from autoseg.remedies import cannot_be_read, remedy
 
 T = TypeVar("T")
 
@@ -44,6 +45,8 @@ HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, None)
 """No room left, for all or for this user, and nothing may be written; numpy alone names no error where room is short."""
 
 JSON_WORDS = {"True": "true", "False": "false", "None": "null"}
+
+SPACE_AND_PERMISSIONS = "check space and permissions"
 
 DEEPEST_NESTING = 64
 MOST_DIGITS = 300
@@ -86,7 +89,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         if _is_about_another_file(error, path, temporary):
             raise
         kind = DiskError if error.errno in HOPELESS else StorageError
-        raise kind(f"{path}: cannot be written: {error.strerror or error}; check space and permissions") from error
+        raise kind(
+            f"{path}: cannot be written: {error.strerror or error}; {remedy(error, SPACE_AND_PERMISSIONS)}"
+        ) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -177,7 +182,7 @@ def read_bytes(path: Path, *, limit: int = LARGEST_FILE) -> bytes:
             raise StorageError(f"{path}: larger than {limit} bytes, which no file of this kind is")
         return path.read_bytes()
     except OSError as error:
-        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise cannot_be_read(path, error) from error
 
 
 def write_plain_pickle(path: Path, value: Any) -> None:
@@ -283,7 +288,7 @@ def file_hash(path: Path) -> str:
             while block := file.read(2**20):
                 digest.update(block)
     except OSError as error:
-        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise cannot_be_read(path, error) from error
     return digest.hexdigest()
 
 

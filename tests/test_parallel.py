@@ -154,7 +154,7 @@ def test_a_file_taken_away_is_named_in_one_line() -> None:
     assert caught.value.failures == (
         (
             "case_1",
-            "/nowhere/case_1: No such file or directory; check that it exists, its permissions and the space left",
+            "/nowhere/case_1: No such file or directory; check that it and its folder exist",
         ),
     )
 

@@ -349,11 +349,11 @@ def test_what_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
 
-    with pytest.raises(StorageError, match="file/a: cannot be written: File exists; check space and permissions"):
+    with pytest.raises(StorageError, match="file/a: cannot be written: File exists; move away what has this name"):
         write_bytes(tmp_path / "file" / "a", b"")
-    with pytest.raises(StorageError, match="folder: cannot be written: Is a directory; check space and permissions"):
+    with pytest.raises(StorageError, match="folder: cannot be written: Is a directory; a folder has this name"):
         write_bytes(tmp_path / "folder", b"")
-    with pytest.raises(StorageError, match="cannot be written: File name too long"):
+    with pytest.raises(StorageError, match="cannot be written: File name too long; use shorter names"):
         write_bytes(tmp_path / ("n" * 300), b"")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
@@ -406,7 +406,10 @@ def test_a_file_that_may_not_grow_so_large_is_this_files_trouble_alone(tmp_path:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:
-        with pytest.raises(StorageError, match="a: cannot be written: File too large; check space") as caught:
+        with pytest.raises(
+            StorageError,
+            match="a: cannot be written: File too large; this process may write files of 0 MB \\(ulimit -f\\); raise it",
+        ) as caught:
             write_bytes(tmp_path / "a", bytes(20_000))
         write_bytes(tmp_path / "b", bytes(10_000))
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import io
 import logging
 import os
 import platform
@@ -15,21 +14,29 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import autoseg
-from autoseg.errors import AutosegError, Interrupted, describe_os_error
+from autoseg.commands import LEFT_OUT
+from autoseg.commands.streams import reader_is_gone, say, with_streams, write_message
+from autoseg.errors import AutosegError, Interrupted, in_bytes, readable
 from autoseg.extensions import find_fault
+from autoseg.module_path import protect_children
 from autoseg.paths import DEFAULT_HOME, Workspace
+from autoseg.remedies import address_space, allow_open_files, describe_os_error, shortage
 
 log = logging.getLogger(__name__)
 
 DONE, USER_CAN_FIX, USAGE, BUG, RESUMABLE, CTRL_C = 0, 1, 2, 3, 75, 130
 SECONDS_OF_ONE_REQUEST = 2.0
 """Signals so close together are one request: `timeout` and some schedulers send theirs to the process and to its group."""
+
+USUAL_ADDRESS_SPACE = 8 * 10**9
+"""Bytes; torch and its threads take about 3 GB of it on a CPU, with CUDA far more."""
 
 REPORTED_PACKAGES = ("torch", "numpy", "SimpleITK", "batchgenerators")
 
@@ -77,7 +84,10 @@ class Parser(argparse.ArgumentParser):
 
 def run_command(command: Command, argv: Sequence[str] | None = None, *, program: str | None = None) -> int:
     """Parse `argv` (default: the command line), do the command's work, and return its exit code."""
-    program = program or command.name
+    return with_streams(partial(_run, command, argv, program or command.name))
+
+
+def _run(command: Command, argv: Sequence[str] | None, program: str) -> int:
     words = sys.argv[1:] if argv is None else argv
     try:
         arguments = build_parser(command, program).parse_args(words)
@@ -85,7 +95,7 @@ def run_command(command: Command, argv: Sequence[str] | None = None, *, program:
         return end.code if isinstance(end.code, int) else USAGE
     arguments.command_line = (*program.split(), *words)
     configure_logging(verbose=arguments.verbose)
-    _print_lines_at_once()
+    _settle_in()
     try:
         with sigterm_as_interruption():
             command.run(arguments, _workspace(arguments.home, command))
@@ -96,13 +106,15 @@ def run_command(command: Command, argv: Sequence[str] | None = None, *, program:
         return _say(program, str(error), USER_CAN_FIX)
     except KeyboardInterrupt as stop:
         return _say(program, str(stop) or "stopped by Ctrl-C; run the same command again to go on", CTRL_C)
-    except MemoryError:
-        log.debug("%s", traceback.format_exc())
-        return _say(program, "out of memory; use fewer workers, or a smaller batch or patch", USER_CAN_FIX)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and reader_is_gone():
+            raise
         log.debug("%s", traceback.format_exc())
         return _say(program, describe_os_error(error), USER_CAN_FIX)
     except Exception as error:
+        if (what := shortage(error)) is not None:
+            log.debug("%s", traceback.format_exc())
+            return _say(program, what, USER_CAN_FIX)
         return _say_what_broke(program, arguments, error)
     return DONE
 
@@ -220,16 +232,26 @@ class _TerminalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         message = prefix + self.format(record)
-        if "tqdm" in sys.modules:
-            sys.modules["tqdm"].tqdm.write(message, file=sys.stderr)
-        else:
-            print(message, file=sys.stderr)
+        write = sys.modules["tqdm"].tqdm.write if "tqdm" in sys.modules else print
+        write_message(partial(write, message, file=sys.stderr))
 
 
-def _print_lines_at_once() -> None:
-    """In a pipe or a file, results and log lines keep their order."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
+def _settle_in() -> None:
+    """Make the best of how this process was started, and say what is wrong with it."""
+    protect_children()
+    allow_open_files()
+    if named := [entry for entry in LEFT_OUT if entry]:
+        log.warning(
+            "PYTHONPATH: %s left out, which lies in whatever folder a command is started in; name the whole path",
+            ", ".join(map(readable, named)),
+        )
+    space = address_space()
+    if space is not None and space < USUAL_ADDRESS_SPACE:
+        log.warning(
+            "this process may have %s of address space (ulimit -v), which the libraries may not do with; where it ends "
+            "without a word, or starts no thread, raise the limit (ulimit -v unlimited)",
+            in_bytes(space),
+        )
 
 
 def _workspace(home: Path | None, command: Command) -> Workspace:
@@ -247,9 +269,9 @@ def _say_what_broke(program: str, arguments: argparse.Namespace, error: Exceptio
     """An error in the user's own file is theirs to put right; any other is a bug of ours, or what their class led to."""
     place = find_fault(error)
     if place is not None:
-        traceback.print_exception(error.with_traceback(place.traceback))
+        say("".join(traceback.format_exception(error.with_traceback(place.traceback))).rstrip())
         return _say(program, f"{place.file}, line {place.line}: {_last_line(error)}; correct it there", USER_CAN_FIX)
-    traceback.print_exc()
+    say(traceback.format_exc().rstrip())
     own = "".join(
         f", or of {value}" for value in vars(arguments).values() if isinstance(value, str) and ".py:" in value
     )
@@ -265,5 +287,5 @@ def _indented(text: str) -> str:
 
 
 def _say(program: str, message: str, code: int) -> int:
-    print(f"{program}: {message}", file=sys.stderr)
+    say(f"{program}: {message}")
     return code

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 
 from autoseg.commands.running import DONE, USAGE, Command, run_command, versions
+from autoseg.commands.streams import say, with_streams
 
 GROUPS = {
     "start here": ("doctor", "demo", "run"),
@@ -26,7 +28,10 @@ GROUPS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`autoseg train ...` is `autoseg_train ...`."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    return with_streams(partial(_main, list(sys.argv[1:] if argv is None else argv)))
+
+
+def _main(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
         return DONE if words else USAGE
@@ -38,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        print(f"{overview()}\n\nautoseg: there is no command {words[0]!r}{hint}", file=sys.stderr)
+        say(f"{overview()}\n\nautoseg: there is no command {words[0]!r}{hint}")
         return USAGE
     return run_command(find_command(name), words[1:], program=f"autoseg {name}")
 

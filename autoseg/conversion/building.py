@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autoseg.errors import StorageError, WorkspaceError, readable
+from autoseg.remedies import remedy
+from autoseg.storage import SPACE_AND_PERMISSIONS
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ def built_beside(target: Path) -> Iterator[Path]:
         temporary.rename(target)
     except OSError as error:
         raise StorageError(
-            f"{readable(target)}: cannot be written: {error.strerror or error}; check space and permissions"
+            f"{readable(target)}: cannot be written: {error.strerror or error}; {remedy(error, SPACE_AND_PERMISSIONS)}"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -83,5 +85,5 @@ def copy_file(path: Path, target: Path) -> None:
     except OSError as error:
         raise StorageError(
             f"{readable(path)}: cannot be copied to {readable(target.parent)}: {error.strerror or error}; "
-            "check space and permissions"
+            f"{remedy(error, SPACE_AND_PERMISSIONS)}"
         ) from error

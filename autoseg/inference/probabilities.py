@@ -26,6 +26,7 @@ from autoseg.errors import StorageError
 from autoseg.forms import Forms
 from autoseg.geometry import Box, Geometry, box_shape, box_slices
 from autoseg.preprocessing.prepare import CaseProperties
+from autoseg.remedies import cannot_be_read
 from autoseg.storage import atomic_path
 
 FloatArray = npt.NDArray[np.float32]
@@ -228,7 +229,7 @@ def load_packed(path: Path) -> PackedProbabilities:
                 )
             return _from_arrays(arrays)
     except OSError as error:
-        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise cannot_be_read(path, error) from error
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise StorageError(f"{path}: damaged: {error}; predict this case again with --save_npz") from error
 

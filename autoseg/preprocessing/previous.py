@@ -24,6 +24,7 @@ from autoseg.parallel import fitting_workers, run_on_cases
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 from autoseg.preprocessing.resampling import resample_segmentation
 from autoseg.preprocessing.store import PreparedCases, write_array
+from autoseg.remedies import pass_on_limit
 from autoseg.storage import content_hash, file_hash, read_json, write_json
 
 LabelArray = npt.NDArray[np.integer[Any]]
@@ -105,6 +106,7 @@ class PreviousMaps:
         try:
             labels: LabelArray = open_memmap(path, mode="r")
         except (OSError, ValueError, EOFError, OverflowError) as error:
+            pass_on_limit(error, path)
             raise StorageError(
                 f"case {identifier}: its prediction by the previous stage cannot be opened: {error}; "
                 f"delete the folder {self.folder} and train again, which prepares them anew"

@@ -18,6 +18,7 @@ from numpy.lib.format import open_memmap
 
 from autoseg.errors import StorageError
 from autoseg.preprocessing.prepare import CaseProperties, Locations, PreparedCase
+from autoseg.remedies import pass_on_limit
 from autoseg.storage import atomic_path, decode, read_json, remove_file, write_json
 
 FORMAT = 1
@@ -159,6 +160,7 @@ class PreparedCases:
         try:
             array: npt.NDArray[Any] = open_memmap(path, mode="r")
         except (OSError, ValueError, EOFError, OverflowError) as error:
+            pass_on_limit(error, path)
             raise self._damaged(identifier, f"{path.name}: {error}") from error
         return array
 

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 from autoseg.errors import AutosegError, ModelError, StorageError
 from autoseg.parallel import progress
+from autoseg.remedies import remedy
 from autoseg.sharing.manifest import Manifest, read_manifest, require_equal_names
 from autoseg.sharing.members import (
     LARGEST_ARCHIVE,
@@ -30,6 +31,7 @@ from autoseg.sharing.members import (
     shown,
     unpacked_path,
 )
+from autoseg.storage import SPACE_AND_PERMISSIONS
 
 LARGEST_DIRECTORY = 2 * 2**20
 """Bytes; a thousand entries take a tenth. The zip library holds it in memory."""
@@ -135,7 +137,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename or path
-        raise StorageError(f"{where}: {error.strerror or error}; check space and permissions") from error
+        raise StorageError(f"{where}: {error.strerror or error}; {remedy(error, SPACE_AND_PERMISSIONS)}") from error
 
 
 @contextmanager

@@ -17,12 +17,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoseg.errors import AutosegError, TrainingError, counted, describe_os_error, without_case
+from autoseg.errors import AutosegError, TrainingError, counted, without_case
 from autoseg.geometry import Shape
 from autoseg.machine import ROOT, available_cores, available_memory, free_shared_memory
 from autoseg.parallel import fitting_workers
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
+from autoseg.remedies import describe_os_error, shortage
 from autoseg.training.ahead import Note, ignore, make_ahead
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.samples import TRAINING, VALIDATION, Sample, make_sample, sample_generator
@@ -142,12 +143,11 @@ class Batches:
                 )
             except AutosegError as error:
                 return Failure(case=case, reason=str(error))
-            except MemoryError:
-                return Failure(case=case, reason="out of memory; use fewer workers (--num_workers)")
             except OSError as error:
                 return Failure(case=case, reason=describe_os_error(error))
-            except Exception:
-                return Failure(case=case, reason=traceback.format_exc())
+            except Exception as error:
+                what = shortage(error, "use fewer workers (--num_workers)")
+                return Failure(case=case, reason=what or traceback.format_exc())
         return _collate(key, tuple(case for case, _, _ in drawn), samples, self.strides)
 
     def _draw(self, key: BatchKey, number: int) -> tuple[str, bool, np.random.Generator]:

@@ -106,7 +106,7 @@ ENTRIES: tuple[Entry, ...] = (
         name="splits that are a folder",
         spoil=lambda place: (place.splits.unlink(), place.splits.mkdir()),
         words=TRAIN,
-        message="{home}/preprocessed/Task001_Balls/splits_final.json: cannot be written: Is a directory; check space and permissions",
+        message="{home}/preprocessed/Task001_Balls/splits_final.json: cannot be written: Is a directory; a folder has this name; name a file, or move the folder away",
     ),
     patients(
         "patients that are a list",

@@ -89,7 +89,7 @@ ENTRIES: tuple[Entry, ...] = (
         name="the task's prepared folder is a file",
         spoil=lambda place: replaced_by_file(place.prepared),
         words=PLAN,
-        message="{home}/preprocessed/Task001_Balls/fingerprint.json: cannot be written: File exists; check space and permissions",
+        message="{home}/preprocessed/Task001_Balls/fingerprint.json: cannot be written: File exists; move away what has this name, or name another",
     ),
     Entry(
         name="results is a file",
@@ -101,7 +101,7 @@ ENTRIES: tuple[Entry, ...] = (
         name="preprocessed cannot be written",
         spoil=read_only,
         words=PLAN,
-        message="{home}/preprocessed/Task001_Balls/fingerprint.json: cannot be written: No such file or directory; check space and permissions",
+        message="{home}/preprocessed/Task001_Balls/fingerprint.json: cannot be written: No such file or directory; check that it and its folder exist",
     ),
     Entry(
         name="a folder of prepared cases is a file",
@@ -151,7 +151,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="the output of a prediction cannot be made",
         words="autoseg_predict -i {home}/raw_data/Task001_Balls/imagesTs -o {outer}/balls.zip/out -m 2d -device cpu",
-        message="{outer}/balls.zip/out/selection.json: Not a directory; check that it exists, its permissions and the space left",
+        message="{outer}/balls.zip/out/selection.json: Not a directory; a part of this path is a file; check the path",
     ),
     Entry(
         name="scores of two folders with other cases",

@@ -67,12 +67,12 @@ def raising(error: BaseException) -> Callable[[], None]:
         (
             PermissionError(13, "Permission denied", "/x/y"),
             1,
-            "autoseg_try: /x/y: Permission denied; check that it exists, its permissions and the space left\n",
+            "autoseg_try: /x/y: Permission denied; check its permissions\n",
         ),
         (
             OSError(28, "No space left on device"),
             1,
-            "autoseg_try: No space left on device; check that it exists, its permissions and the space left\n",
+            "autoseg_try: No space left on device; make room there\n",
         ),
     ],
 )

@@ -261,7 +261,8 @@ def test_a_file_where_the_raw_data_should_lie_is_named(source, tmp_path):
     (tmp_path / "raw_data").write_text("")
 
     with pytest.raises(
-        StorageError, match="Task001_Brain: cannot be written: File exists; check space and permissions"
+        StorageError,
+        match="Task001_Brain: cannot be written: File exists; move away what has this name, or name another",
     ):
         convert_decathlon_task(source, tmp_path / "raw_data")
 

@@ -134,7 +134,7 @@ def test_what_cannot_be_moved_brings_the_old_models_back(archive: Path, tmp_path
     (tmp_path / "3d_fullres").write_text("a file where a folder is due")
     before = everything(tmp_path)
 
-    with pytest.raises(StorageError, match=r"3d_fullres.*: Not a directory; check space and permissions"):
+    with pytest.raises(StorageError, match=r"3d_fullres.*: Not a directory; a part of this path is a file"):
         install_models(archive, tmp_path, overwrite=True)
 
     assert everything(tmp_path) == before
@@ -529,7 +529,7 @@ def test_a_card_cannot_steer_the_terminal(contents: Files, pack: Pack) -> None:
 def test_nothing_is_left_when_the_disk_cannot_be_written(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file where the folder is due")
 
-    with pytest.raises(StorageError, match=r"results: File exists; check space and permissions"):
+    with pytest.raises(StorageError, match=r"results: File exists; move away what has this name"):
         install_models(archive, tmp_path / "results")
 
 

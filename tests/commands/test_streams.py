@@ -1,0 +1,128 @@
+"""Commands whose standard streams are closed, full, not read any longer, or cannot show every name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autoseg.commands.streams import READER_GONE
+
+START = """
+import logging, os, sys
+from autoseg.commands.running import Command, run_command
+log = logging.getLogger("autoseg.try")
+def run(arguments, workspace):
+    {body}
+sys.exit(run_command(Command(name="autoseg_try", summary="s", reads="r", writes="w", example="e",
+    add_arguments=lambda parser: None, run=run, uses_workspace=False), []))
+"""
+
+
+def shell(body: str, redirected: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose work is `body`, with its streams redirected by a shell; its own exit code is printed last."""
+    script = folder / "try.py"
+    script.write_text(START.format(body=body))
+    line = f'set -o pipefail; "$@" {redirected}'
+    return subprocess.run(
+        ["bash", "-c", line, "bash", sys.executable, str(script)],
+        env={**os.environ, **variables},
+        cwd=folder,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_nowhere_and_no_file_takes_its_place(tmp_path: Path, closed: str) -> None:
+    body = """
+    with open("result", "w") as file:
+        file.write("whole")
+        file.flush()
+        print("printed"); log.warning("logged"); os.write(2, b"from a library"); os.write(1, b"more")
+        from autoseg.parallel import progress
+        progress(3, "trying").update()
+        file.write(" and done")"""
+
+    ended = shell(body, closed, tmp_path)
+
+    assert (ended.returncode, (tmp_path / "result").read_text()) == (0, "whole and done")
+    assert ("printed" in ended.stdout) == (">&-" not in closed.replace("2>&-", ""))
+
+
+def test_progress_needs_no_stderr_in_python_either() -> None:
+    code = "import sys\nsys.stderr = None\nfrom autoseg.parallel import run_on_cases\nprint(run_on_cases(abs, [-1, -2], task='t', workers=1))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[1, 2]\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "reader"),
+    [
+        ("[print(number) for number in range(100_000)]", "head -c 20"),
+        ("import time; time.sleep(0.3); sys.stdout.write('no end of line')", "true"),
+    ],
+)
+def test_a_reader_who_wants_no_more_ends_it_without_a_word(tmp_path: Path, body: str, reader: str) -> None:
+    ended = shell(body, f"| {reader} >/dev/null", tmp_path)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (READER_GONE, "", "")
+
+
+def test_so_does_help_and_the_list_of_commands() -> None:
+    line = 'set -o pipefail; ("$@"; echo $? >&2) | true'
+    for words in (["train", "--help"], []):
+        ended = subprocess.run(
+            ["bash", "-c", line, "bash", sys.executable, "-m", "autoseg", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.stderr in ("0\n", f"{READER_GONE}\n")
+
+
+def test_a_reader_of_messages_who_is_gone_stops_it_as_sigterm_does(tmp_path: Path) -> None:
+    body = """
+    try:
+        import time
+        for number in range(1000):
+            log.info("line %d", number); time.sleep(0.01)
+    finally:
+        open("saved", "w").close()"""
+
+    ended = shell(body, "2>&1 | head -2", tmp_path)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (75, "line 0\nline 1\n", "")
+    assert (tmp_path / "saved").exists()
+
+
+def test_messages_that_cannot_be_written_do_not_stop_the_work(tmp_path: Path) -> None:
+    ended = shell("log.info('one'); log.info('two'); print('done')", "2>/dev/full", tmp_path)
+    assert (ended.returncode, ended.stdout) == (0, "done\n")
+
+
+def test_results_that_cannot_be_written_do(tmp_path: Path) -> None:
+    ended = shell("print('done')", ">/dev/full", tmp_path)
+    assert (ended.returncode, ended.stderr) == (1, "autoseg_try: No space left on device; make room there\n")
+
+
+@pytest.mark.parametrize(
+    "variables", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_a_name_that_the_terminal_cannot_show_is_spelt_out(tmp_path: Path, variables: dict[str, str]) -> None:
+    ended = shell(r"print('Sch\xe4del \u2265 3'); log.warning('Gr\xf6\xdfe')", "", tmp_path, **variables)
+    assert (ended.returncode, ended.stdout) == (0, "Sch\\xe4del \\u2265 3\n")
+    assert ended.stderr == "warning: Gr\\xf6\\xdfe\n"
+
+
+def test_another_pipe_that_breaks_is_no_reader_of_ours(tmp_path: Path) -> None:
+    body = "ours, theirs = os.pipe(); os.close(ours); os.write(theirs, b'x')"
+    ended = shell(body, "", tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "autoseg_try: Broken pipe; the program at the other end has ended; run the same command again\n"
+    )
