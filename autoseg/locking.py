@@ -1,20 +1,32 @@
-"""One process at a time: a lock file that names its holder, and that is recognised when the holder is dead."""
+"""One process at a time: a lock file that names its holder, who shows from time to time that it lives.
+
+Beside the lock lies its lease. A holder on this computer is looked for among its processes; of any other the lease tells.
+A lock without a lease, as versions before wrote it, ends with its process, or on another computer by hand.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from autoseg.errors import StorageError, WorkspaceError
-from autoseg.processes import ProcessIdentity
-from autoseg.storage import decode, read_json, write_json
+from autoseg.leases import USUAL, Lease, Pace, end_where_over, read_lease, remove_lease
+from autoseg.processes import ProcessIdentity, place_of_processes
+from autoseg.remedies import cannot_be_read
+from autoseg.storage import TEMPORARY_PREFIX, ask_before_writing, content_hash, decode, parse_json, to_json
 
 LOCK_FILE = "lock.json"
 """Of the folder that only one process at a time may work in."""
+
+SETTLING_SECONDS = 0.2
+"""In which a lock that holds nothing readable would be written, where a file system cannot give it its name when it is whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,18 +36,20 @@ class Holder:
     process: ProcessIdentity
     since: str
 
-    @property
-    def may_be_alive(self) -> bool:
-        """Whether it runs, or its computer is another, where nobody here can know."""
-        return self.process.is_elsewhere or self.process.runs_here
+    def lease(self, lock: Path) -> Path:
+        """Its sign of life."""
+        return lock.with_name(f".{lock.name}-{content_hash(self)[:16]}")
 
     def __str__(self) -> str:
-        return f"process {self.process.pid} on {self.process.host}, since {self.since}"
+        return f"process {self.process.pid} on {self.process.host}, since {self.since.partition('.')[0]}"
 
 
 @contextmanager
-def hold_lock(path: Path, what: str) -> Iterator[None]:
+def hold_lock(path: Path, what: str, *, pace: Pace = USUAL) -> Iterator[None]:
     """Hold the lock while the body runs; its folder is made where it is not there.
+
+    Where the lock was taken over meanwhile, as this process stood still for longer than its lease, nothing more is
+    written below the lock's folder: whatever tries to raises `WorkspaceError`.
 
     Args:
         what: Is already being done when the lock is held ("autoseg_run of Task004_Hippocampus", "results/.../fold_0: training or validating").
@@ -43,37 +57,90 @@ def hold_lock(path: Path, what: str) -> Iterator[None]:
     Raises:
         WorkspaceError: Another process holds it; its number and computer are named.
     """
-    me = Holder(process=ProcessIdentity.of(os.getpid()), since=datetime.now().isoformat(timespec="seconds"))
-    _take(path, me, what)
+    me = Holder(process=ProcessIdentity.of(os.getpid()), since=datetime.now().isoformat(timespec="microseconds"))
+    lease = Lease(me.lease(path), place_of_processes(), pace)
     try:
-        yield
+        _take(path, me, what, pace)
+        try:
+            with ask_before_writing(lambda target: _require_held(target, path, me, lease)):
+                yield
+        finally:
+            if lease.renew() and _read(path) == me:  # then nobody takes it over just now
+                path.unlink(missing_ok=True)
     finally:
-        if _read(path) == me:
-            path.unlink(missing_ok=True)
+        lease.end()
 
 
-def require_no_holder(folder: Path) -> None:
+def require_no_holder(folder: Path, *, pace: Pace = USUAL) -> None:
     """Refuse to move or delete a folder in which, or below which, a process is at work.
 
     Raises:
         WorkspaceError: The process and its computer are named.
     """
     for path in sorted(folder.rglob(LOCK_FILE)):
-        if (holder := _read(path)) is not None and holder.may_be_alive:
-            raise WorkspaceError(_refusal(path, holder, f"{path.parent}: work in this folder"))
+        if (holder := _read(path)) is not None and _may_be_alive(path, holder, pace):
+            raise WorkspaceError(_refusal(path, holder, f"{path.parent}: work in this folder", pace))
 
 
-def _take(path: Path, me: Holder, what: str) -> None:
-    own = path.with_name(f".{path.name}-{me.process.host}-{me.process.pid}")
-    write_json(own, me)
+def _require_held(target: Path, lock: Path, me: Holder, lease: Lease) -> None:
+    if lease.is_fresh or lock.parent not in target.parents:
+        return
+    renewed, holder = lease.renew(), _read(lock)
+    if holder not in (None, me) or not (renewed or holder is None):
+        raise WorkspaceError(
+            f"{lock.parent}: nothing more is written here: this process stood still for too long, and its work is taken "
+            f"over by {'another' if holder == me else holder}; leave it to that one"
+        )
+
+
+def _take(path: Path, me: Holder, what: str, pace: Pace) -> None:
+    own = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}-{path.name}")
+    own.write_bytes(to_json(me))
     try:
         while not _link(own, path):
-            holder = _read(path)
-            if holder is not None and holder.may_be_alive:
-                raise WorkspaceError(_refusal(path, holder, what))
-            _remove_stale(path, holder, own)
+            content = _bytes(path)
+            if content is None:
+                continue
+            holder = _holder(content)
+            if holder is None and _is_being_written(path, content):
+                continue
+            if holder is not None and _may_be_alive(path, holder, pace):
+                raise WorkspaceError(_refusal(path, holder, what, pace))
+            if _take_over(path, content, own, me, what, pace):
+                return
     finally:
         own.unlink(missing_ok=True)
+
+
+def _take_over(path: Path, content: bytes, own: Path, me: Holder, what: str, pace: Pace) -> bool:
+    """Put our lock in the place of one that nobody holds; only whoever holds the lock on doing so may.
+
+    That second lock belongs to the content of the first. Who finds it free late finds another content there by now.
+    """
+    claim = path.with_name(f".{path.name}-after-{content_hash(content.hex())[:16]}")
+    _take(claim, me, what, pace)
+    try:
+        if _bytes(path) != content:
+            return False
+        _copy(own).replace(path)
+        if (before := _holder(content)) is not None:
+            remove_lease(before.lease(path))
+        return True
+    finally:
+        claim.unlink(missing_ok=True)
+
+
+def _may_be_alive(path: Path, holder: Holder, pace: Pace) -> bool:
+    """Whether it runs, or might: where nobody here can see it, its lease decides."""
+    if holder.process.runs_here:
+        return True
+    lease = holder.lease(path)
+    place = read_lease(lease)
+    if place is None:
+        return holder.process.is_elsewhere
+    if place == place_of_processes():
+        return replace(holder.process, host=socket.gethostname()).runs_here
+    return not end_where_over(lease, pace)
 
 
 def _link(own: Path, path: Path) -> bool:
@@ -96,27 +163,51 @@ def _create(path: Path, content: bytes) -> bool:
     return True
 
 
-def _remove_stale(path: Path, holder: Holder | None, own: Path) -> None:
-    """Take the lock of a dead process away, unless someone else did so first and the lock is theirs by now."""
-    taken = own.with_name(f"{own.name}-stale")
-    with suppress(FileNotFoundError):
-        path.rename(taken)
-        if _read(taken) != holder:
-            _link(taken, path)
-        taken.unlink()
+def _copy(own: Path) -> Path:
+    copy = own.with_name(f"{own.name}-copy")
+    copy.write_bytes(own.read_bytes())
+    return copy
+
+
+def _is_being_written(path: Path, content: bytes) -> bool:
+    time.sleep(SETTLING_SECONDS)
+    return _bytes(path) != content
 
 
 def _read(path: Path) -> Holder | None:
     """The holder; None where there is no lock, or one that nobody can have written."""
+    content = _bytes(path)
+    return None if content is None else _holder(content)
+
+
+def _bytes(path: Path) -> bytes | None:
+    """None where there is no lock.
+
+    Raises:
+        AutosegError: It may not be read, which does not mean that nobody holds it.
+    """
     try:
-        holder: Holder = decode(Holder, read_json(path), path.name)
-    except StorageError:
+        return path.read_bytes()
+    except FileNotFoundError:
         return None
-    return holder
+    except OSError as error:
+        raise cannot_be_read(path, error) from error
 
 
-def _refusal(path: Path, holder: Holder, what: str) -> str:
+def _holder(content: bytes) -> Holder | None:
+    with suppress(StorageError):
+        holder: Holder = decode(Holder, parse_json(content, LOCK_FILE), LOCK_FILE)
+        return holder
+    return None
+
+
+def _refusal(path: Path, holder: Holder, what: str, pace: Pace) -> str:
     remedy = "wait for it, or stop it with Ctrl-C there"
-    if holder.process.is_elsewhere:
-        remedy += f"; if it no longer runs on that computer, delete {path}"
+    if not holder.process.runs_here:
+        remedy += (
+            f"; if it no longer runs there, its lock ends {pace.lease:.0f} seconds after its last sign of life, "
+            "run the same command again then"
+            if read_lease(holder.lease(path)) is not None
+            else f"; if it no longer runs on that computer, delete {path}"
+        )
     return f"{what} is already being done by {holder}; {remedy}"

@@ -17,9 +17,11 @@ import pickle
 import pickletools
 import re
 import reprlib
+import secrets
+import socket
 import time
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
@@ -40,6 +42,9 @@ LARGEST_PICKLE = 16 * 2**20
 
 TEMPORARY_PREFIX = ".writing-"
 STALE_SECONDS = 24 * 3600
+
+LONGEST_HOST = 12
+"""Characters of a computer's name in that of a temporary file, which people may want to know; a random word decides."""
 
 HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, None)
 """No room left, for all or for this user, and nothing may be written; numpy alone names no error where room is short."""
@@ -77,13 +82,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
         DiskError: The disk is full or read-only.
         StorageError: Something else is in the way. What the body cannot do with other files is raised as it is.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{_own_word()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_once(path.parent)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        for ask in tuple(_ASKED_BEFORE_WRITING):
+            ask(path)
         temporary.replace(path)
     except OSError as error:
         if _is_about_another_file(error, path, temporary):
@@ -95,6 +102,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def ask_before_writing(ask: Callable[[Path], None]) -> Iterator[None]:
+    """Meanwhile, call it with the path of each file before that takes its place; it raises where the file must not."""
+    _ASKED_BEFORE_WRITING.append(ask)
+    try:
+        yield
+    finally:
+        _ASKED_BEFORE_WRITING.remove(ask)
+
+
+_ASKED_BEFORE_WRITING: list[Callable[[Path], None]] = []
+
+
+def _own_word() -> str:
+    """For names that no other process of any computer or container takes, nor another thread of this one."""
+    return f"{socket.gethostname()[:LONGEST_HOST]}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def stale_files(folder: Path) -> Iterator[Path]:
@@ -143,8 +168,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write plain builtins, or a frozen dataclass, as readable JSON; NaN becomes null."""
+    write_bytes(path, to_json(value))
+
+
+def to_json(value: Any) -> bytes:
+    """Plain builtins, or a frozen dataclass, as readable JSON; NaN becomes null."""
     text = json.dumps(_without_nan(encode(value)), indent=1, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    return (text + "\n").encode()
 
 
 def read_json(path: Path) -> Any:
@@ -153,7 +183,11 @@ def read_json(path: Path) -> Any:
     Raises:
         StorageError: Naming the file and, for a syntax error, the line.
     """
-    content = read_bytes(path)
+    return parse_json(read_bytes(path), str(path))
+
+
+def parse_json(content: bytes, path: str) -> Any:
+    """The same of a file's content; `path` is what it is called."""
     try:
         value = json.loads(
             content,

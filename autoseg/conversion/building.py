@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import socket
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def require_free_number(target: Path) -> None:
 def built_beside(target: Path) -> Iterator[Path]:
     """A folder to fill, beside `target`, which takes that name at the end; removed if something fails."""
     prefix = f".converting-{socket.gethostname()}-"
-    temporary = target.with_name(f"{prefix}{os.getpid()}-{target.name}")
+    temporary = target.with_name(f"{prefix}{os.getpid()}-{secrets.token_hex(4)}-{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_dead_runs(target, prefix)
