@@ -10,6 +10,7 @@ import pickle
 import re
 import resource
 import shutil
+import socket
 import subprocess
 import time
 from collections import OrderedDict
@@ -23,11 +24,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoseg.errors import DiskError, StorageError
+from autoseg.errors import DiskError, StorageError, WorkspaceError
 from autoseg.storage import (
     DEEPEST_NESTING,
     LARGEST_PICKLE,
     STALE_SECONDS,
+    ask_before_writing,
     atomic_path,
     content_hash,
     decode,
@@ -457,3 +459,36 @@ def test_hashes_differ_exactly_where_contents_do(tmp_path: Path) -> None:
     assert file_hash(tmp_path / "a") == file_hash(tmp_path / "b") != file_hash(tmp_path / "c")
     with pytest.raises(StorageError, match="absent: cannot be read: No such file or directory"):
         file_hash(tmp_path / "absent")
+
+
+def test_two_writers_of_one_file_with_one_number_do_not_mix(tmp_path: Path) -> None:
+    """As in two containers, or two threads: the process's number is the same."""
+    path = tmp_path / "file"
+    with atomic_path(path) as first, first.open("wb") as half:
+        half.write(b"a" * 10)
+        half.flush()
+        with atomic_path(path) as second:
+            second.write_bytes(b"b" * 20)
+        assert path.read_bytes() == b"b" * 20
+        half.write(b"a" * 10)
+    assert path.read_bytes() == b"a" * 20
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_temporary_name_tells_computer_and_process_and_keeps_the_ending(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "label.nii.gz") as temporary:
+        temporary.write_bytes(b"x")
+        host = re.escape(socket.gethostname()[:12])
+        assert re.fullmatch(rf"\.writing-{host}-{os.getpid()}-[0-9a-f]{{8}}-label\.nii\.gz", temporary.name)
+
+
+def test_what_must_not_be_written_is_not(tmp_path: Path) -> None:
+    def refuse(path: Path) -> None:
+        raise WorkspaceError(f"not {path.name}")
+
+    write_bytes(tmp_path / "file", b"old")
+    with ask_before_writing(refuse), pytest.raises(WorkspaceError, match="not file"):
+        write_bytes(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    write_bytes(tmp_path / "file", b"new")

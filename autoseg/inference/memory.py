@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from functools import cache
 
 from autoseg.errors import counted
 from autoseg.networks.fitting import FittingNumber
@@ -39,7 +38,12 @@ def tiles_at_once(most: int) -> FittingNumber:
     )
 
 
-@cache
-def say_once(message: str) -> None:
-    """Warn, the first time only."""
-    log.warning(message)
+def say_once(kind: str, message: str) -> None:
+    """Warn, the first time of its kind only; the message may name the case that is the first."""
+    if kind not in SAID:
+        SAID.add(kind)
+        log.warning("%s", message)
+
+
+SAID: set[str] = set()
+"""Kinds of warnings that were given."""

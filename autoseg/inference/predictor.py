@@ -319,8 +319,10 @@ class Predictor:
         free = int(SHARE_OF_MEMORY * available_memory())
         if sums + each > free:
             say_once(
+                "memory",
                 f"case {identifier}: predicting it takes about {(sums + each) / 1e9:.1f} GB, and {free / 1e9:.1f} GB "
-                "are free; where that does not do, end other programs or use --num_threads_preprocessing 1"
+                "are free; where that does not do, end other programs or use --num_threads_preprocessing 1 "
+                "(of other such cases this is not said)",
             )
         self._at_once.number = fitting_batch(self._at_once.number, each, free - sums)
 

@@ -143,7 +143,7 @@ class Window:
         """Go on summing in main memory; False where that is done already."""
         if self.sums.device.type == "cpu":
             return False
-        say_once(OFF_THE_DEVICE)
+        say_once("device", OFF_THE_DEVICE)
         self._move_to(CPU)
         return True
 
@@ -154,7 +154,7 @@ class Window:
         except torch.OutOfMemoryError:
             if device == CPU:
                 raise
-            say_once(OFF_THE_DEVICE)
+            say_once("device", OFF_THE_DEVICE)
             self._make_room(classes, CPU)
         self._move_to(self.carried.device)
 

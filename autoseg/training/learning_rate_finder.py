@@ -62,11 +62,13 @@ def find_learning_rate(trainer: Trainer) -> RangeTest:
 
     Raises:
         TrainingError: A sample cannot be made, a worker died, or the very first loss is not finite.
+        WorkspaceError: Another process trains or validates this fold.
     """
     steps = min(MOST_STEPS, trainer.epochs * trainer.iterations_per_epoch)
-    with torch.random.fork_rng(trainer._cuda_devices()), progress(steps, "rates") as bar:
-        result = range_test(_losses(trainer, steps, bar), steps=steps)
-    _draw(result, trainer.output / PICTURE_FILE)
+    with trainer._locked():
+        with torch.random.fork_rng(trainer._cuda_devices()), progress(steps, "rates") as bar:
+            result = range_test(_losses(trainer, steps, bar), steps=steps)
+        _draw(result, trainer.output / PICTURE_FILE)
     log.info("the loss was lowest at a learning rate of %.2g", result.suggestion * SAFETY)
     return result
 

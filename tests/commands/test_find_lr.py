@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.commands import plan_and_preprocess, train
+from autoseg.locking import LOCK_FILE, hold_lock
 
 
 def test_a_rate_is_suggested_and_nothing_is_trained(
@@ -27,3 +28,8 @@ def test_a_rate_is_suggested_and_nothing_is_trained(
     suggested = re.search(r"suggested: --learning_rate (\S+); lr_finder.png shows the loss at every rate", told)
     assert suggested is not None and 1e-7 <= float(suggested[1]) <= 1
     assert told.endswith(f"written: {fold}\n")
+
+    with hold_lock(fold / LOCK_FILE, "training"):
+        words = ["3d_fullres", "TrainerDiceFocal", "1", "0", "--find_lr", "-device", "cpu", *short, *home]
+        assert train.main(words) == 1
+    assert "training or validation of this fold is already being done by process" in capsys.readouterr().err

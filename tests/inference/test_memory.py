@@ -10,7 +10,7 @@ import pytest
 
 from autoseg.geometry import Geometry
 from autoseg.inference import predictor as predictor_module
-from autoseg.inference.memory import fitting_batch, say_once, tile_bytes
+from autoseg.inference.memory import SAID, fitting_batch, say_once, tile_bytes
 from autoseg.inference.predictor import Predictor
 
 
@@ -30,7 +30,7 @@ def test_a_case_that_will_hardly_fit_is_named_before_it_is_predicted(
     make: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, free: int, said: bool
 ) -> None:
     """8x8x8 voxels: 3 classes of sums and weights, and one tile with 4 features."""
-    say_once.cache_clear()
+    SAID.clear()
     monkeypatch.setattr(predictor_module, "available_memory", lambda: free)
     predictor = Predictor(make.model(make.plans(patch=(16, 16, 8))), device="cpu")
 
@@ -39,6 +39,16 @@ def test_a_case_that_will_hardly_fit_is_named_before_it_is_predicted(
 
     message = (
         "case image: predicting it takes about 0.0 GB, and 0.0 GB are free; where that does not do, end other programs "
-        "or use --num_threads_preprocessing 1"
+        "or use --num_threads_preprocessing 1 (of other such cases this is not said)"
     )
     assert caplog.messages == [message] * said
+
+
+def test_a_warning_is_given_once_a_kind_whichever_case_it_names(caplog: pytest.LogCaptureFixture) -> None:
+    SAID.clear()
+    with caplog.at_level(logging.WARNING, logger="autoseg"):
+        for case in ("a", "b", "100 %s"):
+            say_once("memory", f"case {case}: large")
+        say_once("device", "100 %s full")
+    assert caplog.messages == ["case a: large", "100 %s full"]
+    assert len(SAID) == 2
