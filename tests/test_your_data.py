@@ -13,9 +13,9 @@ import pytest
 from autoseg.commands.running import run_command
 from autoseg.commands.umbrella import find_command
 from autoseg.dataset import read_dataset
+from autoseg.dataset.splits import open_splits
 from autoseg.geometry import Geometry
 from autoseg.imageio import write_image
-from autoseg.training.splits import open_splits
 
 DOCUMENTATION = Path(__file__).resolve().parents[1] / "documentation"
 PAGE = (DOCUMENTATION / "your_data.md").read_text()
