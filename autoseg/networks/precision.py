@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from autoseg.errors import ModelError
+from autoseg.networks.bf16_convolutions import SoundConvolutions
 from autoseg.networks.instance_norm import CHANNELS_LAST
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -37,7 +39,8 @@ class Precision:
         """The context in which the network runs; losses are computed outside of it, in fp32."""
         if self.name == "fp32":
             return nullcontext()
-        return torch.autocast(self.device, dtype=torch.bfloat16 if self.name == "bf16" else torch.float16)
+        autocast = torch.autocast(self.device, dtype=torch.bfloat16 if self.name == "bf16" else torch.float16)
+        return _both(autocast, SoundConvolutions()) if self.name == "bf16" and self.device == "cpu" else autocast
 
     def memory_format(self, dimensions: int) -> torch.memory_format:
         """How tensors lie in memory: bf16 convolutions on a CPU take a sixth less time with channels last.
@@ -70,6 +73,12 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
             f"use {' or '.join(possible)}"
         )
     return Precision(name=chosen, device=device.type)
+
+
+@contextmanager
+def _both(outer: AbstractContextManager[object], inner: AbstractContextManager[object]) -> Iterator[None]:
+    with outer, inner:
+        yield
 
 
 def _possible_precisions(device: torch.device) -> tuple[str, ...]:
