@@ -20,6 +20,12 @@ Metrics = dict[str, float | None]
 HAUSDORFF_PERCENTILE = 95
 """Percentile of all surface distances of both directions; the maximum itself hangs on single voxels."""
 
+MOST_PAIRED = 256
+"""Kinds whose pairs are counted at once, which is fastest; the table of more grows with their square."""
+
+LARGEST_TABLE = 2**16
+"""Label numbers up to it are looked up in a table, which is fastest; larger ones are searched for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confusion:
@@ -60,11 +66,11 @@ def count(prediction: LabelArray, reference: LabelArray, labels: Sequence[int]) 
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} must have one shape")
     kinds = len(labels) + 1
-    table = np.zeros(kinds * kinds, dtype=np.int64)
+    tally = np.zeros((3, kinds), dtype=np.int64)
     for predicted, true in zip(prediction, reference, strict=True):
-        joint = _positions(true, labels) * kinds + _positions(predicted, labels)
-        table += np.bincount(joint.ravel(), minlength=kinds * kinds)
-    return {label: _confusion(table.reshape(kinds, kinds), index) for index, label in enumerate(labels)}
+        tally += _tally(_positions(predicted, labels).ravel(), _positions(true, labels).ravel(), kinds)
+    numbers = zip(labels, tally.T.tolist(), strict=False)  # the last kind is none of the labels
+    return {label: _confusion(*counts, voxels=reference.size) for label, counts in numbers}
 
 
 def confusion_metrics(counts: Confusion) -> Metrics:
@@ -120,21 +126,39 @@ def mean_of(values: Sequence[float | None]) -> float | None:
 def _positions(values: LabelArray, labels: Sequence[int]) -> npt.NDArray[np.intp]:
     """Index into `labels` of every voxel; `len(labels)` for a value that is not among them."""
     highest = max(labels, default=0)
+    if highest > LARGEST_TABLE:
+        return _searched_positions(values, labels)
     table = np.full(highest + 3, len(labels), dtype=np.intp)  # one entry below zero, one above the highest
     for index, label in enumerate(labels):
         table[label + 1] = index
     return table[np.clip(values.astype(np.intp), -1, highest + 1) + 1]
 
 
-def _confusion(table: npt.NDArray[np.int64], index: int) -> Confusion:
-    """Counts of one label from the table of all pairs; rows are the reference."""
-    found = int(table[index, index])
-    in_reference, in_prediction = int(table[index].sum()), int(table[:, index].sum())
+def _searched_positions(values: LabelArray, labels: Sequence[int]) -> npt.NDArray[np.intp]:
+    """The same for numbers of any size, compared in the array's own type, which holds each exactly."""
+    limits = np.iinfo(values.dtype)
+    index = {label: place for place, label in enumerate(labels) if limits.min <= label <= limits.max}
+    known = np.array(sorted(index), values.dtype)
+    places = np.array([*(index[label] for label in sorted(index)), len(labels)], np.intp)
+    found = np.searchsorted(known, values)
+    found[np.append(known, np.zeros(1, known.dtype))[found] != values] = len(known)
+    return places[found]
+
+
+def _tally(ours: npt.NDArray[np.intp], theirs: npt.NDArray[np.intp], kinds: int) -> npt.NDArray[np.int64]:
+    """`(3, kinds)`: voxels of each kind in both, in the reference, in the prediction."""
+    if kinds <= MOST_PAIRED:
+        pairs = np.bincount(theirs * kinds + ours, minlength=kinds * kinds).reshape(kinds, kinds)
+        return np.stack([pairs.diagonal(), pairs.sum(axis=1), pairs.sum(axis=0)])
+    return np.stack([np.bincount(part, minlength=kinds) for part in (theirs[ours == theirs], theirs, ours)])
+
+
+def _confusion(found: int, in_reference: int, in_prediction: int, *, voxels: int) -> Confusion:
     return Confusion(
         true_positives=found,
         false_positives=in_prediction - found,
         false_negatives=in_reference - found,
-        true_negatives=int(table.sum()) - in_reference - in_prediction + found,
+        true_negatives=voxels - in_reference - in_prediction + found,
     )
 
 

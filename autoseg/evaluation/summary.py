@@ -28,6 +28,9 @@ DESCRIPTION = (
 )
 IDENTIFIER_LENGTH = 12
 
+LARGEST_NUMBER = 2.0**63
+"""What 64 bits hold lies below."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseScores:
@@ -229,7 +232,11 @@ def _whole_numbers(image: Image, path: Path) -> LabelArray:
         raise DatasetError(
             f"{path}: a segmentation holds whole numbers only, found {listed_values(fractions)}; correct the file"
         )
-    return image.data.astype(np.int64) if image.data.dtype.kind == "f" else image.data
+    if image.data.dtype.kind != "f":
+        return image.data
+    if len(beyond := image.data[np.abs(image.data) >= LARGEST_NUMBER]):
+        raise DatasetError(f"{path}: holds {beyond[0]:.6g}, which is no label's number; correct the file")
+    return image.data.astype(np.int64)
 
 
 def _defined(values: Sequence[float | None]) -> int:

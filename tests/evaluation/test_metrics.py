@@ -94,6 +94,53 @@ def test_values_outside_the_labels_never_alias_one_of_them() -> None:
     assert [c.false_negatives for c in counts.values()] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("kind", [np.uint32, np.int64, np.uint64, np.int32])
+def test_large_numbers_are_counted_as_small_ones_are(kind: type) -> None:
+    """A table with an entry for every number up to the largest would need exabytes."""
+    generator = np.random.default_rng(0)
+    numbers = np.array([0, 997, 526157192, 614454277, np.iinfo(kind).max], kind)
+    prediction, reference = generator.integers(0, 5, (2, 4, 5, 6))
+
+    counts = count(numbers[prediction], numbers[reference], [int(number) for number in numbers[::-1]])
+
+    assert list(counts.values()) == list(count(prediction, reference, [4, 3, 2, 1, 0]).values())
+
+
+def test_neighbouring_numbers_beyond_what_floats_tell_apart() -> None:
+    for number, kind in ((2**53, np.int64), (2**63 + 2**11, np.uint64)):
+        image = np.array([[[number, number + 1, 0, 0]]], kind)
+        shifted = np.array([[[number + 1, number + 1, 0, 0]]], kind)
+        assert count(image, shifted, [number, number + 1]) == {
+            number: Confusion(true_positives=0, false_positives=1, false_negatives=0, true_negatives=3),
+            number + 1: Confusion(true_positives=1, false_positives=0, false_negatives=1, true_negatives=2),
+        }
+
+
+def test_numbers_that_the_images_type_cannot_hold_are_in_no_voxel() -> None:
+    image = np.array([[[0, 44, -1, 7]]], np.int8)
+    assert [counts.true_positives for counts in count(image, image, [300, 2**40, 7]).values()] == [0, 0, 1]
+    with_negative = np.array([[[-5, 2**40, -(2**40), 7]]], np.int64)
+    assert [counts.true_positives for counts in count(with_negative, with_negative, [2**40, 7]).values()] == [1, 1]
+
+
+@pytest.mark.parametrize("start", [0, 10**9])
+def test_many_labels_are_counted_one_by_one(start: int) -> None:
+    labels = [start + number for number in range(1, 400)]
+    generator = np.random.default_rng(0)
+    prediction, reference = start + generator.integers(0, 420, (2, 6, 30, 30)).astype(np.int64)
+
+    counts = count(prediction, reference, labels)
+
+    for label in labels[::37]:
+        ours, theirs = prediction == label, reference == label
+        assert counts[label] == Confusion(
+            true_positives=int((ours & theirs).sum()),
+            false_positives=int((ours & ~theirs).sum()),
+            false_negatives=int((~ours & theirs).sum()),
+            true_negatives=int((~ours & ~theirs).sum()),
+        )
+
+
 def test_images_of_different_shape_are_not_compared() -> None:
     with pytest.raises(ValueError, match=r"prediction \(1, 2, 2\) and reference \(1, 2, 3\) must have one shape"):
         count(np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 3), np.uint8), [1])

@@ -144,6 +144,26 @@ def test_cases_on_different_grids_or_with_fractions_are_named_and_the_others_tri
     assert "c.nii.gz: a segmentation holds whole numbers only, found 0.5; correct the file" in text
 
 
+def test_large_numbers_are_scored_whatever_type_holds_them(tmp_path: Path) -> None:
+    """Numbers of the Allen atlas; 526157192 is one of those that float32 holds exactly."""
+    for name, kind in (("a", np.uint32), ("b", np.int64), ("c", np.float64), ("d", np.float32), ("e", np.uint64)):
+        write(tmp_path / "pred" / f"{name}.nii.gz", [0, 997, 997, 526157192, 0, 0, 0, 7], kind=kind)
+        write(tmp_path / "ref" / f"{name}.nii.gz", [0, 997, 526157192, 526157192, 0, 0, 0, 7], kind=kind)
+
+    summary = score_folder(tmp_path / "pred", tmp_path / "ref", [997, 526157192, 614454277], workers=1)
+
+    assert summary.mean[997]["Dice"] == summary.mean[526157192]["Dice"] == pytest.approx(2 / 3)
+    assert summary.number[997]["Dice"] == 5
+    assert summary.mean[614454277]["Dice"] is None
+
+
+def test_floats_beyond_64_bits_are_no_labels(tmp_path: Path) -> None:
+    for folder in ("pred", "ref"):
+        write(tmp_path / folder / "a.nii.gz", [0] * 7 + [10**20], kind=np.float64)
+    with pytest.raises(CasesFailed, match=r"a\.nii\.gz: holds 1e\+20, which is no label's number; correct the file"):
+        score_folder(tmp_path / "pred", tmp_path / "ref", [1], workers=1)
+
+
 @pytest.mark.parametrize("content", ["{}", '{"results": {"mean": {"mean": {}}, "all": []}}', "[1]"])
 def test_a_file_that_is_no_summary_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "summary.json"
