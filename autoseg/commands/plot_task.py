@@ -94,7 +94,8 @@ COMMAND = Command(
     name="autoseg_plot_task",
     summary="draw overlay pictures of a task's images, labels and predictions",
     reads="raw_data/TaskXXX_Name, and the folder of predictions if one is named",
-    writes="DIR/<case>.png: cuts through the slices with most foreground, labels outlined, a legend with their names",
+    writes="DIR/<case>.png: cuts through the slices with most foreground, labels outlined, a legend with their names\n"
+    "and, beside a reference, each one's Dice; in radiological convention, whatever the order the image is stored in",
     example="autoseg_plot_task -t 4 -o pictures\nautoseg_plot_task -t 4 -o pictures -pred predictions",
     add_arguments=add_arguments,
     run=run,

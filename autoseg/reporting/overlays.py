@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from autoseg.dataset import IMAGE_ENDINGS, Case
 from autoseg.errors import DatasetError
-from autoseg.geometry import Spacing
+from autoseg.evaluation.metrics import confusion_metrics, count
+from autoseg.geometry import Geometry, Spacing
 from autoseg.imageio import read_case
 from autoseg.parallel import run_on_cases
+from autoseg.reporting.orientation import patient_view
 from autoseg.storage import atomic_path
 
 if TYPE_CHECKING:
@@ -25,15 +27,28 @@ if TYPE_CHECKING:
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 LabelArray: TypeAlias = npt.NDArray[np.integer[Any]]
 
-PLANES = ("axial", "coronal", "sagittal")
-"""What is seen when axis 0, 1 or 2 is cut through, for images stored slice by slice from the feet up."""
-
+CONVENTION = "radiological convention: the patient's right is at the left"
 WINDOW_PERCENTILES = (1, 99)
 """Grey values that become black and white: single bright voxels must not darken the rest."""
 
 COLOURS = ("tab:red", "tab:green", "tab:blue", "gold", "tab:purple", "tab:cyan", "tab:orange", "tab:pink", "tab:olive")
 FILL_OPACITY = 0.3
+EDGES = (
+    ((0.5, 0.98), "center", "top"),
+    ((0.98, 0.5), "right", "center"),
+    ((0.5, 0.02), "center", "bottom"),
+    ((0.02, 0.5), "left", "center"),
+)
 PANEL_INCHES = 3.2
+LEGEND_INCHES = 0.17
+"""Of a line of the legend."""
+
+LETTER_INCHES, PATCH_INCHES = 0.075, 0.5
+"""What an entry of the legend is wide: its letters, and its patch with the space around."""
+
+LEAST_INCHES = 4.0
+"""Of a picture's width, for the title."""
+
 DOTS_PER_INCH = 110
 
 
@@ -69,9 +84,7 @@ def _plot_case(case: Case, *, output: Path, labels: tuple[str, ...], predictions
         rows["prediction"] = predicted.segmentation
     segmentations = {name: segmentation for name, segmentation in rows.items() if segmentation is not None}
     path = output / f"{case.identifier}.png"
-    figure = draw_overlay(
-        raw.data[0], segmentations, spacing=raw.geometry.spacing, labels=labels, title=case.identifier
-    )
+    figure = draw_overlay(raw.data[0], segmentations, geometry=raw.geometry, labels=labels, title=case.identifier)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DOTS_PER_INCH)
     return path
@@ -81,37 +94,45 @@ def draw_overlay(
     image: FloatArray,
     segmentations: Mapping[str, LabelArray],
     *,
-    spacing: Spacing,
+    geometry: Geometry,
     labels: Sequence[str],
     title: str,
 ) -> Figure:
-    """Draw one row of cuts for each segmentation, all cut at the same places.
+    """Draw one row of cuts for each segmentation, all cut at the same places and in radiological convention.
 
     Args:
         image: `(Z, Y, X)`.
-        segmentations: Title of the row to `(Z, Y, X)` labels on the image's grid; none draws the image alone.
-        spacing: Voxel size in mm, which gives the pixels their aspect.
+        segmentations: Title of the row to `(Z, Y, X)` labels on the image's grid; none draws the image alone. Of two, the
+            first is the reference, and the legend gives each label's Dice.
+        geometry: Of the image; it tells which plane is seen, where the patient's sides are, and the pixels' aspect.
         labels: Label names, the index is the value.
     """
     from matplotlib.figure import Figure
 
-    cuts = best_cuts(next(iter(segmentations.values()), np.zeros(image.shape, np.uint8)))
-    rows = dict(segmentations) or {"image": np.zeros(image.shape, np.uint8)}
-    figure = Figure(figsize=(PANEL_INCHES * len(cuts), PANEL_INCHES * len(rows) + 0.8), layout="constrained")
+    view = patient_view(geometry)
+    turned = {name: view.turn(segmentation) for name, segmentation in segmentations.items()}
+    rows = turned or {"image": np.zeros(view.turn(image).shape, np.uint8)}
+    cuts = best_cuts(next(iter(rows.values())))
+    legend = _legend(list(turned.values()), labels)
+    width = max(LEAST_INCHES, PANEL_INCHES * len(cuts))
+    columns = max(1, int(width / (LETTER_INCHES * max(map(len, legend.values()), default=1) + PATCH_INCHES)))
+    height = PANEL_INCHES * len(rows) + 0.9 + LEGEND_INCHES * (len(legend) // columns)
+    figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(rows), len(cuts), squeeze=False)
     window = grey_window(image)
     for axes, (name, segmentation) in zip(grid, rows.items(), strict=True):
         for panel, (axis, position) in zip(axes, cuts.items(), strict=True):
-            cut, labelled = (np.moveaxis(volume, axis, 0)[position] for volume in (image, segmentation))
-            _draw_cut(panel, cut, labelled, axis, spacing, window)
-            panel.set_title(f"{name}: {PLANES[axis]}, slice {position}", fontsize=8)
-    figure.suptitle(title)
-    _draw_legend(figure, rows.values(), labels)
+            cut, labelled = (np.moveaxis(volume, axis, 0)[position] for volume in (view.turn(image), segmentation))
+            _draw_cut(panel, cut, labelled, aspect=_aspect(view.spacing, axis), window=window)
+            _draw_edges(panel, view.edges(axis))
+            panel.set_title(f"{name}: {view.plane(axis)}, {view.place(axis, position, image.shape)}", fontsize=8)
+    figure.suptitle(f"{title}\n{CONVENTION}", fontsize=9)
+    _draw_legend(figure, legend, columns)
     return figure
 
 
 def best_cuts(segmentation: LabelArray) -> dict[int, int]:
-    """For each axis that is worth cutting, the slice with most foreground; the middle one where there is none.
+    """For each axis of a turned volume that is worth cutting, the slice with most foreground; the middle one where there is none.
 
     A cut is worth looking at when both its sides have more than one voxel: a single slice is cut one way only.
     """
@@ -133,38 +154,55 @@ def grey_window(image: FloatArray) -> tuple[float, float]:
     return float(low), float(high) if high > low else float(low) + 1
 
 
+def _aspect(spacing: Spacing, axis: int) -> float:
+    rows, columns = (side for other, side in enumerate(spacing) if other != axis)
+    return rows / columns
+
+
 def _draw_cut(
-    panel: Axes,
-    image: FloatArray,
-    segmentation: LabelArray,
-    axis: int,
-    spacing: Spacing,
-    window: tuple[float, float],
+    panel: Axes, image: FloatArray, segmentation: LabelArray, *, aspect: float, window: tuple[float, float]
 ) -> None:
     from matplotlib.colors import to_rgba
 
-    rows, columns = (side for other, side in enumerate(spacing) if other != axis)
-    origin: Any = "upper" if axis == 0 else "lower"
-    settings: dict[str, Any] = {"origin": origin, "aspect": rows / columns, "interpolation": "nearest"}
+    settings: dict[str, Any] = {"origin": "upper", "aspect": aspect, "interpolation": "nearest"}
     panel.imshow(image, cmap="gray", vmin=window[0], vmax=window[1], **settings)
     for value in np.unique(segmentation[segmentation > 0]):
         inside = segmentation == value
         fill = np.zeros((*inside.shape, 4))
         fill[inside] = to_rgba(_colour(value), FILL_OPACITY)
         panel.imshow(fill, **settings)
-        if not inside.all():
+        if min(inside.shape) > 1 and not inside.all():
             panel.contour(inside, levels=[0.5], colors=_colour(value), linewidths=1)
     panel.set_axis_off()
 
 
-def _draw_legend(figure: Figure, segmentations: Any, labels: Sequence[str]) -> None:
+def _draw_edges(panel: Axes, sides: tuple[str, str, str, str]) -> None:
+    """The patient's sides, at the top, right, bottom and left of a panel."""
+    from matplotlib.patheffects import withStroke
+
+    outline = [withStroke(linewidth=2, foreground="black")]
+    for side, ((x, y), horizontal, vertical) in zip(sides, EDGES, strict=True):
+        place: dict[str, Any] = {"ha": horizontal, "va": vertical, "transform": panel.transAxes}
+        panel.text(x, y, side, color="yellow", fontsize=9, fontweight="bold", path_effects=outline, **place)
+
+
+def _legend(segmentations: Sequence[LabelArray], labels: Sequence[str]) -> dict[int, str]:
+    """What the legend says of each label that is there."""
+    present = sorted({int(value) for segmentation in segmentations for value in np.unique(segmentation) if value > 0})
+    names = {value: f"{value} {labels[value] if value < len(labels) else 'undeclared'}" for value in present}
+    if len(segmentations) < 2:
+        return names
+    reference, prediction = segmentations
+    counts = count(prediction, reference, present)
+    return {value: f"{name}: Dice {confusion_metrics(counts[value])['Dice']:.3f}" for value, name in names.items()}
+
+
+def _draw_legend(figure: Figure, legend: Mapping[int, str], columns: int) -> None:
     from matplotlib.patches import Patch
 
-    present = sorted({int(value) for segmentation in segmentations for value in np.unique(segmentation) if value > 0})
-    names = {value: labels[value] if value < len(labels) else "undeclared" for value in present}
-    handles = [Patch(color=_colour(value), label=f"{value} {name}") for value, name in names.items()]
+    handles = [Patch(color=_colour(value), label=text) for value, text in legend.items()]
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), fontsize=8)
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), fontsize=8)
 
 
 def _colour(value: int) -> str:

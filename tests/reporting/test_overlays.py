@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from autoseg.dataset import read_dataset
 from autoseg.errors import CasesFailed
+from autoseg.geometry import Geometry
 from autoseg.imageio import read_image, write_image
 from autoseg.reporting.overlays import COLOURS, best_cuts, draw_overlay, grey_window, plot_cases
+
+CUBES = Geometry(spacing=(1.0, 1.0, 1.0))
 
 
 def test_cuts_go_through_most_foreground() -> None:
@@ -54,7 +58,7 @@ def test_panels_show_the_image_its_labels_and_their_aspect() -> None:
     figure = draw_overlay(
         image,
         {"reference": reference, "prediction": prediction},
-        spacing=(5.0, 1.0, 2.0),
+        geometry=Geometry(spacing=(5.0, 1.0, 2.0)),
         labels=("background", "liver", "kidney", "spleen"),
         title="case_1",
     )
@@ -63,20 +67,58 @@ def test_panels_show_the_image_its_labels_and_their_aspect() -> None:
     assert [panel.get_title() for panel in panels] == [
         f"{row}: {plane}"
         for row in ("reference", "prediction")
-        for plane in ("axial, slice 1", "coronal, slice 2", "sagittal, slice 3")
+        for plane in ("axial, S 5.0 mm", "coronal, P 2.0 mm", "sagittal, L 6.0 mm")
     ]
     assert [panel.get_aspect() for panel in panels[:3]] == [0.5, 2.5, 5.0]
-    np.testing.assert_array_equal(panels[1].images[0].get_array(), image[:, 2, :])
+    np.testing.assert_array_equal(panels[1].images[0].get_array(), image[::-1, 2, :])
     fill = np.asarray(panels[0].images[1].get_array())
     np.testing.assert_array_equal(fill[..., 3] > 0, reference[1] == 3)
     np.testing.assert_allclose(fill[3, 4, :3], to_rgb(COLOURS[2]))
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["1 liver", "3 spleen"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "1 liver: Dice 0.000",
+        "3 spleen: Dice 0.000",
+    ]
+
+
+def test_the_legend_gives_the_dice_of_each_label_where_there_is_a_reference() -> None:
+    reference = np.zeros((2, 4, 4), np.uint8)
+    reference[0, :, :2], reference[1, :, :3] = 1, 2  # 8 and 12 voxels
+    prediction = np.zeros_like(reference)
+    prediction[0, :2, :2], prediction[1], prediction[0, 3, 3] = 1, 2, 5  # 4 and 16 voxels
+    names = ("background", "liver", "kidney", "spleen")
+    rows = {"reference": reference, "prediction": prediction}
+
+    def legend(rows: dict[str, np.ndarray]) -> list[str]:
+        figure = draw_overlay(reference * 1.0, rows, geometry=CUBES, labels=names, title="x")
+        return [text.get_text() for text in figure.legends[0].get_texts()]
+
+    assert legend(rows) == ["1 liver: Dice 0.667", "2 kidney: Dice 0.857", "5 undeclared: Dice 0.000"]
+    assert legend({"reference": reference}) == ["1 liver", "2 kidney"]
+    assert legend({"prediction": prediction}) == ["1 liver", "2 kidney", "5 undeclared"]
+
+
+@pytest.mark.parametrize("labels", [1, 40])
+def test_the_legend_lies_inside_the_picture(labels: int) -> None:
+    segmentation = np.arange(labels + 1, dtype=np.uint8).reshape(1, 1, -1).repeat(2, axis=1)
+    names = ["background", *(f"a label with a long name {value}" for value in range(labels))]
+    figure = draw_overlay(segmentation * 1.0, {"x": segmentation}, geometry=CUBES, labels=names, title="x")
+    FigureCanvasAgg(figure).draw()
+
+    (legend,) = figure.legends
+    box, whole = legend.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0
+    assert box.y1 < figure.axes[0].get_window_extent().y0
+
+
+def test_a_row_of_voxels_is_drawn() -> None:
+    row = np.arange(6, dtype=np.uint8).reshape(1, 1, 6) % 2
+    assert draw_overlay(row * 1.0, {"x": row}, geometry=CUBES, labels=("background", "a"), title="x").axes
 
 
 def test_an_image_without_labels_is_drawn_alone() -> None:
-    figure = draw_overlay(np.ones((1, 4, 4)), {}, spacing=(1, 1, 1), labels=("background", "a"), title="x")
+    figure = draw_overlay(np.ones((1, 4, 4)), {}, geometry=CUBES, labels=("background", "a"), title="x")
 
-    assert [panel.get_title() for panel in figure.axes] == ["image: axial, slice 0"]
+    assert [panel.get_title() for panel in figure.axes] == ["image: axial, S 0.0 mm"]
     assert figure.legends == []
 
 
