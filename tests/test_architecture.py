@@ -48,6 +48,12 @@ def test_what_needs_no_training_imports_no_torch(room: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_as_many_workers_are_started_as_memory_holds() -> None:
+    """A process a core, where nobody asks what each needs, is for those that hold no volume: hashes of files."""
+    careless = [path.name for path in FILES if "workers=available_cores(" in path.read_text()]
+    assert careless == ["prediction_by_selection.py"]
+
+
 SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "eval", "exec"}
 UNPICKLERS = {"pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.loads", "joblib.load", "pandas.read_pickle"}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import add_workers, folder
 from autoseg.commands.running import Command, Parser, run_command
-from autoseg.dataset import split_ending
+from autoseg.dataset import image_files
 from autoseg.errors import DatasetError
 from autoseg.paths import Workspace
 from autoseg.storage import read_bytes, write_bytes
@@ -74,9 +74,7 @@ def apply_postprocessing(
         raise DatasetError(f"{inputs}: no such folder; name a folder of segmentations (.nii.gz)")
     files = [
         _File(identifier=identifier, path=path, output=output / f"{identifier}.nii.gz")
-        for path in sorted(inputs.iterdir())
-        for identifier, ending in [split_ending(path.name)]
-        if ending and not path.name.startswith(".")
+        for identifier, path in image_files(inputs).items()
     ]
     if not files:
         raise DatasetError(f"{inputs}: no segmentation (.nii.gz) here; name a folder of segmentations")

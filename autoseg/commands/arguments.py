@@ -13,6 +13,9 @@ from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
 
 DEVICE_PATTERN = re.compile(r"cpu|cuda(:\d+)?|mps")
 PLANS_NAME = re.compile(r"\w[\w.-]*")
+NUMBER = re.compile(r"[+-]?[\d.]+")
+"""What is meant for a number."""
+
 MOST_DIGITS = 18
 """What every library takes as a whole number."""
 
@@ -28,6 +31,11 @@ def positive(text: str) -> int:
 def not_negative(text: str) -> int:
     """A whole number from 0."""
     return _number_from(text, 0)
+
+
+def label_name(text: str) -> int | str:
+    """A label by its number or its name."""
+    return not_negative(text) if NUMBER.fullmatch(text) else text
 
 
 def positive_number(text: str) -> float:

@@ -12,6 +12,7 @@ from autoseg.commands.arguments import positive
 from autoseg.commands.evaluate_folder import evaluate_folder, score_table
 from autoseg.commands.plan_and_preprocess import plan_and_preprocess
 from autoseg.commands.planning import NO_PLANNER, PlannerChoice
+from autoseg.commands.plot_task import BYTES_PER_WORKER
 from autoseg.commands.predict import predict
 from autoseg.commands.prediction import ModelChoice, PredictionSettings
 from autoseg.commands.running import Command, Parser, limit_threads, run_command
@@ -119,12 +120,13 @@ def _step(number: int, what: str) -> None:
 
 def _draw(dataset: Dataset, predictions: Path, output: Path) -> Path:
     """The held-out cases, each with its true labels beside what was predicted."""
-    from autoseg.machine import available_cores
+    from autoseg.parallel import fitting_workers
     from autoseg.reporting.overlays import plot_cases
 
     truth = dataset.folder / "labelsTs"
     cases = [replace(case, segmentation=truth / f"{case.identifier}.nii.gz") for case in dataset.test]
-    plot_cases(cases, output, labels=dataset.labels.names, predictions=predictions, workers=available_cores())
+    workers = fitting_workers(None, BYTES_PER_WORKER)
+    plot_cases(cases, output, labels=dataset.labels.names, predictions=predictions, workers=workers)
     return output
 
 

@@ -3,46 +3,100 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.commands.arguments import add_workers, folder, not_negative
+from autoseg.commands.arguments import TASK_HELP, add_workers, folder, label_name
 from autoseg.commands.running import Command, Parser, run_command
+from autoseg.dataset import read_dataset
+from autoseg.dataset.splits import listing
+from autoseg.errors import WorkspaceError, readable
 from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
     from autoseg.evaluation.summary import Summary
 
-BYTES_PER_WORKER = 2 * 10**9
-"""Two label images of 1000 slices of 512x512 in 32 bits."""
+log = logging.getLogger(__name__)
+
+HAUSDORFF = "Hausdorff Distance 95"
 
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
-    parser.add_argument("-ref", dest="references", metavar="DIR", type=folder, required=True, help="the true labels")
+    parser.add_argument("-t", dest="task", metavar="TASK", help=f"{TASK_HELP}; its labels are scored, by their names")
+    parser.add_argument(
+        "-ref", dest="references", metavar="DIR", type=folder, help="the true labels (default: those of the task)"
+    )
     parser.add_argument("-pred", dest="predictions", metavar="DIR", type=folder, required=True, help="what to score")
     parser.add_argument(
-        "-l", dest="labels", metavar="LABEL", type=not_negative, nargs="+", required=True, help="label values to score"
+        "-l",
+        dest="labels",
+        metavar="LABEL",
+        type=label_name,
+        nargs="+",
+        help="labels to score, by number or by name in the task (default: all of the task)",
     )
+    parser.add_argument("--common", action="store_true", help="score the cases that both folders hold, and no others")
     parser.add_argument(
         "--surface_distances", action="store_true", help="also the 95th percentile Hausdorff distance in mm (slower)"
     )
     add_workers(parser, what="score cases")
 
 
-def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: ARG001 - no task folder is touched
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Score, write summary.json, print the means."""
+    references: Path | None = arguments.references
+    names: tuple[str, ...] = ()
+    if arguments.task is not None:
+        raw = workspace.raw_task(workspace.find_task(arguments.task))
+        names = read_dataset(raw).labels.names
+        references = references or raw / "labelsTr"
+    if references is None:
+        raise WorkspaceError("what are the true labels? Name their folder (-ref), or the task that they belong to (-t)")
     summary = evaluate_folder(
-        arguments.references,
+        references,
         arguments.predictions,
-        labels=arguments.labels,
+        labels=label_numbers(arguments.labels, names),
         workers=arguments.workers,
+        common=arguments.common,
         surface_distances=arguments.surface_distances,
     )
-    print(score_table(summary))
+    print(score_table(summary, names))
     print(f"written: {arguments.predictions / 'summary.json'}")
+
+
+def label_numbers(wanted: Sequence[int | str] | None, names: Sequence[str]) -> list[int]:
+    """The numbers of labels that are named by number or name.
+
+    Args:
+        wanted: None takes all labels above background.
+        names: Of the task's labels, the index is the number; empty where no task is known.
+
+    Raises:
+        WorkspaceError: A label that the task does not have, or names without a task.
+    """
+    if not names:
+        if unknown := [str(one) for one in wanted or () if isinstance(one, str)]:
+            raise WorkspaceError(
+                f"-l {unknown[0]}: names are known of a task only; name it (-t), or the label's number"
+            )
+        if wanted is None:
+            raise WorkspaceError("which labels? Name their numbers (-l), or the task that they belong to (-t)")
+    return list(range(1, len(names))) if wanted is None else [_number(one, names) for one in wanted]
+
+
+def _number(wanted: int | str, names: Sequence[str]) -> int:
+    if not names or (isinstance(wanted, int) and wanted < len(names)):
+        return int(wanted)
+    alike = [number for number, name in enumerate(names) if name.casefold() == str(wanted).casefold()]
+    exact = [number for number in alike if names[number] == wanted]
+    if len(exact or alike) != 1:
+        known = ", ".join(f"{number} {readable(name)}" for number, name in enumerate(names))
+        raise WorkspaceError(f"-l {readable(wanted)}: the task has no such label; it has {known}")
+    return (exact or alike)[0]
 
 
 def evaluate_folder(
@@ -51,17 +105,22 @@ def evaluate_folder(
     *,
     labels: Sequence[int],
     workers: int | None = None,
+    common: bool = False,
     surface_distances: bool = False,
 ) -> Summary:
-    """Score all cases of two folders of equal names and write `predictions/summary.json`."""
-    from autoseg.evaluation.summary import save_summary, score_folder
+    """Score all cases of two folders of equal names, or those that both hold, and write `predictions/summary.json`."""
+    from autoseg.evaluation.summary import BYTES_PER_WORKER, common_cases, save_summary, score_folder
     from autoseg.parallel import fitting_workers
 
+    cases, left_out = common_cases(predictions, references) if common else (None, [])
+    if left_out:
+        log.warning("left out, for one of the folders lacks them: %s", listing(left_out))
     summary = score_folder(
         predictions,
         references,
         sorted(set(labels)),
         workers=fitting_workers(workers, BYTES_PER_WORKER),
+        cases=cases,
         surface_distances=surface_distances,
     )
     save_summary(summary, predictions / "summary.json")
@@ -69,19 +128,26 @@ def evaluate_folder(
 
 
 def score_table(summary: Summary, names: Sequence[str] = ()) -> str:
-    """A line for each label: cases in which it has a Dice, its mean and standard deviation.
+    """A line for each label: cases in which it has a Dice, its mean and deviation, its volumes, distances where measured.
 
     Args:
         names: Label names, the index is the value.
     """
     width = max([5, *(len(_name(label, names)) for label in summary.labels)])
-    lines = [f"{'label':<{width}}  {'n':>5}  {'Dice':>7}  {'std':>7}"]
+    measured = HAUSDORFF in summary.foreground_mean
+    distances = f"  {'HD95 mm':>7}  {'n':>5}" if measured else ""
+    lines = [f"{'label':<{width}}  {'n':>5}  {'Dice':>7}  {'std':>7}{distances}  {'true ml':>9}  {'found ml':>9}"]
     for label in summary.labels:
-        number = summary.number[label]["Dice"]
-        mean, std = summary.mean[label]["Dice"], summary.std[label]["Dice"]
-        lines.append(f"{_name(label, names):<{width}}  {number:>5}  {_score(mean)}  {_score(std)}")
+        number, mean, std = summary.number[label], summary.mean[label], summary.std[label]
+        line = f"{_name(label, names):<{width}}  {number['Dice']:>5}  {_score(mean['Dice'])}  {_score(std['Dice'])}"
+        line += f"  {_rounded(mean[HAUSDORFF], 7, 2)}  {number[HAUSDORFF]:>5}" if measured else ""
+        lines.append(
+            line + "".join(f"  {_rounded(mean.get(f'Volume {image}'), 9, 3)}" for image in ("Reference", "Test"))
+        )
     if len(summary.labels) > 1:
-        lines.append(f"{'mean':<{width}}  {'':>5}  {_score(summary.foreground_mean.get('Dice'))}")
+        mean = summary.foreground_mean
+        distance = f"  {'':>7}  {_rounded(mean[HAUSDORFF], 7, 2)}" if measured else ""
+        lines.append(f"{'mean':<{width}}  {'':>5}  {_score(mean.get('Dice'))}{distance}")
     return "\n".join(lines)
 
 
@@ -93,14 +159,18 @@ def _score(value: float | None) -> str:
     return f"{'-' if value is None else f'{value:.4f}':>7}"
 
 
+def _rounded(value: float | None, width: int, digits: int) -> str:
+    return f"{'-' if value is None else f'{value:.{digits}f}':>{width}}"
+
+
 COMMAND = Command(
     name="autoseg_evaluate_folder",
     summary="score a folder of segmentations against the true labels",
-    reads="two folders with label images of equal names (<case>.nii.gz)",
+    reads="two folders with label images of equal names (<case>.nii.gz); with -t the task's labels and dataset.json",
     writes="summary.json in the folder of predictions: every metric of every case and label, means, deviations, counts",
-    example="autoseg_evaluate_folder -ref labels -pred predictions -l 1 2",
+    example="autoseg_evaluate_folder -ref labels -pred predictions -l 1 2\n"
+    "autoseg_evaluate_folder -t 4 -pred predictions --common -l Anterior",
     add_arguments=add_arguments,
     run=run,
-    uses_workspace=False,
 )
 main = partial(run_command, COMMAND)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autoseg.commands.arguments import TASK_HELP, add_workers, folder, not_negative
 from autoseg.commands.running import Command, Parser, run_command
-from autoseg.dataset import Case, Dataset, read_dataset, split_ending
+from autoseg.dataset import Case, Dataset, image_files, read_dataset
 from autoseg.errors import WorkspaceError
 from autoseg.paths import Workspace
 
@@ -83,7 +83,7 @@ def plot_task(
 def _predicted(dataset: Dataset, predictions: Path) -> Sequence[Case]:
     if not predictions.is_dir():
         raise WorkspaceError(f"{predictions}: no such folder; name one with predictions <case>.nii.gz")
-    names = {split_ending(path.name)[0] for path in predictions.iterdir() if split_ending(path.name)[1]}
+    names = image_files(predictions)
     found = [case for case in (*dataset.training, *dataset.test) if case.identifier in names]
     if not found:
         raise WorkspaceError(f"{predictions}: holds no prediction <case>.nii.gz of any case of {dataset.name}")

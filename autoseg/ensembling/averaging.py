@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from autoseg.dataset import image_files
 from autoseg.errors import DatasetError, ModelError, StorageError, counted
 from autoseg.geometry import Box, Shape, box_shape, box_slices, inverse_order, reorder
 from autoseg.imageio import read_image, write_image
@@ -290,6 +291,7 @@ def _common_cases(folders: Sequence[Path]) -> list[str]:
     for folder in folders:
         if not folder.is_dir():
             raise ModelError(f"{folder}: no such folder; name folders that autoseg_predict --save_npz has written")
+        image_files(folder)  # of two segmentations of one case, nobody can say which the probabilities are of
         found[folder] = {path.stem for path in folder.glob(f"*{ENDING}") if not path.name.startswith(".")}
     everything = set().union(*found.values())
     missing = [(folder, sorted(everything - cases)) for folder, cases in found.items() if everything - cases]

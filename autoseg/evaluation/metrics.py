@@ -5,6 +5,7 @@ A metric that is undefined (division by zero: a label absent where the metric ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ Metrics = dict[str, float | None]
 
 HAUSDORFF_PERCENTILE = 95
 """Percentile of all surface distances of both directions; the maximum itself hangs on single voxels."""
+
+ML_PER_MM3 = 1e-3
 
 MOST_PAIRED = 256
 """Kinds whose pairs are counted at once, which is fastest; the table of more grows with their square."""
@@ -91,6 +94,15 @@ def confusion_metrics(counts: Confusion) -> Metrics:
         "Total Positives Reference": float(tp + fn),
         "Total Positives Test": float(tp + fp),
         "True Negative Rate": _ratio(tn, tn + fp),
+    }
+
+
+def volumes(metrics: Metrics, spacing: Sequence[float]) -> Metrics:
+    """The volumes in ml that a label takes in both images, from its voxels in `metrics` and their size in mm."""
+    voxel = math.prod(spacing) * ML_PER_MM3
+    return {
+        f"Volume {image}": None if (voxels := metrics[f"Total Positives {image}"]) is None else voxels * voxel
+        for image in ("Reference", "Test")
     }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.dataset import IMAGE_ENDINGS, Case
+from autoseg.dataset import Case, image_files
 from autoseg.errors import DatasetError
 from autoseg.evaluation.metrics import confusion_metrics, count
 from autoseg.geometry import Geometry, Spacing
@@ -69,18 +69,36 @@ def plot_cases(
         channel: Which channel of the image to show.
 
     Raises:
+        DatasetError: A case has two predictions.
         CasesFailed: Naming each case that cannot be read or drawn; the others are done.
     """
-    plot = partial(_plot_case, output=output, labels=tuple(labels), predictions=predictions, channel=channel)
+    plot = partial(
+        _plot_case,
+        output=output,
+        labels=tuple(labels),
+        channel=channel,
+        predictions=predictions,
+        files={} if predictions is None else image_files(predictions),
+    )
     return run_on_cases(plot, cases, task="drawing", workers=workers)
 
 
-def _plot_case(case: Case, *, output: Path, labels: tuple[str, ...], predictions: Path | None, channel: int) -> Path:
+def _plot_case(
+    case: Case,
+    *,
+    output: Path,
+    labels: tuple[str, ...],
+    channel: int,
+    predictions: Path | None,
+    files: Mapping[str, Path],
+) -> Path:
     shown = replace(case, images=(case.images[channel],))
     raw = read_case(shown)
     rows = {"reference": raw.segmentation}
     if predictions is not None:
-        predicted = read_case(replace(shown, segmentation=_prediction(predictions, case.identifier)))
+        if case.identifier not in files:
+            raise DatasetError(f"{predictions}: no prediction {case.identifier}.nii.gz here; predict this case first")
+        predicted = read_case(replace(shown, segmentation=files[case.identifier]))
         rows["prediction"] = predicted.segmentation
     segmentations = {name: segmentation for name, segmentation in rows.items() if segmentation is not None}
     path = output / f"{case.identifier}.png"
@@ -207,10 +225,3 @@ def _draw_legend(figure: Figure, legend: Mapping[int, str], columns: int) -> Non
 
 def _colour(value: int) -> str:
     return COLOURS[(int(value) - 1) % len(COLOURS)]
-
-
-def _prediction(folder: Path, identifier: str) -> Path:
-    for ending in IMAGE_ENDINGS:
-        if (path := folder / f"{identifier}{ending}").is_file():
-            return path
-    raise DatasetError(f"{folder}: no prediction {identifier}.nii.gz here; predict this case first")

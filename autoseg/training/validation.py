@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.errors import counted
-from autoseg.evaluation.summary import Summary, save_summary, score_folder
+from autoseg.evaluation.summary import BYTES_PER_WORKER, Summary, save_summary, score_folder
 from autoseg.inference.cases import Job, predict_jobs
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.record import RECORD_FILE, save_record
-from autoseg.machine import available_cores
+from autoseg.parallel import fitting_workers
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.storage import content_hash, remove_file
@@ -62,7 +62,7 @@ def validate_fold(
         folder,
         references,
         model.plans.label_set.foreground,
-        workers=available_cores(),
+        workers=fitting_workers(None, BYTES_PER_WORKER),
         task=model.plans.dataset,
         name=f"{model.trainer} {model.configuration} fold {', '.join(model.folds)} {model.checkpoint}",
         cases=identifiers,

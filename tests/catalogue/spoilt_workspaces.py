@@ -157,7 +157,7 @@ ENTRIES: tuple[Entry, ...] = (
         name="scores of two folders with other cases",
         words="autoseg_evaluate_folder -ref {home}/raw_data/Task001_Balls/labelsTr "
         "-pred {home}/raw_data/Task001_Balls/imagesTs -l 1",
-        message="{home}/raw_data/Task001_Balls/imagesTs and {home}/raw_data/Task001_Balls/labelsTr: the two folders must hold the same cases\n  not in {home}/raw_data/Task001_Balls/imagesTs: case_000, case_001, case_002, case_003, case_004\n  not in {home}/raw_data/Task001_Balls/labelsTr: test_005_0000\nAdd what is missing or move what is not to be scored.",
+        message="{home}/raw_data/Task001_Balls/imagesTs and {home}/raw_data/Task001_Balls/labelsTr: the two folders must hold the same cases\n  not in {home}/raw_data/Task001_Balls/imagesTs: case_000, case_001, case_002, case_003, case_004\n  not in {home}/raw_data/Task001_Balls/labelsTr: test_005_0000\nAdd what is missing or move what is not to be scored, or score the cases that both hold (--common).",
     ),
     Entry(
         name="scores of intensities",

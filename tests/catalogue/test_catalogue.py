@@ -19,6 +19,7 @@ import spoilt_archives
 import spoilt_command_lines
 import spoilt_datasets
 import spoilt_images
+import spoilt_layouts
 import spoilt_models
 import spoilt_plans
 import spoilt_splits
@@ -32,6 +33,7 @@ from autoseg.plans import load_plans, save_plans
 TABLES = (
     spoilt_datasets,
     spoilt_images,
+    spoilt_layouts,
     spoilt_plans,
     spoilt_splits,
     spoilt_models,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from autoseg.evaluation.metrics import Confusion, confusion_metrics, count, hausdorff_distance_95, score_arrays
 
@@ -181,6 +182,17 @@ def test_hausdorff_measures_from_the_surface_not_from_the_inside() -> None:
         if 4 in (abs(z), abs(y), abs(x))
     )
     assert inner_to_outer == pytest.approx(np.percentile(distances, 95))
+
+
+def test_hausdorff_agrees_with_what_medpy_computes() -> None:
+    """Values of MedPy 0.5.2, `medpy.metric.binary.hd95`, for the same random shapes."""
+    spacings = [(1, 1, 1), (5, 0.7, 0.7), (10, 1.37, 1.37)] * 2
+    expected = [4.0, 3.5693136595, 8.3333846665, 3.7416573868, 3.5693136595, 7.7498903216]
+    generator = np.random.default_rng(0)
+    for number, (spacing, value) in enumerate(zip(spacings, expected, strict=True)):
+        noise = [ndimage.gaussian_filter(generator.normal(size=(20, 30, 25)), 2) for _ in range(2)]
+        ours, theirs = noise[0] > 0.02 * number / 3, noise[1] > 0.03
+        assert hausdorff_distance_95(ours, theirs, spacing) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("fill", [False, True])

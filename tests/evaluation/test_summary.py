@@ -114,7 +114,7 @@ def test_folders_with_different_cases_are_refused_listing_both_sides(folders: tu
         f"{predictions} and {references}: the two folders must hold the same cases\n"
         f"  not in {predictions}: b\n"
         f"  not in {references}: d\n"
-        "Add what is missing or move what is not to be scored."
+        "Add what is missing or move what is not to be scored, or score the cases that both hold (--common)."
     )
 
 
@@ -142,6 +142,16 @@ def test_cases_on_different_grids_or_with_fractions_are_named_and_the_others_tri
     assert "lie on different grids: spacing (2.5, 1, 1) and (2, 1, 1); resample one onto the other" in text
     assert "lie on different grids: size (2, 2, 3) and (2, 2, 2) voxels (z, y, x); resample" in text
     assert "c.nii.gz: a segmentation holds whole numbers only, found 0.5; correct the file" in text
+
+
+def test_two_files_of_one_name_are_refused_by_name(folders: tuple[Path, Path]) -> None:
+    predictions, references = folders
+    for folder in (references, predictions):
+        write(folder / "b.nii", [0] * 8)
+        with pytest.raises(DatasetError) as error:
+            score_folder(predictions, references, [1], workers=1)
+        assert str(error.value) == f"{folder}/b.nii.gz: b.nii has the same name; keep one of the two"
+        (folder / "b.nii").unlink()
 
 
 def test_large_numbers_are_scored_whatever_type_holds_them(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from autoseg.dataset import read_dataset
-from autoseg.errors import CasesFailed
+from autoseg.errors import CasesFailed, DatasetError
 from autoseg.geometry import Geometry
 from autoseg.imageio import read_image, write_image
 from autoseg.reporting.overlays import COLOURS, best_cuts, draw_overlay, grey_window, plot_cases
@@ -154,3 +154,16 @@ def test_a_case_that_cannot_be_drawn_is_named_and_the_others_are_drawn(make_task
     messages = dict(caught.value.failures)
     assert "lie on different grids: size (12, 16, 14) and (11, 16, 14) voxels" in messages["case_001"]
     assert messages["case_002"] == f"{tmp_path}/pred: no prediction case_002.nii.gz here; predict this case first"
+
+
+def test_two_predictions_of_one_case_are_refused_by_name(make_task, tmp_path: Path) -> None:
+    dataset = read_dataset(make_task(cases=1))
+    image = read_image(dataset.training[0].segmentation)
+    for ending in ("nii", "nii.gz"):
+        write_image(tmp_path / "pred" / f"case_000.{ending}", image.data, image.geometry)
+
+    with pytest.raises(DatasetError) as error:
+        plot_cases(dataset.training, tmp_path, labels=("a", "b"), predictions=tmp_path / "pred", workers=1)
+
+    assert str(error.value) == f"{tmp_path}/pred/case_000.nii.gz: case_000.nii has the same name; keep one of the two"
+    assert list(tmp_path.glob("*.png")) == []
