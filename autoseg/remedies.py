@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 from autoseg.errors import LimitError, StorageError, in_bytes
 
@@ -18,6 +20,9 @@ LOOK_AT_ALL = "check that it exists, its permissions and the space left"
 MOST_OPEN_FILES = 65_536
 """As many as any work of ours needs; containers allow a thousand million, which some programs would go through one by one."""
 
+LIBRARY_OF_THREADS = os.path.join("numpy", "_core", "multiarray.py")  # noqa: PTH118
+"""Where OpenBLAS is loaded. When it cannot start its threads it sends its own process what Ctrl-C sends."""
+
 LESS = "use fewer workers, or a smaller batch or patch"
 
 SHORT_OF_MEMORY = (
@@ -26,10 +31,12 @@ SHORT_OF_MEMORY = (
     "not enough memory",
     "bad_alloc",
     "failed to map segment",
-    "unable to allocate",
 )
 SHORT_OF_THREADS = ("can't start new thread", "thread creation failed", "resource temporarily unavailable")
 """How libraries say it that raise nothing better than RuntimeError or ImportError."""
+
+SHORT_OF_OPEN_FILES = ("too many open files", "items of ancdata")
+"""The second is said where another process hands over an open file, and this one has no number left for it."""
 
 
 def describe_os_error(error: OSError) -> str:
@@ -72,6 +79,8 @@ def shortage(error: BaseException, less: str = LESS) -> str | None:
     text = str(error).lower()
     if isinstance(error, MemoryError) or any(words in text for words in SHORT_OF_MEMORY):
         return f"out of memory; {_memory(less)}"
+    if any(words in text for words in SHORT_OF_OPEN_FILES):
+        return f"too many open files; {_open_files()}"
     if isinstance(error, RuntimeError | OSError) and any(words in text for words in SHORT_OF_THREADS):
         return f"no thread or process could be started; {_processes()}"
     return None
@@ -80,6 +89,11 @@ def shortage(error: BaseException, less: str = LESS) -> str | None:
 def address_space() -> int | None:
     """Bytes of address space that `ulimit -v` allows this process; None without such a limit."""
     return _limit("RLIMIT_AS")
+
+
+def open_files() -> int | None:
+    """How many files `ulimit -n` allows this process to have open; None without such a limit."""
+    return _limit("RLIMIT_NOFILE")
 
 
 def allow_open_files() -> None:
@@ -95,6 +109,33 @@ def allow_open_files() -> None:
             return
 
 
+def tell_shortage_of_imports() -> None:
+    """Where a limit is set, say so in one line if libraries cannot even be loaded, before a command can say anything."""
+    if address_space() is not None or _limit("RLIMIT_NPROC") is not None:
+        sys.excepthook = _tell
+
+
+def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    told = shortage(error)
+    if told is None and isinstance(error, KeyboardInterrupt) and _innermost(trace).endswith(LIBRARY_OF_THREADS):
+        told = f"no thread could be started; {_processes()}"
+    if told is None:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        print(f"autoseg: {told}", file=sys.stderr)
+
+
+def _innermost(trace: TracebackType | None) -> str:
+    """The file in which an error arose."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else trace.tb_frame.f_code.co_filename
+
+
+def _size(count: int) -> str:
+    return in_bytes(count) if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
 def _of_a_limit(number: int) -> str:
     return LIMITS[number]() if number in LIMITS else ""
 
@@ -107,7 +148,7 @@ def _limit(name: str) -> int | None:
 
 
 def _open_files() -> str:
-    number = _limit("RLIMIT_NOFILE")
+    number = open_files()
     allowed = "" if number is None else f"this process may have {number} open (ulimit -n); "
     return f"{allowed}raise it (ulimit -n 4096) where you start it, or use fewer workers"
 
@@ -116,7 +157,7 @@ def _memory(less: str = LESS) -> str:
     for name, flag, what in (("RLIMIT_AS", "-v", "address space"), ("RLIMIT_DATA", "-d", "memory")):
         if (number := _limit(name)) is not None:
             return (
-                f"this process may have {in_bytes(number)} of {what} (ulimit {flag}); raise it (ulimit {flag} unlimited) "
+                f"this process may have {_size(number)} of {what} (ulimit {flag}); raise it (ulimit {flag} unlimited) "
                 f"where you start it, or {less}"
             )
     return less
@@ -131,7 +172,7 @@ def _processes() -> str:
 
 def _file_size() -> str:
     number = _limit("RLIMIT_FSIZE")
-    allowed = "" if number is None else f"this process may write files of {in_bytes(number)} (ulimit -f); "
+    allowed = "" if number is None else f"this process may write files of {_size(number)} (ulimit -f); "
     return (
         f"{allowed}raise it (ulimit -f unlimited) where you start it, or write to a file system that holds larger files"
     )

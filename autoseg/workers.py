@@ -24,7 +24,11 @@ def end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is None:
         return
-    threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+    try:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+    except RuntimeError:  # no thread can be started
+        if sys.platform != "linux":
+            raise
     if sys.platform == "linux" and os.getppid() == parent.pid:
         death_notice(signal.SIGKILL)()  # reaches also a worker whose library lets no other thread run
 

@@ -163,3 +163,14 @@ def test_the_soft_limit_of_open_files_is_raised_as_far_as_it_may_be() -> None:
     allow_open_files()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert soft in (hard, 65_536) or soft > 65_536
+
+
+@pytest.mark.parametrize(
+    "words", ["received 0 items of ancdata", "unable to open shared memory: Too many open files (24)"]
+)
+def test_so_are_open_files_that_nobody_calls_so(words: str) -> None:
+    assert str(shortage(RuntimeError(words))).startswith("too many open files; this process may have ")
+
+
+def test_shared_memory_that_is_full_is_no_shortage_of_memory() -> None:
+    assert shortage(RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")) is None

@@ -410,7 +410,7 @@ def test_a_file_that_may_not_grow_so_large_is_this_files_trouble_alone(tmp_path:
     try:
         with pytest.raises(
             StorageError,
-            match="a: cannot be written: File too large; this process may write files of 0 MB \\(ulimit -f\\); raise it",
+            match="a: cannot be written: File too large; this process may write files of 10 kB \\(ulimit -f\\); raise it",
         ) as caught:
             write_bytes(tmp_path / "a", bytes(20_000))
         write_bytes(tmp_path / "b", bytes(10_000))

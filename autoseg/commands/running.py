@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import autoseg
 from autoseg.commands import LEFT_OUT
 from autoseg.commands.streams import reader_is_gone, say, with_streams, write_message
-from autoseg.errors import AutosegError, Interrupted, in_bytes, readable
+from autoseg.errors import AutosegError, Interrupted, WorkspaceError, in_bytes, readable
 from autoseg.extensions import find_fault
 from autoseg.module_path import protect_children
 from autoseg.paths import DEFAULT_HOME, Workspace
@@ -35,8 +35,8 @@ DONE, USER_CAN_FIX, USAGE, BUG, RESUMABLE, CTRL_C = 0, 1, 2, 3, 75, 130
 SECONDS_OF_ONE_REQUEST = 2.0
 """Signals so close together are one request: `timeout` and some schedulers send theirs to the process and to its group."""
 
-USUAL_ADDRESS_SPACE = 8 * 10**9
-"""Bytes; torch and its threads take about 3 GB of it on a CPU, with CUDA far more."""
+USUAL_ADDRESS_SPACE = 4 * 10**9
+"""Bytes; a small training takes half of it on a CPU. With CUDA it is far more."""
 
 REPORTED_PACKAGES = ("torch", "numpy", "SimpleITK", "batchgenerators")
 
@@ -95,8 +95,8 @@ def _run(command: Command, argv: Sequence[str] | None, program: str) -> int:
         return end.code if isinstance(end.code, int) else USAGE
     arguments.command_line = (*program.split(), *words)
     configure_logging(verbose=arguments.verbose)
-    _settle_in()
     try:
+        _settle_in()
         with sigterm_as_interruption():
             command.run(arguments, _workspace(arguments.home, command))
     except (Interrupted, Terminated) as error:
@@ -237,7 +237,15 @@ class _TerminalHandler(logging.Handler):
 
 
 def _settle_in() -> None:
-    """Make the best of how this process was started, and say what is wrong with it."""
+    """Make the best of how this process was started, and say what is wrong with it.
+
+    Raises:
+        WorkspaceError: The working folder is gone, where neither relative paths nor some libraries work.
+    """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise WorkspaceError("the folder that this is started in was deleted; change to another (cd)") from error
     protect_children()
     allow_open_files()
     if named := [entry for entry in LEFT_OUT if entry]:

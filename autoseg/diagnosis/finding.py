@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autoseg.errors import AutosegError
+from autoseg.remedies import shortage
 
 Level = Literal["ok", "warning", "fault"]
 
@@ -52,12 +53,10 @@ def page(findings: Mapping[str, Sequence[Finding]]) -> str:
 def _make(heading: str, check: Check) -> Sequence[Finding]:
     try:
         return check()
-    except (AutosegError, OSError, ImportError, MemoryError) as error:
-        found, remedy = (
-            str(error) or type(error).__name__,
-            "see what this names; with a damaged installation, install again",
-        )
     except Exception as error:
-        found = traceback.format_exception_only(error)[-1].strip()
-        remedy = "this check should not end so; please report it"
+        known = isinstance(error, AutosegError | OSError | ImportError | MemoryError)
+        words = str(error) or type(error).__name__
+        found = words if known else traceback.format_exception_only(error)[-1].strip()
+        usual = "see what this names; with a damaged installation, install again"
+        remedy = shortage(error) or (usual if known else "this check should not end so; please report it")
     return (Finding(level="fault", subject=heading, found=found, remedy=remedy),)

@@ -32,6 +32,7 @@ from autoseg.inference.record import (
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.previous import read_previous
+from autoseg.remedies import describe_os_error, shortage
 from autoseg.storage import remove_file
 
 log = logging.getLogger(__name__)
@@ -338,9 +339,13 @@ def discard(outputs: Sequence[Path]) -> None:
 def _cause(error: Exception) -> str:
     if isinstance(error, AutosegError):
         return str(error)
-    if isinstance(error, MemoryError):
-        return "out of memory; use fewer threads (--num_threads_preprocessing, --num_threads_nifti_save)"
     log.debug("a case failed", exc_info=error)
+    if (
+        what := shortage(error, "use fewer threads (--num_threads_preprocessing, --num_threads_nifti_save)")
+    ) is not None:
+        return what
+    if isinstance(error, OSError):
+        return describe_os_error(error)
     return f"{type(error).__name__}: {error}"
 
 

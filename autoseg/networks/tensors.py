@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from autoseg.errors import StorageError
+from autoseg.errors import LimitError, StorageError
+from autoseg.remedies import pass_on_limit, shortage
 from autoseg.storage import atomic_path
 
 ZIP_START = b"PK\3\4"
@@ -49,6 +50,9 @@ def read_tensors(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise StorageError(f"{path}: refused: it holds more than tensors and plain values") from error
     except Exception as error:  # from a mutated file torch raises nearly anything
+        pass_on_limit(error, path)
+        if (what := shortage(error)) is not None:
+            raise LimitError(f"{path}: cannot be read: {what}") from error
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise StorageError(f"{path}: damaged ({reason:.200})") from error
 

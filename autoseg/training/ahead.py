@@ -22,6 +22,7 @@ import torch.multiprocessing
 from threadpoolctl import threadpool_limits
 
 from autoseg.errors import TrainingError
+from autoseg.remedies import shortage
 from autoseg.workers import describe_death, end_with_parent, use_own_terminal_lock
 
 Key = TypeVar("Key")
@@ -208,9 +209,15 @@ class _Receiver(Generic[Made]):
     def _take_in(self, worker: _Worker) -> None:
         try:
             answer = worker.connection.recv()
-        except (EOFError, OSError):  # it dies just now, in the middle of its answer
-            raise _explain_death(worker) from None
+        except (EOFError, OSError, RuntimeError) as error:
+            if (what := shortage(error)) is not None:
+                raise TrainingError(f"case {worker.at_work_on}: its batch cannot be received: {what}") from error
+            if isinstance(error, RuntimeError):
+                raise
+            raise _explain_death(worker) from None  # it dies just now, in the middle of its answer
         if isinstance(answer, _NoRoom):
+            if (what := shortage(RuntimeError(answer.cause))) is not None:
+                raise TrainingError(f"case {worker.at_work_on}: its batch cannot be handed over: {what}")
             raise TrainingError(
                 f"case {worker.at_work_on}: its batch cannot be handed over in shared memory (/dev/shm): {answer.cause}; "
                 f"{MORE_SHARED_MEMORY}, or continue with -c and fewer workers (--num_workers; 0 needs none)"
@@ -269,5 +276,7 @@ def _serve(make: Callable[[Any, Note], Any], connection: Connection, case: Any) 
             made = make(key, note)
             try:
                 connection.send(made)
-            except RuntimeError as error:
+            except (RuntimeError, OSError) as error:
+                if isinstance(error, ConnectionError):  # nobody is there to receive it
+                    raise
                 connection.send(_NoRoom(str(error)))

@@ -23,7 +23,7 @@ from autoseg.machine import ROOT, available_cores, available_memory, free_shared
 from autoseg.parallel import fitting_workers
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.remedies import describe_os_error, shortage
+from autoseg.remedies import describe_os_error, open_files, shortage
 from autoseg.training.ahead import Note, ignore, make_ahead
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.samples import TRAINING, VALIDATION, Sample, make_sample, sample_generator
@@ -47,6 +47,9 @@ CORES_PER_WORKER = 8
 
 SHARE_OF_MEMORY = 0.5
 """Of what is free, that batches ahead of the training may take together with the workers."""
+
+FILES_PER_WORKER, FILES_BESIDE = 24, 48
+"""A worker's pipe and end, and for each of its batches one file a tensor; and what the process has open without them."""
 
 WORKER_BYTES = 400 * 2**20
 """Estimated memory of a worker beyond its batches: what the interpreter and its libraries take."""
@@ -226,9 +229,23 @@ def choose_supply(wanted: int | None, device: torch.device, batch_bytes: int, *,
             "" if wanted is None else ", which may be killed for it",
         )
     workers = workers if wanted is not None else min(workers, by_shared_memory)
+    workers = min(workers, _held_by_open_files(workers))
     room = int(SHARE_OF_MEMORY * available_memory(root)) - workers * WORKER_BYTES
     fitting = min(room, room if shared is None else shared) // max(1, batch_bytes) - 1  # one is with the network
     return Supply(workers=workers, ahead=max(workers, min(BATCHES_AHEAD * workers, fitting)))
+
+
+def _held_by_open_files(workers: int) -> int:
+    """How many workers the limit of open files holds; beyond it one may wait for ever for what cannot be handed over."""
+    limit = open_files()
+    held = workers if limit is None else max(0, (limit - FILES_BESIDE) // FILES_PER_WORKER)
+    if held < workers:
+        log.warning(
+            "this process may have %d files open (ulimit -n), which holds %s that %s batches, not %d; more with "
+            "ulimit -n 4096 where you start it",
+            *(limit, counted(held, "worker"), "prepares" if held == 1 else "prepare", workers),
+        )
+    return held
 
 
 def _most(device: torch.device, root: Path) -> int:

@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from autoseg.commands import plan_and_preprocess
 from autoseg.commands.streams import READER_GONE
 
 START = """
@@ -126,3 +128,79 @@ def test_another_pipe_that_breaks_is_no_reader_of_ours(tmp_path: Path) -> None:
     assert ended.stderr == (
         "autoseg_try: Broken pipe; the program at the other end has ended; run the same command again\n"
     )
+
+
+# ------------------------------------------------------------------------------- limits
+
+
+def limited(limits: str, words: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    line = f'{limits}; exec "$0" -m autoseg {words}'
+    environment = {**os.environ, "AUTOSEG_HOME": str(folder), **variables}
+    return subprocess.run(
+        ["bash", "-c", line, sys.executable], env=environment, capture_output=True, text=True, check=False, timeout=100
+    )
+
+
+TRAIN = "train 3d_fullres Trainer 1 0 --epochs 1 --iterations_per_epoch 2 --batch_size 2 --num_workers 1 -device cpu"
+
+
+@pytest.mark.parametrize(
+    ("limits", "words", "told"),
+    [
+        ("ulimit -n 20", TRAIN, "oo many open files; this process may have 20 open (ulimit -n); raise it (ulimit -n 4096)"),
+        ("ulimit -v 400000", TRAIN, "out of memory; this process may have 410 MB of address space (ulimit -v); raise it"),
+        ("ulimit -v 120000", "list_models", "out of memory; this process may have 123 MB of address space (ulimit -v)"),
+        ("ulimit -f 1", TRAIN, "File too large; this process may write files of 1 kB (ulimit -f); raise it (ulimit -f unlimited)"),
+        ("mkdir -p $AUTOSEG_HOME/gone; cd $AUTOSEG_HOME/gone; rmdir ../gone", TRAIN, "autoseg train: the folder that this is started in was deleted; change to another (cd)"),
+    ],
+    ids=["open files", "address space", "hardly any", "file size", "deleted folder"],
+)  # fmt: skip
+def test_a_limit_that_is_met_is_named_with_the_way_out(
+    tmp_path: Path, make_task: Any, limits: str, words: str, told: str
+) -> None:
+    make_task(parent=tmp_path / "raw_data")
+    assert plan_and_preprocess.main(["-t", "1", "-pl2d", "None", "-tf", "1", "--home", str(tmp_path)]) == 0
+
+    ended = limited(limits, words, tmp_path)
+
+    assert ended.returncode == 1, ended.stderr
+    assert told in ended.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_small_address_space_is_said_before_a_library_ends_the_process(tmp_path: Path) -> None:
+    ended = limited("ulimit -v 1000000", "list_models", tmp_path)
+    assert ended.returncode == 0
+    assert ended.stderr == (
+        "warning: this process may have 1.0 GB of address space (ulimit -v), which the libraries may not do with; where it "
+        "ends without a word, or starts no thread, raise the limit (ulimit -v unlimited)\n"
+    )
+
+
+@pytest.mark.parametrize("limit", [40, 64])
+def test_workers_that_open_files_do_not_hold_are_not_started(tmp_path: Path, make_task: Any, limit: int) -> None:
+    """One of them may wait for ever for a batch that its process cannot receive."""
+    make_task(parent=tmp_path / "raw_data")
+    assert plan_and_preprocess.main(["-t", "1", "-pl2d", "None", "-tf", "1", "--home", str(tmp_path)]) == 0
+
+    ended = limited(f"ulimit -n {limit}", TRAIN.replace("--num_workers 1", "--num_workers 4"), tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+    assert (
+        f"warning: this process may have {limit} files open (ulimit -n), which holds 0 workers that prepare batches, not 4; "
+        "more with ulimit -n 4096 where you start it\n"
+    ) in ended.stderr
+
+
+def test_a_soft_limit_of_open_files_is_no_limit(tmp_path: Path, make_task: Any) -> None:
+    make_task(parent=tmp_path / "raw_data")
+    assert limited("ulimit -Sn 12", "verify_dataset -t 1", tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("variables", [{"HOME": "/proc/nowhere"}, {"HOME": "", "TMPDIR": "/nowhere"}])
+def test_no_home_and_no_place_for_temporary_files_matter_little(
+    tmp_path: Path, make_task: Any, variables: dict[str, str]
+) -> None:
+    make_task(parent=tmp_path / "raw_data")
+    ended = limited("cd /proc", f"plot_task -t 1 -o {tmp_path}/pictures", tmp_path, **variables)
+    assert ended.returncode == 0, ended.stderr
