@@ -17,10 +17,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoseg.errors import AutosegError, TrainingError, counted, without_case
+from autoseg.errors import AutosegError, LimitError, TrainingError, counted, without_case
 from autoseg.geometry import Shape
 from autoseg.machine import ROOT, available_cores, available_memory, free_shared_memory
 from autoseg.parallel import fitting_workers
+from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.remedies import describe_os_error, open_files, shortage
@@ -137,7 +138,7 @@ class Batches:
             try:
                 samples.append(
                     make_sample(
-                        _open_case(self.store, self.previous, case),
+                        _opened(self.store, self.previous, case),
                         patch_size=self.patch_size,
                         forced=forced,
                         augmentation=self.streams[key.stream].augmentation,
@@ -280,3 +281,12 @@ def _collate(
 
 
 _open_case = lru_cache(maxsize=OPEN_CASES)(open_case)
+
+
+def _opened(store: PreparedCases, previous: PreviousMaps | None, case: str) -> PreparedCase:
+    """A case, kept open as long as the process may have so many files open."""
+    try:
+        return _open_case(store, previous, case)
+    except LimitError:
+        _open_case.cache_clear()
+        return _open_case(store, previous, case)

@@ -147,7 +147,7 @@ TRAIN = "train 3d_fullres Trainer 1 0 --epochs 1 --iterations_per_epoch 2 --batc
 @pytest.mark.parametrize(
     ("limits", "words", "told"),
     [
-        ("ulimit -n 20", TRAIN, "oo many open files; this process may have 20 open (ulimit -n); raise it (ulimit -n 4096)"),
+        ("ulimit -n 6", TRAIN, "oo many open files; this process may have 6 open (ulimit -n); raise it (ulimit -n 4096)"),
         ("ulimit -v 400000", TRAIN, "out of memory; this process may have 410 MB of address space (ulimit -v); raise it"),
         ("ulimit -v 120000", "list_models", "out of memory; this process may have 123 MB of address space (ulimit -v)"),
         ("ulimit -f 1", TRAIN, "File too large; this process may write files of 1 kB (ulimit -f); raise it (ulimit -f unlimited)"),
@@ -177,7 +177,31 @@ def test_a_small_address_space_is_said_before_a_library_ends_the_process(tmp_pat
     )
 
 
-@pytest.mark.parametrize("limit", [40, 64])
+OPENED = """
+import os, resource, sys
+from pathlib import Path
+from autoseg.preprocessing.store import PreparedCases
+from autoseg.training.loader import _opened
+store = PreparedCases(Path(sys.argv[1]))
+held = len(os.listdir("/proc/self/fd"))
+resource.setrlimit(resource.RLIMIT_NOFILE, (held + 9, held + 9))
+for _ in range(3):
+    for number in range(5):
+        print(_opened(store, None, f"case_{number:03d}").data.shape[0], end=" ")
+"""
+
+
+def test_more_cases_than_files_may_be_open_are_opened_in_turn(tmp_path: Path, make_task: Any) -> None:
+    make_task(parent=tmp_path / "raw_data")
+    assert plan_and_preprocess.main(["-t", "1", "-pl2d", "None", "-tf", "1", "--home", str(tmp_path)]) == 0
+    folder = tmp_path / "preprocessed" / "Task001_Balls" / "autoseg_3d_fullres"
+
+    ended = subprocess.run([sys.executable, "-c", OPENED, str(folder)], capture_output=True, text=True, check=False)
+
+    assert ended.stdout == "1 " * 15, ended.stderr
+
+
+@pytest.mark.parametrize("limit", [20, 64])
 def test_workers_that_open_files_do_not_hold_are_not_started(tmp_path: Path, make_task: Any, limit: int) -> None:
     """One of them may wait for ever for a batch that its process cannot receive."""
     make_task(parent=tmp_path / "raw_data")
