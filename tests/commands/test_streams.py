@@ -201,7 +201,7 @@ def test_more_cases_than_files_may_be_open_are_opened_in_turn(tmp_path: Path, ma
     assert ended.stdout == "1 " * 15, ended.stderr
 
 
-@pytest.mark.parametrize("limit", [20, 64])
+@pytest.mark.parametrize("limit", [40, 64])
 def test_workers_that_open_files_do_not_hold_are_not_started(tmp_path: Path, make_task: Any, limit: int) -> None:
     """One of them may wait for ever for a batch that its process cannot receive."""
     make_task(parent=tmp_path / "raw_data")
