@@ -47,7 +47,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--remap_labels",
         action="store_true",
-        help="for folders without dataset.json: renumber label values with gaps (0 and 255 become 0 and 1)",
+        help="renumber label values with gaps in the copies (0 and 255 become 0 and 1)",
     )
     add_workers(parser, what="read labels and copy files")
 

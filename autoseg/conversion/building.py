@@ -35,7 +35,11 @@ def require_free_number(target: Path) -> None:
 
 @contextmanager
 def built_beside(target: Path) -> Iterator[Path]:
-    """A folder to fill, beside `target`, which takes that name at the end; removed if something fails."""
+    """A folder to fill, beside `target`, which takes that name at the end; removed if something fails.
+
+    Raises:
+        WorkspaceError: Another task of its number is being converted, or is there by the end.
+    """
     prefix = f".converting-{socket.gethostname()}-"
     temporary = target.with_name(f"{prefix}{os.getpid()}-{secrets.token_hex(4)}-{target.name}")
     try:
@@ -43,6 +47,7 @@ def built_beside(target: Path) -> Iterator[Path]:
         _remove_dead_runs(target, prefix)
         temporary.mkdir()
         yield temporary
+        require_free_number(target)  # another may have come meanwhile, under another name
         temporary.rename(target)
     except OSError as error:
         raise StorageError(
@@ -53,13 +58,15 @@ def built_beside(target: Path) -> Iterator[Path]:
 
 
 def _remove_dead_runs(target: Path, prefix: str) -> None:
+    number = f"-{target.name.partition('_')[0]}_"
     for path in target.parent.iterdir():
-        if not (path.name.startswith(prefix) and path.name.endswith(f"-{target.name}")):
+        if not (path.name.startswith(prefix) and number in path.name):
             continue
-        process = path.name.removeprefix(prefix).partition("-")[0]
+        process, name = path.name.removeprefix(prefix).partition("-")[0], path.name[path.name.index(number) + 1 :]
         if process.isdecimal() and _is_alive(int(process)):
             raise WorkspaceError(
-                f"{readable(target)}: process {process} is converting into it right now; wait for it, or end it first"
+                f"{readable(target.with_name(name))}: process {process} is converting into it right now; wait for it, "
+                "or end it first"
             )
         log.info("%s: removed what an interrupted conversion left", target)
         shutil.rmtree(path, ignore_errors=True)

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from autoseg import nifti
 from autoseg.conversion.building import built_beside, copy_file, require_free_number
-from autoseg.dataset import Dataset, channel_file, read_dataset, read_description, split_ending
+from autoseg.conversion.declared import close_gaps
+from autoseg.conversion.writing import renumber
+from autoseg.dataset import WRITTEN_ENDINGS, Dataset, channel_file, read_dataset, read_description, split_ending
 from autoseg.errors import CasesFailed, DatasetError, readable
+from autoseg.headers import read_header
 from autoseg.imageio import read_volumes, write_image
-from autoseg.nifti import read_header
 from autoseg.parallel import run_on_cases
 from autoseg.storage import write_json
 
@@ -51,17 +55,28 @@ def convert_decathlon_task(source: Path, raw_data: Path, task_number: int | None
     """
     number, name = _number_and_name(source)
     target = raw_data / f"Task{number if task_number is None else task_number:03d}_{name}"
-    dataset = read_dataset(source)
+    write_decathlon_task(source, target, workers=workers)
+    return target
+
+
+def write_decathlon_task(source: Path, target: Path, *, remap_labels: bool = False, workers: int = 1) -> None:
+    """Write the raw task `target` from a Decathlon task; the rest is as for `convert_decathlon_task`.
+
+    Args:
+        remap_labels: Whether label numbers with gaps may be renumbered.
+    """
+    description, numbers = close_gaps(read_description(source), source / "dataset.json", remap_labels=remap_labels)
+    dataset = read_dataset(source, description)
     _check_source(source, dataset)
     require_free_number(target)
     files = [file for folder in (IMAGES, LABELS, TEST_IMAGES) for file in _files(source / folder)]
     with built_beside(target) as temporary:
         for folder in {file.folder for file in files}:
             (temporary / folder).mkdir()
-        _convert_all(source, files, temporary, len(dataset.channels), workers)
-        _write_description(source, temporary)
+        convert = partial(_convert, target=temporary, channels=len(dataset.channels), numbers=numbers)
+        _convert_all(source, files, convert, workers)
+        _write_description(source, temporary, None if numbers is None else description)
     log.info("%s: %d training and %d test cases", target, len(dataset.training), len(dataset.test))
-    return target
 
 
 # ------------------------------------------------------------------- checks
@@ -115,9 +130,9 @@ def _files(folder: Path) -> list[_File]:
     return [_File(path=path, folder=folder.name) for path in paths if split_ending(path.name)[1]]
 
 
-def _convert_all(source: Path, files: Sequence[_File], target: Path, channels: int, workers: int) -> None:
+def _convert_all(source: Path, files: Sequence[_File], convert: Callable[[_File], None], workers: int) -> None:
     try:
-        run_on_cases(partial(_convert, target=target, channels=channels), files, task="converting", workers=workers)
+        run_on_cases(convert, files, task="converting", workers=workers)
     except CasesFailed as failed:
         lines = "\n".join(f"  {name}: {reason}" for name, reason in failed.failures)
         raise DatasetError(
@@ -126,14 +141,16 @@ def _convert_all(source: Path, files: Sequence[_File], target: Path, channels: i
         ) from failed
 
 
-def _convert(file: _File, *, target: Path, channels: int) -> None:
+def _convert(file: _File, *, target: Path, channels: int, numbers: Mapping[int, int] | None) -> None:
     folder = target / file.folder
     if file.folder == LABELS:
-        copy_file(file.path, folder / file.path.name)
+        if numbers is None:
+            copy_file(file.path, folder / file.path.name)
+        else:
+            renumber(file.path, folder / file.path.name, numbers)
         return
     stem, ending = split_ending(file.path.name)
-    shape = read_header(file.path, most_dimensions=4).shape
-    volumes = shape[3] if len(shape) == 4 else 1
+    volumes = _volumes(file.path)
     if volumes != channels:
         raise DatasetError(
             f"holds {volumes} volumes, but dataset.json names {channels} under modality; "
@@ -146,13 +163,21 @@ def _convert(file: _File, *, target: Path, channels: int) -> None:
         write_image(folder / channel_file(stem, channel, ending), volume.data, volume.geometry)
 
 
-def _write_description(source: Path, target: Path) -> None:
-    """dataset.json as it is; where the test images were not downloaded, without test cases."""
-    if (source / TEST_IMAGES).is_dir():
+def _volumes(path: Path) -> int:
+    """How many volumes a file holds; of the formats that are read, NIfTI alone may hold several."""
+    if path.name.lower().endswith(WRITTEN_ENDINGS):
+        shape = nifti.read_header(path, most_dimensions=4).shape
+        return shape[3] if len(shape) == 4 else 1
+    return len(read_header(path).shape) // 3
+
+
+def _write_description(source: Path, target: Path, changed: Mapping[str, Any] | None) -> None:
+    """dataset.json as it is, but for what changed; where the test images were not downloaded, without test cases."""
+    if changed is None and (source / TEST_IMAGES).is_dir():
         copy_file(source / "dataset.json", target / "dataset.json")
         return
-    description = dict(read_description(source))
-    if description.get("test"):
+    description = dict(changed or read_description(source))
+    if description.get("test") and not (source / TEST_IMAGES).is_dir():
         log.warning("%s: has no %s; its test cases are taken off the list", source, TEST_IMAGES)
         description.update(test=[], numTest=0)
     write_json(target / "dataset.json", description)

@@ -9,13 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.conversion.building import require_free_number
-from autoseg.conversion.decathlon import convert_decathlon_task
-from autoseg.conversion.nnunet import number_and_name, understand_ours, understand_second_generation
+from autoseg.conversion.decathlon import write_decathlon_task
+from autoseg.conversion.declared import close_gaps, renumbering_note
+from autoseg.conversion.nnunet import (
+    number_and_name,
+    of_each_case,
+    understand_ours,
+    understand_second_generation,
+)
 from autoseg.conversion.plain_folders import FOLDER_PAIRS, PlainSettings, plain_pair, understand_plain_folders
 from autoseg.conversion.understood import Understood
 from autoseg.conversion.writing import write_task
 from autoseg.dataset import read_dataset, read_description, split_ending
-from autoseg.errors import DatasetError, WorkspaceError, readable
+from autoseg.dataset.splits import FOLDS
+from autoseg.errors import DatasetError, StorageError, WorkspaceError, counted, readable
+from autoseg.storage import read_json
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +44,7 @@ class ConversionSettings:
         number: Of the new task; None takes the source's, or the first free one from 500.
         name: Of the new task; None takes the source's.
         link: Point to the source's files rather than copy them.
-        remap_labels: Renumber label values that are not consecutive (plain folders only).
+        remap_labels: Renumber label values that are not consecutive.
         channels: Names of the channels (plain folders only).
         labels: Names of the labels, in the order of their numbers, without the background (plain folders only).
     """
@@ -79,9 +87,9 @@ def convert_dataset(
     number = _free_number(name, understood.number if settings.number is None else settings.number, tasks)
     target = raw_data / f"Task{number:03d}_{name}"
     require_free_number(target)
+    _warn_of_few_cases(understood)
     if understood.layout == DECATHLON:
-        converted = convert_decathlon_task(source, raw_data, number, workers=workers)
-        converted.rename(target)
+        write_decathlon_task(source, target, remap_labels=settings.remap_labels, workers=workers)
     else:
         write_task(understood, target, link=settings.link, workers=workers)
     return Conversion(understood=understood, folder=target)
@@ -97,14 +105,14 @@ def understand_dataset(source: Path, settings: ConversionSettings, *, workers: i
         raise DatasetError(f"{readable(source)}: no such folder; name the dataset's folder")
     if not (source / "dataset.json").is_file():
         return _understand_plain(source, settings, workers)
-    if settings.remap_labels or settings.channels or settings.labels:
+    if settings.channels or settings.labels:
         raise DatasetError(
             f"{readable(source)}: its dataset.json names labels and channels; correct them there, "
-            "--remap_labels, --channels and --label_names are for plain folders without one"
+            "--channels and --label_names are for plain folders without one"
         )
     description = read_description(source)
     if "channel_names" in description or "file_ending" in description:
-        return understand_second_generation(source)
+        return understand_second_generation(source, remap_labels=settings.remap_labels)
     if "modality" not in description:
         raise DatasetError(
             f"{readable(source / 'dataset.json')}: names its channels neither under modality nor under channel_names; "
@@ -127,11 +135,14 @@ def _understand_plain(source: Path, settings: ConversionSettings, workers: int) 
 
 def _understand_first_generation(source: Path, settings: ConversionSettings) -> Understood:
     """Ours, where files carry channel numbers; the Decathlon's, where they are those that dataset.json names."""
-    dataset = read_dataset(source)
+    description, numbers = close_gaps(
+        read_description(source), source / "dataset.json", remap_labels=settings.remap_labels
+    )
+    dataset = read_dataset(source, description)
     case = dataset.training[0]
     unnumbered = case.images[0].with_name(case.identifier + split_ending(case.images[0].name)[1])
     if all(path.is_file() for path in case.images) or not unnumbered.is_file():
-        return understand_ours(source)
+        return understand_ours(source, remap_labels=settings.remap_labels)
     if settings.link:
         raise DatasetError(
             f"{readable(source)}: has {DECATHLON}; its images are renamed or split, which links cannot do; "
@@ -147,7 +158,25 @@ def _understand_first_generation(source: Path, settings: ConversionSettings) -> 
         labels=dataset.labels.names,
         training=dataset.training,
         test=dataset.test,
+        label_values=of_each_case(numbers, dataset.training),
+        notes=renumbering_note(numbers),
     )
+
+
+def _warn_of_few_cases(understood: Understood) -> None:
+    """Folds are made late, when all is converted, planned and prepared."""
+    path = understood.source / "patients.json"
+    try:
+        patients = read_json(path) if path.is_file() else None
+    except StorageError:  # told when it is used
+        patients = None
+    known = patients if isinstance(patients, dict) else {}
+    groups = {str(known.get(case.identifier, case.identifier)) for case in understood.training}
+    if len(groups) < FOLDS:
+        log.warning(
+            "%s: %s with labels, too few for %d folds; add more, or train fold `all`, which keeps none to score by",
+            *(readable(understood.source), counted(len(groups), "patient" if known else "case"), FOLDS),
+        )
 
 
 def _free_number(name: str, number: int | None, tasks: Collection[str]) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from autoseg.conversion.declared import close_gaps, closed_gaps, renumbering_note
 from autoseg.conversion.understood import Understood, listed
 from autoseg.dataset import (
     IMAGE_ENDINGS,
@@ -30,13 +32,17 @@ OTHER_NORMALISATIONS = {"rescale_to_0_1", "rescale_0_1", "rgb_to_0_1"}
 """Second-generation channel names that ask for a scaling we do not have."""
 
 
-def understand_ours(folder: Path) -> Understood:
+def understand_ours(folder: Path, *, remap_labels: bool = False) -> Understood:
     """Read a task in our own layout.
+
+    Args:
+        remap_labels: Whether label numbers with gaps may be renumbered.
 
     Raises:
         DatasetError: dataset.json is wrong, or files that it lists are missing.
     """
-    dataset = read_dataset(folder)
+    description, numbers = close_gaps(read_description(folder), folder / "dataset.json", remap_labels=remap_labels)
+    dataset = read_dataset(folder, description)
     files = [path for case in (*dataset.training, *dataset.test) for path in (*case.images, case.segmentation) if path]
     if missing := [path.relative_to(folder) for path in files if not path.is_file()]:
         raise DatasetError(
@@ -53,12 +59,17 @@ def understand_ours(folder: Path) -> Understood:
         labels=dataset.labels.names,
         training=dataset.training,
         test=dataset.test,
-        description=read_description(folder),
+        description=description,
+        label_values=of_each_case(numbers, dataset.training),
+        notes=renumbering_note(numbers),
     )
 
 
-def understand_second_generation(folder: Path) -> Understood:
+def understand_second_generation(folder: Path, *, remap_labels: bool = False) -> Understood:
     """Read a dataset of nnU-Net's second generation; its cases are those whose files are there.
+
+    Args:
+        remap_labels: Whether label numbers with gaps may be renumbered.
 
     Raises:
         DatasetError: dataset.json says what is not supported or contradicts itself, or a case is not whole.
@@ -71,8 +82,8 @@ def understand_second_generation(folder: Path) -> Understood:
             "put them into imagesTr and labelsTr as <case>_0000 and <case>"
         )
     channels = _channels(description.get("channel_names"), where)
-    labels = _labels(description.get("labels"), where)
-    ending = _ending(description.get("file_ending"), where)
+    labels, numbers = _labels(description.get("labels"), where, remap_labels=remap_labels)
+    training, test = _cases(folder, len(channels), _ending(description.get("file_ending"), where))
     number, name = number_and_name(folder)
     return Understood(
         source=folder,
@@ -81,15 +92,24 @@ def understand_second_generation(folder: Path) -> Understood:
         name=name,
         channels=channels,
         labels=labels,
-        training=_labelled(folder, len(channels), ending),
-        test=_unlabelled(folder / "imagesTs", len(channels)),
+        training=training,
+        test=test,
+        label_values=of_each_case(numbers, training),
         description={key: value for key, value in description.items() if key not in REPLACED_KEYS},
-        notes=tuple(
-            f"channel {name!r} is scaled by its own mean and deviation in each case; that scaling is not supported"
-            for name in channels
-            if name in OTHER_NORMALISATIONS
+        notes=(
+            *(
+                f"channel {name!r} is scaled by its own mean and deviation in each case; that scaling is not supported"
+                for name in channels
+                if name in OTHER_NORMALISATIONS
+            ),
+            *renumbering_note(numbers),
         ),
     )
+
+
+def of_each_case(numbers: Mapping[int, int] | None, cases: Sequence[Case]) -> dict[str, Mapping[int, int]] | None:
+    """The same renumbering for the label file of every case."""
+    return None if numbers is None else {case.identifier: numbers for case in cases}
 
 
 def number_and_name(folder: Path) -> tuple[int | None, str]:
@@ -119,7 +139,8 @@ def _channels(names: Any, where: Path) -> tuple[str, ...]:
     return tuple(names[str(number)] for number in range(len(names)))
 
 
-def _labels(values: Any, where: Path) -> tuple[str, ...]:
+def _labels(values: Any, where: Path, *, remap_labels: bool) -> tuple[tuple[str, ...], dict[int, int] | None]:
+    """The names in the order of their numbers, and the new numbers where there were gaps."""
     if not isinstance(values, dict) or not values:
         raise DatasetError(
             f'{readable(where)}: labels: expected an object such as {{"background": 0, "liver": 1}}, found {values!r:.200}'
@@ -144,12 +165,14 @@ def _labels(values: Any, where: Path) -> tuple[str, ...]:
             f"{readable(where)}: labels: the value of {listed(wrong)} is no whole number; write one, without quotation marks"
         )
     by_value = {value: name for name, value in values.items()}
-    if sorted(values.values()) != list(range(len(values))) or len(values) < 2:
+    numbers = closed_gaps(by_value) if remap_labels and len(by_value) == len(values) else None
+    if numbers is None and (sorted(values.values()) != list(range(len(values))) or len(values) < 2):
         raise DatasetError(
             f"{readable(where)}: labels: the values must be 0 for the background, then 1, 2, ... without a gap, "
             f"found {listed(sorted(values.values()))}; renumber them, in the label files too"
+            + (", or add --remap_labels, which does both in the copies" if closed_gaps(by_value) else "")
         )
-    return tuple(by_value[value] for value in range(len(values)))
+    return tuple(by_value[value] for value in sorted(by_value)), numbers
 
 
 def _ending(ending: Any, where: Path) -> str:
@@ -161,11 +184,28 @@ def _ending(ending: Any, where: Path) -> str:
     return str(ending)
 
 
-def _labelled(folder: Path, channels: int, ending: str) -> tuple[Case, ...]:
-    cases = _with_ending(find_case_files(folder / "imagesTr", channels), ending, folder / "imagesTr")
+def _cases(folder: Path, channels: int, ending: str) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """Those with a label, and those without; of one channel, the files may do without its number."""
     if not (folder / "labelsTr").is_dir():
         raise DatasetError(f"{readable(folder / 'labelsTr')}: no such folder; it holds the labels <case>{ending}")
     labels = image_files(folder / "labelsTr")
+    unnumbered = channels == 1 and _has_unnumbered(folder / "imagesTr", labels)
+    find = _unnumbered_cases if unnumbered else partial(find_case_files, channels=channels)
+    cases = _with_ending(find(folder / "imagesTr"), ending, folder / "imagesTr")
+    test = find(folder / "imagesTs") if (folder / "imagesTs").is_dir() else ()
+    return _labelled(folder, cases, labels, ending), tuple(test)
+
+
+def _has_unnumbered(folder: Path, labels: Mapping[str, Path]) -> bool:
+    """Whether images are there under the very names of all labels."""
+    return bool(labels) and folder.is_dir() and labels.keys() <= image_files(folder).keys()
+
+
+def _unnumbered_cases(folder: Path) -> Sequence[Case]:
+    return [Case(identifier=name, images=(path,)) for name, path in image_files(folder).items()]
+
+
+def _labelled(folder: Path, cases: Sequence[Case], labels: Mapping[str, Path], ending: str) -> tuple[Case, ...]:
     images = {case.identifier for case in cases}
     if missing := sorted(images - labels.keys()):
         raise DatasetError(
@@ -178,10 +218,6 @@ def _labelled(folder: Path, channels: int, ending: str) -> tuple[Case, ...]:
     if not cases:
         raise DatasetError(f"{readable(folder / 'imagesTr')}: no images <case>_0000{ending} here")
     return tuple(replace(case, segmentation=labels[case.identifier]) for case in cases)
-
-
-def _unlabelled(folder: Path, channels: int) -> tuple[Case, ...]:
-    return tuple(find_case_files(folder, channels)) if folder.is_dir() else ()
 
 
 def _with_ending(cases: Sequence[Case], ending: str, folder: Path) -> Sequence[Case]:

@@ -44,13 +44,16 @@ class Description:
     remarks: tuple[str, ...]
 
 
-def read_dataset(folder: Path) -> Dataset:
+def read_dataset(folder: Path, description: Mapping[str, Any] | None = None) -> Dataset:
     """Read and check `folder/dataset.json`; the image files themselves are not opened.
+
+    Args:
+        description: What to take for the file's content.
 
     Raises:
         DatasetError: One line for everything that is wrong with the description.
     """
-    found = inspect_description(folder)
+    found = inspect_description(folder, description)
     if found.problems:
         listing = "\n".join(f"  {problem}" for problem in found.problems)
         raise DatasetError(
@@ -66,13 +69,16 @@ def read_dataset(folder: Path) -> Dataset:
     )
 
 
-def inspect_description(folder: Path) -> Description:
+def inspect_description(folder: Path, description: Mapping[str, Any] | None = None) -> Description:
     """Read `folder/dataset.json` as far as it can be understood, and list what is wrong with it.
+
+    Args:
+        description: What to take for the file's content.
 
     Raises:
         DatasetError: There is none, it is no JSON object, or it is another program's.
     """
-    description, notes = read_description(folder), Notes()
+    description, notes = read_description(folder) if description is None else description, Notes()
     _require_our_generation(description, folder / "dataset.json")
     channels = _numbered_names(description, "modality", '{"0": "MRI"}', notes)
     labels = _labels(description, notes)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from spoiling import CASE, Entry, Place, Spoil
+from spoiling import CASE, Entry, Place, Spoil, edit
 
 from autoseg.imageio import read_image, write_image
 
@@ -52,6 +54,23 @@ def labelled(*values: int, kind: type = np.uint8) -> Spoil:
             write_image(place.outer / f"source/labels/p{number}.nii.gz", labels, image.geometry)
 
     return spoil
+
+
+def described(**changes: object) -> Spoil:
+    """The task under another name beside the workspace, with other values in its dataset.json."""
+
+    def spoil(place: Place) -> None:
+        source = Path(shutil.copytree(place.raw, place.outer / "source"))
+        edit(source / "dataset.json", lambda content: content.update(changes))
+
+    return spoil
+
+
+def converting(place: Place) -> None:
+    """Another process, the one that started this one, converts into the task's number."""
+    described()(place)
+    name = f".converting-{socket.gethostname()}-{os.getppid()}-0123abcd-Task042_Other"
+    (place.home / "raw_data" / name).mkdir()
 
 
 def predicted(place: Place) -> Path:
@@ -122,6 +141,31 @@ ENTRIES: tuple[Entry, ...] = (
         "labels with gaps, of which there are many",
         labelled(*range(0, 600, 2), kind=np.int16),
         "/labels: the values are 0, 2, 4, 6, 8, 10, 12, 14, 16, 18 and 290 more, but labels are numbered 0, 1, 2, ... without a gap; add --remap_labels to have them renumbered in the copies (0 to 0, 2 to 1, 4 to 2, 6 to 3, 8 to 4, 10 to 5, 12 to 6, 14 to 7, 16 to 8, 18 to 9 and 290 more); are these images rather than labels?",
+    ),
+    refused(
+        "declared labels with gaps",
+        described(labels={"0": "background", "255": "ball"}),
+        "/dataset.json: labels: the numbers must be consecutive from 0, found 0, 255; renumber them, in the label files too, or add --remap_labels, which does both in the copies",
+    ),
+    refused(
+        "names for labels that have some",
+        described(),
+        ": its dataset.json names labels and channels; correct them there, --channels and --label_names are for plain folders without one",
+        " --label_names ball",
+    ),
+    Entry(
+        name="a declared label that the files do not have, and the other way round, renumbered",
+        spoil=described(labels={"0": "background", "255": "ball"}),
+        words=f"{CONVERT} --remap_labels",
+        message="{outer}/source: 5 of 11 files cannot be brought over\n"
+        + "\n".join(f"  case_00{n}.nii.gz: holds 1, which is no label of this task; correct the file" for n in range(5))
+        + "\nNothing was written; put these right and convert again.",
+    ),
+    Entry(
+        name="two conversions to one number",
+        spoil=converting,
+        words=f"{CONVERT} -output_task_id 42",
+        message="{home}/raw_data/Task042_Other: process {some} is converting into it right now; wait for it, or end it first",
     ),
     Entry(
         name="scores of a case in two files",

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
-from autoseg.conversion.decathlon import convert_decathlon_task
+from autoseg.conversion.building import built_beside
+from autoseg.conversion.decathlon import convert_decathlon_task, write_decathlon_task
 from autoseg.dataset import read_dataset
 from autoseg.errors import DatasetError, StorageError, WorkspaceError
 from autoseg.geometry import Geometry
@@ -296,6 +298,60 @@ def test_a_run_still_alive_is_left_alone(source, tmp_path):
         convert_decathlon_task(source, tmp_path / "raw_data")
 
     assert (alive / "half").exists()
+
+
+def test_two_conversions_to_one_number_never_both_arrive(source, tmp_path):
+    """One that works on another task of the number is named; one that came meanwhile is left as it is."""
+    raw_data = tmp_path / "raw_data"
+    rival = raw_data / f".converting-{socket.gethostname()}-{os.getppid()}-0123abcd-Task007_Other"
+    rival.mkdir(parents=True)
+    with pytest.raises(WorkspaceError) as error:
+        write_decathlon_task(source, raw_data / "Task007_Brain")
+    assert str(error.value) == (
+        f"{raw_data}/Task007_Other: process {os.getppid()} is converting into it right now; wait for it, or end it first"
+    )
+    rival.rmdir()
+
+    with (
+        pytest.raises(WorkspaceError, match="Task007_Other: this task exists already, and nothing is overwritten"),
+        built_beside(raw_data / "Task007_Brain") as temporary,
+    ):
+        (temporary / "imagesTr").mkdir()
+        (raw_data / "Task007_Other").mkdir()
+    assert [path.name for path in raw_data.iterdir()] == ["Task007_Other"]
+
+
+def test_other_numbers_are_converted_beside_each_other(source, tmp_path):
+    raw_data = tmp_path / "raw_data"
+    (raw_data / f".converting-{socket.gethostname()}-{os.getppid()}-0123abcd-Task0070_Other").mkdir(parents=True)
+    write_decathlon_task(source, raw_data / "Task007_Brain")
+    assert (raw_data / "Task007_Brain" / "dataset.json").is_file()
+
+
+def test_images_of_formats_that_hold_one_volume_are_converted(source, tmp_path):
+    generator = np.random.default_rng(0)
+    for number, ending in enumerate((".nrrd", ".mha")):
+        voxels = generator.normal(size=(3, 4, 5)).astype(np.float32)
+        sitk.WriteImage(sitk.GetImageFromArray(voxels), source / "imagesTr" / f"one_{number}{ending}")
+        sitk.WriteImage(
+            sitk.GetImageFromArray((voxels > 0).astype(np.uint8)), source / "labelsTr" / f"one_{number}{ending}"
+        )
+    describe(
+        source,
+        modality={"0": "MRI"},
+        training=[
+            {"image": f"./imagesTr/one_{n}{ending}", "label": f"./labelsTr/one_{n}{ending}"}
+            for n, ending in enumerate((".nrrd", ".mha"))
+        ],
+        test=[],
+    )
+    for path in [*source.glob("*/brain_*")]:
+        path.unlink()
+
+    folder = convert_decathlon_task(source, tmp_path / "raw_data")
+
+    assert sorted(path.name for path in (folder / "imagesTr").iterdir()) == ["one_0_0000.nrrd", "one_1_0000.mha"]
+    assert verify_dataset(folder, workers=1).errors == ()
 
 
 def test_after_a_kill_there_is_nothing_or_the_whole(data_folder, tmp_path):

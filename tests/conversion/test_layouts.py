@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import SimpleITK as sitk
 from autoseg.conversion.layouts import Conversion, ConversionSettings, convert_dataset, understand_dataset
 from autoseg.conversion.writing import write_task
 from autoseg.dataset import read_dataset
-from autoseg.errors import AutosegError, DatasetError, WorkspaceError
+from autoseg.errors import AutosegError, DatasetError, StorageError, WorkspaceError
 from autoseg.geometry import Geometry
 from autoseg.imageio import read_case, read_image, write_image
 from autoseg.planning.verification import verify_dataset
@@ -161,7 +164,8 @@ def test_other_formats_keep_theirs_but_renumbered_labels(tmp_path: Path, ending:
         ),
         (
             {"labels": {"background": 0, "RV": 255}},
-            "the values must be 0 for the background, then 1, 2, ... without a gap",
+            "the values must be 0 for the background, then 1, 2, ... without a gap, found 0, 255; renumber them, in the "
+            "label files too, or add --remap_labels, which does both in the copies",
         ),
         (
             {"labels": {"background": 0}},
@@ -254,6 +258,159 @@ def test_the_decathlon_is_recognised_by_files_without_channel_numbers(first: Pat
     assert conversion.folder == tmp_path / "raw_data" / "Task012_Organ"
     np.testing.assert_array_equal(read_image(conversion.folder / "imagesTr" / "c1_0000.nii.gz").data, image(1))
     assert [path.name for path in (tmp_path / "raw_data").iterdir()] == ["Task012_Organ"]
+
+
+def test_a_conversion_only_ever_appears_under_its_own_name(first: Path, tmp_path: Path) -> None:
+    """What is renamed to anything that is no hidden name; Python announces each renaming before it is done."""
+    for number in range(2):
+        (first / "imagesTr" / f"c{number}_0000.nii.gz").rename(first / "imagesTr" / f"c{number}.nii.gz")
+    names: list[str] = []
+    with watched_renames(names):
+        convert(first, tmp_path, number=12, name="Organ")
+
+    assert {Path(name).name for name in names if Path(name).parent == tmp_path / "raw_data"} == {"Task012_Organ"}
+
+
+@contextmanager
+def watched_renames(names: list[str]) -> Iterator[None]:
+    """Add where each renaming of this process leads; hooks cannot be removed, only told to be idle."""
+    watching = True
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if watching and event == "os.rename":
+            names.append(str(arguments[1]))
+
+    sys.addaudithook(hook)
+    yield
+    watching = False
+
+
+# ---------------------------------------------------------------- labels with gaps
+
+
+def with_gaps(request: pytest.FixtureRequest, layout: str) -> Path:
+    """A dataset that declares 0, 2 and 255, in each layout that has a dataset.json."""
+    folder: Path = request.getfixturevalue("second" if layout == "second" else "first")
+    for number in range(3 if layout == "second" else 2):
+        name = f"patient_00{number}" if layout == "second" else f"c{number}"
+        write(folder / "labelsTr" / f"{name}.nii.gz", label(number, (0, 2, 255)))
+    if layout == "second":
+        describe_second(folder, labels={"MLV": 255, "background": 0, "RV": 2})
+        return folder
+    description = json.loads((folder / "dataset.json").read_text())
+    describe(folder, **{**description, "labels": {"0": "background", "255": "MLV", "2": "RV"}})
+    if layout == "decathlon":
+        for path in (folder / "imagesTr").iterdir():
+            path.rename(path.with_name(path.name.replace("_0000", "")))
+    return folder
+
+
+@pytest.mark.parametrize("layout", ["second", "first", "decathlon"])
+def test_declared_labels_with_gaps_are_renumbered_on_request(
+    layout: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder = with_gaps(request, layout)
+    assert "or add --remap_labels, which does both in the copies" in refusal(folder, tmp_path)
+
+    conversion = convert(folder, tmp_path, number=1, remap_labels=True)
+
+    assert conversion.understood.labels == ("background", "RV", "MLV")
+    assert "label values renumbered: 0 to 0, 2 to 1, 255 to 2" in conversion.understood.notes
+    dataset = read_dataset(conversion.folder)
+    assert dataset.labels.names == ("background", "RV", "MLV")
+    for number, case in enumerate(dataset.training):
+        np.testing.assert_array_equal(read_case(case).segmentation, label(number))
+    assert list(verify_dataset(conversion.folder, workers=1).errors) == []
+
+
+@pytest.mark.parametrize("layout", ["second", "first", "decathlon"])
+def test_values_that_nobody_declared_are_not_renumbered(
+    layout: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder = with_gaps(request, layout)
+    wrong = sorted((folder / "labelsTr").iterdir())[1]
+    write(wrong, label(1, (0, 2, 9)))
+    message = refusal(folder, tmp_path, remap_labels=True)
+    assert f"{wrong.name}: holds 9, which is no label of this task; correct the file" in message
+
+
+@pytest.mark.parametrize("labels", [{"1": "a", "255": "b"}, {"0": "background", "2": "a", "02": "b"}])
+def test_gaps_are_closed_only_where_it_is_plain_what_they_are(
+    first: Path, tmp_path: Path, labels: dict[str, str]
+) -> None:
+    describe(first, **{**json.loads((first / "dataset.json").read_text()), "labels": labels})
+    assert "labels: the numbers must be consecutive from 0" in refusal(first, tmp_path, remap_labels=True)
+
+
+def test_consecutive_declared_labels_stay_to_the_byte(first: Path, tmp_path: Path) -> None:
+    conversion = convert(first, tmp_path, number=1, remap_labels=True)
+    assert conversion.understood.label_values is None
+    name = "labelsTr/c1.nii.gz"
+    assert (conversion.folder / name).read_bytes() == (first / name).read_bytes()
+
+
+# ---------------------------------------------------------------- files without channel numbers
+
+
+@pytest.fixture
+def unnumbered(tmp_path: Path) -> Path:
+    """The second generation's dataset of one channel, whose files are called as their labels are."""
+    folder = tmp_path / "Dataset011_Kidney"
+    for number in range(3):
+        write(folder / ("imagesTr" if number < 2 else "imagesTs") / f"k_{number:04d}.nii.gz", image(number))
+        if number < 2:
+            write(folder / "labelsTr" / f"k_{number:04d}.nii.gz", label(number, (0, 1)))
+    describe(folder, channel_names={"0": "CT"}, labels={"background": 0, "kidney": 1}, file_ending=".nii.gz")
+    return folder
+
+
+def test_a_single_channel_may_do_without_its_number(unnumbered: Path, tmp_path: Path) -> None:
+    dataset = read_dataset(convert(unnumbered, tmp_path).folder)
+
+    assert [case.identifier for case in (*dataset.training, *dataset.test)] == ["k_0000", "k_0001", "k_0002"]
+    np.testing.assert_array_equal(read_case(dataset.training[1]).data[0], image(1))
+    assert list(verify_dataset(dataset.folder, workers=1).errors) == []
+
+
+def test_several_channels_may_not(unnumbered: Path, tmp_path: Path) -> None:
+    describe(unnumbered, channel_names={"0": "CT", "1": "PET"}, labels={"background": 0, "a": 1}, file_ending=".nii.gz")
+    assert "without exactly the channels needed" in refusal(unnumbered, tmp_path)
+
+
+def test_an_image_without_a_label_among_them_is_named(unnumbered: Path, tmp_path: Path) -> None:
+    write(unnumbered / "imagesTr" / "more.nii.gz", image(9))
+    assert refusal(unnumbered, tmp_path) == (
+        f"{unnumbered}/labelsTr: no label of more; add it, or take the images away"
+    )
+
+
+# ---------------------------------------------------------------- few cases
+
+
+@pytest.mark.parametrize(
+    ("cases", "patients", "said"),
+    [
+        (3, None, "3 cases with labels, too few for 5 folds; add more, or train fold `all`, which keeps none to"),
+        (1, None, "1 case with labels, too few"),
+        (6, {f"s{n}": "ab"[n % 2] for n in range(6)}, "2 patients with labels, too few for 5 folds"),
+        (5, None, ""),
+        (6, {"s0": "a", "s1": "a"}, ""),
+    ],
+)
+def test_too_few_cases_are_told_before_anything_is_written(
+    tmp_path: Path, cases: int, patients: dict[str, str] | None, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(cases):
+        write(tmp_path / "x" / "images" / f"s{number}.nii.gz", image(number))
+        write(tmp_path / "x" / "labels" / f"s{number}.nii.gz", label(number))
+    if patients:
+        (tmp_path / "x" / "patients.json").write_text(json.dumps(patients))
+    (tmp_path / "raw_data").write_text("in the way of all that is written")
+    with caplog.at_level(logging.WARNING, logger="autoseg.conversion"), pytest.raises(StorageError):
+        convert(tmp_path / "x", tmp_path)
+
+    told = [record for record in caplog.records if "too few" in record.message]
+    assert [said in record.message for record in told] == [True] * bool(said)
 
 
 # ---------------------------------------------------------------- plain folders
@@ -614,10 +771,10 @@ def test_folders_in_no_known_layout(tmp_path: Path) -> None:
 
 
 def test_settings_of_plain_folders_do_not_apply_to_described_ones(second: Path, tmp_path: Path) -> None:
-    for setting in ({"remap_labels": True}, {"channels": ("CT", "CT")}, {"labels": ("RV", "LV")}):
+    for setting in ({"channels": ("CT", "CT")}, {"labels": ("RV", "LV")}):
         assert refusal(second, tmp_path, **setting) == (
             f"{second}: its dataset.json names labels and channels; correct them there, "
-            "--remap_labels, --channels and --label_names are for plain folders without one"
+            "--channels and --label_names are for plain folders without one"
         )
 
 
