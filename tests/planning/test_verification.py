@@ -391,7 +391,10 @@ def test_a_case_too_large_for_memory_is_an_error_and_the_others_are_looked_at(ta
     result = subprocess.run([sys.executable, "-c", code, str(task)], capture_output=True, text=True, check=True)
 
     _, _, memory, undeclared = result.stdout.splitlines()
-    assert memory == "  case case_001: out of memory; use fewer workers (-tl and -tf, or --workers)"
+    assert memory == (
+        "  case case_001: out of memory; this process may have 1.6 GB of address space (ulimit -v); raise it "
+        "(ulimit -v unlimited) where you start it, or use fewer workers (-tl and -tf, or --workers)"
+    )
     assert undeclared.startswith("  case case_004, labelsTr/case_004.nii.gz: holds the values 7, which")
 
 
