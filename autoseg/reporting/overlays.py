@@ -28,6 +28,7 @@ FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 LabelArray: TypeAlias = npt.NDArray[np.integer[Any]]
 
 CONVENTION = "radiological convention: the patient's right is at the left"
+UNPLACED = "the header does not say how it lies in the patient: planes are presumed, sides unknown"
 WINDOW_PERCENTILES = (1, 99)
 """Grey values that become black and white: single bright voxels must not darken the rest."""
 
@@ -142,9 +143,10 @@ def draw_overlay(
         for panel, (axis, position) in zip(axes, cuts.items(), strict=True):
             cut, labelled = (np.moveaxis(volume, axis, 0)[position] for volume in (view.turn(image), segmentation))
             _draw_cut(panel, cut, labelled, aspect=_aspect(view.spacing, axis), window=window)
-            _draw_edges(panel, view.edges(axis))
+            if geometry.is_placed:
+                _draw_edges(panel, view.edges(axis))
             panel.set_title(f"{name}: {view.plane(axis)}, {view.place(axis, position, image.shape)}", fontsize=8)
-    figure.suptitle(f"{title}\n{CONVENTION}", fontsize=9)
+    figure.suptitle(f"{title}\n{CONVENTION if geometry.is_placed else UNPLACED}", fontsize=9)
     _draw_legend(figure, legend, columns)
     return figure
 

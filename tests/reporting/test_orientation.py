@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import permutations, product
@@ -15,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from autoseg.dataset import Case
 from autoseg.geometry import Geometry
-from autoseg.imageio import write_image
+from autoseg.imageio import read_image, write_image
 from autoseg.reporting.orientation import patient_view
 from autoseg.reporting.overlays import draw_overlay, plot_cases
 
@@ -163,3 +164,18 @@ def test_planes_that_lie_oblique_are_called_near(degrees: float, name: str) -> N
 def test_places_are_told_to_a_tenth_of_a_millimetre(origin: float, place: str) -> None:
     grid = replace(geometry(), origin=(origin, 0.0, 0.0))
     assert patient_view(grid).place(0, 4, SHAPE) == place  # turned, the first stored slice is the last
+
+
+def test_no_side_is_claimed_where_the_header_says_nothing(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.nii", np.ones((4, 5, 6), np.uint8), geometry())
+    header = bytearray((tmp_path / "a.nii").read_bytes())
+    struct.pack_into("<2h", header, 252, 0, 0)  # the codes of qform and sform
+    (tmp_path / "a.nii").write_bytes(header)
+    image = read_image(tmp_path / "a.nii")
+
+    figure = draw_overlay(image.data * 1.0, {}, geometry=image.geometry, labels=("background", "x"), title="t")
+
+    assert figure.get_suptitle() == (
+        "t\nthe header does not say how it lies in the patient: planes are presumed, sides unknown"
+    )
+    assert [list(panel.texts) for panel in figure.axes] == [[], [], []]
