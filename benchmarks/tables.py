@@ -11,7 +11,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from harness import median
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "documentation" / "performance.md"
 NO_RESULT = "no result"
+REST = "everything else"
+LEAST_SHARE = 0.02
+"""A part that takes less of its stage's seconds is counted with everything else."""
 BARE = "bare python"
 Content = Mapping[str, Any]
 
@@ -76,13 +79,21 @@ def profile_table(profile: Profile, before: Profile | None = None) -> str:
     """Where the time goes, in percent of each stage's seconds; beside it, where it went in an earlier version."""
     rows = [("stage", "part", "seconds", "share", "seconds before")]
     for stage, parts in profile.items():
-        earlier = (before or {}).get(stage, {})
         whole = sum(parts.values())
-        for part, seconds in sorted(parts.items(), key=lambda entry: -entry[1]):
+        large = {part for part, seconds in parts.items() if seconds >= LEAST_SHARE * whole}
+        earlier = _with_rest((before or {}).get(stage, {}), large)
+        for part, seconds in sorted(_with_rest(parts, large).items(), key=lambda entry: -entry[1]):
             then = f"{earlier[part]:.2f}" if part in earlier else ""
             rows.append((stage, part, f"{seconds:.2f}", f"{100 * seconds / whole:.1f} %", then))
         rows.append((stage, "all of it", f"{whole:.2f}", "100 %", f"{sum(earlier.values()):.2f}"))
     return as_table(rows if before else [row[:-1] for row in rows])
+
+
+def _with_rest(parts: Mapping[str, float], large: Collection[str]) -> dict[str, float]:
+    """The large parts, and all others together as the rest."""
+    kept = {part: seconds for part, seconds in parts.items() if part in large and part != REST}
+    rest = [seconds for part, seconds in parts.items() if part not in kept]
+    return kept | ({REST: sum(rest)} if rest else {})
 
 
 def ratios(contest: Content) -> list[float]:

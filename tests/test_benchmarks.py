@@ -182,6 +182,17 @@ def test_where_the_time_went_before_stands_beside_where_it_goes(tables: ModuleTy
     assert tables.profile_table(now).splitlines()[-1] == "| training | all of it | 4.00 | 100 % |"
 
 
+def test_small_parts_are_counted_with_everything_else(tables: ModuleType) -> None:
+    now = {"training": {"network": 97.5, "loss": 1.0, "optimiser": 0.5, "everything else": 1.0}}
+    before = {"training": {"network": 50.0, "loss": 3.0, "clipping": 7.0}}
+
+    assert tables.profile_table(now, before).splitlines()[2:] == [
+        "| training | network | 97.50 | 97.5 % | 50.00 |",
+        "| training | everything else | 2.50 | 2.5 % | 10.00 |",
+        "| training | all of it | 100.00 | 100 % | 60.00 |",
+    ]
+
+
 def test_only_what_is_between_the_marks_of_a_page_changes(tables: ModuleType) -> None:
     page = "before\n<!-- measured: folds -->\nold\nrows\n<!-- end of folds -->\nafter"
 

@@ -48,6 +48,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 DOCUMENTATION = PROJECT / "documentation"
 PAGES = sorted(DOCUMENTATION.glob("*.md"))
 COMMANDS = [name for names in GROUPS.values() for name in names]
+LARGEST_PICTURE_BYTES = 80_000
 EVERYWHERE = {"-h", "--help", "--home", "-v", "--verbose", "--version"}
 
 
@@ -145,6 +146,14 @@ def test_the_readme_links_to_every_page() -> None:
     linked = re.findall(r"\]\(documentation/(\w+\.md)\)", (PROJECT / "README.md").read_text())
 
     assert sorted(set(linked)) == [page.name for page in PAGES]
+
+
+def test_the_readme_begins_with_a_picture_of_a_result() -> None:
+    begin = re.match(r"# autoseg\n\n!\[.+\]\((documentation/\w+\.png)\)\n", (PROJECT / "README.md").read_text())
+
+    assert begin is not None
+    assert (PROJECT / begin[1]).read_bytes().startswith(b"\x89PNG")
+    assert (PROJECT / begin[1]).stat().st_size <= LARGEST_PICTURE_BYTES
 
 
 def slug(heading: str) -> str:
