@@ -51,6 +51,12 @@ def _no_workspace_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _no_protection_of_an_earlier_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command forbids what it starts to import from the working folder; scripts of later tests do not inherit it."""
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def _no_terminal_of_an_earlier_command() -> None:
     """Commands send what is logged to stderr; tests that run after them in the same process must not see it twice."""
     logging.getLogger("autoseg").handlers.clear()
