@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import autoseg
 from autoseg.commands.models import trainer_class_name
 from autoseg.dataset import split_ending
+from autoseg.dataset.splits import Split, listing, read_patients
 from autoseg.errors import ModelError, StorageError, WorkspaceError
 from autoseg.paths import Workspace, fold_dir
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, load_plans
@@ -19,6 +21,8 @@ from autoseg.storage import read_json
 if TYPE_CHECKING:
     from autoseg.ensembling.selection import Selection
     from autoseg.postprocessing.scoring import ValidationCase
+
+log = logging.getLogger(__name__)
 
 VALIDATION = "validation_raw"
 PLANS = "plans.pkl"
@@ -82,19 +86,26 @@ def collect(task: str, workspace: Workspace, model: ModelName, folds: Sequence[s
         folds: Numbers; None for all that the splits have.
 
     Raises:
-        WorkspaceError: References are missing, or patients.json does not fit.
+        WorkspaceError: References are missing.
+        TrainingError: patients.json cannot be read.
         PlanError: The model's plans are damaged.
     """
     folder = workspace.model_dir(task, model.configuration, model.trainer_class, model.identifier)
     splits = _splits(workspace.splits_file(task))
     wanted = folds or [str(number) for number in range(len(splits) or USUAL_FOLDS)]
-    patients = _patients(workspace.patients_file(task))
+    patients = read_patients(workspace.patients_file(task))
     cases: list[ValidationCase] = []
     missing: list[str] = []
     for fold in wanted:
-        expected = splits[int(fold)] if int(fold) < len(splits) else None
+        split = splits[int(fold)] if int(fold) < len(splits) else None
+        expected = None if split is None else split.validation
+        if split is not None and (seen := _seen_in_training(fold_dir(folder, fold), split)):
+            missing.append(_trained_otherwise(task, model, fold, seen))
+            continue
         found = list(_fold_cases(folder, fold, expected, workspace.reference_dir(task), patients))
         cases += found
+        if split is not None and found:
+            _warn_of_other_cases(model, fold, folder, split)
         if not found or (expected is not None and len(found) < len(expected)):
             missing.append(_what_is_missing(task, model, folder, fold, len(found), expected))
     return CrossValidation(
@@ -228,25 +239,43 @@ def _what_is_missing(
     return f"{model.full} fold {fold}: {what}; {command}"
 
 
-def _splits(path: Path) -> list[list[str]]:
-    """The validation cases of each fold; empty where there is no file, as for a model that was installed."""
+def _trained_otherwise(task: str, model: ModelName, fold: str, seen: Sequence[str]) -> str:
+    return (
+        f"{model.full} fold {fold}: was trained on {listing(seen)}, which splits_final.json now has among its validation "
+        f"cases, so it cannot be compared; {model.training_command(task, fold, '--overwrite', '--npz')}"
+    )
+
+
+def _seen_in_training(fold: Path, split: Split) -> list[str]:
+    """The validation cases that a fold was trained on, as when folds were made anew since."""
+    from autoseg.training.run_record import trained_cases
+
+    return sorted(set(trained_cases(fold)) & set(split.validation))
+
+
+def _warn_of_other_cases(model: ModelName, fold: str, folder: Path, split: Split) -> None:
+    """Models of other cases are compared, but not in silence."""
+    from autoseg.training.run_record import trained_cases
+
+    trained = set(trained_cases(fold_dir(folder, fold)))
+    if trained and trained != set(split.training):
+        log.warning(
+            "%s fold %s: was trained on other cases than splits_final.json has now: %s",
+            model.full,
+            fold,
+            listing(sorted(trained ^ set(split.training))),
+        )
+
+
+def _splits(path: Path) -> list[Split]:
+    """The folds; empty where there is no file, as for a model that was installed."""
     if not path.is_file():
         return []
     try:
-        return [list(entry["val"]) for entry in read_json(path)]
-    except (StorageError, KeyError, TypeError) as error:
+        return [
+            Split(training=tuple(entry.get("train", ())), validation=tuple(entry["val"])) for entry in read_json(path)
+        ]
+    except (StorageError, KeyError, TypeError, AttributeError) as error:
         raise WorkspaceError(
             f'{path}: expected a list of objects such as {{"train": ["a"], "val": ["b"]}} ({error}); put it right'
         ) from error
-
-
-def _patients(path: Path) -> Mapping[str, str]:
-    if not path.is_file():
-        return {}
-    try:
-        patients = read_json(path)
-    except StorageError as error:
-        raise WorkspaceError(f"{error}; put it right") from error
-    if not isinstance(patients, dict) or not all(isinstance(patient, str) for patient in patients.values()):
-        raise WorkspaceError(f'{path}: expected an object such as {{"case_001": "patient_a"}}; put it right')
-    return patients

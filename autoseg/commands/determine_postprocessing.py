@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import TASK_HELP, add_workers, not_negative
 from autoseg.commands.cross_validation import CrossValidation, collect, find_models
+from autoseg.commands.folds import warn_of_folds
 from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import WorkspaceError
@@ -85,6 +86,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     from autoseg.postprocessing.rules import load_rules
 
     task = find_task_with_models(arguments.task, workspace)
+    warn_of_folds(task, workspace)
     for model in find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.identifiers):
         validation = collect(task, workspace, model, _texts(arguments.folds))
         choice = determine_postprocessing(

@@ -17,6 +17,7 @@ from autoseg.commands.cross_validation import (
     require_one_set_of_labels,
 )
 from autoseg.commands.determine_postprocessing import BYTES_PER_WORKER, POSTPROCESSING, add_models
+from autoseg.commands.folds import warn_of_folds
 from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.prediction_commands import prediction_commands
 from autoseg.commands.running import Command, Parser, run_command
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     from autoseg.commands.selection_report import selection_report
 
     task = find_task_with_models(arguments.task, workspace)
+    warn_of_folds(task, workspace)
     models = find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.identifiers)
     folds = [str(fold) for fold in dict.fromkeys(arguments.folds)] if arguments.folds else None
     validations = [collect(task, workspace, model, folds) for model in models]

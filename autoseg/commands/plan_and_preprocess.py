@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 
 import autoseg
 from autoseg.commands.arguments import add_planners, add_plans_name, add_tasks, positive
+from autoseg.commands.folds import warn_of_folds, why_no_folds
+from autoseg.commands.patients import add_patients, write_patients
 from autoseg.commands.planning import NO_PLANNER, PlannerChoice, make_plans, take_plans
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.commands.verify_dataset import verify_tasks
 from autoseg.dataset import Case, Dataset, read_dataset
-from autoseg.errors import PlanError, counted, readable
+from autoseg.dataset.splits import listing
+from autoseg.errors import PlanError, WorkspaceError, counted, readable
+from autoseg.locking import require_no_holder
 from autoseg.paths import Workspace, plans_file_in
-from autoseg.plans import DEFAULT_IDENTIFIER, Plans, load_plans
+from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, Plans, load_plans
 from autoseg.storage import content_hash, file_hash, read_json, write_json
 
 if TYPE_CHECKING:
@@ -60,12 +64,16 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--verify_dataset_integrity", action="store_true", help="verify all tasks first, and stop if one has errors"
     )
+    add_patients(parser)
 
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Verify all tasks if asked, then plan and prepare one after the other."""
     tasks = [workspace.find_task(task) for task in dict.fromkeys(arguments.tasks)]
     workers = max(filter(None, (arguments.tl, arguments.tf)), default=None)
+    if arguments.patients:
+        for task in tasks:
+            write_patients(task, workspace, arguments.patients)
     if arguments.verify_dataset_integrity:
         verify_tasks(tasks, workspace, workers=workers)
     for task in tasks:
@@ -102,6 +110,8 @@ def plan_and_preprocess(
 
     started = time.monotonic()
     dataset = read_dataset(workspace.raw_task(task))
+    if reason := why_no_folds(task, workspace):
+        log.warning("%s", reason)
     count = fitting_workers(workers, BYTES_PER_WORKER)
     folder = workspace.preprocessed_task(task)
     if (planners.planner_3d, planners.planner_2d) == (NO_PLANNER, NO_PLANNER):
@@ -117,6 +127,8 @@ def plan_and_preprocess(
             )
     if prepare:
         _prepare(dataset, [load_plans(path) for path in files], workspace, workers=workers)
+        remove_prepared(dataset, workspace)
+    warn_of_folds(task, workspace)
     print(f"{task}: done in {time.monotonic() - started:.0f} s")
 
 
@@ -187,6 +199,25 @@ def _prepare(dataset: Dataset, all_plans: Sequence[Plans], workspace: Workspace,
         workspace.reference_dir(dataset.name),
         workers=workers,
     )
+
+
+def remove_prepared(dataset: Dataset, workspace: Workspace) -> None:
+    """Remove what is prepared of cases that the dataset no longer lists, unless somebody trains; either way it is said."""
+    from autoseg.preprocessing.leftovers import find_leftovers, remove_leftovers
+
+    task, listed = workspace.preprocessed_task(dataset.name), {case.identifier for case in dataset.training}
+    leftovers = find_leftovers(task, listed)
+    if not leftovers:
+        return
+    names = f"{counted(len(leftovers), 'prepared case')} that dataset.json no longer lists: {listing(leftovers)}"
+    try:
+        for configuration in CONFIGURATIONS:
+            require_no_holder(workspace.results / configuration / dataset.name)
+    except WorkspaceError as error:
+        log.warning("%s: kept %s; %s, then run autoseg_plan_and_preprocess again", dataset.name, names, error)
+        return
+    remove_leftovers(task, leftovers, listed, workspace.reference_dir(dataset.name))
+    print(f"{dataset.name}: removed {names}")
 
 
 COMMAND = Command(

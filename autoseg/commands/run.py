@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from autoseg.commands.arguments import TASK_HELP, fold_number, folder
+from autoseg.commands.folds import warn_of_folds, why_no_folds
 from autoseg.commands.models import DEFAULT_TRAINER
+from autoseg.commands.patients import add_patients, write_patients
 from autoseg.commands.running import CTRL_C, Command, Parser, run_command
 from autoseg.commands.work import (
     LAUNCHER,
@@ -20,7 +22,7 @@ from autoseg.commands.work import (
     passed_on,
     planned_configurations,
 )
-from autoseg.errors import AutosegError, Interrupted, PlanError
+from autoseg.errors import AutosegError, Interrupted, PlanError, TrainingError
 from autoseg.jobs.digests import plan_digest
 from autoseg.jobs.runner import Runner, set_aside
 from autoseg.jobs.steps import Step
@@ -69,6 +71,7 @@ def add_arguments(parser: Parser) -> None:
         type=folder,
         help="the model archive (default: TaskXXX_Name.zip in results/runs/TaskXXX_Name)",
     )
+    add_patients(parser)
     parser.add_argument("--dry_run", action="store_true", help="say which steps are done and which would run, and end")
     for command in SET_BY_THE_RUN:
         group = parser.add_argument_group(f"passed on to {command}")
@@ -79,6 +82,9 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Run what is not done, or only say what that is."""
     work = make_work(arguments, workspace)
+    if arguments.patients and not arguments.dry_run:
+        write_patients(work.task, workspace, arguments.patients)
+    say_what_folds_miss(work, workspace)
     if arguments.dry_run:
         describe(work, workspace, arguments.configurations)
         return
@@ -105,6 +111,17 @@ def carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None) ->
         steps = all_steps(work, configurations)
     runner.run(steps, total=len(steps))
     _finish(work, runner, steps)
+
+
+def say_what_folds_miss(work: Work, workspace: Workspace) -> None:
+    """Before hours of work: a task of which no folds can be made is refused, folds that leave cases out are told.
+
+    Raises:
+        TrainingError: The cases are too few.
+    """
+    if reason := why_no_folds(work.task, workspace):
+        raise TrainingError(f'{reason}, one entry {{"train": [...], "val": [...]}} for each fold')
+    warn_of_folds(work.task, workspace)
 
 
 def known_steps(work: Work, workspace: Workspace, wanted: Sequence[str] | None) -> tuple[Step, ...]:

@@ -23,6 +23,7 @@ from autoseg.commands.evaluate_folder import score_table
 from autoseg.commands.models import find_trainer
 from autoseg.commands.running import Command, Parser, limit_threads, run_command, stop_request
 from autoseg.dataset import read_dataset
+from autoseg.dataset.splits import ALL
 from autoseg.errors import DiskError, Interrupted, PlanError, TrainingError, counted
 from autoseg.paths import Workspace, fold_dir, previous_stage_dir
 from autoseg.plans import DEFAULT_IDENTIFIER, ConfigurationPlan, Plans, load_plans
@@ -256,10 +257,25 @@ def train(trainer: Trainer, *, resume: bool = False, overwrite: bool = False, co
 
 def validate(trainer: Trainer, *, best: bool = False, probabilities: bool = False) -> Summary:
     """Predict and score the fold's validation cases, and print the means."""
+    _require_left_out(trainer)
     summary = trainer.validate(checkpoint="best" if best else "final", save_probabilities=probabilities)
     print(score_table(summary, trainer.plans.labels))
     print(f"written: {trainer.output}")
     return summary
+
+
+def _require_left_out(trainer: Trainer) -> None:
+    """Refuse to score a fold on cases that it was trained on, as when folds were made anew since."""
+    from autoseg.dataset.splits import listing
+    from autoseg.training.run_record import trained_cases
+
+    if trainer.output.name == ALL:
+        return
+    if seen := sorted(set(trained_cases(trainer.output)) & set(trainer.split.validation)):
+        raise TrainingError(
+            f"{trainer.output}: was trained on {listing(seen)}, which splits_final.json now has among its validation cases, "
+            "so its scores would be too good; train it anew with --overwrite, or put the file back that it was trained by"
+        )
 
 
 def find_learning_rate(trainer: Trainer) -> None:
@@ -300,7 +316,7 @@ def _training_cases(task: str, workspace: Workspace, cases: PreparedCases) -> tu
         more = f" and {len(missing) - NAMES_SHOWN} more" if len(missing) > NAMES_SHOWN else ""
         names = f" ({', '.join(missing[:NAMES_SHOWN])}{more})" if missing else ""
         raise TrainingError(
-            f"{cases.folder}: {len(prepared)} of {len(listed)} cases are prepared here{names}; "
+            f"{cases.folder}: {len(prepared)} of {counted(len(listed), 'case')} {'is' if len(listed) == 1 else 'are'} prepared here{names}; "
             "run autoseg_plan_and_preprocess first"
         )
     return listed

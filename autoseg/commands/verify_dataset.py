@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 
 from autoseg.commands.arguments import add_tasks, add_workers
+from autoseg.commands.patients import add_patients, write_patients
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import DatasetError
 from autoseg.paths import Workspace
@@ -18,11 +19,16 @@ def add_arguments(parser: Parser) -> None:
     """The command's own options."""
     add_tasks(parser)
     add_workers(parser, what="read images")
+    add_patients(parser)
 
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Verify each task; those with errors are named at the end."""
-    verify_tasks([workspace.find_task(task) for task in arguments.tasks], workspace, workers=arguments.workers)
+    tasks = [workspace.find_task(task) for task in arguments.tasks]
+    if arguments.patients:
+        for task in tasks:
+            write_patients(task, workspace, arguments.patients)
+    verify_tasks(tasks, workspace, workers=arguments.workers)
 
 
 def verify_tasks(tasks: list[str], workspace: Workspace, *, workers: int | None = None) -> None:
@@ -36,7 +42,11 @@ def verify_tasks(tasks: list[str], workspace: Workspace, *, workers: int | None 
 
     faulty = []
     for task in tasks:
-        report = verify_dataset(workspace.raw_task(task), workers=fitting_workers(workers, BYTES_PER_WORKER))
+        report = verify_dataset(
+            workspace.raw_task(task),
+            splits=workspace.splits_file(task),
+            workers=fitting_workers(workers, BYTES_PER_WORKER),
+        )
         print(report)
         if report.errors:
             faulty.append(f"{task} ({len(report.errors)})")
@@ -48,8 +58,10 @@ COMMAND = Command(
     name="autoseg_verify_dataset",
     summary="read every image of a task and report everything that is wrong with it",
     reads="raw_data/TaskXXX_Name: dataset.json and every image and label file",
-    writes="nothing; the report is printed, and the exit code is 1 when it has errors, 0 when only warnings",
-    example="autoseg_verify_dataset -t 4",
+    writes="the report is printed, and the exit code is 1 when it has errors, 0 when only warnings;\n"
+    "with --patients raw_data/TaskXXX_Name/patients.json, which is never overwritten",
+    example="autoseg_verify_dataset -t 4\n"
+    "autoseg_verify_dataset -t 4 --patients '^[^_]+'      (the patient is what stands before the first _)",
     add_arguments=add_arguments,
     run=run,
 )

@@ -29,7 +29,7 @@ FOLLOWS = {"3d_cascade_fullres": "3d_lowres"}
 """As the planners plan it; only for telling the steps before there are plans, which then say it themselves."""
 
 SET_BY_THE_RUN = {
-    "plan_and_preprocess": {"help", "tasks", "identifier", "plan_only", "verify_dataset_integrity"},
+    "plan_and_preprocess": {"help", "tasks", "identifier", "plan_only", "verify_dataset_integrity", "patients"},
     "train": {"help", "resume", "overwrite", "validate_only", "valbest", "find_lr", "npz", "identifier"},
 }
 """Options of the commands that a run gives itself; it takes all others from the user and passes them on."""

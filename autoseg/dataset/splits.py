@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoseg.errors import StorageError, TrainingError
+from autoseg.errors import StorageError, TrainingError, counted
 from autoseg.storage import read_json, write_json
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,8 @@ SPLIT_SEED = 12345
 
 ALL = "all"
 NAMES_SHOWN = 10
+
+NEW_FOLDS = "move that file away to have new folds made, for which every fold has to be trained anew"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,8 @@ def open_split(path: Path, identifiers: Sequence[str], fold: str, *, patients: P
     Args:
         identifiers: All prepared cases.
         fold: "0" to "4" (as many as the file has), or "all": every case trains and validates, no file is read.
-        patients: The user's `patients.json`, looked at when folds are made; may not exist.
+        patients: The user's `patients.json`; may not exist. Folds that are made keep its patients together; of folds
+            that are there it is said when they do not.
 
     Raises:
         TrainingError: Too few cases, a fold that is not there, or a file that does not fit the cases.
@@ -52,7 +55,45 @@ def open_split(path: Path, identifiers: Sequence[str], fold: str, *, patients: P
     if not fold.isdecimal() or int(fold) >= len(splits):
         known = ", ".join(str(number) for number in range(len(splits)))
         raise TrainingError(f"fold {fold}: {path} holds the folds {known}; use one of them, or all")
+    for remark in _remarks(path, splits, everything, read_patients(patients), shown=(int(fold),)):
+        log.warning("%s", remark)
     return splits[int(fold)]
+
+
+def describe_gaps(path: Path, identifiers: Sequence[str], *, patients: Path | None = None) -> tuple[str, ...]:
+    """What is amiss with the folds in a file, a line each.
+
+    Cases that are in no fold, cases that are no longer listed, and patients who are on both sides of one.
+
+    Args:
+        identifiers: All cases that could be trained on.
+        patients: The user's `patients.json`; may not exist.
+
+    Raises:
+        TrainingError: The file does not fit the cases, or the patients cannot be read.
+    """
+    if not path.is_file():
+        return ()
+    splits, everything = _read_splits(path, None), sorted(identifiers)
+    remarks = _remarks(path, splits, everything, read_patients(patients), shown=range(len(splits)))
+    named = {case for split in splits for case in (*split.training, *split.validation)}
+    if unknown := sorted(named - set(everything)):
+        remarks += (
+            f"{path}: names {counted(len(unknown), 'case')} that dataset.json does not list: {listing(unknown)}; training "
+            f"refuses such a fold, take them out of the file, or {NEW_FOLDS}",
+        )
+    return remarks
+
+
+def too_few_for_folds(number: int, *, patients: bool = False) -> str | None:
+    """Why so many cases, or patients, cannot be cross-validated; None where they can."""
+    if number >= FOLDS:
+        return None
+    what = counted(number, "patient" if patients else "case")
+    return (
+        f"{what} {'is' if number == 1 else 'are'} too few for {FOLDS} folds; train fold `all`, "
+        "or write splits_final.json yourself"
+    )
 
 
 def open_splits(path: Path, identifiers: Sequence[str], *, patients: Path | None = None) -> tuple[Split, ...]:
@@ -60,9 +101,9 @@ def open_splits(path: Path, identifiers: Sequence[str], *, patients: Path | None
     everything = tuple(sorted(identifiers))
     if path.is_file():
         return _read_splits(path, everything)
-    splits = make_splits(everything, patients=_read_patients(patients, everything))
+    splits = make_splits(everything, patients=_patients_of(patients, everything))
     write_json(path, [{"train": split.training, "val": split.validation} for split in splits])
-    log.info("%s: %d folds of %d cases written", path, len(splits), len(everything))
+    log.info("%s: %d folds of %s written", path, len(splits), counted(len(everything), "case"))
     return splits
 
 
@@ -76,11 +117,8 @@ def make_splits(identifiers: Sequence[str], *, patients: Mapping[str, str] | Non
 
     group_of = patients or {identifier: identifier for identifier in identifiers}
     groups = sorted({group_of[identifier] for identifier in identifiers})
-    if len(groups) < FOLDS:
-        what = "patients" if patients else "cases"
-        raise TrainingError(
-            f"{len(groups)} {what} are too few for {FOLDS} folds; train fold `all`, or write splits_final.json yourself"
-        )
+    if reason := too_few_for_folds(len(groups), patients=bool(patients)):
+        raise TrainingError(reason)
     splits = []
     for _, held_out in KFold(FOLDS, shuffle=True, random_state=SPLIT_SEED).split(groups):
         chosen = {groups[number] for number in held_out}
@@ -93,29 +131,73 @@ def make_splits(identifiers: Sequence[str], *, patients: Mapping[str, str] | Non
     return tuple(splits)
 
 
-def _read_patients(path: Path | None, identifiers: Sequence[str]) -> Mapping[str, str] | None:
+def read_patients(path: Path | None) -> Mapping[str, str]:
+    """The user's `patients.json`, `{case: patient}`; empty where there is none.
+
+    Raises:
+        TrainingError: It is no such object.
+    """
     if path is None or not path.is_file():
-        return None
+        return {}
     patients = _read(path)
     if not isinstance(patients, dict) or not all(isinstance(patient, str) for patient in patients.values()):
         raise TrainingError(f'{path}: expected an object such as {{"case_001": "patient_a"}}; correct the file')
-    if missing := [identifier for identifier in identifiers if identifier not in patients]:
-        raise TrainingError(f"{path}: no patient is given for {listing(missing)}; add them")
-    log.info("%s: %d patients, each kept in one fold", path, len({patients[case] for case in identifiers}))
     return patients
 
 
-def _read_splits(path: Path, identifiers: Sequence[str]) -> tuple[Split, ...]:
+def _patients_of(path: Path | None, identifiers: Sequence[str]) -> Mapping[str, str] | None:
+    """Of every case; None where there is no such file."""
+    if path is None or not path.is_file():
+        return None
+    patients = read_patients(path)
+    if missing := [identifier for identifier in identifiers if identifier not in patients]:
+        raise TrainingError(f"{path}: no patient is given for {listing(missing)}; add them")
+    log.info("%s: %s, each kept in one fold", path, counted(len({patients[case] for case in identifiers}), "patient"))
+    return patients
+
+
+def _remarks(
+    path: Path, splits: Sequence[Split], identifiers: Sequence[str], patients: Mapping[str, str], shown: Sequence[int]
+) -> tuple[str, ...]:
+    """What is missing in the folds, and for those shown the patients on both sides."""
+    remarks = []
+    known = {case for split in splits for case in (*split.training, *split.validation)}
+    if outside := [case for case in identifiers if case not in known]:
+        they = "it is" if len(outside) == 1 else "they are"
+        remarks.append(
+            f"{path}: {counted(len(outside), 'case')} in no fold, so {they} neither trained on nor validated: "
+            f"{listing(outside)}; {NEW_FOLDS}"
+        )
+    divided = {number: both for number in shown if (both := _on_both_sides(splits[number], patients))}
+    if divided:
+        names = sorted({patient for both in divided.values() for patient in both})
+        folds = f"{'fold' if len(divided) == 1 else 'folds'} {', '.join(map(str, divided))}"
+        remarks.append(
+            f"{path}: {folds}: trained on and validated with images of the same "
+            f"{'patient' if len(names) == 1 else 'patients'}, so the scores are too good: {listing(names)}; keep all cases "
+            f"of a patient on one side, or {NEW_FOLDS}"
+        )
+    return tuple(remarks)
+
+
+def _on_both_sides(split: Split, patients: Mapping[str, str]) -> set[str]:
+    training = {patients[case] for case in split.training if case in patients}
+    return training & {patients[case] for case in split.validation if case in patients}
+
+
+def _read_splits(path: Path, identifiers: Sequence[str] | None) -> tuple[Split, ...]:
+    """All folds; without `identifiers` cases of any name are taken."""
     content = _read(path)
     if not isinstance(content, list) or not content:
         raise TrainingError(
             f'{path}: expected a list of objects such as {{"train": ["a"], "val": ["b"]}}; '
             "correct the file, or delete it to have folds made"
         )
-    return tuple(_checked_split(path, number, entry, set(identifiers)) for number, entry in enumerate(content))
+    known = None if identifiers is None else set(identifiers)
+    return tuple(_checked_split(path, number, entry, known) for number, entry in enumerate(content))
 
 
-def _checked_split(path: Path, number: int, entry: Any, known: set[str]) -> Split:
+def _checked_split(path: Path, number: int, entry: Any, known: set[str] | None) -> Split:
     where = f"{path}: fold {number}"
     parts = []
     for key in ("train", "val"):
@@ -127,7 +209,7 @@ def _checked_split(path: Path, number: int, entry: Any, known: set[str]) -> Spli
             )
         if not cases:
             raise TrainingError(f"{where}: {key} is empty; every fold needs training and validation cases")
-        if unknown := sorted(set(cases) - known):
+        if known is not None and (unknown := sorted(set(cases) - known)):
             raise TrainingError(
                 f"{where}: {key} names cases that are not prepared: {listing(unknown)}; "
                 "correct the file, delete it to have folds made, or run autoseg_plan_and_preprocess"

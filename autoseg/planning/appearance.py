@@ -105,13 +105,19 @@ def _range(values: npt.NDArray[Any]) -> IntensityRange | None:
 
 
 def sample_values(data: npt.NDArray[Any], most: int) -> npt.NDArray[Any]:
-    """Up to about `most` of an array's values, evenly spaced, without exact zeros, NaN and infinities.
+    """Up to about `most` of an array's values, evenly spaced, without exact zeros, NaN and infinities."""
+    sample = spread_values(data, most)
+    kept: npt.NDArray[Any] = sample[np.isfinite(sample) & (sample != 0)]
+    return kept
+
+
+def spread_values(data: npt.NDArray[Any], most: int) -> npt.NDArray[Any]:
+    """Up to about `most` of an array's values, evenly spaced.
 
     The step between them shares no divisor with the array's sides: it would run along a few columns only.
     """
     step = max(1, data.size // most)
     while math.gcd(step, data.size) > 1:
         step += 1
-    sample = data.reshape(-1)[::step]
-    kept: npt.NDArray[Any] = sample[np.isfinite(sample) & (sample != 0)]
-    return kept
+    values: npt.NDArray[Any] = data.reshape(-1)[::step]
+    return values

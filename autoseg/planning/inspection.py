@@ -16,10 +16,11 @@ from autoseg.errors import DatasetError, readable
 from autoseg.headers import read_header
 from autoseg.imageio import Image, grid_differences, read_image, read_label
 from autoseg.nifti import NiftiHeader
-from autoseg.planning.appearance import sample_values
+from autoseg.planning.appearance import sample_values, spread_values
 from autoseg.planning.label_inspection import cut_away, label_faults, label_values
 
 Array: TypeAlias = npt.NDArray[Any]
+FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 RANGE_PERCENTILES = 1, 99
 """What an intensity range runs between; a few odd voxels do not move it."""
@@ -29,6 +30,12 @@ SAMPLED_VOXELS = 1_000_000
 
 LISTED_NAMES = 20
 """Names in one finding; a report stays a page."""
+
+LAST_BITS, HALF_OF_LAST_BITS = np.uint32(0x7F), np.uint32(0x40)
+"""Of single precision's 23: whole numbers to 65 536 have none of them, and scaling errs by two at most."""
+
+COMPARED_VOXELS, LEAST_VARIETY = 1000, 50
+"""Looked at to find scaled copies, and how many of their values must differ, so that two masks are not taken for one."""
 
 Severity: TypeAlias = Literal["error", "warning"]
 
@@ -61,6 +68,8 @@ class Inspection:
         ranges: Robust lowest and highest intensity of each channel; None where it could not be read.
         content: A hash of the voxels of all channels, None where one could not be read.
         label_content: The same of the label file.
+        shape: Of the first channel.
+        sample: Some voxels of every channel, scaled, to tell copies in other units by; None where they tell nothing.
         label_values: The declared ones that the label file holds, None where it could not be read.
     """
 
@@ -71,6 +80,8 @@ class Inspection:
     ranges: tuple[tuple[float, float] | None, ...]
     content: str | None
     label_content: str | None
+    shape: tuple[int, ...]
+    sample: FloatArray | None
     label_values: frozenset[int] | None
 
 
@@ -102,14 +113,17 @@ def inspect_case(case: Case, *, folder: Path, labels: Sequence[str]) -> Inspecti
     findings += _doubts(case, read, folder)
     findings += _grid_faults(case, read, folder)
     readable_images = [image for image in images if image is not None]
+    is_whole = 0 < len(images) == len(readable_images)
     return Inspection(
         case=case,
         findings=tuple(findings),
         orientation=_orientation(readable_images),
         unplaced=tuple(path for path, image in read if path and image and not image.geometry.is_placed),
         ranges=tuple(None if image is None else intensity_range(image.data) for image in images),
-        content=_content(readable_images) if images and len(readable_images) == len(images) else None,
+        content=_content(readable_images) if is_whole else None,
         label_content=None if label is None else _content([label]),
+        shape=readable_images[0].data.shape if readable_images else (),
+        sample=_sample(readable_images) if is_whole else None,
         label_values=None if values is None else frozenset(np.intersect1d(values, range(len(labels))).tolist()),
     )
 
@@ -190,11 +204,27 @@ def _grid_faults(case: Case, files: Sequence[tuple[Path | None, Image | None]], 
 
 
 def _content(images: Sequence[Image]) -> str:
+    """A hash of shapes and values: in which type they are stored, and the last bits of scaling them, do not matter."""
     digest = hashlib.blake2b(digest_size=16)
     for image in images:
-        digest.update(f"{image.data.shape}{image.data.dtype}".encode())
-        digest.update(np.ascontiguousarray(image.data).data)
+        digest.update(str(image.data.shape).encode())
+        for plane in image.data:
+            with np.errstate(over="ignore"):
+                values = np.ascontiguousarray(plane, np.float32) + np.float32(0)  # the negative zero's sign is no value
+            digest.update((values.view(np.uint32) + HALF_OF_LAST_BITS & ~LAST_BITS).data)
     return digest.hexdigest()
+
+
+def _sample(images: Sequence[Image]) -> FloatArray | None:
+    """Evenly spaced voxels of each channel, to mean 0 and length 1; None where one holds too few different values."""
+    parts = []
+    for image in images:
+        values = spread_values(image.data, COMPARED_VOXELS).astype(np.float64)
+        if not np.isfinite(values).all() or len(np.unique(values)) < LEAST_VARIETY:
+            return None
+        values -= values.mean()
+        parts.append((values / np.linalg.norm(values)).astype(np.float32))
+    return np.concatenate(parts) if parts else None
 
 
 def _error(case: Case, path: Path, folder: Path, text: str) -> Finding:

@@ -9,13 +9,18 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.dataset import Case, Description, inspect_description
-from autoseg.errors import CasesFailed, DatasetError, counted, readable
+from autoseg.dataset.splits import read_patients
+from autoseg.errors import CasesFailed, DatasetError, TrainingError, counted, readable
 from autoseg.parallel import run_on_cases
-from autoseg.planning.inspection import Finding, Inspection, Severity, inspect_case, names_of
+from autoseg.planning.copies import find_copies
+from autoseg.planning.fold_inspection import fold_findings
+from autoseg.planning.inspection import Finding, Inspection, inspect_case, names_of
 from autoseg.planning.intensity_comparison import far_ranges
 from autoseg.planning.label_inspection import rare_labels
 from autoseg.planning.listed_files import faulty_files
 from autoseg.planning.segment_names import segments_named_otherwise
+
+PATIENTS = "patients.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +51,7 @@ class VerificationReport:
         return "\n".join(lines)
 
 
-def verify_dataset(folder: Path, *, workers: int) -> VerificationReport:
+def verify_dataset(folder: Path, *, workers: int, splits: Path | None = None) -> VerificationReport:
     """Read a raw task's dataset.json and all its images, and report everything that is wrong with them.
 
     Errors are what would stop or spoil planning and training: wrong descriptions; files missing, listed twice, not
@@ -56,6 +61,7 @@ def verify_dataset(folder: Path, *, workers: int) -> VerificationReport:
 
     Args:
         folder: `TaskXXX_Name`.
+        splits: The task's splits_final.json, which is held against the cases where it exists.
     """
     try:
         description = inspect_description(folder)
@@ -72,12 +78,13 @@ def verify_dataset(folder: Path, *, workers: int) -> VerificationReport:
         *(Finding(severity="error", where="dataset.json", text=problem) for problem in description.problems),
         *(Finding(severity="warning", where="dataset.json", text=remark) for remark in description.remarks),
         *_wrong_counts(description),
+        *fold_findings([case.identifier for case in training], folder / PATIENTS, splits),
         *faulty_files(folder, description, training, test),
         *failures,
         *(finding for one in inspections for finding in one.findings),
         *segments_named_otherwise(training, description.labels),
-        *_rare_labels(looked_at_training, description.labels),
-        *_copies(looked_at_training, looked_at_test),
+        *_rare_labels(looked_at_training, description.labels, folder / PATIENTS),
+        *find_copies(looked_at_training, looked_at_test),
         *_unplaced(inspections, folder),
         *_orientations(inspections),
         *_far_intensities(looked_at_training, looked_at_test, description.channels),
@@ -124,33 +131,18 @@ def _wrong_counts(description: Description) -> list[Finding]:
 # ------------------------------------------------------- cases side by side
 
 
-def _rare_labels(training: Sequence[Inspection], labels: Sequence[str]) -> list[Finding]:
+def _rare_labels(training: Sequence[Inspection], labels: Sequence[str], patients: Path) -> list[Finding]:
     """Only where every label file could be read: one more may hold what is missing in the others."""
     holders = {one.case.identifier: one.label_values for one in training if one.label_values is not None}
     if len(holders) < len(training):
         return []
-    return [Finding(severity="warning", where="dataset.json", text=text) for text in rare_labels(labels, holders, {})]
-
-
-def _copies(training: Sequence[Inspection], test: Sequence[Inspection]) -> list[Finding]:
-    """The same images under two names: a score on one that was trained on the other says nothing."""
-    findings = []
-    first: dict[str, Inspection] = {}
-    for one in training:
-        original = first.setdefault(one.content, one) if one.content else one
-        if original is one:
-            continue
-        same_label = one.label_content is not None and one.label_content == original.label_content
-        text = f"has the same images{' and label' * same_label} as case {readable(original.case.identifier)}; " + (
-            "leave one of them out" if same_label else "keep both in one fold (patients.json), or leave one out"
-        )
-        severity: Severity = "error" if same_label else "warning"
-        findings.append(Finding(severity=severity, where=f"case {one.case.identifier}", text=text))
-    for one in test:
-        if one.content in first:
-            text = f"has the same images as training case {readable(first[one.content].case.identifier)}; do not test on it"
-            findings.append(Finding(severity="warning", where=f"test case {one.case.identifier}", text=text))
-    return findings
+    try:
+        whose = read_patients(patients)
+    except TrainingError:  # which is a finding already
+        whose = {}
+    return [
+        Finding(severity="warning", where="dataset.json", text=text) for text in rare_labels(labels, holders, whose)
+    ]
 
 
 def _unplaced(inspections: Sequence[Inspection], folder: Path) -> list[Finding]:

@@ -39,8 +39,8 @@ def prepare_dataset(
     """Prepare every training case for every configuration; each case's files are read once.
 
     A case is left alone where it was made from the same files by the same plan: run again after an interruption, it
-    continues, and a changed image is noticed. Prepared cases that the dataset no longer lists stay where they are;
-    take identifiers from the dataset or its splits.
+    continues, and a changed image is noticed. Prepared cases that the dataset no longer lists stay where they are until
+    `leftovers` removes them; take identifiers from the dataset or its splits.
 
     Args:
         plans: The plans of each configuration to prepare.

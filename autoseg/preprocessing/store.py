@@ -6,7 +6,7 @@ half written is simply not there. Arrays come back as read-only memory maps, so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -23,6 +23,7 @@ from autoseg.storage import atomic_path, decode, read_json, remove_file, write_j
 
 FORMAT = 1
 DATA, SEGMENTATION, FOREGROUND, MARKER = ".npy", "_seg.npy", "_foreground.npy", ".json"
+ENDINGS = (DATA, SEGMENTATION, FOREGROUND, MARKER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,31 @@ class PreparedCases:
             if self._marker(identifier).signature != signature:
                 return False
             self.load(identifier)
+        except StorageError:
+            return False
+        return True
+
+    def known(self) -> tuple[str, ...]:
+        """Cases whose marker is one of ours, sorted; their arrays may be damaged."""
+        return tuple(identifier for identifier in self.identifiers() if self._is_ours(identifier))
+
+    def remove(self, identifier: str, *, kept: Collection[str]) -> None:
+        """Remove a case, its marker last, so that it is found again where the removal is stopped.
+
+        Args:
+            kept: Cases that stay; a file that is theirs by its name is left alone (`a_seg.npy` of a case "a_seg").
+
+        Raises:
+            StorageError: A file cannot be removed.
+        """
+        theirs = {f"{case}{ending}" for case in kept for ending in ENDINGS}
+        for ending in ENDINGS:
+            if f"{identifier}{ending}" not in theirs:
+                remove_file(self._path(identifier, ending))
+
+    def _is_ours(self, identifier: str) -> bool:
+        try:
+            self._marker(identifier)
         except StorageError:
             return False
         return True

@@ -126,7 +126,7 @@ ENTRIES: tuple[Entry, ...] = (
     patients(
         "patients too few for five folds",
         dict.fromkeys(PATIENTS, "the same"),
-        message="1 patients are too few for 5 folds; train fold `all`, or write splits_final.json yourself",
+        message="1 patient is too few for 5 folds; train fold `all`, or write splits_final.json yourself",
     ),
     patients(
         "patients cut short",
@@ -138,5 +138,36 @@ ENTRIES: tuple[Entry, ...] = (
         spoil=fewer_cases(4),
         words=TRAIN,
         message="4 cases are too few for 5 folds; train fold `all`, or write splits_final.json yourself",
+    ),
+    Entry(
+        name="folds made anew since a fold was trained",
+        spoil=lambda place: place.splits.write_text(
+            json.dumps([{**SOUND, "train": ["case_004"], "val": SOUND["train"]}])
+        ),
+        words="autoseg_train 2d Trainer 1 0 -val -device cpu",
+        message="{home}/results/2d/Task001_Balls/Trainer__autoseg/fold_0: was trained on {some}, which splits_final.json now has among its validation cases, so its scores would be too good; train it anew with --overwrite, or put the file back that it was trained by",
+    ),
+    Entry(
+        name="a pattern that finds no patient",
+        words="autoseg_verify_dataset -t 1 --patients case_00[01]",
+        message="the pattern 'case_00[01]' finds no patient in 3 names of 5: case_002, case_003, case_004; extend it, every case needs one",
+    ),
+    Entry(
+        name="a pattern that is none",
+        words="autoseg_verify_dataset -t 1 --patients (",
+        message="error: argument --patients: '(' is no regular expression: missing ), unterminated subpattern at position 0",
+        code=2,
+    ),
+    Entry(
+        name="patients who are there already",
+        spoil=lambda place: (place.raw / "patients.json").write_text(json.dumps(PATIENTS)),
+        words="autoseg_plan_and_preprocess -t 1 -tf 1 --patients case_(00)",
+        message="{home}/raw_data/Task001_Balls/patients.json: is there already and says otherwise of case_000, case_001, case_002, case_003, case_004; it is not overwritten, move it away to have it written anew, or leave --patients out",
+    ),
+    Entry(
+        name="three cases for a whole run",
+        spoil=fewer_cases(3),
+        words="autoseg_run -t 1",
+        message='Task001_Balls: 3 cases are too few for 5 folds; train fold `all`, or write splits_final.json yourself, one entry {"train": [...], "val": [...]} for each fold',
     ),
 )

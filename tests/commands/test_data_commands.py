@@ -14,17 +14,17 @@ def test_a_decathlon_task_is_converted_verified_and_drawn(
     tmp_path: Path, make_task, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = tmp_path / "home"
-    source = make_task("Task07_Balls", parent=tmp_path, cases=3)
+    source = make_task("Task07_Balls", parent=tmp_path, cases=5)
     for image in [*source.glob("images*/*_0000.nii.gz")]:
         image.rename(image.with_name(image.name.replace("_0000", "")))
 
     assert convert_decathlon_task.main(["-i", str(source), "-output_task_id", "17", "--home", str(home)]) == 0
     assert capsys.readouterr().out.endswith(f"written: {home}/raw_data/Task017_Balls\n")
     assert verify_dataset.main(["-t", "17", "--home", str(home), "--workers", "1"]) == 0
-    assert "Task017_Balls: 3 training cases, 1 test case: nothing wrong" in capsys.readouterr().out
+    assert "Task017_Balls: 5 training cases, 1 test case: nothing wrong" in capsys.readouterr().out
     assert plot_task.main(["-t", "17", "-o", str(tmp_path / "p"), "--home", str(home), "--workers", "1"]) == 0
-    assert capsys.readouterr().out == f"written: 3 pictures in {tmp_path}/p\n"
-    assert sorted(path.name for path in (tmp_path / "p").iterdir()) == [f"case_00{n}.png" for n in range(3)]
+    assert capsys.readouterr().out == f"written: 5 pictures in {tmp_path}/p\n"
+    assert sorted(path.name for path in (tmp_path / "p").iterdir()) == [f"case_00{n}.png" for n in range(5)]
 
 
 def test_a_faulty_task_is_code_1_with_its_report_on_stdout(

@@ -28,6 +28,8 @@ from autoseg.postprocessing.evidence import load_choice
 from autoseg.postprocessing.rules import Rule, load_rules, save_rules
 from autoseg.preprocessing.prepare import CaseProperties
 from autoseg.storage import write_json
+from autoseg.training.run_record import FORMAT as RUN_FORMAT
+from autoseg.training.run_record import RunRecord, begin_run
 
 TASK = "Task004_Balls"
 SHAPE = (6, 10, 10)
@@ -452,6 +454,62 @@ def test_predictions_of_cases_that_the_fold_no_longer_has_do_not_count(workspace
     assert find_best(workspace, "--strict") == DONE
 
     assert load_selection(workspace.selection_file(TASK)).cases == 9
+
+
+def trained(workspace: Workspace, configuration: str, fold: str, *cases: str) -> None:
+    """Leave a record of a training on these cases."""
+    record = RunRecord(
+        format=RUN_FORMAT,
+        trainer="Trainer",
+        configuration=configuration,
+        seed=0,
+        epochs=1,
+        iterations_per_epoch=1,
+        batch_size=2,
+        training=cases,
+        validation=(),
+        plan="",
+        data="",
+        previous=None,
+        sessions=(),
+    )
+    begin_run(fold_dir(workspace.model_dir(TASK, configuration, "Trainer"), fold), record, continued=False)
+
+
+def test_folds_that_saw_their_present_cases_are_not_compared(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after new folds were made, of which only one configuration was trained anew."""
+    for configuration in ("2d", "3d_fullres"):
+        validate(workspace, configuration, perfect)
+    trained(workspace, "2d", "1", *names("0"), names("1")[0])
+    line = (
+        f"2d__Trainer__autoseg fold 1: was trained on {names('1')[0]}, which splits_final.json now has among its validation "
+        f"cases, so it cannot be compared; autoseg_train 2d Trainer {TASK} 1 --overwrite --npz"
+    )
+
+    assert find_best(workspace, "--strict") == USER_CAN_FIX
+    assert f"the cross-validation is not complete\n  {line}\n" in capsys.readouterr().err
+    assert find_best(workspace) == DONE
+    assert line in capsys.readouterr().out
+    selection = load_selection(workspace.selection_file(TASK))
+    assert (selection.cases, selection.incomplete) == (CASES_A_FOLD * (len(FOLDS) - 1), (line,))
+
+
+def test_folds_of_other_cases_are_compared_but_not_in_silence(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    validate(workspace, "2d", perfect)
+    splits = json.loads(workspace.splits_file(TASK).read_text())
+    splits[0]["train"] = [*names("1"), "more"]
+    workspace.splits_file(TASK).write_text(json.dumps(splits))
+    trained(workspace, "2d", "0", *names("1"), "less")
+
+    assert find_best(workspace, "--strict") == DONE
+
+    assert "2d__Trainer__autoseg fold 0: was trained on other cases than splits_final.json has now: less, more\n" in (
+        capsys.readouterr().err
+    )
 
 
 # -------------------------------------------------------------------- currency

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autoseg.dataset.splits import Split, make_splits, open_split
+from autoseg.dataset.splits import Split, describe_gaps, make_splits, open_split, too_few_for_folds
 from autoseg.errors import TrainingError
 
 CASES = [f"case_{number:02d}" for number in range(12)]
@@ -60,6 +60,9 @@ def test_patients_are_read_from_the_users_file(tmp_path: Path) -> None:
 def test_too_few_cases_or_patients_are_refused() -> None:
     with pytest.raises(TrainingError, match="4 cases are too few for 5 folds; train fold `all`"):
         make_splits(CASES[:4])
+    with pytest.raises(TrainingError, match="1 patient is too few for 5 folds"):
+        make_splits(CASES, patients=dict.fromkeys(CASES, "p"))
+    assert [bool(too_few_for_folds(number)) for number in (1, 4, 5, 6)] == [True, True, False, False]
     with pytest.raises(TrainingError, match="2 patients are too few for 5 folds"):
         make_splits(CASES, patients={case: str(number % 2) for number, case in enumerate(CASES)})
 
@@ -120,3 +123,65 @@ def test_a_patients_file_that_does_not_fit_is_refused(tmp_path: Path, content: A
 
     with pytest.raises(TrainingError, match=message):
         open_split(tmp_path / "splits_final.json", CASES, "0", patients=patients)
+
+
+# ------------------------------------------------------------------ what folds miss
+
+NEW = "move that file away to have new folds made, for which every fold has to be trained anew"
+
+
+def write_folds(path: Path, cases: list[str] = CASES) -> Path:
+    open_split(path, cases, "0")
+    return path
+
+
+def test_folds_that_hold_every_case_once_miss_nothing(tmp_path: Path) -> None:
+    assert describe_gaps(tmp_path / "splits_final.json", CASES) == ()
+    assert describe_gaps(write_folds(tmp_path / "splits_final.json"), CASES) == ()
+
+
+def test_cases_added_since_are_named_whenever_a_fold_is_opened(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_folds(tmp_path / "splits_final.json")
+    expected = (f"{path}: 2 cases in no fold, so they are neither trained on nor validated: new_1, new_2; {NEW}",)
+
+    assert describe_gaps(path, [*CASES, "new_2", "new_1"]) == expected
+    before = open_split(path, CASES, "3")
+    caplog.clear()
+    assert open_split(path, [*CASES, "new_2", "new_1"], "3") == before
+    assert caplog.messages == [*expected]
+
+
+def test_a_case_left_out_of_one_fold_only_is_the_users_choice(tmp_path: Path) -> None:
+    path = tmp_path / "splits_final.json"
+    path.write_text(json.dumps([{"train": CASES[:4], "val": CASES[4:8]}, {"train": CASES[4:], "val": CASES[:2]}]))
+
+    assert describe_gaps(path, CASES) == ()
+
+
+def test_cases_taken_off_the_list_are_named(tmp_path: Path) -> None:
+    path = write_folds(tmp_path / "splits_final.json")
+
+    assert describe_gaps(path, CASES[1:]) == (
+        f"{path}: names 1 case that dataset.json does not list: case_00; training refuses such a fold, take them out of the "
+        f"file, or {NEW}",
+    )
+
+
+def test_patients_on_both_sides_are_named_for_every_fold_or_the_one_that_is_opened(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, patients = tmp_path / "splits_final.json", tmp_path / "patients.json"
+    folds = [{"train": CASES[:6], "val": CASES[6:]}, {"train": CASES[1:7], "val": [CASES[0]]}]
+    path.write_text(json.dumps(folds))
+    patients.write_text(json.dumps({CASES[5]: "Ann", CASES[6]: "Ann", CASES[0]: "Bob", CASES[1]: "Bob"}))
+    good = "so the scores are too good: {}; keep all cases of a patient on one side, or " + NEW
+
+    assert describe_gaps(path, CASES, patients=patients) == (
+        f"{path}: folds 0, 1: trained on and validated with images of the same patients, {good.format('Ann, Bob')}",
+    )
+    open_split(path, CASES, "0", patients=patients)
+    assert caplog.messages == [
+        f"{path}: fold 0: trained on and validated with images of the same patient, {good.format('Ann')}"
+    ]

@@ -511,6 +511,115 @@ def test_images_that_do_not_say_how_they_lie_are_one_warning_for_each_folder(tas
     ]
 
 
+@pytest.mark.parametrize("kind", [np.int16, np.uint16, np.int32, np.float32, np.float64])
+def test_copies_in_another_voxel_type_are_copies(task, kind):
+    values = np.random.default_rng(1).integers(0, 30000, (6, 8, 10))
+    label = read_image(task / "labelsTr/case_000.nii.gz").data
+    for name, voxels in ((0, values.astype(np.int16)), (3, values.astype(kind))):
+        change(task / f"imagesTr/case_00{name}_0000.nii.gz", data=voxels)
+        change(task / f"labelsTr/case_00{name}.nii.gz", data=label.astype(np.uint8 if name else np.int16))
+
+    assert errors(task) == ["case case_003: has the same images and label as case case_000; leave one of them out"]
+
+
+def test_copies_scaled_by_their_header_are_copies(task):
+    values = np.random.default_rng(1).integers(0, 3000, (6, 8, 10))
+    change(task / "imagesTr/case_000_0000.nii.gz", data=values.astype(np.int16))
+    change(task / "imagesTr/case_003_0000.nii.gz", data=(values * 10).astype(np.int16))
+    path = task / "imagesTr/case_003_0000.nii.gz"
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    struct.pack_into("<2f", content, 112, 0.1, 0)
+    path.write_bytes(gzip.compress(bytes(content)))
+
+    assert warnings(task) == [
+        "case case_003: has the same images as case case_000; keep both in one fold (patients.json), or leave one out"
+    ]
+
+
+def test_copies_in_other_units_or_rounded_are_warnings_and_masks_are_not(task):
+    image = read_image(task / "imagesTr/case_000_0000.nii.gz").data
+    change(task / "imagesTr/case_002_0000.nii.gz", data=(image - image.mean()) / image.std())
+    eight_bits = np.rint((image - image.min()) / np.ptp(image) * 255).astype(np.uint8)
+    change(task / "imagesTs/test_005_0000.nii.gz", data=eight_bits)
+    for name, corner in ((3, (0, 0, 0)), (4, (0, 0, 1))):
+        mask = np.zeros(image.shape, np.uint8)
+        mask[3:], mask[corner] = 1, 1
+        change(task / f"imagesTr/case_00{name}_0000.nii.gz", data=mask)
+
+    assert warnings(task) == [
+        "case case_002: has the images of case case_000 in other units or rounded; keep both in one fold (patients.json), "
+        "or leave one out",
+        "test case test_005: has the images of case case_000 in other units or rounded; do not test on it",
+    ]
+
+
+def test_noise_of_a_hundredth_is_another_image(task):
+    image = read_image(task / "imagesTr/case_000_0000.nii.gz").data
+    noise = np.random.default_rng(2).normal(0, 0.05 * image.std(), image.shape)
+    change(task / "imagesTr/case_002_0000.nii.gz", data=image + noise)
+
+    assert verified(task).findings == ()
+
+
+# --------------------------------------------------------- folds and patients
+
+
+def test_folds_are_held_against_cases_and_patients(task):
+    cases = [f"case_00{number}" for number in range(5)]
+    splits = task / "splits_final.json"
+    splits.write_text(json.dumps([{"train": cases[:3], "val": [cases[3], "gone"]}]))
+    (task / "patients.json").write_text(json.dumps({cases[0]: "Ann", cases[3]: "Ann", "case_01": "Bob"}))
+
+    patients, unknown, outside, both, gone = [
+        str(finding) for finding in verify_dataset(task, workers=1, splits=splits).warnings
+    ]
+
+    assert patients == "patients.json: no patient is given for case_001, case_002, case_004; add them"
+    assert unknown == (
+        "patients.json: names cases that dataset.json does not list for training: case_01; correct the names"
+    )
+    assert outside.startswith(
+        "splits_final.json: 1 case in no fold, so it is neither trained on nor validated: case_004; "
+    )
+    assert both.startswith("splits_final.json: fold 0: trained on and validated with images of the same patient, ")
+    assert gone.startswith("splits_final.json: names 1 case that dataset.json does not list: gone; training refuses")
+
+
+def test_patients_who_would_stop_the_first_training_are_errors(task):
+    (task / "patients.json").write_text('{"case_000": "Ann"}')
+    assert errors(task) == [
+        "patients.json: no patient is given for case_001, case_002, case_003, case_004; add them",
+    ]
+
+    (task / "patients.json").write_text("[]")
+    assert errors(task) == [
+        'patients.json: expected an object such as {"case_001": "patient_a"}; correct the file',
+    ]
+
+
+def test_folds_that_cannot_be_read_are_an_error(task):
+    (task / "splits_final.json").write_text("{}")
+
+    report = verify_dataset(task, workers=1, splits=task / "splits_final.json")
+
+    assert [str(finding) for finding in report.errors] == [
+        'splits_final.json: expected a list of objects such as {"train": ["a"], "val": ["b"]}; '
+        "correct the file, or delete it to have folds made"
+    ]
+
+
+def test_cases_and_patients_too_few_for_folds_are_a_warning(make_task, tmp_path):
+    three = make_task("Task003_Few", parent=tmp_path, cases=3, shape=(6, 8, 10))
+    one = make_task("Task001_One", parent=tmp_path, cases=1, shape=(6, 8, 10))
+    patients = make_task("Task002_Patients", parent=tmp_path, shape=(6, 8, 10))
+    (patients / "patients.json").write_text(json.dumps({f"case_00{number}": str(number // 2) for number in range(5)}))
+
+    remedy = "train fold `all`, or write splits_final.json yourself"
+    assert warnings(three) == [f"dataset.json: 3 cases are too few for 5 folds; {remedy}"]
+    assert warnings(one) == [f"dataset.json: 1 case is too few for 5 folds; {remedy}"]
+    assert warnings(patients) == [f"dataset.json: 3 patients are too few for 5 folds; {remedy}"]
+
+
 def test_orientations_that_differ_are_warnings(task):
     turned = Geometry(spacing=(1, 1, 1), direction=(1, 0, 0, 0, -1, 0, 0, 0, -1))
     for name in (IMAGE, LABEL, "imagesTs/test_005_0000.nii.gz"):
@@ -609,6 +718,9 @@ def test_oblique_hearts_differ_in_orientation_only(data_folder):
 
     assert report.errors == ()
     assert [str(finding) for finding in report.warnings] == [
+        "dataset.json: the names begin alike, as those of one patient's images do: SCD0000101 (SCD0000101_ED, "
+        "SCD0000101_ES), SCD0000201 (SCD0000201_ED, SCD0000201_ES), SCD0000301 (SCD0000301_ED, SCD0000301_ES) and 2 more; "
+        "if so, keep them in one fold: add --patients '^[^_]+', which writes patients.json",
         "cases SCD0000101_ED, SCD0000101_ES: oriented IRP, while 6 cases are LIP; reorient them if they were not meant to be",
         "cases SCD0000401_ED, SCD0000401_ES: oriented PIR, while 6 cases are LIP; reorient them if they were not meant to be",
     ]

@@ -1,0 +1,52 @@
+"""The folds of a task and its cases held against each other, for every command that trains, compares or verifies."""
+
+from __future__ import annotations
+
+import logging
+
+from autoseg.dataset import inspect_description
+from autoseg.dataset.splits import describe_gaps, read_patients, too_few_for_folds
+from autoseg.errors import DatasetError
+from autoseg.paths import Workspace
+
+log = logging.getLogger(__name__)
+
+
+def fold_gaps(task: str, workspace: Workspace) -> tuple[str, ...]:
+    """What is amiss with the task's folds, a line each; nothing where there are none, or no dataset.json.
+
+    Raises:
+        TrainingError: splits_final.json or patients.json cannot be read.
+    """
+    cases = _listed_cases(task, workspace)
+    if not cases:
+        return ()
+    return describe_gaps(workspace.splits_file(task), cases, patients=workspace.patients_file(task))
+
+
+def why_no_folds(task: str, workspace: Workspace) -> str | None:
+    """Why no folds can be made of the task; None where they can, or are there already."""
+    cases = _listed_cases(task, workspace)
+    if not cases or workspace.splits_file(task).is_file():
+        return None
+    patients = read_patients(workspace.patients_file(task))
+    number = len({patients.get(case, case) for case in cases})
+    reason = too_few_for_folds(number, patients=number < len(cases))
+    return reason and f"{task}: {reason}"
+
+
+def warn_of_folds(task: str, workspace: Workspace) -> None:
+    """Say what is amiss with the task's folds, once in each command."""
+    for line in fold_gaps(task, workspace):
+        log.warning("%s", line)
+
+
+def _listed_cases(task: str, workspace: Workspace) -> tuple[str, ...]:
+    raw = workspace.raw_task(task)
+    if not (raw / "dataset.json").is_file():
+        return ()
+    try:
+        found = inspect_description(raw)
+    except DatasetError:  # what is wrong with it, the commands that need it say
+        return ()
+    return () if found.problems else tuple(dict.fromkeys(case.identifier for case in found.training))

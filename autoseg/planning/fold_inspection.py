@@ -1,0 +1,60 @@
+"""What is amiss with a task's folds and patients, before anything is trained by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autoseg.dataset.patients import suspect_patients
+from autoseg.dataset.splits import describe_gaps, read_patients, too_few_for_folds
+from autoseg.errors import TrainingError
+from autoseg.planning.inspection import Finding, Severity, names_of
+
+
+def fold_findings(cases: Sequence[str], patients: Path, splits: Path | None) -> list[Finding]:
+    """Of the training cases, the user's `patients.json` and the folds there are; neither file has to exist."""
+    if not cases:
+        return []
+    try:
+        whose = read_patients(patients)
+    except TrainingError as error:
+        return [_finding("error", patients, str(error))]
+    has_folds = splits is not None and splits.is_file()
+    findings = _patients(cases, patients, has_folds=has_folds) if patients.is_file() else _names(cases)
+    if splits is not None and has_folds:
+        try:
+            remarks = describe_gaps(splits, cases, patients=patients)
+        except TrainingError as error:
+            return [*findings, _finding("error", splits, str(error))]
+        return [*findings, *(_finding("warning", splits, remark) for remark in remarks)]
+    number = len({whose.get(case, case) for case in cases})
+    if reason := too_few_for_folds(number, patients=number < len(cases)):
+        findings.append(Finding(severity="warning", where="dataset.json", text=reason))
+    return findings
+
+
+def _patients(cases: Sequence[str], path: Path, *, has_folds: bool) -> list[Finding]:
+    """Without folds, the missing patients would stop the first training."""
+    whose, findings = read_patients(path), []
+    if missing := [case for case in cases if case not in whose]:
+        text = f"no patient is given for {names_of(missing)}; add them"
+        findings.append(_finding("warning" if has_folds else "error", path, text))
+    if unknown := [case for case in whose if case not in cases]:
+        text = f"names cases that dataset.json does not list for training: {names_of(unknown)}; correct the names"
+        findings.append(_finding("warning", path, text))
+    return findings
+
+
+def _names(cases: Sequence[str]) -> list[Finding]:
+    suspicion = suspect_patients(cases)
+    if suspicion is None:
+        return []
+    text = (
+        f"the names begin alike, as those of one patient's images do: {suspicion.example}; if so, keep them in one fold: "
+        f"add --patients '{suspicion.pattern}', which writes patients.json"
+    )
+    return [Finding(severity="warning", where="dataset.json", text=text)]
+
+
+def _finding(severity: Severity, path: Path, text: str) -> Finding:
+    return Finding(severity=severity, where=path.name, text=text.removeprefix(f"{path}: "))
