@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +114,14 @@ def read_volumes(path: Path) -> list[Image]:
     return [Image(data=volume, geometry=geometry) for volume in voxels.reshape(-1, *voxels.shape[-3:])]
 
 
-def write_image(path: Path, data: Array, geometry: Geometry, *, description: str = "") -> None:
+def write_image(
+    path: Path,
+    data: Array,
+    geometry: Geometry,
+    *,
+    description: str = "",
+    before_it_is_there: Callable[[], object] = lambda: None,
+) -> None:
     """Write `(Z, Y, X)` voxels as NIfTI in one step, compressed where the name ends in `.gz`; equal input, equal bytes.
 
     Both forms and their codes are those of the file that the geometry was read from. Reading gives the geometry back, to
@@ -122,6 +129,7 @@ def write_image(path: Path, data: Array, geometry: Geometry, *, description: str
 
     Args:
         description: At most 79 ASCII characters for the header.
+        before_it_is_there: Called once the file is written whole, before it takes its name.
 
     Raises:
         DatasetError: The name is that of another format.
@@ -135,14 +143,16 @@ def write_image(path: Path, data: Array, geometry: Geometry, *, description: str
         forms=_forms(geometry),
         description=description,
     )
-    with atomic_path(path) as temporary, temporary.open("wb") as plain:
-        if path.name.lower().endswith(".gz"):
-            with gzip.GzipFile("", "wb", COMPRESSION_LEVEL, plain, mtime=0) as packed:
-                packed.write(header)
-                packed.write(stored.data)
-        else:
-            plain.write(header)
-            plain.write(stored.data)
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as plain:
+            if path.name.lower().endswith(".gz"):
+                with gzip.GzipFile("", "wb", COMPRESSION_LEVEL, plain, mtime=0) as packed:
+                    packed.write(header)
+                    packed.write(stored.data)
+            else:
+                plain.write(header)
+                plain.write(stored.data)
+        before_it_is_there()
 
 
 def read_description(path: Path) -> str:

@@ -125,6 +125,13 @@ def add_workers(parser: Parser, *, what: str) -> None:
     )
 
 
+def add_overwrite(parser: Parser) -> None:
+    """`--overwrite_existing`."""
+    parser.add_argument(
+        "--overwrite_existing", action="store_true", help="replace what is there, whoever made it (default: keep it)"
+    )
+
+
 def plans_name(text: str) -> str:
     """The name of plans, which becomes part of file names."""
     if not PLANS_NAME.fullmatch(text):

@@ -122,19 +122,18 @@ def determine_postprocessing(
     path = validation.folder / POSTPROCESSING
     if not validation.cases:
         raise WorkspaceError(f"{validation.folder}: nothing to choose on\n" + "\n".join(validation.missing))
-    if is_own(path):
-        if not overwrite:
-            raise WorkspaceError(
-                f"{path}: holds rules without evidence, so somebody wrote them; they are applied as they are. "
-                "Give --overwrite to have rules chosen instead, or --rules FILE --overwrite to have these judged"
-            )
-        path.unlink()
+    if is_own(path) and not overwrite:
+        raise WorkspaceError(
+            f"{path}: holds rules without evidence, so somebody wrote them; they are applied as they are. "
+            "Give --overwrite to have rules chosen instead, or --rules FILE --overwrite to have these judged"
+        )
     return decide_postprocessing(
         path,
         validation.cases,
         range(1, len(validation.labels)),
         workers=fitting_workers(workers, BYTES_PER_WORKER),
         candidates=candidates,
+        overwrite=overwrite,
     )
 
 

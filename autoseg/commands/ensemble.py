@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from autoseg.commands.arguments import add_workers, folder
+from autoseg.commands.arguments import add_overwrite, add_workers, folder
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.paths import Workspace
-from autoseg.storage import read_bytes, write_bytes
 
 BYTES_PER_WORKER = 2 * 10**9
 """The packed probabilities of two models for a large CT, a slab of their mean, and the labels."""
@@ -30,24 +29,29 @@ def add_arguments(parser: Parser) -> None:
         "-pp", dest="rules", metavar="FILE", type=folder, help="a postprocessing.json to apply to the labels"
     )
     parser.add_argument("--npz", action="store_true", help="also write the mean probabilities")
+    add_overwrite(parser)
     add_workers(parser, what="average cases")
 
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: ARG001 - no task folder is touched
     """Average, and say where the results are."""
     from autoseg.ensembling.averaging import ensemble_folders
+    from autoseg.outputs import AVERAGING, copy_beside, require_room_for_copy
     from autoseg.parallel import fitting_workers
     from autoseg.postprocessing.rules import load_rules
 
+    if arguments.rules and not arguments.overwrite_existing:
+        require_room_for_copy(arguments.rules, arguments.output, AVERAGING)
     written = ensemble_folders(
         arguments.folders,
         arguments.output,
         rules=load_rules(arguments.rules) if arguments.rules else (),
         probabilities=arguments.npz,
+        overwrite=arguments.overwrite_existing,
         workers=fitting_workers(arguments.workers, BYTES_PER_WORKER),
     )
-    if arguments.rules and arguments.rules.resolve() != (arguments.output / arguments.rules.name).resolve():
-        write_bytes(arguments.output / arguments.rules.name, read_bytes(arguments.rules))
+    if arguments.rules:
+        copy_beside(arguments.rules, arguments.output)
     print(f"written: {len(written)} segmentations in {arguments.output}")
 
 
@@ -56,7 +60,7 @@ COMMAND = Command(
     summary="average the predictions of several models",
     reads="<case>.npz in each FOLDER, as autoseg_predict --save_npz writes them",
     writes="OUT/<case>.nii.gz, the labels of the mean probabilities (with --npz also these, <case>.npz), and a copy of\n"
-    "the rules that were applied. What is there and was made from the same is kept.",
+    "the rules that were applied. What is there and was made from the same is kept, and so is what somebody else made.",
     example="autoseg_ensemble -f by_2d by_3d -o predictions\n"
     "autoseg_ensemble -f by_2d by_3d -o predictions -pp postprocessing.json",
     add_arguments=add_arguments,

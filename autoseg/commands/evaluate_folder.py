@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.commands.arguments import TASK_HELP, add_workers, folder, label_name
+from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, folder, label_name
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_dataset
 from autoseg.dataset.splits import listing
@@ -43,6 +43,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--surface_distances", action="store_true", help="also the 95th percentile Hausdorff distance in mm (slower)"
     )
+    add_overwrite(parser)
     add_workers(parser, what="score cases")
 
 
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         workers=arguments.workers,
         common=arguments.common,
         surface_distances=arguments.surface_distances,
+        overwrite=arguments.overwrite_existing,
     )
     print(score_table(summary, names))
     print(f"written: {arguments.predictions / 'summary.json'}")
@@ -107,11 +109,25 @@ def evaluate_folder(
     workers: int | None = None,
     common: bool = False,
     surface_distances: bool = False,
+    overwrite: bool = False,
 ) -> Summary:
-    """Score all cases of two folders of equal names, or those that both hold, and write `predictions/summary.json`."""
-    from autoseg.evaluation.summary import BYTES_PER_WORKER, common_cases, save_summary, score_folder
+    """Score all cases of two folders of equal names, or those that both hold, and write `predictions/summary.json`.
+
+    Args:
+        overwrite: Replace a summary.json that autoseg did not write.
+
+    Raises:
+        WorkspaceError: Both are one folder, or `predictions` holds a task's own data or a summary.json of another program.
+        DatasetError: The folders hold different names; both sides are listed.
+        CasesFailed: Naming each case whose files cannot be compared.
+    """
+    from autoseg.evaluation.summary import BYTES_PER_WORKER, common_cases, is_summary, save_summary, score_folder
+    from autoseg.outputs import require_apart, require_own_file
     from autoseg.parallel import fitting_workers
 
+    require_apart([predictions], {"the folder of the true labels; name that of the predictions": [references]})
+    if not overwrite:
+        require_own_file(predictions / "summary.json", is_summary)
     cases, left_out = common_cases(predictions, references) if common else (None, [])
     if left_out:
         log.warning("left out, for one of the folders lacks them: %s", listing(left_out))

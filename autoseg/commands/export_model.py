@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.commands.arguments import TASK_HELP, add_plans_name, fold, folder
+from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_plans_name, fold, folder
 from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_description
@@ -61,14 +61,20 @@ def add_arguments(parser: Parser) -> None:
         default=["final"],
         help="which weights to pack, one or both (default: final)",
     )
+    add_overwrite(parser)
 
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Write the archive and say what is in it."""
+    from autoseg.outputs import require_own_file
+    from autoseg.sharing.archive import is_archive
+
     task = workspace.find_task(arguments.task)
     chosen = (arguments.configurations, arguments.trainer, arguments.identifier)
     if arguments.best and chosen != (None, DEFAULT_TRAINER, DEFAULT_IDENTIFIER):
         raise WorkspaceError("--best packs what was selected; leave out -m, -tr and -p, or leave out --best")
+    if not arguments.overwrite_existing:
+        require_own_file(arguments.target, is_archive)
     card = export_model(
         task,
         arguments.target,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from autoseg.commands.arguments import TASK_HELP, add_workers, folder, not_negative
+from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, folder, not_negative
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import Case, Dataset, image_files, read_dataset
 from autoseg.errors import WorkspaceError
@@ -31,6 +31,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "-channel", metavar="N", type=not_negative, default=0, help="which channel of the images to show (default: 0)"
     )
+    add_overwrite(parser)
     add_workers(parser, what="draw")
 
 
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         arguments.output,
         predictions=arguments.predictions,
         channel=arguments.channel,
+        overwrite=arguments.overwrite_existing,
         workers=arguments.workers,
     )
     print(f"written: {len(written)} pictures in {arguments.output}")
@@ -54,18 +56,26 @@ def plot_task(
     *,
     predictions: Path | None = None,
     channel: int = 0,
+    overwrite: bool = False,
     workers: int | None = None,
 ) -> list[Path]:
     """Draw every training case, or the cases of a folder of predictions, and return the pictures' paths.
 
+    Args:
+        overwrite: Replace pictures that autoseg did not draw, too.
+
     Raises:
-        WorkspaceError: The images have no such channel, or no case of the task is predicted in that folder.
+        WorkspaceError: The output is the folder of the predictions, or holds a task's own data; or the images have no such channel, or no case of the task is predicted in that folder.
         CasesFailed: Naming each case that cannot be drawn.
     """
+    from autoseg.outputs import require_apart
     from autoseg.parallel import fitting_workers
     from autoseg.reporting.overlays import plot_cases
 
     dataset = read_dataset(workspace.raw_task(task))
+    require_apart(
+        [output], {"the folder of the predictions; name one of its own": [predictions] if predictions else []}
+    )
     if channel >= len(dataset.channels):
         raise WorkspaceError(
             f"{task}: has channels 0 to {len(dataset.channels) - 1} ({', '.join(dataset.channels)}), not {channel}"
@@ -76,6 +86,7 @@ def plot_task(
         labels=dataset.labels.names,
         predictions=predictions,
         channel=channel,
+        overwrite=overwrite,
         workers=fitting_workers(workers, BYTES_PER_WORKER),
     )
 

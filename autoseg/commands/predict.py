@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from autoseg.commands.arguments import (
     TASK_HELP,
     add_device,
-    add_plans_name,
     fold,
     folder,
     not_negative,
+    plans_name,
     positive,
     share,
 )
@@ -24,6 +25,7 @@ from autoseg.commands.prediction import (
     DEFAULT_CONFIGURATION,
     ModelChoice,
     PredictionSettings,
+    choose_model,
     find_task_with_models,
     open_model,
     predict_with_model,
@@ -83,12 +85,22 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         dest="configuration",
         metavar="CONFIGURATION",
         choices=CONFIGURATIONS,
-        help=f"{', '.join(CONFIGURATIONS)} (default: the task's selection, else {DEFAULT_CONFIGURATION})",
+        help=f"{', '.join(CONFIGURATIONS)} (default: the task's selection, else {DEFAULT_CONFIGURATION}, else the only one "
+        "that is trained)",
     )
     group.add_argument(
-        "-tr", dest="trainer", metavar="TRAINER", default=DEFAULT_TRAINER, help="Trainer, or my_file.py:MyTrainer"
+        "-tr",
+        dest="trainer",
+        metavar="TRAINER",
+        help=f"Trainer, or my_file.py:MyTrainer (default: {DEFAULT_TRAINER}, else the only one that trained)",
     )
-    add_plans_name(group, f"name of the plans it was trained with (default: {DEFAULT_IDENTIFIER})")
+    group.add_argument(
+        "-p",
+        dest="identifier",
+        metavar="NAME",
+        type=plans_name,
+        help=f"name of the plans it was trained with (default: {DEFAULT_IDENTIFIER}, else the only ones)",
+    )
     group.add_argument(
         "-f",
         dest="folds",
@@ -161,11 +173,12 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         model=ModelChoice(
             task=arguments.task,
             configuration=arguments.configuration,
-            trainer=arguments.trainer,
-            identifier=arguments.identifier,
+            trainer=arguments.trainer or DEFAULT_TRAINER,
+            identifier=arguments.identifier or DEFAULT_IDENTIFIER,
             folds=tuple(dict.fromkeys(arguments.folds)) if arguments.folds else None,
             checkpoint=arguments.checkpoint,
             lowres_segmentations=arguments.lowres_segmentations,
+            left_open=tuple(name for name in ("trainer", "identifier") if getattr(arguments, name) is None),
         ),
         settings=PredictionSettings(
             save_npz=arguments.save_npz,
@@ -206,12 +219,20 @@ def predict(
         ModelError: No selection, or weights that cannot be used.
         CasesFailed: After all cases were tried, naming those that failed.
     """
+    from autoseg.outputs import require_apart
+
     single = not (len(inputs) == 1 and inputs[0].is_dir())
     _require_fitting_output(inputs, output, single=single)
+    _require_output_apart(inputs, output, model.lowres_segmentations, single=single)
     if settings.save_npz:
         _require_probabilities(settings, "for --save_npz to keep")
     task = find_task_with_models(model.task, workspace)
+    require_apart(
+        [output], {"the folder of the task's selection; name one of its own": [workspace.selection_dir(task)]}
+    )
     selection = open_selection(task, model, workspace, best=best)
+    if selection is None:
+        model = choose_model(task, model, workspace)
 
     from autoseg.inference.cases import find_cases, select_part
 
@@ -242,6 +263,8 @@ def predict(
     failures = [*failures, *refused_now(guard, cases)]
     if failures:
         raise CasesFailed("predicting", failures, len(cases))
+    if work_folder is not None and cases:  # whatever was started beside
+        require_same_selection(work_folder, selection, replace(settings, overwrite=False), tuple(outputs.values()))
     if guard.warned:
         print(describe_warned(guard, len(cases)))
     print(f"written: {output}")
@@ -265,9 +288,14 @@ def _require_fitting_output(inputs: Sequence[Path], output: Path, *, single: boo
         raise WorkspaceError(f"{output}: for the files of one case, -o names a file; let it end in .nii.gz")
     if not single and (is_file_name or output.is_file()):
         raise WorkspaceError(f"{output}: for a folder of images, -o names a folder, not a file")
-    if output.resolve() in [path.resolve() for path in inputs]:
-        what = "one of the images; give the segmentation a name" if single else "the folder of the images; name one"
-        raise WorkspaceError(f"{output}: is {what} of its own")
+
+
+def _require_output_apart(inputs: Sequence[Path], output: Path, refined: Path | None, *, single: bool) -> None:
+    from autoseg.outputs import require_apart
+
+    what = "one of the images; give the segmentation a name" if single else "the folder of the images; name one"
+    earlier = [] if refined is None else [refined]
+    require_apart([output], {f"{what} of its own": inputs, "the folder that -l names; name one of its own": earlier})
 
 
 COMMAND = Command(

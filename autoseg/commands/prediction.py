@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from autoseg.inference.guard import InputGuard
     from autoseg.inference.model import TrainedModel
     from autoseg.inference.predictor import Predictor
+    from autoseg.sharing.models import ModelFolder
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,11 @@ Failures = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
-    """Which trained model to use; None leaves it to what is there."""
+    """Which trained model to use; None leaves it to what is there.
+
+    Attributes:
+        left_open: "trainer" or "identifier" where the user named none, so that the only one that is trained is taken.
+    """
 
     task: str | None = None
     configuration: str | None = None
@@ -41,6 +46,7 @@ class ModelChoice:
     folds: tuple[str, ...] | None = None
     checkpoint: str = "final"
     lowres_segmentations: Path | None = None
+    left_open: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +84,53 @@ def find_task_with_models(task: str | None, workspace: Workspace) -> str:
     if not known:
         raise WorkspaceError(f"{workspace.results}: no trained model here; train one with autoseg_train, or set --home")
     raise WorkspaceError(f"{workspace.results}: several tasks have models; choose one with -t: {', '.join(known)}")
+
+
+def choose_model(task: str, choice: ModelChoice, workspace: Workspace) -> ModelChoice:
+    """The choice with what it leaves open: the defaults where these are trained, else the only model that fits.
+
+    What is taken is said, and which others would fit; where none fits, the choice stays as it is.
+
+    Raises:
+        WorkspaceError: Several fit; they are listed.
+    """
+    fitting = _fitting_models(task, choice, workspace)
+    default = (choice.configuration or DEFAULT_CONFIGURATION, trainer_class_name(choice.trainer), choice.identifier)
+    names = [(model.configuration, model.trainer, model.identifier) for model in fitting]
+    listing = [_options(name) for name in names]
+    if default in names:
+        others = [option for name, option in zip(names, listing, strict=True) if name != default]
+        if others:
+            log.info("%s: predicting with %s; also trained: %s", task, _options(default), ", ".join(others))
+        return choice
+    if len(fitting) > 1:
+        best = ["--best"] if workspace.selection_file(task).is_file() else []
+        lines = "\n".join(f"  {line}" for line in [*listing, *best])
+        raise WorkspaceError(f"{task}: {len(fitting)} models are trained; choose one with\n{lines}")
+    if not fitting:
+        return choice
+    (only,) = fitting
+    log.info("%s: predicting with the only model that is trained: %s", task, listing[0])
+    trainer = choice.trainer if trainer_class_name(choice.trainer) == only.trainer else only.trainer
+    return replace(choice, configuration=only.configuration, trainer=trainer, identifier=only.identifier)
+
+
+def _fitting_models(task: str, choice: ModelChoice, workspace: Workspace) -> list[ModelFolder]:
+    """The models with a finished fold that the choice does not exclude."""
+    from autoseg.sharing.models import find_models
+
+    return [
+        model
+        for model in find_models(workspace.results, task)
+        if model.folds(choice.checkpoint)
+        and choice.configuration in (None, model.configuration)
+        and ("trainer" in choice.left_open or model.trainer == trainer_class_name(choice.trainer))
+        and ("identifier" in choice.left_open or model.identifier == choice.identifier)
+    ]
+
+
+def _options(name: tuple[str, str, str]) -> str:
+    return "-m {} -tr {} -p {}".format(*name)
 
 
 def open_model(task: str, choice: ModelChoice, workspace: Workspace) -> TrainedModel:
@@ -173,6 +226,7 @@ def _predict_with(
             overwrite=settings.overwrite,
             postprocess=settings.postprocess,
             record=record,
+            shared=settings.parts > 1,
             guard=guard,
         )
     except CasesFailed as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -30,7 +31,7 @@ from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
     from autoseg.ensembling.averaging import EnsembleJob
-    from autoseg.ensembling.selection import Selection
+    from autoseg.ensembling.selection import Member, Selection
     from autoseg.inference.guard import InputGuard
     from autoseg.inference.model import TrainedModel
 
@@ -49,7 +50,7 @@ def open_selection(task: str, model: ModelChoice, workspace: Workspace, *, best:
     from autoseg.ensembling.selection import load_selection
 
     path = workspace.selection_file(task)
-    names_no_model = replace(model, task=None, trainer=DEFAULT_TRAINER) == ModelChoice()
+    names_no_model = replace(model, task=None, trainer=DEFAULT_TRAINER, left_open=()) == ModelChoice()
     if best and not names_no_model:
         raise WorkspaceError(
             "--best predicts with what was selected; leave out -m, -p, -f, -chk and -l, or leave out --best"
@@ -91,25 +92,40 @@ def selected_models(selection: Selection, model: ModelChoice) -> list[ModelChoic
 def require_same_selection(
     folder: Path, selection: Selection | None, settings: PredictionSettings, outputs: Sequence[Path]
 ) -> None:
-    """Refuse to fill up a folder in which something else predicted; what is to be overwritten loses its record.
+    """Refuse to fill up a folder in which something else predicted; of what is to be replaced the record goes.
 
     Whether one model's predictions are of the same model and settings, their own record says later.
 
     Raises:
-        WorkspaceError: The folder holds some of `outputs`, predicted by another selection or by a single model.
+        WorkspaceError: The folder holds predictions by another selection or by a single model, or other processes may
+            be filling it by these; or a record there is none of ours.
         ModelError: The record there cannot be read.
     """
+    from autoseg.outputs import holds_segmentations
+
     several, single = folder / SELECTION_RECORD, folder / RECORD
-    if settings.overwrite or not any(path.is_file() for path in outputs):
-        for record in (several, single):
-            record.unlink(missing_ok=True)
-    elif selection is None or len(selection.members) == 1:
+    by_one = selection is None or len(selection.members) == 1
+    if settings.overwrite or (settings.parts == 1 and not holds_segmentations(folder, outputs)):
+        if not settings.overwrite:
+            _require_records(several, single)
+        (several if by_one else single).unlink(missing_ok=True)
+    elif by_one:
         if several.is_file() and not single.is_file():
             raise _made_otherwise(several)
-    elif several.is_file() and not _is_recorded(_as_used(selection, settings), several):
+    elif selection and several.is_file() and not _is_recorded(_as_used(selection, settings), several):
         raise _made_otherwise(several)
     elif single.is_file() and not several.is_file():
         raise _made_otherwise(single)
+
+
+def _require_records(several: Path, single: Path) -> None:
+    """Refuse to replace files that only have a record's name."""
+    from autoseg.ensembling.selection import is_selection
+    from autoseg.inference.record import is_record
+    from autoseg.outputs import require_own_file
+
+    require_own_file(several, is_selection)
+    require_own_file(single, is_record)
 
 
 def predict_by_selection(
@@ -125,12 +141,11 @@ def predict_by_selection(
 ) -> Failures:
     """Predict with all members, average, and postprocess as selected; returns the cases that failed.
 
-    The members' own predictions lie in `<work folder>/<configuration>_predictions` until a case is averaged.
+    The members' own predictions lie in `<work folder>/<configuration>_predictions` until a case is averaged; of several
+    models of one configuration trainer and plans stand there, too.
     """
-    from autoseg.ensembling.selection import save_selection
-
     if work_folder is not None:
-        save_selection(_as_used(selection, settings), work_folder / SELECTION_RECORD)
+        _claim_folder(work_folder, _as_used(selection, settings), settings)
     if len(members) == 1:
         ((choice, trained),) = members
         trained = replace(trained, rules=selection.rules)
@@ -140,6 +155,22 @@ def predict_by_selection(
     else:
         failures = _predict_and_average(selection, members, cases, outputs, workspace, settings, work_folder, guard)
     return failures
+
+
+def _claim_folder(folder: Path, selection: Selection, settings: PredictionSettings) -> None:
+    """Write down by what a folder is predicted; of processes that share one the first decides for all."""
+    from autoseg.ensembling.selection import save_selection
+    from autoseg.storage import create_json
+
+    several, single = folder / SELECTION_RECORD, folder / RECORD
+    if settings.parts > 1 and not settings.overwrite:
+        created = create_json(several, selection)
+        if created and len(selection.members) > 1 and single.is_file():  # a single model was as fast
+            several.unlink()
+            raise _made_otherwise(single)
+        if not created and not _is_recorded(selection, several):
+            raise _made_otherwise(several)
+    save_selection(selection, several)
 
 
 def _as_used(selection: Selection, settings: PredictionSettings) -> Selection:
@@ -171,13 +202,15 @@ def _predict_and_average(
     guard: InputGuard,
 ) -> Failures:
     from autoseg.ensembling.averaging import EnsembleJob, averaging_hash, ensemble_case
-    from autoseg.inference.cases import probabilities_file
+    from autoseg.outputs import probabilities_file, require_one_origin
 
     rules = _as_used(selection, settings).rules
     model = averaging_hash(rules, _member_hashes(members, workspace, settings))
+    if work_folder is not None:
+        require_one_origin(work_folder, model, list(outputs.values()), overwrite=settings.overwrite)
     waiting, failures = _unfinished(cases, outputs, model, settings)
     with _work_folder(work_folder) as work:
-        folders = [work / f"{choice.configuration}_predictions" for choice, _ in members]
+        folders = [work / name for name in _folder_names(selection.members)]
         member_settings = replace(settings, save_npz=True, postprocess=False)
         for choice, trained, folder in _earlier_stages_first(members, folders):
             still = [case for case in cases if case.identifier in waiting and case.identifier not in failures]
@@ -207,6 +240,22 @@ def _predict_and_average(
     return list(failures.items())
 
 
+def _folder_names(members: Sequence[Member]) -> list[str]:
+    """A folder for each member's own predictions."""
+    times = Counter(member.configuration for member in members)
+    return [
+        member.configuration
+        + (f"__{member.trainer}__{member.plans}" if times[member.configuration] > 1 else "")
+        + "_predictions"
+        for member in members
+    ]
+
+
+def _key(choice: ModelChoice, configuration: str | None) -> tuple[str | None, str, str]:
+    """What tells a configuration trained as a member was from all others."""
+    return configuration, trainer_class_name(choice.trainer), choice.identifier
+
+
 def _member_hashes(
     members: Sequence[tuple[ModelChoice, TrainedModel]], workspace: Workspace, settings: PredictionSettings
 ) -> list[str]:
@@ -214,11 +263,11 @@ def _member_hashes(
     from autoseg.inference.record import model_hash
 
     models = [trained for _, trained in members]
-    configurations = {trained.configuration for trained in models}
+    known = {_key(choice, choice.configuration) for choice, _ in members}
     models += [
         first_stage(trained, workspace, choice)
         for choice, trained in members
-        if trained.plan.previous is not None and trained.plan.previous not in configurations
+        if trained.plan.previous is not None and _key(choice, trained.plan.previous) not in known
     ]
     return [model_hash(make_predictor(trained, settings), ()) for trained in models]
 
@@ -227,12 +276,10 @@ def _unfinished(
     cases: Sequence[Case], outputs: Mapping[str, Path], model: str, settings: PredictionSettings
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The cases to predict, each with its images' hash, and those whose images cannot be read, each with the cause."""
-    from autoseg.inference.cases import discard, is_finished
-    from autoseg.inference.record import hash_files, require_known_origin
+    from autoseg.inference.cases import is_finished
+    from autoseg.outputs import hash_files, require_known_origin
 
-    if settings.overwrite:
-        discard(list(outputs.values()))
-    unknown = require_known_origin(list(outputs.values()), model)
+    unknown = [] if settings.overwrite else require_known_origin(list(outputs.values()), model)
     waiting, failures = {}, {}
     for case in cases:
         output = outputs[case.identifier]
@@ -241,7 +288,9 @@ def _unfinished(
         except StorageError as error:
             failures[case.identifier] = str(error)
             continue
-        if output not in unknown and not is_finished(output, model, partial(str, inputs), settings.save_npz):
+        if settings.overwrite or (
+            output not in unknown and not is_finished(output, model, partial(str, inputs), settings.save_npz)
+        ):
             waiting[case.identifier] = inputs
     return waiting, failures
 
@@ -250,10 +299,12 @@ def _earlier_stages_first(
     members: Sequence[tuple[ModelChoice, TrainedModel]], folders: Sequence[Path]
 ) -> list[tuple[ModelChoice, TrainedModel, Path]]:
     """The members with their folders, a cascade after the member whose predictions it refines, where there is one."""
-    by_configuration = {choice.configuration: folder for (choice, _), folder in zip(members, folders, strict=True)}
+    by_model = {
+        _key(choice, choice.configuration): folder for (choice, _), folder in zip(members, folders, strict=True)
+    }
     ordered = sorted(zip(members, folders, strict=True), key=lambda member: member[0][1].plan.previous is not None)
     return [
-        (replace(choice, lowres_segmentations=by_configuration.get(trained.plan.previous)), trained, folder)
+        (replace(choice, lowres_segmentations=by_model.get(_key(choice, trained.plan.previous))), trained, folder)
         for (choice, trained), folder in ordered
     ]
 

@@ -42,13 +42,17 @@ def make_work(arguments: argparse.Namespace, workspace: Workspace) -> Work:
     """What is asked for, as far as it can be said without plans.
 
     Raises:
-        WorkspaceError: There is no such task, or the archive's name does not end in .zip.
+        WorkspaceError: There is no such task, or the archive's name does not end in .zip or is another file's.
         ExtensionError: There is no such planner.
     """
+    from autoseg.sharing.archive import is_archive
+
     task = workspace.find_task(arguments.task)
     archive = arguments.archive or workspace.run_dir(task) / f"{task}.zip"
     if archive.suffix != ".zip":
         raise WorkspaceError(f"{archive}: an archive's name ends in .zip; name it {archive.name}.zip")
+    if archive.is_file() and not is_archive(archive):
+        raise WorkspaceError(f"{archive}: there already, and no archive of models; name another file")
     identifier = arguments.identifier or _default_identifier(arguments, workspace)
     planners = (arguments.planner_3d, arguments.planner_2d)
     return Work(

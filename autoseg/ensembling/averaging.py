@@ -20,14 +20,14 @@ import numpy.typing as npt
 from autoseg.dataset import image_files
 from autoseg.errors import DatasetError, ModelError, StorageError, counted
 from autoseg.geometry import Box, Shape, box_shape, box_slices, inverse_order, reorder
-from autoseg.imageio import read_image, write_image
-from autoseg.inference.cases import is_finished, probabilities_file
-from autoseg.inference.probabilities import PackedProbabilities, Packer, load_packed, save_probabilities
-from autoseg.inference.record import Origin, hash_files
+from autoseg.imageio import read_image
+from autoseg.inference.cases import is_finished, write_segmentation
+from autoseg.inference.probabilities import PackedProbabilities, Packer, load_packed
+from autoseg.outputs import AVERAGING, Origin, hash_files, require_apart, require_known_origin
 from autoseg.parallel import run_on_cases
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import CaseProperties
-from autoseg.storage import content_hash, remove_file
+from autoseg.storage import content_hash
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class EnsembleJob:
     Attributes:
         model: Hash of the way the labels are made, kept in their file.
         inputs: Gives a hash of what they are made from, kept there too.
+        mark: Of the work that makes them, likewise.
     """
 
     identifier: str
@@ -59,6 +60,7 @@ class EnsembleJob:
     output: Path
     model: str
     inputs: Callable[[], str]
+    mark: str = ""
 
     def is_finished(self, *, probabilities: bool = False) -> bool:
         """Whether the labels are there, whole, and made from the same."""
@@ -71,33 +73,51 @@ def ensemble_folders(
     *,
     rules: Sequence[Rule] = (),
     probabilities: bool = False,
+    overwrite: bool = False,
     workers: int,
 ) -> list[Path]:
     """Average the probabilities `<case>.npz` of several folders into label files `output/<case>.nii.gz`.
 
-    Labels that are there and were made from the same probabilities with the same rules are left alone.
+    Labels that are there and were made from the same probabilities with the same rules are left alone, and so are those
+    of which nothing is known.
 
     Args:
         rules: Postprocessing of the labels.
         probabilities: Also write the mean probabilities, `output/<case>.npz`.
+        overwrite: Replace what is there.
 
     Returns:
         The label files.
 
     Raises:
-        ModelError: The folders do not hold the same cases; what each lacks is listed.
+        WorkspaceError: The output is one of the folders, or holds a task's own data.
+        ModelError: The folders do not hold the same cases; what each lacks is listed. Or what is there was predicted.
         CasesFailed: After all cases were tried, naming those that failed.
     """
+    require_apart([output], {"one of the folders to average; name one of its own": folders})
     model = averaging_hash(rules)
     jobs = [_job(case, folders, output, model) for case in _common_cases(folders)]
-    is_current = partial(EnsembleJob.is_finished, probabilities=probabilities)
-    current = run_on_cases(is_current, jobs, task="looking for changes", workers=workers)
-    waiting = [job for job, finished in zip(jobs, current, strict=True) if not finished]
-    if len(waiting) < len(jobs):
-        log.info("%s: %d of %s current, and kept", output, len(jobs) - len(waiting), counted(len(jobs), "case"))
+    waiting = jobs if overwrite else _not_current(jobs, model, probabilities=probabilities, workers=workers)
     ensemble = partial(ensemble_case, rules=tuple(rules), probabilities=probabilities)
     run_on_cases(ensemble, waiting, task="ensembling", workers=workers)
     return [job.output for job in jobs]
+
+
+def _not_current(jobs: Sequence[EnsembleJob], model: str, *, probabilities: bool, workers: int) -> list[EnsembleJob]:
+    """Those that are to be made, or made again."""
+    unknown = require_known_origin([job.output for job in jobs], model, AVERAGING)
+    known = [job for job in jobs if job.output not in unknown]
+    is_current = partial(EnsembleJob.is_finished, probabilities=probabilities)
+    current = run_on_cases(is_current, known, task="looking for changes", workers=workers)
+    waiting = [job for job, finished in zip(known, current, strict=True) if not finished]
+    if len(waiting) < len(known):
+        log.info(
+            "%s: %d of %s current, and kept",
+            jobs[0].output.parent,
+            len(known) - len(waiting),
+            counted(len(jobs), "case"),
+        )
+    return waiting
 
 
 def ensemble_case(job: EnsembleJob, *, rules: Sequence[Rule] = (), probabilities: bool = False) -> None:
@@ -107,7 +127,7 @@ def ensemble_case(job: EnsembleJob, *, rules: Sequence[Rule] = (), probabilities
         ModelError: The members lie on different grids or have different numbers of classes.
         StorageError: A file cannot be read, or is damaged.
     """
-    origin = Origin(model=job.model, inputs=job.inputs())
+    origin = Origin(model=job.model, inputs=job.inputs(), mark=job.mark)
     members = [load_packed(path) for path in job.members]
     _require_one_grid(job.members, members)
     region = _uncertain_region(members)
@@ -118,11 +138,8 @@ def ensemble_case(job: EnsembleJob, *, rules: Sequence[Rule] = (), probabilities
         paths = ", ".join(map(str, job.members))
         raise StorageError(f"one of {paths} is damaged: {error}; predict this case again with --save_npz") from error
     geometry = members[0].geometry
-    if packer is None:
-        remove_file(probabilities_file(job.output))
-    else:
-        save_probabilities(probabilities_file(job.output), packer.finish())
-    write_image(job.output, apply_rules(labels, geometry.spacing, rules), geometry, description=str(origin))
+    ruled = apply_rules(labels, geometry.spacing, rules)
+    write_segmentation(job.output, ruled, geometry, origin, packer.finish() if packer else None)
 
 
 def averaging_hash(rules: Sequence[Rule], members: Sequence[str] = ()) -> str:
@@ -180,6 +197,7 @@ def _job(case: str, folders: Sequence[Path], output: Path, model: str) -> Ensemb
         output=output / f"{case}.nii.gz",
         model=model,
         inputs=partial(hash_files, *members),
+        mark=AVERAGING.mark,
     )
 
 

@@ -102,6 +102,15 @@ def save_selection(selection: Selection, path: Path) -> None:
     write_json(path, selection)
 
 
+def is_selection(path: Path) -> bool:
+    """Whether a file is a selection.json that autoseg wrote, of any version."""
+    try:
+        content = read_json(path)
+    except StorageError:
+        return False
+    return isinstance(content, dict) and {"format", "version", "members"} <= content.keys()
+
+
 def load_selection(path: Path) -> Selection:
     """Read a selection.json.
 

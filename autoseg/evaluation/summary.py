@@ -186,6 +186,15 @@ def save_summary(summary: Summary, path: Path) -> None:
     write_json(path, {**content, "id": content_hash(content)[:IDENTIFIER_LENGTH]})
 
 
+def is_summary(path: Path) -> bool:
+    """Whether a file is a summary.json that autoseg wrote, of any version."""
+    try:
+        content = read_json(path)
+    except StorageError:
+        return False
+    return isinstance(content, dict) and content.get("author") == AUTHOR
+
+
 def load_summary(path: Path) -> Summary:
     """Read a summary.json.
 

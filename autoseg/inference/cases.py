@@ -9,25 +9,27 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
 from autoseg.dataset import Case, find_case_files, split_ending
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError, counted
+from autoseg.geometry import Geometry
 from autoseg.imageio import RawCase, read_case, write_image
+from autoseg.inference.export import LabelArray
 from autoseg.inference.predictor import Prediction, Predictor
-from autoseg.inference.probabilities import save_probabilities
+from autoseg.inference.probabilities import PackedProbabilities, save_probabilities
 from autoseg.inference.progress import TileProgress
-from autoseg.inference.record import (
+from autoseg.inference.record import claim_record, model_hash, require_record, require_same_record
+from autoseg.outputs import (
     Origin,
     hash_files,
+    holds_segmentations,
     is_there,
-    model_hash,
+    probabilities_file,
     read_origin,
     require_known_origin,
-    require_same_record,
-    save_record,
+    require_one_origin,
 )
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import PreparedCase
@@ -66,6 +68,7 @@ def predict_cases(
     overwrite: bool = False,
     postprocess: bool = True,
     record: Path | None = None,
+    shared: bool = False,
     guard: Callable[[RawCase], None] | None = None,
 ) -> None:
     """Predict raw cases into segmentation files that lie exactly on the inputs' grids.
@@ -77,10 +80,11 @@ def predict_cases(
         preprocessing_threads: Threads that read and prepare; as many cases wait in memory.
         export_threads: Threads that compress and write.
         probabilities: Also write `<case>.npz` beside each segmentation.
-        overwrite: Discard what is there already. Without, a case whose file says that it was made by this model from
+        overwrite: Predict all anew, and replace what is there already. Without, a case whose file says that it was made by this model from
             these very images is left alone, and so is a file that says nothing; changed images are predicted again.
         postprocess: Apply the model's rules.
-        record: Where to write down with what was predicted (`prediction.json`).
+        record: Where to write down with what was predicted (`prediction.json`), in the folder of the outputs.
+        shared: Other processes may be predicting other cases into that folder, just now.
         guard: Looks at each case that is read, in a thread; what it raises makes the case fail.
 
     Raises:
@@ -92,21 +96,25 @@ def predict_cases(
     """
     jobs = _raw_jobs(predictor, cases, outputs, previous, guard)
     rules = predictor.model.rules if postprocess else ()
-    if overwrite:
-        discard(outputs)
-    elif record is not None and any(is_there(output) for output in outputs):
-        require_same_record(record, predictor, rules)
-    unknown = require_known_origin(outputs, model_hash(predictor, rules))
+    model = model_hash(predictor, rules)
+    fresh = overwrite or record is None or not (shared or holds_segmentations(record.parent, outputs))
+    if record is not None and not overwrite:
+        require_record(record, predictor, rules, fresh=fresh)
+    unknown = [] if overwrite else require_known_origin(outputs, model)
     if record is not None:
-        save_record(record, predictor, rules, previous)
+        require_one_origin(record.parent, model, outputs, overwrite=overwrite)
+        claim_record(record, predictor, rules, previous, fresh=fresh)
     predict_jobs(
         predictor,
         [job for job in jobs if job.output not in unknown],
         preprocessing_threads=preprocessing_threads,
         export_threads=export_threads,
         probabilities=probabilities,
+        overwrite=overwrite,
         rules=rules,
     )
+    if record is not None:
+        require_same_record(record, predictor, rules)
 
 
 def predict_jobs(
@@ -116,18 +124,19 @@ def predict_jobs(
     preprocessing_threads: int = 2,
     export_threads: int = 2,
     probabilities: bool = False,
+    overwrite: bool = False,
     rules: Sequence[Rule] = (),
 ) -> None:
     """Predict cases that may be prepared in any way, but those that are there, made from the same; see `predict_cases`."""
     model = model_hash(predictor, rules)
-    waiting = [job for job in jobs if not is_finished(job.output, model, job.inputs, probabilities)]
+    waiting = [job for job in jobs if overwrite or not is_finished(job.output, model, job.inputs, probabilities)]
     if len(waiting) < len(jobs):
         log.info(
             "%d of %s: predicted already, and kept (--overwrite_existing predicts them again)",
             len(jobs) - len(waiting),
             counted(len(jobs), "case"),
         )
-    if changed := sum(is_there(job.output) for job in waiting):
+    if not overwrite and (changed := sum(is_there(job.output) for job in waiting)):
         log.info("%s: there already, but what it was made from has changed; predicted again", counted(changed, "case"))
     failures: dict[str, str] = {}
     with (
@@ -183,11 +192,6 @@ def select_part(cases: Sequence[Case], part: int, parts: int) -> Sequence[Case]:
     if not 0 <= part < parts:
         raise DatasetError(f"part {part} of {parts}: parts are numbered from 0 to {parts - 1}; check --part_id")
     return cases[part::parts]
-
-
-def probabilities_file(output: Path) -> Path:
-    """Where the probabilities lie beside a segmentation file."""
-    return output.with_name(split_ending(output.name)[0] + ".npz")
 
 
 class _Writer:
@@ -306,13 +310,23 @@ def _read_and_prepare(
 
 
 def _write(output: Path, prediction: Prediction, rules: Sequence[Rule], origin: Origin) -> None:
-    """The segmentation comes last: what it says of its origin says that the case is done."""
     segmentation = apply_rules(prediction.segmentation, prediction.geometry.spacing, rules)
-    if prediction.probabilities is None:
-        remove_file(probabilities_file(output))
-    else:
-        save_probabilities(probabilities_file(output), prediction.probabilities)
-    write_image(output, segmentation, prediction.geometry, description=str(origin))
+    write_segmentation(output, segmentation, prediction.geometry, origin, prediction.probabilities)
+
+
+def write_segmentation(
+    output: Path, labels: LabelArray, geometry: Geometry, origin: Origin, probabilities: PackedProbabilities | None
+) -> None:
+    """Write a case's labels, and its probabilities beside them or remove those of other labels.
+
+    The segmentation takes its place last: what it says of its origin says that the case is done. What was there before
+    goes only once the new one is written whole.
+    """
+    archive = probabilities_file(output)
+    save = (
+        partial(remove_file, archive) if probabilities is None else partial(save_probabilities, archive, probabilities)
+    )
+    write_image(output, labels, geometry, description=str(origin), before_it_is_there=save)
 
 
 def is_finished(output: Path, model: str, inputs: Callable[[], str], probabilities: bool) -> bool:
@@ -324,16 +338,6 @@ def is_finished(output: Path, model: str, inputs: Callable[[], str], probabiliti
         return origin.inputs == inputs()
     except StorageError:
         return False
-
-
-def discard(outputs: Sequence[Path]) -> None:
-    """Remove predictions, so that what comes after an interruption is not taken for what was there before.
-
-    Raises:
-        StorageError: One cannot be removed.
-    """
-    for path in chain.from_iterable((output, probabilities_file(output)) for output in outputs):
-        remove_file(path)
 
 
 def _cause(error: Exception) -> str:

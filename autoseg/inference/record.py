@@ -6,20 +6,18 @@ A case is finished when its file says that it was made by this model from these 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import autoseg
-from autoseg.errors import ModelError, counted
-from autoseg.imageio import read_description
+from autoseg.errors import ModelError, StorageError
 from autoseg.inference.model import load_weights, weights_sha256
 from autoseg.inference.predictor import Predictor
+from autoseg.outputs import is_there, read_origin, require_own_file
 from autoseg.plans import plan_signature
 from autoseg.postprocessing.rules import Rule
-from autoseg.storage import content_hash, encode, file_hash, read_json, write_json
+from autoseg.storage import content_hash, create_json, encode, read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -32,72 +30,41 @@ INCIDENTAL = ("version", "device", "precision", "lowres_segmentations")
 HASHES = ("plan", "weights")
 """Kept as hashes, which tell nobody anything."""
 
-ORIGIN = re.compile("autoseg ([0-9a-f]{32}) ([0-9a-f]{32})")
-FILES_SHOWN = 5
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """What a segmentation was made from, as its file's header says.
-
-    Attributes:
-        model: Hash of the weights, the plan and all settings that decide the result.
-        inputs: Hash of the files that were predicted.
-    """
-
-    model: str
-    inputs: str
-
-    def __str__(self) -> str:
-        return f"autoseg {self.model} {self.inputs}"
-
-
-def read_origin(path: Path) -> Origin | None:
-    """What a segmentation says it was made from; None where it is not there, or does not say so."""
-    found = ORIGIN.fullmatch(read_description(path))
-    return None if found is None else Origin(model=found[1], inputs=found[2])
-
-
-def hash_files(*paths: Path) -> str:
-    """Of the content of files.
+def require_record(path: Path, predictor: Predictor, rules: Sequence[Rule], *, fresh: bool) -> None:
+    """Refuse a folder whose record says something else, or where nothing was predicted yet, one that is none of ours.
 
     Raises:
-        StorageError: One cannot be read.
+        ModelError: Naming what differs.
+        WorkspaceError: Nothing was predicted there, and the file is another's.
+        StorageError: The record is damaged.
     """
-    return content_hash([file_hash(path) for path in paths])
+    if not fresh:
+        require_same_record(path, predictor, rules)
+    else:
+        require_own_file(path, is_record)
 
 
-def is_there(path: Path) -> bool:
-    """Whether there is a file that is not empty."""
-    return path.is_file() and path.stat().st_size > 0
+def claim_record(
+    path: Path, predictor: Predictor, rules: Sequence[Rule], previous: Path | None = None, *, fresh: bool
+) -> None:
+    """Write down with what a folder is predicted; of processes that share one the first decides for all.
 
-
-def require_known_origin(outputs: Sequence[Path], model: str) -> list[Path]:
-    """Of a user's files those of which nothing is known, so that they may be the user's own; they are said to be kept.
+    Args:
+        fresh: Nothing in the folder is to stay, so that no earlier record of it holds.
 
     Raises:
-        ModelError: Some were made by another model, or with other settings.
+        ModelError: Something else is written down there; what differs is named.
+        StorageError: The record is damaged.
     """
-    there = {path: read_origin(path) for path in outputs if is_there(path)}
-    others = [path for path, origin in there.items() if origin is not None and origin.model != model]
-    if others:
-        raise ModelError(
-            f"{_listed(others)}: predicted with other weights or settings; "
-            "name another output, or predict all of them again with --overwrite_existing"
-        )
-    unknown = [path for path, origin in there.items() if origin is None]
-    if unknown:
-        log.warning(
-            "%s: there already and kept, though nothing says what made it (--overwrite_existing predicts it)",
-            _listed(unknown),
-        )
-    return unknown
+    if not fresh and not create_json(path, _record(predictor, rules, previous)):
+        require_same_record(path, predictor, rules)
+    save_record(path, predictor, rules, previous)
 
 
 def save_record(path: Path, predictor: Predictor, rules: Sequence[Rule], previous: Path | None = None) -> None:
     """Write down model, folds, settings, version, and for a cascade the folder of what it refined."""
-    refined = {} if previous is None else {"lowres_segmentations": str(previous)}
-    write_json(path, {**_facts(predictor, rules), **refined})
+    write_json(path, _record(predictor, rules, previous))
 
 
 def require_same_record(path: Path, predictor: Predictor, rules: Sequence[Rule]) -> None:
@@ -151,8 +118,22 @@ def model_hash(predictor: Predictor, rules: Sequence[Rule]) -> str:
     return content_hash(_decisive(_facts(predictor, rules)))
 
 
+def is_record(path: Path) -> bool:
+    """Whether a file is a `prediction.json` that autoseg wrote, of any version."""
+    try:
+        content = read_json(path)
+    except StorageError:
+        return False
+    return isinstance(content, dict) and {"format", "version", *HASHES} <= content.keys()
+
+
 def _decisive(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if name not in INCIDENTAL}
+
+
+def _record(predictor: Predictor, rules: Sequence[Rule], previous: Path | None) -> dict[str, Any]:
+    refined = {} if previous is None else {"lowres_segmentations": str(previous)}
+    return {**_facts(predictor, rules), **refined}
 
 
 def _facts(predictor: Predictor, rules: Sequence[Rule]) -> dict[str, Any]:
@@ -175,9 +156,3 @@ def _facts(predictor: Predictor, rules: Sequence[Rule]) -> dict[str, Any]:
         "precision": predictor.precision.name,
         "postprocessing": encode(tuple(rules)),
     }
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    """The first few files of one folder, and how many there are more."""
-    more = f" and {counted(len(paths) - FILES_SHOWN, 'more file')}" if len(paths) > FILES_SHOWN else ""
-    return f"{paths[0].parent}: {', '.join(path.name for path in paths[:FILES_SHOWN])}{more}"

@@ -18,6 +18,7 @@ def decide_postprocessing(
     *,
     workers: int,
     candidates: Sequence[Rule] | None = None,
+    overwrite: bool = False,
 ) -> Choice:
     """The choice for these cases, written to `path` where it is not there.
 
@@ -26,6 +27,7 @@ def decide_postprocessing(
     Args:
         path: The postprocessing.json.
         candidates: A user's own rules to choose from; None for the standard ones.
+        overwrite: A user's own file is replaced, once the choice is made.
 
     Raises:
         CasesFailed: Naming the cases that cannot be read or compared.
@@ -33,7 +35,7 @@ def decide_postprocessing(
     """
     sources = sources_hash(cases, labels, workers=workers)
     known = load_choice(path)
-    if known is None and path.is_file():
+    if known is None and path.is_file() and not overwrite:
         return judge_as_given(cases, labels, load_rules(path), workers=workers, sources=sources)
     wanted = None if candidates is None else tuple(candidates)
     if known is not None and (known.evidence.sources, known.evidence.candidates) == (sources, wanted):

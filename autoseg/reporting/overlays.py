@@ -16,6 +16,7 @@ from autoseg.errors import DatasetError
 from autoseg.evaluation.metrics import confusion_metrics, count
 from autoseg.geometry import Geometry, Spacing
 from autoseg.imageio import read_case
+from autoseg.outputs import others_files
 from autoseg.parallel import run_on_cases
 from autoseg.reporting.orientation import patient_view
 from autoseg.storage import atomic_path
@@ -52,6 +53,10 @@ LEAST_INCHES = 4.0
 
 DOTS_PER_INCH = 110
 
+SOFTWARE = "autoseg"
+PNG_HEAD = 4096
+"""Bytes, in which a PNG says what wrote it."""
+
 
 def plot_cases(
     cases: Sequence[Case],
@@ -60,19 +65,24 @@ def plot_cases(
     labels: Sequence[str],
     predictions: Path | None = None,
     channel: int = 0,
+    overwrite: bool = False,
     workers: int,
 ) -> list[Path]:
-    """Write `output/<case>.png` for each case and return the paths.
+    """Write `output/<case>.png` for each case and return the paths; pictures that autoseg did not draw are kept.
 
     Args:
         labels: Label names, the index is the value.
         predictions: Folder of `<case>.nii.gz`, drawn in a row of their own.
         channel: Which channel of the image to show.
+        overwrite: Replace what is there, whatever it is.
 
     Raises:
         DatasetError: A case has two predictions.
         CasesFailed: Naming each case that cannot be read or drawn; the others are done.
     """
+    pictures = [output / f"{case.identifier}.png" for case in cases]
+    kept = [] if overwrite else others_files(pictures, is_picture)
+    wanted = [case for case, picture in zip(cases, pictures, strict=True) if picture not in kept]
     plot = partial(
         _plot_case,
         output=output,
@@ -81,7 +91,7 @@ def plot_cases(
         predictions=predictions,
         files={} if predictions is None else image_files(predictions),
     )
-    return run_on_cases(plot, cases, task="drawing", workers=workers)
+    return run_on_cases(plot, wanted, task="drawing", workers=workers)
 
 
 def _plot_case(
@@ -105,8 +115,14 @@ def _plot_case(
     path = output / f"{case.identifier}.png"
     figure = draw_overlay(raw.data[0], segmentations, geometry=raw.geometry, labels=labels, title=case.identifier)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=DOTS_PER_INCH)
+        figure.savefig(temporary, dpi=DOTS_PER_INCH, metadata={"Software": SOFTWARE})
     return path
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a PNG says that autoseg drew it."""
+    with path.open("rb") as file:
+        return f"tEXtSoftware\0{SOFTWARE}".encode() in file.read(PNG_HEAD)
 
 
 def draw_overlay(

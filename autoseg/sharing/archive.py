@@ -98,6 +98,15 @@ class Archive:
         return path
 
 
+def is_archive(path: Path) -> bool:
+    """Whether a file looks like an archive of models that autoseg wrote; only opening it says whether it is sound."""
+    try:
+        with zipfile.ZipFile(path) as content:
+            return MANIFEST in content.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
     """Open an archive of models, once its directory and manifest are found in order.

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autoseg.commands import ensemble, plan_and_preprocess, predict, train
+from autoseg.ensembling.selection import Member
 from autoseg.imageio import read_image
+from autoseg.inference.probabilities import load_probabilities
 from autoseg.postprocessing.rules import Rule, save_rules
 
 TASK = "Task001_Balls"
@@ -111,3 +114,51 @@ def test_best_without_a_selection_says_how_to_make_one(
     words = ["--best", "-t", "1", "-i", str(home), "-o", str(tmp_path / "out"), "--home", str(home)]
     assert predict.main(words) == 1
     assert "nothing is selected yet; run autoseg_find_best_configuration" in capsys.readouterr().err
+
+
+# ----------------------------------------------------------------- two models of one configuration
+
+
+@pytest.fixture(scope="module")
+def twins(home: Path) -> Path:
+    """The same home, in which 2d is trained by another trainer too; its weights are drawn far enough apart to matter."""
+    run(train.main, home, "2d", "TrainerDice", "1", "0", *SHORT, "--seed", "7")
+    return home
+
+
+TWINS = tuple(
+    Member(configuration="2d", trainer=name, plans="autoseg", folds=("0",)) for name in ("Trainer", "TrainerDice")
+)
+
+
+def test_two_models_of_one_configuration_are_both_in_the_mean(twins: Path, tmp_path: Path, select: Any) -> None:
+    select(twins, "2d", members=TWINS)
+    images = str(twins / "raw_data" / TASK / "imagesTs")
+    words = ("-t", "1", "-i", images, "--save_npz", *COMPUTING)
+    run(predict.main, twins, "--best", *words, "-o", str(tmp_path / "best"))
+    for name in ("Trainer", "TrainerDice"):
+        run(predict.main, twins, *words, "-m", "2d", "-tr", name, "-o", str(tmp_path / name))
+
+    for case in ("test_005", "test_006"):
+        one, other, mean = (
+            load_probabilities(tmp_path / name / f"{case}.npz") for name in ("Trainer", "TrainerDice", "best")
+        )
+        assert np.abs(one - other).mean() > 1e-3, "or the test would not notice"
+        np.testing.assert_allclose(mean, (one + other) / 2, atol=4e-6)
+    assert {path.suffix for path in (tmp_path / "best").iterdir()} <= {".gz", ".npz", ".json"}, (
+        "no member's folder stays"
+    )
+
+
+def test_a_pair_of_twins_goes_on_after_an_interruption(twins: Path, tmp_path: Path, select: Any) -> None:
+    """Each twin keeps what it predicted in a folder of its own until the mean is there."""
+    select(twins, "2d", members=TWINS)
+    words = ("--best", "-t", "1", "-i", str(twins / "raw_data" / TASK / "imagesTs"), "-o", str(tmp_path), *COMPUTING)
+    (tmp_path / "test_005.nii.gz").mkdir()  # averaging fails here, and what the members predicted stays
+    assert predict.main([*words, "--home", str(twins)]) == 1
+    folders = sorted(path.name for path in tmp_path.iterdir() if path.name.endswith("_predictions"))
+    assert folders == ["2d__TrainerDice__autoseg_predictions", "2d__Trainer__autoseg_predictions"]
+
+    (tmp_path / "test_005.nii.gz").rmdir()
+    run(predict.main, twins, *words)
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith("_predictions")]
