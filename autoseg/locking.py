@@ -15,12 +15,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from autoseg.errors import StorageError, WorkspaceError
+from autoseg.errors import StorageError, WorkspaceError, describe_os_error
 from autoseg.leases import USUAL, Lease, Pace, end_where_over, read_lease, remove_lease
 from autoseg.processes import ProcessIdentity, place_of_processes
 from autoseg.remedies import cannot_be_read
-from autoseg.storage import TEMPORARY_PREFIX, ask_before_writing, content_hash, decode, parse_json, to_json
+from autoseg.storage import TEMPORARY_PREFIX, ask_before_writing, content_hash, decode, parse_json, to_json, write_json
 
 LOCK_FILE = "lock.json"
 """Of the folder that only one process at a time may work in."""
@@ -143,8 +144,24 @@ def _may_be_alive(path: Path, holder: Holder, pace: Pace) -> bool:
     return not end_where_over(lease, pace)
 
 
+def create_json(path: Path, value: Any) -> bool:
+    """Write JSON where there is no such file, in one step that only one process can succeed in; whether it was this one.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    own = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}-{path.name}")
+    write_json(own, value)
+    try:
+        return _link(own, path)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {describe_os_error(error)}") from error
+    finally:
+        own.unlink(missing_ok=True)
+
+
 def _link(own: Path, path: Path) -> bool:
-    """Give the whole file the lock's name, in one step that only one process can succeed in."""
+    """Give a whole file another name, in one step that only one process can succeed in."""
     try:
         os.link(own, path)
     except FileExistsError:

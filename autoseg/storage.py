@@ -177,38 +177,6 @@ def to_json(value: Any) -> bytes:
     return (text + "\n").encode()
 
 
-def create_json(path: Path, value: Any) -> bool:
-    """Write JSON where there is no such file, in one step that one process alone can succeed in; whether it was this one.
-
-    Raises:
-        StorageError: It cannot be written.
-    """
-    own = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}-{path.name}")
-    write_json(own, value)
-    try:
-        os.link(own, path)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without hard links
-        return _create(path, own.read_bytes())
-    finally:
-        own.unlink(missing_ok=True)
-    return True
-
-
-def _create(path: Path, content: bytes) -> bool:
-    try:
-        with path.open("xb") as file:
-            file.write(content)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be written: {error.strerror or error}; check space and permissions"
-        ) from error
-    return True
-
-
 def read_json(path: Path) -> Any:
     """Read JSON; duplicate keys, NaN, extreme size and extreme nesting are refused.
 
