@@ -17,10 +17,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from autoseg.errors import StorageError, WorkspaceError, describe_os_error
+from autoseg.errors import StorageError, WorkspaceError
 from autoseg.leases import USUAL, Lease, Pace, end_where_over, read_lease, remove_lease
 from autoseg.processes import ProcessIdentity, place_of_processes
-from autoseg.remedies import cannot_be_read
+from autoseg.remedies import cannot_be_read, describe_os_error
 from autoseg.storage import TEMPORARY_PREFIX, ask_before_writing, content_hash, decode, parse_json, to_json, write_json
 
 LOCK_FILE = "lock.json"
