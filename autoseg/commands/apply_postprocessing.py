@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -113,9 +112,6 @@ def _files(inputs: Path, output: Path) -> list[_File]:
     ]
     if not files:
         raise DatasetError(f"{inputs}: no segmentation (.nii.gz) here; name a folder of segmentations")
-    times = Counter(file.identifier for file in files)
-    if double := [identifier for identifier, count in times.items() if count > 1]:
-        raise DatasetError(f"{inputs}: cases given in two file formats: {', '.join(double)}; keep one of each")
     return files
 
 

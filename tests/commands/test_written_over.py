@@ -189,7 +189,7 @@ def test_one_case_in_two_formats_is_not_postprocessed_into_one_file(tmp_path: Pa
     for name in ("a.nii", "a.nii.gz", "b.nii"):
         drawn(tmp_path / "in" / name)
     assert run(apply_postprocessing.main, "-i", tmp_path / "in", "-o", tmp_path / "out", "-pp", rules) == 1
-    assert capsys.readouterr().err.endswith("in: cases given in two file formats: a; keep one of each\n")
+    assert capsys.readouterr().err.endswith("a.nii.gz: a.nii has the same name; keep one of the two\n")
 
 
 # ----------------------------------------------------------------------------------- prediction
