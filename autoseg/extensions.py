@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,9 +13,12 @@ from types import ModuleType, TracebackType
 from typing import TypeVar
 
 from autoseg.errors import ExtensionError
-from autoseg.storage import content_hash
+from autoseg.storage import content_hash, file_hash
 
 T = TypeVar("T")
+
+PACKAGE = "autoseg"
+"""Ours is no code of the user's, even where it lies beside it."""
 
 OWN_FILE = "__autoseg_own_file__"
 """Set in each module made of a user's file, to its path as the user gave it."""
@@ -93,6 +97,43 @@ def _importable(folder: str) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(folder)
+
+
+def code_digest(path: Path) -> str | None:
+    """Of what a Python file does; comments and layout do not matter."""
+    try:
+        return content_hash(ast.dump(ast.parse(path.read_bytes())))
+    except (OSError, SyntaxError, ValueError):
+        return file_hash(path) if path.is_file() else None
+
+
+def files_beside(path: Path) -> tuple[Path, ...]:
+    """The Python files of the same folder that a file imports, and those that these import, by name."""
+    found: dict[Path, None] = {}
+    waiting = [path]
+    while waiting:
+        new = [file for file in _imported_files(waiting.pop()) if file not in found and file != path]
+        found.update(dict.fromkeys(new))
+        waiting += new
+    return tuple(sorted(found))
+
+
+def _imported_files(path: Path) -> Iterator[Path]:
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    except (OSError, SyntaxError, ValueError):
+        return
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for names in (module.split(".") for module in modules if module.partition(".")[0] != PACKAGE):
+            places = [path.parent.joinpath(*names[:depth]) for depth in range(1, len(names) + 1)]
+            files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
+            yield from filter(Path.is_file, files)
 
 
 def find_fault(error: BaseException) -> Fault | None:

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from autoseg.errors import ExtensionError
-from autoseg.extensions import find_class, find_fault, import_file
+from autoseg.extensions import files_beside, find_class, find_fault, import_file
 from autoseg.geometry import reorder
 
 
@@ -149,3 +149,21 @@ def test_an_error_without_a_file_of_the_users_is_ours() -> None:
     with pytest.raises(IndexError) as caught:
         reorder((1, 2), (5,))
     assert find_fault(caught.value) is None
+
+
+def test_the_users_files_are_told_by_what_they_import_beside_them(tmp_path: Path) -> None:
+    write(
+        tmp_path / "mine.py",
+        "import numpy, own_losses\nfrom own_parts.blocks import Block\nfrom autoseg import paths\n",
+    )
+    write(tmp_path / "own_losses.py", "from own_numbers import ALPHA\nimport mine\n")
+    write(tmp_path / "own_numbers.py", "ALPHA = 1")
+    write(tmp_path / "unused.py", "")
+    for name in ("own_parts/__init__.py", "own_parts/blocks.py", "own_parts/unused.py", "autoseg/paths.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / name, "import own_numbers")
+
+    names = [str(path.relative_to(tmp_path)) for path in files_beside(tmp_path / "mine.py")]
+    assert names == ["own_losses.py", "own_numbers.py", "own_parts/__init__.py", "own_parts/blocks.py"]
+    write(tmp_path / "broken.py", "import own_losses (")
+    assert files_beside(tmp_path / "broken.py") == files_beside(tmp_path / "absent.py") == ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +63,3 @@ def split_digest(path: Path, fold: int) -> str | None:
     except AutosegError:
         return None
     return content_hash(content[fold]) if isinstance(content, list) and fold < len(content) else None
-
-
-def code_digest(path: Path) -> str | None:
-    """Of what a Python file does; comments and layout do not matter."""
-    try:
-        return content_hash(ast.dump(ast.parse(path.read_bytes())))
-    except (OSError, SyntaxError, ValueError):
-        return file_digest(path)

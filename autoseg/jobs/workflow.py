@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from autoseg.extensions import code_digest
 from autoseg.jobs.digests import (
-    code_digest,
     descriptions_digest,
     file_digest,
     listing_digest,

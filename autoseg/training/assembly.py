@@ -24,6 +24,7 @@ from autoseg.training.augmentation import Augmentation
 from autoseg.training.determinism import DEFAULT_SEED
 from autoseg.training.loader import Batch, Batches, Stream, choose_supply, iterate, remaining_keys
 from autoseg.training.previous_stage import Gathered
+from autoseg.training.recipe_record import RecipeRecord, record_recipe
 from autoseg.training.state import EpochSums, TrainingState, start_momentum, step_seed
 from autoseg.training.steps import Steps
 
@@ -137,6 +138,10 @@ class Assembly(Steps):
             "split": content_hash(self.split),
             "previous": self._previous_stage.signature,
         }
+
+    @cached_property
+    def _recipe_record(self) -> RecipeRecord:
+        return record_recipe(self)
 
     @cached_property
     def _data_signature(self) -> str:

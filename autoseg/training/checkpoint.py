@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import autoseg
 from autoseg.errors import StorageError, TrainingError
 from autoseg.networks.tensors import read_tensors, save_tensors
+from autoseg.storage import decode
+from autoseg.training.recipe_record import RecipeRecord, differences
+
+log = logging.getLogger(__name__)
 
 FORMAT = 2
 
@@ -46,11 +51,33 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def require_same(path: Path, content: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def recipe_changes(path: Path, content: Mapping[str, Any], now: RecipeRecord) -> list[str]:
+    """What changed in the recipe since a checkpoint, in words.
+
+    Raises:
+        TrainingError: What the checkpoint holds of the recipe is damaged.
+    """
+    if "recipe" not in content:
+        log.warning(
+            "%s: autoseg %s did not write down its recipe; nobody can tell whether the trainer is what it was",
+            path,
+            content.get("version"),
+        )
+        return []
+    try:
+        return differences(decode(RecipeRecord, content["recipe"], "recipe"), now)
+    except StorageError as error:
+        raise TrainingError(f"{path}: {error}; start anew with --overwrite") from error
+
+
+def require_same(
+    path: Path, content: Mapping[str, Any], expected: Mapping[str, Any], *, others: Sequence[str] = ()
+) -> None:
     """Refuse to continue a training under other conditions than it began with.
 
     Args:
         expected: Conditions by name, as they are now.
+        others: What else changed, in words.
 
     Raises:
         TrainingError: Naming what differs.
@@ -60,8 +87,8 @@ def require_same(path: Path, content: Mapping[str, Any], expected: Mapping[str, 
         for name, value in expected.items()
         if content.get(name) != value
     ]
-    if changed:
+    if changed or others:
         raise TrainingError(
-            f"{path}: this training began under other conditions: {'; '.join(changed)}; "
+            f"{path}: this training began under other conditions: {'; '.join([*changed, *others])}; "
             "continue it with the same, or start anew with --overwrite"
         )

@@ -13,11 +13,15 @@ import torch
 from torch import Tensor
 
 import autoseg
-from autoseg.errors import StorageError
+from autoseg.errors import StorageError, TrainingError
 from autoseg.inference.model import weights_sha256
 from autoseg.storage import decode, read_json, write_json
+from autoseg.training.recipe_record import RecipeRecord, code_differences
 
-FORMAT = 1
+FORMAT = 2
+WITHOUT_RECIPE = 1
+"""The format before, which held all but that."""
+
 RUN_FILE = "run.json"
 
 
@@ -51,6 +55,7 @@ class RunRecord:
         training, validation: The cases.
         plan, data, previous: Hashes of all in the plan that training depends on, of what the prepared cases were made
             from, and of what a cascade refines (else None).
+        recipe: What it was trained with; None where an autoseg before wrote the record.
         sessions: Every process that worked on it, in their order.
         finished: When the last epoch was done; None while it goes on.
         weights_sha256: Of the final weights' values; None while it goes on.
@@ -71,6 +76,7 @@ class RunRecord:
     sessions: tuple[Session, ...]
     finished: str | None = None
     weights_sha256: str | None = None
+    recipe: RecipeRecord | None = None
 
 
 def begin_run(fold: Path, record: RunRecord, *, continued: bool) -> None:
@@ -92,12 +98,35 @@ def trained_cases(fold: Path) -> tuple[str, ...]:
     return record.training if record is not None else ()
 
 
+def require_same_code(fold: Path, trainer: str, recipe: RecipeRecord) -> None:
+    """Refuse a class of the user's own that is another than that which other folds of its model were trained with.
+
+    Models are told apart by the names of their trainers' classes, and two files may hold two classes of one name.
+
+    Raises:
+        TrainingError: Naming the folds and the files.
+    """
+    for path in sorted(fold.parent.glob(f"*/{RUN_FILE}")):
+        record = _read(path.parent) if path.parent != fold else None
+        if record is None or record.recipe is None or record.trainer != trainer:
+            continue
+        if changed := code_differences(record.recipe, recipe):
+            raise TrainingError(
+                f"{path.parent}: was trained with another {record.trainer}: {'; '.join(changed)}; folds of one model "
+                f"are trained with the same code: give the class another name, so that it gets a folder of its own, or "
+                f"remove {fold.parent} to train every fold anew"
+            )
+
+
 def _read(fold: Path) -> RunRecord | None:
     path = fold / RUN_FILE
     if not path.is_file():
         return None
     try:
-        record: RunRecord = decode(RunRecord, read_json(path), path.name)
+        content = read_json(path)
+        if isinstance(content, dict) and content.get("format") == WITHOUT_RECIPE:
+            content |= {"recipe": None}
+        record: RunRecord = decode(RunRecord, content, path.name)
     except StorageError as error:
         raise StorageError(f"{fold}: {error}; delete {RUN_FILE} there, it is only a record") from error
     return record

@@ -17,8 +17,9 @@ from autoseg.inference.model import Checkpoint, TrainedModel, WeightsFile, fill_
 from autoseg.inference.predictor import Predictor
 from autoseg.locking import LOCK_FILE, hold_lock
 from autoseg.networks.describe import write_architecture
+from autoseg.storage import encode
 from autoseg.training.assembly import Assembly
-from autoseg.training.checkpoint import load_checkpoint, require_same, save_checkpoint
+from autoseg.training.checkpoint import load_checkpoint, recipe_changes, require_same, save_checkpoint
 from autoseg.training.debug import write_debug
 from autoseg.training.determinism import deterministic_algorithms
 from autoseg.training.display import Display, training_log
@@ -36,7 +37,7 @@ from autoseg.training.losses import DeepSupervision
 from autoseg.training.memory import require_memory
 from autoseg.training.micro_batches import memory_explained
 from autoseg.training.recipe import Recipe
-from autoseg.training.run_record import FORMAT, RunRecord, begin_run, finish_run, present_session
+from autoseg.training.run_record import FORMAT, RunRecord, begin_run, finish_run, present_session, require_same_code
 from autoseg.training.samples import TRAINING
 from autoseg.training.state import FiniteLosses, NotFiniteError, TrainingState, set_learning_rate, step_seed
 from autoseg.training.validation import validate_fold
@@ -249,7 +250,8 @@ class Trainer(Assembly):
         content = load_checkpoint(path) if path.is_file() else None
         seed = self._seed(content)
         if content is not None:
-            require_same(path, content, self._conditions(seed))
+            others = recipe_changes(path, content, self._recipe_record)
+            require_same(path, content, self._conditions(seed), others=others)
         state = self._restored(seed, content)
         if content is not None and state.epoch < self.epochs:
             log.info("continuing in %s", _place(state))
@@ -257,7 +259,8 @@ class Trainer(Assembly):
         return seed, state
 
     def _save_checkpoint(self, seed: int, state: TrainingState) -> None:
-        content = self._conditions(seed) | {"epochs": self.epochs} | state.to_checkpoint()
+        recipe = {"epochs": self.epochs, "recipe": encode(self._recipe_record)}
+        content = self._conditions(seed) | recipe | state.to_checkpoint()
         save_checkpoint(self.output / CHECKPOINT_FILE, content)
 
     def _save_weights(self, checkpoint: Checkpoint, state: TrainingState) -> None:
@@ -283,6 +286,7 @@ class Trainer(Assembly):
 
     def _describe(self, network: nn.Module) -> None:
         """Write down, before the first batch, what is trained and how."""
+        require_same_code(self.output, type(self).__name__, self._recipe_record)
         write_model_plans(self.plans, self.plan.name, self.output)
         write_architecture(self.output, network, self.plan, self._in_channels)
         write_debug(self.output, self, network)
@@ -294,6 +298,7 @@ class Trainer(Assembly):
             format=FORMAT,
             **conditions,
             epochs=self.epochs,
+            recipe=self._recipe_record,
             training=self.split.training,
             validation=self.split.validation,
             sessions=(

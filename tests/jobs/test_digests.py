@@ -6,8 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from autoseg.extensions import code_digest
 from autoseg.jobs.digests import (
-    code_digest,
     descriptions_digest,
     file_digest,
     listing_digest,

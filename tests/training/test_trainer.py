@@ -4,7 +4,9 @@ import json
 import logging
 import re
 import shutil
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autoseg.errors import Interrupted, ModelError, StorageError, TrainingError
+from autoseg.extensions import find_class
 from autoseg.imageio import read_image
 from autoseg.inference.model import load_model, load_weights, weights_sha256
 from autoseg.inference.record import predicted_with
 from autoseg.networks.precision import Precision
 from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.store import PreparedCases
+from autoseg.storage import write_json
 from autoseg.training import Split, Trainer, TrainerBatchNorm, TrainingSettings
 from autoseg.training.augmentation import Augmentation
-from autoseg.training.checkpoint import load_checkpoint
+from autoseg.training.checkpoint import load_checkpoint, save_checkpoint
 from autoseg.training.determinism import deterministic_algorithms
 from autoseg.training.loader import Batch
 from autoseg.training.losses import CrossEntropy
@@ -521,6 +525,124 @@ def test_other_plans_beside_trained_folds_are_refused(trainer: MakeTrainer, othe
         TrainingError, match="began under other conditions: the plan changed; continue it with the same"
     ):
         trainer(plans=other_plans, fold="fold_1").run(resume=True)
+
+
+OWN_TRAINER = """
+from autoseg.training import Trainer
+from own_losses import make_loss
+
+class Mine(Trainer):
+    {attribute}
+
+    def build_loss(self):
+        return make_loss()
+"""
+OWN_LOSSES = """
+from autoseg.training.losses import CrossEntropy, TopKLoss
+
+def make_loss():
+    return {loss}{times}
+"""
+
+
+def write_own(folder: Path, *, attribute: str = "mirror = True", loss: str = "CrossEntropy()", times: str = "") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "own_losses.py").write_text(OWN_LOSSES.format(loss=loss, times=times))
+    (folder / "mine.py").write_text(OWN_TRAINER.format(attribute=attribute))
+    return folder / "mine.py"
+
+
+def own(path: Path) -> type[Trainer]:
+    sys.modules.pop("own_losses", None)
+    return find_class(f"{path}:Mine", base=Trainer, modules=[])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attribute": "mirror = False"}, "the code in .*mine.py changed; mirror was True, now False"),
+        ({"attribute": "def training_step(self, *words): pass"}, "the code in .*mine.py changed"),
+        (
+            {"loss": "TopKLoss(percent=5)"},
+            r"the code in .*own_losses.py changed; loss was CrossEntropy\(\), now TopKLoss\(\)",
+        ),
+        ({"times": " if True else None"}, "the code in .*own_losses.py changed"),
+    ],
+)
+def test_resuming_with_another_recipe_is_refused(
+    trainer: MakeTrainer, tmp_path: Path, changes: dict[str, str], message: str
+) -> None:
+    with pytest.raises(Interrupted):
+        trainer(own(write_own(tmp_path / "a"))).run(should_stop=StopAfter(1))
+    changed = own(write_own(tmp_path / "a", **changes))
+
+    with pytest.raises(TrainingError, match=f"began under other conditions: {message}; continue it with the same"):
+        trainer(changed).run(resume=True)
+
+
+def test_remarks_and_another_place_of_the_users_files_are_no_other_recipe(trainer: MakeTrainer, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        trainer(own(write_own(tmp_path / "a"))).run(should_stop=StopAfter(1))
+    moved = write_own(tmp_path / "b")
+    moved.write_text("# a remark\n" + moved.read_text())
+
+    trainer(own(moved)).run(resume=True)
+
+
+def test_numbers_changed_from_outside_of_the_code_are_named(trainer: MakeTrainer) -> None:
+    with pytest.raises(Interrupted):
+        trainer().run(should_stop=StopAfter(1))
+    changed = trainer()
+    changed.gradient_clip = 1.0
+    changed.augmentation = replace(changed.augmentation, rotation=5.0)
+
+    with pytest.raises(
+        TrainingError, match=r"augmentation\.rotation was 30\.0, now 5\.0; gradient_clip was 12\.0, now"
+    ):
+        changed.run(resume=True)
+
+
+def test_folds_of_one_model_are_trained_with_the_same_code(trainer: MakeTrainer, tmp_path: Path) -> None:
+    trainer(own(write_own(tmp_path / "a")), epochs=1, fold="fold_1").run()
+    other = own(write_own(tmp_path / "b", attribute="gradient_clip = 1.0"))
+
+    with pytest.raises(
+        TrainingError,
+        match=r"fold_1: was trained with another Mine: the code was that in .*a/mine\.py, now it is that in .*b/mine\.py; "
+        r".*give the class another name.*or remove .*model to train every fold anew",
+    ):
+        trainer(other, epochs=1).run()
+    assert not (trainer().output / "checkpoint.pt").exists()
+    trainer(own(write_own(tmp_path / "c")), epochs=1).run()
+
+
+def test_a_training_of_the_version_before_goes_on_with_a_warning(
+    trainer: MakeTrainer, untouched: Trainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Interrupted):
+        trainer().run(should_stop=StopAfter(8))
+    path = trainer().output / "checkpoint.pt"
+    before = {name: value for name, value in load_checkpoint(path).items() if name != "recipe"}
+    save_checkpoint(path, before)
+    run = record(trainer())
+    write_json(trainer().output / "run.json", {name: run[name] for name in run if name != "recipe"} | {"format": 1})
+    resumed = trainer()
+    with caplog.at_level(logging.WARNING, "autoseg"):
+        resumed.run(resume=True)
+
+    assert "did not write down its recipe; nobody can tell whether the trainer is what it was" in caplog.text
+    assert_same(resumed, untouched)
+    assert (len(record(resumed)["sessions"]), record(resumed)["recipe"]["values"]["momentum"]) == (2, "0.99")
+
+
+def test_a_damaged_recipe_in_a_checkpoint_is_refused(trainer: MakeTrainer) -> None:
+    with pytest.raises(Interrupted):
+        trainer().run(should_stop=StopAfter(1))
+    path = trainer().output / "checkpoint.pt"
+    save_checkpoint(path, load_checkpoint(path) | {"recipe": {"values": 3, "code": {}}})
+
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt: recipe\.values: expected .*start anew with --overwrite"):
+        trainer().run(resume=True)
 
 
 def test_resuming_with_data_prepared_from_other_images_is_refused(
