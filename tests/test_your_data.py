@@ -78,6 +78,11 @@ def test_the_page_leads_from_two_folders_to_plans(folders: Path, capsys: pytest.
     assert (heart.channels, heart.labels.names) == (("cine", "T2"), ("background", "LV", "RV"))
     assert [len(case.images) for case in (*liver.training, *heart.training)] == [1] * 5 + [2] * 6
 
+    run("4. Patients scanned more than once", capsys)
+    patients = json.loads((raw / "Task501_heart_mri" / "patients.json").read_text())
+    assert patients == {scan: scan.partition("_")[0] for scan in SCANS}
+    assert json_block(PAGE, "p01_ED").items() <= patients.items()
+
     assert "nothing wrong" in run("5. Verify and look", capsys)
     assert len(list((folders / "pictures").glob("*.png"))) == 5
     assert "normalisation of channel 0 (CT): CT" in run("6. Plan and prepare", capsys)
