@@ -10,7 +10,7 @@ from pathlib import Path
 from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, folder, not_negative
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import Case, Dataset, image_files, read_dataset
-from autoseg.errors import WorkspaceError
+from autoseg.errors import WorkspaceError, counted
 from autoseg.paths import Workspace
 
 BYTES_PER_WORKER = 2 * 10**9
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         overwrite=arguments.overwrite_existing,
         workers=arguments.workers,
     )
-    print(f"written: {len(written)} pictures in {arguments.output}")
+    print(f"written: {counted(len(written), 'picture')} in {arguments.output}")
 
 
 def plot_task(

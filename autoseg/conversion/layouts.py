@@ -159,7 +159,7 @@ def _understand_first_generation(source: Path, settings: ConversionSettings) -> 
         training=dataset.training,
         test=dataset.test,
         label_values=of_each_case(numbers, dataset.training),
-        notes=renumbering_note(numbers),
+        notes=(*renumbering_note(numbers), *dataset.remarks),
     )
 
 

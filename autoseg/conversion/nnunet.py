@@ -61,7 +61,7 @@ def understand_ours(folder: Path, *, remap_labels: bool = False) -> Understood:
         test=dataset.test,
         description=description,
         label_values=of_each_case(numbers, dataset.training),
-        notes=renumbering_note(numbers),
+        notes=(*renumbering_note(numbers), *dataset.remarks),
     )
 
 

@@ -55,6 +55,7 @@ class Dataset:
         channels: Name of each channel ("CT", "T2", ...), which decides its normalisation.
         training: Cases with a label file, sorted by identifier.
         test: Cases without, sorted by identifier; may be empty.
+        remarks: What dataset.json says that is ignored, or read otherwise than it stands there.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Dataset:
     labels: Labels
     training: tuple[Case, ...]
     test: tuple[Case, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def split_ending(name: str) -> tuple[str, str]:

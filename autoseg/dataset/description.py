@@ -66,6 +66,7 @@ def read_dataset(folder: Path, description: Mapping[str, Any] | None = None) -> 
         labels=Labels(names=found.labels),
         training=found.training,
         test=found.test,
+        remarks=found.remarks,
     )
 
 

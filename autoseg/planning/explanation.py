@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import autoseg
+from autoseg.errors import counted
 from autoseg.planning.fingerprint import single_slice_axes
 from autoseg.planning.normalisation import KEPT_FRACTION_FOR_MASK, looks_like_ct
 from autoseg.planning.spacing import coarse_axis, median_spacing
@@ -87,7 +88,7 @@ def explain_low_resolution(planner: Planner3D) -> tuple[Decision, ...]:
 def _target_spacing(planner: Planner) -> Decision:
     target, fingerprint = planner.target, planner.fingerprint
     spacings, shapes = np.array(fingerprint.spacings), np.array(fingerprint.shapes)
-    reason = f"the median of {len(fingerprint.cases)} cases"
+    reason = f"the median of {counted(len(fingerprint.cases), 'case')}"
     axis = coarse_axis(spacings, shapes)
     median = median_spacing(spacings)
     if axis is not None and target[axis] != median[axis]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 import autoseg
-from autoseg.errors import PlanError
+from autoseg.errors import PlanError, counted
 from autoseg.planning.explanation import AXES, Decision
 from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional, single_slice_axes
 from autoseg.planning.spacing import median_resampled_shape, median_spacing
@@ -57,7 +57,7 @@ def explain_transfer(source: Plans, plans: Plans) -> tuple[Decision, ...]:
             Decision(
                 subject=f"{plan.name} patch and network",
                 outcome=f"{' x '.join(map(str, plan.patch_size))} voxels of "
-                f"{' x '.join(f'{side:.4g}' for side in plan.spacing)} mm, {len(plan.conv_kernel_sizes)} levels, "
+                f"{' x '.join(f'{side:.4g}' for side in plan.spacing)} mm, {counted(len(plan.conv_kernel_sizes), 'level')}, "
                 f"batch {plan.batch_size}",
                 reason=where,
             )
@@ -92,7 +92,7 @@ def _require_as_many_channels(source: Plans, fingerprint: DatasetFingerprint, da
     here, there = fingerprint.channels, source.channels
     if len(here) != len(there):
         raise PlanError(
-            f"{dataset}: the images have {len(here)} channels ({', '.join(here)}), but the plans of {source.dataset} "
+            f"{dataset}: the images have {counted(len(here), 'channel')} ({', '.join(here)}), but the plans of {source.dataset} "
             f"are for {len(there)} ({', '.join(there)}); plan from a task with as many, or without --plans_from"
         )
 

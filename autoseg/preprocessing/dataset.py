@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from autoseg.dataset import Case, Dataset
-from autoseg.errors import DatasetError
+from autoseg.errors import DatasetError, counted
 from autoseg.imageio import grid_differences, read_case, read_image, read_label, write_image
 from autoseg.parallel import fitting_workers, run_on_cases
 from autoseg.plans import Plans
@@ -26,6 +27,14 @@ REFERENCE_ENDING = ".nii.gz"
 
 RECIPE = 1
 """Raised whenever preparing the same files by the same plan gives other arrays, so that older ones are made anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """What became of a case; `cut_labels` as in `CroppedCase`."""
+
+    identifier: str
+    cut_labels: int
 
 
 def prepare_dataset(
@@ -57,7 +66,7 @@ def prepare_dataset(
     stores = {name: PreparedCases(folders[name]) for name in plans}
     needed = estimate_requirements(dataset.training, plans, stores)
     count = fitting_workers(workers, needed.memory)
-    log.info("%s: preparing %d cases for %s", dataset.name, len(dataset.training), ", ".join(plans))
+    log.info("%s: preparing %s for %s", dataset.name, counted(len(dataset.training), "case"), ", ".join(plans))
     log.info("about %s, %d at a time", needed, count)
     require_disk(needed, list(folders.values()))
     done = run_on_cases(
@@ -66,13 +75,20 @@ def prepare_dataset(
         task="preparing",
         workers=count,
     )
-    log.info("%s: %d cases prepared, %d skipped as nothing changed", dataset.name, sum(done), done.count(False))
+    prepared = [one for one in done if one is not None]
+    log.info(
+        "%s: %s prepared, %d skipped as nothing changed",
+        dataset.name,
+        counted(len(prepared), "case"),
+        len(done) - len(prepared),
+    )
+    _warn_of_cut_labels({one.identifier: one.cut_labels for one in prepared if one.cut_labels})
 
 
 def _prepare_one(
     case: Case, *, plans: Mapping[str, Plans], stores: Mapping[str, PreparedCases], references: Path
-) -> bool:
-    """Prepare one case wherever it is not current; returns whether there was anything to do."""
+) -> _Prepared | None:
+    """Prepare one case wherever it is not current; None where there was nothing to do."""
     files = case.images if case.segmentation is None else (*case.images, case.segmentation)
     hashes = [file_hash(path) for path in files]
     signatures = {name: _signature(hashes, plans[name], name) for name in plans}
@@ -81,11 +97,23 @@ def _prepare_one(
     if case.segmentation and not _is_same_image(reference, case.segmentation, hashes[-1]):
         _copy_reference(case.segmentation, reference)
     if not waiting:
-        return False
+        return None
     cropped = crop_case(read_case(case))
     for name in waiting:
         stores[name].save(prepare_cropped(cropped, plans[name], name), signatures[name])
-    return True
+    return _Prepared(identifier=case.identifier, cut_labels=cropped.cut_labels)
+
+
+def _warn_of_cut_labels(cases: Mapping[str, int]) -> None:
+    if cases:
+        first, number = next(iter(cases.items()))
+        log.warning(
+            "labels of %s lie in part where every channel is 0, outside the box that is kept (%d voxels of %s); they are "
+            "not trained on, but scored: autoseg_verify_dataset names each",
+            counted(len(cases), "case"),
+            number,
+            first,
+        )
 
 
 def _signature(file_hashes: Sequence[str], plans: Plans, configuration: str) -> str:

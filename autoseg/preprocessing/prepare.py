@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.dataset import BACKGROUND
-from autoseg.errors import DatasetError, in_bytes
+from autoseg.errors import DatasetError, counted, in_bytes
 from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder
 from autoseg.imageio import RawCase
 from autoseg.machine import available_memory
@@ -98,6 +98,7 @@ class CroppedCase:
         data: `(C, Z, Y, X)` float32.
         segmentation: `(Z, Y, X)` int16, -1 outside the nonzero region.
         labelled: Whether `segmentation` holds labels, or only the region.
+        cut_labels: Voxels of labels above background that the crop leaves out.
     """
 
     identifier: str
@@ -107,6 +108,7 @@ class CroppedCase:
     geometry: Geometry
     original_shape: Shape
     crop: Box
+    cut_labels: int = 0
 
 
 def prepare_case(raw: RawCase, plans: Plans, configuration: str) -> PreparedCase:
@@ -137,7 +139,12 @@ def crop_case(raw: RawCase) -> CroppedCase:
         geometry=raw.geometry,
         original_shape=raw.data.shape[1:],
         crop=crop,
+        cut_labels=0 if raw.segmentation is None else _labelled(raw.segmentation) - _labelled(segmentation),
     )
+
+
+def _labelled(segmentation: npt.NDArray[np.integer[Any]]) -> int:
+    return int(np.count_nonzero(segmentation > BACKGROUND))
 
 
 def prepare_cropped(case: CroppedCase, plans: Plans, configuration: str) -> PreparedCase:
@@ -243,7 +250,7 @@ def _require_label_values(raw: RawCase) -> None:
 def _require_fit(case: CroppedCase, plans: Plans) -> None:
     if len(case.data) != len(plans.channels):
         raise DatasetError(
-            f"case {case.identifier}: expected {len(plans.channels)} channels ({', '.join(plans.channels)}), "
+            f"case {case.identifier}: expected {counted(len(plans.channels), 'channel')} ({', '.join(plans.channels)}), "
             f"found {len(case.data)}; give one image file for each channel"
         )
     highest = int(case.segmentation.max())

@@ -242,7 +242,7 @@ def test_a_changed_image_is_noticed(tmp_path: Path, make_task, capsys: pytest.Ca
 
     told = capsys.readouterr().err
     assert "the fingerprint is current" not in told
-    assert "cases prepared, " in told
+    assert "1 case prepared, 4 skipped" in told
     assert "0 cases prepared" not in told
 
 

@@ -174,6 +174,18 @@ def test_other_formats_keep_theirs_but_renumbered_labels(tmp_path: Path, ending:
         ({"labels": {"background": 0, "a": 1, "b": 1}}, "without a gap, found 0, 1, 1; renumber them"),
         ({"labels": {"background": 0, "RV": "1"}}, "labels: the value of RV is no whole number"),
         ({"labels": {"background": False, "RV": 1}}, "labels: the value of background is no whole number"),
+        (
+            {"labels": {"0": "background", "1": "RV"}},
+            'labels: the wrong way round, the name comes first, then the number; write {"background": 0, "RV": 1}',
+        ),
+        (
+            {"channel_names": {"T2": 0, "T1": 1}},
+            'channel_names: the wrong way round, the number comes first, then the name; write {"0": "T2", "1": "T1"}',
+        ),
+        (
+            {"labels": {"background": 0, "RV": "1"}},
+            "the value of RV is no whole number; write one, without quotation marks",
+        ),
         ({"labels": ["background"]}, 'labels: expected an object such as {"background": 0, "liver": 1}, found '),
         ({"channel_names": {"1": "a", "2": "b"}}, "channel_names: the numbers must be consecutive from 0, found 1, 2"),
         ({"channel_names": ["a"]}, 'channel_names: expected an object such as {"0": "CT"}, found [\'a\']'),
@@ -237,6 +249,17 @@ def test_our_own_layout_is_brought_over_with_all_it_says(first: Path, tmp_path: 
     described, before = json.loads(written.pop("dataset.json")), json.loads(source.pop("dataset.json"))
     assert described == {**before, "numTraining": 2, "numTest": 0}
     assert written == source
+
+
+def test_what_nobody_reads_of_a_case_is_noted(first: Path, tmp_path: Path) -> None:
+    content = json.loads((first / "dataset.json").read_text())
+    content["training"][1]["weight"] = 3
+    describe(first, **content)
+
+    assert (
+        "  note      training: 1 case has keys that nobody reads: weight; what is read is image and label, correct the "
+        "spelling or take them out"
+    ) in convert(first, tmp_path).understood.report().splitlines()
 
 
 def test_files_that_are_listed_but_missing(first: Path, tmp_path: Path) -> None:

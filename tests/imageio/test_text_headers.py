@@ -292,18 +292,18 @@ def test_a_task_of_these_formats_is_sound_and_read_whole(tmp_path: Path, ending:
     generator = np.random.default_rng(0)
     label = np.zeros((4, 5, 6), np.uint8)
     label[1:3, 2:4, 2:5] = 1
-    for number in range(3):
+    for number in range(5):
         image = (100 * label + generator.normal(0, 10, label.shape)).astype(np.float32)
         for name, data in ((f"imagesTr/c{number}_0000", image), (f"labelsTr/c{number}", label)):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             sitk.WriteImage(sitk.GetImageFromArray(data), str(folder / f"{name}.{ending}"), True)
-    cases = [{"image": f"imagesTr/c{n}.{ending}", "label": f"labelsTr/c{n}.{ending}"} for n in range(3)]
+    cases = [{"image": f"imagesTr/c{n}.{ending}", "label": f"labelsTr/c{n}.{ending}"} for n in range(5)]
     (folder / "dataset.json").write_text(
         json.dumps({"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "box"}, "training": cases})
     )
 
-    assert str(verify_dataset(folder, workers=1)) == "Task001_Other: 3 training cases, 0 test cases: nothing wrong"
-    raw = read_case(read_dataset(folder).training[2])
+    assert str(verify_dataset(folder, workers=1)) == "Task001_Other: 5 training cases, 0 test cases: nothing wrong"
+    raw = read_case(read_dataset(folder).training[-1])
     np.testing.assert_array_equal(raw.data[0], image)
     np.testing.assert_array_equal(raw.segmentation, label)
 

@@ -245,3 +245,21 @@ def test_cases_whose_files_would_share_a_name_are_refused(task, plans, tmp_path)
         DatasetError, match="cases case_000 and case_000_seg: their prepared files would share a name; rename one case"
     ):
         prepare_dataset(clash, plans, {name: tmp_path / name for name in plans}, tmp_path / "references")
+
+
+def test_labels_that_cropping_leaves_out_are_told(task, prepare, caplog) -> None:
+    path = task / "imagesTr" / "case_001_0000.nii.gz"
+    image, label = read_image(path), read_image(task / "labelsTr" / "case_001.nii.gz")
+    planes = np.flatnonzero(label.data.any(axis=(1, 2)))
+    empty = image.data.copy()
+    empty[planes[-1] :] = 0
+    write_image(path, empty, image.geometry)
+    caplog.set_level("INFO")
+
+    prepare()
+
+    cut = int(np.count_nonzero(label.data[planes[-1] :]))
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"labels of 1 case lie in part where every channel is 0, outside the box that is kept ({cut} voxels of case_001); "
+        "they are not trained on, but scored: autoseg_verify_dataset names each"
+    ]
