@@ -38,6 +38,7 @@ from autoseg.commands.prediction_by_selection import (
 )
 from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.dataset import WRITTEN_ENDINGS, split_ending
+from autoseg.dataset.contents import require_images
 from autoseg.errors import CasesFailed, WorkspaceError, counted
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
@@ -54,7 +55,7 @@ def add_arguments(parser: Parser) -> None:
         nargs="+",
         type=folder,
         required=True,
-        help="a folder of images <case>_0000.nii.gz, or the file(s) of one case, one for each channel in their order",
+        help="a folder of images <case>_0000.nii.gz (of one channel also <case>.nii.gz), or the file(s) of one case, one for each channel in their order",
     )
     parser.add_argument(
         "-o", dest="output", metavar="OUT", type=folder, required=True, help="a folder; for one case's files, a file"
@@ -222,6 +223,7 @@ def predict(
     from autoseg.outputs import require_apart
 
     single = not (len(inputs) == 1 and inputs[0].is_dir())
+    require_images(inputs)
     _require_fitting_output(inputs, output, single=single)
     _require_output_apart(inputs, output, model.lowres_segmentations, single=single)
     if settings.save_npz:
@@ -301,7 +303,7 @@ def _require_output_apart(inputs: Sequence[Path], output: Path, refined: Path | 
 COMMAND = Command(
     name="autoseg_predict",
     summary="segment new images with a trained model, or with the best that was selected",
-    reads="IN: a folder of <case>_0000.nii.gz ... or one case's file(s);\n"
+    reads="IN: a folder of <case>_0000.nii.gz ... (of one channel also <case>.nii.gz) or one case's file(s);\n"
     "results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/ with the trained folds;\n"
     "results/selections/TaskXXX_Name/selection.json, where the best was selected",
     writes="OUT/<case>.nii.gz on the very grid of the input (with --save_npz also <case>.npz), OUT/prediction.json that\n"

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from autoseg.dataset import Case, find_case_files, split_ending
+from autoseg.dataset import Case, split_ending
+from autoseg.dataset.contents import require_images
+from autoseg.dataset.new_cases import find_new_cases
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError, counted
 from autoseg.geometry import Geometry
 from autoseg.imageio import RawCase, read_case, write_image
@@ -164,7 +166,8 @@ def find_cases(inputs: Sequence[Path], channels: int) -> Sequence[Case]:
     """The cases in a folder, or the one case whose files are given.
 
     Args:
-        inputs: One folder of `<case>_0000.nii.gz` ..., or one file for each channel, in channel order.
+        inputs: One folder of `<case>_0000.nii.gz` ..., of one channel also `<case>.nii.gz`, or one file for each channel, in
+            channel order.
 
     Raises:
         DatasetError: Nothing is there, or channels are missing or too many; what is expected is listed.
@@ -174,6 +177,7 @@ def find_cases(inputs: Sequence[Path], channels: int) -> Sequence[Case]:
     for path in inputs:
         if not path.is_file():
             raise DatasetError(f"{path}: no such file or folder; name a folder of images, or the files of one case")
+    require_images(inputs)
     listing = ", ".join(map(str, inputs))
     if len(inputs) != channels:
         raise DatasetError(
@@ -354,9 +358,7 @@ def _cause(error: Exception) -> str:
 
 
 def _cases_in_folder(folder: Path, channels: int) -> Sequence[Case]:
-    cases = find_case_files(folder, channels)
-    if not cases:
-        raise DatasetError(f"{folder}: no images here; name them <case>_0000.nii.gz, <case>_0001.nii.gz, ...")
+    cases = find_new_cases(folder, channels)
     used = {path for case in cases for path in case.images}
     surplus = sorted(path.name for path in folder.iterdir() if path not in used and not path.name.startswith("."))
     if surplus:

@@ -265,11 +265,6 @@ ENTRIES: tuple[Entry, ...] = (
         message="{home}/raw_data/Task001_Balls/imagesTs: 1 case without exactly the channels needed; give each <case>_0000, <case>_0001 and no other\n  test_005: expected channels [0, 1], found [0]",
     ),
     predicted(
-        "images without channel numbers",
-        lambda place: place.new.rename(place.new.with_name("test_005.nii.gz")),
-        message="{home}/raw_data/Task001_Balls/imagesTs/test_005.nii.gz: the name lacks its channel number; name images <case>_0000.nii.gz, <case>_0001.nii.gz, ...",
-    ),
-    predicted(
         "no images",
         lambda place: place.new.unlink(),
         message="{home}/raw_data/Task001_Balls/imagesTs: no images here; name them <case>_0000.nii.gz, <case>_0001.nii.gz, ...",

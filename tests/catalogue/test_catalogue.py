@@ -21,6 +21,7 @@ import spoilt_datasets
 import spoilt_images
 import spoilt_layouts
 import spoilt_models
+import spoilt_outputs
 import spoilt_plans
 import spoilt_splits
 import spoilt_workspaces
@@ -37,6 +38,7 @@ TABLES = (
     spoilt_plans,
     spoilt_splits,
     spoilt_models,
+    spoilt_outputs,
     spoilt_archives,
     spoilt_workspaces,
     spoilt_command_lines,

@@ -140,6 +140,49 @@ def test_what_is_trained_instead_is_listed(home: Path, images: Path, tmp_path: P
     assert f"'8': no task of that name in {home / 'raw_data'}, " in capsys.readouterr().err
 
 
+def test_the_only_model_that_is_trained_is_taken_and_said(
+    copied: Path, images: Path, tmp_path: Path, capsys: Told
+) -> None:
+    results = copied / "results"
+    assert run(copied, images, tmp_path / "usual") == 0
+    said = f"{TASK}: predicting with -m 3d_fullres -tr Trainer -p autoseg; also trained: -m 2d -tr Trainer -p autoseg\n"
+    assert said in capsys.readouterr().err
+
+    shutil.rmtree(results / "3d_fullres")
+    mine = results / "2d" / TASK / "Mine__own"
+    (results / "2d" / TASK / "Trainer__autoseg").rename(mine)
+    only = f"{TASK}: predicting with the only model that is trained: -m 2d -tr Mine -p own\n"
+    for number, words in enumerate(((), ("-m", "2d"), ("-tr", "Mine"), ("-p", "own"), ("-t", "1", "-f", "0"))):
+        assert run(copied, images, tmp_path / str(number), *words) == 0
+        told = capsys.readouterr()
+        assert only in told.err
+        assert f"{TASK}: 2d, fold 0, " in told.out
+    for words in (("-m", "3d_fullres"), ("-tr", "Trainer"), ("-p", "autoseg")):
+        assert run(copied, images, tmp_path / "out", *words) == 1
+        assert "no such model; trained are:\n  -m 2d -tr Mine -p own\n" in capsys.readouterr().err
+
+    (mine / "fold_0" / "weights_best.pt").unlink()
+    assert run(copied, images, tmp_path / "out", "-chk", "best") == 1
+
+
+def test_of_several_models_none_of_them_the_usual_one_is_chosen_by_the_user(
+    copied: Path, images: Path, tmp_path: Path, capsys: Told, select: Any
+) -> None:
+    for name in ("2d", "3d_fullres"):
+        folder = copied / "results" / name / TASK
+        (folder / "Trainer__autoseg").rename(folder / "Mine__autoseg")
+    listed = (
+        f"autoseg_predict: {TASK}: 2 models are trained; choose one with\n"
+        "  -m 2d -tr Mine -p autoseg\n  -m 3d_fullres -tr Mine -p autoseg\n"
+    )
+    assert run(copied, images, tmp_path / "out") == 1
+    assert capsys.readouterr().err.endswith(listed)
+    select(copied, "2d")
+    assert run(copied, images, tmp_path / "out", "-f", "0") == 1
+    assert capsys.readouterr().err.endswith(f"{listed}  --best\n")
+    assert run(copied, images, tmp_path / "out", "-m", "2d") == 0
+
+
 def test_folds_and_weights_are_chosen_and_missing_ones_named(
     copied: Path, images: Path, tmp_path: Path, capsys: Told
 ) -> None:
@@ -261,6 +304,24 @@ def test_a_damaged_image_is_named_and_the_others_are_finished(
 
     assert run(home, folder / "a_0000.nii.gz", tmp_path / "a.nii.gz") == 1
     assert "autoseg_predict: predicting: 1 of 1 case failed\n  a: " in capsys.readouterr().err
+
+
+def test_images_without_channel_numbers_are_predicted_as_those_with(
+    home: Path, images: Path, tmp_path: Path, capsys: Told
+) -> None:
+    """As they lie in the folder `images` that a newcomer trained from."""
+    (tmp_path / "images").mkdir()
+    for path in images.iterdir():
+        shutil.copy(path, tmp_path / "images" / path.name.replace("_0000", ""))
+    assert run(home, images, tmp_path / "numbered") == 0
+    assert run(home, tmp_path / "images", tmp_path / "plain") == 0
+
+    for name in ("test_005.nii.gz", "test_006.nii.gz"):
+        assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "numbered" / name).read_bytes()
+    capsys.readouterr()
+    shutil.copy(images / "test_005_0000.nii.gz", tmp_path / "images")
+    assert run(home, tmp_path / "images", tmp_path / "mixed") == 1
+    assert "(with: test_005_0000.nii.gz; without: test_005.nii.gz, test_006.nii.gz)" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------- going on
