@@ -125,6 +125,8 @@ def evaluate_folder(
     from autoseg.outputs import require_apart, require_own_file
     from autoseg.parallel import fitting_workers
 
+    if not overwrite:
+        require_own_file(predictions / "summary.json", is_summary)
     cases, left_out = common_cases(predictions, references) if common else (None, [])
     if left_out:
         log.warning("left out, for one of the folders lacks them: %s", listing(left_out))
@@ -137,8 +139,6 @@ def evaluate_folder(
         surface_distances=surface_distances,
     )
     require_apart([predictions], {"the folder of the true labels; name that of the predictions": [references]})
-    if not overwrite:
-        require_own_file(predictions / "summary.json", is_summary)
     save_summary(summary, predictions / "summary.json")
     return summary
 

@@ -256,7 +256,7 @@ def test_scores_do_not_go_into_true_labels_nor_over_another_programs(home: Path,
     drawn(tmp_path / "true" / "a.nii.gz")
     shutil.copytree(tmp_path / "true", tmp_path / "predicted")
     theirs = tmp_path / "predicted" / "summary.json"
-    theirs.write_text(json.dumps({"author": "Fabian", "results": {"all": [], "mean": {}}}))
+    theirs.write_text(json.dumps({"author": "another", "results": {"all": [], "mean": {}}}))
     before = theirs.read_bytes()
 
     words = ("-l", 1, "--workers", 1)
@@ -274,7 +274,8 @@ def test_scores_do_not_go_into_true_labels_nor_over_another_programs(home: Path,
     assert run(evaluate_folder.main, "-ref", tmp_path / "true", "-pred", tmp_path / "link", *words) == 1
     assert "link: is the folder of the true labels; name that of the predictions\n" in capsys.readouterr().err
     labels = home / "raw_data" / TASK / "labelsTr"
-    assert run(evaluate_folder.main, "-ref", tmp_path / "true", "-pred", labels, *words) == 1
+    shutil.copytree(labels, tmp_path / "again")
+    assert run(evaluate_folder.main, "-ref", tmp_path / "again", "-pred", labels, *words) == 1
     assert "which holds a task's own data" in capsys.readouterr().err
     assert not (labels / "summary.json").exists()
 
