@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from autoseg.commands.arguments import TASK_HELP, fold_number, folder
 from autoseg.commands.folds import warn_of_folds, why_no_folds
-from autoseg.commands.models import DEFAULT_TRAINER
+from autoseg.commands.models import DEFAULT_TRAINER, find_trainer, trainer_class_name
 from autoseg.commands.patients import add_patients, write_patients
 from autoseg.commands.running import CTRL_C, Command, Parser, run_command
 from autoseg.commands.work import (
@@ -27,7 +28,7 @@ from autoseg.jobs.digests import plan_digest
 from autoseg.jobs.runner import Runner, set_aside
 from autoseg.jobs.steps import Step
 from autoseg.jobs.telling import GOOD, header, summary_table
-from autoseg.jobs.workflow import Configuration, Work, all_steps, preparation_steps
+from autoseg.jobs.workflow import CODE_SEPARATOR, Configuration, Work, all_steps, preparation_steps, training_name
 from autoseg.locking import LOCK_FILE, hold_lock
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS
@@ -107,10 +108,24 @@ def carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None) ->
     runner.run(preparation, total=len(steps) if len(steps) > len(preparation) else None)
     if all(step.name in runner.outcomes and runner.outcomes[step.name].state in GOOD for step in preparation):
         configurations = planned_configurations(work, workspace, wanted)
-        set_aside_other_plans(work, workspace, configurations)
+        set_aside_what_changed(work, workspace, configurations)
         steps = all_steps(work, configurations)
+        say_what_is_trained(work, configurations, steps, runner)
     runner.run(steps, total=len(steps))
     _finish(work, runner, steps)
+
+
+def say_what_is_trained(
+    work: Work, configurations: Sequence[Configuration], steps: Sequence[Step], runner: Runner
+) -> None:
+    """How many trainings are left; how long one takes, its first batches tell."""
+    trainings = {training_name(one.name, fold) for one in configurations for fold in one.folds}
+    left = sum(step.name in trainings and not runner.decide(step).done for step in steps)
+    if left > 1:
+        print(
+            f"{work.task}: {left} trainings follow, one after the other; where one takes long, it says how long once its "
+            "first batches are done"
+        )
 
 
 def say_what_folds_miss(work: Work, workspace: Workspace) -> None:
@@ -157,14 +172,33 @@ def describe(work: Work, workspace: Workspace, wanted: Sequence[str] | None) -> 
         print("then everything that the plans hold is trained, the best is chosen and packed")
 
 
-def set_aside_other_plans(work: Work, workspace: Workspace, configurations: Sequence[Configuration]) -> None:
-    """Move away models that were trained with other plans, for the folds of a model share one plan."""
+def set_aside_what_changed(work: Work, workspace: Workspace, configurations: Sequence[Configuration]) -> None:
+    """Move away models that were trained with other plans or code of the user's, which the folds of a model share."""
+    code = _code_of(work.trainer)
     for one in configurations:
         model = model_folder(one.name, work, workspace)
-        then, now = plan_digest(model / "plans.pkl", one.name), plan_digest(one.plans, one.name)
-        if None not in (then, now) and then != now:
+        if reason := _other_plans_or_code(one, model, code, trainer_class_name(work.trainer)):
             kept = set_aside(model, workspace.run_dir(work.task) / "replaced", name=one.name)
-            print(f"{one.name}: planned otherwise than what is trained, which is kept in {kept}; it is trained anew")
+            print(f"{one.name}: {reason}, which is kept in {kept}; it is trained anew")
+
+
+def _other_plans_or_code(one: Configuration, model: Path, code: Mapping[str, str], trainer: str) -> str | None:
+    from autoseg.training.run_record import other_code
+
+    then, now = plan_digest(model / "plans.pkl", one.name), plan_digest(one.plans, one.name)
+    if None not in (then, now) and then != now:
+        return "planned otherwise than what is trained"
+    changes = next(other_code(model, trainer, code), None) if code else None
+    return f"{'; '.join(changes[1])} since what is there was trained" if changes else None
+
+
+def _code_of(trainer: str) -> dict[str, str]:
+    """Of a trainer in the user's own file; nothing of ours, for which torch need not be imported."""
+    if CODE_SEPARATOR not in trainer:
+        return {}
+    from autoseg.training.recipe_record import own_code
+
+    return own_code(find_trainer(trainer))
 
 
 def _finish(work: Work, runner: Runner, steps: Sequence[Step]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from autoseg.extensions import code_digest
+from autoseg.extensions import code_digest, files_beside
 from autoseg.jobs.digests import (
     descriptions_digest,
     file_digest,
@@ -199,9 +199,10 @@ def _scores(configuration: Configuration) -> dict[str, Digest]:
 
 
 def _own_code(references: Sequence[str]) -> dict[str, Digest]:
-    """The user's own files among `Name` and `path/to/file.py:Name`."""
-    files = {reference.rpartition(CODE_SEPARATOR)[0] for reference in references if CODE_SEPARATOR in reference}
-    return {f"the code in {file}": partial(code_digest, Path(file)) for file in sorted(files)}
+    """The user's own files among `Name` and `path/to/file.py:Name`, and those beside them that they import."""
+    named = {Path(reference.rpartition(CODE_SEPARATOR)[0]) for reference in references if CODE_SEPARATOR in reference}
+    files = named.union(*map(files_beside, named))
+    return {f"the code in {file}": partial(code_digest, file) for file in sorted(files)}
 
 
 def _step(

@@ -45,7 +45,7 @@ def record_recipe(recipe: Recipe) -> RecipeRecord:
     """What a recipe is now."""
     numbers = {name: repr(value) for name, value in _numbers(recipe)}
     loss = ADDRESS.sub("", str(recipe.build_loss()))
-    return RecipeRecord(values={**numbers, "loss": loss}, code=_own_code(type(recipe)))
+    return RecipeRecord(values={**numbers, "loss": loss}, code=own_code(type(recipe)))
 
 
 def differences(before: RecipeRecord, now: RecipeRecord) -> list[str]:
@@ -53,16 +53,16 @@ def differences(before: RecipeRecord, now: RecipeRecord) -> list[str]:
     names = sorted({*before.values, *now.values})
     values = [(name, before.values.get(name, "not there"), now.values.get(name, "not there")) for name in names]
     return [
-        *code_differences(before, now),
+        *code_differences(before.code, now.code),
         *(f"{name} was {old}, now {new}" for name, old, new in values if old != new),
     ]
 
 
-def code_differences(before: RecipeRecord, now: RecipeRecord) -> list[str]:
-    """What changed in the user's own code, in words; where its files lie does not matter."""
-    known, present = set(before.code.values()), set(now.code.values())
-    gone = [path for path, digest in before.code.items() if digest not in present]
-    new = [path for path, digest in now.code.items() if digest not in known]
+def code_differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What changed in the user's own code, as digests by path, in words; where its files lie does not matter."""
+    known, present = set(before.values()), set(now.values())
+    gone = [path for path, digest in before.items() if digest not in present]
+    new = [path for path, digest in now.items() if digest not in known]
     changed = [path for path in new if path in gone]
     gone, new = ([path for path in paths if path not in changed] for paths in (gone, new))
     words = [f"the code in {path} changed" for path in changed]
@@ -85,7 +85,8 @@ def _numbers(recipe: Recipe) -> Iterator[tuple[str, Value]]:
         yield f"augmentation.{name}", value
 
 
-def _own_code(kind: type) -> dict[str, str]:
+def own_code(kind: type) -> dict[str, str]:
+    """Digests of the user's own files that a class is made of, by path; of a class that came of no file by its name."""
     digests: dict[str, str] = {}
     for ancestor in kind.__mro__:
         module = sys.modules.get(ancestor.__module__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -106,16 +106,23 @@ def require_same_code(fold: Path, trainer: str, recipe: RecipeRecord) -> None:
     Raises:
         TrainingError: Naming the folds and the files.
     """
-    for path in sorted(fold.parent.glob(f"*/{RUN_FILE}")):
-        record = _read(path.parent) if path.parent != fold else None
+    for other, changed in other_code(fold.parent, trainer, recipe.code):
+        if other != fold:
+            raise TrainingError(
+                f"{other}: was trained with another {trainer}: {'; '.join(changed)}; folds of one model are trained with "
+                "the same code: give the class another name, so that it gets a folder of its own, or remove "
+                f"{fold.parent} to train every fold anew"
+            )
+
+
+def other_code(model: Path, trainer: str, code: Mapping[str, str]) -> Iterator[tuple[Path, list[str]]]:
+    """The folds of a model that were trained with other code of the user's, and what differs, in words."""
+    for fold in sorted(path.parent for path in model.glob(f"*/{RUN_FILE}")):
+        record = _read(fold)
         if record is None or record.recipe is None or record.trainer != trainer:
             continue
-        if changed := code_differences(record.recipe, recipe):
-            raise TrainingError(
-                f"{path.parent}: was trained with another {record.trainer}: {'; '.join(changed)}; folds of one model "
-                f"are trained with the same code: give the class another name, so that it gets a folder of its own, or "
-                f"remove {fold.parent} to train every fold anew"
-            )
+        if changed := code_differences(record.recipe.code, code):
+            yield fold, changed
 
 
 def _read(fold: Path) -> RunRecord | None:

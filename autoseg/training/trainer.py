@@ -40,6 +40,7 @@ from autoseg.training.recipe import Recipe
 from autoseg.training.run_record import FORMAT, RunRecord, begin_run, finish_run, present_session, require_same_code
 from autoseg.training.samples import TRAINING
 from autoseg.training.state import FiniteLosses, NotFiniteError, TrainingState, set_learning_rate, step_seed
+from autoseg.training.time_needed import BatchTimer, Length, tell
 from autoseg.training.validation import validate_fold
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ class Trainer(Assembly):
         finite = FiniteLosses(self.device)
         batches_per_epoch = self.iterations_per_epoch + self.validation_batches
         display = Display(self.output, labels=self.plans.labels[1:], epochs=self.epochs, batches=batches_per_epoch)
+        timer = BatchTimer()
         saved = time.monotonic()
         with closing(display), closing(self._batches(seed, state)) as batches:
             for batch in batches:
@@ -145,6 +147,8 @@ class Trainer(Assembly):
                 finite.add(batch, loss)
                 state.iteration += 1
                 display.batch_done(state.iteration, loss, state.records)
+                if (seconds := timer.batch_done(batch.key, loss)) is not None:
+                    tell(self._length(state), seconds)
 
                 done = state.iteration == batches_per_epoch
                 stop = should_stop()
@@ -165,6 +169,15 @@ class Trainer(Assembly):
         if self.device.type == "cpu":
             dtype = torch.float32 if self.precision.name == "fp32" else torch.bfloat16
             require_memory(state.network, (self._in_channels, *self.plan.patch_size), self.batch_size, dtype)
+
+    def _length(self, state: TrainingState) -> Length:
+        return Length(
+            epochs=self.epochs,
+            done=state.epoch,
+            training=self.iterations_per_epoch,
+            validation=self.validation_batches,
+            device=self.device.type,
+        )
 
     def _rate(self, state: TrainingState) -> float:
         return float(self.learning_rate(state.epoch)) * state.caution

@@ -18,11 +18,16 @@ from typing import Any
 import pytest
 
 from autoseg.commands import plan_and_preprocess, run
+from autoseg.commands.models import find_trainer
 from autoseg.commands.running import build_parser
 from autoseg.commands.work import make_work, passed_on, planned_configurations, words_of
+from autoseg.jobs.runner import Runner
+from autoseg.jobs.workflow import all_steps
 from autoseg.locking import hold_lock
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans, save_plans
+from autoseg.training.recipe_record import RecipeRecord, own_code
+from autoseg.training.run_record import FORMAT, RunRecord, begin_run
 
 TASK = "Task001_Balls"
 
@@ -236,6 +241,7 @@ def test_from_a_raw_task_to_an_archive_killed_on_the_way(
 
     told = capfd.readouterr().out
     assert "step 3/6  train 2d fold 0  (done before, in " in told
+    assert "trainings follow" not in told, "one is left"
     assert "step 4/6  train 2d fold 1  (was cut off)\n" in told
     assert re.search(r"continuing in epoch 2 after \d+ batch", told)
     after = journal(tmp_path)
@@ -283,13 +289,58 @@ def test_other_plans_set_the_whole_model_aside(home: Path, capsys: pytest.Captur
         workspace.plans_file(TASK, "3d_fullres"),
     )
 
-    run.set_aside_other_plans(work, workspace, planned_configurations(work, workspace, ["2d", "3d_fullres"]))
+    run.set_aside_what_changed(work, workspace, planned_configurations(work, workspace, ["2d", "3d_fullres"]))
 
     assert (home / "results" / "2d" / TASK / "Trainer__autoseg" / "fold_0").is_dir()
     assert list((home / "results" / "3d_fullres" / TASK).iterdir()) == []
     (kept,) = (home / "results" / "runs" / TASK / "replaced").iterdir()
     assert load_plans(kept / "Trainer__autoseg" / "plans.pkl") == plans
     assert f"3d_fullres: planned otherwise than what is trained, which is kept in {kept}" in capsys.readouterr().out
+
+
+def test_before_many_trainings_it_says_how_many(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = Workspace.from_environment({}, home=home)
+    words = ["-t", "1", "--home", str(home), "-m", "2d", "3d_fullres", "--folds", "0", "1"]
+    work = make_work(build_parser(run.COMMAND, "autoseg_run").parse_args(words), workspace)
+    configurations = planned_configurations(work, workspace, ["2d", "3d_fullres"])
+
+    run.say_what_is_trained(work, configurations, all_steps(work, configurations), Runner(home / "run", sys.stdout))
+    assert "Task001_Balls: 4 trainings follow, one after the other; where one takes long" in capsys.readouterr().out
+
+
+def test_other_code_of_the_users_sets_the_whole_model_aside(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each fold alone would be refused for the others, which were trained with the code as it was."""
+    own = home / "mine.py"
+    own.write_text("from autoseg.training import Trainer\n\nclass Mine(Trainer):\n    gradient_clip = 3.0\n")
+    trained = RunRecord(
+        format=FORMAT,
+        trainer="Mine",
+        configuration="2d",
+        seed=0,
+        epochs=1,
+        iterations_per_epoch=1,
+        batch_size=2,
+        training=(),
+        validation=(),
+        plan="",
+        data="",
+        previous=None,
+        sessions=(),
+        recipe=RecipeRecord(values={}, code=own_code(find_trainer(f"{own}:Mine"))),
+    )
+    model = home / "results" / "2d" / TASK / "Mine__autoseg"
+    begin_run(model / "fold_1", trained, continued=False)
+    words = ["-t", "1", "--home", str(home), "-m", "2d", "-tr", f"{own}:Mine"]
+    workspace = Workspace.from_environment({}, home=home)
+    work = make_work(build_parser(run.COMMAND, "autoseg_run").parse_args(words), workspace)
+    run.set_aside_what_changed(work, workspace, planned_configurations(work, workspace, ["2d"]))
+    assert (model / "fold_1").is_dir()
+
+    own.write_text(own.read_text().replace("3.0", "4.0"))
+    run.set_aside_what_changed(work, workspace, planned_configurations(work, workspace, ["2d"]))
+
+    assert not model.exists()
+    assert f"2d: the code in {own} changed since what is there was trained, which is kept in" in capsys.readouterr().out
 
 
 def test_a_configuration_that_is_not_planned_is_refused_before_anything_is_trained(

@@ -69,7 +69,7 @@ def test_the_line_of_an_epoch() -> None:
     )
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(61, "61 s"), (420, "7 min"), (9000, "2.5 h")])
+@pytest.mark.parametrize(("seconds", "text"), [(61, "61 s"), (420, "7 min"), (9000, "2.5 h"), (5.8e6, "67 days")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 

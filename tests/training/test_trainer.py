@@ -492,6 +492,17 @@ def test_overwriting_discards_what_was_there(trainer: MakeTrainer, untouched: Tr
     assert "epoch" not in (untouched.output / "training.log").read_text()
 
 
+def test_a_training_of_days_says_so_before_its_first_epoch_ends(
+    trainer: MakeTrainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    endless = trainer(epochs=10**7, iterations_per_epoch=250)
+    with caplog.at_level(logging.WARNING, logger="autoseg"), pytest.raises(Interrupted):
+        endless.run(should_stop=StopAfter(8))
+
+    assert re.search(r"so 10000000 epochs of 250 batches take about \d+ days\. What shortens it: a GPU", caplog.text)
+    assert "What shortens it" in (endless.output / "training.log").read_text()
+
+
 def test_resuming_nothing_starts_anew_and_says_so(trainer: MakeTrainer, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="autoseg"):
         trainer(epochs=1).run(resume=True)
