@@ -36,6 +36,9 @@ DIRECTION_TOLERANCE = 1e-3
 PATIENT_SIDES = ("RL", "AP", "IS")
 """Of the patient's x, y and z coordinate: where it falls and where it grows (left, posterior, superior, as in DICOM)."""
 
+STEP_SIZE = 0.5
+"""How far the window of prediction moves, as a fraction of the patch (Isensee et al. 2021, "Inference")."""
+
 T = TypeVar("T")
 
 
@@ -120,6 +123,25 @@ def box_shape(box: Box) -> Shape:
 def box_slices(box: Box) -> tuple[slice, ...]:
     """The box as an index into an array of the same axes."""
     return tuple(slice(start, stop) for start, stop in box)
+
+
+def tile_starts(image: Shape, patch: Shape, step: float) -> tuple[tuple[int, ...], ...]:
+    """First voxels of the tiles along each axis: as few as cover the image at the given step, spread evenly.
+
+    Args:
+        image: Sides in voxels, none smaller than the patch's.
+    """
+    return tuple(_starts(side, wanted, step) for side, wanted in zip(image, patch, strict=True))
+
+
+def _starts(side: int, patch: int, step: float) -> tuple[int, ...]:
+    if patch == 1:
+        return tuple(range(side))
+    steps = math.ceil((side - patch) / (patch * step))
+    if steps == 0:
+        return (0,)
+    evenly = (round(index * (side - patch) / steps) for index in range(steps + 1))
+    return tuple(dict.fromkeys(evenly))
 
 
 def _numbers(values: Sequence[float]) -> str:

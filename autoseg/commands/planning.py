@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from autoseg.plans import DEFAULT_IDENTIFIER, Plans, load_plans, save_plans
 if TYPE_CHECKING:
     from autoseg.planning import Decision, Planner
     from autoseg.planning.fingerprint import DatasetFingerprint
+
+log = logging.getLogger(__name__)
 
 NO_PLANNER = "None"
 LINE_WIDTH = 110
@@ -53,6 +56,7 @@ def make_plans(
         The files written. 3D is left out, and said so, where every case is a single slice.
     """
     from autoseg import planning
+    from autoseg.planning.cost import explain_cost
 
     written: list[Path] = []
     told: set[Decision] = set()
@@ -74,7 +78,9 @@ def make_plans(
             **({"force_lowres": True} if planners.force_lowres and configuration != "2d" else {}),
         )
         plans = planner.plan()
-        _print_decisions(plans, [decision for decision in planner.decisions if decision not in told])
+        decided = [decision for decision in planner.decisions if decision not in told]
+        _print_decisions(plans, [*decided, *explain_cost(plans, fingerprint)])
+        _warn_of_cost(plans, fingerprint)
         told.update(planner.decisions)
         written.append(_save(plans, folder, configuration))
     return written
@@ -104,6 +110,7 @@ def take_plans(
         PlanError: The task has no plans, or they do not fit; or planners are asked for something as well.
     """
     from autoseg import planning
+    from autoseg.planning.cost import explain_cost
     from autoseg.planning.transfer import explain_transfer, transfer_plans
 
     _require_no_other_wishes(planners)
@@ -126,7 +133,8 @@ def take_plans(
     written = []
     for configuration, theirs in found:
         plans = transfer_plans(theirs, fingerprint, dataset=dataset, identifier=identifier)
-        _print_decisions(plans, list(explain_transfer(theirs, plans)))
+        _print_decisions(plans, [*explain_transfer(theirs, plans), *explain_cost(plans, fingerprint)])
+        _warn_of_cost(plans, fingerprint)
         written.append(_save(plans, workspace.preprocessed_task(dataset), configuration))
     return written
 
@@ -174,6 +182,13 @@ def _print_decisions(plans: Plans, decisions: list[Decision]) -> None:
     for decision in decisions:
         print(f"  {decision.subject}: {decision.outcome}")
         print(textwrap.fill(decision.reason, LINE_WIDTH, initial_indent="      ", subsequent_indent="      "))
+
+
+def _warn_of_cost(plans: Plans, fingerprint: DatasetFingerprint) -> None:
+    from autoseg.planning.cost import warn_of_cost
+
+    for warning in warn_of_cost(plans, fingerprint):
+        log.warning("%s", warning)
 
 
 def _save(plans: Plans, folder: Path, configuration: str) -> Path:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from autoseg.commands.models import DEFAULT_TRAINER, load_trained_model, trainer_class_name
 from autoseg.dataset import Case
 from autoseg.errors import CasesFailed, WorkspaceError, counted
+from autoseg.geometry import STEP_SIZE
 from autoseg.paths import Workspace
 from autoseg.plans import DEFAULT_IDENTIFIER
 
@@ -237,7 +238,6 @@ def _predict_with(
 def make_predictor(model: TrainedModel, settings: PredictionSettings) -> Predictor:
     """The predictor of a model with a user's settings."""
     from autoseg.inference.predictor import Predictor
-    from autoseg.inference.tiles import STEP_SIZE
 
     return Predictor(
         model,

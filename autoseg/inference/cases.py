@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 CHANNEL_DIGITS = 4
 
+LESS_TIME = "larger steps (--step_size 1), no mirroring (--disable_tta), a model of larger voxels (-m 3d_lowres) or a GPU take less"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -128,6 +130,7 @@ def predict_jobs(
     probabilities: bool = False,
     overwrite: bool = False,
     rules: Sequence[Rule] = (),
+    remedy: str = LESS_TIME,
 ) -> None:
     """Predict cases that may be prepared in any way, but those that are there, made from the same; see `predict_cases`."""
     model = model_hash(predictor, rules)
@@ -142,7 +145,7 @@ def predict_jobs(
         log.info("%s: there already, but what it was made from has changed; predicted again", counted(changed, "case"))
     failures: dict[str, str] = {}
     with (
-        TileProgress(len(jobs), done=len(jobs) - len(waiting)) as shown,
+        TileProgress(len(jobs), done=len(jobs) - len(waiting), remedy=remedy) as shown,
         _Writer(export_threads, failures) as writer,
         closing(_prepared_ahead(waiting, preprocessing_threads)) as prepared,
     ):

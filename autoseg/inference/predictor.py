@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from autoseg.errors import DatasetError, ModelError
-from autoseg.geometry import Geometry
+from autoseg.geometry import STEP_SIZE, Geometry
 from autoseg.imageio import RawCase
 from autoseg.inference.cascade import expand_labels
 from autoseg.inference.engines import Engine, Networks, require_engine, start_networks
@@ -29,7 +29,7 @@ from autoseg.inference.model import (
     weights_sha256,
 )
 from autoseg.inference.probabilities import PackedProbabilities, Packer
-from autoseg.inference.tiles import STEP_SIZE, Tiling, predict_slabs
+from autoseg.inference.tiles import Tiling, predict_slabs
 from autoseg.inference.window import Slab
 from autoseg.machine import available_memory
 from autoseg.networks import Precision, resolve_device, resolve_precision
@@ -221,6 +221,7 @@ class Predictor:
         tiling = self._tiling(prepared)
         sums_on = self._device_of_sums(tiling)
         done = 0
+        on_tiles(done, tiling.number)
 
         def count(tiles: int) -> None:
             nonlocal done

@@ -6,12 +6,23 @@ import logging
 import time
 from collections.abc import Callable
 
+from autoseg.errors import counted
 from autoseg.parallel import progress
 
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 60.0
 """Without a terminal; cases that take less are not spoken of."""
+
+SECONDS_OF_TILES = 10.0
+"""Of the first case, after which the rest is estimated; the very first tile is not counted, as the network starts with it."""
+
+MANY_TILES = 100
+"""Of the first case, from which they are told: fewer are soon done."""
+
+WORTH_SAYING = 120.0
+LONG_CASE = 3600.0
+"""Seconds: all cases together, from which their time is told; one case, from which a warning says what takes less."""
 
 
 class TileProgress:
@@ -20,13 +31,19 @@ class TileProgress:
     Args:
         cases: How many there are.
         done: How many of them are finished already.
+        remedy: What takes less time, said where a case takes long; without it nothing is said of the first case.
         clock: Seconds, of any origin.
     """
 
-    def __init__(self, cases: int, *, done: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, cases: int, *, done: int = 0, remedy: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.cases = cases
+        self.remedy = remedy
         self.number = done
         self.clock = clock
+        self.estimated = ""
+        self.told = self.told_time = self.warned = False
         self.bar = progress(0, "predicting", unit="tile")
 
     def __enter__(self) -> TileProgress:
@@ -49,13 +66,37 @@ class TileProgress:
             self.bar.total = tiles
             self.bar.update(done - self.bar.n)
             now = self.clock()
+            if not done:
+                self._tell_tiles(name, tiles)
+                return
             began = began or (now, done)
+            self._estimate(name, now - began[0], done - began[1], tiles)
             if self.bar.disable and now - said >= SECONDS_BETWEEN_LINES and began[1] < done < tiles:
                 said = now
                 left = (now - began[0]) / (done - began[1]) * (tiles - done)
                 log.info("%s: %d of %d tiles, about %s left", name, done, tiles, _duration(left))
 
         return show
+
+    def _tell_tiles(self, name: str, tiles: int) -> None:
+        """Of the first case, before the network starts."""
+        if self.remedy and not self.told and tiles >= MANY_TILES:
+            log.info("%s: %s", name, counted(tiles, "tile"))
+        self.told = True
+
+    def _estimate(self, name: str, seconds: float, done: int, tiles: int) -> None:
+        """From a case's first tiles how long it takes; once how long all do if they are as large, once what takes less."""
+        if not self.remedy or self.estimated == name or seconds < SECONDS_OF_TILES or not done:
+            return
+        self.estimated = name
+        case, left = seconds / done * tiles, self.cases - self.number + 1
+        if not self.told_time and case * left >= WORTH_SAYING:
+            self.told_time = True
+            several = f", {_duration(case * left)} for {left} cases if they are as large" if left > 1 else ""
+            log.info("%s: about %s%s", name, _duration(case), several)
+        if not self.warned and case >= LONG_CASE:
+            self.warned = True
+            log.warning("%s: %s tiles take about %s; %s", name, tiles, _duration(case), self.remedy)
 
 
 def _duration(seconds: float) -> str:

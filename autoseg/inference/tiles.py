@@ -20,15 +20,12 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
-from autoseg.geometry import Box, Shape
+from autoseg.geometry import STEP_SIZE, Box, Shape, tile_starts
 from autoseg.inference.window import Position, Reach, Slab, Window, reaches, window_voxels
 
 FloatArray = npt.NDArray[np.float32]
 PredictBatch: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """`(B, C, *patch)` float32 to class probabilities `(B, K, *patch)` float32, on any device."""
-
-STEP_SIZE = 0.5
-"""How far the window moves, as a fraction of the patch."""
 
 SIGMA_PER_PATCH = 1 / 8
 """Width of the Gaussian that trusts a tile's centre more than its border, as a fraction of the patch."""
@@ -147,15 +144,6 @@ def predict_slabs(
         yield from window.close(tiling.inside)
 
 
-def tile_starts(image: Shape, patch: Shape, step: float) -> tuple[tuple[int, ...], ...]:
-    """First voxels of the tiles along each axis: as few as cover the image at the given step, spread evenly.
-
-    Args:
-        image: Sides in voxels, none smaller than the patch's.
-    """
-    return tuple(_starts(side, wanted, step) for side, wanted in zip(image, patch, strict=True))
-
-
 def gaussian(patch: Shape) -> torch.Tensor:
     """Weight of each voxel of a tile: a Gaussian round its centre, 1 at most and nowhere 0, float32."""
     weights = np.ones(())
@@ -231,16 +219,6 @@ def _read(sources: Sequence[npt.NDArray[Any]], position: Position, tile: FloatAr
 def _slice_by_slice(predict_batch: PredictBatch) -> PredictBatch:
     """A 2D network as one of 3D patches that are one plane deep."""
     return lambda tiles: predict_batch(tiles.squeeze(2)).unsqueeze(2)
-
-
-def _starts(side: int, patch: int, step: float) -> tuple[int, ...]:
-    if patch == 1:
-        return tuple(range(side))
-    steps = math.ceil((side - patch) / (patch * step))
-    if steps == 0:
-        return (0,)
-    evenly = (round(index * (side - patch) / steps) for index in range(steps + 1))
-    return tuple(dict.fromkeys(evenly))
 
 
 def _padded(source: npt.NDArray[Any], tiling: Tiling) -> npt.NDArray[Any]:

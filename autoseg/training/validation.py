@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 SUMMARY_FILE = "summary.json"
 
+LESS_TIME = "it can be stopped and done later where there is a GPU (-val), and a configuration of larger voxels (3d_lowres) takes less"
+
 
 def validate_fold(
     predictor: Predictor,
@@ -56,7 +58,7 @@ def validate_fold(
     ]
     remove_file(folder / SUMMARY_FILE)
     save_record(folder / RECORD_FILE, predictor, ())
-    predict_jobs(predictor, jobs, probabilities=probabilities)
+    predict_jobs(predictor, jobs, probabilities=probabilities, remedy=LESS_TIME)
     model = predictor.model
     summary = score_folder(
         folder,

@@ -271,7 +271,7 @@ def test_failing_cases_are_named_and_the_others_finished(task: Path, predictor: 
     assert "predicting: 3 of 4 cases failed; the others are finished" in text
     assert "case_000_0000.nii.gz" in text
     assert str(blocked) in text
-    assert "  double: expected 1 channels (MRI), found 2" in text
+    assert "  double: expected 1 channel (MRI), found 2" in text
     assert read(tmp_path / "case_001.nii.gz").max() == 1
     assert not (tmp_path / "double.nii.gz").exists()
 
