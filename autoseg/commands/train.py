@@ -65,7 +65,11 @@ def _add_run_arguments(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="continue from the last checkpoint; start anew where there is none",
     )
-    earlier.add_argument("--overwrite", action="store_true", help="discard what was trained in this fold before")
+    earlier.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="discard what was trained in this fold before, once the new training has saved its state",
+    )
     group.add_argument(
         "-val", dest="validate_only", action="store_true", help="only validate, with the weights there are"
     )

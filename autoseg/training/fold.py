@@ -1,11 +1,10 @@
-"""The folder of one fold: what lies in it besides what the loop writes, and clearing it."""
+"""The folder of one fold: what lies in it, and the plans beside it that its model shares."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from autoseg.errors import StorageError, TrainingError
+from autoseg.errors import TrainingError
 from autoseg.inference.model import PLANS_FILE
 from autoseg.plans import Plans, load_plans, plan_signature, save_plans
 from autoseg.training.run_record import RUN_FILE
@@ -22,24 +21,16 @@ TRAINING_FILES = (
     "progress.png",
     LOG_FILE,
     RUN_FILE,
+    "debug.json",
+    "architecture.txt",
+    "architecture.png",
 )
+TRAINING_FOLDERS = (*VALIDATION_FOLDERS.values(), "tensorboard")
 
 
 def weights_file(fold: Path, checkpoint: str) -> Path:
     """The weights "final" or "best"."""
     return fold / f"weights_{checkpoint}.pt"
-
-
-def discard_training(fold: Path) -> None:
-    """Remove what an earlier training left, the checkpoint first, so that an interruption leaves no mixture."""
-    try:
-        for name in TRAINING_FILES:
-            (fold / name).unlink(missing_ok=True)
-        for name in (*VALIDATION_FOLDERS.values(), "tensorboard"):
-            if (fold / name).is_dir():
-                shutil.rmtree(fold / name)
-    except OSError as error:
-        raise StorageError(f"{error.filename}: cannot be removed: {error.strerror}; check its permissions") from error
 
 
 def write_model_plans(plans: Plans, configuration: str, fold: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 import torch
@@ -27,7 +27,6 @@ from autoseg.training.fold import (
     CHECKPOINT_FILE,
     LOG_FILE,
     VALIDATION_FOLDERS,
-    discard_training,
     require_model_plans,
     weights_file,
     write_model_plans,
@@ -37,6 +36,7 @@ from autoseg.training.losses import DeepSupervision
 from autoseg.training.memory import require_memory
 from autoseg.training.micro_batches import memory_explained
 from autoseg.training.recipe import Recipe
+from autoseg.training.replacing import keep_new, recover, replacing
 from autoseg.training.run_record import FORMAT, RunRecord, begin_run, finish_run, present_session, require_same_code
 from autoseg.training.samples import TRAINING
 from autoseg.training.state import FiniteLosses, NotFiniteError, TrainingState, set_learning_rate, step_seed
@@ -72,7 +72,7 @@ class Trainer(Assembly):
 
         Args:
             resume: Continue from the fold's checkpoint; where there is none, start anew.
-            overwrite: Discard what the fold's folder holds.
+            overwrite: Discard what the fold's folder holds, once the new training has saved its state.
             should_stop: Asked after every batch; once it says yes the state is saved and Interrupted raised.
             command: The words of the command line, for the record of the run.
 
@@ -84,9 +84,10 @@ class Trainer(Assembly):
             Interrupted: Stopped by `should_stop`; `resume` goes on with the very next batch.
         """
         with self._locked():
-            if overwrite and not resume:
-                discard_training(self.output)
-            self._run(resume, should_stop, command)
+            recover(self.output)
+            with replacing(self.output) if overwrite and not resume else nullcontext():
+                self._run(resume, should_stop, command)
+                keep_new(self.output)
 
     def _run(self, resume: bool, should_stop: Callable[[], bool], command: Sequence[str]) -> None:
         with (
@@ -157,6 +158,7 @@ class Trainer(Assembly):
                     if done:
                         self._finish_epoch(state, display)
                     self._save_checkpoint(seed, state)
+                    keep_new(self.output)
                     saved = time.monotonic()
                 if stop:
                     raise Interrupted(
@@ -217,6 +219,9 @@ class Trainer(Assembly):
             CasesFailed: Naming the cases that failed; the others are finished.
         """
         path = weights_file(self.output, checkpoint)
+        if self.output.is_dir() and not path.is_file():
+            with self._locked():
+                recover(self.output)
         file = load_weights(path)
         require_model_plans(self.plans, self.plan.name, self.output)
         with (

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
+import os
 import re
 import shutil
 import sys
@@ -16,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autoseg.errors import Interrupted, ModelError, StorageError, TrainingError
+from autoseg.errors import DiskError, Interrupted, ModelError, StorageError, TrainingError
 from autoseg.extensions import find_class
 from autoseg.imageio import read_image
 from autoseg.inference.model import load_model, load_weights, weights_sha256
@@ -490,6 +492,130 @@ def test_overwriting_discards_what_was_there(trainer: MakeTrainer, untouched: Tr
     assert not (untouched.output / "weights_final.pt").exists()
     assert not (untouched.output / "validation_raw").exists()
     assert "epoch" not in (untouched.output / "training.log").read_text()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "lock.json"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+class NoLoss(Trainer):
+    def build_loss(self) -> nn.Module:
+        raise RuntimeError("a mistake in the user's file")
+
+
+class NoFirstBatch(Trainer):
+    def training_step(self, *_words: Any) -> Tensor:
+        raise RuntimeError("a mistake in the user's file")
+
+
+class AlwaysDiverges(Trainer):
+    def training_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
+        return super().training_step(state, batch, loss_function) * torch.nan
+
+
+class FullDisk(Trainer):
+    def _save_checkpoint(self, *_words: Any) -> None:
+        raise DiskError("the disk is full")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (NoLoss, {}),
+        (NoFirstBatch, {}),
+        (AlwaysDiverges, {}),
+        (FullDisk, {}),
+        (Trainer, {"pretrained_weights": Path("absent.pt")}),
+        (Trainer, {"device": "cuda:77"}),
+    ],
+)
+def test_overwriting_loses_nothing_where_the_new_training_turns_out_to_be_impossible(
+    trainer: MakeTrainer,
+    untouched: Trainer,
+    other_plans: Plans,
+    kind: type[Trainer],
+    settings: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    untouched.validate()
+    before = files(untouched.output.parent)
+    with pytest.raises((RuntimeError, TrainingError, ModelError, DiskError)):
+        trainer(kind, fold="fold_1", plans=other_plans, **settings).run(overwrite=True)
+
+    assert files(untouched.output.parent) == before
+    assert "what was trained before is put back" in caplog.text
+
+
+def test_overwriting_killed_before_the_new_training_saved_its_state_loses_nothing(
+    trainer: MakeTrainer, untouched: Trainer
+) -> None:
+    before = files(untouched.output)
+    entries = len([path for path in untouched.output.iterdir() if path.name != "lock.json"])
+    for moment in (0, 5, entries, entries + 1):
+        assert exit_code_of_overwriting(trainer, moment) == (IN_A_RENAME if moment <= entries else IN_A_BATCH)
+        trainer(fold="fold_1").run(resume=True)
+        now = files(untouched.output)
+        assert {name for name in now if now[name] != before.get(name)} == {"training.log"}
+        assert now.keys() == before.keys()
+
+
+IN_A_RENAME, IN_A_BATCH = 77, 78
+
+
+def exit_code_of_overwriting(trainer: MakeTrainer, renames: int) -> int | None:
+    """Of a process of its own, which dies after so many renames, or in the first batch."""
+    process = multiprocessing.get_context("fork").Process(target=overwrite_and_die, args=(trainer, renames))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def overwrite_and_die(trainer: MakeTrainer, renames: int) -> None:
+    left = iter(range(renames))
+    rename = Path.rename
+
+    def rename_or_die(path: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            os._exit(IN_A_RENAME)
+        return rename(path, target)
+
+    def die() -> bool:
+        os._exit(IN_A_BATCH)
+
+    Path.rename = rename_or_die  # type: ignore[assignment, method-assign]
+    trainer(fold="fold_1", seed=9).run(overwrite=True, should_stop=die)
+
+
+def test_after_its_first_epoch_the_new_training_has_replaced_the_old_one(
+    trainer: MakeTrainer, untouched: Trainer
+) -> None:
+    old = record(untouched)["seed"]
+
+    def crash() -> bool:
+        stop()
+        if stop.left <= 0:
+            raise CrashError
+        return False
+
+    stop = StopAfter(BATCHES + 2)
+    with pytest.raises(CrashError):
+        trainer(fold="fold_1", seed=9).run(overwrite=True, should_stop=crash)
+
+    assert not [path.name for path in untouched.output.iterdir() if path.name.startswith(".")]
+    assert (record(untouched)["seed"], old) == (9, 7)
+    assert not (untouched.output / "weights_final.pt").exists()
+    trainer(fold="fold_1", seed=9).run(resume=True)
+
+
+def test_what_a_killed_process_had_set_aside_is_validated(trainer: MakeTrainer, untouched: Trainer) -> None:
+    aside = untouched.output / ".replaced"
+    aside.mkdir()
+    for name in ("weights_final.pt", "checkpoint.pt", "run.json"):
+        (untouched.output / name).rename(aside / name)
+
+    assert len(trainer(fold="fold_1").validate().cases) == 2
+    assert not aside.exists()
 
 
 def test_a_training_of_days_says_so_before_its_first_epoch_ends(
