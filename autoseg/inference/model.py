@@ -20,13 +20,14 @@ import autoseg
 from autoseg import networks
 from autoseg.errors import ModelError, StorageError
 from autoseg.networks.tensors import read_tensors, save_tensors
-from autoseg.plans import ConfigurationPlan, Plans, load_plans
+from autoseg.plans import ConfigurationPlan, Plans, load_plans, plan_signature
 from autoseg.postprocessing.rules import Rule, load_rules
-from autoseg.storage import decode
+from autoseg.storage import decode, read_json
 
 FORMAT = 1
 PLANS_FILE = "plans.pkl"
 POSTPROCESSING_FILE = "postprocessing.json"
+RUN_FILE = "run.json"
 
 Checkpoint: TypeAlias = Literal["final", "best"]
 BuildNetwork: TypeAlias = Callable[[ConfigurationPlan, int, int], nn.Module]
@@ -112,13 +113,15 @@ def load_model(
     _require_axes(paths[0], files[0], plan)
     _require_builder(paths[0], files[0], build_network)
     build = build_network or networks.build_network
+    loaded = tuple(
+        fill_network(build(plan, input_channels(plans, configuration), len(plans.labels)), file, path)
+        for file, path in zip(files, paths, strict=True)
+    )
+    _require_own_plans(paths, plan_signature(plans, configuration))
     return TrainedModel(
         plans=plans,
         configuration=configuration,
-        networks=tuple(
-            fill_network(build(plan, input_channels(plans, configuration), len(plans.labels)), file, path)
-            for file, path in zip(files, paths, strict=True)
-        ),
+        networks=loaded,
         mirror_axes=files[0].mirror_axes,
         folds=chosen,
         rules=_rules(folder / POSTPROCESSING_FILE, plans),
@@ -212,7 +215,7 @@ def _existing_folds(folder: Path, checkpoint: Checkpoint, configuration: str, pl
     if not found:
         raise ModelError(
             f"{folder}: no fold here has {_weights_path(folder, '0', checkpoint).name}; "
-            f"train it with: {_training_command(configuration, plans, '0')}"
+            f"train it with: {_training_command(folder, configuration, plans, '0')}"
         )
     return tuple(fold for fold in found if fold != "all") or ("all",)
 
@@ -221,13 +224,17 @@ def _weights_path(folder: Path, fold: str, checkpoint: Checkpoint) -> Path:
     return folder / ("all" if fold == "all" else f"fold_{fold}") / f"weights_{checkpoint}.pt"
 
 
-def _training_command(configuration: str, plans: Plans, fold: str) -> str:
-    return f"autoseg_train {configuration} Trainer {plans.dataset} {fold} -p {plans.identifier}"
+def _training_command(folder: Path, configuration: str, plans: Plans, fold: str) -> str:
+    """The model's folder is named after its trainer's class."""
+    trainer, between, _ = folder.name.partition("__")
+    name = trainer if between else "Trainer"
+    return f"autoseg_train {configuration} {name} {plans.dataset} {fold} -p {plans.identifier}"
 
 
 def _require_weights(paths: Mapping[str, Path], configuration: str, plans: Plans) -> None:
     if missing := [fold for fold, path in paths.items() if not path.is_file()]:
-        commands = "; ".join(_training_command(configuration, plans, fold) for fold in missing)
+        folder = paths[missing[0]].parent.parent
+        commands = "; ".join(_training_command(folder, configuration, plans, fold) for fold in missing)
         raise ModelError(
             f"{paths[missing[0]]}: no weights of fold {', '.join(missing)} here; train it with: {commands}"
         )
@@ -249,6 +256,32 @@ def _require_axes(path: Path, file: WeightsFile, plan: ConfigurationPlan) -> Non
         raise ModelError(
             f"{path}: mirrors the axes {file.mirror_axes}, but a patch of {plan.name} has {len(plan.patch_size)}; "
             "get the file again or train again"
+        )
+
+
+def trained_plan(fold: Path) -> str | None:
+    """The signature of the plans that a fold was or is being trained with; None where its record is not there.
+
+    Raises:
+        StorageError: The record is damaged.
+    """
+    path = fold / RUN_FILE
+    try:
+        content = read_json(path) if path.is_file() else None
+    except StorageError as error:
+        raise StorageError(f"{error}; delete it there, it is only a record") from error
+    signature = content.get("plan") if isinstance(content, dict) else None
+    return signature if isinstance(signature, str) else None
+
+
+def _require_own_plans(paths: Sequence[Path], signature: str) -> None:
+    """Refuse folds that were trained with other plans than those beside them; of installed folds nothing is known."""
+    others = [path.parent for path in paths if trained_plan(path.parent) not in (None, signature)]
+    if others:
+        raise ModelError(
+            f"{others[0].parent / PLANS_FILE}: {', '.join(fold.name for fold in others)} trained with other plans than "
+            "these, so the images would be prepared otherwise than the weights expect; predict with other folds (-f), "
+            "or train anew with --overwrite"
         )
 
 

@@ -314,7 +314,10 @@ class Predictor:
         return replace(tiling, batch_size=max(1, self._at_once.number // len(self._flips)))
 
     def _fit_batch(self, tiling: Tiling, identifier: str) -> None:
-        """Estimate main memory before it is taken: a GPU says when it is full, but here the process would be killed."""
+        """Estimate main memory before it is taken: a GPU says when it is full, but here the process would be killed.
+
+        Each case anew: what was short for one may be there again for the next.
+        """
         classes = len(self.model.plans.labels)
         each, sums = tile_bytes(self.model.plan, classes), BYTES_PER_VALUE * (classes + 1) * tiling.held_voxels
         free = int(SHARE_OF_MEMORY * available_memory())
@@ -325,7 +328,7 @@ class Predictor:
                 "are free; where that does not do, end other programs or use --num_threads_preprocessing 1 "
                 "(of other such cases this is not said)",
             )
-        self._at_once.number = fitting_batch(self._at_once.number, each, free - sums)
+        self._at_once.number = fitting_batch(self._most_at_once, each, free - sums)
 
     def _device_of_sums(self, tiling: Tiling) -> torch.device:
         """Where tiles are summed up: on the GPU when what is held at once fits there."""

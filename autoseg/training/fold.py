@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from autoseg.errors import TrainingError
-from autoseg.inference.model import PLANS_FILE
+from autoseg.inference.model import PLANS_FILE, RUN_FILE, trained_plan
 from autoseg.plans import Plans, load_plans, plan_signature, save_plans
-from autoseg.training.run_record import RUN_FILE
 
 CHECKPOINT_FILE = "checkpoint.pt"
 LOG_FILE = "training.log"
@@ -28,6 +27,10 @@ TRAINING_FILES = (
 TRAINING_FOLDERS = (*VALIDATION_FOLDERS.values(), "tensorboard")
 
 
+STARTED = ("weights_final.pt", CHECKPOINT_FILE, RUN_FILE)
+"""One of these says that a fold's training began, or is done."""
+
+
 def weights_file(fold: Path, checkpoint: str) -> Path:
     """The weights "final" or "best"."""
     return fold / f"weights_{checkpoint}.pt"
@@ -37,12 +40,13 @@ def write_model_plans(plans: Plans, configuration: str, fold: Path) -> None:
     """Write the plans into the model's folder, beside its folds.
 
     Raises:
-        TrainingError: Another fold there was trained with other plans.
+        TrainingError: Another fold there was trained with other plans, or its training began with others.
     """
-    path = fold.parent / PLANS_FILE
-    others = sorted(file.parent.name for file in fold.parent.glob("*/weights_final.pt") if file.parent != fold)
-    if others and path.is_file():
-        if plan_signature(load_plans(path), configuration) != plan_signature(plans, configuration):
+    path, signature = fold.parent / PLANS_FILE, plan_signature(plans, configuration)
+    started = sorted({file.parent for name in STARTED for file in fold.parent.glob(f"*/{name}")} - {fold})
+    if started and path.is_file():
+        here = plan_signature(load_plans(path), configuration)
+        if others := [one.name for one in started if {here, trained_plan(one) or here} != {signature}]:
             raise TrainingError(
                 f"{path}: {', '.join(others)} were trained with other plans than these; "
                 "train with the same, or give the new plans another name (-p) so that they get a folder of their own"
@@ -52,13 +56,14 @@ def write_model_plans(plans: Plans, configuration: str, fold: Path) -> None:
 
 
 def require_model_plans(plans: Plans, configuration: str, fold: Path) -> None:
-    """Refuse to validate with other plans than the model's.
+    """Refuse to validate with other plans than the model's, and than those that the fold was trained with.
 
     Raises:
         TrainingError: The model was trained with others.
     """
-    path = fold.parent / PLANS_FILE
-    if path.is_file() and plan_signature(load_plans(path), configuration) != plan_signature(plans, configuration):
+    path, signature = fold.parent / PLANS_FILE, plan_signature(plans, configuration)
+    known = [plan_signature(load_plans(path), configuration)] if path.is_file() else []
+    if {*known, trained_plan(fold) or signature} != {signature}:
         raise TrainingError(
             f"{path}: this model was trained with other plans than those now in the task's folder; "
             "name the plans it was trained with (-p), or train it anew with --overwrite"

@@ -14,15 +14,13 @@ from torch import Tensor
 
 import autoseg
 from autoseg.errors import StorageError, TrainingError
-from autoseg.inference.model import weights_sha256
+from autoseg.inference.model import RUN_FILE, weights_sha256
 from autoseg.storage import decode, read_json, write_json
 from autoseg.training.recipe_record import RecipeRecord, code_differences
 
 FORMAT = 2
 WITHOUT_RECIPE = 1
 """The format before, which held all but that."""
-
-RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

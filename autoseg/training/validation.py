@@ -10,6 +10,7 @@ from pathlib import Path
 from autoseg.errors import counted
 from autoseg.evaluation.summary import BYTES_PER_WORKER, Summary, save_summary, score_folder
 from autoseg.inference.cases import Job, predict_jobs
+from autoseg.inference.engines import prefers_openvino
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.record import RECORD_FILE, save_record
 from autoseg.parallel import fitting_workers
@@ -56,6 +57,10 @@ def validate_fold(
         )
         for case in identifiers
     ]
+    if prefers_openvino("auto", predictor.device):
+        log.info(
+            "validated by torch, as it was trained; autoseg_predict takes OpenVINO here where its answers agree with torch's"
+        )
     remove_file(folder / SUMMARY_FILE)
     save_record(folder / RECORD_FILE, predictor, ())
     predict_jobs(predictor, jobs, probabilities=probabilities, remedy=LESS_TIME)

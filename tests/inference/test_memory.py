@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from autoseg.geometry import Geometry
 from autoseg.inference import predictor as predictor_module
@@ -52,3 +54,22 @@ def test_a_warning_is_given_once_a_kind_whichever_case_it_names(caplog: pytest.L
         say_once("device", "100 %s full")
     assert caplog.messages == ["case a: large", "100 %s full"]
     assert len(SAID) == 2
+
+
+def test_memory_that_was_short_for_one_case_is_used_for_the_next(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    class Counting(nn.Module):
+        def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+            seen.append(len(tiles))
+            return torch.cat([tiles, -tiles], dim=1)
+
+    monkeypatch.setattr(predictor_module, "BATCH_VOXELS", {"cpu": 6 * 8 * 8})
+    predictor = Predictor(make.model(make.plans(patch=(8, 8)), Counting()), device="cpu", mirror=False)
+    counts = []
+    for free in (10**9, 1, 10**9):
+        monkeypatch.setattr(predictor_module, "available_memory", lambda free=free: free)
+        predictor.predict(np.random.default_rng(0).random((1, 6, 8, 8), np.float32), Geometry(spacing=(1, 1, 1)))
+        counts.append(list(seen))
+        seen.clear()
+    assert counts == [[6], [1] * 6, [6]]

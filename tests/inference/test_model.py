@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
+import shutil
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ import torch
 from torch import nn
 
 import autoseg
-from autoseg.errors import ModelError, PlanError
+from autoseg.errors import ModelError, PlanError, StorageError
 from autoseg.inference.model import (
     WeightsFile,
     input_channels,
@@ -25,7 +27,7 @@ from autoseg.inference.model import (
     weights_sha256,
 )
 from autoseg.networks import build_network
-from autoseg.plans import Plans, save_plans
+from autoseg.plans import Plans, plan_signature, save_plans
 from autoseg.postprocessing.rules import Rule, save_rules
 
 
@@ -272,3 +274,36 @@ def test_the_hash_of_weights_is_that_of_their_names_types_shapes_and_values() ->
     assert weights_sha256(weights) == hashlib.sha256(said).hexdigest()
     assert weights_sha256({"b": weights["b"].T.clone().T, "a": weights["a"]}) == weights_sha256(weights)
     assert weights_sha256({**weights, "a": torch.tensor(4)}) != weights_sha256(weights)
+
+
+# ---------------------------------------------------------------------- plans and weights that belong together
+
+
+def test_the_command_that_trains_names_the_folders_trainer(folder: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(folder, tmp_path / "models" / "TrainerDice__own", ignore=shutil.ignore_patterns("models"))
+    with pytest.raises(ModelError, match="train it with: autoseg_train 3d_fullres TrainerDice Task001_Balls 4 -p"):
+        load_model(mine, "3d_fullres", folds=["0", "4"])
+    for path in mine.glob("*/*.pt"):
+        path.unlink()
+    with pytest.raises(ModelError, match="train it with: autoseg_train 3d_fullres TrainerDice Task001_Balls 0 -p"):
+        load_model(mine, "3d_fullres")
+
+
+def test_a_fold_that_was_trained_with_other_plans_is_not_averaged(folder: Path, make: Any) -> None:
+    """Networks of equal layers, so that nothing but the record of the training tells."""
+    now, before = (plan_signature(make.plans(spacing=(side, 1.0, 1.0)), "3d_fullres") for side in (1.0, 2.0))
+    for fold, signature in (("fold_0", now), ("fold_10", before)):
+        (folder / fold / "run.json").write_text(json.dumps({"format": 1, "plan": signature}))
+
+    with pytest.raises(ModelError) as error:
+        load_model(folder, "3d_fullres")
+    assert str(error.value) == (
+        f"{folder / 'plans.pkl'}: fold_10 trained with other plans than these, so the images would be prepared otherwise "
+        "than the weights expect; predict with other folds (-f), or train anew with --overwrite"
+    )
+    assert load_model(folder, "3d_fullres", folds=["0"]).folds == ("0",)
+    (folder / "fold_10" / "run.json").unlink()
+    assert load_model(folder, "3d_fullres").folds == ("0", "10"), "of an installed fold nothing is known"
+    (folder / "fold_10" / "run.json").write_text("{")
+    with pytest.raises(StorageError, match=r"run\.json: not valid JSON: .*; delete it there, it is only a record"):
+        load_model(folder, "3d_fullres")

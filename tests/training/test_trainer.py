@@ -24,7 +24,7 @@ from autoseg.imageio import read_image
 from autoseg.inference.model import load_model, load_weights, weights_sha256
 from autoseg.inference.record import predicted_with
 from autoseg.networks.precision import Precision
-from autoseg.plans import ConfigurationPlan, Plans
+from autoseg.plans import ConfigurationPlan, Plans, save_plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.storage import write_json
 from autoseg.training import Split, Trainer, TrainerBatchNorm, TrainingSettings
@@ -662,6 +662,29 @@ def test_other_plans_beside_trained_folds_are_refused(trainer: MakeTrainer, othe
         TrainingError, match="began under other conditions: the plan changed; continue it with the same"
     ):
         trainer(plans=other_plans, fold="fold_1").run(resume=True)
+
+
+def test_other_plans_beside_a_fold_that_is_still_being_trained_are_refused(
+    trainer: MakeTrainer, other_plans: Plans
+) -> None:
+    """Or it would be averaged under them once it is finished."""
+    with pytest.raises(Interrupted):
+        trainer(fold="fold_1").run(should_stop=StopAfter(1))
+    model = trainer().output.parent
+    before = (model / "plans.pkl").read_bytes()
+
+    with pytest.raises(TrainingError, match=r"plans\.pkl: fold_1 were trained with other plans than these"):
+        trainer(plans=other_plans).run()
+    assert (model / "plans.pkl").read_bytes() == before
+    trainer(epochs=1).run()
+
+
+def test_a_fold_is_not_validated_with_plans_it_was_not_trained_with(trainer: MakeTrainer, other_plans: Plans) -> None:
+    """Though the plans beside it were replaced, as versions before let a fold do while another was being trained."""
+    trainer(epochs=1).run()
+    save_plans(other_plans, trainer().output.parent / "plans.pkl")
+    with pytest.raises(TrainingError, match="this model was trained with other plans than those now"):
+        trainer(plans=other_plans).validate()
 
 
 OWN_TRAINER = """
