@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autoseg.errors import StorageError
-from autoseg.inference.model import PLANS_FILE
+from autoseg.inference.model import PLANS_FILE, RUN_FILE
 from autoseg.training.fold import CHECKPOINT_FILE, TRAINING_FILES, TRAINING_FOLDERS
-from autoseg.training.run_record import RUN_FILE
 
 log = logging.getLogger(__name__)
 
