@@ -7,7 +7,7 @@ others in file order (z, y, x). `transpose_forward` turns arrays of the image's 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,14 @@ from autoseg.dataset import Labels
 from autoseg.errors import PlanError, StorageError
 from autoseg.geometry import SPACING_RANGE
 from autoseg.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
+from autoseg.versions import remedy, warn_if_newer
 
 FORMAT = 1
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 DEFAULT_IDENTIFIER = "autoseg"
+NETWORKS = ("unet", "residual_unet")
+"""That a plan may name."""
+
 NORMALIZATION_SCHEMES = ("CT", "nonCT", "noNorm")
 
 # What no network is trained with today, by a factor of ten or more: a plan beyond is damaged or hostile, and would take
@@ -291,8 +295,33 @@ def load_plans(path: Path) -> Plans:
 
 
 def load_plans_json(path: Path) -> Plans:
-    """Read the JSON view of plans, for turning an edited one back into the pickle."""
-    return _decode_plans(path, read_json)
+    """Read the JSON view of plans, for turning an edited one back into the pickle.
+
+    Raises:
+        PlanError: Naming the file, and the field that is refused; an edit is to be corrected, not to be planned away.
+    """
+    return _decode_plans(path, read_json, edited="correct that place of the file; the plans that were there stay")
+
+
+def require_known_networks(plans: Plans) -> None:
+    """Refuse, when planning, what would fail in training.
+
+    A trainer that builds a network of its own is handed the plan, whatever network stands in it.
+
+    Raises:
+        PlanError: No network of ours has a configuration's name, or it lacks what that network needs.
+    """
+    for name, configuration in plans.configurations.items():
+        if configuration.network not in NETWORKS:
+            raise PlanError(
+                f"{name}.network: no network is called {configuration.network!r}, known are {', '.join(NETWORKS)}; "
+                "take one of these; a trainer that builds a network of its own may ignore it"
+            )
+        if configuration.network == "residual_unet" and configuration.blocks_per_stage is None:
+            raise PlanError(
+                f"{name}.blocks_per_stage: a residual_unet needs a number of blocks for each of "
+                f"{len(configuration.conv_kernel_sizes)} levels, found null"
+            )
 
 
 def plan_signature(plans: Plans, configuration: str) -> str:
@@ -310,9 +339,11 @@ def plan_signature(plans: Plans, configuration: str) -> str:
     )
 
 
-def _decode_plans(path: Path, read: Any) -> Plans:
+def _decode_plans(path: Path, read: Callable[[Path], Any], *, edited: str = "") -> Plans:
+    """Plans as they are read; `edited` is the advice where a person may have written them."""
     if not path.is_file():
         raise PlanError(f"{path}: no plans here; run autoseg_plan_and_preprocess first")
+    content = None
     try:
         content = read(path)
         found = content.get("format") if isinstance(content, dict) else None
@@ -322,10 +353,13 @@ def _decode_plans(path: Path, read: Any) -> Plans:
                 f"{path}: plans of format {found!r} (autoseg {made_by}), but this is autoseg {autoseg.__version__}, "
                 f"which reads format {FORMAT}; install a matching version or plan again"
             )
+        warn_if_newer(path, content)
         return decode(Plans, content, path.name)  # type: ignore[no-any-return]
     except StorageError as error:
-        raise PlanError(
-            f"{error}\n{path} is damaged or was edited wrongly; run autoseg_plan_and_preprocess again"
-        ) from error
+        advice = remedy(content, edited or "run autoseg_plan_and_preprocess again")
+        raise PlanError(f"{error}\n{path} is damaged or was edited wrongly; {advice}") from error
     except PlanError as error:
-        raise error if str(path) in str(error) else PlanError(f"{path}: {error}") from error
+        if str(path) in str(error):
+            raise
+        advice = remedy(content, edited)
+        raise PlanError(f"{path}: {error}" + (f"; {advice}" if advice else "")) from error

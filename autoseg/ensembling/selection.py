@@ -11,6 +11,7 @@ import autoseg
 from autoseg.errors import ModelError, StorageError
 from autoseg.postprocessing.rules import Rule
 from autoseg.storage import decode, read_json, write_json
+from autoseg.versions import remedy, warn_if_newer
 
 FORMAT = 1
 PART_OF_A_NAME = re.compile(r"\w[\w.-]*")
@@ -119,6 +120,7 @@ def load_selection(path: Path) -> Selection:
     """
     if not path.is_file():
         raise ModelError(f"{path}: nothing is selected yet; run autoseg_find_best_configuration")
+    content = None
     try:
         content = read_json(path)
         found = content.get("format") if isinstance(content, dict) else None
@@ -128,9 +130,11 @@ def load_selection(path: Path) -> Selection:
                 f"{path}: a selection of format {found!r} (autoseg {version}), but this is autoseg "
                 f"{autoseg.__version__}, which reads format {FORMAT}; install a matching version or select again"
             )
+        warn_if_newer(path, content)
         selection: Selection = decode(Selection, content, str(path))
     except StorageError as error:
-        raise ModelError(f"{error}; run autoseg_find_best_configuration again") from error
+        advice = remedy(content, "run autoseg_find_best_configuration again")
+        raise ModelError(f"{error}; {advice}") from error
     except ModelError as error:
         raise error if str(path) in str(error) else ModelError(f"{path}: {error}") from error
     return selection

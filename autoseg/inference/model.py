@@ -23,6 +23,7 @@ from autoseg.networks.tensors import read_tensors, save_tensors
 from autoseg.plans import ConfigurationPlan, Plans, load_plans, plan_signature
 from autoseg.postprocessing.rules import Rule, load_rules
 from autoseg.storage import decode, read_json
+from autoseg.versions import remedy, warn_if_newer
 
 FORMAT = 1
 PLANS_FILE = "plans.pkl"
@@ -164,11 +165,12 @@ def load_weights(path: Path) -> WeightsFile:
             f"{path}: weights of format {found!r} (autoseg {version}), but this is autoseg {autoseg.__version__}, "
             f"which reads format {FORMAT}; install a matching version or train again"
         )
+    warn_if_newer(path, content)
     values = {name: value for name, value in content.items() if name not in ("format", "version")}
     try:
         file: WeightsFile = decode(WeightsFile, values, str(path))
     except StorageError as error:
-        raise ModelError(f"{error}; get the file again or train again") from error
+        raise ModelError(f"{error}; {remedy(content, 'get the file again or train again')}") from error
     return file
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import torch
 from torch import nn
 
+from autoseg import plans
 from autoseg.errors import PlanError
 from autoseg.networks.encoder_decoder import EncoderDecoder
 from autoseg.networks.precision import Precision
@@ -67,5 +68,5 @@ def _residual_unet(plan: ConfigurationPlan, in_channels: int, classes: int) -> n
 
 
 NETWORKS: Mapping[str, Callable[[ConfigurationPlan, int, int], nn.Module]] = MappingProxyType(
-    {"unet": _unet, "residual_unet": _residual_unet}
+    dict(zip(plans.NETWORKS, (_unet, _residual_unet), strict=True))
 )

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+import autoseg
 from autoseg.dataset import Case, Dataset, Labels
 from autoseg.errors import DatasetError, StorageError
 from autoseg.geometry import Geometry, Spacing, box_shape
@@ -18,6 +19,7 @@ from autoseg.parallel import run_on_cases
 from autoseg.planning.appearance import Appearance, Direction, IntensityRange, measure_ranges
 from autoseg.plans import LARGEST_SIDE, IntensityStatistics
 from autoseg.storage import decode, encode, read_json, write_json
+from autoseg.versions import remedy, warn_if_newer
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
@@ -212,7 +214,7 @@ def measure_case(
 
 def save_fingerprint(fingerprint: DatasetFingerprint, path: Path) -> None:
     """Write `fingerprint.json`, whose keys documentation/files.md lists; what was not measured for comparing is left out."""
-    content = {"format": FORMAT, **encode(fingerprint)}
+    content = {"format": FORMAT, "version": autoseg.__version__, **encode(fingerprint)}
     content = {key: value for key, value in content.items() if value or key not in COMPARED}
     content["intensities"] = [
         entry and {FILE_NAMES.get(name, name): value for name, value in entry.items()}
@@ -230,14 +232,17 @@ def load_fingerprint(path: Path) -> DatasetFingerprint:
     Raises:
         DatasetError: Naming the file and the key that is missing, unknown or wrong.
     """
+    content = None
     try:
         content = read_json(path)
         if not isinstance(content, dict):
             raise StorageError(f"{path.name}: expected an object with named fields, found {type(content).__name__}")
+        warn_if_newer(path, content)
         return _decode_full(content, path.name) if "format" in content else _decode_short(content, path.name)
     except (StorageError, DatasetError) as error:
         where = "" if str(path) in str(error) else f"{path}: "
-        raise DatasetError(f"{where}{error}; correct it, or run autoseg_plan_and_preprocess again") from error
+        advice = remedy(content, "correct it, or run autoseg_plan_and_preprocess again")
+        raise DatasetError(f"{where}{error}; {advice}") from error
 
 
 def _require_one_entry_each(fingerprint: DatasetFingerprint) -> None:
@@ -264,7 +269,8 @@ def _decode_full(content: dict[str, Any], where: str) -> DatasetFingerprint:
     if content["format"] != FORMAT:
         raise StorageError(f"{where}: format {content['format']!r}, but this autoseg reads format {FORMAT}")
     plain = {**{name: [] for name in COMPARED}, **content}
-    del plain["format"]
+    for name in ("format", "version"):
+        plain.pop(name, None)
     if "intensities" in plain:
         entries = decode(tuple[_IntensityEntry | None, ...], plain["intensities"], f"{where}.intensities")
         plain["intensities"] = [entry and _own_names(entry) for entry in entries]

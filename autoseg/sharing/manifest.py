@@ -12,6 +12,7 @@ import autoseg
 from autoseg.errors import ModelError
 from autoseg.sharing.members import MANIFEST, shown
 from autoseg.storage import decode, read_json
+from autoseg.versions import warn_if_newer
 
 FORMAT = 1
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -57,6 +58,7 @@ def read_manifest(path: Path) -> Manifest:
             f"an archive of format {found!r:.40} (autoseg {version!s:.40}), but this is autoseg {autoseg.__version__}, "
             f"which reads format {FORMAT}; install a matching version"
         )
+    warn_if_newer(Path(MANIFEST), content)
     manifest: Manifest = decode(Manifest, content, MANIFEST)
     return manifest
 

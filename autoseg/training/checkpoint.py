@@ -12,6 +12,7 @@ from autoseg.errors import StorageError, TrainingError
 from autoseg.networks.tensors import read_tensors, save_tensors
 from autoseg.storage import decode
 from autoseg.training.recipe_record import RecipeRecord, differences
+from autoseg.versions import warn_if_newer
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: a checkpoint of format {found!r} (autoseg {version}), but this is autoseg {autoseg.__version__}, "
             f"which reads format {FORMAT}; continue with a matching version, or start anew with --overwrite"
         )
+    warn_if_newer(path, content)
     return content
 
 

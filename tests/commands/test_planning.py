@@ -122,6 +122,25 @@ def test_an_unknown_planner_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
     assert "0 Planner3D classes are called 'Best'; known: Planner3D" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("network = 'swin'", "3d_fullres.network: no network is called 'swin', known are unet, residual_unet"),
+        ("network = 'residual_unet'", "3d_fullres.blocks_per_stage: a residual_unet needs a number of blocks"),
+    ],
+)
+def test_a_planner_of_ones_own_whose_network_nobody_knows_is_refused_when_planning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: str, message: str
+) -> None:
+    save_fingerprint(fingerprint(), tmp_path / "f.json")
+    (tmp_path / "mine.py").write_text(f"from autoseg.planning import Planner3D\nclass Mine(Planner3D):\n    {lines}\n")
+
+    words = ["-i", str(tmp_path / "f.json"), "-o", str(tmp_path / "out"), "-pl3d", f"{tmp_path}/mine.py:Mine"]
+    assert plan_from_fingerprint.main([*words, "-pl2d", "None"]) == 1
+    assert f"f: planned by Mine: {message}" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*.pkl"))
+
+
 @pytest.fixture
 def planned(tmp_path: Path) -> Path:
     """The folder with the plans of one fingerprint."""

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+import autoseg
 from autoseg.dataset import Case, Dataset, Labels, read_dataset
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.geometry import Geometry
@@ -214,6 +215,7 @@ class TestFile:
 
         assert json.loads((tmp_path / "fingerprint.json").read_text()) == {
             "format": 1,
+            "version": autoseg.__version__,
             "channels": ["CT", "T2"],
             "labels": ["background", "label 1", "label 2"],
             "cases": ["case_0"],
