@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +30,20 @@ def require_free_number(target: Path) -> None:
         raise WorkspaceError(
             f"{readable(same_number[0])}: this task exists already, and nothing is overwritten; "
             "move it away or delete it, or give the new one another number with -output_task_id"
+        )
+
+
+def require_outside(target: Path, folders: Collection[Path]) -> None:
+    """Refuse a task inside one of the folders that it is made from.
+
+    Raises:
+        WorkspaceError: Naming the folder.
+    """
+    above = set(target.resolve().parents)
+    if inside := sorted(folder for folder in folders if folder.resolve() in above):
+        raise WorkspaceError(
+            f"{readable(target)}: is in {readable(inside[0])}, which holds files that are converted and stays as it is; "
+            "name another folder with --home"
         )
 
 

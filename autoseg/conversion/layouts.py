@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.conversion.building import require_free_number
+from autoseg.conversion.building import require_free_number, require_outside
 from autoseg.conversion.decathlon import write_decathlon_task
 from autoseg.conversion.declared import close_gaps, renumbering_note
 from autoseg.conversion.nnunet import (
@@ -76,7 +76,8 @@ def convert_dataset(
 
     Raises:
         DatasetError: The layout is none of these, or its files do not fit it.
-        WorkspaceError: The task, or another of its number, exists; nothing is ever overwritten.
+        WorkspaceError: The task, or another of its number, exists; nothing is ever overwritten. Or it would lie among the
+            files that are converted.
     """
     understood = understand_dataset(source, settings, workers=workers)
     name = settings.name or understood.name
@@ -87,6 +88,10 @@ def convert_dataset(
     number = _free_number(name, understood.number if settings.number is None else settings.number, tasks)
     target = raw_data / f"Task{number:03d}_{name}"
     require_free_number(target)
+    cases = (*understood.training, *understood.test)
+    require_outside(
+        target, {path.parent for case in cases for path in (*case.images, *filter(None, [case.segmentation]))}
+    )
     _warn_of_few_cases(understood)
     if understood.layout == DECATHLON:
         write_decathlon_task(source, target, remap_labels=settings.remap_labels, workers=workers)

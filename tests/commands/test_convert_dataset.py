@@ -77,3 +77,22 @@ def test_a_number_that_is_taken(make_task, tmp_path: Path, capsys) -> None:
     )
     assert convert_dataset.main(["-i", str(source), "-output_task_id", "10", "--home", str(tmp_path)]) == 0
     assert json.loads((tmp_path / "raw_data" / "Task010_Balls" / "dataset.json").read_text())["numTraining"] == 1
+
+
+@pytest.mark.parametrize(("home", "inside"), [("images/home", "images"), ("labels", "labels"), ("link/x", "images")])
+def test_a_task_does_not_lie_among_what_it_is_made_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], home: str, inside: str
+) -> None:
+    """Neither by its own name nor through a link; beside the images, below the dataset's folder, it may."""
+    source = tmp_path / "scans"
+    for number in range(4):
+        write(source / "images" / f"c{number}.nii.gz", np.ones((4, 5, 6), np.float32))
+        write(source / "labels" / f"c{number}.nii.gz", np.eye(5, 6, dtype=np.uint8)[None].repeat(4, 0))
+    (source / "link").symlink_to("images")
+    before = sorted(source.rglob("*"))
+
+    assert convert_dataset.main(["-i", str(source), "--home", str(source / home)]) == 1
+    said = capsys.readouterr().err
+    assert f"raw_data/Task500_scans: is in {source / inside}, which holds files that are converted and stays" in said
+    assert sorted(source.rglob("*")) == before
+    assert convert_dataset.main(["-i", str(source), "--home", str(source / "home")]) == 0

@@ -713,6 +713,17 @@ def test_a_file_of_the_user_is_replaced_only_on_request(
     assert load_rules(folder / "postprocessing.json") == (LARGEST,)
 
 
+def test_a_file_of_the_user_stays_where_nothing_can_be_chosen_in_its_place(workspace: Workspace) -> None:
+    folder = validate(workspace, "2d", with_island)
+    own = folder / "postprocessing.json"
+    own.write_text('{"format": 1, "rules": []}')
+    damaged = min(folder.glob("fold_*/validation_raw/*.nii.gz"))
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+
+    assert determine(workspace, "--overwrite") == USER_CAN_FIX
+    assert own.read_text() == '{"format": 1, "rules": []}'
+
+
 def test_with_nothing_validated_there_is_nothing_to_choose_on(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
