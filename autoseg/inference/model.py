@@ -29,6 +29,7 @@ FORMAT = 1
 PLANS_FILE = "plans.pkl"
 POSTPROCESSING_FILE = "postprocessing.json"
 RUN_FILE = "run.json"
+FINAL_WEIGHTS = "weights_final.pt"
 
 Checkpoint: TypeAlias = Literal["final", "best"]
 BuildNetwork: TypeAlias = Callable[[ConfigurationPlan, int, int], nn.Module]
@@ -118,7 +119,7 @@ def load_model(
         fill_network(build(plan, input_channels(plans, configuration), len(plans.labels)), file, path)
         for file, path in zip(files, paths, strict=True)
     )
-    _require_own_plans(paths, plan_signature(plans, configuration))
+    _require_own_plans(paths, files, plan_signature(plans, configuration))
     return TrainedModel(
         plans=plans,
         configuration=configuration,
@@ -261,8 +262,11 @@ def _require_axes(path: Path, file: WeightsFile, plan: ConfigurationPlan) -> Non
         )
 
 
-def trained_plan(fold: Path) -> str | None:
-    """The signature of the plans that a fold was or is being trained with; None where its record is not there.
+def trained_plan(fold: Path, weights: Mapping[str, torch.Tensor] | None = None) -> str | None:
+    """The signature of the plans that a fold was or is being trained with; None where no record tells.
+
+    Args:
+        weights: Final ones; what is recorded of others than these tells nothing.
 
     Raises:
         StorageError: The record is damaged.
@@ -272,18 +276,26 @@ def trained_plan(fold: Path) -> str | None:
         content = read_json(path) if path.is_file() else None
     except StorageError as error:
         raise StorageError(f"{error}; delete it there, it is only a record") from error
-    signature = content.get("plan") if isinstance(content, dict) else None
+    record = content if isinstance(content, dict) else {}
+    signature, trained = record.get("plan"), record.get("weights_sha256")
+    if weights is not None and trained is not None and trained != weights_sha256(weights):
+        return None
     return signature if isinstance(signature, str) else None
 
 
-def _require_own_plans(paths: Sequence[Path], signature: str) -> None:
+def _require_own_plans(paths: Sequence[Path], files: Sequence[WeightsFile], signature: str) -> None:
     """Refuse folds that were trained with other plans than those beside them; of installed folds nothing is known."""
-    others = [path.parent for path in paths if trained_plan(path.parent) not in (None, signature)]
+    others = [
+        path.parent.name
+        for path, file in zip(paths, files, strict=True)
+        if trained_plan(path.parent) not in (None, signature)
+        if trained_plan(path.parent, file.weights if path.name == FINAL_WEIGHTS else None) is not None
+    ]
     if others:
         raise ModelError(
-            f"{others[0].parent / PLANS_FILE}: {', '.join(fold.name for fold in others)} trained with other plans than "
-            "these, so the images would be prepared otherwise than the weights expect; predict with other folds (-f), "
-            "or train anew with --overwrite"
+            f"{paths[0].parent.parent / PLANS_FILE}: {', '.join(others)} trained with other plans than these, so the "
+            "images would be prepared otherwise than the weights expect; predict with other folds (-f), or train anew "
+            "with --overwrite"
         )
 
 

@@ -302,6 +302,13 @@ def test_a_fold_that_was_trained_with_other_plans_is_not_averaged(folder: Path, 
         "than the weights expect; predict with other folds (-f), or train anew with --overwrite"
     )
     assert load_model(folder, "3d_fullres", folds=["0"]).folds == ("0",)
+    record = {"format": 1, "plan": before, "weights_sha256": "0" * 64}
+    (folder / "fold_10" / "run.json").write_text(json.dumps(record))
+    assert load_model(folder, "3d_fullres").folds == ("0", "10"), "the record is of other weights"
+    record["weights_sha256"] = weights_sha256(load_weights(folder / "fold_10" / "weights_final.pt").weights)
+    (folder / "fold_10" / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ModelError, match="fold_10 trained with other plans than these"):
+        load_model(folder, "3d_fullres")
     (folder / "fold_10" / "run.json").unlink()
     assert load_model(folder, "3d_fullres").folds == ("0", "10"), "of an installed fold nothing is known"
     (folder / "fold_10" / "run.json").write_text("{")
