@@ -66,15 +66,10 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Write the archive and say what is in it."""
-    from autoseg.outputs import require_own_file
-    from autoseg.sharing.archive import is_archive
-
     task = workspace.find_task(arguments.task)
     chosen = (arguments.configurations, arguments.trainer, arguments.identifier)
     if arguments.best and chosen != (None, DEFAULT_TRAINER, DEFAULT_IDENTIFIER):
         raise WorkspaceError("--best packs what was selected; leave out -m, -tr and -p, or leave out --best")
-    if not arguments.overwrite_existing:
-        require_own_file(arguments.target, is_archive)
     card = export_model(
         task,
         arguments.target,
@@ -85,6 +80,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         identifier=arguments.identifier,
         folds=arguments.folds,
         checkpoints=tuple(dict.fromkeys(arguments.checkpoints)),
+        overwrite=arguments.overwrite_existing,
     )
     for model in card.models:
         print(f"{task}: {model.configuration}, {'fold' if len(model.folds) == 1 else 'folds'} {', '.join(model.folds)}")
@@ -104,14 +100,17 @@ def export_model(
     identifier: str = DEFAULT_IDENTIFIER,
     folds: Sequence[str] | None = None,
     checkpoints: Sequence[str] = ("final",),
+    overwrite: bool = False,
 ) -> ModelCard:
     """Pack a task's trained models, the stage before a cascade always with it.
 
     Args:
         best: The members of the task's selection, whatever trained them, in place of what the next three name.
+        overwrite: Replace what is there, though it is no archive of models.
 
     Raises:
         ModelError: A model or fold is not trained, the command that trains it is named; or nothing is selected.
+        WorkspaceError: Something else than an archive of models is there.
     """
     from autoseg.sharing.exporting import Sources, export_models
 
@@ -124,7 +123,7 @@ def export_model(
         fingerprint=workspace.fingerprint_file(task) if workspace.fingerprint_file(task).is_file() else None,
         selection=_fitting_selection(workspace.selection_file(task), models, everything=not (configurations or folds)),
     )
-    return export_models(models, target, sources, folds=folds, checkpoints=checkpoints)
+    return export_models(models, target, sources, folds=folds, checkpoints=checkpoints, overwrite=overwrite)
 
 
 def about_task(task: str, workspace: Workspace, models: Sequence[ModelFolder]) -> AboutData:

@@ -12,10 +12,11 @@ from pathlib import Path, PurePath
 import autoseg
 from autoseg.errors import ModelError, StorageError
 from autoseg.evaluation.summary import load_summary, save_summary
+from autoseg.outputs import require_own_file
 from autoseg.parallel import progress
 from autoseg.planning.fingerprint import load_fingerprint
 from autoseg.plans import load_plans
-from autoseg.sharing.archive import BLOCK, open_archive
+from autoseg.sharing.archive import BLOCK, is_archive, open_archive
 from autoseg.sharing.card import AboutData, ModelCard, card_text, make_card, make_entry
 from autoseg.sharing.checking import check_files
 from autoseg.sharing.manifest import FORMAT, FileEntry, Manifest
@@ -60,6 +61,7 @@ def export_models(
     *,
     folds: Sequence[str] | None = None,
     checkpoints: Sequence[str] = ("final",),
+    overwrite: bool = False,
 ) -> ModelCard:
     """Write an archive of models of one task; the same models give the same bytes.
 
@@ -67,10 +69,12 @@ def export_models(
         models: At least one; a cascade together with the configuration it follows.
         folds: "0", "1", ... or "all"; None takes every fold that is trained.
         checkpoints: "final", "best" or both.
+        overwrite: Replace what is there, though it is no archive of models.
 
     Raises:
         ModelError: A fold is not trained (the command that trains it is named), or a file is damaged.
         PlanError: The plans of a model are damaged.
+        WorkspaceError: Something else than an archive of models is there.
         StorageError: The archive cannot be written; what was there before is left as it was.
     """
     if target.suffix != ".zip":
@@ -80,6 +84,8 @@ def export_models(
         card, files = _collect(chosen, sources, checkpoints, Path(made))
         check_files(parse_members([*files, MANIFEST]), files)
         _write_archive(files, temporary)
+        if not overwrite:
+            require_own_file(target, is_archive)
         with open_archive(temporary):  # what is written can be opened
             return card
 
