@@ -67,6 +67,7 @@ def make_plans(
         if reference == NO_PLANNER:
             continue
         if configuration != "2d" and planning.is_two_dimensional(fingerprint):
+            _require_2d(planners, plans_file_in(folder, "2d", identifier or DEFAULT_IDENTIFIER), dataset)
             print(f"{dataset}: every case is a single slice, so only 2d is planned")
             continue
         planner = find_planner(reference, base)(
@@ -149,6 +150,14 @@ def _require_no_other_wishes(planners: PlannerChoice) -> None:
     }
     if given := [option for option, wished in wishes.items() if wished]:
         raise PlanError(f"--plans_from takes every decision from the other task; leave away {', '.join(given)}")
+
+
+def _require_2d(planners: PlannerChoice, path: Path, dataset: str) -> None:
+    """Refuse to plan nothing at all where 2d is all that could be planned."""
+    if planners.planner_2d == NO_PLANNER and not path.is_file():
+        raise PlanError(
+            f"{dataset}: every case is a single slice, of which only 2d can be planned; leave away -pl2d None"
+        )
 
 
 def _plans_of(task: str, configuration: str, identifier: str, workspace: Workspace) -> Path | None:

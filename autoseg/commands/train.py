@@ -20,13 +20,14 @@ from autoseg.commands.arguments import (
     positive_number,
 )
 from autoseg.commands.evaluate_folder import score_table
-from autoseg.commands.models import find_trainer
+from autoseg.commands.models import find_trainer, trainer_class_name
+from autoseg.commands.planned import load_planned
 from autoseg.commands.running import Command, Parser, limit_threads, run_command, stop_request
 from autoseg.dataset import read_dataset
 from autoseg.dataset.splits import ALL
-from autoseg.errors import DiskError, Interrupted, PlanError, TrainingError, counted
+from autoseg.errors import DiskError, Interrupted, TrainingError, counted
 from autoseg.paths import Workspace, fold_dir, previous_stage_dir
-from autoseg.plans import DEFAULT_IDENTIFIER, ConfigurationPlan, Plans, load_plans
+from autoseg.plans import DEFAULT_IDENTIFIER
 
 if TYPE_CHECKING:
     from autoseg.evaluation.summary import Summary
@@ -63,12 +64,17 @@ def _add_run_arguments(group: argparse._ArgumentGroup) -> None:
         "-c",
         dest="resume",
         action="store_true",
-        help="continue from the last checkpoint; start anew where there is none",
+        help="continue from the last checkpoint, with its settings unless others are given; start anew where there is none",
     )
     earlier.add_argument(
         "--overwrite",
         action="store_true",
         help="discard what was trained in this fold before, once the new training has saved its state",
+    )
+    group.add_argument(
+        "--own_settings",
+        action="store_true",
+        help="with -c: what is not given is the trainer's own, not the continued training's (as autoseg_run asks for)",
     )
     group.add_argument(
         "-val", dest="validate_only", action="store_true", help="only validate, with the weights there are"
@@ -129,6 +135,7 @@ def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Train and validate, or only validate."""
     from autoseg.training import TrainingSettings
+    from autoseg.training.fold import require_untrained
 
     settings = TrainingSettings(
         epochs=arguments.epochs,
@@ -143,10 +150,13 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         pretrained_weights=arguments.pretrained_weights,
     )
     limit_threads()
+    task = workspace.find_task(arguments.task)
+    if arguments.resume and not arguments.own_settings:
+        settings = _as_before(settings, arguments, task, workspace)
     trainer = build_trainer(
         arguments.configuration,
         arguments.trainer,
-        workspace.find_task(arguments.task),
+        task,
         arguments.fold,
         workspace,
         settings=settings,
@@ -156,6 +166,9 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     if arguments.find_lr:
         find_learning_rate(trainer)
         return
+    if not (arguments.validate_only or arguments.resume or arguments.overwrite):
+        wish = " --valbest" * arguments.valbest + " --npz" * arguments.npz
+        require_untrained(trainer.output, advice=f"; to only validate what it left, -val{wish}" if wish else "")
     print(describe(trainer))
     if arguments.validate_only:
         validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
@@ -163,6 +176,19 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     with continued_with_c(trainer):
         train(trainer, resume=arguments.resume, overwrite=arguments.overwrite, command=arguments.command_line)
         validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
+
+
+def _as_before(
+    settings: TrainingSettings, arguments: argparse.Namespace, task: str, workspace: Workspace
+) -> TrainingSettings:
+    """What `-c` goes on with: the settings of the training that it continues, unless others are given."""
+    from autoseg.networks import resolve_device
+    from autoseg.training.continuing import settings_to_continue
+
+    trainer = trainer_class_name(arguments.trainer)
+    model = workspace.model_dir(task, arguments.configuration, trainer, arguments.identifier)
+    fold = fold_dir(model, arguments.fold)
+    return settings_to_continue(settings, fold, device=resolve_device(arguments.device).type)
 
 
 def build_trainer(
@@ -193,8 +219,8 @@ def build_trainer(
     from autoseg.training.previous_stage import PreviousModel
 
     trainer_class = find_trainer(trainer)
-    plans = load_plans(workspace.plans_file(task, configuration, identifier))
-    plan = _planned(plans, configuration)
+    plans = load_planned(task, configuration, workspace, identifier)
+    plan = plans.configuration(configuration)
     cases = PreparedCases(workspace.prepared_dir(task, plan.prepared_name, identifier))
     splits, patients = workspace.splits_file(task), workspace.patients_file(task)
     identifiers = _training_cases(task, workspace, cases)
@@ -289,14 +315,6 @@ def find_learning_rate(trainer: Trainer) -> None:
     result = learning_rate_finder.find_learning_rate(trainer)
     print(f"suggested: --learning_rate {result.suggestion:.2g}; lr_finder.png shows the loss at every rate")
     print(f"written: {trainer.output}")
-
-
-def _planned(plans: Plans, configuration: str) -> ConfigurationPlan:
-    try:
-        return plans.configuration(configuration)
-    except PlanError as error:
-        remedy = "train one of these, or plan again: autoseg_plan_and_preprocess says why it was left out"
-        raise PlanError(f"{error}; {remedy}") from error
 
 
 def _previous_stage(model: PreviousModel, folds: Sequence[Split], split: Split, folder: Path) -> PreviousStage:

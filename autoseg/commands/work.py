@@ -30,7 +30,17 @@ FOLLOWS = {"3d_cascade_fullres": "3d_lowres"}
 
 SET_BY_THE_RUN = {
     "plan_and_preprocess": {"help", "tasks", "identifier", "plan_only", "verify_dataset_integrity", "patients"},
-    "train": {"help", "resume", "overwrite", "validate_only", "valbest", "find_lr", "npz", "identifier"},
+    "train": {
+        "help",
+        "resume",
+        "overwrite",
+        "validate_only",
+        "valbest",
+        "find_lr",
+        "npz",
+        "identifier",
+        "own_settings",
+    },
 }
 """Options of the commands that a run gives itself; it takes all others from the user and passes them on."""
 

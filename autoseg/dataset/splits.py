@@ -101,7 +101,11 @@ def open_splits(path: Path, identifiers: Sequence[str], *, patients: Path | None
     everything = tuple(sorted(identifiers))
     if path.is_file():
         return _read_splits(path, everything)
-    splits = make_splits(everything, patients=_patients_of(patients, everything))
+    patient_of = _patients_of(patients, everything)
+    try:
+        splits = make_splits(everything, patients=patient_of)
+    except TrainingError as error:
+        raise TrainingError(f'{path}: {error}, one entry {{"train": [...], "val": [...]}} for each fold') from error
     write_json(path, [{"train": split.training, "val": split.validation} for split in splits])
     log.info("%s: %d folds of %s written", path, len(splits), counted(len(everything), "case"))
     return splits

@@ -139,7 +139,7 @@ def _training_step(work: Work, own: Configuration, fold: str, configurations: Se
         work,
         "train",
         (own.name, work.trainer, work.task, fold, "-p", work.identifier, "--npz", *work.training.decisive),
-        incidental=("-c", *work.training.incidental),
+        incidental=("-c", "--own_settings", *work.training.incidental),
         name=training_name(own.name, fold),
         needs=(PLAN, *(training_name(one.name, number) for one in before for number in one.folds)),
         inputs={

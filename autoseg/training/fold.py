@@ -31,6 +31,21 @@ STARTED = ("weights_final.pt", CHECKPOINT_FILE, RUN_FILE)
 """One of these says that a fold's training began, or is done."""
 
 
+def require_untrained(fold: Path, *, advice: str = "") -> None:
+    """Refuse to begin where a training lies.
+
+    Args:
+        advice: What else may be wanted.
+
+    Raises:
+        TrainingError: Saying how to go on with it, or to do without it.
+    """
+    if (fold / CHECKPOINT_FILE).is_file():
+        raise TrainingError(
+            f"{fold}: a training lies here already; continue it with -c, or discard it with --overwrite" + advice
+        )
+
+
 def weights_file(fold: Path, checkpoint: str) -> Path:
     """The weights "final" or "best"."""
     return fold / f"weights_{checkpoint}.pt"

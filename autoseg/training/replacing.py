@@ -49,6 +49,11 @@ def keep_new(fold: Path) -> None:
         shutil.rmtree(fold / DISCARDED, ignore_errors=True)
 
 
+def set_aside_in(fold: Path) -> tuple[Path, ...]:
+    """Where a training may lie that `recover` puts back."""
+    return fold / REPLACED, fold / MOVING
+
+
 def recover(fold: Path) -> None:
     """Put back what a process that was killed had set aside, unless the new training has saved its state."""
     shutil.rmtree(fold / DISCARDED, ignore_errors=True)

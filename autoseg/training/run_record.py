@@ -19,8 +19,8 @@ from autoseg.storage import decode, read_json, write_json
 from autoseg.training.recipe_record import RecipeRecord, code_differences
 
 FORMAT = 2
-WITHOUT_RECIPE = 1
-"""The format before, which held all but that."""
+ABSENT_BEFORE = {"recipe": None, "learning_rate": None}
+"""What records of format 1 lack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,7 @@ class RunRecord:
         plan, data, previous: Hashes of all in the plan that training depends on, of what the prepared cases were made
             from, and of what a cascade refines (else None).
         recipe: What it was trained with; None where an autoseg before wrote the record.
+        learning_rate: Of the first epoch, where the user chose it.
         sessions: Every process that worked on it, in their order.
         finished: When the last epoch was done; None while it goes on.
         weights_sha256: Of the final weights' values; None while it goes on.
@@ -75,24 +76,25 @@ class RunRecord:
     finished: str | None = None
     weights_sha256: str | None = None
     recipe: RecipeRecord | None = None
+    learning_rate: float | None = None
 
 
 def begin_run(fold: Path, record: RunRecord, *, continued: bool) -> None:
     """Write the record of a training that begins or goes on; earlier sessions are kept where it goes on."""
-    before = _read(fold) if continued else None
+    before = read_record(fold) if continued else None
     write_json(fold / RUN_FILE, replace(record, sessions=(*(before.sessions if before else ()), *record.sessions)))
 
 
 def finish_run(fold: Path, weights: Mapping[str, Tensor]) -> None:
     """Add the final weights' hash, and when it was known first."""
-    record, digest = _read(fold), weights_sha256(weights)
+    record, digest = read_record(fold), weights_sha256(weights)
     if record is not None and record.weights_sha256 != digest:
         write_json(fold / RUN_FILE, replace(record, finished=now(), weights_sha256=digest))
 
 
 def trained_cases(fold: Path) -> tuple[str, ...]:
     """The cases that the fold was trained on; none where there is no record."""
-    record = _read(fold)
+    record = read_record(fold)
     return record.training if record is not None else ()
 
 
@@ -116,21 +118,26 @@ def require_same_code(fold: Path, trainer: str, recipe: RecipeRecord) -> None:
 def other_code(model: Path, trainer: str, code: Mapping[str, str]) -> Iterator[tuple[Path, list[str]]]:
     """The folds of a model that were trained with other code of the user's, and what differs, in words."""
     for fold in sorted(path.parent for path in model.glob(f"*/{RUN_FILE}")):
-        record = _read(fold)
+        record = read_record(fold)
         if record is None or record.recipe is None or record.trainer != trainer:
             continue
         if changed := code_differences(record.recipe.code, code):
             yield fold, changed
 
 
-def _read(fold: Path) -> RunRecord | None:
+def read_record(fold: Path) -> RunRecord | None:
+    """A fold's record; None where there is none.
+
+    Raises:
+        StorageError: It is damaged.
+    """
     path = fold / RUN_FILE
     if not path.is_file():
         return None
     try:
         content = read_json(path)
-        if isinstance(content, dict) and content.get("format") == WITHOUT_RECIPE:
-            content |= {"recipe": None}
+        if isinstance(content, dict):
+            content = {**ABSENT_BEFORE, **content}
         record: RunRecord = decode(RunRecord, content, path.name)
     except StorageError as error:
         raise StorageError(f"{fold}: {error}; delete {RUN_FILE} there, it is only a record") from error

@@ -28,6 +28,7 @@ from autoseg.training.fold import (
     LOG_FILE,
     VALIDATION_FOLDERS,
     require_model_plans,
+    require_untrained,
     weights_file,
     write_model_plans,
 )
@@ -259,10 +260,8 @@ class Trainer(Assembly):
     def _start(self, resume: bool) -> tuple[int, TrainingState]:
         """The seed and the state to go on from: a new one, or the checkpoint's."""
         path = self.output / CHECKPOINT_FILE
-        if path.is_file() and not resume:
-            raise TrainingError(
-                f"{self.output}: a training lies here already; continue it with -c, or discard it with --overwrite"
-            )
+        if not resume:
+            require_untrained(self.output)
         if resume and not path.is_file():
             log.info("%s: nothing was trained here yet, starting anew", self.output)
         content = load_checkpoint(path) if path.is_file() else None
@@ -316,6 +315,7 @@ class Trainer(Assembly):
             format=FORMAT,
             **conditions,
             epochs=self.epochs,
+            learning_rate=self.settings.learning_rate,
             recipe=self._recipe_record,
             training=self.split.training,
             validation=self.split.validation,

@@ -126,7 +126,7 @@ ENTRIES: tuple[Entry, ...] = (
     patients(
         "patients too few for five folds",
         dict.fromkeys(PATIENTS, "the same"),
-        message="1 patient is too few for 5 folds; train fold `all`, or write splits_final.json yourself",
+        message='{home}/preprocessed/Task001_Balls/splits_final.json: 1 patient is too few for 5 folds; train fold `all`, or write splits_final.json yourself, one entry {"train": [...], "val": [...]} for each fold',
     ),
     patients(
         "patients cut short",
@@ -137,7 +137,7 @@ ENTRIES: tuple[Entry, ...] = (
         name="four cases for five folds",
         spoil=fewer_cases(4),
         words=TRAIN,
-        message="4 cases are too few for 5 folds; train fold `all`, or write splits_final.json yourself",
+        message='{home}/preprocessed/Task001_Balls/splits_final.json: 4 cases are too few for 5 folds; train fold `all`, or write splits_final.json yourself, one entry {"train": [...], "val": [...]} for each fold',
     ),
     Entry(
         name="folds made anew since a fold was trained",

@@ -68,7 +68,10 @@ def test_a_dry_run_lists_every_step_in_its_order(home: Path, capsys: pytest.Capt
     assert lines[0] == "step 1/15  verify_dataset  (to run: not run yet)"
     assert lines[1] == f"    autoseg verify_dataset -t {TASK} --home HOME"
     assert lines[3] == f"    autoseg plan_and_preprocess -t {TASK} -p autoseg --force_lowres --home HOME"
-    assert lines[5] == f"    autoseg train 2d Trainer {TASK} 0 -p autoseg --npz --epochs 2 -c -device cpu --home HOME"
+    assert (
+        lines[5]
+        == f"    autoseg train 2d Trainer {TASK} 0 -p autoseg --npz --epochs 2 -c --own_settings -device cpu --home HOME"
+    )
     assert "-m 2d 3d_fullres 3d_lowres 3d_cascade_fullres -tr Trainer -p autoseg -f 0 1" in lines[-4]
     assert f"export_model -t {TASK} -o HOME/results/runs/{TASK}/{TASK}.zip --best" in lines[-2]
     assert lines[-1] == "0 of 15 steps are done"

@@ -208,6 +208,122 @@ def test_what_was_trained_is_neither_lost_nor_repeated(results: Path, capsys: To
     assert history(fold)[0]["loss"] == first[0]["loss"]
 
 
+def test_c_alone_takes_the_settings_of_the_training_that_it_continues(results: Path, capsys: Told) -> None:
+    fold = results / "Trainer__autoseg" / "fold_0"
+    first = "--epochs 2 --iterations_per_epoch 3 --batch_size 2 --learning_rate 0.02 --seed 5 --deterministic"
+    assert run("0", *first.split(), *COMPUTING) == 0
+    trained = record(fold)
+    capsys.readouterr()
+
+    assert run("0", "-c", "-device", "cpu") == 0
+    told = capsys.readouterr()
+    assert "2 epochs of 3 batches of 2," in told.out and "on cpu in fp32\n" in told.out
+    assert "2 epochs trained already, nothing is left to train" in told.err
+    assert record(fold) == trained
+
+    assert run("0", "-c", "--epochs", "3", "-device", "cpu") == 0
+    longer = record(fold)
+    kept = ("iterations_per_epoch", "batch_size", "seed", "learning_rate")
+    assert [longer[name] for name in kept] == [trained[name] for name in kept] == [3, 2, 5, 0.02]
+    assert (longer["epochs"], longer["sessions"][1]["precision"]) == (3, "fp32")
+    assert longer["sessions"][1]["deterministic"] is True
+
+    assert run("0", "-c", "--batch_size", "1", "-device", "cpu") == 1
+    assert "batch_size was 2, now 1" in capsys.readouterr().err
+    (fold / "run.json").unlink()
+    assert run("0", "-c", "-device", "cpu", "--precision", "fp32") == 0
+    assert "3 epochs of 3 batches of 2," in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("results")
+def test_a_run_asks_for_its_own_settings_when_it_continues(capsys: Told) -> None:
+    assert run("0", *SHORT) == 0
+    capsys.readouterr()
+    assert run("0", "-c", "--own_settings", *COMPUTING, trainer="Trainer") == 1
+    told = capsys.readouterr()
+
+    assert "1000 epochs of 250 batches of" in told.out
+    assert "iterations_per_epoch was 1, now 250" in told.err
+
+
+@pytest.mark.usefixtures("results")
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ([], ""),
+        (["--valbest"], "; to only validate what it left, -val --valbest"),
+        (["--npz", "--valbest"], "; to only validate what it left, -val --valbest --npz"),
+    ],
+)
+def test_a_finished_fold_is_told_before_a_training_is_announced(capsys: Told, words: list[str], advice: str) -> None:
+    assert run("0", *SHORT) == 0
+    capsys.readouterr()
+
+    assert run("0", *SHORT, *words) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.endswith(
+        f"fold_0: a training lies here already; continue it with -c, or discard it with --overwrite{advice}\n"
+    )
+    assert run("0", *SHORT, "-val", *words) == 0
+
+
+def test_where_overwriting_was_killed_c_goes_on_with_what_was_there_and_its_settings(
+    results: Path, capsys: Told
+) -> None:
+    fold = results / "Trainer__autoseg" / "fold_0"
+    assert run("0", *SHORT) == 0
+    (fold / ".replaced").mkdir()
+    for name in ("checkpoint.pt", "run.json", "weights_final.pt", "weights_best.pt"):
+        (fold / name).rename(fold / ".replaced" / name)
+    capsys.readouterr()
+
+    assert run("0", "-c", "-device", "cpu") == 0
+    told = capsys.readouterr()
+    assert "1 epoch of 1 batches of 2" in told.out
+    assert "what was trained before is put back" in told.err
+    assert "1 epoch trained already, nothing is left to train" in told.err
+
+
+def test_a_wrong_file_of_weights_costs_nothing_with_overwrite(results: Path, tmp_path: Path, capsys: Told) -> None:
+    fold = results / "Trainer__autoseg" / "fold_0"
+    assert run("0", *SHORT) == 0
+    before = {path.name: path.read_bytes() for path in fold.iterdir() if path.suffix in (".pt", ".json")}
+    (tmp_path / "wrong.pt").write_bytes(b"no weights")
+
+    assert run("0", "--overwrite", "-pretrained_weights", str(tmp_path / "wrong.pt"), *SHORT) == 1
+    assert {path.name: path.read_bytes() for path in fold.iterdir() if path.suffix in (".pt", ".json")} == before
+    assert "what was trained before is put back" in capsys.readouterr().err
+
+
+def test_single_slices_are_told_to_take_2d(make_task: Any, tmp_path: Path, capsys: Told) -> None:
+    make_task(TASK, parent=tmp_path / "raw_data", shape=(1, 16, 14))
+    words = ["-t", "1", "-tf", "1", "--home", str(tmp_path)]
+    assert plan_and_preprocess.main([*words, "-pl2d", "None"]) == 1
+    assert (
+        "every case is a single slice, of which only 2d can be planned; leave away -pl2d None"
+        in capsys.readouterr().err
+    )
+    assert plan_and_preprocess.main(words) == 0
+
+    for configuration in ("3d_fullres", "3d_lowres", "3d_cascade_fullres"):
+        assert run("0", "--home", str(tmp_path), *SHORT, configuration=configuration) == 1
+        assert capsys.readouterr().err.endswith(
+            f"autoseg_train: {TASK}: every case is a single slice, of which {configuration} learns nothing and is not "
+            "planned; take 2d\n"
+        )
+
+
+def test_where_only_the_other_dimensions_are_planned_they_are_named(
+    make_task: Any, tmp_path: Path, capsys: Told
+) -> None:
+    make_task(TASK, parent=tmp_path / "raw_data")
+    assert plan_and_preprocess.main(["-t", "1", "-tf", "1", "--home", str(tmp_path), "-pl2d", "None"]) == 0
+
+    assert run("0", "--home", str(tmp_path), *SHORT, configuration="2d") == 1
+    assert f"{TASK}: 2d is not planned; planned are 3d_fullres; train one of these, or" in capsys.readouterr().err
+
+
 def test_other_conditions_are_named_when_continuing(results: Path, capsys: Told) -> None:
     assert run("0", *SHORT) == 0
     assert run("0", "-c", "--epochs", "2", *TINY, "--batch_size", "3") == 1

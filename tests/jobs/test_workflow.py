@@ -51,8 +51,8 @@ def test_every_step_is_a_command_line_of_ours(work: Work, tmp_path: Path) -> Non
     assert [" ".join(step.argv) for step in steps] == [
         "python -m autoseg verify_dataset -t Task004_X --home /h",
         "python -m autoseg plan_and_preprocess -t Task004_X -p autoseg --force_lowres -tf 2 --home /h",
-        "python -m autoseg train 2d Trainer Task004_X 0 -p autoseg --npz --epochs 2 -c -device cpu --home /h",
-        "python -m autoseg train 2d Trainer Task004_X 1 -p autoseg --npz --epochs 2 -c -device cpu --home /h",
+        "python -m autoseg train 2d Trainer Task004_X 0 -p autoseg --npz --epochs 2 -c --own_settings -device cpu --home /h",
+        "python -m autoseg train 2d Trainer Task004_X 1 -p autoseg --npz --epochs 2 -c --own_settings -device cpu --home /h",
         "python -m autoseg find_best_configuration -t Task004_X -m 2d -tr Trainer -p autoseg -f 0 1 --home /h",
         f"python -m autoseg export_model -t Task004_X -o {tmp_path}/x.zip --best --home /h",
     ]
