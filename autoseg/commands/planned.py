@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autoseg.errors import PlanError
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS, Plans, load_plans
+from autoseg.plans import Plans, load_plans
 
 
 def load_planned(task: str, configuration: str, workspace: Workspace, identifier: str) -> Plans:
@@ -14,21 +14,18 @@ def load_planned(task: str, configuration: str, workspace: Workspace, identifier
         PlanError: It is not planned; what is planned is named, and single slices are told to take 2d.
     """
     path = workspace.plans_file(task, configuration, identifier)
-    files = {workspace.plans_file(task, name, identifier): None for name in CONFIGURATIONS}
-    others = [file for file in files if file.is_file() and file != path]
-    if not path.is_file() and not others:
-        return load_plans(path)
-    plans = load_plans(path if path.is_file() else others[0])
-    if configuration in plans.configurations:
-        return plans
-    if configuration != "2d" and "2d" in plans.configurations and _has_single_slices(task, workspace):
+    is_flat = configuration != "2d" and not path.is_file() and _has_single_slices(task, workspace)
+    if is_flat and workspace.plans_file(task, "2d", identifier).is_file():
         raise PlanError(
             f"{task}: every case is a single slice, of which {configuration} learns nothing and is not planned; take 2d"
         )
-    raise PlanError(
-        f"{task}: {configuration} is not planned; planned are {', '.join(plans.configurations)}; train one of these, or "
-        "plan again: autoseg_plan_and_preprocess says why it was left out"
-    )
+    plans = load_plans(path)
+    try:
+        plans.configuration(configuration)
+    except PlanError as error:
+        remedy = "train one of these, or plan again: autoseg_plan_and_preprocess says why it was left out"
+        raise PlanError(f"{error}; {remedy}") from error
+    return plans
 
 
 def _has_single_slices(task: str, workspace: Workspace) -> bool:

@@ -314,16 +314,6 @@ def test_single_slices_are_told_to_take_2d(make_task: Any, tmp_path: Path, capsy
         )
 
 
-def test_where_only_the_other_dimensions_are_planned_they_are_named(
-    make_task: Any, tmp_path: Path, capsys: Told
-) -> None:
-    make_task(TASK, parent=tmp_path / "raw_data")
-    assert plan_and_preprocess.main(["-t", "1", "-tf", "1", "--home", str(tmp_path), "-pl2d", "None"]) == 0
-
-    assert run("0", "--home", str(tmp_path), *SHORT, configuration="2d") == 1
-    assert f"{TASK}: 2d is not planned; planned are 3d_fullres; train one of these, or" in capsys.readouterr().err
-
-
 def test_other_conditions_are_named_when_continuing(results: Path, capsys: Told) -> None:
     assert run("0", *SHORT) == 0
     assert run("0", "-c", "--epochs", "2", *TINY, "--batch_size", "3") == 1
