@@ -303,13 +303,14 @@ def load_plans_json(path: Path) -> Plans:
     return _decode_plans(path, read_json, edited="correct that place of the file; the plans that were there stay")
 
 
-def require_known_networks(plans: Plans) -> None:
+def require_trainable(plans: Plans) -> None:
     """Refuse, when planning, what would fail in training.
 
     A trainer that builds a network of its own is handed the plan, whatever network stands in it.
 
     Raises:
-        PlanError: No network of ours has a configuration's name, or it lacks what that network needs.
+        PlanError: No network of ours has a configuration's name, or it lacks what that network needs, or its patch
+            leaves nothing to normalise.
     """
     for name, configuration in plans.configurations.items():
         if configuration.network not in NETWORKS:
@@ -321,6 +322,11 @@ def require_known_networks(plans: Plans) -> None:
             raise PlanError(
                 f"{name}.blocks_per_stage: a residual_unet needs a number of blocks for each of "
                 f"{len(configuration.conv_kernel_sizes)} levels, found null"
+            )
+        if tuple(configuration.patch_size) == configuration.topology.divisor:
+            raise PlanError(
+                f"{name}.patch_size: a patch of {configuration.patch_size} ends in a single voxel after all poolings, which "
+                "cannot be normalised; take a larger one, or fewer poolings"
             )
 
 

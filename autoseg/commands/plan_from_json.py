@@ -10,7 +10,7 @@ from pathlib import Path
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import PlanError
 from autoseg.paths import Workspace
-from autoseg.plans import load_plans_json, require_known_networks, save_plans
+from autoseg.plans import load_plans_json, require_trainable, save_plans
 
 
 def add_arguments(parser: Parser) -> None:
@@ -33,7 +33,7 @@ def plan_from_json(file: Path) -> Path:
         raise PlanError(f"{file}: expected the .json view of plans; edit that and name it here")
     plans = load_plans_json(file)
     try:
-        require_known_networks(plans)
+        require_trainable(plans)
     except PlanError as error:
         raise PlanError(f"{file}: {error}") from error
     filed_under = re.sub(r"_plans_[23]D$", "", file.stem)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from autoseg.errors import PlanError
 from autoseg.paths import Workspace, plans_file_in
-from autoseg.plans import DEFAULT_IDENTIFIER, Plans, load_plans, require_known_networks, save_plans
+from autoseg.plans import DEFAULT_IDENTIFIER, Plans, load_plans, require_trainable, save_plans
 
 if TYPE_CHECKING:
     from autoseg.planning import Decision, Planner
@@ -202,7 +202,7 @@ def _warn_of_cost(plans: Plans, fingerprint: DatasetFingerprint) -> None:
 
 def _save(plans: Plans, folder: Path, configuration: str) -> Path:
     try:
-        require_known_networks(plans)
+        require_trainable(plans)
     except PlanError as error:
         raise PlanError(f"{plans.dataset}: planned by {plans.planner}: {error}") from error
     path = plans_file_in(folder, configuration, plans.identifier)

@@ -296,6 +296,12 @@ ENTRIES: tuple[Entry, ...] = (
         message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.json: 2d.blocks_per_stage: a residual_unet needs a number of blocks for each of 2 levels, found null",
     ),
     Entry(
+        name="an edited view whose patch ends in one voxel",
+        spoil=view(lambda plans: plans["configurations"]["2d"].update(patch_size=[2, 2])),
+        words=FROM_JSON,
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.json: 2d.patch_size: a patch of (2, 2) ends in a single voxel after all poolings, which cannot be normalised; take a larger one, or fewer poolings",
+    ),
+    Entry(
         name="an edited view of a newer autoseg with a field more",
         spoil=view(lambda plans: plans.update(version="9.1", regions=[])),
         words=FROM_JSON,
