@@ -62,9 +62,19 @@ class Interrupted(AutosegError):  # noqa: N818
     """A signal or a time limit stopped the work; the state is saved and it can be continued. Exit code 75."""
 
 
-def counted(number: int, noun: str, nouns: str = "") -> str:
-    """`1 case`, `2 cases`; the plural is named where it is irregular."""
-    return f"{number} {noun}" if number == 1 else f"{number} {nouns or noun + 's'}"
+def counted(number: int | str, noun: str, nouns: str = "") -> str:
+    """`1 case`, `2 cases`.
+
+    Args:
+        number: As it is shown.
+        nouns: The plural, where it is irregular or a verb follows: `"case is", "cases are"`.
+    """
+    return f"{number} {agreeing(number, noun, nouns)}"
+
+
+def agreeing(number: int | str, one: str, many: str = "") -> str:
+    """The word that agrees with a number that stands elsewhere: `fold` or `folds`, `is` or `are`."""
+    return one if str(number) == "1" else many or f"{one}s"
 
 
 def without_case(reason: str, case: str) -> str:

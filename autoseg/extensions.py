@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TypeVar
 
-from autoseg.errors import ExtensionError
+from autoseg.errors import ExtensionError, counted
 from autoseg.storage import content_hash, file_hash
 
 T = TypeVar("T")
@@ -55,7 +55,8 @@ def find_class(reference: str, *, base: type[T], modules: Iterable[ModuleType]) 
     if len(matches) != 1:
         names = ", ".join(sorted({member.__name__ for member in known})) or "none"
         raise ExtensionError(
-            f"{len(matches)} {base.__name__} classes are called {name!r}; known: {names}. "
+            f"{counted(len(matches), f'{base.__name__} class is', f'{base.__name__} classes are')} called {name!r}; "
+            f"known: {names}. "
             "Name a class of your own as path/to/file.py:ClassName."
         )
     return matches[0]

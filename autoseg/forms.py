@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from autoseg.errors import counted
+
 Matrix: TypeAlias = npt.NDArray[np.float64]
 Side: TypeAlias = tuple[float, float, float]
 Name: TypeAlias = Literal["qform", "sform"]
@@ -170,7 +172,7 @@ def disagreement(forms: Forms, spacing: Side, shape: tuple[int, ...]) -> str | N
     apart = forms.corners_apart(spacing, shape)
     if apart <= APART_IN_VOXELS * min(spacing) or (fault is None and forms.has_other_sides(spacing)):
         return None
-    skewed = f", whose axes are skewed by {_skew_degrees(forms):.2g} degrees" if fault else ""
+    skewed = f", whose axes are skewed by {counted(f'{_skew_degrees(forms):.2g}', 'degree')}" if fault else ""
     remedy = (
         "resample it onto a straight grid, if the gantry was tilted"
         if fault

@@ -13,6 +13,7 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
+from autoseg.errors import counted
 from autoseg.forms import PRECISE, Forms, disagreement, skew
 
 Spacing: TypeAlias = tuple[float, ...]
@@ -75,7 +76,8 @@ class Geometry:
         if not found and rounded > PRECISE:
             degrees = math.degrees(math.asin(min(1.0, rounded)))
             found = (
-                f"the axes in its header are perpendicular to {degrees:.2g} degrees only, as where numbers were rounded "
+                f"the axes in its header are perpendicular to {counted(f'{degrees:.2g}', 'degree')} only, as where "
+                "numbers were rounded "
                 "to three decimals; write them with six"
             )
         return (found,) if found else ()

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.dataset import split_ending
-from autoseg.errors import DatasetError, readable
+from autoseg.errors import DatasetError, counted, readable
 from autoseg.forms import SKEWED, Forms
 from autoseg.geometry import SPACING_RANGE
 from autoseg.remedies import remedy
@@ -180,7 +180,7 @@ def encode_header(stored: Array, *, spacing: tuple[float, float, float], forms: 
     """
     code = next((code for code, kind in VOXEL_TYPES.items() if np.dtype("<" + kind) == stored.dtype), None)
     if code is None or stored.ndim != 3:
-        raise TypeError(f"no image file holds an array of {stored.ndim} dimensions of {stored.dtype}")
+        raise TypeError(f"no image file holds an array of {counted(stored.ndim, 'dimension')} of {stored.dtype}")
     values: dict[str, tuple[Any, ...]] = {
         "dim": (3, *stored.shape[::-1], 1, 1, 1, 1),
         "datatype": (code,),
@@ -244,7 +244,7 @@ def _byte_order_and_version(path: Path, content: bytes) -> tuple[str, int]:
                 if len(content) < version:
                     raise refusal(
                         path,
-                        f"is truncated: {len(content)} bytes, the header alone has {version}",
+                        f"is truncated: {counted(len(content), 'byte')}, the header alone has {version}",
                         "copy or download it again",
                     )
                 return order, version
@@ -261,7 +261,7 @@ def _check_magic(path: Path, magic: bytes) -> None:
 def _shape(path: Path, dim: tuple[int, ...], most_dimensions: int) -> tuple[int, ...]:
     count = dim[0]
     if not 1 <= count <= 7:
-        raise refusal(path, f"declares {count} dimensions; there are 1 to 7", "export it again")
+        raise refusal(path, f"declares {counted(count, 'dimension')}; there are 1 to 7", "export it again")
     shape = dim[1 : count + 1]
     if min(shape) < 1:
         raise refusal(path, f"declares the size {_listed(shape)}; every side needs a voxel", "export it again")
@@ -270,11 +270,11 @@ def _shape(path: Path, dim: tuple[int, ...], most_dimensions: int) -> tuple[int,
     if len(shape) < 3:
         raise refusal(
             path,
-            f"has {len(shape)} dimensions, of size {_listed(shape)}; images are 3D here",
+            f"has {counted(len(shape), 'dimension')}, of size {_listed(shape)}; images are 3D here",
             "save it as a volume of one slice",
         )
     if len(shape) > most_dimensions:
-        found = f"has {len(shape)} dimensions, of size {_listed(shape)}"
+        found = f"has {counted(len(shape), 'dimension')}, of size {_listed(shape)}"
         raise SeveralVolumesError(
             path, found, f"{CHANNEL_EACH} (autoseg_convert_decathlon_task does it for a Decathlon task)"
         )
@@ -369,7 +369,8 @@ def _check_size(path: Path, header: NiftiHeader, file_size: int) -> None:
     if header.compressed and end > file_size * LARGEST_GZIP_RATIO:
         raise refusal(
             path,
-            f"declares {header.size} bytes of voxels, which its {file_size} compressed bytes cannot hold",
+            f"declares {counted(header.size, 'byte')} of voxels, which its {counted(file_size, 'compressed byte')} "
+            "cannot hold",
             "copy or download it again",
         )
     if not header.compressed and end > file_size:
@@ -406,7 +407,8 @@ def truncated(path: Path, size: int, found: int) -> DatasetError:
     """The file ends after `found` bytes of voxels."""
     return refusal(
         path,
-        f"is truncated: its header declares {size} bytes of voxels, {max(0, found)} are there",
+        f"is truncated: its header declares {counted(size, 'byte')} of voxels, {counted(max(0, found), 'is', 'are')} "
+        "there",
         "copy or download it again",
     )
 

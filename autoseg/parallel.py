@@ -26,7 +26,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from autoseg.errors import AutosegError, CasesFailed, DiskError, counted
+from autoseg.errors import AutosegError, CasesFailed, DiskError, agreeing, counted
 from autoseg.machine import ROOT, available_cores, available_memory
 from autoseg.remedies import describe_os_error, shortage
 from autoseg.workers import CRASHES, describe_death, end_with_parent, use_own_terminal_lock
@@ -73,7 +73,8 @@ def run_on_cases(
     if tally.hopeless is not None:
         raise DiskError(
             f"{task}: stopped at {name(items[tally.hopeless])}: {tally.failures[tally.hopeless]}; "
-            f"{len(tally.results)} of {counted(len(items), 'case')} are finished, run the same command again for the others"
+            f"{len(tally.results)} of {counted(len(items), 'case')} {agreeing(len(tally.results), 'is', 'are')} "
+            "finished, run the same command again for the others"
         )
     if tally.failures:
         named = [(name(items[number]), tally.failures[number]) for number in sorted(tally.failures)]
@@ -101,8 +102,8 @@ def fitting_workers(wanted: int | None, bytes_per_worker: int, *, most: int = 8,
     if wanted is not None:
         if wanted > 1 and wanted * bytes_per_worker > memory:
             log.warning(
-                "%d workers may need %.1f GB of memory, %.1f GB are free; %d would fit",
-                *(wanted, wanted * bytes_per_worker / 1e9, memory / 1e9, max(1, fitting)),
+                "%s may need %.1f GB of memory, %.1f GB are free; %d would fit",
+                *(counted(wanted, "worker"), wanted * bytes_per_worker / 1e9, memory / 1e9, max(1, fitting)),
             )
         return max(1, wanted)
     by_cores = min(most, available_cores(root))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.errors import WorkspaceError
+from autoseg.errors import WorkspaceError, counted
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
 
 DEFAULT_HOME = "autoseg_data"
@@ -65,7 +65,7 @@ class Workspace:
             matches = [name for name in known if name == task]
         if len(matches) != 1:
             listing = ", ".join(known) or "none"
-            found = "no task" if not matches else f"{len(matches)} tasks ({', '.join(matches)})"
+            found = "no task" if not matches else f"{counted(len(matches), 'task')} ({', '.join(matches)})"
             raise WorkspaceError(
                 f"{task!r}: {found} of that name in {self.raw_data}, {self.preprocessed} or {self.results}; known: {listing}. "
                 "Name it as 4, Task004 or Task004_Name, and check AUTOSEG_HOME or --home."

@@ -14,7 +14,7 @@ from typing import Any
 
 import autoseg
 from autoseg.dataset import Labels
-from autoseg.errors import PlanError, StorageError
+from autoseg.errors import PlanError, StorageError, counted
 from autoseg.geometry import SPACING_RANGE
 from autoseg.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
 from autoseg.versions import remedy, warn_if_newer
@@ -71,8 +71,8 @@ class Topology:
     def __post_init__(self) -> None:
         if not self.strides or len(self.strides) != len(self.kernels):
             raise PlanError(
-                f"a U-Net needs one stride and one kernel for each level, "
-                f"found {len(self.strides)} strides and {len(self.kernels)} kernels"
+                "a U-Net needs one stride and one kernel for each level, "
+                f"found {counted(len(self.strides), 'stride')} and {counted(len(self.kernels), 'kernel')}"
             )
         if any(step != 1 for step in self.strides[0]):
             raise PlanError(f"the first level keeps full resolution, but its stride is {self.strides[0]}")
@@ -157,7 +157,9 @@ class ConfigurationPlan:
             )
         levels, blocks = len(self.conv_kernel_sizes), self.blocks_per_stage
         if blocks is not None and (len(blocks) != levels or min(blocks) < 1):
-            raise PlanError(f"{self.name}: blocks_per_stage needs a number for each of {levels} levels, found {blocks}")
+            raise PlanError(
+                f"{self.name}: blocks_per_stage needs {counted(levels, 'number')}, one for each level, found {blocks}"
+            )
         self._require_possible_sizes()
         if any(not 1 <= side <= LARGEST_SIDE for side in self.median_shape):
             raise PlanError(
@@ -175,7 +177,8 @@ class ConfigurationPlan:
         voxels = self.batch_size * math.prod(self.patch_size)
         if voxels > MOST_BATCH_VOXELS:
             raise PlanError(
-                f"{self.name}: a batch of {self.batch_size} patches of {self.patch_size} is impossibly large; "
+                f"{self.name}: a batch of {counted(self.batch_size, 'patch', 'patches')} of {self.patch_size} is "
+                "impossibly large; "
                 f"at most {MOST_BATCH_VOXELS} voxels"
             )
         if max((self.convs_per_stage, *(self.blocks_per_stage or ()))) > MOST_BLOCKS:
@@ -238,7 +241,7 @@ class Plans:
     def __post_init__(self) -> None:
         if len(self.labels) > MOST_LABELS or len(self.channels) > MOST_CHANNELS:
             raise PlanError(
-                f"{len(self.labels)} labels and {len(self.channels)} channels are too many; "
+                f"{counted(len(self.labels), 'label')} and {counted(len(self.channels), 'channel')}: too many; "
                 f"at most {MOST_LABELS} and {MOST_CHANNELS} can be used"
             )
         if sorted(self.transpose_forward) != [0, 1, 2] or tuple(
@@ -247,7 +250,8 @@ class Plans:
             raise PlanError(f"transpose_backward {self.transpose_backward} does not undo {self.transpose_forward}")
         if self.intensities is not None and len(self.intensities) != len(self.channels):
             raise PlanError(
-                f"{len(self.channels)} channels need as many intensity entries, found {len(self.intensities)}"
+                f"{counted(len(self.channels), 'channel needs', 'channels need')} as many intensity entries, found "
+                f"{len(self.intensities)}"
             )
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise PlanError(f"labels must be the background and more, each named once, found {', '.join(self.labels)}")
@@ -261,7 +265,10 @@ class Plans:
             if name != configuration.name:
                 raise PlanError(f"the configuration under {name!r} calls itself {configuration.name!r}")
             if len(configuration.normalization_schemes) != len(self.channels):
-                raise PlanError(f"{name}: one normalisation for each of the {len(self.channels)} channels is needed")
+                raise PlanError(
+                    f"{name}: one normalisation for each channel is needed, found "
+                    f"{len(configuration.normalization_schemes)} for {counted(len(self.channels), 'channel')}"
+                )
 
     def configuration(self, name: str) -> ConfigurationPlan:
         """The plan of one configuration.
@@ -320,8 +327,8 @@ def require_trainable(plans: Plans) -> None:
             )
         if configuration.network == "residual_unet" and configuration.blocks_per_stage is None:
             raise PlanError(
-                f"{name}.blocks_per_stage: a residual_unet needs a number of blocks for each of "
-                f"{len(configuration.conv_kernel_sizes)} levels, found null"
+                f"{name}.blocks_per_stage: a residual_unet needs a number of blocks for each level "
+                f"({counted(len(configuration.conv_kernel_sizes), 'level')}), found null"
             )
         if tuple(configuration.patch_size) == configuration.topology.divisor:
             raise PlanError(

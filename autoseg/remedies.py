@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from autoseg.errors import LimitError, StorageError, in_bytes
+from autoseg.errors import LimitError, StorageError, counted, in_bytes
 
 if sys.platform != "win32":
     import resource
@@ -165,7 +165,11 @@ def _memory(less: str = LESS) -> str:
 
 def _processes() -> str:
     number = _limit("RLIMIT_NPROC")
-    allowed = "" if number is None else f"you may have {number} processes and threads (ulimit -u); "
+    allowed = (
+        ""
+        if number is None
+        else f"you may have {counted(number, 'process or thread', 'processes and threads')} (ulimit -u); "
+    )
     space = "" if address_space() is None else f", and the address space ({in_bytes(address_space() or 0)}, ulimit -v)"
     return f"{allowed}raise that limit{space} where you start it, or use fewer workers and threads (OMP_NUM_THREADS=1)"
 

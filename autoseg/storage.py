@@ -29,7 +29,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from autoseg.errors import DiskError, StorageError
+from autoseg.errors import DiskError, StorageError, counted
 from autoseg.remedies import cannot_be_read, remedy
 
 T = TypeVar("T")
@@ -213,7 +213,7 @@ def read_bytes(path: Path, *, limit: int = LARGEST_FILE) -> bytes:
     """Read a whole file, refusing one larger than `limit` bytes."""
     try:
         if path.stat().st_size > limit:
-            raise StorageError(f"{path}: larger than {limit} bytes, which no file of this kind is")
+            raise StorageError(f"{path}: larger than {counted(limit, 'byte')}, which no file of this kind is")
         return path.read_bytes()
     except OSError as error:
         raise cannot_be_read(path, error) from error
@@ -297,7 +297,7 @@ def decode(kind: Any, value: Any, where: str) -> Any:
     if origin is tuple and isinstance(value, list):
         kinds = list(repeat(inner[0], len(value))) if inner[-1] is Ellipsis else list(inner)
         if len(kinds) != len(value):
-            raise StorageError(f"{where}: expected {len(kinds)} entries, found {len(value)}")
+            raise StorageError(f"{where}: expected {counted(len(kinds), 'entry', 'entries')}, found {len(value)}")
         return tuple(decode(one, item, f"{where}[{i}]") for i, (one, item) in enumerate(zip(kinds, value, strict=True)))
     if origin is not None and issubclass(origin, Mapping) and isinstance(value, dict):
         return {decode(inner[0], key, where): decode(inner[1], item, f"{where}.{key}") for key, item in value.items()}
@@ -379,7 +379,7 @@ def _refuse_constant(name: str) -> Any:
 
 def _whole(text: str) -> int:
     if len(text) > MOST_DIGITS:
-        raise ValueError(f"a number of {len(text)} digits is too large")
+        raise ValueError(f"a number of {counted(len(text), 'digit')} is too large")
     return int(text)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.errors import DatasetError
+from autoseg.errors import DatasetError, counted
 from autoseg.forms import STRAIGHT, skew
 from autoseg.geometry import SPACING_RANGE
 from autoseg.nifti import (
@@ -287,7 +287,11 @@ def _meta_numbers(path: Path, fields: Mapping[str, str], *names: str, default: s
 def _meta_direction(path: Path, fields: Mapping[str, str]) -> tuple[float, ...]:
     entries = _meta_numbers(path, fields, *META_DIRECTIONS, default="1 0 0 0 1 0 0 0 1")
     if len(entries) != 9:
-        raise refusal(path, f"its TransformMatrix has {len(entries)} entries, 9 are due", "save it anew as .nii.gz")
+        raise refusal(
+            path,
+            f"its TransformMatrix has {counted(len(entries), 'entry', 'entries')}, 9 are due",
+            "save it anew as .nii.gz",
+        )
     return _direction(path, np.reshape(entries, (3, 3)).T)
 
 
@@ -380,7 +384,8 @@ def _check_size(path: Path, header: TextHeader, file_size: int) -> None:
     if header.compressed and header.size > found * LARGEST_GZIP_RATIO:
         raise refusal(
             path,
-            f"declares {header.size} bytes of voxels, which its {found} compressed bytes cannot hold",
+            f"declares {counted(header.size, 'byte')} of voxels, which its {counted(found, 'compressed byte')} "
+            "cannot hold",
             "copy or download it again",
         )
     if not header.compressed and header.size > found:

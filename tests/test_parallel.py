@@ -168,7 +168,7 @@ def test_when_nothing_more_can_be_written_the_others_are_not_tried(workers: int,
 
     assert re.fullmatch(
         r"testing: stopped at case_[12]: the disk is full; free some space; "
-        r"1 of 50 cases are finished, run the same command again for the others",
+        r"1 of 50 cases is finished, run the same command again for the others",
         str(caught.value),
     )
     assert len(list(tmp_path.iterdir())) <= 4

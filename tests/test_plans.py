@@ -141,7 +141,7 @@ def test_a_configuration_is_looked_up_by_name() -> None:
     ("strides", "kernels", "message"),
     [
         ((), (), "a U-Net needs one stride and one kernel for each level, found 0 strides and 0 kernels"),
-        (((1, 1),), (), "a U-Net needs one stride and one kernel for each level, found 1 strides and 0 kernels"),
+        (((1, 1),), (), "a U-Net needs one stride and one kernel for each level, found 1 stride and 0 kernels"),
         (((2, 1),), ((3, 3),), r"the first level keeps full resolution, but its stride is \(2, 1\)"),
         (((1, 1),), ((3, 3, 3),), "strides and kernels must all have one entry for each axis"),
         (((1, 1),), ((3, 4),), r"kernels must be odd, found \(\(3, 4\),\)"),
@@ -174,8 +174,8 @@ def test_an_impossible_network_cannot_exist(strides: Any, kernels: Any, message:
         ({"spacing": (3.0, float("nan"), 1.0)}, r"spacing must be from 1e-06 to 1e\+06 mm, found \(3\.0, nan, 1\.0\)"),
         ({"spacing": (3.0, -1.0, 1.0)}, r"spacing must be from 1e-06 to 1e\+06 mm, found \(3\.0, -1\.0"),
         ({"normalization_schemes": ("ct",)}, "3d_fullres: unknown normalisation ct"),
-        ({"blocks_per_stage": (1, 3)}, r"blocks_per_stage needs a number for each of 3 levels, found \(1, 3\)"),
-        ({"blocks_per_stage": (1, 0, 4)}, r"blocks_per_stage needs a number for each of 3 levels, found \(1, 0, 4\)"),
+        ({"blocks_per_stage": (1, 3)}, r"blocks_per_stage needs 3 numbers, one for each level, found \(1, 3\)"),
+        ({"blocks_per_stage": (1, 0, 4)}, r"blocks_per_stage needs 3 numbers, one for each level, found \(1, 0, 4\)"),
         ({"use_mask_for_norm": (False, True)}, "use_mask_for_norm needs one entry for each channel"),
     ],
 )
@@ -189,13 +189,13 @@ def test_an_impossible_configuration_cannot_exist(changes: dict[str, Any], messa
     [
         ({"transpose_forward": (0, 0, 1)}, r"transpose_backward \(2, 0, 1\) does not undo \(0, 0, 1\)"),
         ({"transpose_backward": (1, 2, 0)}, r"transpose_backward \(1, 2, 0\) does not undo \(1, 2, 0\)"),
-        ({"intensities": ()}, "1 channels need as many intensity entries, found 0"),
+        ({"intensities": ()}, "1 channel needs as many intensity entries, found 0"),
         ({"labels": ("background",)}, "labels must be the background and more, each named once, found background"),
         ({"labels": ("a", "a")}, "labels must be the background and more, each named once, found a, a"),
         ({"configurations": {"2d": FULL}}, "the configuration under '2d' calls itself '3d_fullres'"),
         (
             {"channels": ("CT", "MR"), "intensities": None},
-            "3d_fullres: one normalisation for each of the 2 channels is needed",
+            "3d_fullres: one normalisation for each channel is needed, found 1 for 2 channels",
         ),
         (
             {"configurations": {"3d_cascade_fullres": replace(FULL, name="3d_cascade_fullres", previous="3d_lowres")}},

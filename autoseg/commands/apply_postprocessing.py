@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from autoseg.commands.arguments import add_overwrite, add_workers, folder
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import image_files
-from autoseg.errors import DatasetError
+from autoseg.errors import DatasetError, counted
 from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
     )
     copy_beside(arguments.rules, arguments.output)
     print("\n".join(str(rule) for rule in rules) or "no rule: the segmentations stay as they are")
-    print(f"written: {len(written)} segmentations in {arguments.output}")
+    print(f"written: {counted(len(written), 'segmentation')} in {arguments.output}")
 
 
 def apply_postprocessing(

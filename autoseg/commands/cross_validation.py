@@ -13,7 +13,7 @@ import autoseg
 from autoseg.commands.models import trainer_class_name
 from autoseg.dataset import split_ending
 from autoseg.dataset.splits import Split, listing, read_patients
-from autoseg.errors import ModelError, StorageError, WorkspaceError
+from autoseg.errors import ModelError, StorageError, WorkspaceError, counted
 from autoseg.paths import Workspace, fold_dir
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, load_plans
 from autoseg.storage import read_json
@@ -235,7 +235,7 @@ def _what_is_missing(
     trained = (fold_dir(folder, fold) / WEIGHTS).is_file()
     command = model.training_command(task, fold, *(("-val",) if trained else ()), "--npz")
     none = "no predictions by the weights that are there" if trained else "no predictions"
-    what = f"{found} of {len(expected or ())} predictions" if found else none
+    what = f"{found} of {counted(len(expected or ()), 'prediction')}" if found else none
     return f"{model.full} fold {fold}: {what}; {command}"
 
 

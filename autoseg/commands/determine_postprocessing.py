@@ -13,7 +13,7 @@ from autoseg.commands.cross_validation import CrossValidation, collect, find_mod
 from autoseg.commands.folds import warn_of_folds
 from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.running import Command, Parser, run_command
-from autoseg.errors import WorkspaceError
+from autoseg.errors import WorkspaceError, counted
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
 
@@ -144,7 +144,7 @@ def evidence_table(choice: Choice, names: Sequence[str]) -> str:
         names: Label names, the index is the value.
     """
     parts = ["fold " * part.isdecimal() + part for part in choice.evidence.chosen_without]
-    lines = [f"  {len(choice.evidence.cases)} cases, judged by {', '.join(parts)}"]
+    lines = [f"  {counted(len(choice.evidence.cases), 'case')}, judged by {', '.join(parts)}"]
     for judged in choice.evidence.judged:
         kept = "kept" if judged.rule in choice.rules else "not kept"
         changes = "; ".join(_change(one, names) for one in judged.out_of_fold if one.before != one.after)

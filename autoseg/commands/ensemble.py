@@ -7,6 +7,7 @@ from functools import partial
 
 from autoseg.commands.arguments import add_overwrite, add_workers, folder
 from autoseg.commands.running import Command, Parser, run_command
+from autoseg.errors import counted
 from autoseg.paths import Workspace
 
 BYTES_PER_WORKER = 2 * 10**9
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
     )
     if arguments.rules:
         copy_beside(arguments.rules, arguments.output)
-    print(f"written: {len(written)} segmentations in {arguments.output}")
+    print(f"written: {counted(len(written), 'segmentation')} in {arguments.output}")
 
 
 COMMAND = Command(

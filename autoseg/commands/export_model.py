@@ -13,7 +13,7 @@ from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_plans_name,
 from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_description
-from autoseg.errors import ModelError, WorkspaceError
+from autoseg.errors import ModelError, WorkspaceError, agreeing
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, load_plans
 
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         overwrite=arguments.overwrite_existing,
     )
     for model in card.models:
-        print(f"{task}: {model.configuration}, {'fold' if len(model.folds) == 1 else 'folds'} {', '.join(model.folds)}")
+        print(f"{task}: {model.configuration}, {agreeing(len(model.folds), 'fold')} {', '.join(model.folds)}")
     print(f"written: {arguments.target} ({arguments.target.stat().st_size / 1e6:.1f} MB)")
     if not card.about.licence:
         print("dataset.json states no licence; add one before you pass the models on, and export again")

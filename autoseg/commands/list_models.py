@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.running import Command, Parser, run_command
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, counted
 from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _dice(model: ModelFolder, folds: tuple[str, ...]) -> str:
     value = summary.foreground_mean.get("Dice") if summary else None
     if value is None:
         return "-"
-    return f"{value:.4f} ({len(scored)} {'fold' if len(scored) == 1 else 'folds'})"
+    return f"{value:.4f} ({counted(len(scored), 'fold')})"
 
 
 COMMAND = Command(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from autoseg.commands.models import DEFAULT_TRAINER, load_trained_model, trainer_class_name
 from autoseg.dataset import Case
-from autoseg.errors import CasesFailed, WorkspaceError, counted
+from autoseg.errors import CasesFailed, WorkspaceError, agreeing, counted
 from autoseg.geometry import STEP_SIZE
 from autoseg.paths import Workspace
 from autoseg.plans import DEFAULT_IDENTIFIER
@@ -107,7 +107,9 @@ def choose_model(task: str, choice: ModelChoice, workspace: Workspace) -> ModelC
     if len(fitting) > 1:
         best = ["--best"] if workspace.selection_file(task).is_file() else []
         lines = "\n".join(f"  {line}" for line in [*listing, *best])
-        raise WorkspaceError(f"{task}: {len(fitting)} models are trained; choose one with\n{lines}")
+        raise WorkspaceError(
+            f"{task}: {counted(len(fitting), 'model is', 'models are')} trained; choose one with\n{lines}"
+        )
     if not fitting:
         return choice
     (only,) = fitting
@@ -211,7 +213,7 @@ def _predict_with(
 
     predictor = make_predictor(model, settings)
     print(
-        f"{model.plans.dataset}: {model.configuration}, {'fold' if len(model.folds) == 1 else 'folds'} "
+        f"{model.plans.dataset}: {model.configuration}, {agreeing(len(model.folds), 'fold')} "
         f"{', '.join(model.folds)}, {model.checkpoint} weights, {counted(len(cases), 'case')}, "
         f"on {predictor.device} in {predictor.precision.name}"
     )

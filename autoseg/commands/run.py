@@ -23,7 +23,7 @@ from autoseg.commands.work import (
     passed_on,
     planned_configurations,
 )
-from autoseg.errors import AutosegError, Interrupted, PlanError, TrainingError
+from autoseg.errors import AutosegError, Interrupted, PlanError, TrainingError, agreeing, counted
 from autoseg.jobs.digests import plan_digest
 from autoseg.jobs.runner import Runner, set_aside
 from autoseg.jobs.steps import Step
@@ -123,7 +123,8 @@ def say_what_is_trained(
     left = sum(step.name in trainings and not runner.decide(step).done for step in steps)
     if left > 1:
         print(
-            f"{work.task}: {left} trainings follow, one after the other; where one takes long, it says how long once its "
+            f"{work.task}: {counted(left, 'training follows', 'trainings follow')}, one after the other; where one "
+            "takes long, it says how long once its "
             "first batches are done"
         )
 
@@ -167,7 +168,7 @@ def describe(work: Work, workspace: Workspace, wanted: Sequence[str] | None) -> 
         print(header(number, len(steps) if complete else None, step.name, remark))
         if not decision.done:
             print(f"    {_by_hand(step)}")
-    print(f"{len(steps) - len(waiting)} of {len(steps)} steps are done")
+    print(_done(len(steps) - len(waiting), len(steps)))
     if not complete:
         print("then everything that the plans hold is trained, the best is chosen and packed")
 
@@ -201,15 +202,19 @@ def _code_of(trainer: str) -> dict[str, str]:
     return own_code(find_trainer(trainer))
 
 
+def _done(some: int, steps: int, state: str = "done") -> str:
+    return f"{some} of {counted(steps, 'step')} {agreeing(some, 'is', 'are')} {state}"
+
+
 def _finish(work: Work, runner: Runner, steps: Sequence[Step]) -> None:
     done = sum(runner.outcomes[step.name].state in GOOD for step in steps if step.name in runner.outcomes)
     if runner.stopped is not None:
-        message = f"stopped, {done} of {len(steps)} steps are done; run the same command again to go on"
+        message = f"stopped, {_done(done, len(steps))}; run the same command again to go on"
         raise KeyboardInterrupt(message) if runner.stopped == CTRL_C else Interrupted(message)
     print(f"\n{summary_table(steps, runner.outcomes)}\n")
     if done < len(steps):
         raise AutosegError(
-            f"{work.task}: {len(steps) - done} of {len(steps)} steps are not done; put right what is named above and run "
+            f"{work.task}: {_done(len(steps) - done, len(steps), 'not done')}; put right what is named above and run "
             "the same command again, what is done is kept"
         )
     print(f"{work.task}: the selection is {work.selection}\n{work.task}: the model is {work.archive}")

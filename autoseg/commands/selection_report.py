@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoseg.ensembling.comparison import SMALLEST_LEAD
+from autoseg.errors import agreeing, counted
 from autoseg.storage import write_bytes
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ def selection_report(outcome: Outcome, names: Sequence[str]) -> str:
     """
     selection = outcome.selection
     lines = [
-        f"{selection.task}: {len(outcome.ranking.candidates)} candidates on {selection.cases} cases of "
-        f"{'fold' if len(selection.folds) == 1 else 'folds'} {', '.join(selection.folds)}; mean Dice and 95 % interval"
+        f"{selection.task}: {counted(len(outcome.ranking.candidates), 'candidate')} on "
+        f"{counted(selection.cases, 'case')} of "
+        f"{agreeing(len(selection.folds), 'fold')} {', '.join(selection.folds)}; mean Dice and 95 % interval"
     ]
     if selection.incomplete:
         lines += ["a partial result, for the cross-validation is not complete:"]

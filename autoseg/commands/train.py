@@ -25,7 +25,7 @@ from autoseg.commands.planned import load_planned
 from autoseg.commands.running import Command, Parser, limit_threads, run_command, stop_request
 from autoseg.dataset import read_dataset
 from autoseg.dataset.splits import ALL
-from autoseg.errors import DiskError, Interrupted, TrainingError, counted
+from autoseg.errors import DiskError, Interrupted, TrainingError, agreeing, counted
 from autoseg.paths import Workspace, fold_dir, previous_stage_dir
 from autoseg.plans import DEFAULT_IDENTIFIER
 
@@ -260,7 +260,8 @@ def describe(trainer: Trainer) -> str:
     training, validation = (counted(len(cases), "case") for cases in (trainer.split.training, trainer.split.validation))
     return (
         f"{trainer.plans.dataset}: {trainer.plan.name}, {type(trainer).__name__}, fold {fold}: {training} to train, "
-        f"{validation} to validate; {counted(trainer.epochs, 'epoch')} of {trainer.iterations_per_epoch} batches of "
+        f"{validation} to validate; {counted(trainer.epochs, 'epoch')} of "
+        f"{counted(trainer.iterations_per_epoch, 'batch', 'batches')} of "
         f"{trainer.batch_size}, patch {' x '.join(map(str, trainer.plan.patch_size))}, "
         f"on {trainer.device} in {trainer.precision.name}"
     )
@@ -338,7 +339,8 @@ def _training_cases(task: str, workspace: Workspace, cases: PreparedCases) -> tu
         more = f" and {len(missing) - NAMES_SHOWN} more" if len(missing) > NAMES_SHOWN else ""
         names = f" ({', '.join(missing[:NAMES_SHOWN])}{more})" if missing else ""
         raise TrainingError(
-            f"{cases.folder}: {len(prepared)} of {counted(len(listed), 'case')} {'is' if len(listed) == 1 else 'are'} prepared here{names}; "
+            f"{cases.folder}: {len(prepared)} of {counted(len(listed), 'case')} "
+            f"{agreeing(len(prepared), 'is', 'are')} prepared here{names}; "
             "run autoseg_plan_and_preprocess first"
         )
     return listed

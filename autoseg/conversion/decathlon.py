@@ -18,7 +18,7 @@ from autoseg.conversion.building import built_beside, copy_file, require_free_nu
 from autoseg.conversion.declared import close_gaps
 from autoseg.conversion.writing import renumber
 from autoseg.dataset import WRITTEN_ENDINGS, Dataset, channel_file, read_dataset, read_description, split_ending
-from autoseg.errors import CasesFailed, DatasetError, readable
+from autoseg.errors import CasesFailed, DatasetError, agreeing, counted, readable
 from autoseg.headers import read_header
 from autoseg.imageio import read_volumes, write_image
 from autoseg.parallel import run_on_cases
@@ -76,7 +76,7 @@ def write_decathlon_task(source: Path, target: Path, *, remap_labels: bool = Fal
         convert = partial(_convert, target=temporary, channels=len(dataset.channels), numbers=numbers)
         _convert_all(source, files, convert, workers)
         _write_description(source, temporary, None if numbers is None else description)
-    log.info("%s: %d training and %d test cases", target, len(dataset.training), len(dataset.test))
+    log.info("%s: %d training and %s", target, len(dataset.training), counted(len(dataset.test), "test case"))
 
 
 # ------------------------------------------------------------------- checks
@@ -107,8 +107,9 @@ def _check_source(source: Path, dataset: Dataset) -> None:
     if missing:
         lines = "\n".join(f"  {readable(path.relative_to(source))}" for path in missing)
         raise DatasetError(
-            f"{readable(source)}: {len(missing)} of the files that dataset.json lists are missing\n{lines}\n"
-            "Extract the archive again, or take these cases off the list."
+            f"{readable(source)}: {len(missing)} of the files that dataset.json lists "
+            f"{agreeing(len(missing), 'is', 'are')} missing\n{lines}\n"
+            f"Extract the archive again, or take {agreeing(len(missing), 'this case', 'these cases')} off the list."
         )
 
 
@@ -136,8 +137,11 @@ def _convert_all(source: Path, files: Sequence[_File], convert: Callable[[_File]
     except CasesFailed as failed:
         lines = "\n".join(f"  {name}: {reason}" for name, reason in failed.failures)
         raise DatasetError(
-            f"{readable(source)}: {len(failed.failures)} of {len(files)} files cannot be converted\n{lines}\n"
-            "Nothing was written; put these right, or take them away, and convert again."
+            f"{readable(source)}: {len(failed.failures)} of {counted(len(files), 'file')} cannot be "
+            f"converted\n{lines}\n"
+            "Nothing was written; put "
+            f"{agreeing(len(failed.failures), 'this right, or take it', 'these right, or take them')} away, and "
+            "convert again."
         ) from failed
 
 
@@ -153,7 +157,7 @@ def _convert(file: _File, *, target: Path, channels: int, numbers: Mapping[int, 
     volumes = _volumes(file.path)
     if volumes != channels:
         raise DatasetError(
-            f"holds {volumes} volumes, but dataset.json names {channels} under modality; "
+            f"holds {counted(volumes, 'volume')}, but dataset.json names {channels} under modality; "
             "correct dataset.json, or export the image with all its channels"
         )
     if volumes == 1:

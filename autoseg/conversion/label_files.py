@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.dataset import Case
-from autoseg.errors import CasesFailed, DatasetError, readable
+from autoseg.errors import CasesFailed, DatasetError, agreeing, counted, readable
 from autoseg.imageio import fractional_values, listed_values, read_image
 from autoseg.parallel import run_on_cases
 from autoseg.preprocessing.prepare import LARGEST_LABEL
@@ -48,8 +48,11 @@ def read_label_files(folder: Path, cases: Sequence[Case], workers: int) -> list[
     except CasesFailed as failed:
         lines = "\n".join(f"  {readable(name)}: {reason}" for name, reason in failed.failures)
         raise DatasetError(
-            f"{readable(folder)}: {len(failed.failures)} of {len(labelled)} label files cannot be used\n{lines}\n"
-            "Nothing was written; put these right, or take them away, and convert again."
+            f"{readable(folder)}: {len(failed.failures)} of {counted(len(labelled), 'label file')} cannot be "
+            f"used\n{lines}\n"
+            "Nothing was written; put "
+            f"{agreeing(len(failed.failures), 'this right, or take it', 'these right, or take them')} away, and "
+            "convert again."
         ) from failed
 
 
@@ -65,7 +68,7 @@ def _read(case: Case) -> LabelFile:
     found = np.unique(data)
     if len(found) > LARGEST_LABEL + 1:
         raise DatasetError(
-            f"holds {len(found)} different values, and {LARGEST_LABEL} labels can be used; "
+            f"holds {counted(len(found), 'different value')}, and {LARGEST_LABEL} labels can be used; "
             "are these images rather than labels?"
         )
     values = tuple(int(value) for value in found)

@@ -21,7 +21,7 @@ from autoseg.dataset import (
     split_ending,
 )
 from autoseg.dataset.description import quoted, turned_round
-from autoseg.errors import DatasetError, readable
+from autoseg.errors import DatasetError, agreeing, readable
 
 OURS = "the layout of autoseg and of nnU-Net's first generation (TaskXXX_Name)"
 SECOND_GENERATION = "the layout of nnU-Net's second generation (DatasetXXX_Name)"
@@ -46,8 +46,9 @@ def understand_ours(folder: Path, *, remap_labels: bool = False) -> Understood:
     files = [path for case in (*dataset.training, *dataset.test) for path in (*case.images, case.segmentation) if path]
     if missing := [path.relative_to(folder) for path in files if not path.is_file()]:
         raise DatasetError(
-            f"{readable(folder)}: {len(missing)} of the files that dataset.json lists are missing: {listed(missing)}; "
-            "add them, or take these cases off the list"
+            f"{readable(folder)}: {len(missing)} of the files that dataset.json lists "
+            f"{agreeing(len(missing), 'is', 'are')} missing: {listed(missing)}; "
+            f"add {agreeing(len(missing), 'it, or take this case', 'them, or take these cases')} off the list"
         )
     number, name = number_and_name(folder)
     return Understood(

@@ -54,7 +54,7 @@ def number_labels(
     numbering = _by_names(folder, files) if _disagree(files) else _by_values(folder, files, remap_labels=remap_labels)
     if len(numbering.names) - 1 > LARGEST_LABEL:
         raise DatasetError(
-            f"{readable(folder)}: the files hold {len(numbering.names) - 1} different labels together, and "
+            f"{readable(folder)}: the files hold {counted(len(numbering.names) - 1, 'different label')} together, and "
             f"{LARGEST_LABEL} can be used; are these images rather than labels?"
         )
     return numbering if names is None else _renamed(folder, numbering, names)
@@ -159,7 +159,7 @@ def _notes(files: Sequence[LabelFile], number: Mapping[int, int], named: Mapping
     if any(old != new for old, new in number.items()):
         yield f"label values renumbered: {listed([f'{old} to {new}' for old, new in number.items()])}"
     if len(number) - 1 > MANY_LABELS:
-        yield f"{len(number) - 1} labels are many; are these images rather than labels?"
+        yield f"{counted(len(number) - 1, 'label')}, which is many; are these images rather than labels?"
     nameless = [file.case for file in files if not file.names and any(file.values)]
     if named and nameless:
         yield f"the names of segments are taken for the same values of {listed(nameless)}, too, which name none"

@@ -124,7 +124,7 @@ def _require_equal_channels(folder: Path, cases: Sequence[Case]) -> int:
     number = max(len(case.images) for case in cases)
     if fewer := [case.identifier for case in cases if len(case.images) != number]:
         raise DatasetError(
-            f"{readable(folder)}: {listed(fewer)}: without the {number} channels that other cases have; "
+            f"{readable(folder)}: {listed(fewer)}: without the {counted(number, 'channel')} that other cases have; "
             "add what is missing, or take these cases away"
         )
     if mixed := [case.identifier for case in cases if len({split_ending(path.name)[1] for path in case.images}) > 1]:
@@ -150,7 +150,8 @@ def _channel_names(folder: Path, names: Sequence[str] | None, number: int) -> tu
         return (UNNAMED_CHANNEL,) if number == 1 else tuple(f"{UNNAMED_CHANNEL}_{channel}" for channel in range(number))
     if len(names) != number:
         raise DatasetError(
-            f"{readable(folder)}: {len(names)} channels are named ({listed(names)}), but each case has {number}; "
+            f"{readable(folder)}: {counted(len(names), 'channel is', 'channels are')} named ({listed(names)}), but "
+            f"each case has {number}; "
             "name each once, in their order"
         )
     return tuple(names)

@@ -12,7 +12,7 @@ import numpy as np
 from autoseg.conversion.building import built_beside, copy_file
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import channel_file, read_dataset, split_ending
-from autoseg.errors import CasesFailed, DatasetError, StorageError, readable
+from autoseg.errors import CasesFailed, DatasetError, StorageError, agreeing, counted, readable
 from autoseg.imageio import listed_values, read_image, write_image
 from autoseg.parallel import run_on_cases
 from autoseg.storage import write_json
@@ -53,8 +53,10 @@ def write_task(understood: Understood, target: Path, *, link: bool, workers: int
         except CasesFailed as failed:
             lines = "\n".join(f"  {name}: {reason}" for name, reason in failed.failures)
             raise DatasetError(
-                f"{readable(understood.source)}: {len(failed.failures)} of {len(files)} files cannot be brought over\n"
-                f"{lines}\nNothing was written; put these right and convert again."
+                f"{readable(understood.source)}: {len(failed.failures)} of {counted(len(files), 'file')} cannot be "
+                "brought over\n"
+                f"{lines}\nNothing was written; put {agreeing(len(failed.failures), 'this', 'these')} right and "
+                "convert again."
             ) from failed
         patients = understood.source / "patients.json"
         if patients.is_file():

@@ -49,7 +49,7 @@ def read_cases(entries: Any, key: str, folder: Path, channels: int, notes: Notes
     times = Counter(case.identifier for case in cases)
     for name, count in times.items():
         if count > 1:
-            notes.add(f"{key}: case {readable(name)} is listed {count} times; list it once")
+            notes.add(f"{key}: case {readable(name)} is listed {counted(count, 'time')}; list it once")
     return tuple(sorted(cases, key=lambda case: case.identifier))
 
 
@@ -58,9 +58,9 @@ def _note_unread_keys(entries: Sequence[Any], key: str, notes: Notes) -> None:
     names = sorted({name for keys in unread for name in keys})
     if names:
         number, known = sum(map(bool, unread)), " and ".join(sorted(KEYS[key]))
-        verb = "has" if number == 1 else "have"
         notes.remarks.append(
-            f"{key}: {counted(number, 'case')} {verb} keys that nobody reads: {', '.join(map(readable, names))}; "
+            f"{key}: {counted(number, 'case has', 'cases have')} keys that nobody reads: "
+            f"{', '.join(map(readable, names))}; "
             f"what is read is {known}, correct the spelling or take them out"
         )
 

@@ -56,7 +56,8 @@ def _require_no_numbers(folder: Path, channels: int, numbers: Mapping[str, str],
     path, ending = readable(folder / without[0]), split_ending(without[0])[1]
     if channels > 1:
         raise DatasetError(
-            f"{path}: the name lacks its channel number; the model takes {channels} channels, so name the images of each "
+            f"{path}: the name lacks its channel number; the model takes {counted(channels, 'channel')}, so name the "
+            "images of each "
             f"case <case>_0000{ending} to <case>_{channels - 1:04d}{ending}"
         )
     if numbers:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoseg.errors import StorageError, TrainingError, counted
+from autoseg.errors import StorageError, TrainingError, agreeing, counted
 from autoseg.storage import read_json, write_json
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,10 @@ def open_split(path: Path, identifiers: Sequence[str], fold: str, *, patients: P
     splits = open_splits(path, everything, patients=patients)
     if not fold.isdecimal() or int(fold) >= len(splits):
         known = ", ".join(str(number) for number in range(len(splits)))
-        raise TrainingError(f"fold {fold}: {path} holds the folds {known}; use one of them, or all")
+        raise TrainingError(
+            f"fold {fold}: {path} holds the {agreeing(len(splits), 'fold')} {known}; "
+            f"use {agreeing(len(splits), 'it', 'one of them')}, or all"
+        )
     for remark in _remarks(path, splits, everything, read_patients(patients), shown=(int(fold),)):
         log.warning("%s", remark)
     return splits[int(fold)]
@@ -89,9 +92,9 @@ def too_few_for_folds(number: int, *, patients: bool = False) -> str | None:
     """Why so many cases, or patients, cannot be cross-validated; None where they can."""
     if number >= FOLDS:
         return None
-    what = counted(number, "patient" if patients else "case")
+    one = "patient" if patients else "case"
     return (
-        f"{what} {'is' if number == 1 else 'are'} too few for {FOLDS} folds; train fold `all`, "
+        f"{counted(number, f'{one} is', f'{one}s are')} too few for {FOLDS} folds; train fold `all`, "
         "or write splits_final.json yourself"
     )
 
@@ -107,7 +110,7 @@ def open_splits(path: Path, identifiers: Sequence[str], *, patients: Path | None
     except TrainingError as error:
         raise TrainingError(f'{path}: {error}, one entry {{"train": [...], "val": [...]}} for each fold') from error
     write_json(path, [{"train": split.training, "val": split.validation} for split in splits])
-    log.info("%s: %d folds of %s written", path, len(splits), counted(len(everything), "case"))
+    log.info("%s: %s of %s written", path, counted(len(splits), "fold"), counted(len(everything), "case"))
     return splits
 
 
@@ -167,18 +170,18 @@ def _remarks(
     remarks = []
     known = {case for split in splits for case in (*split.training, *split.validation)}
     if outside := [case for case in identifiers if case not in known]:
-        they = "it is" if len(outside) == 1 else "they are"
         remarks.append(
-            f"{path}: {counted(len(outside), 'case')} in no fold, so {they} neither trained on nor validated: "
+            f"{path}: {counted(len(outside), 'case')} in no fold, so {agreeing(len(outside), 'it is', 'they are')} "
+            "neither trained on nor validated: "
             f"{listing(outside)}; {NEW_FOLDS}"
         )
     divided = {number: both for number in shown if (both := _on_both_sides(splits[number], patients))}
     if divided:
         names = sorted({patient for both in divided.values() for patient in both})
-        folds = f"{'fold' if len(divided) == 1 else 'folds'} {', '.join(map(str, divided))}"
+        folds = f"{agreeing(len(divided), 'fold')} {', '.join(map(str, divided))}"
         remarks.append(
             f"{path}: {folds}: trained on and validated with images of the same "
-            f"{'patient' if len(names) == 1 else 'patients'}, so the scores are too good: {listing(names)}; keep all cases "
+            f"{agreeing(len(names), 'patient')}, so the scores are too good: {listing(names)}; keep all cases "
             f"of a patient on one side, or {NEW_FOLDS}"
         )
     return tuple(remarks)

@@ -93,7 +93,7 @@ def _room_of(place: Path) -> Finding:
     found = f"{in_bytes(free)} free where {readable(place)} lies"
     remedy = "free some space, or name folders on a larger disk (AUTOSEG_PREPROCESSED, AUTOSEG_RESULTS)"
     if files.f_files and files.f_favail < FEW_FILES:
-        found = f"{found}, but only {files.f_favail} more files may be made there"
+        found = f"{found}, but only {counted(files.f_favail, 'more file')} may be made there"
         return Finding(level="warning", subject="disk", found=found, remedy="delete files, or use another disk")
     if free < LITTLE_ROOM:
         level = "fault" if free < NO_ROOM else "warning"

@@ -38,7 +38,7 @@ def check_memory(root: Path = ROOT) -> list[Finding]:
 def check_cores(root: Path = ROOT) -> list[Finding]:
     """How many cores may be used, and who says so."""
     cores, there = available_cores(root), os.cpu_count() or 1
-    found = counted(cores, "core") if cores == there else f"{cores} of {there} cores"
+    found = counted(cores, "core") if cores == there else f"{cores} of {counted(there, 'core')}"
     quotas = core_quotas(root)
     if quotas and round(min(quotas)) <= cores < there:
         found += f"; a control group allows the time of {min(quotas):g}"

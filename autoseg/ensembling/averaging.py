@@ -289,7 +289,8 @@ def _require_one_grid(paths: Sequence[Path], members: Sequence[PackedProbabiliti
     for path, member in zip(paths[1:], members[1:], strict=True):
         if member.classes != first.classes:
             raise ModelError(
-                f"{paths[0]} holds probabilities of {first.classes} classes, {path} of {member.classes}; "
+                f"{paths[0]} holds probabilities of {counted(first.classes, 'class', 'classes')}, {path} of "
+                f"{member.classes}; "
                 "only models of the same labels can be averaged"
             )
         if differences := _geometry_differences(first, member):

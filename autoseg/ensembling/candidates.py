@@ -13,7 +13,7 @@ import autoseg
 from autoseg.ensembling.comparison import FloatArray, Ranking, Scores, rank
 from autoseg.ensembling.pairs import Key
 from autoseg.ensembling.selection import FORMAT, Member, Selection
-from autoseg.errors import ModelError
+from autoseg.errors import ModelError, counted
 from autoseg.postprocessing.choice import judge_as_given, sources_hash
 from autoseg.postprocessing.deciding import candidates_of, decide_postprocessing
 from autoseg.postprocessing.evidence import Choice
@@ -117,7 +117,8 @@ def select(
 
 
 def _choose(candidate: Candidate, labels: Sequence[int], *, postprocess: bool, workers: int) -> Choice:
-    log.info("%s: scoring %d cases%s", candidate.name, len(candidate.cases), ", trying rules" if postprocess else "")
+    number = counted(len(candidate.cases), "case")
+    log.info("%s: scoring %s%s", candidate.name, number, ", trying rules" if postprocess else "")
     if not postprocess:
         sources = sources_hash(candidate.cases, labels, workers=workers)
         return judge_as_given(candidate.cases, labels, (), workers=workers, sources=sources)

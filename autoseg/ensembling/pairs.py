@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.ensembling.averaging import ENDING, EnsembleJob, averaging_hash, ensemble_case
+from autoseg.errors import counted
 from autoseg.parallel import run_on_cases
 from autoseg.postprocessing.scoring import ValidationCase
 from autoseg.storage import content_hash, file_hash
@@ -43,7 +44,7 @@ def ensemble_validation(
     jobs = [_job([cases[key] for cases in by_key], folder, hashes) for key in common]
     waiting = [job for job in jobs if not job.is_finished()]
     if len(waiting) < len(jobs):
-        log.info("%s: %d of %d cases are current", folder.name, len(jobs) - len(waiting), len(jobs))
+        log.info("%s: %d of %s current", folder.name, len(jobs) - len(waiting), counted(len(jobs), "case"))
     run_on_cases(ensemble_case, waiting, task="ensembling", workers=workers)
     return tuple(replace(by_key[0][key], prediction=job.output) for key, job in zip(common, jobs, strict=True))
 

@@ -15,7 +15,16 @@ from typing import TypeAlias
 from autoseg.dataset import Case, split_ending
 from autoseg.dataset.contents import require_images
 from autoseg.dataset.new_cases import find_new_cases
-from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError, counted
+from autoseg.errors import (
+    AutosegError,
+    CasesFailed,
+    DatasetError,
+    DiskError,
+    ModelError,
+    StorageError,
+    agreeing,
+    counted,
+)
 from autoseg.geometry import Geometry
 from autoseg.imageio import RawCase, read_case, write_image
 from autoseg.inference.export import LabelArray
@@ -135,14 +144,18 @@ def predict_jobs(
     """Predict cases that may be prepared in any way, but those that are there, made from the same; see `predict_cases`."""
     model = model_hash(predictor, rules)
     waiting = [job for job in jobs if overwrite or not is_finished(job.output, model, job.inputs, probabilities)]
-    if len(waiting) < len(jobs):
+    if kept := len(jobs) - len(waiting):
         log.info(
-            "%d of %s: predicted already, and kept (--overwrite_existing predicts them again)",
-            len(jobs) - len(waiting),
+            "%d of %s: predicted already, and kept (--overwrite_existing predicts %s again)",
+            kept,
             counted(len(jobs), "case"),
+            agreeing(kept, "it", "them"),
         )
     if not overwrite and (changed := sum(is_there(job.output) for job in waiting)):
-        log.info("%s: there already, but what it was made from has changed; predicted again", counted(changed, "case"))
+        origin = agreeing(changed, "it was", "they were")
+        log.info(
+            "%s: there already, but what %s made from has changed; predicted again", counted(changed, "case"), origin
+        )
     failures: dict[str, str] = {}
     with (
         TileProgress(len(jobs), done=len(jobs) - len(waiting), remedy=remedy) as shown,
@@ -300,8 +313,10 @@ def _segmentations_to_refine(
     paths = [folder / f"{case.identifier}.nii.gz" for case in cases]
     if missing := [f"  {path}" for path in paths if not path.is_file()]:
         raise DatasetError(
-            f"{folder}: {len(missing)} of {len(cases)} cases have no segmentation here; predict them with "
-            f"{model.plan.previous}, or name the folder that holds these files\n" + "\n".join(missing)
+            f"{folder}: {len(missing)} of {counted(len(cases), 'case')} {agreeing(len(missing), 'has', 'have')} no "
+            f"segmentation here; predict {agreeing(len(missing), 'it', 'them')} with "
+            f"{model.plan.previous}, or name the folder that holds "
+            f"{agreeing(len(missing), 'this file', 'these files')}\n" + "\n".join(missing)
         )
     return paths
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from autoseg.errors import DatasetError, ModelError
+from autoseg.errors import DatasetError, ModelError, counted
 from autoseg.geometry import STEP_SIZE, Geometry
 from autoseg.imageio import RawCase
 from autoseg.inference.cascade import expand_labels
@@ -271,7 +271,7 @@ class Predictor:
         identifier, model = prepared.properties.identifier, self.model
         if len(prepared.data) != len(model.plans.channels):
             raise ModelError(
-                f"case {identifier}: the network takes {len(model.plans.channels)} channels, "
+                f"case {identifier}: the network takes {counted(len(model.plans.channels), 'channel')}, "
                 f"but the prepared case has {len(prepared.data)}; prepare it with this model's plans"
             )
         if model.plan.previous and prepared.previous is None:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from autoseg.errors import StorageError
+from autoseg.errors import StorageError, counted
 from autoseg.forms import Forms
 from autoseg.geometry import Box, Geometry, box_shape, box_slices
 from autoseg.preprocessing.prepare import CaseProperties
@@ -302,7 +302,7 @@ def _decompressed(content: Bytes, shape: tuple[int, ...]) -> FloatArray:
     first, size = voxels * kind.itemsize, voxels * (kind.itemsize + shape[0] * CODE_BYTES)
     unpacked = zlib.decompressobj().decompress(content.tobytes(), size + 1)
     if len(unpacked) != size:
-        raise ValueError(f"a plane holds {len(unpacked)} bytes where {size} are due")
+        raise ValueError(f"a plane holds {counted(len(unpacked), 'byte')} where {counted(size, 'is', 'are')} due")
     top = np.frombuffer(unpacked, dtype=kind, count=voxels).reshape(1, *shape[1:]).astype(np.intp)
     if voxels and top.max() >= shape[0]:
         raise ValueError(f"a plane names class {top.max()} where there are {shape[0]}")

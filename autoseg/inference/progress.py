@@ -74,7 +74,7 @@ class TileProgress:
             if self.bar.disable and now - said >= SECONDS_BETWEEN_LINES and began[1] < done < tiles:
                 said = now
                 left = (now - began[0]) / (done - began[1]) * (tiles - done)
-                log.info("%s: %d of %d tiles, about %s left", name, done, tiles, _duration(left))
+                log.info("%s: %d of %s, about %s left", name, done, counted(tiles, "tile"), _duration(left))
 
         return show
 
@@ -92,11 +92,13 @@ class TileProgress:
         case, left = seconds / done * tiles, self.cases - self.number + 1
         if not self.told_time and case * left >= WORTH_SAYING:
             self.told_time = True
-            several = f", {_duration(case * left)} for {left} cases if they are as large" if left > 1 else ""
+            several = f", {_duration(case * left)} for {counted(left, 'case')} if they are as large" if left > 1 else ""
             log.info("%s: about %s%s", name, _duration(case), several)
         if not self.warned and case >= LONG_CASE:
             self.warned = True
-            log.warning("%s: %s tiles take about %s; %s", name, tiles, _duration(case), self.remedy)
+            log.warning(
+                "%s: %s about %s; %s", name, counted(tiles, "tile takes", "tiles take"), _duration(case), self.remedy
+            )
 
 
 def _duration(seconds: float) -> str:

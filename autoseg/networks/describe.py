@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from autoseg.errors import agreeing, counted
 from autoseg.networks.encoder_decoder import level_widths
 from autoseg.plans import ConfigurationPlan, Topology
 from autoseg.storage import atomic_path, write_bytes
@@ -66,7 +67,8 @@ def describe_unet(network: nn.Module, plan: ConfigurationPlan, in_channels: int)
     field = receptive_field(topology, encoder_convolutions(plan))
     seen = [size * side for size, side in zip(field, plan.spacing[-len(field) :], strict=True)]
     lines = [
-        f"U-Net of {plan.name}: {in_channels} input channels, patch {_times(plan.patch_size)}, batch {plan.batch_size}",
+        f"U-Net of {plan.name}: {counted(in_channels, 'input channel')}, patch {_times(plan.patch_size)}, batch "
+        f"{plan.batch_size}",
         "",
         f"{'level':>5}  {'channels':>8}  {'feature map':>14}  {'kernel':>8}  {'stride':>8}",
     ]
@@ -90,12 +92,14 @@ def describe_unet(network: nn.Module, plan: ConfigurationPlan, in_channels: int)
 
 def _content_of_levels(plan: ConfigurationPlan) -> str:
     each = "each with normalisation and leaky ReLU"
+    convolutions = counted(plan.convs_per_stage, "convolution")
     if plan.blocks_per_stage is None:
-        return f"{plan.convs_per_stage} convolutions on each level, {each}, in the encoder and in the decoder"
+        return f"{convolutions} on each level, {each}, in the encoder and in the decoder"
     blocks = ", ".join(map(str, plan.blocks_per_stage))
     return (
-        f"a stem and {blocks} residual blocks of two convolutions on the levels of the encoder, "
-        f"{plan.convs_per_stage} convolution on each level of the decoder, {each}"
+        f"a stem and {blocks} {agreeing(sum(plan.blocks_per_stage), 'residual block')} of two convolutions on the "
+        "levels of the encoder, "
+        f"{convolutions} on each level of the decoder, {each}"
     )
 
 
@@ -124,7 +128,7 @@ def _figure(plan: ConfigurationPlan, in_channels: int) -> Any:
     figure = Figure(figsize=(10, 1.4 + 1.1 * len(widths)), layout="constrained")
     axes = figure.add_subplot()
     axes.set_axis_off()
-    axes.set_title(f"{plan.name}: {in_channels} channels in, patch {_times(plan.patch_size)}")
+    axes.set_title(f"{plan.name}: {counted(in_channels, 'channel')} in, patch {_times(plan.patch_size)}")
     for level, (width, shape) in enumerate(zip(widths, shapes, strict=True)):
         offset = COLUMN / 2 + (deepest - level) * 0.55
         label = f"{width}\n{_times(shape)}"

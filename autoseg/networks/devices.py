@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from autoseg.errors import ModelError
+from autoseg.errors import ModelError, counted
 from autoseg.networks.agreement import MOST_DISAGREEMENT, largest_disagreement
 from autoseg.networks.precision import BF16_CPU_FEATURES, Precision, resolve_precision
 
@@ -53,7 +53,7 @@ def resolve_device(name: str | None = None) -> torch.device:
         raise ModelError(f"device {name!r}: unknown; use cpu, cuda or mps") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ModelError(
-            f"device {name}: torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices; "
+            f"device {name}: torch {torch.__version__} finds {counted(torch.cuda.device_count(), 'CUDA device')}; "
             "check the driver and nvidia-smi, or use -device cpu"
         )
     if device.type == "mps":

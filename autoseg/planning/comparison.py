@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
+from autoseg.errors import counted
 from autoseg.geometry import Geometry
 from autoseg.planning.appearance import Appearance, IntensityRange
 from autoseg.planning.fingerprint import DatasetFingerprint
@@ -325,7 +326,7 @@ def _text(
     if topic == "orientation":
         theirs = " or ".join(reference.orientations)
         reversed_ = values[topic] > MIRRORED - 0.5
-        how = "mirrored or reversed" if reversed_ else f"turned by {values[topic]:.0f} degrees"
+        how = "mirrored or reversed" if reversed_ else f"turned by {counted(f'{values[topic]:.0f}', 'degree')}"
         return f"its axes point to {orientation}, {how} against the training cases' {theirs}; {REMEDIES[topic]}"
     parts = [
         _part(name.rpartition("_")[2], values.get(name), limits)

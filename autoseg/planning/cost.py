@@ -96,7 +96,8 @@ def explain_cost(plans: Plans, fingerprint: DatasetFingerprint) -> tuple[Decisio
             Decision(
                 subject=f"{plan.name} prediction",
                 outcome=f"{counted(cost.median, 'tile')} for the median case, {most} for the largest ({case})",
-                reason=f"tiles of the patch's size overlap by half, and each is predicted {cost.flips} times, mirrored",
+                reason="tiles of the patch's size overlap by half, and each is predicted "
+                f"{counted(cost.flips, 'time')}, mirrored",
             )
         )
     return tuple(decisions)
@@ -109,8 +110,9 @@ def warn_of_cost(plans: Plans, fingerprint: DatasetFingerprint) -> tuple[str, ..
         cost = tile_cost(plan, plans.transpose_forward, fingerprint)
         if cost.is_high:
             warnings.append(
-                f"{plans.dataset}: {plan.name}: predicting the median case means {cost.median} tiles, each {cost.flips} "
-                f"times: without a GPU about {_time(cost.hours_on_a_cpu)} a case, in the final validation, too. A "
+                f"{plans.dataset}: {plan.name}: predicting the median case means {counted(cost.median, 'tile')}, each "
+                f"{counted(cost.flips, 'time')}: without a GPU about {_time(cost.hours_on_a_cpu)} a case, in the "
+                "final validation, too. A "
                 "configuration of larger voxels (3d_lowres) takes less, and so do prediction with larger steps "
                 "(--step_size 1) and without mirroring (--disable_tta)"
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import autoseg
-from autoseg.errors import counted
+from autoseg.errors import agreeing, counted
 from autoseg.planning.fingerprint import single_slice_axes
 from autoseg.planning.normalisation import KEPT_FRACTION_FOR_MASK, looks_like_ct
 from autoseg.planning.spacing import coarse_axis, median_spacing
@@ -157,10 +157,14 @@ def _poolings(planner: Planner, name: str, stage: Stage) -> Decision:
         reason += "; the patch is so thin that augmentation rotates it within slices only"
     levels = len(stage.topology.conv_kernel_sizes)
     blocks = planner.blocks_per_stage(levels)
-    residual = "" if blocks is None else f", {', '.join(map(str, blocks))} residual blocks in the encoder"
+    residual = (
+        ""
+        if blocks is None
+        else f", {', '.join(map(str, blocks))} {agreeing(sum(blocks), 'residual block')} in the encoder"
+    )
     return Decision(
         subject=f"{name} network",
-        outcome=f"{levels} levels, axes halved {', '.join(map(str, times))} times{residual}",
+        outcome=f"{counted(levels, 'level')}, axes halved {', '.join(map(str, times))} times{residual}",
         reason=_reason(planner, "topology", reason),
     )
 

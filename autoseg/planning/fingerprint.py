@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 import autoseg
 from autoseg.dataset import Case, Dataset, Labels
-from autoseg.errors import DatasetError, StorageError
+from autoseg.errors import DatasetError, StorageError, counted
 from autoseg.geometry import Geometry, Spacing, box_shape
 from autoseg.parallel import run_on_cases
 from autoseg.planning.appearance import Appearance, Direction, IntensityRange, measure_ranges
@@ -260,7 +260,9 @@ def _require_one_entry_each(fingerprint: DatasetFingerprint) -> None:
     ):
         expected, found = len(getattr(fingerprint, group)), len(getattr(fingerprint, name))
         if found != expected:
-            raise DatasetError(f"{expected} {group} need as many entries in {name}, found {found}")
+            raise DatasetError(
+                f"{counted(expected, f'{group[:-1]} needs', f'{group} need')} as many entries in {name}, found {found}"
+            )
     if any(len(ranges) != len(fingerprint.channels) for ranges in fingerprint.intensity_ranges):
         raise DatasetError("every entry in intensity_ranges needs one range for each channel")
 

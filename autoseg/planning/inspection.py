@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.dataset import Case
-from autoseg.errors import DatasetError, readable
+from autoseg.errors import DatasetError, counted, readable
 from autoseg.headers import read_header
 from autoseg.imageio import Image, grid_differences, read_image, read_label
 from autoseg.nifti import NiftiHeader
@@ -170,7 +170,7 @@ def _intensity_faults(data: Array) -> list[str]:
     if not finite.all():
         nan = int(np.isnan(data).sum())
         infinite = data.size - int(finite.sum()) - nan
-        faults.append(f"holds {nan} NaN and {infinite} infinite voxels; replace them by numbers")
+        faults.append(f"holds {nan} NaN and {counted(infinite, 'infinite voxel')}; replace each by a number")
     values = data if finite.all() else data[finite]
     if values.size and values.min() == values.max():
         faults.append(f"is constant: every voxel is {values.flat[0]:g}; export it again or leave the case out")

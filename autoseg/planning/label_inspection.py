@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.dataset import BACKGROUND
-from autoseg.errors import DatasetError, counted, readable
+from autoseg.errors import DatasetError, agreeing, counted, readable
 from autoseg.geometry import box_slices
 from autoseg.imageio import fractional_values, listed_values
 from autoseg.preprocessing.cropping import bounding_box
@@ -63,14 +63,16 @@ def cut_away(channels: Sequence[Array], label: Array, names: Sequence[str]) -> s
     if np.count_nonzero(label) == np.count_nonzero(kept):
         return None
     total, rest = _counts(label), _counts(kept)
+    lost = {value: number - rest.get(value, 0) for value, number in total.items() if rest.get(value, 0) < number}
     parts = [
-        f"{number - rest.get(value, 0)} of {counted(number, 'voxel')} of label {_named(value, names)}"
-        for value, number in total.items()
-        if rest.get(value, 0) < number
+        f"{number} of {counted(total[value], 'voxel')} of label {_named(value, names)}"
+        for value, number in lost.items()
     ]
+    them = agreeing(sum(lost.values()), "it", "them")
     return (
-        f"{'; '.join(parts[:LISTED_LABELS])} lie outside the box in which a channel is not 0, to which images are "
-        "cropped: training never sees them, validation counts them as missed; check whether image and label were "
+        f"{'; '.join(parts[:LISTED_LABELS])} {agreeing(sum(lost.values()), 'lies', 'lie')} outside the box in which "
+        "a channel is not 0, to which images are "
+        f"cropped: training never sees {them}, validation counts {them} as missed; check whether image and label were "
         "masked, moved or turned alike"
     )
 
@@ -89,20 +91,24 @@ def rare_labels(names: Sequence[str], holders: Mapping[str, Set[int]], patients:
     absent = [value for value, cases in found.items() if not cases]
     remarks = []
     if absent and holders:
-        what = "is in no training case" if len(absent) == 1 else "are in no training case"
+        it = agreeing(len(absent), "it", "them")
         remarks.append(
-            f"{_listing(absent, names)} {what}: nothing can be learned of {'it' if len(absent) == 1 else 'them'}, and each "
-            "voxel where it is predicted lowers the mean Dice; take it off the list of labels, or add cases that hold it"
+            f"{_listing(absent, names)} {agreeing(len(absent), 'is', 'are')} in no training case: nothing can be "
+            "learned of "
+            f"{it}, and each voxel where {agreeing(len(absent), 'it is', 'one of them is')} predicted lowers the mean "
+            f"Dice; take {it} off the list of labels, or add cases that hold {it}"
         )
     if len({patients.get(case, case) for case in holders}) < 2:
         return remarks
     for value, cases in found.items():
         if len({patients.get(case, case) for case in cases}) == 1:
             where = (
-                f"case {cases[0]}" if len(cases) == 1 else f"cases of one patient, {', '.join(map(readable, cases))}"
+                f"one training case {cases[0]}"
+                if len(cases) == 1
+                else f"training cases of one patient, {', '.join(map(readable, cases))}"
             )
             remarks.append(
-                f"{_listing([value], names)} is in one training {where} only: the fold that validates there has nothing to "
+                f"{_listing([value], names)} is in {where} only: the fold that validates there has nothing to "
                 "learn it from; add cases that hold it"
             )
     return remarks
@@ -116,7 +122,7 @@ def _counts(label: Array) -> dict[int, int]:
 def _listing(values: Sequence[int], names: Sequence[str]) -> str:
     more = f" and {len(values) - LISTED_LABELS} more" if len(values) > LISTED_LABELS else ""
     words = ", ".join(_named(value, names) for value in values[:LISTED_LABELS])
-    return f"{'label' if len(values) == 1 else 'labels'} {words}{more}"
+    return f"{agreeing(len(values), 'label')} {words}{more}"
 
 
 def _named(value: int, names: Sequence[str]) -> str:

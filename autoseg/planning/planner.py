@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 import autoseg
-from autoseg.errors import PlanError
+from autoseg.errors import PlanError, counted
 from autoseg.geometry import Shape, Spacing, inverse_order
 from autoseg.planning.explanation import Decision, explain
 from autoseg.planning.fingerprint import DatasetFingerprint, single_slice_axes
@@ -223,7 +223,8 @@ class Planner(ABC):
         fitting = self.fitting_batch(topology)
         if fitting < SMALLEST_PLANNED_BATCH:
             raise PlanError(
-                f"{self.dataset}: memory holds only {fitting} samples of the patch {topology.patch_size}, and training "
+                f"{self.dataset}: memory holds only {counted(fitting, 'sample')} of the patch {topology.patch_size}, "
+                "and training "
                 f"needs {SMALLEST_PLANNED_BATCH}; raise -gpu_memory_target or plan a smaller patch"
             )
         return Stage(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autoseg.dataset import Case
-from autoseg.errors import DatasetError, readable
+from autoseg.errors import DatasetError, agreeing, readable
 from autoseg.planning.inspection import Finding
 from autoseg.segments import plain_name, read_segments
 
@@ -21,7 +21,7 @@ def segments_named_otherwise(cases: Sequence[Case], labels: Sequence[str]) -> li
         if case.segmentation and case.segmentation.is_file() and (text := _contradiction(case.segmentation, labels)):
             found[text].append(case.identifier)
     return [
-        Finding(severity="warning", where=f"{'case' if len(names) == 1 else 'cases'} {_listed(names)}", text=text)
+        Finding(severity="warning", where=f"{agreeing(len(names), 'case')} {_listed(names)}", text=text)
         for text, names in found.items()
     ]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autoseg.dataset import Case, Description, inspect_description
 from autoseg.dataset.splits import read_patients
-from autoseg.errors import CasesFailed, DatasetError, TrainingError, counted, readable
+from autoseg.errors import CasesFailed, DatasetError, TrainingError, agreeing, counted, readable
 from autoseg.parallel import run_on_cases
 from autoseg.planning.copies import find_copies
 from autoseg.planning.fold_inspection import fold_findings
@@ -121,7 +121,7 @@ def _wrong_counts(description: Description) -> list[Finding]:
         Finding(
             severity="warning",
             where="dataset.json",
-            text=f"{key} says {count!r}, but {number} {'is' if number == 1 else 'are'} listed; correct the number or the list",
+            text=f"{key} says {count!r}, but {counted(number, 'is', 'are')} listed; correct the number or the list",
         )
         for key, count, number in zip(("numTraining", "numTest"), description.counts, listed, strict=True)
         if count is not None and str(count) != str(number)
@@ -173,8 +173,9 @@ def _orientations(inspections: Sequence[Inspection]) -> list[Finding]:
     return [
         Finding(
             severity="warning",
-            where=f"{'case' if len(groups[code]) == 1 else 'cases'} {names_of(groups[code])}",
-            text=f"oriented {code}, while {counted(count, 'case')} are {common}; reorient them if they were not meant to be",
+            where=f"{agreeing(len(groups[code]), 'case')} {names_of(groups[code])}",
+            text=f"oriented {code}, while {counted(count, 'case is', 'cases are')} {common}; "
+            f"reorient {agreeing(len(groups[code]), 'it if it was', 'them if they were')} not meant to be",
         )
         for code, _ in rarer
     ]

@@ -108,10 +108,10 @@ def _warn_of_cut_labels(cases: Mapping[str, int]) -> None:
     if cases:
         first, number = next(iter(cases.items()))
         log.warning(
-            "labels of %s lie in part where every channel is 0, outside the box that is kept (%d voxels of %s); they are "
+            "labels of %s lie in part where every channel is 0, outside the box that is kept (%s of %s); they are "
             "not trained on, but scored: autoseg_verify_dataset names each",
             counted(len(cases), "case"),
-            number,
+            counted(number, "voxel"),
             first,
         )
 

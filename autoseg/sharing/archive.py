@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from autoseg.errors import AutosegError, ModelError, StorageError
+from autoseg.errors import AutosegError, ModelError, StorageError, counted
 from autoseg.parallel import progress
 from autoseg.remedies import remedy
 from autoseg.sharing.manifest import Manifest, read_manifest, require_equal_names
@@ -164,7 +164,9 @@ def _check_end(file: BinaryIO) -> None:
     """Refuse what is no zip file, and a directory too large to be read into memory."""
     size = file.seek(0, 2)
     if size > LARGEST_ARCHIVE:
-        raise ModelError(f"it has {size} bytes, more than the {LARGEST_ARCHIVE} that an archive of models may have")
+        raise ModelError(
+            f"it has {counted(size, 'byte')}, more than the {LARGEST_ARCHIVE} that an archive of models may have"
+        )
     end = _read_record(file, END, size - END.size, b"PK\5\6")
     if end is None or end[-1] != 0:
         raise ModelError("it is no zip file, or not whole")
@@ -177,7 +179,10 @@ def _check_end(file: BinaryIO) -> None:
             raise ModelError("it is no zip file, or not whole")
         number, length = large[7], large[8]
     if number > MOST_MEMBERS or length > LARGEST_DIRECTORY:
-        raise ModelError(f"it lists {number} files in {length} bytes; an archive has at most {MOST_MEMBERS} files")
+        raise ModelError(
+            f"it lists {counted(number, 'file')} in {counted(length, 'byte')}; an archive has at most {MOST_MEMBERS} "
+            "files"
+        )
     file.seek(0)
 
 
@@ -192,7 +197,7 @@ def _read_record(file: BinaryIO, layout: struct.Struct, at: int, signature: byte
 def _checked(path: Path, opened: zipfile.ZipFile) -> Archive:
     entries = opened.infolist()
     if len(entries) > MOST_MEMBERS:
-        raise ModelError(f"it lists {len(entries)} files; an archive has at most {MOST_MEMBERS} files")
+        raise ModelError(f"it lists {counted(len(entries), 'file')}; an archive has at most {MOST_MEMBERS} files")
     for entry in entries:
         _refuse_all_but_files(entry)
     members = parse_members(entry.filename for entry in entries)
@@ -205,7 +210,9 @@ def _checked(path: Path, opened: zipfile.ZipFile) -> Archive:
     require_equal_names(manifest, members)
     for name, expected in manifest.files.items():
         if by_name[name].file_size != expected.bytes:
-            raise ModelError(f"{shown(name)} has {by_name[name].file_size} bytes, but {MANIFEST} says {expected.bytes}")
+            raise ModelError(
+                f"{shown(name)} has {counted(by_name[name].file_size, 'byte')}, but {MANIFEST} says {expected.bytes}"
+            )
     return Archive(path=path, members=members, manifest=manifest, entries=by_name, file=opened)
 
 
@@ -225,7 +232,9 @@ def _refuse_all_but_files(entry: zipfile.ZipInfo) -> None:
 
 def _require_size(entry: zipfile.ZipInfo, member: Member) -> None:
     if entry.file_size > member.limit:
-        raise ModelError(f"{shown(member.name)} declares {entry.file_size} bytes, more than the {member.limit} allowed")
+        raise ModelError(
+            f"{shown(member.name)} declares {counted(entry.file_size, 'byte')}, more than the {member.limit} allowed"
+        )
     if entry.file_size > max(RATIO_COUNTS_FROM, LARGEST_RATIO * entry.compress_size):
         raise ModelError(f"{shown(member.name)} would grow more than {LARGEST_RATIO} times when unpacked (a zip bomb)")
 
@@ -254,7 +263,7 @@ def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, size: in
         target.flush()
         os.fsync(target.fileno())
     if written != size:
-        raise ModelError(f"{shown(entry.filename)} has not the {size} bytes it declares")
+        raise ModelError(f"{shown(entry.filename)} has not the {counted(size, 'byte')} it declares")
     return digest.hexdigest()
 
 

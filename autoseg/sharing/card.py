@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import autoseg
-from autoseg.errors import ModelError
+from autoseg.errors import ModelError, counted
 from autoseg.geometry import reorder
 from autoseg.plans import Plans
 from autoseg.sharing.members import CARD
@@ -189,7 +189,9 @@ def card_text(card: ModelCard) -> str:
 
 
 def _model_lines(model: ModelEntry) -> list[str]:
-    folds = ", ".join(f"{fold} ({epochs} epochs)" for fold, epochs in zip(model.folds, model.epochs, strict=False))
+    folds = ", ".join(
+        f"{fold} ({counted(epochs, 'epoch')})" for fold, epochs in zip(model.folds, model.epochs, strict=False)
+    )
     lines = [
         f"## {model.configuration}",
         "",
@@ -208,7 +210,7 @@ def _model_lines(model: ModelEntry) -> list[str]:
 def _score_lines(model: ModelEntry) -> list[str]:
     if not model.dice:
         return ["No cross-validated scores."]
-    title = f"Cross-validated Dice, {len(model.scored_folds)} folds ({', '.join(model.scored_folds)}):"
+    title = f"Cross-validated Dice, {counted(len(model.scored_folds), 'fold')} ({', '.join(model.scored_folds)}):"
     rows = [
         f"| {entry.label} {entry.name} | {_score(entry.mean)} | {_score(entry.std)} | {entry.number} |"
         for entry in model.dice

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from autoseg.errors import DiskError, ModelError, StorageError
+from autoseg.errors import DiskError, ModelError, StorageError, counted
 from autoseg.parallel import progress
 from autoseg.sharing.members import LARGEST_ARCHIVE, shown
 
@@ -105,6 +105,6 @@ def _save(answer: http.client.HTTPResponse, path: Path, url: str, limit: int) ->
             file.write(block)
             bar.update(len(block))
     if received > limit or (expected or 0) > limit:
-        raise ModelError(f"{url}: refused: larger than the {limit} bytes that an archive of models may have")
+        raise ModelError(f"{url}: refused: larger than the {counted(limit, 'byte')} that an archive of models may have")
     if expected is not None and received != expected:
-        raise StorageError(f"{url}: {received} of {expected} bytes came; try again")
+        raise StorageError(f"{url}: {received} of {counted(expected, 'byte')} came; try again")

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.errors import ModelError, StorageError
+from autoseg.errors import ModelError, StorageError, counted
 from autoseg.sharing.archive import Archive, open_archive, refusing
 from autoseg.sharing.card import ModelCard
 from autoseg.sharing.checking import check_files
@@ -87,7 +87,10 @@ def _staging(results: Path, size: int) -> Iterator[Path]:
     results.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(results).free
     if free < size + SPACE_LEFT:
-        raise StorageError(f"{results}: {size} bytes are needed and {free} are free; make space and install again")
+        raise StorageError(
+            f"{results}: {counted(size, 'byte is', 'bytes are')} needed and {counted(free, 'is', 'are')} free; make "
+            "space and install again"
+        )
     with tempfile.TemporaryDirectory(prefix=".installing-", dir=results) as folder:
         yield Path(folder)
 

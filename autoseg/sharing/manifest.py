@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import autoseg
-from autoseg.errors import ModelError
+from autoseg.errors import ModelError, counted
 from autoseg.sharing.members import MANIFEST, shown
 from autoseg.storage import decode, read_json
 from autoseg.versions import warn_if_newer
@@ -27,7 +27,9 @@ class FileEntry:
 
     def __post_init__(self) -> None:
         if not SHA256.fullmatch(self.sha256) or self.bytes < 0:
-            raise ModelError(f"{MANIFEST}: {shown(self.sha256)} with {self.bytes} bytes is no SHA-256 sum of a file")
+            raise ModelError(
+                f"{MANIFEST}: {shown(self.sha256)} with {counted(self.bytes, 'byte')} is no SHA-256 sum of a file"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

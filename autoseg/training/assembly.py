@@ -120,8 +120,13 @@ class Assembly(Steps):
         stored_channels = len(self.plans.channels) + bool(self.plan.previous)
         supply = choose_supply(self.settings.workers, self.device, batches.bytes_of_one(stored_channels))
         log.info(
-            "%s, %s, %s prepare batches, up to %d ahead",
-            *(self.device, self.precision.name, counted(supply.workers, "worker"), supply.ahead),
+            "%s, %s, %s batches, up to %d ahead",
+            *(
+                self.device,
+                self.precision.name,
+                counted(supply.workers, "worker prepares", "workers prepare"),
+                supply.ahead,
+            ),
         )
         return iterate(batches, keys, supply, pin_memory=self.device.type == "cuda")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autoseg.errors import TrainingError
+from autoseg.errors import TrainingError, agreeing
 from autoseg.inference.model import PLANS_FILE, RUN_FILE, trained_plan
 from autoseg.plans import Plans, load_plans, plan_signature, save_plans
 
@@ -63,7 +63,8 @@ def write_model_plans(plans: Plans, configuration: str, fold: Path) -> None:
         here = plan_signature(load_plans(path), configuration)
         if others := [one.name for one in started if {here, trained_plan(one) or here} != {signature}]:
             raise TrainingError(
-                f"{path}: {', '.join(others)} were trained with other plans than these; "
+                f"{path}: {', '.join(others)} {agreeing(len(others), 'was', 'were')} trained with other plans than "
+                "these; "
                 "train with the same, or give the new plans another name (-p) so that they get a folder of their own"
             )
         return

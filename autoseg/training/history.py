@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.errors import counted
 from autoseg.storage import atomic_path, encode, write_json
 
 EMA_WEIGHT = 0.9
@@ -102,7 +103,7 @@ def duration(seconds: float) -> str:
         return f"{seconds / 60:.0f} min"
     if seconds < 100 * 3600:
         return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.0f} days"
+    return counted(round(seconds / 86400), "day")
 
 
 def write_history(folder: Path, records: Sequence[EpochRecord]) -> None:

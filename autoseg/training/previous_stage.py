@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoseg.dataset.splits import ALL, Split, listing
-from autoseg.errors import TrainingError
+from autoseg.errors import TrainingError, counted
 from autoseg.inference.record import predicted_with
 from autoseg.plans import DEFAULT_IDENTIFIER
 from autoseg.preprocessing.previous import PreviousMaps, gather_previous
@@ -126,7 +126,7 @@ def _what_is_missing(
     count = len(homeless) + sum(map(len, missing.values()))
     lines = [
         f"{model.folder}: a cascade learns from what {model.configuration} predicted for every case while that case was "
-        f"left out of training; this is missing for {count} of {total} cases"
+        f"left out of training; this is missing for {count} of {counted(total, 'case')}"
     ]
     lines += [
         f"  fold {fold} ({listing(cases)}): run {_remedy(model, fold)}" for fold, cases in sorted(missing.items())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from autoseg.errors import counted
+from autoseg.errors import agreeing, counted
 from autoseg.training.history import duration
 from autoseg.training.loader import BatchKey
 from autoseg.training.samples import TRAINING
@@ -93,7 +93,9 @@ def tell(length: Length, batch_seconds: float) -> None:
     if left < WORTH_TELLING:
         return
     whole = f"{counted(length.epochs, 'epoch')} of {counted(length.training, 'batch', 'batches')}"
-    what = f"{whole} take" if length.done == 0 else f"what is left of {whole} takes"
+    what = (
+        f"{whole} {agreeing(length.epochs, 'takes', 'take')}" if length.done == 0 else f"what is left of {whole} takes"
+    )
     told = f"a batch takes {_precise(batch_seconds)}, so {what} about {duration(left)}"
     if left <= DAY:
         log.info("%s", told)

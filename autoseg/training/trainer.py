@@ -294,8 +294,8 @@ class Trainer(Assembly):
     def _tell_pace(self) -> None:
         if self.pace != (self.initial_learning_rate, self.momentum):
             log.info(
-                "%s in all are few: learning rate %.3g and momentum %.3g, where a long training has %g and %g",
-                counted(self.epochs * self.iterations_per_epoch, "batch", "batches"),
+                "%s few: learning rate %.3g and momentum %.3g, where a long training has %g and %g",
+                counted(self.epochs * self.iterations_per_epoch, "batch in all is", "batches in all are"),
                 *self.pace,
                 self.initial_learning_rate,
                 self.momentum,

@@ -121,12 +121,12 @@ ENTRIES: tuple[Entry, ...] = (
     verified(
         "NaN in an image",
         image_voxel(np.nan),
-        "case case_001, imagesTr/case_001_0000.nii.gz: holds 1 NaN and 0 infinite voxels; replace them by numbers",
+        "case case_001, imagesTr/case_001_0000.nii.gz: holds 1 NaN and 0 infinite voxels; replace each by a number",
     ),
     verified(
         "infinity in an image",
         image_voxel(np.inf),
-        "case case_001, imagesTr/case_001_0000.nii.gz: holds 0 NaN and 1 infinite voxels; replace them by numbers",
+        "case case_001, imagesTr/case_001_0000.nii.gz: holds 0 NaN and 1 infinite voxel; replace each by a number",
     ),
     verified(
         "a constant image",

@@ -180,12 +180,12 @@ ENTRIES: tuple[Entry, ...] = (
     trained(
         "plans with 70000 labels",
         all_planned("2d", labels=[str(number) for number in range(70000)]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 70000 labels and 1 channels are too many; at most 65536 and 1000 can be used",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 70000 labels and 1 channel: too many; at most 65536 and 1000 can be used",
     ),
     trained(
         "plans with a thousand channels",
         all_planned("2d", channels=[str(number) for number in range(1001)]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2 labels and 1001 channels are too many; at most 65536 and 1000 can be used",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2 labels and 1001 channels: too many; at most 65536 and 1000 can be used",
     ),
     trained(
         "plans with one label",
@@ -293,7 +293,7 @@ ENTRIES: tuple[Entry, ...] = (
         name="an edited view with a residual network without blocks",
         spoil=view(lambda plans: plans["configurations"]["2d"].update(network="residual_unet")),
         words=FROM_JSON,
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.json: 2d.blocks_per_stage: a residual_unet needs a number of blocks for each of 2 levels, found null",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.json: 2d.blocks_per_stage: a residual_unet needs a number of blocks for each level (2 levels), found null",
     ),
     Entry(
         name="an edited view whose patch ends in one voxel",

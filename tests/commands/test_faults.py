@@ -189,7 +189,7 @@ def test_a_full_disk_while_preparing(
     assert re.fullmatch(
         rf"autoseg_plan_and_preprocess: preparing: stopped at case_00\d: {disk}/.*: cannot be written: "
         r"(No space left on device|Not enough free space .*|\d+ requested and \d+ written); check space and permissions; "
-        r"[1-5] of 6 cases are finished, run the same command again for the others",
+        r"[1-5] of 6 cases (is|are) finished, run the same command again for the others",
         last_line(capsys),
     )
     assert hidden(disk) == [] and children() == []

@@ -778,4 +778,4 @@ def test_folders_of_probabilities_are_averaged(tmp_path: Path, capsys: pytest.Ca
 
     np.testing.assert_array_equal(read_image(tmp_path / "out" / "a.nii.gz").data, truth())
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.nii.gz", "a.npz", "mine.json"]
-    assert "written: 1 segmentations" in capsys.readouterr().out
+    assert "written: 1 segmentation" in capsys.readouterr().out

@@ -152,7 +152,7 @@ def test_a_fold_is_trained_validated_and_left_with_all_its_files(results: Path, 
     assert 0 < dice < 1
     told = capsys.readouterr()
     assert told.out.splitlines()[0] == (
-        f"{TASK}: 3d_fullres, Trainer, fold 0: 4 cases to train, 1 case to validate; 1 epoch of 1 batches of 2, "
+        f"{TASK}: 3d_fullres, Trainer, fold 0: 4 cases to train, 1 case to validate; 1 epoch of 1 batch of 2, "
         "patch 12 x 16 x 14, on cpu in fp32"
     )
     assert f"\n1 ball      1   {dice:.4f}  " in told.out
@@ -280,7 +280,7 @@ def test_where_overwriting_was_killed_c_goes_on_with_what_was_there_and_its_sett
 
     assert run("0", "-c", "-device", "cpu") == 0
     told = capsys.readouterr()
-    assert "1 epoch of 1 batches of 2" in told.out
+    assert "1 epoch of 1 batch of 2" in told.out
     assert "what was trained before is put back" in told.err
     assert "1 epoch trained already, nothing is left to train" in told.err
 
@@ -333,7 +333,7 @@ def test_folds_of_one_model_share_their_plans(results: Path, capsys: Told) -> No
 
     assert run("1", *SHORT) == 1
     assert (
-        f"{model / 'plans.pkl'}: fold_0 were trained with other plans than these; train with the same, or give the new "
+        f"{model / 'plans.pkl'}: fold_0 was trained with other plans than these; train with the same, or give the new "
         "plans another name (-p) so that they get a folder of their own\n"
     ) in capsys.readouterr().err
     assert run("0", "-val", *COMPUTING) == 1

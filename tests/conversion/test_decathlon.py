@@ -251,7 +251,7 @@ def test_images_that_cannot_be_converted_are_named_and_nothing_is_left(source, t
     assert second.startswith("  imagesTr/brain_0.nii.gz: ")
     assert "is truncated or damaged" in second
     assert third == (
-        "  imagesTs/brain_3.nii.gz: holds 1 volumes, but dataset.json names 2 under modality; "
+        "  imagesTs/brain_3.nii.gz: holds 1 volume, but dataset.json names 2 under modality; "
         "correct dataset.json, or export the image with all its channels"
     )
     assert list((tmp_path / "raw_data").iterdir()) == []

@@ -265,8 +265,8 @@ def test_what_nobody_reads_of_a_case_is_noted(first: Path, tmp_path: Path) -> No
 def test_files_that_are_listed_but_missing(first: Path, tmp_path: Path) -> None:
     (first / "imagesTr" / "c1_0000.nii.gz").unlink()
     assert refusal(first, tmp_path) == (
-        f"{first}: 1 of the files that dataset.json lists are missing: imagesTr/c1_0000.nii.gz; "
-        "add them, or take these cases off the list"
+        f"{first}: 1 of the files that dataset.json lists is missing: imagesTr/c1_0000.nii.gz; "
+        "add it, or take this case off the list"
     )
 
 
@@ -736,7 +736,7 @@ def test_channels_that_do_not_fit(tmp_path: Path) -> None:
     (folder / "images" / "b_0001.nii").unlink()
     write(folder / "images" / "b_0001.nii.gz", image(0))
     assert refusal(folder, tmp_path, channels=("CT",)) == (
-        f"{folder}: 1 channels are named (CT), but each case has 2; name each once, in their order"
+        f"{folder}: 1 channel is named (CT), but each case has 2; name each once, in their order"
     )
 
 

@@ -135,7 +135,7 @@ def test_a_segment_called_background_is_refused() -> None:
 def test_many_labels_are_taken_and_pointed_out_and_too_many_refused() -> None:
     assert number(nameless("a", *range(256))).notes == ()
     assert number(nameless("a", *range(201)), nameless("b", *range(301))).notes == (
-        "300 labels are many; are these images rather than labels?",
+        "300 labels, which is many; are these images rather than labels?",
     )
     assert refused(nameless("a", *range(0, 900, 3))).endswith("and 290 more); are these images rather than labels?")
     assert len(number(nameless("a", *range(32768))).names) == 32768

@@ -286,7 +286,7 @@ REFUSED = [
     ),
     ({**FULL, "kept_fractions": [1]}, "2 cases need as many entries in kept_fractions, found 1"),
     ({**FULL, "spacings": [[1, 1, 1]]}, "2 cases need as many entries in spacings, found 1"),
-    ({**FULL, "intensities": []}, "1 channels need as many entries in intensities, found 0"),
+    ({**FULL, "intensities": []}, "1 channel needs as many entries in intensities, found 0"),
     ({**FULL, "cases": ["a", "a"]}, "a case is listed twice in the fingerprint"),
     ({**FULL, "channels": [], "intensities": []}, "a fingerprint needs at least one channel and one case"),
     ({**FULL, "labels": ["background"]}, "labels: declare the background and at least one more label"),

@@ -95,7 +95,7 @@ def test_all_findings_stand_in_one_report_and_nothing_is_changed(task):
         "Errors\n"
         "  case case_000, imagesTr/case_000_0000.nii.gz: there is no such file; add it, or take the case off the list in "
         "dataset.json\n"
-        "  case case_001, imagesTr/case_001_0000.nii.gz: holds 1 NaN and 0 infinite voxels; replace them by numbers\n"
+        "  case case_001, imagesTr/case_001_0000.nii.gz: holds 1 NaN and 0 infinite voxels; replace each by a number\n"
         "  case case_001, labelsTr/case_001.nii.gz: holds the values 9, which dataset.json does not declare (0 to 1); "
         "declare them under labels, or renumber them in the file\n"
         "Warnings\n"
@@ -120,7 +120,7 @@ def test_faults_of_the_description_do_not_hide_those_of_the_images(task):
     numbers, infinite = errors(task)
 
     assert numbers == ("dataset.json: labels: the numbers must be consecutive from 0, found [0, 2]; renumber them")
-    assert infinite == f"case case_001, {IMAGE}: holds 0 NaN and 1 infinite voxels; replace them by numbers"
+    assert infinite == f"case case_001, {IMAGE}: holds 0 NaN and 1 infinite voxel; replace each by a number"
 
 
 def test_a_path_that_leaves_the_task_is_quoted(task):
@@ -299,9 +299,9 @@ def test_nan_infinity_and_constant_images_are_errors(task):
     change(task / "imagesTs" / "test_005_0000.nii.gz", first=[-np.inf])
 
     assert errors(task) == [
-        f"case case_001, {IMAGE}: holds 2 NaN and 1 infinite voxels; replace them by numbers",
+        f"case case_001, {IMAGE}: holds 2 NaN and 1 infinite voxel; replace each by a number",
         "case case_002, imagesTr/case_002_0000.nii.gz: is constant: every voxel is 5; export it again or leave the case out",
-        "case test_005, imagesTs/test_005_0000.nii.gz: holds 0 NaN and 1 infinite voxels; replace them by numbers",
+        "case test_005, imagesTs/test_005_0000.nii.gz: holds 0 NaN and 1 infinite voxel; replace each by a number",
     ]
 
 
@@ -446,7 +446,7 @@ def test_a_label_of_one_patient_is_as_rare_as_that_of_one_case():
 
     assert rare_labels(("background", "x", "y"), holders, {}) == []
     assert rare_labels(("background", "x", "y"), holders, {"a_1": "a", "a_2": "a"}) == [
-        "label 2 (y) is in one training cases of one patient, a_1, a_2 only: the fold that validates there has nothing to "
+        "label 2 (y) is in training cases of one patient, a_1, a_2 only: the fold that validates there has nothing to "
         "learn it from; add cases that hold it"
     ]
 

@@ -656,7 +656,7 @@ def test_resuming_under_other_conditions_is_refused(
 
 def test_other_plans_beside_trained_folds_are_refused(trainer: MakeTrainer, other_plans: Plans) -> None:
     trainer(fold="fold_1", epochs=1).run()
-    with pytest.raises(TrainingError, match=r"plans\.pkl: fold_1 were trained with other plans than these"):
+    with pytest.raises(TrainingError, match=r"plans\.pkl: fold_1 was trained with other plans than these"):
         trainer(plans=other_plans).run()
     with pytest.raises(
         TrainingError, match="began under other conditions: the plan changed; continue it with the same"
@@ -673,7 +673,7 @@ def test_other_plans_beside_a_fold_that_is_still_being_trained_are_refused(
     model = trainer().output.parent
     before = (model / "plans.pkl").read_bytes()
 
-    with pytest.raises(TrainingError, match=r"plans\.pkl: fold_1 were trained with other plans than these"):
+    with pytest.raises(TrainingError, match=r"plans\.pkl: fold_1 was trained with other plans than these"):
         trainer(plans=other_plans).run()
     assert (model / "plans.pkl").read_bytes() == before
     trainer(epochs=1).run()
