@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from autoseg.errors import StorageError, WorkspaceError
+from autoseg.errors import StorageError, WorkspaceError, counted
 from autoseg.leases import USUAL, Lease, Pace, end_where_over, read_lease, remove_lease
 from autoseg.processes import ProcessIdentity, place_of_processes
 from autoseg.remedies import cannot_be_read, describe_os_error
@@ -222,7 +222,7 @@ def _refusal(path: Path, holder: Holder, what: str, pace: Pace) -> str:
     remedy = "wait for it, or stop it with Ctrl-C there"
     if not holder.process.runs_here:
         remedy += (
-            f"; if it no longer runs there, its lock ends {pace.lease:.0f} seconds after its last sign of life, "
+            f"; if it no longer runs there, its lock ends {counted(round(pace.lease), 'second')} after its last sign of life, "
             "run the same command again then"
             if read_lease(holder.lease(path)) is not None
             else f"; if it no longer runs on that computer, delete {path}"

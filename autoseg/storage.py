@@ -379,7 +379,7 @@ def _refuse_constant(name: str) -> Any:
 
 def _whole(text: str) -> int:
     if len(text) > MOST_DIGITS:
-        raise ValueError(f"a number of {counted(len(text), 'digit')} is too large")
+        raise ValueError(f"too large a number, of {counted(len(text), 'digit')}")
     return int(text)
 
 

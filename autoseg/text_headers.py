@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.errors import DatasetError, counted
+from autoseg.errors import DatasetError, agreeing, counted
 from autoseg.forms import STRAIGHT, skew
 from autoseg.geometry import SPACING_RANGE
 from autoseg.nifti import (
@@ -311,7 +311,7 @@ def _add(path: Path, fields: dict[str, str], key: str, value: str) -> None:
 
 
 def _require_3d(path: Path, dimensions: str) -> None:
-    found = f"has {_quoted(dimensions)} dimensions"
+    found = f"has {_quoted(dimensions)} {agreeing(dimensions, 'dimension')}"
     if dimensions in ("1", "2"):
         raise refusal(path, f"{found}; images are 3D here", "save it as a volume of one slice")
     if dimensions != "3":

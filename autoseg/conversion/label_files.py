@@ -83,7 +83,7 @@ def _names(path: Path, values: Sequence[int]) -> dict[int, str]:
     if nameless := [value for value in values if value != 0 and value not in named]:
         known = ", ".join(f"{readable(name)} ({value})" for value, name in named.items())
         raise DatasetError(
-            f"holds the values {listed_values(np.array(nameless))}, which none of its segments has: {known}; "
+            f"holds the {agreeing(len(nameless), 'value')} {listed_values(np.array(nameless))}, which none of its segments has: {known}; "
             "save it anew in 3D Slicer"
         )
     return {value: named[value] for value in values if value != 0}

@@ -179,8 +179,12 @@ def _warn_of_few_cases(understood: Understood) -> None:
     groups = {str(known.get(case.identifier, case.identifier)) for case in understood.training}
     if len(groups) < FOLDS:
         log.warning(
-            "%s: %s with labels, too few for %d folds; add more, or train fold `all`, which keeps none to score by",
-            *(readable(understood.source), counted(len(groups), "patient" if known else "case"), FOLDS),
+            "%s: %s with labels, too few for %s; add more, or train fold `all`, which keeps none to score by",
+            *(
+                readable(understood.source),
+                counted(len(groups), "patient" if known else "case"),
+                counted(FOLDS, "fold"),
+            ),
         )
 
 

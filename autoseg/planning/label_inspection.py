@@ -40,7 +40,7 @@ def label_faults(values: Array, labels: int | None) -> list[str]:
     undeclared = values[~np.isin(values, fractions) & ((values < 0) | (values >= labels))] if labels else values[:0]
     if labels and len(undeclared):
         faults.append(
-            f"holds the values {listed_values(undeclared)}, which dataset.json does not declare (0 to {labels - 1}); "
+            f"holds the {agreeing(len(undeclared), 'value')} {listed_values(undeclared)}, which dataset.json does not declare (0 to {labels - 1}); "
             "declare them under labels, or renumber them in the file"
         )
     return faults

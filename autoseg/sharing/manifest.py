@@ -28,7 +28,7 @@ class FileEntry:
     def __post_init__(self) -> None:
         if not SHA256.fullmatch(self.sha256) or self.bytes < 0:
             raise ModelError(
-                f"{MANIFEST}: {shown(self.sha256)} with {counted(self.bytes, 'byte')} is no SHA-256 sum of a file"
+                f"{MANIFEST}: no SHA-256 sum of a file: {shown(self.sha256)} with {counted(self.bytes, 'byte')}"
             )
 
 

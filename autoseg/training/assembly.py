@@ -120,11 +120,11 @@ class Assembly(Steps):
         stored_channels = len(self.plans.channels) + bool(self.plan.previous)
         supply = choose_supply(self.settings.workers, self.device, batches.bytes_of_one(stored_channels))
         log.info(
-            "%s, %s, %s batches, up to %d ahead",
+            "%s, %s, %s, up to %d ahead",
             *(
                 self.device,
                 self.precision.name,
-                counted(supply.workers, "worker prepares", "workers prepare"),
+                counted(supply.workers, "worker prepares batches", "workers prepare batches"),
                 supply.ahead,
             ),
         )

@@ -242,9 +242,13 @@ def _held_by_open_files(workers: int) -> int:
     held = workers if limit is None else max(0, (limit - FILES_BESIDE) // FILES_PER_WORKER)
     if held < workers:
         log.warning(
-            "this process may have %s open (ulimit -n), which holds %s batches, not %d; more with "
+            "this process may have %s open (ulimit -n), which holds %s, not %d; more with "
             "ulimit -n 4096 where you start it",
-            *(counted(limit or 0, "file"), counted(held, "worker that prepares", "workers that prepare"), workers),
+            *(
+                counted(limit or 0, "file"),
+                counted(held, "worker that prepares batches", "workers that prepare batches"),
+                workers,
+            ),
         )
     return held
 

@@ -119,7 +119,7 @@ ENTRIES: tuple[Entry, ...] = (
     verified(
         "a number of 5000 digits in dataset.json",
         written('{"numTraining": ' + "9" * 5000 + "}"),
-        "dataset.json: not valid JSON: a number of 5000 digits is too large; correct the file",
+        "dataset.json: not valid JSON: too large a number, of 5000 digits; correct the file",
     ),
     verified(
         "dataset.json nested 100 deep",
@@ -365,22 +365,22 @@ ENTRIES: tuple[Entry, ...] = (
     verified(
         "a name with a line break",
         a_name("case\n001"),
-        "'case case\\n001, labelsTr/case\\n001.nii.gz': holds the values 9, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
+        "'case case\\n001, labelsTr/case\\n001.nii.gz': holds the value 9, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
     ),
     verified(
         "a name with spaces",
         a_name("case 001"),
-        "case case 001, labelsTr/case 001.nii.gz: holds the values 9, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
+        "case case 001, labelsTr/case 001.nii.gz: holds the value 9, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
     ),
     verified(
         "a name in another script",
         a_name("患者-Ä1"),
-        "case 患者-Ä1, labelsTr/患者-Ä1.nii.gz: holds the values 9, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
+        "case 患者-Ä1, labelsTr/患者-Ä1.nii.gz: holds the value 9, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
     ),
     verified(
         "a name that steers the terminal",
         a_name("case\x1b[31m"),
-        "'case case\\x1b[31m, labelsTr/case\\x1b[31m.nii.gz': holds the values 9, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
+        "'case case\\x1b[31m, labelsTr/case\\x1b[31m.nii.gz': holds the value 9, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
     ),
     verified(
         "a link that leads nowhere",

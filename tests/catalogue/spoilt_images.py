@@ -241,7 +241,7 @@ ENTRIES: tuple[Entry, ...] = (
     verified(
         "labels of 0 and 255",
         lambda place: voxels(place.label, lambda data: data * 255),
-        "case case_001, labelsTr/case_001.nii.gz: holds the values 255, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
+        "case case_001, labelsTr/case_001.nii.gz: holds the value 255, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
     ),
     verified(
         "labels with fractions",
@@ -256,12 +256,12 @@ ENTRIES: tuple[Entry, ...] = (
     verified(
         "labels below zero",
         label_voxel(-1, np.int16),
-        "case case_001, labelsTr/case_001.nii.gz: holds the values -1, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
+        "case case_001, labelsTr/case_001.nii.gz: holds the value -1, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
     ),
     verified(
         "labels beyond all bounds",
         label_voxel(1e30),
-        "case case_001, labelsTr/case_001.nii.gz: holds the values 1e+30, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
+        "case case_001, labelsTr/case_001.nii.gz: holds the value 1e+30, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
     ),
     verified(
         "labels of another size",

@@ -97,7 +97,8 @@ def refused(name: str, spoil: Spoil, message: str, options: str = "") -> Entry:
     return Entry(name=name, spoil=spoil, words=CONVERT + options, message="{outer}/source" + message)
 
 
-UNUSABLE = "/labels: {} of {} label files cannot be used\n{}\nNothing was written; put these right, or take them away, and convert again."
+UNUSABLE = "/labels: {} of {} label files cannot be used\n{}\nNothing was written; put {} away, and convert again."
+ONE, SEVERAL = "this right, or take it", "these right, or take them"
 
 ENTRIES: tuple[Entry, ...] = (
     refused(
@@ -112,6 +113,7 @@ ENTRIES: tuple[Entry, ...] = (
             1,
             2,
             "  p1.seg.nrrd: {outer}/source/labels/p1.seg.nrrd: its segments liver, spleen have one value; give each its own, and save it anew",
+            ONE,
         ),
     ),
     refused(
@@ -124,6 +126,7 @@ ENTRIES: tuple[Entry, ...] = (
                 f"  p{n}.seg.nrrd: {{outer}}/source/labels/p{n}.seg.nrrd: holds segments that overlap, in layers; a label image has one number a voxel; decide where they overlap, in 3D Slicer by exporting them to a labelmap, and save that"
                 for n in range(2)
             ),
+            SEVERAL,
         ),
     ),
     refused(

@@ -568,7 +568,7 @@ def test_label_files_that_hold_no_labels(plain: Path, tmp_path: Path, data: np.n
     write(plain / "labels" / "scan_0001.nii.gz", data)
     message = refusal(plain, tmp_path)
     assert message.startswith(f"{plain}/labels: 1 of 3 label files cannot be used\n  {reason}")
-    assert message.endswith("Nothing was written; put these right, or take them away, and convert again.")
+    assert message.endswith("Nothing was written; put this right, or take it away, and convert again.")
 
 
 @pytest.mark.parametrize(
@@ -671,9 +671,9 @@ def test_values_that_no_segment_has_are_refused(drawn: Path, tmp_path: Path) -> 
     slicer(drawn / "labels" / "p2.seg.nrrd", label(2, (0, 1, 2, 7)), liver=1, spleen=2)
     assert refusal(drawn, tmp_path) == (
         f"{drawn}/labels: 1 of 4 label files cannot be used\n"
-        "  p2.seg.nrrd: holds the values 7, which none of its segments has: liver (1), spleen (2); "
+        "  p2.seg.nrrd: holds the value 7, which none of its segments has: liver (1), spleen (2); "
         "save it anew in 3D Slicer\n"
-        "Nothing was written; put these right, or take them away, and convert again."
+        "Nothing was written; put this right, or take it away, and convert again."
     )
 
 
@@ -813,5 +813,5 @@ def test_a_file_that_vanishes_leaves_nothing(second: Path, tmp_path: Path) -> No
     assert message.startswith(
         f"{second}: 1 of 11 files cannot be brought over\n  patient_001_0001.nii.gz: {gone}: cannot be copied"
     )
-    assert message.endswith("\nNothing was written; put these right and convert again.")
+    assert message.endswith("\nNothing was written; put this right and convert again.")
     assert list((tmp_path / "raw_data").iterdir()) == []

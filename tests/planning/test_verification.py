@@ -96,7 +96,7 @@ def test_all_findings_stand_in_one_report_and_nothing_is_changed(task):
         "  case case_000, imagesTr/case_000_0000.nii.gz: there is no such file; add it, or take the case off the list in "
         "dataset.json\n"
         "  case case_001, imagesTr/case_001_0000.nii.gz: holds 1 NaN and 0 infinite voxels; replace each by a number\n"
-        "  case case_001, labelsTr/case_001.nii.gz: holds the values 9, which dataset.json does not declare (0 to 1); "
+        "  case case_001, labelsTr/case_001.nii.gz: holds the value 9, which dataset.json does not declare (0 to 1); "
         "declare them under labels, or renumber them in the file\n"
         "Warnings\n"
         "  dataset.json: numTraining says 3, but 5 are listed; correct the number or the list"
@@ -290,7 +290,7 @@ def test_damaged_files_are_errors_and_the_others_are_still_looked_at(task):
     assert no_image == (
         "case case_002, imagesTr/case_002_0000.nii.gz: is not a NIfTI image; replace it by one, or convert it to .nii.gz"
     )
-    assert undeclared.startswith("case case_004, labelsTr/case_004.nii.gz: holds the values 7, which")
+    assert undeclared.startswith("case case_004, labelsTr/case_004.nii.gz: holds the value 7, which")
 
 
 def test_nan_infinity_and_constant_images_are_errors(task):
@@ -395,7 +395,7 @@ def test_a_case_too_large_for_memory_is_an_error_and_the_others_are_looked_at(ta
         "  case case_001: out of memory; this process may have 1.6 GB of address space (ulimit -v); raise it "
         "(ulimit -v unlimited) where you start it, or use fewer workers (-tl and -tf, or --workers)"
     )
-    assert undeclared.startswith("  case case_004, labelsTr/case_004.nii.gz: holds the values 7, which")
+    assert undeclared.startswith("  case case_004, labelsTr/case_004.nii.gz: holds the value 7, which")
 
 
 def test_labels_that_cropping_cuts_away_are_counted(make_task, tmp_path):
@@ -428,7 +428,7 @@ def test_labels_that_no_case_or_a_single_one_holds_are_warnings(make_task, tmp_p
 
     assert warnings(task) == [
         "dataset.json: labels 2 (ghost), 4 (spirit) are in no training case: nothing can be learned of them, and each voxel "
-        "where it is predicted lowers the mean Dice; take it off the list of labels, or add cases that hold it",
+        "where one of them is predicted lowers the mean Dice; take them off the list of labels, or add cases that hold them",
         "dataset.json: label 3 (rare) is in one training case case_001 only: the fold that validates there has nothing to "
         "learn it from; add cases that hold it",
     ]
