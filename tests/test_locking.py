@@ -223,7 +223,7 @@ def test_a_holder_elsewhere_keeps_its_lock_as_long_as_it_lives_and_no_longer(tmp
                 pass
         assert re.fullmatch(
             r"work is already being done by process \d+ on another, since [-\dT:]+; wait for it, or stop it with Ctrl-C "
-            r"there; if it no longer runs there, its lock ends 1 seconds after its last sign of life, run the same command "
+            r"there; if it no longer runs there, its lock ends 1 second after its last sign of life, run the same command "
             r"again then",
             str(caught.value),
         )

@@ -56,7 +56,7 @@ def test_an_unknown_device_is_refused(name: str) -> None:
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ModelError, match=r"device cuda:1: torch .* finds 1 CUDA devices"):
+    with pytest.raises(ModelError, match=r"device cuda:1: torch .* finds 1 CUDA device;"):
         resolve_device("cuda:1")
     with pytest.raises(ModelError, match="no Apple GPU"):
         resolve_device("mps")

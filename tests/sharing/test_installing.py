@@ -233,8 +233,8 @@ def test_files_and_manifest_must_name_the_same(contents: Files, pack: Pack, tmp_
         ({"format": True}, "an archive of format True"),
         ({"surprise": 1}, "manifest.json: wrong fields: unknown surprise"),
         ({"files": []}, "manifest.json.files: expected"),
-        ({"files": {"a": {"sha256": "0" * 63, "bytes": 1}}}, "manifest.json: '000"),
-        ({"files": {"a": {"sha256": "0" * 64, "bytes": -1}}}, "manifest.json: '000"),
+        ({"files": {"a": {"sha256": "0" * 63, "bytes": 1}}}, "manifest.json: no SHA-256 sum of a file: '000"),
+        ({"files": {"a": {"sha256": "0" * 64, "bytes": -1}}}, "manifest.json: no SHA-256 sum of a file: '000"),
         ({"files": {"a": {"sha256": "0" * 64, "bytes": "1"}}}, "manifest.json.files.a.bytes: expected int, found '1'"),
     ],
 )
