@@ -7,6 +7,7 @@ import math
 import re
 import reprlib
 from pathlib import Path
+from typing import Any
 
 from autoseg.commands.running import Parser
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
@@ -161,6 +162,14 @@ def fold_number(text: str) -> str:
 def folder(text: str) -> Path:
     """A folder's path, `~` expanded."""
     return Path(text).expanduser()
+
+
+def spelt(action: argparse.Action, value: Any) -> list[str]:
+    """An option and its value as they stand on a command line; nothing where the value is the default."""
+    if value == action.default:
+        return []
+    values = value if isinstance(value, list) else [] if action.nargs == 0 else [value]
+    return [action.option_strings[0], *map(str, values)]
 
 
 def _number_from(text: str, least: int) -> int:

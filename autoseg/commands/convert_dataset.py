@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import add_workers, folder, not_negative
+from autoseg.commands.next_steps import say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.paths import Workspace
 
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     )
     print(conversion.understood.report())
     print(f"written: {conversion.folder}")
-    print(f"next: autoseg_verify_dataset -t {conversion.folder.name}")
+    say_next(("autoseg_verify_dataset", "-t", conversion.folder.name), home=arguments.home)
 
 
 def convert_dataset(

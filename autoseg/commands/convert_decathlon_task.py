@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 
 from autoseg.commands.arguments import add_workers, folder, not_negative
+from autoseg.commands.next_steps import say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.paths import Workspace
 
@@ -40,6 +41,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         workers=fitting_workers(arguments.workers, BYTES_PER_WORKER),
     )
     print(f"written: {converted}")
+    say_next(("autoseg_verify_dataset", "-t", converted.name), home=arguments.home)
 
 
 COMMAND = Command(

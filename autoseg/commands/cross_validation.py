@@ -52,11 +52,14 @@ class ModelName:
         """A name that tells it from every other model of the task, and can be a folder's."""
         return f"{self.configuration}__{self.trainer_class}__{self.identifier}"
 
-    def training_command(self, task: str, fold: str, *options: str) -> str:
+    def training_words(self, task: str, fold: str, *options: str) -> tuple[str, ...]:
         """The command line that trains a fold, or does what the options say."""
         plans = () if self.identifier == DEFAULT_IDENTIFIER else ("-p", self.identifier)
-        words = ("autoseg_train", self.configuration, self.trainer, task, fold, *options, *plans)
-        return shlex.join(words)
+        return ("autoseg_train", self.configuration, self.trainer, task, fold, *options, *plans)
+
+    def training_command(self, task: str, fold: str, *options: str) -> str:
+        """The same in one line."""
+        return shlex.join(self.training_words(task, fold, *options))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from autoseg.commands.arguments import positive
 from autoseg.commands.evaluate_folder import evaluate_folder, score_table
+from autoseg.commands.next_steps import OWN_FOLDER, say_next
 from autoseg.commands.plan_and_preprocess import plan_and_preprocess
 from autoseg.commands.planning import NO_PLANNER, PlannerChoice
 from autoseg.commands.plot_task import BYTES_PER_WORKER
@@ -59,6 +60,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: ARG001 - the demo has a folder of its own
     """Make, plan, train, predict, score, draw."""
     demo(arguments.home or Path(DEFAULT_FOLDER), epochs=arguments.epochs)
+    say_next(("autoseg_convert_dataset", "-i", OWN_FOLDER), where=" with your own images and labels")
 
 
 def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from autoseg.commands.arguments import TASK_HELP, add_workers, not_negative
 from autoseg.commands.cross_validation import CrossValidation, collect, find_models
 from autoseg.commands.folds import warn_of_folds
+from autoseg.commands.next_steps import model_words, predict_words, say_next
 from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import WorkspaceError, counted
@@ -87,7 +88,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 
     task = find_task_with_models(arguments.task, workspace)
     warn_of_folds(task, workspace)
-    for model in find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.identifiers):
+    models = find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.identifiers)
+    for model in models:
         validation = collect(task, workspace, model, _texts(arguments.folds))
         choice = determine_postprocessing(
             validation,
@@ -99,6 +101,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         print(evidence_table(choice, validation.labels))
         print("\n".join(f"  missing: {line}" for line in validation.missing), end="\n" if validation.missing else "")
         print(f"written: {validation.folder / POSTPROCESSING}")
+    options = [("-m", one.configuration, *model_words(one.trainer, one.identifier)) for one in models]
+    say_next(*(predict_words(task, *words) for words in options), home=arguments.home)
 
 
 def determine_postprocessing(

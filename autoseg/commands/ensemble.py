@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
+from pathlib import Path
 
 from autoseg.commands.arguments import add_overwrite, add_workers, folder
+from autoseg.commands.next_steps import after_prediction, say_next
+from autoseg.commands.prediction import RECORD
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import counted
 from autoseg.paths import Workspace
+from autoseg.storage import read_json
 
 BYTES_PER_WORKER = 2 * 10**9
 """The packed probabilities of two models for a large CT, a slab of their mean, and the labels."""
@@ -34,7 +38,7 @@ def add_arguments(parser: Parser) -> None:
     add_workers(parser, what="average cases")
 
 
-def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: ARG001 - no task folder is touched
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Average, and say where the results are."""
     from autoseg.ensembling.averaging import ensemble_folders
     from autoseg.outputs import AVERAGING, copy_beside, require_room_for_copy
@@ -54,6 +58,17 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
     if arguments.rules:
         copy_beside(arguments.rules, arguments.output)
     print(f"written: {counted(len(written), 'segmentation')} in {arguments.output}")
+    task = _predicted_task(arguments.folders[0])
+    if task is not None and (workspace.raw_task(task) / "dataset.json").is_file():
+        say_next(*after_prediction(task, workspace, arguments.output), home=arguments.home)
+
+
+def _predicted_task(folder: Path) -> str | None:
+    """Whose models predicted there, where that is recorded."""
+    record = folder / RECORD
+    content = read_json(record) if record.is_file() else None
+    task = content.get("dataset") if isinstance(content, dict) else None
+    return task if isinstance(task, str) else None
 
 
 COMMAND = Command(

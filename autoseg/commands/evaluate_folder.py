@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, folder, label_name
+from autoseg.commands.next_steps import looking_words, say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_dataset
 from autoseg.dataset.splits import listing
@@ -51,8 +52,9 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Score, write summary.json, print the means."""
     references: Path | None = arguments.references
     names: tuple[str, ...] = ()
-    if arguments.task is not None:
-        raw = workspace.raw_task(workspace.find_task(arguments.task))
+    task = None if arguments.task is None else workspace.find_task(arguments.task)
+    if task is not None:
+        raw = workspace.raw_task(task)
         names = read_dataset(raw).labels.names
         references = references or raw / "labelsTr"
     if references is None:
@@ -68,6 +70,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     )
     print(score_table(summary, names))
     print(f"written: {arguments.predictions / 'summary.json'}")
+    if task is not None:
+        say_next(*looking_words(task, workspace, arguments.predictions), home=arguments.home)
 
 
 def label_numbers(wanted: Sequence[int | str] | None, names: Sequence[str]) -> list[int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_plans_name, fold, folder
 from autoseg.commands.models import DEFAULT_TRAINER
+from autoseg.commands.next_steps import say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_description
 from autoseg.errors import ModelError, WorkspaceError, agreeing
@@ -87,6 +88,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     print(f"written: {arguments.target} ({arguments.target.stat().st_size / 1e6:.1f} MB)")
     if not card.about.licence:
         print("dataset.json states no licence; add one before you pass the models on, and export again")
+    say_next(("autoseg_install_model", str(arguments.target)), where=" elsewhere")
 
 
 def export_model(

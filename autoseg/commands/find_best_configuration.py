@@ -18,6 +18,7 @@ from autoseg.commands.cross_validation import (
 )
 from autoseg.commands.determine_postprocessing import BYTES_PER_WORKER, POSTPROCESSING, add_models
 from autoseg.commands.folds import warn_of_folds
+from autoseg.commands.next_steps import predict_words, say_next
 from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.prediction_commands import prediction_commands
 from autoseg.commands.running import Command, Parser, run_command
@@ -65,6 +66,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     folder = workspace.selection_dir(task)
     print(selection_report(outcome, validations[0].labels))
     print(f"\n{(folder / COMMANDS_FILE).read_text()}\nwritten: {folder}")
+    packing = ("autoseg_export_model", "-t", task, "-o", f"{task}.zip", "--best")
+    say_next(predict_words(task, "--best"), packing, home=arguments.home)
 
 
 def find_best_configuration(

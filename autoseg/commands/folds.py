@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from autoseg.dataset import inspect_description
+from autoseg.dataset import Case, inspect_description
 from autoseg.dataset.splits import describe_gaps, read_patients, too_few_for_folds
 from autoseg.errors import DatasetError
 from autoseg.paths import Workspace
@@ -18,7 +18,7 @@ def fold_gaps(task: str, workspace: Workspace) -> tuple[str, ...]:
     Raises:
         TrainingError: splits_final.json or patients.json cannot be read.
     """
-    cases = _listed_cases(task, workspace)
+    cases = _identifiers(task, workspace)
     if not cases:
         return ()
     return describe_gaps(workspace.splits_file(task), cases, patients=workspace.patients_file(task))
@@ -26,7 +26,7 @@ def fold_gaps(task: str, workspace: Workspace) -> tuple[str, ...]:
 
 def why_no_folds(task: str, workspace: Workspace) -> str | None:
     """Why no folds can be made of the task; None where they can, or are there already."""
-    cases = _listed_cases(task, workspace)
+    cases = _identifiers(task, workspace)
     if not cases or workspace.splits_file(task).is_file():
         return None
     patients = read_patients(workspace.patients_file(task))
@@ -41,7 +41,8 @@ def warn_of_folds(task: str, workspace: Workspace) -> None:
         log.warning("%s", line)
 
 
-def _listed_cases(task: str, workspace: Workspace) -> tuple[str, ...]:
+def listed_cases(task: str, workspace: Workspace, *, with_test: bool = False) -> tuple[Case, ...]:
+    """The training cases that the task's dataset.json lists; none where it is not here, or not in order."""
     raw = workspace.raw_task(task)
     if not (raw / "dataset.json").is_file():
         return ()
@@ -49,4 +50,8 @@ def _listed_cases(task: str, workspace: Workspace) -> tuple[str, ...]:
         found = inspect_description(raw)
     except DatasetError:  # what is wrong with it, the commands that need it say
         return ()
-    return () if found.problems else tuple(dict.fromkeys(case.identifier for case in found.training))
+    return () if found.problems else (*found.training, *(found.test if with_test else ()))
+
+
+def _identifiers(task: str, workspace: Workspace) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(case.identifier for case in listed_cases(task, workspace)))

@@ -9,10 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoseg.commands.next_steps import Words, model_words, predict_words, say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.paths import Workspace, task_number
 
 if TYPE_CHECKING:
+    from autoseg.sharing.card import ModelCard
     from autoseg.sharing.installing import Installation
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     for folder in installed.folders:
         print(f"{'replaced' if folder in installed.replaced else 'installed'}: {folder}")
     _warn_of_doubt(installed.card.task, installed, workspace, before)
+    say_next(*_predictions(installed.card), home=arguments.home)
 
 
 def install_model(source: str, workspace: Workspace, *, overwrite: bool = False) -> Installation:
@@ -51,6 +54,18 @@ def install_model(source: str, workspace: Workspace, *, overwrite: bool = False)
     path = downloaded(source, workspace.results) if is_url(source) else nullcontext(Path(source).expanduser())
     with path as archive:
         return install_models(archive, workspace.results, overwrite=overwrite)
+
+
+def _predictions(card: ModelCard) -> list[Words]:
+    """By the selection that came along, else by each model that predicts for its own sake; its user's network needs a file."""
+    if card.selection:
+        return [predict_words(card.task, "--best")]
+    refined = {(model.previous, model.trainer, model.plans) for model in card.models}
+    return [
+        predict_words(card.task, "-m", model.configuration, *model_words(model.trainer, model.plans))
+        for model in card.models
+        if not model.custom_network and (model.configuration, model.trainer, model.plans) not in refined
+    ]
 
 
 def _warn_of_doubt(task: str, installed: Installation, workspace: Workspace, before: tuple[str, ...]) -> None:

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 
 import autoseg
 from autoseg.commands.arguments import add_planners, add_plans_name, add_tasks, positive
+from autoseg.commands.cross_validation import WEIGHTS
 from autoseg.commands.folds import warn_of_folds, why_no_folds
+from autoseg.commands.models import DEFAULT_TRAINER
+from autoseg.commands.next_steps import Words, preparing_words, say_next
+from autoseg.commands.next_training import after_planning
 from autoseg.commands.patients import add_patients, write_patients
 from autoseg.commands.planning import NO_PLANNER, PlannerChoice, make_plans, take_plans
 from autoseg.commands.running import Command, Parser, run_command
@@ -76,8 +80,9 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             write_patients(task, workspace, arguments.patients)
     if arguments.verify_dataset_integrity:
         verify_tasks(tasks, workspace, workers=workers)
+    commands: list[Words] = []
     for task in tasks:
-        plan_and_preprocess(
+        files = plan_and_preprocess(
             task,
             workspace,
             planners=PlannerChoice.of(arguments),
@@ -86,6 +91,12 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             workers=workers,
             plans_from=arguments.plans_from,
         )
+        plans = [load_plans(path) for path in files]
+        if arguments.plan_only:
+            commands += [preparing_words(task, name) for name in sorted({one.identifier for one in plans})]
+        else:
+            commands += after_planning(task, plans, workspace, _weights_to_start_from(arguments.plans_from, workspace))
+    say_next(*commands, home=arguments.home)
 
 
 def plan_and_preprocess(
@@ -97,8 +108,8 @@ def plan_and_preprocess(
     prepare: bool = True,
     workers: int | None = None,
     plans_from: str | None = None,
-) -> None:
-    """Measure, plan and prepare one task; what is current already is not made again.
+) -> list[Path]:
+    """Measure, plan and prepare one task; what is current already is not made again. Returns the files of its plans.
 
     Args:
         task: Its folder's name.
@@ -130,6 +141,21 @@ def plan_and_preprocess(
         remove_prepared(dataset, workspace)
     warn_of_folds(task, workspace)
     print(f"{task}: done in {time.monotonic() - started:.0f} s")
+    return files
+
+
+def _weights_to_start_from(plans_from: str | None, workspace: Workspace) -> dict[str, Path]:
+    """Of each configuration that the task was trained for whose plans were taken."""
+    from autoseg.sharing.models import find_models
+
+    if plans_from is None:
+        return {}
+    task, _, identifier = plans_from.partition(":")
+    return {
+        model.configuration: model.fold_folder(model.folds()[0]) / WEIGHTS
+        for model in find_models(workspace.results, workspace.find_task(task))
+        if model.folds() and (model.trainer, model.identifier) == (DEFAULT_TRAINER, identifier or DEFAULT_IDENTIFIER)
+    }
 
 
 def current_fingerprint(dataset: Dataset, workspace: Workspace, *, workers: int) -> DatasetFingerprint:

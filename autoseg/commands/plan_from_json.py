@@ -7,10 +7,11 @@ import re
 from functools import partial
 from pathlib import Path
 
+from autoseg.commands.next_steps import preparing_words, say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import PlanError
 from autoseg.paths import Workspace
-from autoseg.plans import load_plans_json, require_trainable, save_plans
+from autoseg.plans import load_plans, load_plans_json, require_trainable, save_plans
 
 
 def add_arguments(parser: Parser) -> None:
@@ -18,9 +19,13 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("file", metavar="FILE", type=Path, help="<plans>_plans_3D.json or <plans>_plans_2D.json")
 
 
-def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: ARG001 - no task folder is touched
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Check the file and write the pickle beside it."""
-    print(f"written: {plan_from_json(arguments.file)}")
+    path = plan_from_json(arguments.file)
+    print(f"written: {path}")
+    task = path.absolute().parent
+    if task.parent == workspace.preprocessed.absolute() and (workspace.raw_task(task.name) / "dataset.json").is_file():
+        say_next(preparing_words(task.name, load_plans(path).identifier), home=arguments.home)
 
 
 def plan_from_json(file: Path) -> Path:

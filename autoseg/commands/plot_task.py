@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, folder, not_negative
+from autoseg.commands.next_steps import say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import Case, Dataset, image_files, read_dataset
 from autoseg.errors import WorkspaceError, counted
@@ -37,8 +38,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Draw, and say where the pictures are."""
+    task = workspace.find_task(arguments.task)
     written = plot_task(
-        workspace.find_task(arguments.task),
+        task,
         workspace,
         arguments.output,
         predictions=arguments.predictions,
@@ -47,6 +49,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         workers=arguments.workers,
     )
     print(f"written: {counted(len(written), 'picture')} in {arguments.output}")
+    if arguments.predictions is None and not any(workspace.preprocessed_task(task).glob("*_plans_*.pkl")):
+        say_next(("autoseg_plan_and_preprocess", "-t", task), home=arguments.home)
 
 
 def plot_task(

@@ -21,6 +21,7 @@ from autoseg.commands.arguments import (
 )
 from autoseg.commands.input_guard import REPORT, describe_warned, open_guard, refused_now
 from autoseg.commands.models import DEFAULT_TRAINER
+from autoseg.commands.next_steps import after_prediction, say_next
 from autoseg.commands.prediction import (
     DEFAULT_CONFIGURATION,
     ModelChoice,
@@ -41,7 +42,7 @@ from autoseg.dataset import WRITTEN_ENDINGS, split_ending
 from autoseg.dataset.contents import require_images
 from autoseg.errors import CasesFailed, WorkspaceError, counted
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
+from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, Plans
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Predict; a case that fails is named, the others are finished."""
-    predict(
+    plans = predict(
         arguments.inputs,
         arguments.output,
         workspace,
@@ -198,6 +199,9 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             engine=arguments.engine,
         ),
     )
+    if arguments.output.is_dir() and arguments.num_parts == 1:
+        labels = plans.label_set.foreground
+        say_next(*after_prediction(plans.dataset, workspace, arguments.output, labels), home=arguments.home)
 
 
 def predict(
@@ -208,8 +212,8 @@ def predict(
     model: ModelChoice,
     settings: PredictionSettings,
     best: bool = False,
-) -> None:
-    """Predict a folder of images into a folder, or one case's files into a file.
+) -> Plans:
+    """Predict a folder of images into a folder, or one case's files into a file; returns the plans of the model.
 
     Args:
         best: Predict with the task's selection, which must be there; without it the selection is used where `model`
@@ -270,6 +274,7 @@ def predict(
     if guard.warned:
         print(describe_warned(guard, len(cases)))
     print(f"written: {output}")
+    return members[0][1].plans
 
 
 def _require_probabilities(settings: PredictionSettings, purpose: str) -> None:

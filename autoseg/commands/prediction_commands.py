@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.models import DEFAULT_TRAINER
+from autoseg.commands.next_steps import OUTPUT, model_words, predict_words
 from autoseg.paths import Workspace
 from autoseg.plans import DEFAULT_IDENTIFIER, load_plans
 
 if TYPE_CHECKING:
     from autoseg.ensembling.selection import Member, Selection
-
-INPUT, OUTPUT = "INPUT_FOLDER", "OUTPUT_FOLDER"
 
 
 def prediction_commands(
@@ -32,7 +31,7 @@ def prediction_commands(
         postprocessing: The file with the selection's rules; None where no postprocessing is wanted.
         everywhere: Options that every command gets.
     """
-    best = ("autoseg_predict", "--best", "-t", selection.task, "-i", INPUT, "-o", OUTPUT, *everywhere)
+    best = (*predict_words(selection.task, "--best"), *everywhere)
     steps = [(*step, *everywhere) for step in _steps(selection, workspace, trainers, postprocessing)]
     return ["# in one command", shlex.join(best), "", "# or step by step", *map(shlex.join, steps)]
 
@@ -68,10 +67,8 @@ def _steps(
 
 
 def _predict(member: Member, task: str, output: str, trainers: Mapping[str, str], *options: str) -> tuple[str, ...]:
-    trainer = () if member.trainer == DEFAULT_TRAINER else ("-tr", trainers.get(member.trainer, member.trainer))
-    plans = () if member.plans == DEFAULT_IDENTIFIER else ("-p", member.plans)
-    model = ("-t", task, "-m", member.configuration, *trainer, *plans, "-f", *member.folds)
-    return ("autoseg_predict", "-i", INPUT, "-o", output, *model, *options)
+    model = model_words(trainers.get(member.trainer, member.trainer), member.plans)
+    return predict_words(task, "-m", member.configuration, *model, "-f", *member.folds, *options, output=output)
 
 
 def _own_output(member: Member) -> str:

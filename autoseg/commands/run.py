@@ -12,6 +12,7 @@ from pathlib import Path
 from autoseg.commands.arguments import TASK_HELP, fold_number, folder
 from autoseg.commands.folds import warn_of_folds, why_no_folds
 from autoseg.commands.models import DEFAULT_TRAINER, find_trainer, trainer_class_name
+from autoseg.commands.next_steps import predict_words, say_next
 from autoseg.commands.patients import add_patients, write_patients
 from autoseg.commands.running import CTRL_C, Command, Parser, run_command
 from autoseg.commands.work import (
@@ -91,6 +92,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         return
     with hold_lock(workspace.run_dir(work.task) / LOCK_FILE, f"autoseg_run of {work.task}"):
         carry_out(work, workspace, arguments.configurations)
+    say_next(predict_words(work.task, "--best"), home=arguments.home)
+    say_next(("autoseg_install_model", str(work.archive)), where=" elsewhere")
 
 
 def carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None) -> None:

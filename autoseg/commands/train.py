@@ -19,10 +19,13 @@ from autoseg.commands.arguments import (
     positive,
     positive_number,
 )
+from autoseg.commands.cross_validation import ModelName
 from autoseg.commands.evaluate_folder import score_table
 from autoseg.commands.models import find_trainer, trainer_class_name
+from autoseg.commands.next_steps import Words, say_next
+from autoseg.commands.next_training import Options, after_training, is_begun, training_options
 from autoseg.commands.planned import load_planned
-from autoseg.commands.running import Command, Parser, limit_threads, run_command, stop_request
+from autoseg.commands.running import Command, Parser, build_parser, limit_threads, run_command, stop_request
 from autoseg.dataset import read_dataset
 from autoseg.dataset.splits import ALL
 from autoseg.errors import DiskError, Interrupted, TrainingError, agreeing, counted
@@ -163,8 +166,11 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         identifier=arguments.identifier,
         device=arguments.device,
     )
+    model = ModelName(configuration=arguments.configuration, trainer=arguments.trainer, identifier=arguments.identifier)
     if arguments.find_lr:
-        find_learning_rate(trainer)
+        rate = find_learning_rate(trainer)
+        if not is_begun(trainer.output):
+            say_next(_training_with(rate, model, task, arguments), home=arguments.home)
         return
     if not (arguments.validate_only or arguments.resume or arguments.overwrite):
         wish = " --valbest" * arguments.valbest + " --npz" * arguments.npz
@@ -172,10 +178,28 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     print(describe(trainer))
     if arguments.validate_only:
         validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
-        return
-    with continued_with_c(trainer):
-        train(trainer, resume=arguments.resume, overwrite=arguments.overwrite, command=arguments.command_line)
-        validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
+    else:
+        with continued_with_c(trainer):
+            train(trainer, resume=arguments.resume, overwrite=arguments.overwrite, command=arguments.command_line)
+            validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
+    options = _options(arguments, trainer.output)
+    say_next(*after_training(task, workspace, model, arguments.fold, options), home=arguments.home)
+
+
+def _options(arguments: argparse.Namespace, fold: Path | None = None) -> Options:
+    """For another training like this one: as it was asked for, and where it goes on in a fold, as that began."""
+    from autoseg.training.run_record import read_record
+
+    goes_on = fold is not None and (arguments.resume or arguments.validate_only)
+    record = read_record(fold) if fold is not None and goes_on else None
+    began = record.sessions[0].command if record is not None and record.sessions else ()
+    return training_options(build_parser(COMMAND, COMMAND.name), arguments, began)
+
+
+def _training_with(rate: float, model: ModelName, task: str, arguments: argparse.Namespace) -> Words:
+    options = {**_options(arguments), "learning_rate": ("--learning_rate", f"{rate:.2g}")}
+    words = [word for option in options.values() for word in option]
+    return model.training_words(task, arguments.fold, *words)
 
 
 def _as_before(
@@ -309,13 +333,14 @@ def _require_left_out(trainer: Trainer) -> None:
         )
 
 
-def find_learning_rate(trainer: Trainer) -> None:
-    """Try learning rates, and print the one to start with."""
+def find_learning_rate(trainer: Trainer) -> float:
+    """Try learning rates, print the one to start with, and return it."""
     from autoseg.training import learning_rate_finder
 
     result = learning_rate_finder.find_learning_rate(trainer)
     print(f"suggested: --learning_rate {result.suggestion:.2g}; lr_finder.png shows the loss at every rate")
     print(f"written: {trainer.output}")
+    return result.suggestion
 
 
 def _previous_stage(model: PreviousModel, folds: Sequence[Split], split: Split, folder: Path) -> PreviousStage:

@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 
 from autoseg.commands.arguments import add_tasks, add_workers
+from autoseg.commands.next_steps import say_next
 from autoseg.commands.patients import add_patients, write_patients
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import DatasetError
@@ -29,6 +30,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         for task in tasks:
             write_patients(task, workspace, arguments.patients)
     verify_tasks(tasks, workspace, workers=arguments.workers)
+    drawing = [("autoseg_plot_task", "-t", task, "-o", "pictures") for task in tasks if len(tasks) == 1]
+    say_next(*drawing, ("autoseg_plan_and_preprocess", "-t", *tasks), home=arguments.home)
 
 
 def verify_tasks(tasks: list[str], workspace: Workspace, *, workers: int | None = None) -> None:

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import autoseg
+from autoseg.commands.arguments import spelt
 from autoseg.commands.models import trainer_class_name
 from autoseg.commands.planning import NO_PLANNER, find_planner
 from autoseg.commands.running import Parser
@@ -97,12 +98,8 @@ def words_of(command: str, arguments: argparse.Namespace) -> Words:
     decisive: list[str] = []
     incidental: list[str] = []
     for action in passed_on(command):
-        value = getattr(arguments, action.dest)
-        if value == action.default:
-            continue
-        values = value if isinstance(value, list) else [] if action.nargs == 0 else [value]
         words = incidental if action.dest in INCIDENTAL else decisive
-        words += [action.option_strings[0], *map(str, values)]
+        words += spelt(action, getattr(arguments, action.dest))
     return Words(decisive=tuple(decisive), incidental=tuple(incidental))
 
 

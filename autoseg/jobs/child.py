@@ -30,6 +30,9 @@ PATIENCE = 3
 LARGEST_MESSAGE = 2000
 """Characters of a failed command's last words that are repeated."""
 
+STEP_OF_RUN = "AUTOSEG_STEP_OF_RUN"
+"""Tells a command that whoever started it knows what comes next."""
+
 ENDS_WITH_PARENT = sys.platform == "linux"
 
 
@@ -93,7 +96,7 @@ def _start(argv: Sequence[str], sink: BinaryIO) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=sink,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", STEP_OF_RUN: "1"},
         start_new_session=True,
         preexec_fn=_death_notice(),
     )

@@ -34,7 +34,7 @@ def test_a_task_by_its_path_is_brought_home(make_task, tmp_path: Path, capsys: p
         "  cases     2 with labels, 1 without\n"
         "  files     5 .nii.gz\n"
         f"written: {target}\n"
-        "next: autoseg_verify_dataset -t Task009_Balls\n"
+        f"next: autoseg_verify_dataset -t Task009_Balls --home {tmp_path}\n"
     )
     assert (target / "labelsTr" / "case_000.nii.gz").readlink() == source / "labelsTr" / "case_000.nii.gz"
     assert verify_dataset.main(["-t", "9", "--home", str(tmp_path)]) == 0

@@ -19,11 +19,13 @@ def test_a_decathlon_task_is_converted_verified_and_drawn(
         image.rename(image.with_name(image.name.replace("_0000", "")))
 
     assert convert_decathlon_task.main(["-i", str(source), "-output_task_id", "17", "--home", str(home)]) == 0
-    assert capsys.readouterr().out.endswith(f"written: {home}/raw_data/Task017_Balls\n")
+    next_step = f"next: autoseg_verify_dataset -t Task017_Balls --home {home}\n"
+    assert capsys.readouterr().out.endswith(f"written: {home}/raw_data/Task017_Balls\n{next_step}")
     assert verify_dataset.main(["-t", "17", "--home", str(home), "--workers", "1"]) == 0
     assert "Task017_Balls: 5 training cases, 1 test case: nothing wrong" in capsys.readouterr().out
     assert plot_task.main(["-t", "17", "-o", str(tmp_path / "p"), "--home", str(home), "--workers", "1"]) == 0
-    assert capsys.readouterr().out == f"written: 5 pictures in {tmp_path}/p\n"
+    next_step = f"next: autoseg_plan_and_preprocess -t Task017_Balls --home {home}\n"
+    assert capsys.readouterr().out == f"written: 5 pictures in {tmp_path}/p\n{next_step}"
     assert sorted(path.name for path in (tmp_path / "p").iterdir()) == [f"case_00{n}.png" for n in range(5)]
 
 

@@ -83,7 +83,8 @@ def test_a_task_tells_where_its_labels_lie_and_what_they_are_called(home: Path, 
     assert all("1.0000" in line for line in table[1:4])
 
     assert evaluate_folder.main([*command, "-l", "Rechter ventrikel"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    told = capsys.readouterr().out.splitlines()
+    assert (len(told), told[-1].split()[:2]) == (4, ["next:", "autoseg_plot_task"])
     assert list(json.loads((tmp_path / "pred" / "summary.json").read_text())["results"]["mean"]) == ["2"]
     assert evaluate_folder.main([*command, "-l", "LV", "2", "1"]) == 0
     assert list(json.loads((tmp_path / "pred" / "summary.json").read_text())["results"]["mean"]) == ["1", "2"]

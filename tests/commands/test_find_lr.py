@@ -27,7 +27,10 @@ def test_a_rate_is_suggested_and_nothing_is_trained(
     told = capsys.readouterr().out
     suggested = re.search(r"suggested: --learning_rate (\S+); lr_finder.png shows the loss at every rate", told)
     assert suggested is not None and 1e-7 <= float(suggested[1]) <= 1
-    assert told.endswith(f"written: {fold}\n")
+    train_with_it = (
+        rf"next: autoseg_train 3d_fullres TrainerDiceFocal {task.name} 0 .* --learning_rate {suggested[1]} --home \S+\n"
+    )
+    assert re.search(rf"written: {fold}\n{train_with_it}$", told)
 
     with hold_lock(fold / LOCK_FILE, "training"):
         words = ["3d_fullres", "TrainerDiceFocal", "1", "0", "--find_lr", "-device", "cpu", *short, *home]

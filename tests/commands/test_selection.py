@@ -606,7 +606,7 @@ def test_the_commands_of_a_single_model(workspace: Workspace, capsys: pytest.Cap
     assert find_best(workspace) == DONE
 
     best, *steps = commands(workspace)
-    assert best == "autoseg_predict --best -t Task004_Balls -i INPUT_FOLDER -o OUTPUT_FOLDER".split()
+    assert best == "autoseg_predict -i INPUT_FOLDER -o OUTPUT_FOLDER -t Task004_Balls --best".split()
     assert steps == ["autoseg_predict -i INPUT_FOLDER -o OUTPUT_FOLDER -t Task004_Balls -m 3d_fullres -f 0 3".split()]
     assert (workspace.selection_dir(TASK) / "prediction_commands.txt").read_text().strip() in capsys.readouterr().out
 

@@ -156,7 +156,7 @@ def test_a_fold_is_trained_validated_and_left_with_all_its_files(results: Path, 
         "patch 12 x 16 x 14, on cpu in fp32"
     )
     assert f"\n1 ball      1   {dice:.4f}  " in told.out
-    assert told.out.endswith(f"written: {fold}\n")
+    assert f"\nwritten: {fold}\nnext: autoseg_train 3d_fullres Trainer {TASK} 1 {' '.join(SHORT)}\nor: " in told.out
     assert f"validation: Dice of ball {dice:.4f}" in (fold / "training.log").read_text()
 
 

@@ -59,7 +59,10 @@ def test_export_install_list_and_info(
     assert export_model.main(["-t", "4", "-o", str(archive), "--home", str(home)]) == 0
     told = capsys.readouterr()
     size = f"{archive.stat().st_size / 1e6:.1f}"
-    assert told.out == (f"{TASK}: 2d, folds 0, 1\n{TASK}: 3d_fullres, fold 0\nwritten: {archive} ({size} MB)\n")
+    assert told.out == (
+        f"{TASK}: 2d, folds 0, 1\n{TASK}: 3d_fullres, fold 0\nwritten: {archive} ({size} MB)\n"
+        f"next elsewhere: autoseg_install_model {archive}\n"
+    )
 
     assert install_model.main([str(archive), "--home", str(elsewhere)]) == 0
     told = capsys.readouterr().out
@@ -68,6 +71,8 @@ def test_export_install_list_and_info(
     assert told.endswith(
         f"installed: {elsewhere}/results/2d/{TASK}/Trainer__autoseg\n"
         f"installed: {elsewhere}/results/3d_fullres/{TASK}/Trainer__autoseg\n"
+        f"next: autoseg_predict -i INPUT_FOLDER -o OUTPUT_FOLDER -t {TASK} -m 2d --home {elsewhere}\n"
+        f"or: autoseg_predict -i INPUT_FOLDER -o OUTPUT_FOLDER -t {TASK} -m 3d_fullres --home {elsewhere}\n"
     )
 
     assert list_models.main(["--home", str(elsewhere)]) == 0
@@ -145,7 +150,7 @@ def test_an_archive_is_installed_from_the_web(
         assert install_model.main([address, "--home", str(elsewhere)]) == 0
         server.shutdown()
 
-    assert capsys.readouterr().out.endswith(f"installed: {elsewhere}/results/3d_fullres/{TASK}/Trainer__autoseg\n")
+    assert f"\ninstalled: {elsewhere}/results/3d_fullres/{TASK}/Trainer__autoseg\nnext: " in capsys.readouterr().out
     assert [path.name for path in (elsewhere / "results").iterdir()] == ["3d_fullres"]
 
 
@@ -159,7 +164,7 @@ def test_a_file_address_and_an_existing_model_are_refused(workspace, home, tmp_p
     assert install_model.main([str(tmp_path / "balls.zip"), "--home", str(home)]) == 1
     assert capsys.readouterr().err.endswith("Add --overwrite to replace them.\n")
     assert install_model.main([str(tmp_path / "balls.zip"), "--overwrite", "--home", str(home)]) == 0
-    assert capsys.readouterr().out.endswith(f"replaced: {home}/results/3d_fullres/{TASK}/Trainer__autoseg\n")
+    assert f"\nreplaced: {home}/results/3d_fullres/{TASK}/Trainer__autoseg\nnext: " in capsys.readouterr().out
 
 
 def test_what_is_not_trained_is_named_with_the_command_and_what_there_is(

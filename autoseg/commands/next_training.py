@@ -1,0 +1,167 @@
+"""What comes after planning, and after each training: the next fold, the next configuration, the choice among all."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
+from dataclasses import replace
+from pathlib import Path
+
+from autoseg.commands.arguments import spelt
+from autoseg.commands.cross_validation import PLANS, USUAL_FOLDS, VALIDATION, WEIGHTS, ModelName
+from autoseg.commands.folds import why_no_folds
+from autoseg.commands.models import DEFAULT_TRAINER
+from autoseg.commands.next_steps import Words, model_words, predict_words
+from autoseg.commands.running import Parser
+from autoseg.dataset.splits import ALL
+from autoseg.errors import WorkspaceError
+from autoseg.locking import require_no_holder
+from autoseg.outputs import probabilities_file
+from autoseg.paths import Workspace, fold_dir
+from autoseg.plans import CONFIGURATIONS, Plans, load_plans
+from autoseg.storage import read_json
+
+CHECKPOINT, SUMMARY = "checkpoint.pt", "summary.json"
+
+SUGGESTED_FIRST = "3d_fullres"
+"""Of the configurations that are planned; the others follow as alternatives."""
+
+OF_ONE_FOLD = frozenset(
+    "help home verbose version identifier resume overwrite own_settings validate_only find_lr".split()
+)
+"""What is not given again for the next fold, or is in any case."""
+
+OF_THE_MACHINE = frozenset("npz device precision num_workers".split())
+"""What may be given for a fold that is only continued or validated; the rest it keeps."""
+
+Options = Mapping[str, Words]
+"""Of a training, each as it stands on a command line, by its name in the parser."""
+
+
+def training_options(parser: Parser, arguments: argparse.Namespace, began: Sequence[str]) -> Options:
+    """The options for the next fold: those that were given, or for a fold that is continued, with which it began.
+
+    Args:
+        began: The words of the command that began it; empty where it is not known.
+    """
+    then = _parsed(parser, began)
+    options = {}
+    for action in parser._actions:
+        if action.option_strings and action.dest not in OF_ONE_FOLD:
+            words = spelt(action, getattr(arguments, action.dest))
+            if words or then is not None:
+                options[action.dest] = tuple(words or spelt(action, getattr(then, action.dest)))
+    return options
+
+
+def after_planning(
+    task: str, all_plans: Sequence[Plans], workspace: Workspace, weights: Mapping[str, Path]
+) -> list[Words]:
+    """The first training of each configuration that is planned, or whatever of it is not done; a cascade's in its turn.
+
+    Args:
+        weights: For each configuration those of the task whose plans these are, to start from.
+    """
+    models = [
+        ModelName(configuration=name, trainer=DEFAULT_TRAINER, identifier=one.identifier)
+        for one in all_plans
+        for name in one.configurations
+    ]
+    models.sort(key=lambda one: (one.configuration != SUGGESTED_FIRST, CONFIGURATIONS.index(one.configuration)))
+    trainings = []
+    for model in models:
+        start = weights.get(model.configuration)
+        options = {} if start is None else {"pretrained_weights": ("-pretrained_weights", str(start))}
+        trainings += _next_training(task, workspace, model, options)
+    return trainings or [_conclusion(task, workspace, model) for model in models[:1]]
+
+
+def after_training(task: str, workspace: Workspace, model: ModelName, fold: str, options: Options) -> list[Words]:
+    """The next fold that is not done, with the same options; after the last the configuration that refines what this one
+    predicts, and else the choice among all. Meanwhile any trained fold can predict."""
+    predict = predict_words(task, "-m", model.configuration, *model_words(model.trainer, model.identifier))
+    if fold == ALL:
+        return [(*predict, "-f", ALL)]
+    plans = load_plans(workspace.plans_file(task, model.configuration, model.identifier))
+    refining = [name for name in plans.configurations if plans.configuration(name).previous == model.configuration]
+    for one in (model, *(replace(model, configuration=name) for name in refining)):
+        if training := _next_training(task, workspace, one, options):
+            return [*training, predict]
+    return [_conclusion(task, workspace, model), predict]
+
+
+def _next_training(task: str, workspace: Workspace, model: ModelName, options: Options) -> list[Words]:
+    """One command, or none where all is done, or is being done, or has to wait for the configuration before."""
+    plans = load_plans(workspace.plans_file(task, model.configuration, model.identifier))
+    previous = plans.configuration(model.configuration).previous
+    if previous is not None and _next_training(task, workspace, replace(model, configuration=previous), {}):
+        return []
+    folder = workspace.model_dir(task, model.configuration, model.trainer_class, model.identifier)
+    for fold in _folds(task, workspace):
+        todo = _what_is_left(fold_dir(folder, fold))
+        if todo is not None:
+            given = [words for name, words in options.items() if not todo or name in OF_THE_MACHINE]
+            return [model.training_words(task, fold, *todo, *(word for words in given for word in words))]
+    return []
+
+
+def _what_is_left(fold: Path) -> Words | None:
+    """How a fold is trained on; None where it is done, or another process is at it."""
+    try:
+        require_no_holder(fold)
+    except WorkspaceError:
+        return None
+    if not (fold / WEIGHTS).is_file():
+        return ("-c",) if is_begun(fold) else ()
+    return None if (fold / VALIDATION / SUMMARY).is_file() else ("-val",)
+
+
+def is_begun(fold: Path) -> bool:
+    """Whether a training can go on there, and a new one would be refused."""
+    return (fold / CHECKPOINT).is_file()
+
+
+def _folds(task: str, workspace: Workspace) -> Sequence[str]:
+    if why_no_folds(task, workspace):
+        return (ALL,)
+    path = workspace.splits_file(task)
+    content = read_json(path) if path.is_file() else None
+    number = len(content) if isinstance(content, list) and content else USUAL_FOLDS
+    return [str(fold) for fold in range(number)]
+
+
+def _conclusion(task: str, workspace: Workspace, model: ModelName) -> Words:
+    """The choice among all that the trainer trained by these plans; where no folds can be made, predicting with `all`."""
+    if _folds(task, workspace) == (ALL,):
+        options = model_words(model.trainer, model.identifier)
+        return predict_words(task, "-m", model.configuration, *options, "-f", ALL)
+    folders = [
+        workspace.model_dir(task, name, model.trainer_class, model.identifier)
+        for name in CONFIGURATIONS
+        if (workspace.model_dir(task, name, model.trainer_class, model.identifier) / PLANS).is_file()
+    ]
+    files = [path for folder in folders for path in folder.glob(f"fold_*/{VALIDATION}/*.nii.gz")]
+    # Several are also compared in pairs, for which every probability must be there.
+    singly = len(folders) > 1 and not all(probabilities_file(path).is_file() for path in files)
+    return (
+        "autoseg_find_best_configuration",
+        "-t",
+        task,
+        *model_words(model.trainer, model.identifier),
+        *(("--disable_ensembling",) if singly else ()),
+    )
+
+
+def _parsed(parser: Parser, command: Sequence[str]) -> argparse.Namespace | None:
+    """A command's arguments; None where they are not known, or no longer understood."""
+    name = next((number for number, word in enumerate(command) if word in ("autoseg_train", "train")), None)
+    if name is None:
+        return None
+    try:
+        with redirect_stderr(io.StringIO()):
+            parsed: argparse.Namespace = parser.parse_args(command[name + 1 :])
+    except SystemExit:
+        return None
+    return parsed
