@@ -9,7 +9,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -23,6 +23,7 @@ from autoseg.forms import NOWHERE, Forms, forms_of, unit_axes
 from autoseg.geometry import Geometry
 from autoseg.headers import ImageHeader, read_header
 from autoseg.machine import available_memory
+from autoseg.magnitudes import odd_magnitudes
 from autoseg.nifti import (
     SPARE_BYTES,
     NiftiHeader,
@@ -35,6 +36,7 @@ from autoseg.nifti import (
 )
 from autoseg.storage import atomic_path
 from autoseg.text_headers import TextHeader
+from autoseg.whole_numbers import as_whole_numbers, fractional_values, listed_values
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float32]
@@ -50,8 +52,6 @@ GZIP_OR_ZLIB = 47
 
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 """NIfTI counts to the right and the front; DICOM, and so `Geometry`, to the left and the back."""
-
-LISTED_VALUES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +90,17 @@ def read_image(path: Path) -> Image:
 
 
 def read_label(path: Path) -> Image:
-    """Read one label file.
+    """Read one label file; whole numbers come as integers, also where its header scales them, and nothing else is changed.
 
     Raises:
         DatasetError: As `read_image`; of several volumes it is said how labels are stored.
     """
+    stored = read_stored_label(path)
+    return replace(stored, data=as_whole_numbers(stored.data))
+
+
+def read_stored_label(path: Path) -> Image:
+    """Read one label file, its values as they are stored; else as `read_label`."""
     try:
         return read_image(path)
     except SeveralVolumesError as error:
@@ -169,9 +175,13 @@ def read_case(case: Case) -> RawCase:
     Label files of floats are taken when every value is whole. NaN and infinite intensities are not looked for.
 
     Raises:
-        DatasetError: Naming the case: a file that cannot be read, grids that differ, labels with fractions.
+        DatasetError: Naming the case: a file that cannot be read, grids that differ, labels with fractions, intensities
+            that cannot be computed with.
     """
     channels = [read_image(path) for path in case.images]
+    for path, channel in zip(case.images, channels, strict=True):
+        if (found := odd_magnitudes(channel.data)) and found.unusable:
+            raise DatasetError(f"case {readable(case.identifier)}: {readable(path)} {found.text}")
     label = None if case.segmentation is None else read_label(case.segmentation)
     files = [*case.images, case.segmentation] if case.segmentation else case.images
     _require_one_grid(case.identifier, files, [*channels, label] if label else channels)
@@ -200,19 +210,6 @@ def grid_differences(first: Image, other: Image) -> tuple[str, ...]:
     return first.geometry.differences(other.geometry)
 
 
-def fractional_values(data: Array) -> Array:
-    """The distinct values, sorted, that are no whole numbers (NaN and infinite ones are none)."""
-    if data.dtype.kind in "iu":
-        return data[:0].reshape(-1)
-    return np.unique(data[~np.isfinite(data) | (data != np.rint(data))])
-
-
-def listed_values(values: Array) -> str:
-    """The first few values, and how many there are more."""
-    more = f" and {len(values) - LISTED_VALUES} more" if len(values) > LISTED_VALUES else ""
-    return ", ".join(f"{value:.6g}" for value in values[:LISTED_VALUES]) + more
-
-
 def _require_one_grid(identifier: str, files: Sequence[Path], images: Sequence[Image]) -> None:
     for path, image in zip(files[1:], images[1:], strict=True):
         if found := grid_differences(images[0], image):
@@ -224,8 +221,7 @@ def _require_one_grid(identifier: str, files: Sequence[Path], images: Sequence[I
 
 def _whole_numbers(data: Array, case: Case) -> LabelArray:
     """Labels as int16, or int32 where they need it."""
-    found = fractional_values(data)
-    if len(found):
+    if len(found := fractional_values(data)):
         raise DatasetError(
             f"case {readable(case.identifier)}: {readable(case.segmentation)} holds values that are no whole numbers: "
             f"{listed_values(found)}; save the labels as integers, resampled without interpolation"
@@ -243,8 +239,8 @@ def _read_voxels(path: Path, header: ImageHeader) -> Array:
     """Read all voxels, to the file's end, so that a damaged or truncated file cannot pass.
 
     Returns:
-        `(Z, Y, X)` or `(volumes, Z, Y, X)` in the file's voxel type; float32 (float64 for float64 files) where the
-        header scales the stored values.
+        `(Z, Y, X)` or `(volumes, Z, Y, X)` in the file's voxel type; where the header scales the stored values float32,
+        or float64 for float64 files and for what float32 does not hold.
     """
     free = available_memory()
     if header.size > free:
@@ -318,8 +314,9 @@ def _fill(file: _Bytes, target: npt.NDArray[np.uint8]) -> int:
 def _scaled(stored: Array, header: ImageHeader) -> Array:
     if isinstance(header, TextHeader) or (header.slope, header.intercept) == (1.0, 0.0):
         return stored
-    kind = np.float64 if stored.dtype == np.float64 else np.float32
-    return (stored.astype(np.float64, copy=False) * header.slope + header.intercept).astype(kind, copy=False)
+    scaled = stored.astype(np.float64, copy=False) * header.slope + header.intercept
+    held = stored.dtype != np.float64 and max(-scaled.min(), scaled.max()) <= np.finfo(np.float32).max
+    return scaled.astype(np.float32) if held else scaled
 
 
 def _geometry(header: ImageHeader) -> Geometry:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import autoseg
-from autoseg.dataset import Labels
+from autoseg.dataset import LARGEST_LABEL, Labels
 from autoseg.errors import PlanError, StorageError, counted
 from autoseg.geometry import SPACING_RANGE
 from autoseg.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
@@ -44,8 +44,6 @@ LARGEST_SIDE = 2**18
 """Voxels along one axis of a case; the largest microscopes make half of it."""
 
 MOST_CHANNELS = 1000
-MOST_LABELS = 2**16
-"""What a 16-bit label file holds, background included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,10 +237,10 @@ class Plans:
     configurations: Mapping[str, ConfigurationPlan]
 
     def __post_init__(self) -> None:
-        if len(self.labels) > MOST_LABELS or len(self.channels) > MOST_CHANNELS:
+        if len(self.labels) - 1 > LARGEST_LABEL or len(self.channels) > MOST_CHANNELS:
             raise PlanError(
                 f"{counted(len(self.labels), 'label')} and {counted(len(self.channels), 'channel')}: too many; "
-                f"at most {MOST_LABELS} and {MOST_CHANNELS} can be used"
+                f"at most {LARGEST_LABEL + 1} and {MOST_CHANNELS} can be used"
             )
         if sorted(self.transpose_forward) != [0, 1, 2] or tuple(
             self.transpose_forward.index(axis) for axis in range(3)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.dataset import Case
+from autoseg.dataset import LARGEST_LABEL, Case
 from autoseg.errors import CasesFailed, DatasetError, agreeing, counted, readable
-from autoseg.imageio import fractional_values, listed_values, read_image
+from autoseg.imageio import read_label
 from autoseg.parallel import run_on_cases
-from autoseg.preprocessing.prepare import LARGEST_LABEL
 from autoseg.segments import read_segments
+from autoseg.whole_numbers import fractional_values, listed_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ def _read(case: Case) -> LabelFile:
     path = case.segmentation
     if path is None:
         raise ValueError(f"{case.identifier} has no label file")
-    data = read_image(path).data
+    data = read_label(path).data
     if len(fractions := fractional_values(data)):
         raise DatasetError(
             f"holds values that are no whole numbers: {listed_values(fractions)}; save labels as integers"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from autoseg.conversion.label_files import LabelFile
 from autoseg.conversion.understood import listed
+from autoseg.dataset import LARGEST_LABEL
 from autoseg.errors import DatasetError, counted, readable
-from autoseg.preprocessing.prepare import LARGEST_LABEL
 from autoseg.segments import plain_name
 
 BACKGROUND = "background"

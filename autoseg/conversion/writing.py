@@ -13,9 +13,10 @@ from autoseg.conversion.building import built_beside, copy_file
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import channel_file, read_dataset, split_ending
 from autoseg.errors import CasesFailed, DatasetError, StorageError, agreeing, counted, readable
-from autoseg.imageio import listed_values, read_image, write_image
+from autoseg.imageio import read_label, write_image
 from autoseg.parallel import run_on_cases
 from autoseg.storage import write_json
+from autoseg.whole_numbers import listed_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,7 @@ def renumber(source: Path, target: Path, numbers: Mapping[int, int]) -> None:
     Raises:
         DatasetError: It holds a value that is given no number.
     """
-    image = read_image(source)
+    image = read_label(source)
     kind = np.min_scalar_type(max(numbers.values()))
     written = np.empty(image.data.shape, kind)
     for plane, target_plane in zip(image.data, written, strict=True):

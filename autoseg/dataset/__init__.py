@@ -3,6 +3,7 @@
 from autoseg.dataset.cases import (
     BACKGROUND,
     IMAGE_ENDINGS,
+    LARGEST_LABEL,
     WRITTEN_ENDINGS,
     Case,
     Dataset,
@@ -17,6 +18,7 @@ from autoseg.dataset.description import Description, inspect_description, read_d
 __all__ = [
     "BACKGROUND",
     "IMAGE_ENDINGS",
+    "LARGEST_LABEL",
     "WRITTEN_ENDINGS",
     "Case",
     "Dataset",

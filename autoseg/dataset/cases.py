@@ -17,6 +17,14 @@ IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
 WRITTEN_ENDINGS = (".nii.gz", ".nii")
 BACKGROUND = 0
 
+LARGEST_LABEL = 2**15 - 1
+"""Prepared labels are kept in 16 bits with a sign, -1 being what lies outside the image."""
+
+
+def too_many_labels(declared: int) -> str:
+    """What is said of more labels, background included, than can be used."""
+    return f"{declared - 1} above background, and {LARGEST_LABEL} can be used; join labels, or leave some out"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
@@ -27,6 +35,8 @@ class Labels:
     def __post_init__(self) -> None:
         if len(self.names) < 2:
             raise DatasetError("labels: declare the background and at least one more label")
+        if len(self.names) - 1 > LARGEST_LABEL:
+            raise DatasetError(f"labels: {too_many_labels(len(self.names))}")
         if double := [name for name, times in Counter(self.names).items() if times > 1]:
             raise DatasetError(f"labels: given twice: {', '.join(double)}; name each label differently")
 

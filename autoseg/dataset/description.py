@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from autoseg.dataset.cases import Case, Dataset, Labels
+from autoseg.dataset.cases import LARGEST_LABEL, Case, Dataset, Labels, too_many_labels
 from autoseg.dataset.listed import read_cases
 from autoseg.dataset.notes import Notes
 from autoseg.errors import DatasetError, StorageError, counted, readable
@@ -162,6 +162,8 @@ def _labels(description: Mapping[str, Any], notes: Notes) -> tuple[str, ...]:
     names = _numbered_names(description, "labels", '{"0": "background", "1": "liver"}', notes)
     if len(names) == 1:
         notes.add("labels: only the background is declared; declare at least one more")
+    if len(names) - 1 > LARGEST_LABEL:
+        notes.add(f"labels: {too_many_labels(len(names))}")
     for name, times in Counter(names).items():
         if times > 1:
             notes.add(f"labels: the name {name!r} is given twice; name each label differently")

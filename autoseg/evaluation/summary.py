@@ -15,9 +15,10 @@ from autoseg.dataset import image_files, split_ending
 from autoseg.errors import DatasetError, StorageError
 from autoseg.evaluation.metrics import LabelArray, Metrics, foreground_mean, mean_of, score_arrays, volumes
 from autoseg.geometry import Spacing
-from autoseg.imageio import Image, fractional_values, grid_differences, listed_values, read_label
+from autoseg.imageio import Image, grid_differences, read_label
 from autoseg.parallel import run_on_cases
 from autoseg.storage import content_hash, read_json, write_json
+from autoseg.whole_numbers import fractional_values, listed_values
 
 AUTHOR = "autoseg"
 DESCRIPTION = (
@@ -31,9 +32,6 @@ IDENTIFIER_LENGTH = 12
 
 BYTES_PER_WORKER = 2 * 10**9
 """Of one that scores: two label images of 1000 slices of 512x512 in 32 bits."""
-
-LARGEST_NUMBER = 2.0**63
-"""What 64 bits hold lies below."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,11 +256,10 @@ def _whole_numbers(image: Image, path: Path) -> LabelArray:
         raise DatasetError(
             f"{path}: a segmentation holds whole numbers only, found {listed_values(fractions)}; correct the file"
         )
-    if image.data.dtype.kind != "f":
-        return image.data
-    if len(beyond := image.data[np.abs(image.data) >= LARGEST_NUMBER]):
-        raise DatasetError(f"{path}: holds {beyond[0]:.6g}, which is no label's number; correct the file")
-    return image.data.astype(np.int64)
+    if image.data.dtype.kind == "f":
+        beyond = image.data.flat[np.abs(image.data).argmax()]
+        raise DatasetError(f"{path}: holds {beyond:.6g}, which is no label's number; correct the file")
+    return image.data
 
 
 def _defined(values: Sequence[float | None]) -> int:

@@ -5,7 +5,6 @@ Nothing here needs labels, so a new image is measured as the training cases were
 
 from __future__ import annotations
 
-import math
 from dataclasses import astuple, dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
+from autoseg.magnitudes import spread_values
 
 Direction: TypeAlias = tuple[float, float, float, float, float, float, float, float, float]
 
@@ -109,15 +109,3 @@ def sample_values(data: npt.NDArray[Any], most: int) -> npt.NDArray[Any]:
     sample = spread_values(data, most)
     kept: npt.NDArray[Any] = sample[np.isfinite(sample) & (sample != 0)]
     return kept
-
-
-def spread_values(data: npt.NDArray[Any], most: int) -> npt.NDArray[Any]:
-    """Up to about `most` of an array's values, evenly spaced.
-
-    The step between them shares no divisor with the array's sides: it would run along a few columns only.
-    """
-    step = max(1, data.size // most)
-    while math.gcd(step, data.size) > 1:
-        step += 1
-    values: npt.NDArray[Any] = data.reshape(-1)[::step]
-    return values

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 import autoseg
-from autoseg.dataset import Case, Dataset, Labels
+from autoseg.dataset import LARGEST_LABEL, Case, Dataset, Labels
 from autoseg.errors import DatasetError, StorageError, counted
 from autoseg.geometry import Geometry, Spacing, box_shape
 from autoseg.parallel import run_on_cases
@@ -30,9 +30,6 @@ SAMPLING_STEP = 10
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 """Bounds CT is clipped to (Isensee et al. 2021, Fig. 2, "Intensity normalization")."""
-
-MOST_LABELS = 65535
-"""What a 16-bit label file holds."""
 
 COMPARED = ("directions", "intensity_ranges")
 """What only the comparison of new images needs, and files of earlier versions lack."""
@@ -307,8 +304,8 @@ class _ShortForm:
 
 def _decode_short(content: dict[str, Any], where: str) -> DatasetFingerprint:
     short = decode(_ShortForm, {key: value for key, value in content.items() if key != "kind"}, where)
-    if not 1 <= short.num_classes <= MOST_LABELS:
-        raise StorageError(f"{where}.num_classes: expected 1 to {MOST_LABELS}, found {short.num_classes}")
+    if not 1 <= short.num_classes <= LARGEST_LABEL:
+        raise StorageError(f"{where}.num_classes: expected 1 to {LARGEST_LABEL}, found {short.num_classes}")
     return DatasetFingerprint(
         channels=short.modalities,
         labels=("background", *(f"label {value}" for value in range(1, short.num_classes + 1))),

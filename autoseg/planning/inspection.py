@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -14,10 +14,12 @@ import numpy.typing as npt
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError, counted, readable
 from autoseg.headers import read_header
-from autoseg.imageio import Image, grid_differences, read_image, read_label
+from autoseg.imageio import Image, grid_differences, read_image, read_stored_label
+from autoseg.magnitudes import odd_magnitudes, spread_values
 from autoseg.nifti import NiftiHeader
-from autoseg.planning.appearance import sample_values, spread_values
-from autoseg.planning.label_inspection import cut_away, label_faults, label_values
+from autoseg.planning.appearance import sample_values
+from autoseg.planning.label_inspection import cut_away, label_faults, label_values, scaled_labels
+from autoseg.whole_numbers import as_whole_numbers
 
 Array: TypeAlias = npt.NDArray[Any]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
@@ -99,6 +101,7 @@ def inspect_case(case: Case, *, folder: Path, labels: Sequence[str]) -> Inspecti
     for path, image in zip(case.images, images, strict=True):
         if image is not None:
             findings += [_error(case, path, folder, text) for text in _intensity_faults(image.data)]
+            findings += _odd_magnitudes(case, path, folder, image.data)
     if case.segmentation and label is not None and values is not None:
         findings += [
             _error(case, case.segmentation, folder, text) for text in label_faults(values, len(labels) or None)
@@ -142,13 +145,21 @@ def _read(path: Path, case: Case, folder: Path, findings: list[Finding]) -> Imag
     if not path.is_file():
         return None
     try:
-        image = (read_label if path == case.segmentation else read_image)(path)
+        image = _read_label(path, case, folder, findings) if path == case.segmentation else read_image(path)
         findings += [_warning(case, path, folder, text) for text in _voxel_size_faults(path)]
     except DatasetError as error:
         _, _, text = str(error).partition(f"{readable(path)}: ")
         findings.append(_error(case, path, folder, text or str(error)))
         return None
     return image
+
+
+def _read_label(path: Path, case: Case, folder: Path, findings: list[Finding]) -> Image:
+    stored = read_stored_label(path)
+    label = replace(stored, data=as_whole_numbers(stored.data))
+    if label.data is not stored.data and (text := scaled_labels(stored.data)):
+        findings.append(_warning(case, path, folder, text))
+    return label
 
 
 def _voxel_size_faults(path: Path) -> list[str]:
@@ -175,6 +186,11 @@ def _intensity_faults(data: Array) -> list[str]:
     if values.size and values.min() == values.max():
         faults.append(f"is constant: every voxel is {values.flat[0]:g}; export it again or leave the case out")
     return faults
+
+
+def _odd_magnitudes(case: Case, path: Path, folder: Path, data: Array) -> list[Finding]:
+    found = odd_magnitudes(data)
+    return [(_error if found.unusable else _warning)(case, path, folder, found.text)] if found else []
 
 
 def _orientation(images: Sequence[Image]) -> str | None:
@@ -222,6 +238,7 @@ def _sample(images: Sequence[Image]) -> FloatArray | None:
         values = spread_values(image.data, COMPARED_VOXELS).astype(np.float64)
         if not np.isfinite(values).all() or len(np.unique(values)) < LEAST_VARIETY:
             return None
+        values /= np.abs(values).max()  # so that no square is too large
         values -= values.mean()
         parts.append((values / np.linalg.norm(values)).astype(np.float32))
     return np.concatenate(parts) if parts else None

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from autoseg.dataset import BACKGROUND
 from autoseg.errors import DatasetError, agreeing, counted, readable
 from autoseg.geometry import box_slices
-from autoseg.imageio import fractional_values, listed_values
 from autoseg.preprocessing.cropping import bounding_box
+from autoseg.whole_numbers import fractional_values, listed_values, rounded_values
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -44,6 +44,17 @@ def label_faults(values: Array, labels: int | None) -> list[str]:
             "declare them under labels, or renumber them in the file"
         )
     return faults
+
+
+def scaled_labels(stored: Array) -> str | None:
+    """What is to be said of whole numbers that are so but for rounding; None where they are whole as they are stored."""
+    rounded = rounded_values(stored)
+    if not len(rounded):
+        return None
+    return (
+        f"its values are whole but for the rounding of its header's scaling or of interpolation, {listed_values(rounded)}; "
+        f"taken as {listed_values(np.unique(np.rint(rounded)))}; save labels as integers, unscaled"
+    )
 
 
 def cut_away(channels: Sequence[Array], label: Array, names: Sequence[str]) -> str | None:

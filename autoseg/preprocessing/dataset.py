@@ -25,16 +25,17 @@ log = logging.getLogger(__name__)
 
 REFERENCE_ENDING = ".nii.gz"
 
-RECIPE = 1
+RECIPE = 2
 """Raised whenever preparing the same files by the same plan gives other arrays, so that older ones are made anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
-    """What became of a case; `cut_labels` as in `CroppedCase`."""
+    """What became of a case; `cut_labels` as in `CroppedCase`, `constant` the channels that hold one value only."""
 
     identifier: str
     cut_labels: int
+    constant: tuple[int, ...]
 
 
 def prepare_dataset(
@@ -83,6 +84,7 @@ def prepare_dataset(
         len(done) - len(prepared),
     )
     _warn_of_cut_labels({one.identifier: one.cut_labels for one in prepared if one.cut_labels})
+    _warn_of_constant_channels({one.identifier: one.constant for one in prepared if one.constant})
 
 
 def _prepare_one(
@@ -101,7 +103,8 @@ def _prepare_one(
     cropped = crop_case(read_case(case))
     for name in waiting:
         stores[name].save(prepare_cropped(cropped, plans[name], name), signatures[name])
-    return _Prepared(identifier=case.identifier, cut_labels=cropped.cut_labels)
+    constant = tuple(number for number, channel in enumerate(cropped.data) if channel.min() == channel.max())
+    return _Prepared(identifier=case.identifier, cut_labels=cropped.cut_labels, constant=constant)
 
 
 def _warn_of_cut_labels(cases: Mapping[str, int]) -> None:
@@ -112,6 +115,18 @@ def _warn_of_cut_labels(cases: Mapping[str, int]) -> None:
             "not trained on, but scored: autoseg_verify_dataset names each",
             counted(len(cases), "case"),
             counted(number, "voxel"),
+            first,
+        )
+
+
+def _warn_of_constant_channels(cases: Mapping[str, tuple[int, ...]]) -> None:
+    if cases:
+        first, channels = next(iter(cases.items()))
+        log.warning(
+            "%s a channel that holds one value only (channel %d of %s), in which there is nothing to learn from; "
+            "autoseg_verify_dataset names each",
+            f"{counted(len(cases), 'case')} {'has' if len(cases) == 1 else 'have'}",
+            channels[0],
             first,
         )
 

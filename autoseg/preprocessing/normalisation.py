@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from autoseg.plans import IntensityStatistics
 FloatArray = npt.NDArray[np.float32]
 
 SMALLEST_DEVIATION = 1e-8
-"""Added to a standard deviation before dividing by it, so that a constant image becomes zero and not NaN."""
+"""What the intensities of training cases are divided by at least, where all are the same."""
 
 
 def normalise(
@@ -29,7 +30,8 @@ def normalise(
     """Normalise every channel by its scheme.
 
     CT: clipped to the 0.5 and 99.5 percentiles of the training cases' foreground, then minus its mean, over its
-    standard deviation. nonCT: minus the image's own mean, over its own standard deviation. noNorm: unchanged.
+    standard deviation. nonCT: minus the image's own mean, over its own standard deviation, both measured in double
+    precision; a constant image becomes 0. noNorm: unchanged.
     With a mask, nonCT measures inside only, and everything but noNorm is 0 outside.
 
     Args:
@@ -73,8 +75,8 @@ def _normalise_channel(
         _normalise_ct(values, result, statistics, channel)
     elif scheme == "nonCT":
         mean, deviation = _mean_and_deviation(values, outside)
-        np.subtract(values, np.float32(mean), out=result)
-        result /= np.float32(deviation + SMALLEST_DEVIATION)
+        np.subtract(values, mean, out=result, dtype=np.float64, casting="same_kind")
+        np.divide(result, deviation or 1.0, out=result, dtype=np.float64, casting="same_kind")
     else:
         raise PlanError(f"channel {channel}: unknown normalisation {scheme!r}; known are CT, nonCT and noNorm")
     if outside is not None:
@@ -93,13 +95,22 @@ def _normalise_ct(values: FloatArray, result: FloatArray, statistics: IntensityS
 
 
 def _mean_and_deviation(values: FloatArray, outside: npt.NDArray[np.bool_] | None) -> tuple[float, float]:
-    """Mean and standard deviation inside the mask, summed in double precision; zeros where nothing is inside."""
+    """Mean and standard deviation inside the mask, in double precision; zeros where nothing is inside.
+
+    Sums are of what differs from some value of the image, so that nothing of a large offset is left, and of a constant
+    image exactly 0.
+    """
     count = values.size if outside is None else values.size - int(np.count_nonzero(outside))
     if not count:
         return 0.0, 0.0
-    mean = sum(float(part.sum(dtype=np.float64)) for part in _inside(values, outside)) / count
-    squares = (np.square(part - np.float32(mean)) for part in _inside(values, outside))
-    return mean, float(np.sqrt(sum(float(part.sum(dtype=np.float64)) for part in squares) / count))
+    offset = next(float(part.flat[0]) for part in _inside(values, outside) if part.size)
+    mean = offset + _sum(np.subtract(part, offset, dtype=np.float64) for part in _inside(values, outside)) / count
+    squares = (np.square(np.subtract(part, mean, dtype=np.float64)) for part in _inside(values, outside))
+    return mean, math.sqrt(_sum(squares) / count)
+
+
+def _sum(parts: Iterable[npt.NDArray[np.float64]]) -> float:
+    return sum(float(part.sum()) for part in parts)
 
 
 def _inside(values: FloatArray, outside: npt.NDArray[np.bool_] | None) -> Iterator[FloatArray]:

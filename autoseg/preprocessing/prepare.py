@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.dataset import BACKGROUND
+from autoseg.dataset import BACKGROUND, LARGEST_LABEL
 from autoseg.errors import DatasetError, counted, in_bytes
 from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder
 from autoseg.imageio import RawCase
@@ -38,8 +38,6 @@ SMALLEST_SHARE_OF_LOCATIONS = 0.01
 """A label keeps up to 10 000 of its voxels, or 1 % of them where that is more, as in nnU-Net."""
 
 LOCATIONS_SEED = 1234
-
-LARGEST_LABEL = np.iinfo(np.int16).max
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,13 +19,14 @@ from numpy.lib.format import open_memmap
 from autoseg.dataset import BACKGROUND
 from autoseg.errors import DatasetError, StorageError
 from autoseg.geometry import Geometry, Shape, box_slices
-from autoseg.imageio import fractional_values, listed_values, read_image
+from autoseg.imageio import read_label
 from autoseg.parallel import fitting_workers, run_on_cases
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 from autoseg.preprocessing.resampling import resample_segmentation
 from autoseg.preprocessing.store import PreparedCases, write_array
 from autoseg.remedies import pass_on_limit
 from autoseg.storage import content_hash, file_hash, read_json, write_json
+from autoseg.whole_numbers import fractional_values, listed_values
 
 LabelArray = npt.NDArray[np.integer[Any]]
 
@@ -73,7 +74,7 @@ def read_previous(path: Path, geometry: Geometry, shape: Shape) -> LabelArray:
     Raises:
         DatasetError: It cannot be read, lies on another grid, or holds fractions.
     """
-    image = read_image(path)
+    image = read_label(path)
     found = (
         image.geometry.differences(geometry)
         if image.data.shape == tuple(shape)
@@ -87,7 +88,7 @@ def read_previous(path: Path, geometry: Geometry, shape: Shape) -> LabelArray:
         raise DatasetError(
             f"{path}: holds values that are no labels: {listed_values(fractions)}; give a segmentation of whole numbers"
         )
-    return image.data.astype(np.int32) if image.data.dtype.kind == "f" else image.data
+    return image.data
 
 
 @dataclass(frozen=True, slots=True)

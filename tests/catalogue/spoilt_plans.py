@@ -180,12 +180,12 @@ ENTRIES: tuple[Entry, ...] = (
     trained(
         "plans with 70000 labels",
         all_planned("2d", labels=[str(number) for number in range(70000)]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 70000 labels and 1 channel: too many; at most 65536 and 1000 can be used",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 70000 labels and 1 channel: too many; at most 32768 and 1000 can be used",
     ),
     trained(
         "plans with a thousand channels",
         all_planned("2d", channels=[str(number) for number in range(1001)]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2 labels and 1001 channels: too many; at most 65536 and 1000 can be used",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2 labels and 1001 channels: too many; at most 32768 and 1000 can be used",
     ),
     trained(
         "plans with one label",

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError, StorageError
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_case, read_description, read_image, read_volumes, write_image
+from autoseg.imageio import read_case, read_description, read_image, read_label, read_volumes, write_image
 from autoseg.machine import available_memory
 from autoseg.nifti import LARGEST_VOLUME
 
@@ -312,6 +312,39 @@ def test_labels_of_whole_floats_are_taken_and_large_ones_kept(tmp_path):
     assert (whole.segmentation.dtype, large.segmentation.dtype) == (np.int16, np.int32)
     np.testing.assert_array_equal(whole.segmentation, NOISE % 3)
     assert np.all(large.segmentation == 60000)
+
+
+@pytest.mark.parametrize("slope", [1.0000001, 0.9999, 0.33333])
+def test_labels_that_a_header_scales_are_rounded_and_never_cut_off(make_nifti, tmp_path, slope):
+    stored = np.rint(NOISE % 3 / slope).astype("<i2")
+    path = make_nifti("label.nii", slope=slope, voxels=stored.tobytes())
+    write_image(tmp_path / "image.nii", NOISE, read_image(path).geometry)
+
+    found = read_case(Case(identifier="a", images=(tmp_path / "image.nii",), segmentation=path)).segmentation
+
+    assert np.any(read_image(path).data != NOISE % 3)
+    np.testing.assert_array_equal(found, NOISE % 3)
+    np.testing.assert_array_equal(read_label(path).data, NOISE % 3)
+
+
+def test_images_that_cannot_be_computed_with_are_refused_with_file_and_voxel(make_nifti, tmp_path):
+    odd = NOISE.astype(np.float64)
+    odd[1, 2, 3] = 1e300
+    scaled = make_nifti("scaled.nii", slope=1e36)
+
+    with pytest.raises(DatasetError) as caught:
+        read_case(case(tmp_path, (odd, PLAIN)))
+    assert str(caught.value) == (
+        f"case a: {tmp_path / 'a_0000.nii.gz'} holds 1e+300 at voxel (3, 2, 1; x, y, z), beyond 1e+37, which single "
+        "precision cannot be computed with; replace what marks missing values by 0 or what lies around, or scale the image"
+    )
+    assert read_image(scaled).data.dtype == np.float32
+    with pytest.raises(
+        DatasetError, match=r"scaled\.nii holds 2\.3e\+37 at voxel .* and 13 voxels in all beyond 1e\+37"
+    ):
+        read_case(Case(identifier="b", images=(scaled,)))
+    far = make_nifti("far.nii", slope=1e38)
+    assert read_image(far).data.max() == pytest.approx(2.3e39)
 
 
 def test_labels_with_fractions_are_refused_with_their_values(tmp_path):

@@ -13,9 +13,10 @@ import pytest
 import SimpleITK as sitk
 
 import autoseg
-from autoseg.dataset import Case, Dataset, Labels, read_dataset
+from autoseg.dataset import LARGEST_LABEL, Case, Dataset, Labels, read_dataset
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.geometry import Geometry
+from autoseg.imageio import read_image, write_image
 from autoseg.planning import Planner2D, Planner3D
 from autoseg.planning.appearance import Appearance, IntensityRange
 from autoseg.planning.fingerprint import (
@@ -144,6 +145,29 @@ class TestExtraction:
             "Task003_Empty: no training case has a label above background, so there is nothing to learn; "
             "check the files in labelsTr"
         )
+
+    def test_more_labels_than_can_be_prepared_are_not_planned(self, make_task: Any, tmp_path: Path) -> None:
+        folder = make_task("Task003_Many", parent=tmp_path)
+        description = json.loads((folder / "dataset.json").read_text())
+        description["labels"] = {str(value): f"label {value}" for value in range(LARGEST_LABEL + 2)}
+        (folder / "dataset.json").write_text(json.dumps(description))
+
+        with pytest.raises(DatasetError, match="32768 above background, and 32767 can be used; join labels"):
+            read_dataset(folder)
+        with pytest.raises(DatasetError, match="32768 above background, and 32767 can be used; join labels"):
+            Labels(names=tuple(description["labels"].values()))
+        assert len(Labels(names=tuple(description["labels"].values())[:-1]).foreground) == LARGEST_LABEL
+
+    def test_a_case_that_cannot_be_computed_with_is_not_planned(self, make_task: Any, tmp_path: Path) -> None:
+        folder = make_task("Task003_Odd", parent=tmp_path)
+        path = folder / "imagesTr" / "case_001_0000.nii.gz"
+        image = read_image(path)
+        change = image.data.astype(np.float32)
+        change[0, 0, 0] = 3e38
+        write_image(path, change, image.geometry)
+
+        with pytest.raises(CasesFailed, match=r"(?s)1 of 5 cases failed.*case_001: .*holds 3e\+38 at voxel \(0, 0, 0;"):
+            extract_fingerprint(read_dataset(folder), workers=1)
 
     def test_hippocampus_is_planned_as_published(self, data_folder: Path) -> None:
         root = data_folder / "Task04_Hippocampus"
@@ -290,8 +314,8 @@ REFUSED = [
     ({**FULL, "cases": ["a", "a"]}, "a case is listed twice in the fingerprint"),
     ({**FULL, "channels": [], "intensities": []}, "a fingerprint needs at least one channel and one case"),
     ({**FULL, "labels": ["background"]}, "labels: declare the background and at least one more label"),
-    ({**SHORT, "num_classes": 0}, "fingerprint.json.num_classes: expected 1 to 65535, found 0"),
-    ({**SHORT, "num_classes": 10**9}, "fingerprint.json.num_classes: expected 1 to 65535, found 1000000000"),
+    ({**SHORT, "num_classes": 0}, "fingerprint.json.num_classes: expected 1 to 32767, found 0"),
+    ({**SHORT, "num_classes": 10**9}, "fingerprint.json.num_classes: expected 1 to 32767, found 1000000000"),
     ({**FULL, "directions": [[1, 0, 0, 0, 1, 0, 0, 0, 1]]}, "2 cases need as many entries in directions, found 1"),
     ({**FULL, "directions": [[1, 0, 0], [0, 1, 0]]}, "fingerprint.json.directions[0]: expected 9 entries, found 3"),
     ({**FULL, "intensity_ranges": [[None]]}, "2 cases need as many entries in intensity_ranges, found 1"),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autoseg.dataset import LARGEST_LABEL
 from autoseg.errors import DatasetError
 from autoseg.forms import NOWHERE
 from autoseg.geometry import Geometry
@@ -291,6 +292,45 @@ def test_damaged_files_are_errors_and_the_others_are_still_looked_at(task):
         "case case_002, imagesTr/case_002_0000.nii.gz: is not a NIfTI image; replace it by one, or convert it to .nii.gz"
     )
     assert undeclared.startswith("case case_004, labelsTr/case_004.nii.gz: holds the value 7, which")
+
+
+@pytest.mark.parametrize(("value", "kind"), [(3e38, np.float32), (1e300, np.float64), (2**31 - 1, np.int32)])
+def test_a_voxel_beside_which_all_others_look_alike_is_an_error(task, value, kind):
+    change(task / IMAGE, first=[value], kind=kind)
+
+    (text,) = errors(task)
+    assert text.startswith("case case_001, imagesTr/case_001_0000.nii.gz: holds ")
+    assert "at voxel (0, 0, 0; x, y, z)" in text
+    assert text.endswith(
+        "; replace what marks missing values by 0 or what lies around" + ", or scale the image" * (value > 1e37)
+    )
+
+
+def test_a_voxel_that_squeezes_the_others_is_a_warning(task):
+    change(task / IMAGE, first=[1e6], kind=np.float64)
+
+    (text,) = warnings(task)
+    assert "imagesTr/case_001_0000.nii.gz: holds 1e+06 at voxel (0, 0, 0; x, y, z), so far from all others" in text
+
+
+def test_labels_that_a_header_scales_are_told_and_taken(task):
+    image = read_image(task / LABEL)
+    write_image(task / LABEL, image.data * np.float32(0.9999), image.geometry)
+
+    assert warnings(task) == [
+        "case case_001, labelsTr/case_001.nii.gz: its values are whole but for the rounding of its header's scaling or of "
+        "interpolation, 0.9999; taken as 1; save labels as integers, unscaled"
+    ]
+
+
+def test_more_labels_than_can_be_used_are_an_error_of_the_description(task):
+    describe(task, labels={str(value): f"label {value}" for value in range(LARGEST_LABEL + 2)})
+
+    (finding,) = verified(task).errors
+    assert (
+        str(finding)
+        == "dataset.json: labels: 32768 above background, and 32767 can be used; join labels, or leave some out"
+    )
 
 
 def test_nan_infinity_and_constant_images_are_errors(task):

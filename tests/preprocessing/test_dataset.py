@@ -263,3 +263,17 @@ def test_labels_that_cropping_leaves_out_are_told(task, prepare, caplog) -> None
         f"labels of 1 case lie in part where every channel is 0, outside the box that is kept ({cut} voxels of case_001); "
         "they are not trained on, but scored: autoseg_verify_dataset names each"
     ]
+
+
+def test_a_channel_of_one_value_is_told(task, prepare, caplog):
+    path = task / "imagesTr" / "case_001_0000.nii.gz"
+    image = read_image(path)
+    write_image(path, np.full_like(image.data, 7), image.geometry)
+    caplog.set_level("INFO")
+
+    prepare()
+
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "1 case has a channel that holds one value only (channel 0 of case_001), in which there is nothing to learn from; "
+        "autoseg_verify_dataset names each"
+    ]

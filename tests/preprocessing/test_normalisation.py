@@ -63,6 +63,37 @@ def test_means_of_large_offsets_are_exact() -> None:
     np.testing.assert_allclose(result, exact, atol=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-40, 1e-30, 1e-9, 1e30, 4e34])
+@pytest.mark.parametrize("mask", [False, True])
+def test_the_unit_of_an_image_does_not_matter(scale, mask):
+    values = np.random.default_rng(0).normal(200, 20, (1, 4, 5, 6))
+    outside = np.where(values[0] > 205, np.int16(0), np.int16(-1)) if mask else None
+    inside = values[0] > 205 if mask else np.full((4, 5, 6), True)
+
+    result = normalise(
+        (values * scale).astype(np.float32), outside, schemes=["nonCT"], use_mask=[mask], intensities=None
+    )
+
+    kept = values[0][inside]
+    np.testing.assert_allclose(result[0][inside], (kept - kept.mean()) / kept.std(), atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [1e-30, 0.1, 123456.7, 1e37])
+def test_a_constant_image_of_any_offset_becomes_exactly_zero(value):
+    assert not normalised("nonCT", values=np.full((1, 30, 41, 17), value, np.float32)).any()
+
+
+def test_one_large_voxel_leaves_the_others_what_double_precision_makes_of_them():
+    values = np.random.default_rng(0).normal(200, 20, (1, 30, 40, 50)).astype(np.float32)
+    values[0, 0, 0, 0] = 1e25
+    exact = values.ravel().astype(np.float64)
+
+    result = normalised("nonCT", values=values)
+
+    np.testing.assert_allclose(result, (exact - exact.mean()) / exact.std(), rtol=1e-6)
+    assert result.std() == pytest.approx(1, rel=1e-5)
+
+
 def test_each_channel_has_its_own_scheme_and_the_input_is_kept() -> None:
     values = np.concatenate([VALUES, VALUES, VALUES])
 

@@ -86,7 +86,7 @@ def test_a_file_must_lie_on_the_images_grid_and_hold_labels(tmp_path: Path) -> N
     write_image(path, labels.astype(np.float32), GEOMETRY)
     read = read_previous(path, GEOMETRY, (2, 3, 4))
     np.testing.assert_array_equal(read, labels)
-    assert read.dtype == np.int32
+    assert read.dtype == np.int16
 
     with pytest.raises(DatasetError, match=r"a\.nii\.gz: lies on another grid .*size \(2, 3, 4\) and \(3, 3, 4\)"):
         read_previous(path, GEOMETRY, (3, 3, 4))
