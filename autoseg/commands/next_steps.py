@@ -9,6 +9,7 @@ from pathlib import Path
 
 from autoseg.commands.folds import listed_cases
 from autoseg.commands.models import DEFAULT_TRAINER
+from autoseg.commands.running import tell
 from autoseg.dataset import image_files
 from autoseg.jobs.child import STEP_OF_RUN
 from autoseg.paths import Workspace
@@ -31,7 +32,7 @@ def say_next(*commands: Words, home: Path | None = None, where: str = "") -> Non
         return
     everywhere = () if home is None else ("--home", str(home))
     for number, command in enumerate(commands):
-        print(f"{'or' if number else 'next'}{where}: {shlex.join([*command, *everywhere])}")
+        tell(f"{'or' if number else 'next'}{where}: {shlex.join([*command, *everywhere])}")
 
 
 def model_words(trainer: str, identifier: str) -> Words:

@@ -31,6 +31,9 @@ from autoseg.remedies import address_space, allow_open_files, describe_os_error,
 
 log = logging.getLogger(__name__)
 
+PRINTED = "printed"
+"""Marks a log record that stands in the terminal already."""
+
 DONE, USER_CAN_FIX, USAGE, BUG, RESUMABLE, CTRL_C = 0, 1, 2, 3, 75, 130
 SECONDS_OF_ONE_REQUEST = 2.0
 """Signals so close together are one request: `timeout` and some schedulers send theirs to the process and to its group."""
@@ -149,6 +152,12 @@ def configure_logging(*, verbose: bool) -> None:
     logger.addHandler(_TerminalHandler())
 
 
+def tell(text: str) -> None:
+    """Print a result, and hand it to whatever keeps what is said, as the log of a training."""
+    print(text)
+    log.info("%s", text, extra={PRINTED: True})
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived. Of KeyboardInterrupt's family, so that no work on a single case takes it for a failure."""
 
@@ -230,6 +239,8 @@ def versions() -> str:
 
 class _TerminalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
+        if hasattr(record, PRINTED):
+            return
         prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         message = prefix + self.format(record)
         write = sys.modules["tqdm"].tqdm.write if "tqdm" in sys.modules else print

@@ -25,7 +25,7 @@ from autoseg.commands.models import find_trainer, trainer_class_name
 from autoseg.commands.next_steps import Words, say_next
 from autoseg.commands.next_training import Options, after_training, is_begun, training_options
 from autoseg.commands.planned import load_planned
-from autoseg.commands.running import Command, Parser, build_parser, limit_threads, run_command, stop_request
+from autoseg.commands.running import Command, Parser, build_parser, limit_threads, run_command, stop_request, tell
 from autoseg.dataset import read_dataset
 from autoseg.dataset.splits import ALL
 from autoseg.errors import DiskError, Interrupted, TrainingError, agreeing, counted
@@ -136,7 +136,19 @@ def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
 
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
-    """Train and validate, or only validate."""
+    """Train and validate, or only validate; whatever is said stands in training.log, too."""
+    from autoseg.training.display import remembering, training_log
+    from autoseg.training.fold import LOG_FILE
+
+    with remembering():
+        fold = _train_or_validate(arguments, workspace)
+        if fold is not None:
+            with training_log(fold / LOG_FILE):
+                pass  # adds what was said since it was closed
+
+
+def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> Path | None:
+    """Do what is asked for; the fold's folder where it has a training.log."""
     from autoseg.training import TrainingSettings
     from autoseg.training.fold import require_untrained
 
@@ -171,11 +183,11 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         rate = find_learning_rate(trainer)
         if not is_begun(trainer.output):
             say_next(_training_with(rate, model, task, arguments), home=arguments.home)
-        return
+        return None
     if not (arguments.validate_only or arguments.resume or arguments.overwrite):
         wish = " --valbest" * arguments.valbest + " --npz" * arguments.npz
         require_untrained(trainer.output, advice=f"; to only validate what it left, -val{wish}" if wish else "")
-    print(describe(trainer))
+    tell(describe(trainer))
     if arguments.validate_only:
         validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
     else:
@@ -184,6 +196,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
     options = _options(arguments, trainer.output)
     say_next(*after_training(task, workspace, model, arguments.fold, options), home=arguments.home)
+    return trainer.output
 
 
 def _options(arguments: argparse.Namespace, fold: Path | None = None) -> Options:
@@ -314,8 +327,8 @@ def validate(trainer: Trainer, *, best: bool = False, probabilities: bool = Fals
     """Predict and score the fold's validation cases, and print the means."""
     _require_left_out(trainer)
     summary = trainer.validate(checkpoint="best" if best else "final", save_probabilities=probabilities)
-    print(score_table(summary, trainer.plans.labels))
-    print(f"written: {trainer.output}")
+    tell(score_table(summary, trainer.plans.labels))
+    tell(f"written: {trainer.output}")
     return summary
 
 

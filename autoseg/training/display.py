@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from autoseg.errors import AutosegError
 from autoseg.parallel import progress
 from autoseg.training.history import (
     EpochRecord,
@@ -85,23 +86,52 @@ class Display:
 
 
 @contextmanager
+def remembering() -> Iterator[None]:
+    """Keep for the next `training_log` what is said while none is open: before a training may begin, and after it."""
+    logger, memory = logging.getLogger("autoseg"), _Memory()
+    logger.addHandler(memory)
+    try:
+        yield
+    finally:
+        logger.removeHandler(memory)
+
+
+@contextmanager
 def training_log(path: Path) -> Iterator[None]:
-    """Add everything autoseg logs meanwhile to a file, each line with its time."""
+    """Add everything autoseg logs meanwhile to a file, each line with its time, and the error that ends it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("autoseg")
     handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    memories = [one for one in logger.handlers if isinstance(one, _Memory)]
+    for record in [record for memory in memories for record in memory.records]:
+        handler.handle(record)
     level = logger.level
     logger.addHandler(handler)
     if not logger.isEnabledFor(logging.INFO):
         logger.setLevel(logging.INFO)
     try:
         yield
+    except Exception as error:
+        what = str(error) if isinstance(error, AutosegError) else f"{type(error).__name__}: {error}"
+        handler.handle(logging.makeLogRecord({"msg": what}))
+        raise
     finally:
         logger.setLevel(level)
         logger.removeHandler(handler)
+        for memory in memories:
+            memory.records.clear()
         with suppress(OSError):
             handler.close()
+
+
+class _Memory(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
 
 
 class _LogFile(logging.FileHandler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -602,6 +603,7 @@ def test_a_signal_saves_the_state_and_says_how_to_go_on(
     assert "warning: stopping after this batch and saving the state; once more stops at once\n" in told
     assert told.splitlines()[-1].startswith(f"autoseg_train: {fold}: stopped after ")
     assert told.endswith("the state is saved, continue with -c\n")
+    assert told.endswith(f": {logged(fold)[-1]}\n")
     done = len(history(fold))
     assert run("0", "-c", "--epochs", str(done + 1), *TINY) == 0
     assert len(history(fold)) == done + 1
@@ -675,3 +677,42 @@ def test_a_fold_that_another_process_works_on_is_refused_and_a_dead_ones_lock_is
     other.wait()
     assert run("0", *SHORT, "-val") == 0
     assert not (fold / "lock.json").exists()
+
+
+# ------------------------------------------------------------------------------ training.log
+
+
+def said(told: Any) -> set[str]:
+    """Every line that was printed, without what only the terminal marks it with."""
+    return {line.removeprefix("warning: ") for line in (told.out + told.err).splitlines()}
+
+
+def logged(fold: Path) -> list[str]:
+    """The lines of training.log without their time."""
+    return [
+        re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", "", line)
+        for line in (fold / "training.log").read_text().splitlines()
+    ]
+
+
+@pytest.mark.usefixtures("splits")
+def test_the_log_holds_all_that_is_said_once(results: Path, capsys: Told) -> None:
+    fold = results / "Trainer__autoseg" / "fold_0"
+
+    assert run("0", *SHORT) == 0
+
+    lines = logged(fold)
+    told = capsys.readouterr()
+    assert said(told) == set(lines)
+    assert len([line for line in lines if line.startswith((TASK, "written: ", "next: ", "label "))]) == 4
+    assert lines[-1].startswith("or: autoseg_predict") and "5 folds of 5 cases written" in "".join(lines[:2])
+
+    assert run("0", "-val", *COMPUTING) == 0
+    more = logged(fold)
+    assert more[: len(lines)] == lines and said(capsys.readouterr()) == set(more[len(lines) :])
+
+
+def test_the_log_holds_why_a_training_ended(results: Path, capsys: Told, my_file: str) -> None:
+    assert run("0", *SHORT, trainer=f"{my_file}:Broken") == 1
+
+    assert logged(results / "Broken__autoseg" / "fold_0")[-1] in capsys.readouterr().err.splitlines()[-1]
