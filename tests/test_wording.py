@@ -60,7 +60,7 @@ def test_a_word_agrees_with_a_number_that_stands_elsewhere(number: int, said: st
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_number_stands_before_a_plural(path: Path) -> None:
-    """Numbers are said by `counted`; what is no number there is listed by its words in `NO_NUMBERS`."""
+    """Numbers are said by `counted`; constants, extents and decimals are let through."""
     wrong = [f"{path}, line {line}: {said}" for line, said in plurals_after_numbers(ast.parse(path.read_text()))]
     assert not wrong, "\n".join(["say it with counted(number, noun) or agreeing(number, one, many)", *wrong])
 
@@ -95,7 +95,7 @@ def test_the_search_finds_them(code: str) -> None:
         'f"{seconds:.1f} days"',
         'f"at most {MOST_FILES} files"',
         '"%s: %s of %d"',
-        '"files[0] if len(files) == 1 else None"',
+        "files[0] if len(files) == 1 else None",
     ],
 )
 def test_the_search_leaves_the_rest_alone(code: str) -> None:

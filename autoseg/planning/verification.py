@@ -152,7 +152,7 @@ def _unplaced(inspections: Sequence[Inspection], folder: Path) -> list[Finding]:
         [place.name for place in places if place.parts[0] == kind] for kind in ("imagesTr", "labelsTr", "imagesTs")
     ]
     text = (
-        "their headers do not say how they are oriented (a NIfTI without qform and sform, a NRRD without space, a MetaImage "
+        "no orientation in the header (a NIfTI without qform and sform, a NRRD without space, a MetaImage "
         "without TransformMatrix), so nothing tells left from right; "
         "make sure that all lie alike, and write the true orientation where it is known"
     )

@@ -180,7 +180,7 @@ def test_cases_without_a_first_stage_are_listed_before_any_is_predicted(task: Pa
     (task / "labelsTr" / "case_001.nii.gz").unlink()
 
     with pytest.raises(
-        DatasetError, match=r"1 of 3 cases have no segmentation here; predict them with 3d_lowres"
+        DatasetError, match=r"1 of 3 cases has no segmentation here; predict it with 3d_lowres"
     ) as error:
         predict_cases(predictor, cases, outputs, previous=task / "labelsTr")
     assert str(error.value).endswith(f"\n  {task / 'labelsTr' / 'case_001.nii.gz'}")

@@ -539,7 +539,7 @@ def test_images_that_do_not_say_how_they_lie_are_one_warning_for_each_folder(tas
     for path in [task / name for name in names]:
         change(path, geometry=Geometry(spacing=read_image(path).geometry.spacing, forms=NOWHERE))
     text = (
-        "their headers do not say how they are oriented (a NIfTI without qform and sform, a NRRD without space, a "
+        "no orientation in the header (a NIfTI without qform and sform, a NRRD without space, a "
         "MetaImage without TransformMatrix), so nothing tells left from right; make sure that all lie alike, and write "
         "the true orientation where it is known"
     )
