@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from autoseg.errors import counted
+
 Array = npt.NDArray[Any]
 
 LARGEST = 1e37
@@ -148,4 +150,4 @@ def _farthest(data: Array, centre: float) -> str:
 
 
 def _and_more(count: int) -> str:
-    return "," if count == 1 else f" and {count} voxels in all"
+    return "," if count == 1 else f" and {counted(count, 'voxel')} in all"

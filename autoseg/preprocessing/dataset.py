@@ -125,7 +125,7 @@ def _warn_of_constant_channels(cases: Mapping[str, tuple[int, ...]]) -> None:
         log.warning(
             "%s a channel that holds one value only (channel %d of %s), in which there is nothing to learn from; "
             "autoseg_verify_dataset names each",
-            f"{counted(len(cases), 'case')} {'has' if len(cases) == 1 else 'have'}",
+            counted(len(cases), "case has", "cases have"),
             channels[0],
             first,
         )
