@@ -20,8 +20,8 @@ from autoseg.errors import TrainingError
 from autoseg.geometry import Shape
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.training.augmentation import Augmentation
+from autoseg.training.interpolation import OUTSIDE_DATA, OUTSIDE_LABEL
 from autoseg.training.sampling import draw_foreground_voxel, draw_start, read_box
-from autoseg.training.spatial import OUTSIDE_DATA, OUTSIDE_LABEL
 
 TRAINING, VALIDATION = 0, 1
 """The two streams of samples."""

@@ -9,26 +9,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from autoseg.geometry import Shape
+from autoseg.training.interpolation import (
+    OUTSIDE_DATA,
+    FloatArray,
+    scale_linearly,
+    warp_labels,
+    warp_linearly,
+)
 
-FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 Random: TypeAlias = np.random.Generator | np.random.RandomState
 SplineOrder: TypeAlias = Literal[0, 1, 2, 3, 4, 5]
 
 SPLINE_MARGIN = 4
 """Voxels read beyond the window: the influence of a voxel on a cubic spline falls by 0.27 with each voxel of distance."""
-
-SLAB_POINTS = 2**14
-"""Labels are interpolated in slabs of so many voxels, which stay in the processor's cache."""
-
-OUTSIDE_DATA = 0.0
-OUTSIDE_LABEL = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +95,8 @@ class SpatialTransform:
             `(C, *patch)` and `(S, *patch)`; 0 and -1 outside of the window.
         """
         offset = np.asarray(centre) - matrix @ self._half
+        if self.order == 1 and not _is_diagonal(matrix):
+            return warp_linearly(data, labels, matrix, offset, self.patch_size)
         return (
             np.stack([warp_image(channel, matrix, offset, self.patch_size, order=self.order) for channel in data]),
             np.stack([warp_labels(channel, matrix, offset, self.patch_size) for channel in labels]),
@@ -142,7 +143,7 @@ def warp_image(
         for plane in range(max(0, -first), min(shape[0], len(image) - first)):
             planes[plane] = warp_image(image[first + plane], matrix[1:, 1:], offset[1:], shape[1:], order=order)
         return planes
-    if not (matrix - np.diag(np.diag(matrix))).any():
+    if _is_diagonal(matrix):
         return _scale_image(image, np.diag(matrix), offset, shape, order=order)
     warped: FloatArray = affine_transform(
         image, matrix, offset, shape, output=np.float32, order=order, mode="constant", cval=OUTSIDE_DATA
@@ -156,6 +157,8 @@ def _scale_image(
     """Without rotation an axis is one small matrix: the library's own answers to unit vectors, prefilter and border included."""
     from scipy.ndimage import affine_transform
 
+    if order == 1:
+        return scale_linearly(image, factors, offset, shape)
     scaled = image.astype(np.float64)
     for axis, (side, factor, start) in enumerate(zip(shape, factors, offset, strict=True)):
         old = image.shape[axis]
@@ -164,84 +167,6 @@ def _scale_image(
         )
         scaled = np.moveaxis(np.tensordot(scaled, weights, axes=(axis, 0)), -1, axis)
     return scaled.astype(np.float32)
-
-
-def warp_labels(
-    labels: npt.NDArray[np.integer[Any]], matrix: FloatArray, offset: FloatArray, shape: Shape
-) -> npt.NDArray[np.integer[Any]]:
-    """Interpolate every label's 0/1 map linearly and take the strongest, the lowest of equals; -1 outside.
-
-    The cost does not depend on the number of labels: where all corners around a point agree, which is nearly
-    everywhere, their label is the answer, and elsewhere only the corners' own labels can win.
-    """
-    flat = np.ascontiguousarray(labels)
-    thickness = max(1, SLAB_POINTS // math.prod(shape[1:]))
-    slabs = []
-    for first in range(0, shape[0], thickness):
-        slab = (min(thickness, shape[0] - first), *shape[1:])
-        slabs.append(_warp_slab(flat, matrix, offset + matrix[:, 0] * first, slab))
-    return np.concatenate(slabs)
-
-
-def _warp_slab(
-    labels: npt.NDArray[np.integer[Any]], matrix: FloatArray, offset: FloatArray, shape: Shape
-) -> npt.NDArray[np.integer[Any]]:
-    points = _points(matrix, offset, shape)
-    inside = np.ones(points.shape[1], dtype=bool)
-    for axis, side in enumerate(labels.shape):
-        inside &= (points[axis] >= 0) & (points[axis] <= side - 1)
-    result = np.full(points.shape[1], OUTSIDE_LABEL, dtype=labels.dtype)
-    points = points if inside.all() else points[:, inside]
-    base = points.astype(np.int32)
-    for axis, side in enumerate(labels.shape):
-        np.minimum(base[axis], max(side - 2, 0), out=base[axis])
-    corners = _corners(labels, base)
-    winners = corners[0].copy()
-    mixed = np.flatnonzero((corners[1:] != corners[0]).any(axis=0))
-    winners[mixed] = _strongest(corners[:, mixed], points[:, mixed] - base[:, mixed])
-    result[inside] = winners
-    return result.reshape(shape)
-
-
-def _points(matrix: FloatArray, offset: FloatArray, shape: Shape) -> FloatArray:
-    """`(D, voxels)`: `matrix @ voxel + offset` of every voxel of `shape`."""
-    points = np.empty((len(shape), *shape))
-    for row, values in enumerate(points):
-        values[...] = offset[row]
-        for axis, side in enumerate(shape):
-            values += (matrix[row, axis] * np.arange(side)).reshape(
-                [-1 if other == axis else 1 for other in range(len(shape))]
-            )
-    return points.reshape(len(shape), -1)
-
-
-def _corners(labels: npt.NDArray[np.integer[Any]], base: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:
-    """`(2^D, points)`: the labels around each point; along an axis of one voxel both corners are that voxel."""
-    flat = labels.reshape(-1)
-    strides = [math.prod(labels.shape[axis + 1 :]) for axis in range(labels.ndim)]
-    index = sum((row * stride for row, stride in zip(base, strides, strict=True)), start=np.zeros(1, dtype=np.intp))
-    steps = [stride * (side > 1) for stride, side in zip(strides, labels.shape, strict=True)]
-    corners = np.empty((2**labels.ndim, base.shape[1]), dtype=labels.dtype)
-    for number, ups in enumerate(product((0, 1), repeat=labels.ndim)):
-        np.take(flat, index + sum(step for step, up in zip(steps, ups, strict=True) if up), out=corners[number])
-    return corners
-
-
-def _strongest(corners: npt.NDArray[np.integer[Any]], fraction: FloatArray) -> npt.NDArray[np.integer[Any]]:
-    """The label whose corners have the greatest sum of linear weights."""
-    weights = np.stack(
-        [
-            np.prod([part if up else 1 - part for part, up in zip(fraction, corner, strict=True)], axis=0)
-            for corner in product((0, 1), repeat=len(fraction))
-        ]
-    )
-    best = np.full(corners.shape[1], -1.0)
-    winner = np.full(corners.shape[1], OUTSIDE_LABEL, dtype=corners.dtype)
-    for label in np.unique(corners):  # ascending, so of equals the lowest stays
-        score = np.where(corners == label, weights, 0.0).sum(axis=0)
-        better = score > best
-        best[better], winner[better] = score[better], label
-    return winner
 
 
 def _plane_rotation(dimensions: int, axes: tuple[int, int], angle: float) -> FloatArray:
@@ -262,6 +187,10 @@ def _draw_scale(limits: tuple[float, float], random: Random) -> float:
     if random.uniform() < 0.5 and lowest < 1:
         return float(random.uniform(lowest, 1))
     return float(random.uniform(max(lowest, 1), highest))
+
+
+def _is_diagonal(matrix: FloatArray) -> bool:
+    return not (matrix - np.diag(np.diag(matrix))).any()
 
 
 def _leaves_first_axis(matrix: FloatArray) -> bool:

@@ -44,8 +44,8 @@ from autoseg.training.augmentation import (
     build_spatial,
     outside_becomes_background,
 )
+from autoseg.training.interpolation import OUTSIDE_DATA, OUTSIDE_LABEL
 from autoseg.training.low_resolution import SimulateLowResolution
-from autoseg.training.spatial import OUTSIDE_DATA, OUTSIDE_LABEL
 
 DA3 = AugmentationRecipe(
     rotation_probability=0.3,

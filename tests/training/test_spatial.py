@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+from autoseg.training.interpolation import warp_labels
 from autoseg.training.sampling import read_box
-from autoseg.training.spatial import SpatialTransform, rotation, warp_image, warp_labels
+from autoseg.training.spatial import SpatialTransform, rotation, warp_image
 
 TILT = (-math.pi / 6, math.pi / 6)
 
