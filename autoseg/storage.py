@@ -308,6 +308,11 @@ def decode(kind: Any, value: Any, where: str) -> Any:
     return value
 
 
+def with_absent(value: Any, absent: Mapping[str, Any]) -> Any:
+    """An object that an older version wrote, with the fields that it lacks; anything else as it is, for `decode`."""
+    return {**absent, **value} if isinstance(value, dict) else value
+
+
 def content_hash(*parts: Any) -> str:
     """A short hash of plain values or dataclasses, equal when they are equal."""
     text = json.dumps([encode(part) for part in parts], sort_keys=True)

@@ -15,7 +15,7 @@ from torch import nn
 
 from autoseg.errors import TrainingError, counted
 from autoseg.inference.model import input_channels, load_weights
-from autoseg.machine import keep_freed_memory
+from autoseg.machine import available_cores, keep_freed_memory
 from autoseg.networks import place_network
 from autoseg.networks.pretrained import transfer_weights
 from autoseg.plans import plan_signature
@@ -27,6 +27,7 @@ from autoseg.training.previous_stage import Gathered
 from autoseg.training.recipe_record import RecipeRecord, record_recipe
 from autoseg.training.state import EpochSums, TrainingState, start_momentum, step_seed
 from autoseg.training.steps import Steps
+from autoseg.training.waiting import Waiting, stopwatch_for
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,8 @@ class Assembly(Steps):
         steps = self.build_previous_augmentation() if self.plan.previous else ()
         return replace(augmentation, transforms=(*augmentation.transforms, *steps))
 
-    def _batches(self, seed: int, state: TrainingState) -> Generator[Batch, None, None]:
+    def _batches(self, seed: int, state: TrainingState) -> tuple[Generator[Batch, None, None], Waiting]:
+        """Those still to come, and what watches how they come."""
         batches = Batches(
             store=self.cases,
             streams=(
@@ -128,7 +130,8 @@ class Assembly(Steps):
                 supply.ahead,
             ),
         )
-        return iterate(batches, keys, supply, pin_memory=self.device.type == "cuda")
+        waiting = Waiting(stopwatch_for(self.device), workers=supply.workers, cores=available_cores())
+        return iterate(batches, keys, supply, pin_memory=self.device.type == "cuda"), waiting
 
     def _conditions(self, seed: int) -> dict[str, Any]:
         """What must not change while a training goes on."""

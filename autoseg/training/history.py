@@ -14,6 +14,10 @@ EMA_WEIGHT = 0.9
 """Of the past in the moving average of the Dice that chooses the best weights (Isensee et al. 2021)."""
 
 
+ABSENT_BEFORE = {"waited": None}
+"""What records lack that an older autoseg wrote."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochRecord:
     """One epoch.
@@ -25,6 +29,7 @@ class EpochRecord:
         dice_average: Exponential moving average of `dice` up to this epoch; None until there is a first one.
         best: Whether the weights after this epoch were the best so far.
         seconds: Wall time.
+        waited: Share of that time in which the network had no batch; None where an older autoseg trained.
     """
 
     epoch: int
@@ -36,6 +41,7 @@ class EpochRecord:
     dice_average: float | None
     best: bool
     seconds: float
+    waited: float | None = None
 
 
 def next_record(
@@ -46,6 +52,7 @@ def next_record(
     validation_loss: float,
     dice_per_class: Sequence[float | None],
     seconds: float,
+    waited: float | None = None,
 ) -> EpochRecord:
     """The record that follows `records`; the first epoch counts as the best so far."""
     known = [value for value in dice_per_class if value is not None]
@@ -63,6 +70,7 @@ def next_record(
         dice_average=average,
         best=improved or not records,
         seconds=seconds,
+        waited=waited,
     )
 
 
@@ -85,7 +93,7 @@ def epoch_line(record: EpochRecord, epochs: int, seconds_left: float) -> str:
     return (
         f"epoch {record.epoch + 1}/{epochs}  lr {record.learning_rate:.4g}  loss {record.loss:.4f}  "
         f"validation loss {record.validation_loss:.4f}  Dice {_number(record.dice)} [{classes}]  "
-        f"{record.seconds:.0f} s  left {duration(seconds_left)}"
+        f"{record.seconds:.0f} s{_waited(record)}  left {duration(seconds_left)}"
     )
 
 
@@ -149,6 +157,10 @@ def draw_progress(path: Path, records: Sequence[EpochRecord], labels: Sequence[s
     figure.suptitle(f"epoch {len(records)}, learning rate {records[-1].learning_rate:.4g}")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=90)
+
+
+def _waited(record: EpochRecord) -> str:
+    return "" if record.waited is None else f", {100 * record.waited:.0f} % waiting"
 
 
 def _number(value: float | None) -> str:

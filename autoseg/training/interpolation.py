@@ -67,8 +67,8 @@ def warp_linearly(
         fractions = tuple(part.astype(np.float32) for part in cells.fractions)
         for channel, image in zip(warped, images, strict=True):
             channel[planes] = _image_at(image, cells, fractions)
-        for channel, image, cell_labels in zip(warped_labels, maps, agreed, strict=True):
-            channel[planes] = _labels_at(image, cell_labels, cells)
+        for result, channel_labels, of_cells in zip(warped_labels, maps, agreed, strict=True):
+            result[planes] = _labels_at(channel_labels, of_cells, cells)
     return warped, warped_labels
 
 
@@ -79,7 +79,8 @@ def warp_labels(labels: Labels, matrix: FloatArray, offset: FloatArray, shape: S
     everywhere, their label is the answer, and elsewhere only the corners' own labels can win.
     """
     no_data = np.empty((0, *labels.shape), dtype=np.float32)
-    return warp_linearly(no_data, labels[None], matrix, offset, shape)[1][0]
+    warped: Labels = warp_linearly(no_data, labels[None], matrix, offset, shape)[1][0]
+    return warped
 
 
 def scale_linearly(image: FloatArray, factors: FloatArray, offset: FloatArray, shape: Shape) -> npt.NDArray[np.float32]:

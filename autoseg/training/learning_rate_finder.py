@@ -101,7 +101,8 @@ def _losses(trainer: Trainer, steps: int, bar: Any) -> Iterator[float]:
     seed = trainer._seed(None)
     state = trainer._restored(seed, None)
     loss_function = DeepSupervision(trainer.build_loss()).to(trainer.device)
-    training = (batch for batch in trainer._batches(seed, state) if batch.key.stream == TRAINING)
+    batches, _ = trainer._batches(seed, state)
+    training = (batch for batch in batches if batch.key.stream == TRAINING)
     for step, batch in enumerate(training):
         set_learning_rate(state.optimizer, rate(step, steps))
         yield trainer.training_step(state, batch, loss_function).item()

@@ -15,12 +15,13 @@ from torch import Tensor
 import autoseg
 from autoseg.errors import StorageError, TrainingError
 from autoseg.inference.model import RUN_FILE, weights_sha256
-from autoseg.storage import decode, read_json, write_json
+from autoseg.storage import decode, read_json, with_absent, write_json
 from autoseg.training.recipe_record import RecipeRecord, code_differences
 
 FORMAT = 2
 ABSENT_BEFORE = {"recipe": None, "learning_rate": None}
-"""What records of format 1 lack."""
+ABSENT_IN_SESSIONS_BEFORE = {"interpolation": None}
+"""What records of format 1 lack that an older autoseg wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class Session:
         started: Local time.
         epoch, iteration: Where it went on: the epoch, from 0, and how many of its batches were done.
         threads: That computed; on a CPU the sums' last bits depend on it.
+        interpolation: Order of the spline that images are rotated and scaled with; None where an older autoseg trained.
     """
 
     command: tuple[str, ...]
@@ -43,6 +45,7 @@ class Session:
     precision: str
     deterministic: bool
     threads: int
+    interpolation: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +140,9 @@ def read_record(fold: Path) -> RunRecord | None:
     try:
         content = read_json(path)
         if isinstance(content, dict):
-            content = {**ABSENT_BEFORE, **content}
+            content = with_absent(content, ABSENT_BEFORE)
+            if isinstance(sessions := content.get("sessions"), list):
+                content["sessions"] = [with_absent(session, ABSENT_IN_SESSIONS_BEFORE) for session in sessions]
         record: RunRecord = decode(RunRecord, content, path.name)
     except StorageError as error:
         raise StorageError(f"{fold}: {error}; delete {RUN_FILE} there, it is only a record") from error
@@ -145,7 +150,14 @@ def read_record(fold: Path) -> RunRecord | None:
 
 
 def present_session(
-    command: Sequence[str], *, epoch: int, iteration: int, device: torch.device, precision: str, deterministic: bool
+    command: Sequence[str],
+    *,
+    epoch: int,
+    iteration: int,
+    device: torch.device,
+    precision: str,
+    deterministic: bool,
+    interpolation: int,
 ) -> Session:
     """This process, on this machine."""
     return Session(
@@ -164,6 +176,7 @@ def present_session(
         precision=precision,
         deterministic=deterministic,
         threads=torch.get_num_threads(),
+        interpolation=interpolation,
     )
 
 

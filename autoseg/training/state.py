@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.errors import StorageError, TrainingError
-from autoseg.storage import decode, encode
-from autoseg.training.history import EpochRecord, pseudo_dice
+from autoseg.storage import decode, encode, with_absent
+from autoseg.training.history import ABSENT_BEFORE, EpochRecord, pseudo_dice
 from autoseg.training.loader import Batch, BatchKey
 from autoseg.training.samples import TRAINING
 
@@ -105,7 +105,8 @@ class TrainingState:
             load_gathered(self.optimizer, content["optimizer"])
             if content["scaler"] and self.scaler.is_enabled():  # only fp16 has a scale to go on with
                 self.scaler.load_state_dict(content["scaler"])
-            self.records = list(decode(tuple[EpochRecord, ...], content["records"], "records"))
+            records = [with_absent(record, ABSENT_BEFORE) for record in content["records"]]
+            self.records = list(decode(tuple[EpochRecord, ...], records, "records"))
             for name, value in content["sums"].items():
                 getattr(self.sums, name).copy_(value)
             self.epoch, self.iteration = (decode(int, content[name], name) for name in ("epoch", "iteration"))

@@ -140,8 +140,9 @@ class Trainer(Assembly):
         display = Display(self.output, labels=self.plans.labels[1:], epochs=self.epochs, batches=batches_per_epoch)
         timer = BatchTimer()
         saved = time.monotonic()
-        with closing(display), closing(self._batches(seed, state)) as batches:
-            for batch in batches:
+        batches, waiting = self._batches(seed, state)
+        with closing(display), closing(batches):
+            for batch in waiting.watch(batches):
                 torch.manual_seed(step_seed(seed, *batch.key))
                 set_learning_rate(state.optimizer, self._rate(state))
                 step = self.training_step if batch.key.stream == TRAINING else self.validation_step
@@ -157,7 +158,7 @@ class Trainer(Assembly):
                 if done or stop or time.monotonic() - saved > 60 * self.settings.checkpoint_minutes:
                     finite.require()
                     if done:
-                        self._finish_epoch(state, display)
+                        self._finish_epoch(state, display, waiting.share())
                     self._save_checkpoint(seed, state)
                     keep_new(self.output)
                     saved = time.monotonic()
@@ -185,7 +186,7 @@ class Trainer(Assembly):
     def _rate(self, state: TrainingState) -> float:
         return float(self.learning_rate(state.epoch)) * state.caution
 
-    def _finish_epoch(self, state: TrainingState, display: Display) -> None:
+    def _finish_epoch(self, state: TrainingState, display: Display, waited: float) -> None:
         """Everything of the epoch is written before the checkpoint, so that no interruption can lose a part of it."""
         record = next_record(
             state.records,
@@ -194,6 +195,7 @@ class Trainer(Assembly):
             validation_loss=state.sums.validation_loss.item() / self.validation_batches,
             dice_per_class=state.sums.dice_per_class(),
             seconds=state.elapsed,
+            waited=waited,
         )
         state.records.append(record)
         state.begin_epoch()
@@ -327,6 +329,7 @@ class Trainer(Assembly):
                     device=self.device,
                     precision=self.precision.name,
                     deterministic=self.settings.deterministic,
+                    interpolation=self.fitted_augmentation.order,
                 ),
             ),
         )

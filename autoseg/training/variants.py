@@ -96,6 +96,18 @@ class TrainerNoAugmentation(Trainer):
         return ()
 
 
+class TrainerCubicInterpolation(Trainer):
+    """Images are rotated and scaled by cubic splines, on a GPU too."""
+
+    interpolation = 3
+
+
+class TrainerLinearInterpolation(Trainer):
+    """Images are rotated and scaled linearly, which is several times faster, on a CPU too."""
+
+    interpolation = 1
+
+
 class TrainerDA3(Trainer):
     """Wider ranges, elastic deformation and additive brightness."""
 
@@ -104,7 +116,7 @@ class TrainerDA3(Trainer):
     def build_augmentation(self) -> Augmentation:
         """What happens to training patches."""
         return build_da3(
-            self.augmentation,
+            self.fitted_augmentation,
             patch_size=self.plan.patch_size,
             dummy_2d=self.plan.do_dummy_2d_augmentation,
             mirror_axes=self.mirror_axes,
@@ -120,7 +132,7 @@ class TrainerDA5(Trainer):
     def build_augmentation(self) -> Augmentation:
         """What happens to training patches."""
         return build_da5(
-            self.augmentation,
+            self.fitted_augmentation,
             patch_size=self.plan.patch_size,
             dummy_2d=self.plan.do_dummy_2d_augmentation,
             mirror_axes=self.mirror_axes,

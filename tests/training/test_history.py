@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def test_the_line_of_an_epoch() -> None:
     assert epoch_line(made[-1], 10, seconds_left(made, 10)) == (
         "epoch 2/10  lr 0.01  loss -0.5000  validation loss -0.2500  Dice 0.8000 [0.8000 absent]  60 s  left 8 min"
     )
+    assert "  60 s, 26 % waiting  left " in epoch_line(replace(made[-1], waited=0.256), 10, 480)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(61, "61 s"), (420, "7 min"), (9000, "2.5 h"), (5.8e6, "67 days")])
@@ -87,8 +89,8 @@ def test_history_is_written_as_json_and_as_a_table(tmp_path: Path) -> None:
     assert [epoch["dice_per_class"] for epoch in epochs] == [[0.5, None], [None, None]]
     assert epochs[0]["learning_rate"] == 0.01 and epochs[1]["dice_average"] == 0.5
     lines = (tmp_path / "history.csv").read_text().splitlines()
-    assert lines[0] == "epoch,learning_rate,loss,validation_loss,dice,dice_average,best,seconds,dice_1,dice_2"
-    assert lines[1] == "0,0.01,-0.5,-0.25,0.5,0.5,True,60.0,0.5,"
+    assert lines[0] == "epoch,learning_rate,loss,validation_loss,dice,dice_average,best,seconds,waited,dice_1,dice_2"
+    assert lines[1] == "0,0.01,-0.5,-0.25,0.5,0.5,True,60.0,,0.5,"
 
 
 def test_the_picture_is_drawn_with_missing_values_too(tmp_path: Path) -> None:

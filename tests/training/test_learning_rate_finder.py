@@ -92,7 +92,8 @@ def test_a_trainer_is_tested_and_only_a_picture_is_left(
     assert torch.equal(torch.get_rng_state(), before)
 
     state = trainer._new_state(8)
-    first = trainer.training_step(state, next(trainer._batches(8, state)), DeepSupervision(trainer.build_loss()))
+    batches, _ = trainer._batches(8, state)
+    first = trainer.training_step(state, next(batches), DeepSupervision(trainer.build_loss()))
     assert result.losses[0] == pytest.approx(first.item(), rel=1e-6)
     assert result.rates == pytest.approx([rate(step, 30) for step in range(len(result.rates))], rel=1e-12)
     assert [path.name for path in trainer.output.iterdir()] == ["lr_finder.png"]

@@ -78,7 +78,7 @@ def weights(trainer: Trainer, checkpoint: str = "final") -> dict[str, Tensor]:
 
 def history(trainer: Trainer) -> list[dict[str, Any]]:
     epochs: list[dict[str, Any]] = json.loads((trainer.output / "history.json").read_text())["epochs"]
-    return [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in epochs]
+    return [{key: value for key, value in epoch.items() if key not in ("seconds", "waited")} for epoch in epochs]
 
 
 def record(trainer: Trainer) -> dict[str, Any]:
