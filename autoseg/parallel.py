@@ -82,10 +82,26 @@ def run_on_cases(
     return [tally.results[number] for number in range(len(items))]
 
 
-def progress(total: int, task: str, *, unit: str = "case") -> tqdm[Any]:
-    """A progress bar with the time left; silent where there is no terminal."""
-    disable = True if sys.stderr is None or getattr(sys.stderr, "closed", False) else None
-    return tqdm(total=total, desc=task, unit=unit, disable=disable, leave=False, dynamic_ncols=True)
+def progress(total: int | None, task: str, *, unit: str = "case", since: float | None = None) -> tqdm[Any]:
+    """A progress bar with the time left; silent where there is no terminal.
+
+    Args:
+        total: None where it is not known yet: then the task alone is shown until `reset` tells it.
+        since: When the first item was begun, as `time.time` has it; None for now.
+    """
+    bar: tqdm[Any] = tqdm(
+        total=total,
+        desc=task,
+        unit=unit,
+        unit_scale=unit == "B",
+        bar_format="{desc}" if total is None else None,
+        disable=True if sys.stderr is None or getattr(sys.stderr, "closed", False) else None,
+        leave=False,
+        dynamic_ncols=True,
+    )
+    if since is not None:
+        bar.start_t = bar.last_print_t = since
+    return bar
 
 
 def fitting_workers(wanted: int | None, bytes_per_worker: int, *, most: int = 8, root: Path = ROOT) -> int:

@@ -44,7 +44,7 @@ class TileProgress:
         self.clock = clock
         self.estimated = ""
         self.told = self.told_time = self.warned = False
-        self.bar = progress(0, "predicting", unit="tile")
+        self.bar = progress(None, "predicting", unit="tile")
 
     def __enter__(self) -> TileProgress:
         return self
@@ -56,14 +56,17 @@ class TileProgress:
         """Turn to the next case; what is returned is called with the tiles done, and with all of them."""
         self.number += 1
         name = f"{identifier} ({self.number} of {self.cases})"
-        self.bar.reset(0)
-        self.bar.set_description(f"predicting {name}")
+        self.bar.bar_format = "{desc}"  # until the tiles are known
+        self.bar.set_description_str(f"predicting {name}")
         began: tuple[float, int] | None = None  # when, after how many tiles: the first comes after preparation
         said = self.clock()
 
         def show(done: int, tiles: int) -> None:
             nonlocal began, said
-            self.bar.total = tiles
+            if self.bar.bar_format is not None:
+                self.bar.bar_format = None
+                self.bar.set_description(f"predicting {name}", refresh=False)
+                self.bar.reset(tiles)
             self.bar.update(done - self.bar.n)
             now = self.clock()
             if not done:

@@ -45,12 +45,16 @@ class Display:
         self.bar: Any = None
         self.tensorboard = _open_tensorboard(folder)
         self.loss_shown = self.picture_drawn = -float("inf")
+        self.epoch_begun = time.time()
 
     def batch_done(self, iteration: int, loss: Tensor, records: Sequence[EpochRecord]) -> None:
         """Move the bar; the loss is fetched from the device once a second, and only where it is shown."""
         if self.bar is None:
-            self.bar = progress(self.batches, f"epoch {len(records) + 1}/{self.epochs}", unit="batch")
-            self.bar.update(iteration - 1)
+            name = f"epoch {len(records) + 1}/{self.epochs}"
+            self.bar = progress(self.batches, name, unit="batch", since=self.epoch_begun)
+            self.bar.initial = self.bar.n = self.bar.last_print_n = (
+                iteration - 1
+            )  # what an earlier process did, of no time here
         self.bar.update()
         if not self.bar.disable and time.monotonic() - self.loss_shown > SECONDS_BETWEEN_LOSSES:
             self.loss_shown = time.monotonic()
@@ -72,6 +76,7 @@ class Display:
             self.picture_drawn = time.monotonic()
         if self.tensorboard is not None:
             _add_scalars(self.tensorboard, record, self.labels)
+        self.epoch_begun = time.time()
 
     def close(self) -> None:
         """Leave the terminal and TensorBoard's files in order."""

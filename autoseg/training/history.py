@@ -6,9 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autoseg.errors import counted
 from autoseg.storage import atomic_path, encode, write_json
+
+BESIDE: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+"""Of a legend, so that it hides no curve."""
 
 EMA_WEIGHT = 0.9
 """Of the past in the moving average of the Dice that chooses the best weights (Isensee et al. 2021)."""
@@ -135,6 +139,7 @@ def draw_progress(path: Path, records: Sequence[EpochRecord], labels: Sequence[s
         labels: Names of the labels above background.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9, 7), layout="constrained")
     losses, dice = figure.subplots(2, 1, sharex=True)
@@ -143,17 +148,18 @@ def draw_progress(path: Path, records: Sequence[EpochRecord], labels: Sequence[s
     losses.plot(epochs, [record.loss for record in records], marker=marker, label="training")
     losses.plot(epochs, [record.validation_loss for record in records], marker=marker, label="validation")
     losses.set_ylabel("loss")
-    losses.legend()
+    losses.legend(**BESIDE)
     if len(labels) <= 10:
         for number, name in enumerate(labels):
             values = [_or_nan(record.dice_per_class[number]) for record in records]
             dice.plot(epochs, values, marker=marker, alpha=0.5, label=name)
     averages = [_or_nan(record.dice_average) for record in records]
-    dice.plot(epochs, averages, color="black", label="mean, moving average")
+    dice.plot(epochs, averages, marker=marker, color="black", label="mean, moving average")
     dice.set_ylabel("Dice on validation patches")
     dice.set_xlabel("epoch")
-    dice.set_ylim(0, 1)
-    dice.legend(loc="lower right")
+    dice.set_ylim(-0.02, 1.02)  # curves at either end are seen
+    dice.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    dice.legend(**BESIDE)
     figure.suptitle(f"epoch {len(records)}, learning rate {records[-1].learning_rate:.4g}")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=90)

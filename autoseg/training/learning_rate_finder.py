@@ -117,7 +117,7 @@ def _draw(result: RangeTest, path: Path) -> None:
     axes.plot(result.rates, result.losses)
     axes.axvline(result.suggestion, color="tab:green", linestyle="--", label=f"start with {result.suggestion:.2g}")
     axes.set(xscale="log", xlabel="learning rate", ylabel="smoothed training loss", title="Learning-rate range test")
-    axes.legend()
+    figure.legend(loc="outside lower center")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=100)

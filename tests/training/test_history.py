@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from autoseg.training.history import (
     EpochRecord,
@@ -97,3 +98,28 @@ def test_the_picture_is_drawn_with_missing_values_too(tmp_path: Path) -> None:
     draw_progress(tmp_path / "progress.png", records(None, 0.5, None), ["a", "b"])
 
     assert (tmp_path / "progress.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 6, 1000])
+def test_in_the_picture_epochs_are_whole_and_no_legend_hides_a_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
+) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def save_and_keep(figure: Figure, path: Path, **settings: Any) -> None:
+        drawn.append(figure)
+        save(figure, path, **settings)
+
+    monkeypatch.setattr(Figure, "savefig", save_and_keep)
+
+    draw_progress(tmp_path / "progress.png", records(*[0.9] * epochs), ["liver", "tumour"])
+
+    (figure,) = drawn
+    figure.canvas.draw()
+    for axes in figure.axes:
+        ticks = axes.get_xticks()
+        assert list(ticks) == [round(tick) for tick in ticks]
+        legend, curves = axes.get_legend(), axes.get_window_extent()
+        assert legend is not None and not legend.get_window_extent().overlaps(curves)
+        assert legend.get_window_extent().x1 <= figure.bbox.x1
