@@ -11,8 +11,10 @@ from torch import nn
 from autoseg import plans
 from autoseg.errors import PlanError
 from autoseg.networks.encoder_decoder import EncoderDecoder
+from autoseg.networks.instance_norm import OurInstanceNorm
 from autoseg.networks.precision import Precision
 from autoseg.networks.residual import ResidualUNet
+from autoseg.networks.spread_norm import is_spread_taken
 from autoseg.networks.unet import UNet
 from autoseg.plans import ConfigurationPlan
 
@@ -34,11 +36,17 @@ def build_network(plan: ConfigurationPlan, in_channels: int, classes: int) -> nn
 def place_network(network: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
     """Bring a network to its device, its weights in the order in which they are read fastest; activations follow them.
 
+    There its normalisation takes the form that is faster, which CUDA is asked for.
+
     One of the user's own keeps its order, on which it may count.
     """
     placed = network.to(device)
     if isinstance(placed, EncoderDecoder):
         placed = placed.to(memory_format=precision.memory_format(placed.dimensions))  # type: ignore[call-overload]
+        spread = is_spread_taken(device, precision.dtype)
+        for layer in placed.modules():
+            if isinstance(layer, OurInstanceNorm):
+                layer.spread = spread
     return placed
 
 

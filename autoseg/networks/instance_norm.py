@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autoseg.networks.spread_norm import spread_instance_norm
+
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 """By a batch's number of axes."""
 
@@ -14,14 +16,21 @@ MOST_VOXELS = 2**21
 away, and by 0.005 for three times as many."""
 
 
-class _KeepsChannelsLast(nn.modules.instancenorm._InstanceNorm):
+class OurInstanceNorm(nn.modules.instancenorm._InstanceNorm):
     """torch's instance normalisation, but bf16 tensors with channels last go through batch normalisation on a CPU.
 
     Sample by sample both are the same. torch's own would copy a tensor into the other order and back, a fifth of a
     training step.
+
+    Attributes:
+        spread: Sum with the whole GPU; `place_network` decides, by the device.
     """
 
+    spread = False
+
     def forward(self, batch: Tensor) -> Tensor:
+        if self.spread and not torch.compiler.is_compiling():  # which spreads torch's form, too
+            return spread_instance_norm(batch, self.weight, self.bias, self.eps)
         if batch.device.type == "mps":
             return self.in_planes(batch)
         if not _is_for_batch_norm(batch):
@@ -38,11 +47,11 @@ class _KeepsChannelsLast(nn.modules.instancenorm._InstanceNorm):
         return torch.batch_norm(sample, self.weight, self.bias, None, None, True, 0, self.eps, False)
 
 
-class InstanceNorm2d(_KeepsChannelsLast, nn.InstanceNorm2d):
+class InstanceNorm2d(OurInstanceNorm, nn.InstanceNorm2d):
     """Of `(B, C, Y, X)`; each channel of each sample gets mean 0 and variance 1, then a learned scale and shift."""
 
 
-class InstanceNorm3d(_KeepsChannelsLast, nn.InstanceNorm3d):
+class InstanceNorm3d(OurInstanceNorm, nn.InstanceNorm3d):
     """Of `(B, C, Z, Y, X)`; each channel of each sample gets mean 0 and variance 1, then a learned scale and shift."""
 
 

@@ -35,11 +35,16 @@ class Precision:
     name: str
     device: str
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the activations."""
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.name]
+
     def autocast(self) -> AbstractContextManager[object]:
         """The context in which the network runs; losses are computed outside of it, in fp32."""
         if self.name == "fp32":
             return nullcontext()
-        autocast = torch.autocast(self.device, dtype=torch.bfloat16 if self.name == "bf16" else torch.float16)
+        autocast = torch.autocast(self.device, dtype=self.dtype)
         return _both(autocast, SoundConvolutions()) if self.name == "bf16" and self.device == "cpu" else autocast
 
     def memory_format(self, dimensions: int) -> torch.memory_format:
