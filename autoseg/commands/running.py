@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import logging
 import os
 import platform
@@ -22,6 +21,7 @@ from typing import Any, NoReturn
 
 import autoseg
 from autoseg.commands import LEFT_OUT
+from autoseg.commands.spelling import hint
 from autoseg.commands.streams import reader_is_gone, say, with_streams, write_message
 from autoseg.errors import AutosegError, Interrupted, WorkspaceError, in_bytes, readable
 from autoseg.extensions import find_fault
@@ -80,8 +80,7 @@ class Parser(argparse.ArgumentParser):
         for word in words[: words.index("--")] if "--" in words else words:
             option = word.partition("=")[0]
             if _looks_like_an_option(word) and option not in known:
-                near = difflib.get_close_matches(option, known, n=1)
-                self.error(f"unknown option {option}" + (f"; did you mean {near[0]}?" if near else ""))
+                self.error(f"unknown option {option}" + hint(option, self._actions))
         return super().parse_args(words, namespace)
 
 

@@ -105,6 +105,11 @@ class _Worker:
     def at_work_on(self) -> str:
         return bytes(self.case.value).decode(errors="replace")
 
+    @property
+    def batch(self) -> str:
+        """What it makes, as far as it said of what."""
+        return f"case {self.at_work_on}: its batch" if self.at_work_on else "a batch"
+
 
 class _Receiver(Generic[Made]):
     """The thread that gives each free worker the next key and takes in what was made, until told to stop.
@@ -211,15 +216,15 @@ class _Receiver(Generic[Made]):
             answer = worker.connection.recv()
         except (EOFError, OSError, RuntimeError) as error:
             if (what := shortage(error)) is not None:
-                raise TrainingError(f"case {worker.at_work_on}: its batch cannot be received: {what}") from error
+                raise TrainingError(f"{worker.batch} cannot be received: {what}") from error
             if isinstance(error, RuntimeError):
                 raise
             raise _explain_death(worker) from None  # it dies just now, in the middle of its answer
         if isinstance(answer, _NoRoom):
             if (what := shortage(RuntimeError(answer.cause))) is not None:
-                raise TrainingError(f"case {worker.at_work_on}: its batch cannot be handed over: {what}")
+                raise TrainingError(f"{worker.batch} cannot be handed over: {what}")
             raise TrainingError(
-                f"case {worker.at_work_on}: its batch cannot be handed over in shared memory (/dev/shm): {answer.cause}; "
+                f"{worker.batch} cannot be handed over in shared memory (/dev/shm): {answer.cause}; "
                 f"{MORE_SHARED_MEMORY}, or continue with -c and fewer workers (--num_workers; 0 needs none)"
             )
         number, worker.number = worker.number, None

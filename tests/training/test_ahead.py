@@ -19,7 +19,7 @@ import torch
 
 from autoseg.errors import TrainingError
 from autoseg.processes import ProcessIdentity
-from autoseg.training.ahead import Note, make_ahead
+from autoseg.training.ahead import Note, ignore, make_ahead
 
 
 def make(number: int, note: Note) -> tuple[int, torch.Tensor]:
@@ -169,6 +169,15 @@ def test_a_batch_that_shared_memory_does_not_hold_is_explained() -> None:
         str(caught.value),
     )
     assert not multiprocessing.active_children()
+
+
+def test_a_batch_of_no_case_is_called_just_that() -> None:
+    with pytest.raises(TrainingError, match=r"^a batch cannot be handed over in shared memory"):
+        list(make_ahead(too_large_of_nothing, [7], workers=1, ahead=1))
+
+
+def too_large_of_nothing(number: int, _: Note) -> torch.Tensor:
+    return too_large(number, ignore)
 
 
 def too_large(number: int, note: Note) -> torch.Tensor:
