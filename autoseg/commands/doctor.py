@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,10 +18,18 @@ if TYPE_CHECKING:
     from autoseg.diagnosis.finding import Check, Finding
 
 
+log = logging.getLogger(__name__)
+
+
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
     parser.add_argument(
         "--clean", action="store_true", help="remove what killed processes left half-written more than a day ago"
+    )
+    parser.add_argument(
+        "--benchmark",
+        action="store_true",
+        help="also measure the device, the making of batches and the disks, and say what an epoch takes; about a minute",
     )
 
 
@@ -28,7 +37,10 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Print the page."""
     from autoseg.diagnosis.finding import examine, page
 
-    findings = examine(all_checks(workspace, os.environ, home=arguments.home, clean=arguments.clean))
+    checks = all_checks(workspace, os.environ, home=arguments.home, clean=arguments.clean)
+    if arguments.benchmark:
+        log.info("measuring, which takes about a minute; other work on this computer makes it slower")
+    findings = examine(checks | (speed_checks(workspace) if arguments.benchmark else {}))
     print(f"{versions()}\n\n{page(findings)}\n")
     _end([finding for found in findings.values() for finding in found])
 
@@ -87,6 +99,22 @@ def all_checks(
     }
 
 
+def speed_checks(workspace: Workspace) -> dict[str, Check]:
+    """By heading: what is measured rather than looked at."""
+
+    def check_training() -> list[Finding]:
+        from autoseg.diagnosis.speed import check_speed
+
+        return check_speed()
+
+    def check_storage() -> list[Finding]:
+        from autoseg.diagnosis.disk_speed import check_disk_speed
+
+        return check_disk_speed([workspace.preprocessed, workspace.results])
+
+    return {"speed": check_training, "storage": check_storage}
+
+
 def _end(findings: Sequence[Finding]) -> None:
     faults, warnings = ([one for one in findings if one.level == level] for level in ("fault", "warning"))
     summary = f"{counted(len(faults), 'fault')}, {counted(len(warnings), 'warning')}"
@@ -100,7 +128,7 @@ COMMAND = Command(
     summary="check folders, disk, memory, cores, packages, device, images and workers, and say what to do",
     reads="the environment, the system, and the workspace's folders",
     writes="nothing that stays: it tries a small file in each folder. Exit code 1 when there is a fault",
-    example="autoseg_doctor\nautoseg_doctor --home /data/autoseg --clean",
+    example="autoseg_doctor\nautoseg_doctor --home /data/autoseg --clean\nautoseg_doctor --benchmark",
     add_arguments=add_arguments,
     run=run,
 )

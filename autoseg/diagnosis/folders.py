@@ -59,7 +59,7 @@ def _check_variable(name: str, value: str, home: Path | None) -> Finding:
 
 def check_folder(name: str, folder: Path, *, needs_writing: bool = True) -> Finding:
     """Whether a folder is there, or can be made, and takes a file; `needs_writing`: or whether it is only read, too."""
-    existing = _existing(folder)
+    existing = existing_folder(folder)
     where = f"{readable(folder.absolute())}" + ("" if existing == folder.absolute() else ", which is not there yet")
     if not existing.is_dir():
         return Finding(
@@ -84,7 +84,7 @@ def check_folder(name: str, folder: Path, *, needs_writing: bool = True) -> Find
 
 def check_room(folders: Sequence[Path]) -> list[Finding]:
     """Free space of each disk that holds one of the folders."""
-    disks = {existing.stat().st_dev: existing for existing in map(_existing, folders)}
+    disks = {existing.stat().st_dev: existing for existing in map(existing_folder, folders)}
     return [_room_of(place) for place in disks.values()]
 
 
@@ -143,7 +143,7 @@ def check_leftovers(folders: Sequence[Path], *, clean: bool) -> list[Finding]:
     ]
 
 
-def _existing(folder: Path) -> Path:
+def existing_folder(folder: Path) -> Path:
     """The folder, or the nearest above it that is there."""
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 

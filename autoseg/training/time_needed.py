@@ -96,27 +96,29 @@ def tell(length: Length, batch_seconds: float) -> None:
     what = (
         f"{whole} {agreeing(length.epochs, 'takes', 'take')}" if length.done == 0 else f"what is left of {whole} takes"
     )
-    told = f"a batch takes {_precise(batch_seconds)}, so {what} about {duration(left)}"
+    told = f"a batch takes {precise(batch_seconds)}, so {what} about {duration(left)}"
     if left <= DAY:
         log.info("%s", told)
     else:
         log.warning("%s. %s", told, _advice(length, epoch))
 
 
-def _advice(length: Length, epoch: float) -> str:
-    gpu = "" if length.device == "cuda" else "a GPU (-device cuda), "
-    return (
-        f"What shortens it: {gpu}--epochs, --iterations_per_epoch or --batch_size; {_within_a_day(length, epoch)}. "
-        f"A short one is not wasted: {REACHED}. To change it, stop with Ctrl-C and start anew with --overwrite"
-    )
-
-
-def _within_a_day(length: Length, epoch: float) -> str:
+def within_a_day(length: Length, epoch: float) -> str:
+    """What to say for a training that ends within a day, where an epoch takes so many seconds now."""
     if (epochs := int(DAY / epoch)) >= SHORTEST_EPOCHS:
         return f"--epochs {epochs} takes a day"
     batches = max(1, int(length.training * DAY / (SHORTEST_EPOCHS * epoch)))
     return f"--epochs {SHORTEST_EPOCHS} --iterations_per_epoch {batches} takes a day"
 
 
-def _precise(seconds: float) -> str:
+def precise(seconds: float) -> str:
+    """Seconds with as many digits as tell them apart."""
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def _advice(length: Length, epoch: float) -> str:
+    gpu = "" if length.device == "cuda" else "a GPU (-device cuda), "
+    return (
+        f"What shortens it: {gpu}--epochs, --iterations_per_epoch or --batch_size; {within_a_day(length, epoch)}. "
+        f"A short one is not wasted: {REACHED}. To change it, stop with Ctrl-C and start anew with --overwrite"
+    )

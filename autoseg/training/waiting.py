@@ -94,7 +94,7 @@ class Waiting:
         self, stopwatch: Stopwatch, *, workers: int, cores: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._stopwatch = stopwatch
-        self._workers = workers
+        self.workers = workers
         self._cores = cores
         self._clock = clock
         self._since: float | None = None
@@ -127,8 +127,8 @@ class Waiting:
         return share
 
     def _remedy(self) -> str:
-        made_by = f"{counted(self._workers, 'worker')} on {counted(self._cores, 'core')}"
-        if self._workers < self._cores:
+        made_by = f"{counted(self.workers, 'worker')} on {counted(self._cores, 'core')}"
+        if self.workers < self._cores:
             return f"{made_by} cannot make them fast enough; try more (--num_workers {self._cores})"
         return (
             f"{made_by} cannot make them fast enough; ask for more cores, or choose a trainer that varies images less "

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.commands.doctor import main
+from autoseg.diagnosis import disk_speed, speed
 
 
 def test_a_healthy_machine_is_code_0_and_nothing_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,3 +44,21 @@ def test_a_fault_is_code_1_and_the_page_is_whole(
         r"autoseg_doctor: 4 faults, \d warnings?; do what stands below each fault, and ask again\n", told.err
     )
     assert [path.name for path in disk.iterdir()] == ["fill"]
+
+
+def test_a_benchmark_adds_what_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "SECONDS", 0.1)
+    monkeypatch.setattr(speed, "CASE_SHAPE", (130, 130, 130))
+    monkeypatch.setattr(speed, "SMALLER", (16, 16, 16))
+    monkeypatch.setattr(speed, "SMALLER_LEVELS", 3)
+    monkeypatch.setattr(disk_speed, "PIECES", 1)
+
+    assert main(["--home", str(tmp_path), "--benchmark"]) == 0
+
+    told = capsys.readouterr().out
+    assert re.findall(r"^(\w+)$", told, re.MULTILINE)[-2:] == ["speed", "storage"]
+    subjects = re.findall(r"^  (?:ok|warning)  +(step|batches|training|disk speed) ", told, re.MULTILINE)
+    assert subjects[-4:] == ["step", "batches", "training", "disk speed"]
+    assert list(tmp_path.iterdir()) == []

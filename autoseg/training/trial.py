@@ -1,0 +1,255 @@
+"""A training tried without any data: on made-up cases, how long a step takes, and how long the batches for it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+import autoseg
+from autoseg.dataset.splits import Split
+from autoseg.geometry import Geometry, Shape
+from autoseg.networks import build_network
+from autoseg.plans import DEFAULT_IDENTIFIER, FORMAT, ConfigurationPlan, Plans
+from autoseg.preprocessing.prepare import CaseProperties, PreparedCase, sample_foreground
+from autoseg.preprocessing.store import PreparedCases
+from autoseg.training.loader import Batch, BatchKey, targets_of_levels
+from autoseg.training.losses import DeepSupervision
+from autoseg.training.samples import TRAINING
+from autoseg.training.settings import TrainingSettings
+from autoseg.training.state import TrainingState
+from autoseg.training.trainer import Trainer
+
+AnyTrainer = TypeVar("AnyTrainer", bound=Trainer)
+
+LABELS = ("background", "shell", "core")
+SEED = 0
+VALIDATION_CASES = 2
+
+SIDE, BATCH, LEVELS, FEATURES, MOST_FEATURES = 128, 2, 6, 32, 320
+"""What is planned for large cases with voxels of equal sides, and a GPU of 8 GB."""
+
+WARM_UP = {"cpu": 1, "cuda": 10}
+"""Steps before the clock starts: a GPU tries its kernels in the first, a CPU only asks for memory."""
+
+SECONDS_UNASKED = 0.5
+"""Steps of so much time follow each other without a look at the loss, as in training."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a training step took.
+
+    Attributes:
+        seconds: Of a batch, data sent to the device included.
+        operations: Floating point operations a second: a multiplication and an addition are two.
+    """
+
+    seconds: float
+    operations: float
+
+
+def trial_plan(
+    patch_size: Shape = (SIDE,) * 3,
+    *,
+    batch_size: int = BATCH,
+    levels: int = LEVELS,
+    features: int = FEATURES,
+    max_features: int = MOST_FEATURES,
+    **changes: Any,
+) -> ConfigurationPlan:
+    """A plan whose levels halve all axes; by default that of large cases.
+
+    Args:
+        changes: Other fields of the plan.
+    """
+    dimensions = len(patch_size)
+    plan = ConfigurationPlan(
+        name="3d_fullres" if dimensions == len("zyx") else "2d",
+        spacing=(1.0, 1.0, 1.0),
+        median_shape=(patch_size[0], patch_size[-2], patch_size[-1]),
+        patch_size=patch_size,
+        batch_size=batch_size,
+        num_pool_per_axis=(levels - 1,) * dimensions,
+        pool_kernel_sizes=((2,) * dimensions,) * (levels - 1),
+        conv_kernel_sizes=((3,) * dimensions,) * levels,
+        do_dummy_2d_augmentation=False,
+        normalization_schemes=("nonCT",),
+        use_mask_for_norm=(False,),
+        batch_dice=False,
+        previous=None,
+        network="unet",
+        features=features,
+        max_features=max_features,
+        convs_per_stage=2,
+    )
+    return replace(plan, **changes)
+
+
+def trial_plans(plan: ConfigurationPlan, *, channels: int = 1, labels: Sequence[str] = LABELS) -> Plans:
+    """The plans of a task with this one configuration."""
+    return Plans(
+        format=FORMAT,
+        version=autoseg.__version__,
+        identifier=DEFAULT_IDENTIFIER,
+        planner="Planner3D",
+        dataset="Task900_Trial",
+        channels=tuple(f"channel {number}" for number in range(channels)),
+        labels=tuple(labels),
+        transpose_forward=(0, 1, 2),
+        transpose_backward=(0, 1, 2),
+        intensities=None,
+        configurations={
+            plan.name: replace(plan, normalization_schemes=("nonCT",) * channels, use_mask_for_norm=(False,) * channels)
+        },
+    )
+
+
+def trial_case(identifier: str, shape: Shape, *, channels: int = 1, original: Shape | None = None) -> PreparedCase:
+    """A bright ball with a brighter core in noise, the same for the same name.
+
+    Args:
+        original: Voxels of the image before it was resampled; without it the case's own.
+    """
+    generator = np.random.default_rng(list(identifier.encode()))
+    grids = np.ogrid[tuple(slice(side) for side in shape)]
+    squares = [(grid - side / 2 - generator.uniform(-1, 1)) ** 2 for grid, side in zip(grids, shape, strict=True)]
+    distance, radius = np.sqrt(sum(squares)), min(shape) / 3
+    segmentation = (distance < radius).astype(np.int16) + (distance < radius / 2)
+    image = generator.standard_normal(shape, dtype=np.float32) * 0.15 + 1.5 * segmentation
+    original = original or shape
+    ratios = [before / after for before, after in zip(original, shape, strict=True)]
+    return PreparedCase(
+        data=np.stack([image.astype(np.float32)] * channels),
+        segmentation=segmentation,
+        foreground=sample_foreground(segmentation, range(1, len(LABELS))),
+        properties=CaseProperties(
+            identifier=identifier,
+            geometry=Geometry(spacing=(1.0, 1.0, 1.0)),
+            original_shape=original,
+            crop=tuple((0, side) for side in original),
+            transpose_forward=(0, 1, 2),
+            cropped_shape=original,
+            spacing=(1.0, 1.0, 1.0),
+            prepared_spacing=(ratios[0], ratios[1], ratios[2]),
+            prepared_shape=shape,
+        ),
+    )
+
+
+def save_trial_cases(folder: Path, shape: Shape, *, channels: int = 1, number: int = 4) -> PreparedCases:
+    """So many cases, prepared in a folder."""
+    store = PreparedCases(folder)
+    for identifier in (f"case_{index}" for index in range(number)):
+        store.save(trial_case(identifier, shape, channels=channels), "made up")
+    return store
+
+
+def trial_trainer(
+    kind: type[AnyTrainer],
+    store: PreparedCases,
+    plans: Plans,
+    fold: Path,
+    *,
+    device: str | None = None,
+    **settings: Any,
+) -> AnyTrainer:
+    """A trainer of these cases, the last ones for validation; nothing is trained yet.
+
+    Args:
+        settings: Of `TrainingSettings`.
+    """
+    cases = store.identifiers()
+    return kind(
+        plans=plans,
+        configuration=next(iter(plans.configurations)),
+        cases=store,
+        split=Split(training=cases[:-VALIDATION_CASES], validation=cases[-VALIDATION_CASES:]),
+        output=fold,
+        references=store.folder,
+        settings=TrainingSettings(**{"seed": SEED, **settings}),
+        device=device,
+    )
+
+
+def time_step(trainer: Trainer, seconds: float) -> Step:
+    """Train on one batch of noise for about so long, at least one step, and say how long a step takes.
+
+    Raises:
+        TrainingError: The device's memory does not hold one sample.
+    """
+    batch, kind = _noise(trainer), trainer.device.type
+    with torch.random.fork_rng(trainer._cuda_devices()):
+        state = trainer._restored(SEED, None)
+        loss_function = DeepSupervision(trainer.build_loss()).to(trainer.device)
+        took = [_seconds_of(trainer, state, batch, loss_function, 1) for _ in range(WARM_UP.get(kind, WARM_UP["cuda"]))]
+        at_once = max(1, round(SECONDS_UNASKED / took[-1]))  # a GPU is handed some steps before it is waited for
+        steps, spent = 0, 0.0
+        while spent < seconds - took[-1]:
+            spent += _seconds_of(trainer, state, batch, loss_function, at_once)
+            steps += at_once
+        taken = spent / steps if steps else took[-1]
+    return Step(seconds=taken, operations=step_operations(trainer.plan, len(trainer.plans.channels)) / taken)
+
+
+def time_batches(trainer: Trainer, seconds: float) -> tuple[float, int]:
+    """Make training batches for so long, with nothing else to do: seconds of one, and by how many workers."""
+    with torch.random.fork_rng(trainer._cuda_devices()):
+        state = trainer._restored(SEED, None)
+        batches, waiting = trainer._batches(SEED, state)
+    with closing(batches):
+        for _ in range(max(1, waiting.workers)):  # workers start
+            next(batches)
+        made, begun = 0, time.perf_counter()
+        while made == 0 or time.perf_counter() - begun < seconds:
+            next(batches)
+            made += 1
+        return (time.perf_counter() - begun) / made, waiting.workers
+
+
+def step_operations(plan: ConfigurationPlan, channels: int, labels: int = len(LABELS)) -> int:
+    """Floating point operations of a batch, forward and backward: a multiplication and an addition are two."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        outputs = build_network(plan, channels, labels)(torch.empty(plan.batch_size, channels, *plan.patch_size))
+        torch.stack([level.sum() for level in outputs]).sum().backward()  # type: ignore[no-untyped-call]
+    return int(counter.get_total_flops())
+
+
+def batch_bytes(plan: ConfigurationPlan, channels: int) -> int:
+    """What the images of a batch take on disk."""
+    return 4 * channels * plan.batch_size * math.prod(plan.patch_size)
+
+
+def _noise(trainer: Trainer) -> Batch:
+    """A batch without content, whose labels are drawn."""
+    plan = trainer.plan
+    generator = np.random.default_rng(SEED)
+    shape = (trainer.batch_size, len(trainer.plans.channels), *plan.patch_size)
+    labels = generator.integers(len(trainer.plans.labels), size=(trainer.batch_size, *plan.patch_size), dtype=np.int16)
+    batch = Batch(
+        key=BatchKey(TRAINING, 0, 0),
+        cases=("noise",) * trainer.batch_size,
+        data=torch.from_numpy(generator.standard_normal(shape, dtype=np.float32)),
+        targets=tuple(
+            torch.from_numpy(np.ascontiguousarray(level)) for level in targets_of_levels(labels, plan.topology.strides)
+        ),
+    )
+    return batch.pin_memory() if trainer.device.type == "cuda" else batch
+
+
+def _seconds_of(trainer: Trainer, state: TrainingState, batch: Batch, loss_function: nn.Module, steps: int) -> float:
+    begun = time.perf_counter()
+    for _ in range(steps):
+        loss = trainer.training_step(state, batch, loss_function)
+    loss.item()  # a device is only then done
+    return time.perf_counter() - begun
