@@ -103,9 +103,14 @@ def _add_run_arguments(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--epochs", metavar="N", type=positive, help="(default: the trainer's, 1000)")
-    group.add_argument("--iterations_per_epoch", metavar="N", type=positive, help="(default: the trainer's, 250)")
-    group.add_argument("--batch_size", metavar="N", type=positive, help="(default: the plan's)")
+    group.add_argument("--epochs", metavar="N", type=positive, help="how many to train (default: the trainer's, 1000)")
+    group.add_argument(
+        "--iterations_per_epoch",
+        metavar="N",
+        type=positive,
+        help="training batches of an epoch (default: the trainer's, 250)",
+    )
+    group.add_argument("--batch_size", metavar="N", type=positive, help="patches in a batch (default: the plan's)")
     group.add_argument(
         "--learning_rate", metavar="X", type=positive_number, help="of the first epoch (default: the trainer's, 0.01)"
     )
