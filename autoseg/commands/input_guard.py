@@ -39,7 +39,7 @@ def open_guard(
         strict: Refuse cases that are far from the training cases.
 
     Raises:
-        WorkspaceError: `strict`, and not everything can be compared.
+        WorkspaceError: `strict`, and neither grid and intensities can be compared, nor all of both.
         ModelError: The report that is there already is none of ours.
     """
     from autoseg.inference.guard import InputGuard, load_report
@@ -47,7 +47,7 @@ def open_guard(
     if report is not None and report.is_file():
         load_report(report)
     fingerprint, remark = _find_fingerprint(task, members, workspace)
-    if remark is not None and strict:
+    if remark is not None and strict and (fingerprint is None or not fingerprint.intensity_ranges):
         raise WorkspaceError(f"--strict_inputs: {remark}")
     if remark is not None:
         log.warning("%s", remark)
@@ -58,7 +58,7 @@ def _find_fingerprint(
     task: str, members: Sequence[tuple[ModelChoice, TrainedModel]], workspace: Workspace
 ) -> tuple[DatasetFingerprint | None, str | None]:
     """What was measured on the training cases, and a remark where something of it is missing."""
-    from autoseg.planning.comparison import NOT_COMPARED
+    from autoseg.planning.comparison import LIKENESS_NOT_COMPARED, NOT_COMPARED
     from autoseg.planning.fingerprint import load_fingerprint
 
     own = workspace.fingerprint_file(task)
@@ -82,7 +82,9 @@ def _find_fingerprint(
             f"{path}: {nothing}: it is of the channels {', '.join(fingerprint.channels)}, but the model's are "
             f"{', '.join(channels)}; copy the file that it was planned with to {folders[0]}"
         )
-    return fingerprint, None if fingerprint.intensity_ranges else f"{path}: {NOT_COMPARED}"
+    if fingerprint.intensity_ranges and fingerprint.likenesses:
+        return fingerprint, None
+    return fingerprint, f"{path}: {LIKENESS_NOT_COMPARED if fingerprint.intensity_ranges else NOT_COMPARED}"
 
 
 def refused_now(guard: InputGuard, cases: Sequence[Case]) -> list[tuple[str, str]]:

@@ -167,7 +167,7 @@ def current_fingerprint(dataset: Dataset, workspace: Workspace, *, workers: int)
     source = {"format": 1, "hash": _source_hash(dataset, workers)}
     if path.is_file() and marker.is_file() and read_json(marker) == source:
         known = load_fingerprint(path)
-        if known.intensity_ranges:  # one of an earlier version lacks what new images are compared with
+        if known.intensity_ranges and known.likenesses:  # an earlier version did not measure them
             log.info("%s: the fingerprint is current", dataset.name)
             return known
     fingerprint = extract_fingerprint(dataset, workers=workers)

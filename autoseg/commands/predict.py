@@ -257,15 +257,15 @@ def predict(
     if work_folder is not None:
         require_same_selection(work_folder, selection, settings, tuple(outputs.values()))
     report = None if work_folder is None else work_folder / REPORT
-    guard = open_guard(task, members, workspace, report=report, strict=settings.strict_inputs)
-    if selection is None:
-        failures = predict_with_model(
-            members[0][1], model, cases, outputs, workspace, settings, work_folder=work_folder, guard=guard
-        )
-    else:
-        failures = predict_by_selection(
-            selection, members, cases, outputs, workspace, settings, work_folder=work_folder, guard=guard
-        )
+    with open_guard(task, members, workspace, report=report, strict=settings.strict_inputs) as guard:
+        if selection is None:
+            failures = predict_with_model(
+                members[0][1], model, cases, outputs, workspace, settings, work_folder=work_folder, guard=guard
+            )
+        else:
+            failures = predict_by_selection(
+                selection, members, cases, outputs, workspace, settings, work_folder=work_folder, guard=guard
+            )
     failures = [*failures, *refused_now(guard, cases)]
     if failures:
         raise CasesFailed("predicting", failures, len(cases))

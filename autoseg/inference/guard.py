@@ -1,16 +1,18 @@
 """The input guard: each new case is held against the training cases, and what is far off is told and written down.
 
-`report.json` lies in the folder of predictions. Several processes may fill one folder, and each adds its cases.
+`report.json` lies in the folder of predictions. Several processes may fill one folder, and each adds its cases, a file
+for each in a folder beside it, which are taken into the report at the end; those of a run that was killed by the next.
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import autoseg
@@ -28,7 +30,7 @@ from autoseg.planning.comparison import (
     make_reference,
 )
 from autoseg.planning.fingerprint import DatasetFingerprint
-from autoseg.storage import decode, read_json, write_json
+from autoseg.storage import decode, encode, read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +106,8 @@ class InputGuard:
         strict: bool = False,
         report: Path | None = None,
     ) -> None:
+        self.fingerprint = fingerprint
         self.reference = None if fingerprint is None else make_reference(fingerprint)
-        self.false_alarms = None if fingerprint is None else count_false_alarms(fingerprint)
         self.remark = remark
         self.strict = strict
         self.report = report
@@ -161,13 +163,25 @@ class InputGuard:
         for text in (*raw.doubts, *warnings):
             log.warning("case %s: %s", readable(raw.identifier), text)
 
+    def __enter__(self) -> InputGuard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take what is known of all cases into the report."""
+        if self.report is None or not _cases_folder(self.report).is_dir():
+            return
+        with _alone(self.report):
+            write_json(self.report, self._report(load_report(self.report).cases))
+            shutil.rmtree(_cases_folder(self.report), ignore_errors=True)
+
     def _write(self, identifier: str, case: CaseReport) -> None:
-        """Add the case to the report."""
+        """Add the case to what is known, at a cost that does not depend on how many there are."""
         if self.report is None:
             return
         with _alone(self.report):
-            earlier = load_report(self.report).cases if self.report.is_file() else {}
-            write_json(self.report, self._report({**earlier, identifier: case}))
+            if not self.report.is_file():
+                write_json(self.report, self._report({}))
+            write_json(_cases_folder(self.report) / f"{identifier}.json", {identifier: encode(case)})
 
     def _report(self, cases: Mapping[str, CaseReport]) -> InputReport:
         return InputReport(
@@ -175,7 +189,7 @@ class InputGuard:
             version=autoseg.__version__,
             remark=self.remark,
             training=None if self.reference is None else _looks(self.reference),
-            false_alarms=self.false_alarms,
+            false_alarms=None if self.fingerprint is None else count_false_alarms(self.fingerprint),
             cases=dict(sorted(cases.items())),
         )
 
@@ -204,8 +218,20 @@ def _alone(report: Path) -> Iterator[None]:
         yield
 
 
+def _cases_folder(report: Path) -> Path:
+    return report.with_name(f".{report.name}.cases")
+
+
+def _read_cases(report: Path) -> dict[str, CaseReport]:
+    """What stands beside the report."""
+    found: dict[str, CaseReport] = {}
+    for path in sorted(_cases_folder(report).glob("*.json")):
+        found |= decode(dict[str, CaseReport], read_json(path), str(path))
+    return found
+
+
 def load_report(path: Path) -> InputReport:
-    """Read `report.json`.
+    """Read `report.json`, and what runs that have not ended add to it.
 
     Raises:
         ModelError: It is damaged, of another format, or no report of ours.
@@ -216,6 +242,7 @@ def load_report(path: Path) -> InputReport:
         if found != FORMAT:
             raise StorageError(f"{path}: format {found!r}, but this autoseg reads format {FORMAT}")
         report: InputReport = decode(InputReport, content, str(path))
+        added = _read_cases(path)
     except StorageError as error:
         raise ModelError(f"{error}; move the file away, or name another folder") from error
-    return report
+    return replace(report, cases=dict(sorted({**report.cases, **added}.items())))

@@ -24,6 +24,9 @@ PERCENTILES = (0.5, 5, 25, 50, 75, 95, 99.5)
 SAMPLED_VOXELS = 100_000
 """Of each channel; a percentile of as many, evenly spaced, is good to a fifth of a percentile, and takes milliseconds."""
 
+FEWEST_PAIRS = 300
+"""Of neighbouring voxels: the correlation of as many in noise errs by 0.06."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntensityRange:
@@ -56,12 +59,15 @@ class Appearance:
         shape: Voxels of the box that holds every voxel with a value in any channel.
         direction: As in `Geometry`; None where it was not measured.
         ranges: Of each channel, None for one without any value; empty where they were not measured.
+        likenesses: How much neighbouring voxels of each channel resemble each other, see `measure_likenesses`; empty
+            where it was not measured.
     """
 
     spacing: tuple[float, float, float]
     shape: tuple[int, int, int]
     direction: Direction | None
     ranges: tuple[IntensityRange | None, ...]
+    likenesses: tuple[float | None, ...] = ()
 
 
 def measure_appearance(data: npt.NDArray[np.float32], geometry: Geometry) -> Appearance | None:
@@ -83,6 +89,7 @@ def measure_appearance(data: npt.NDArray[np.float32], geometry: Geometry) -> App
         shape=(depth, height, width),
         direction=geometry.direction,
         ranges=measure_ranges(data),
+        likenesses=measure_likenesses(data),
     )
 
 
@@ -95,6 +102,45 @@ def _extent(nonzero: npt.NDArray[np.bool_]) -> int:
 def measure_ranges(data: npt.NDArray[np.float32]) -> tuple[IntensityRange | None, ...]:
     """The intensity range of each channel of `(C, Z, Y, X)`; None for a channel that is zero throughout."""
     return tuple(_range(sample_values(channel, SAMPLED_VOXELS)) for channel in data)
+
+
+def measure_likenesses(data: npt.NDArray[np.float32]) -> tuple[float | None, ...]:
+    """How much neighbouring voxels resemble each other: 0 in noise, whatever its histogram, and up to 1 in images.
+
+    It is the correlation of voxels with the next one along an axis, averaged over the axes that have several, without
+    pairs that hold a zero, and with the few darkest and brightest voxels clipped, so that no odd one decides.
+
+    Args:
+        data: `(C, Z, Y, X)` intensities.
+
+    Returns:
+        Of each channel; None where there are too few pairs, or where all of them are alike.
+    """
+    return tuple(_likeness(channel) for channel in data)
+
+
+def _likeness(channel: npt.NDArray[np.float32]) -> float | None:
+    values = sample_values(channel, SAMPLED_VOXELS)
+    if not values.size:
+        return None
+    ends = np.percentile(values.astype(np.float64), (PERCENTILES[0], PERCENTILES[-1]))
+    found = [_correlation(channel, axis, ends) for axis in range(3) if channel.shape[axis] > 1]
+    return float(np.mean(kept)) if (kept := [one for one in found if one is not None]) else None
+
+
+def _correlation(channel: npt.NDArray[np.float32], axis: int, ends: npt.NDArray[np.float64]) -> float | None:
+    """Of voxels with their next along an axis, clipped to `ends`."""
+    first = np.moveaxis(channel, axis, 0)[:-1]
+    step = max(1, round((first.size / SAMPLED_VOXELS) ** (1 / 3)))  # along each axis
+    spread = (slice(None, None, step),) * 3
+    second = np.moveaxis(channel, axis, 0)[1:][spread].ravel()
+    first = first[spread].ravel()
+    kept = np.isfinite(first) & np.isfinite(second) & (first != 0) & (second != 0)
+    pairs = np.clip(np.stack([first[kept], second[kept]]).astype(np.float64), *ends)
+    if pairs.shape[1] < FEWEST_PAIRS or not pairs.std(axis=1).all():
+        return None
+    pairs -= pairs.mean(axis=1, keepdims=True)
+    return min(1.0, float(np.dot(*pairs) / np.prod(np.linalg.norm(pairs, axis=1))))
 
 
 def _range(values: npt.NDArray[Any]) -> IntensityRange | None:

@@ -16,7 +16,7 @@ from autoseg.dataset import LARGEST_LABEL, Case, Dataset, Labels
 from autoseg.errors import DatasetError, StorageError, counted
 from autoseg.geometry import Geometry, Spacing, box_shape
 from autoseg.parallel import run_on_cases
-from autoseg.planning.appearance import Appearance, Direction, IntensityRange, measure_ranges
+from autoseg.planning.appearance import Appearance, Direction, IntensityRange, measure_likenesses, measure_ranges
 from autoseg.plans import LARGEST_SIDE, IntensityStatistics
 from autoseg.storage import decode, encode, read_json, write_json
 from autoseg.versions import remedy, warn_if_newer
@@ -31,7 +31,7 @@ SAMPLING_STEP = 10
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 """Bounds CT is clipped to (Isensee et al. 2021, Fig. 2, "Intensity normalization")."""
 
-COMPARED = ("directions", "intensity_ranges")
+COMPARED = ("directions", "intensity_ranges", "likenesses")
 """What only the comparison of new images needs, and files of earlier versions lack."""
 
 FILE_NAMES = {"sd": "std", "minimum": "min", "maximum": "max"}
@@ -53,6 +53,7 @@ class DatasetFingerprint:
         directions: Of the grids, as in `Geometry`. These and the ranges are what new images are compared with; both
             are empty in a fingerprint of an earlier version, or of the short form.
         intensity_ranges: Of each case's channels, labels aside; None for a channel without any value.
+        likenesses: How much neighbouring voxels resemble each other in each case's channels; None where there are too few.
     """
 
     channels: tuple[str, ...]
@@ -64,6 +65,7 @@ class DatasetFingerprint:
     intensities: tuple[IntensityStatistics | None, ...]
     directions: tuple[Direction, ...] = ()
     intensity_ranges: tuple[tuple[IntensityRange | None, ...], ...] = ()
+    likenesses: tuple[tuple[float | None, ...], ...] = ()
 
     def __post_init__(self) -> None:
         _require_one_entry_each(self)
@@ -84,12 +86,13 @@ class DatasetFingerprint:
         """What new images are compared with, of each case, as far as it was measured."""
         missing = len(self.cases)
         return tuple(
-            Appearance(spacing=spacing, shape=shape, direction=direction, ranges=ranges)
-            for spacing, shape, direction, ranges in zip(
+            Appearance(spacing=spacing, shape=shape, direction=direction, ranges=ranges, likenesses=likenesses)
+            for spacing, shape, direction, ranges, likenesses in zip(
                 self.spacings,
                 self.shapes,
                 self.directions or (None,) * missing,
                 self.intensity_ranges or ((),) * missing,
+                self.likenesses or ((),) * missing,
                 strict=True,
             )
         )
@@ -105,6 +108,7 @@ class CaseFingerprint:
         kept_fraction: Share of the volume that cropping kept.
         foreground: `(C, n)` float32, every tenth voxel of any label above background, unresampled.
         ranges: Of each channel, labels aside.
+        likenesses: The same; see `measure_likenesses`.
     """
 
     geometry: Geometry
@@ -112,6 +116,7 @@ class CaseFingerprint:
     kept_fraction: float
     foreground: FloatArray
     ranges: tuple[IntensityRange | None, ...]
+    likenesses: tuple[float | None, ...]
 
 
 def is_two_dimensional(fingerprint: DatasetFingerprint) -> bool:
@@ -153,6 +158,7 @@ def extract_fingerprint(dataset: Dataset, *, workers: int) -> DatasetFingerprint
         ),
         directions=tuple(case.geometry.direction for case in measured),
         intensity_ranges=tuple(case.ranges for case in measured),
+        likenesses=tuple(case.likenesses for case in measured),
     )
 
 
@@ -206,6 +212,7 @@ def measure_case(
         kept_fraction=depth * height * width / math.prod(data.shape[1:]),
         foreground=np.ascontiguousarray(foreground, dtype=np.float32),
         ranges=measure_ranges(data),
+        likenesses=measure_likenesses(data),
     )
 
 
@@ -262,6 +269,8 @@ def _require_one_entry_each(fingerprint: DatasetFingerprint) -> None:
             )
     if any(len(ranges) != len(fingerprint.channels) for ranges in fingerprint.intensity_ranges):
         raise DatasetError("every entry in intensity_ranges needs one range for each channel")
+    if any(len(found) != len(fingerprint.channels) for found in fingerprint.likenesses):
+        raise DatasetError("every entry in likenesses needs one number for each channel")
 
 
 def _decode_full(content: dict[str, Any], where: str) -> DatasetFingerprint:

@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from autoseg.commands import export_model, install_model, plan_and_preprocess, predict, train
+from autoseg.imageio import read_image, write_image
 from autoseg.inference.guard import InputReport, load_report
 
 TASK = "Task001_Balls"
@@ -73,10 +74,10 @@ def test_what_is_far_off_is_warned_of_and_predicted(home: Path, images: Path, tm
     told = capsys.readouterr()
     assert told.err.count(SPACING) == 1
     assert "case test_00" not in told.err
-    assert told.out.endswith(
+    assert (
         f"unlike the training cases: 1 of 3 cases; {tmp_path / 'out' / 'report.json'} says in what\n"
         f"written: {tmp_path / 'out'}\n"
-    )
+    ) in told.out
     assert names(tmp_path / "out") == ["odd.nii.gz", "test_005.nii.gz", "test_006.nii.gz"]
     assert warnings(tmp_path / "out") == {"odd": ["spacing", "size"], "test_005": [], "test_006": []}
     assert report(tmp_path / "out").cases["odd"].values["spacing_z"] == 10
@@ -107,6 +108,37 @@ def test_strict_inputs_refuse_it_and_finish_the_others(home: Path, images: Path,
 
     assert run(home, images, tmp_path / "out", "-m", "3d_fullres", "--strict_inputs") == 1
     assert capsys.readouterr().err.endswith("It was predicted before, without --strict_inputs\n")
+
+
+def test_noise_on_a_right_grid_is_warned_of_and_refused_where_inputs_are_strict(
+    home: Path, images: Path, tmp_path: Path, capsys: Told
+) -> None:
+    image = read_image(images / "test_005_0000.nii.gz")
+    noise = np.random.default_rng(0).uniform(image.data.min(), image.data.max(), image.data.shape)
+    (tmp_path / "noise").mkdir()
+    write_image(tmp_path / "noise" / "noise_0000.nii.gz", noise.astype(np.float32), image.geometry)
+
+    assert run(home, tmp_path / "noise", tmp_path / "out", "-m", "3d_fullres") == 0
+    assert "correlation of neighbouring voxels" in capsys.readouterr().err
+    assert warnings(tmp_path / "out") == {"noise": ["channel_0"]}
+
+    assert run(home, tmp_path / "noise", tmp_path / "strict", "-m", "3d_fullres", "--strict_inputs") == 1
+    assert names(tmp_path / "strict") == []
+
+
+def test_of_a_fingerprint_without_likeness_all_else_is_compared(
+    home: Path, copied: Path, images: Path, tmp_path: Path, capsys: Told
+) -> None:
+    content = json.loads((home / "preprocessed" / TASK / "fingerprint.json").read_text())
+    del content["likenesses"]
+    path = copied / "results" / "3d_fullres" / TASK / "Trainer__autoseg" / "fingerprint.json"
+    path.write_text(json.dumps(content))
+
+    assert run(copied, images, tmp_path / "out", "-m", "3d_fullres", "--strict_inputs") == 1
+
+    told = capsys.readouterr().err
+    assert f"{path}: noise cannot be told from an image: the fingerprint is of an earlier version; plan again\n" in told
+    assert warnings(tmp_path / "out") == {"odd": ["spacing", "size"], "test_005": [], "test_006": []}
 
 
 def test_parts_that_fill_one_folder_share_its_report(home: Path, images: Path, tmp_path: Path) -> None:

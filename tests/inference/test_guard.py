@@ -58,8 +58,8 @@ FINGERPRINT = DatasetFingerprint(
 def test_a_case_like_the_training_cases_is_written_down_and_nothing_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    guard = InputGuard(FINGERPRINT, report=tmp_path / "out" / "report.json")
-    guard(raw())
+    with InputGuard(FINGERPRINT, report=tmp_path / "out" / "report.json") as guard:
+        guard(raw())
 
     assert (caplog.records, guard.warned) == ([], ())
     content = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -185,9 +185,9 @@ def test_without_a_report_nothing_is_written(tmp_path: Path, monkeypatch: pytest
 
 
 def fill(report: Path, part: int) -> None:
-    guard = InputGuard(FINGERPRINT, report=report)
-    for number in range(part, 12, 3):
-        guard(raw(f"case_{number:02d}", WRONG_UNIT if number % 2 else GRID))
+    with InputGuard(FINGERPRINT, report=report) as guard:
+        for number in range(part, 12, 3):
+            guard(raw(f"case_{number:02d}", WRONG_UNIT if number % 2 else GRID))
 
 
 EXPECTED = {f"case_{number:02d}": 2 * (number % 2) for number in range(12)}
@@ -221,6 +221,30 @@ def test_a_case_is_written_down_before_it_is_predicted(tmp_path: Path) -> None:
     for name in ("a", "b"):
         guard(raw(name))
         assert name in load_report(tmp_path / "report.json").cases
+
+
+def test_cases_of_a_killed_run_are_taken_into_the_report_by_the_next(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    InputGuard(FINGERPRINT, report=report)(raw("a", WRONG_UNIT))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".report.json.cases", "report.json"]
+
+    with InputGuard(FINGERPRINT, strict=True, report=report) as guard:
+        assert [name for name, _ in guard.warned_earlier(["a"])] == ["a"]
+
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+    assert list(json.loads(report.read_text())["cases"]) == ["a"]
+
+
+def test_what_a_case_costs_does_not_grow_with_their_number(tmp_path: Path) -> None:
+    """Only the case is written, not what is known of all."""
+    report = tmp_path / "report.json"
+    with InputGuard(FINGERPRINT, report=report) as guard:
+        guard(raw("a"))
+        before = report.stat()
+        for number in range(20):
+            guard(raw(f"case_{number}"))
+        assert report.stat() == before
+    assert len(json.loads(report.read_text())["cases"]) == 21
 
 
 def test_a_report_that_stays_locked_is_told_with_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

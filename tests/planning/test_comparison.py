@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -275,6 +276,31 @@ def test_only_what_was_measured_is_compared() -> None:
     assert list(warned(case, make_reference(older))) == ["spacing", "size"]
 
 
+# ------------------------------------------------------------------------------ likeness
+
+
+def likely(*values: float | None) -> DatasetFingerprint:
+    return replace(fingerprint(cases=len(values)), likenesses=tuple((value,) for value in values))
+
+
+def test_voxels_that_resemble_their_neighbours_less_than_half_as_much_are_told() -> None:
+    reference = make_reference(likely(0.6, 0.9, 0.8))
+
+    assert warned(replace(LIKE_THEM, likenesses=(0.29,)), reference) == {
+        "channel_0": "the intensities of channel 0 (MRI) are far from the training cases': correlation of neighbouring "
+        "voxels 0.29 (theirs 0.6 to 0.9); check that it is an image: neighbouring voxels differ as in noise, or where "
+        "voxels are out of order"
+    }
+    for near in (0.31, 1.0, None):
+        assert warned(replace(LIKE_THEM, likenesses=(near,)), reference) == {}
+
+
+@pytest.mark.parametrize("values", [(0.9, 0.1), (0.9, None), ()])
+def test_of_training_images_like_noise_or_not_measured_nothing_is_told(values: tuple[float | None, ...]) -> None:
+    reference = make_reference(likely(*values) if values else USUAL)
+    assert warned(replace(LIKE_THEM, likenesses=(0.0,)), reference) == {}
+
+
 # ------------------------------------------------------------------------- false alarms
 
 
@@ -283,6 +309,14 @@ def test_false_alarms_are_counted_against_the_other_folds() -> None:
     odd = replace(USUAL, spacings=(*USUAL.spacings[:8], (9.0, 1.0, 1.0), (9.0, 1.0, 1.0)))
     assert count_false_alarms(USUAL) == FalseAlarms(cases=10, warned=(), rate=0.0)
     assert count_false_alarms(odd) == FalseAlarms(cases=10, warned=("case_8", "case_9"), rate=0.2)
+
+
+def test_a_thousand_cases_are_counted_in_a_moment() -> None:
+    """It is said at every start of a prediction; the bound is far above what a processor needs for it."""
+    many = fingerprint(cases=1000)
+    started = time.thread_time()
+    assert count_false_alarms(many).rate == 0
+    assert time.thread_time() - started < 0.5
 
 
 def test_normally_distributed_cases_are_rarely_warned_of() -> None:
@@ -341,6 +375,22 @@ class TestRealData:
             told = [names(replace(case, data=case.data.max() - case.data), reference) for case in cases]
             assert sum("channel_0" in one for one in told) >= least * len(cases)
 
+    def test_noise_within_the_range_of_the_images_is_told(
+        self, hippocampus: list[RawCase], heart: list[RawCase]
+    ) -> None:
+        generator = np.random.default_rng(0)
+        for cases in (hippocampus, heart):
+            reference = make_reference(measured(cases))
+            for case in cases[:10]:
+                low, high = np.percentile(case.data, (0.5, 99.5))
+                uniform = generator.uniform(low, high, case.data.shape)
+                shuffled = generator.permuted(case.data.ravel()).reshape(case.data.shape)
+                normal = generator.normal(case.data.mean(), case.data.std(), case.data.shape)
+                constant = np.full_like(case.data, case.data.mean())
+                for kind in (uniform, shuffled, normal, constant):
+                    found = names(replace(case, data=kind.astype(np.float32)), reference)
+                    assert "channel_0" in found, (case.identifier, found)
+
 
 def read(folder: Path, most: int) -> list[RawCase]:
     files = sorted(folder.glob("[!.]*.nii.gz"))[:most]
@@ -355,6 +405,7 @@ def measured(cases: list[RawCase]) -> DatasetFingerprint:
         shapes=tuple(look.shape for look in looks if look),
         directions=tuple(look.direction for look in looks if look and look.direction),
         intensity_ranges=tuple(look.ranges for look in looks if look),
+        likenesses=tuple(look.likenesses for look in looks if look),
     )
 
 

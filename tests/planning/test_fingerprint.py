@@ -320,6 +320,10 @@ REFUSED = [
     ({**FULL, "directions": [[1, 0, 0], [0, 1, 0]]}, "fingerprint.json.directions[0]: expected 9 entries, found 3"),
     ({**FULL, "intensity_ranges": [[None]]}, "2 cases need as many entries in intensity_ranges, found 1"),
     (
+        {**FULL, "likenesses": [[0.5], [0.5, 0.5]]},
+        "every entry in likenesses needs one number for each channel",
+    ),
+    (
         {**FULL, "intensity_ranges": [[None], [None, None]]},
         "every entry in intensity_ranges needs one range for each channel",
     ),
