@@ -35,7 +35,7 @@ from autoseg.plans import ConfigurationPlan, IntensityStatistics, Plans
 from autoseg.postprocessing.evidence import CaseDice, Comparison, Evidence, JudgedRule
 from autoseg.postprocessing.rules import Rule
 from autoseg.preprocessing.prepare import CaseProperties
-from autoseg.preprocessing.store import Marker, PreparedCases
+from autoseg.preprocessing.store import Marker, PreparedCases, Shared
 from autoseg.processes import ProcessIdentity
 from autoseg.sharing.card import AboutData, ModelCard, ModelEntry
 from autoseg.sharing.manifest import FileEntry, Manifest
@@ -216,7 +216,7 @@ def fields_of(*kinds: type) -> set[str]:
 
 FILES = {
     "Plans": fields_of(Plans, ConfigurationPlan, IntensityStatistics),
-    "Prepared cases": fields_of(Marker, CaseProperties, Geometry),
+    "Prepared cases": fields_of(Marker, Shared, CaseProperties, Geometry),
     "postprocessing.json": fields_of(Rule, Evidence, Comparison, JudgedRule, CaseDice)
     | {"format", "rules", "evidence"},
     "selection.json": fields_of(Selection, Member, Lead),

@@ -13,10 +13,18 @@ import numpy as np
 
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import DatasetError, counted
+from autoseg.geometry import box_shape
 from autoseg.imageio import grid_differences, read_case, read_image, read_label, write_image
 from autoseg.parallel import fitting_workers, run_on_cases
 from autoseg.plans import Plans
-from autoseg.preprocessing.prepare import crop_case, prepare_cropped
+from autoseg.preprocessing.prepare import (
+    CroppedCase,
+    Preparation,
+    crop_case,
+    preparation,
+    prepare_cropped,
+    properties_of,
+)
 from autoseg.preprocessing.requirements import estimate_requirements, require_disk
 from autoseg.preprocessing.store import FOREGROUND, SEGMENTATION, PreparedCases
 from autoseg.storage import atomic_path, content_hash, file_hash
@@ -47,6 +55,8 @@ def prepare_dataset(
     workers: int | None = None,
 ) -> None:
     """Prepare every training case for every configuration; each case's files are read once.
+
+    Configurations that would make the same arrays of a case share one copy of them.
 
     A case is left alone where it was made from the same files by the same plan: run again after an interruption, it
     continues, and a changed image is noticed. Prepared cases that the dataset no longer lists stay where they are until
@@ -101,10 +111,34 @@ def _prepare_one(
     if not waiting:
         return None
     cropped = crop_case(read_case(case))
+    for name in reversed(waiting):  # those that share before those whose arrays they share
+        stores[name].withdraw(case.identifier)
+    done = [name for name in plans if name not in waiting]
     for name in waiting:
-        stores[name].save(prepare_cropped(cropped, plans[name], name), signatures[name])
+        if not _share(cropped, name, done, plans=plans, stores=stores, signature=signatures[name]):
+            stores[name].save(prepare_cropped(cropped, plans[name], name), signatures[name])
+        done.append(name)
     constant = tuple(number for number, channel in enumerate(cropped.data) if channel.min() == channel.max())
     return _Prepared(identifier=case.identifier, cut_labels=cropped.cut_labels, constant=constant)
+
+
+def _share(
+    case: CroppedCase,
+    name: str,
+    done: Sequence[str],
+    *,
+    plans: Mapping[str, Plans],
+    stores: Mapping[str, PreparedCases],
+    signature: str,
+) -> bool:
+    """Let the configuration share the arrays of one that is done, where theirs would be the same; whether it does."""
+
+    def wanted(configuration: str) -> Preparation:
+        return preparation(box_shape(case.crop), case.geometry.spacing, plans[configuration], configuration)
+
+    equal = (other for other in done if wanted(other) == wanted(name))
+    properties = properties_of(case, plans[name], name)
+    return any(stores[name].share(stores[other], properties, signature) for other in equal)
 
 
 def _warn_of_cut_labels(cases: Mapping[str, int]) -> None:

@@ -19,7 +19,7 @@ from autoseg.errors import DatasetError, counted, in_bytes
 from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder
 from autoseg.imageio import RawCase
 from autoseg.machine import available_memory
-from autoseg.plans import ConfigurationPlan, Plans
+from autoseg.plans import ConfigurationPlan, IntensityStatistics, Plans
 from autoseg.preprocessing.cropping import crop_to_nonzero
 from autoseg.preprocessing.normalisation import normalise
 from autoseg.preprocessing.resampling import (
@@ -89,6 +89,28 @@ class PreparedCase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """All that the arrays of a prepared case follow from, beside the cropped case: where these are equal, so are those.
+
+    Attributes:
+        order: Of the axes, from that of files; every entry below is in it.
+        shape: Voxels after resampling.
+        separated: The axis along which slices are copied, or None.
+        schemes: Normalisation of each channel, as `use_mask`.
+        intensities: Of the training cases, for each channel; None where no normalisation needs them.
+        labels: How many there are, background included.
+    """
+
+    order: tuple[int, ...]
+    shape: Shape
+    separated: int | None
+    schemes: tuple[str, ...]
+    use_mask: tuple[bool, ...]
+    intensities: tuple[IntensityStatistics | None, ...] | None
+    labels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CroppedCase:
     """A case cropped to its nonzero region, which all configurations start from; axes in file order.
 
@@ -147,33 +169,59 @@ def _labelled(segmentation: npt.NDArray[np.integer[Any]]) -> int:
 
 def prepare_cropped(case: CroppedCase, plans: Plans, configuration: str) -> PreparedCase:
     """Transpose, resample and normalise a cropped case for one configuration; see `prepare_case`."""
-    plan = plans.configuration(configuration)
     _require_fit(case, plans)
-    properties = _properties(case, plans.transpose_forward, plan)
-    shape, separated = properties.prepared_shape, properties.separated_axis
+    properties = properties_of(case, plans, configuration)
     _require_memory(properties, len(case.data))
-    data = resample_image(
-        case.data.transpose(0, *(1 + axis for axis in plans.transpose_forward)), shape=shape, separated=separated
-    )
-    segmentation = None
-    if case.labelled or any(plan.use_mask_for_norm):
-        transposed = case.segmentation.transpose(plans.transpose_forward)
-        segmentation = resample_segmentation(transposed, shape=shape, separated=separated)
-    normalise(
-        data,
-        segmentation,
-        schemes=plan.normalization_schemes,
-        use_mask=plan.use_mask_for_norm,
-        intensities=plans.intensities,
-        out=data,
-    )
+    wanted = preparation(box_shape(case.crop), case.geometry.spacing, plans, configuration)
+    data, segmentation = _arrays(case, wanted)
     labels = segmentation if case.labelled else None
     return PreparedCase(
         data=data,
         segmentation=labels,
-        foreground={} if labels is None else sample_foreground(labels, plans.label_set.foreground),
+        foreground={} if labels is None else sample_foreground(labels, range(1, wanted.labels)),
         properties=properties,
     )
+
+
+def preparation(shape: Shape, spacing: Spacing, plans: Plans, configuration: str) -> Preparation:
+    """How a configuration's plan prepares a case.
+
+    Args:
+        shape: Voxels of the cropped case, in file order (z, y, x).
+        spacing: Voxel size in mm, in file order.
+    """
+    plan, order = plans.configuration(configuration), plans.transpose_forward
+    old = reorder(spacing, order)
+    new = _prepared_spacing(old, plan)
+    return Preparation(
+        order=order,
+        shape=resampled_shape(reorder(shape, order), old, new),
+        separated=separated_axis(old, new),
+        schemes=plan.normalization_schemes,
+        use_mask=plan.use_mask_for_norm,
+        intensities=plans.intensities if "CT" in plan.normalization_schemes else None,
+        labels=len(plans.labels),
+    )
+
+
+def _arrays(case: CroppedCase, wanted: Preparation) -> tuple[FloatArray, npt.NDArray[np.integer[Any]] | None]:
+    """The images, and the labels where the case has some or a normalisation needs the region."""
+    transposed = case.data.transpose(0, *(1 + axis for axis in wanted.order))
+    data = resample_image(transposed, shape=wanted.shape, separated=wanted.separated)
+    segmentation = None
+    if case.labelled or any(wanted.use_mask):
+        segmentation = resample_segmentation(
+            case.segmentation.transpose(wanted.order), shape=wanted.shape, separated=wanted.separated
+        )
+    normalise(
+        data,
+        segmentation,
+        schemes=wanted.schemes,
+        use_mask=wanted.use_mask,
+        intensities=wanted.intensities,
+        out=data,
+    )
+    return data, segmentation
 
 
 def restore_segmentation(segmentation: npt.NDArray[LabelType], properties: CaseProperties) -> npt.NDArray[LabelType]:
@@ -275,12 +323,12 @@ def _listed(numbers: Sequence[float]) -> str:
     return " x ".join(f"{number:.6g}" if isinstance(number, float) else str(number) for number in numbers)
 
 
-def _properties(case: CroppedCase, order: tuple[int, ...], plan: ConfigurationPlan) -> CaseProperties:
+def properties_of(case: CroppedCase, plans: Plans, configuration: str) -> CaseProperties:
+    """Where a cropped case lies on the grid of a configuration."""
+    order = plans.transpose_forward
     spacing = reorder(case.geometry.spacing, order)
     cropped_shape = reorder(box_shape(case.crop), order)
-    # Slices of a 2D configuration stay where they are: their distance is the case's own.
-    is_2d = len(plan.patch_size) == 2
-    prepared_spacing = (spacing[0], *plan.spacing[1:]) if is_2d else plan.spacing
+    prepared_spacing = _prepared_spacing(spacing, plans.configuration(configuration))
     return CaseProperties(
         identifier=case.identifier,
         geometry=case.geometry,
@@ -292,3 +340,8 @@ def _properties(case: CroppedCase, order: tuple[int, ...], plan: ConfigurationPl
         prepared_spacing=prepared_spacing,
         prepared_shape=resampled_shape(cropped_shape, spacing, prepared_spacing),
     )
+
+
+def _prepared_spacing(spacing: Spacing, plan: ConfigurationPlan) -> Spacing:
+    """Slices of a 2D configuration stay where they are: their distance is the case's own."""
+    return (spacing[0], *plan.spacing[1:]) if len(plan.patch_size) == 2 else plan.spacing

@@ -12,9 +12,9 @@ from statistics import median
 
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError, StorageError, in_bytes
-from autoseg.headers import read_header
+from autoseg.headers import ImageHeader, read_header
 from autoseg.plans import Plans
-from autoseg.preprocessing.prepare import LOCATIONS_PER_LABEL
+from autoseg.preprocessing.prepare import LOCATIONS_PER_LABEL, preparation
 from autoseg.preprocessing.store import PreparedCases
 
 log = logging.getLogger(__name__)
@@ -50,16 +50,22 @@ def estimate_requirements(
     """Estimate from the plans' median shapes, and from how much larger or smaller than their median each image is.
 
     Args:
-        plans: By configuration, as `stores`. A case already in a store is taken to need no more space there.
+        plans: By configuration, as `stores`. A case already in a store is taken to need no more space there, and one whose
+            arrays two configurations share to need it once.
     """
-    voxels = {case.identifier: _raw_voxels(case) for case in cases}
+    grids = {case.identifier: _raw_grid(case) for case in cases}
+    voxels = {identifier: math.prod(grid.shape) if grid else 0 for identifier, grid in grids.items()}
     middle, largest = max(1, median(voxels.values())), max(voxels.values())
     disk = memory = 0.0
     for name, store in stores.items():
         channels, labels = len(plans[name].channels), len(plans[name].labels) - 1
         prepared = math.prod(plans[name].configuration(name).median_shape) / middle  # voxels for each raw voxel
-        waiting = [count for identifier, count in voxels.items() if identifier not in store]
-        disk += sum(waiting) * prepared * (channels * BYTES_PER_INTENSITY + BYTES_PER_LABEL)
+        waiting = [
+            identifier
+            for identifier, grid in grids.items()
+            if identifier not in store and not _is_shared(grid, name, plans)
+        ]
+        disk += sum(voxels[one] for one in waiting) * prepared * (channels * BYTES_PER_INTENSITY + BYTES_PER_LABEL)
         disk += len(waiting) * labels * LOCATIONS_PER_LABEL * BYTES_PER_LOCATION
         memory = max(memory, largest * (1 + prepared) * (channels * BYTES_PER_INTENSITY + WORKING_BYTES))
     return Requirements(disk=round(disk), memory=WORKER_BYTES + round(memory))
@@ -84,9 +90,19 @@ def require_disk(needed: Requirements, folders: Sequence[Path]) -> None:
             return
 
 
-def _raw_voxels(case: Case) -> int:
-    """Voxels of a case's image by its header; none where that cannot be read, which its preparation will report."""
+def _is_shared(grid: ImageHeader | None, name: str, plans: Mapping[str, Plans]) -> bool:
+    """Whether a configuration before would make the same arrays of an image, of which there then is one copy."""
+    if grid is None:
+        return False
+    before = list(plans)[: list(plans).index(name)]
+    shape, spacing = grid.shape[::-1], grid.spacing[::-1]  # in the order of arrays
+    wanted = preparation(shape, spacing, plans[name], name)
+    return any(preparation(shape, spacing, plans[other], other) == wanted for other in before)
+
+
+def _raw_grid(case: Case) -> ImageHeader | None:
+    """The header of a case's image; none where that cannot be read, which its preparation will report."""
     try:
-        return math.prod(read_header(case.images[0]).shape)
+        return read_header(case.images[0])
     except DatasetError:
-        return 0
+        return None

@@ -2,12 +2,15 @@
 
 Each case is a few .npy files and a JSON file, written last, that says the others are whole: a case that was only
 half written is simply not there. Arrays come back as read-only memory maps, so a patch costs what it holds.
+
+Where two configurations make the same arrays of a case, one folder has them, and the other a small file that names it.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -22,8 +25,9 @@ from autoseg.remedies import pass_on_limit
 from autoseg.storage import atomic_path, decode, read_json, remove_file, write_json
 
 FORMAT = 1
-DATA, SEGMENTATION, FOREGROUND, MARKER = ".npy", "_seg.npy", "_foreground.npy", ".json"
-ENDINGS = (DATA, SEGMENTATION, FOREGROUND, MARKER)
+DATA, SEGMENTATION, FOREGROUND, SHARED, MARKER = ".npy", "_seg.npy", "_foreground.npy", ".shared", ".json"
+ARRAYS = (DATA, SEGMENTATION, FOREGROUND)
+ENDINGS = (*ARRAYS, SHARED, MARKER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +47,29 @@ class Marker:
     properties: CaseProperties
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What the file holds that stands for the arrays of a case, where another folder has them.
+
+    Attributes:
+        signature: As in the marker beside it; if not, the file is of another time.
+        folder: Name of the folder with the arrays, beside this one.
+        arrays: Signature in the marker there.
+    """
+
+    format: int
+    signature: str
+    folder: str
+    arrays: str
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedCases:
     """The prepared cases of one configuration, in one folder.
 
     `<case>.npy` is `(C, Z, Y, X)` float32, `<case>_seg.npy` `(Z, Y, X)` int8 or int16, `<case>_foreground.npy`
-    `(n, 4)` int32 of label, z, y, x sorted by label, `<case>.json` the marker.
+    `(n, 4)` int32 of label, z, y, x sorted by label, `<case>.json` the marker. In place of the arrays there may be
+    `<case>.shared`, which names the folder beside this one that has them.
     """
 
     folder: Path
@@ -71,13 +92,14 @@ class PreparedCases:
             StorageError: A file cannot be written.
         """
         identifier = prepared.properties.identifier
-        remove_file(self._path(identifier, MARKER))
+        self.withdraw(identifier)
         write_array(self._path(identifier, DATA), prepared.data)
         if prepared.segmentation is None:
             remove_file(self._path(identifier, SEGMENTATION))
         else:
             write_array(self._path(identifier, SEGMENTATION), _smallest(prepared.segmentation))
         write_array(self._path(identifier, FOREGROUND), _table(prepared.foreground))
+        remove_file(self._path(identifier, SHARED))
         marker = Marker(
             format=FORMAT,
             signature=signature,
@@ -86,6 +108,43 @@ class PreparedCases:
             properties=prepared.properties,
         )
         write_json(self._path(identifier, MARKER), marker)
+
+    def share(self, other: PreparedCases, properties: CaseProperties, signature: str) -> bool:
+        """Take a case whose arrays another configuration has: they stay there, and are those of both.
+
+        Args:
+            other: Has the case, with the very arrays that `save` would write here.
+            properties: Those of the case in this configuration.
+            signature: As in `save`.
+
+        Returns:
+            False where they cannot be shared: the folders do not lie beside each other, or the case is being written.
+        """
+        identifier = properties.identifier
+        if other.folder.absolute().parent != self.folder.absolute().parent:
+            return False
+        try:
+            owner = other._owner(identifier, other._marker(identifier))
+            marker = owner._marker(identifier)
+        except StorageError:
+            return False
+        self.withdraw(identifier)
+        for ending in ARRAYS:
+            remove_file(self._path(identifier, ending))
+        shared = Shared(format=FORMAT, signature=signature, folder=owner.folder.name, arrays=marker.signature)
+        write_json(self._path(identifier, SHARED), shared)
+        write_json(self._path(identifier, MARKER), replace(marker, signature=signature, properties=properties))
+        return True
+
+    def withdraw(self, identifier: str) -> None:
+        """Say that a case is to be made anew; who shares its arrays is given a copy of them before.
+
+        Raises:
+            StorageError: A file cannot be written or removed.
+        """
+        for folder in sorted(self.folder.parent.iterdir()) if identifier in self else ():
+            PreparedCases(folder)._part_from(self.folder.name, identifier)
+        remove_file(self._path(identifier, MARKER))
 
     def load(self, identifier: str) -> PreparedCase:
         """Open a case; its arrays, the foreground's too, are read-only memory maps.
@@ -96,10 +155,10 @@ class PreparedCases:
             StorageError: The case is not there or damaged.
         """
         marker = self._marker(identifier)
-        shape = marker.properties.prepared_shape
-        data = self._open(identifier, DATA)
-        segmentation = self._open(identifier, SEGMENTATION) if marker.segmentation else None
-        table = self._open(identifier, FOREGROUND)
+        shape, owner = marker.properties.prepared_shape, self._owner(identifier, marker)
+        data = owner._open(identifier, DATA)
+        segmentation = owner._open(identifier, SEGMENTATION) if marker.segmentation else None
+        table = owner._open(identifier, FOREGROUND)
         locations = sum(marker.foreground.values())
         fits = data.dtype == np.float32 and data.shape[1:] == shape and table.shape == (locations, 4)
         if not fits or (segmentation is not None and segmentation.shape != shape):
@@ -154,6 +213,51 @@ class PreparedCases:
         for ending in ENDINGS:
             if f"{identifier}{ending}" not in theirs:
                 remove_file(self._path(identifier, ending))
+
+    def _owner(self, identifier: str, marker: Marker) -> PreparedCases:
+        """The folder that has the arrays of a case; mostly this one."""
+        shared = self._shared(identifier)
+        if shared is None:
+            return self
+        owner = PreparedCases(self.folder.parent / shared.folder)
+        if shared.signature != marker.signature:
+            raise self._damaged(identifier, f"{identifier}{SHARED} was not written with {identifier}{MARKER}")
+        if identifier not in owner or owner.signature(identifier) != shared.arrays:
+            raise self._damaged(
+                identifier, f"{owner.folder}, which has its arrays, no longer holds that case as it was"
+            )
+        return owner
+
+    def _shared(self, identifier: str) -> Shared | None:
+        path = self._path(identifier, SHARED)
+        if not path.is_file():
+            return None
+        try:
+            shared: Shared = decode(Shared, read_json(path), path.name)
+        except StorageError as error:
+            raise self._damaged(identifier, str(error)) from error
+        if shared.format != FORMAT or shared.folder != Path(shared.folder).name:
+            raise self._damaged(
+                identifier, f"{path.name}: expected format {FORMAT} and the name of a folder, found {shared}"
+            )
+        return shared
+
+    def _part_from(self, owner: str, identifier: str) -> None:
+        """Copy the arrays of a case here, where they lie in the folder `owner`; they count once all are there."""
+        if not self._is_ours(identifier):
+            return
+        try:
+            shared = self._shared(identifier)
+        except StorageError:
+            return
+        if shared is None or shared.folder != owner:
+            return
+        for ending in ARRAYS:
+            source = self.folder.parent / owner / f"{identifier}{ending}"
+            if source.is_file():
+                with atomic_path(self._path(identifier, ending)) as temporary:
+                    shutil.copyfile(source, temporary)
+        remove_file(self._path(identifier, SHARED))
 
     def _is_ours(self, identifier: str) -> bool:
         try:

@@ -48,7 +48,8 @@ def fingerprint(change: object) -> Spoil:
 
 
 def prepared_file(ending: str) -> Path:
-    return Path("autoseg_2d") / f"case_001{ending}"
+    """Both configurations share the arrays of this one."""
+    return Path("autoseg_2d" if ending == ".json" else "autoseg_3d_fullres") / f"case_001{ending}"
 
 
 def cut(path: Path) -> None:
@@ -348,7 +349,7 @@ ENTRIES: tuple[Entry, ...] = (
         lambda place: cut(place.prepared / prepared_file(".npy")),
         words="autoseg_train 2d Trainer 1 1 -device cpu --num_workers 0",
         writes=NEW_FOLD,
-        message="case case_001: no patch can be made of it: damaged in {home}/preprocessed/Task001_Balls/autoseg_2d: case_001.npy: mmap length is greater than file size; delete case_001.json there and run autoseg_plan_and_preprocess again",
+        message="case case_001: no patch can be made of it: damaged in {home}/preprocessed/Task001_Balls/autoseg_3d_fullres: case_001.npy: mmap length is greater than file size; delete case_001.json there and run autoseg_plan_and_preprocess again",
     ),
     trained(
         "a prepared case with a damaged marker",
@@ -362,7 +363,7 @@ ENTRIES: tuple[Entry, ...] = (
         lambda place: objects(place.prepared / prepared_file("_seg.npy"), place.outer / "ran"),
         words="autoseg_train 2d Trainer 1 1 -device cpu --num_workers 0 --epochs 2",
         writes=NEW_FOLD,
-        message="case case_001: no patch can be made of it: damaged in {home}/preprocessed/Task001_Balls/autoseg_2d: case_001_seg.npy: Array can't be memory-mapped: Python objects in dtype.; delete case_001.json there and run autoseg_plan_and_preprocess again",
+        message="case case_001: no patch can be made of it: damaged in {home}/preprocessed/Task001_Balls/autoseg_3d_fullres: case_001_seg.npy: Array can't be memory-mapped: Python objects in dtype.; delete case_001.json there and run autoseg_plan_and_preprocess again",
     ),
     trained(
         "a prepared case missing",

@@ -201,6 +201,8 @@ def test_a_task_is_measured_planned_and_prepared_and_then_left_alone(
         assert PreparedCases(folder / f"autoseg_{configuration}").identifiers() == tuple(
             f"case_{number:03d}" for number in range(5)
         )
+    assert len(list((folder / "autoseg_3d_fullres").glob("*.npy"))) == 15
+    assert not list((folder / "autoseg_2d").glob("*.npy"))
     assert len(list((folder / "gt_segmentations").iterdir())) == 5
     told = capsys.readouterr()
     assert f"{task.name}: 5 cases prepared, 0 skipped" in told.err
