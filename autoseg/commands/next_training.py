@@ -40,13 +40,14 @@ Options = Mapping[str, Words]
 """Of a training, each as it stands on a command line, by its name in the parser."""
 
 
-def training_options(parser: Parser, arguments: argparse.Namespace, began: Sequence[str]) -> Options:
-    """The options for the next fold: those that were given, or for a fold that is continued, with which it began.
+def training_options(parser: Parser, arguments: argparse.Namespace, fold: Path | None = None) -> Options:
+    """The options for another training like this one: those that were given, or with which it began where it goes on.
 
     Args:
-        began: The words of the command that began it; empty where it is not known.
+        fold: Where it was trained.
     """
-    then = _parsed(parser, began)
+    goes_on = fold is not None and (arguments.resume or arguments.validate_only)
+    then = _parsed(parser, _first_command(fold)) if fold is not None and goes_on else None
     options = {}
     for action in parser._actions:
         if action.option_strings and action.dest not in OF_ONE_FOLD:
@@ -54,6 +55,12 @@ def training_options(parser: Parser, arguments: argparse.Namespace, began: Seque
             if words or then is not None:
                 options[action.dest] = tuple(words or spelt(action, getattr(then, action.dest)))
     return options
+
+
+def training_with_rate(rate: float, task: str, model: ModelName, fold: str, options: Options) -> Words:
+    """Training with a learning rate that was found."""
+    chosen = {**options, "learning_rate": ("--learning_rate", f"{rate:.2g}")}
+    return model.training_words(task, fold, *(word for words in chosen.values() for word in words))
 
 
 def after_planning(
@@ -152,6 +159,14 @@ def _conclusion(task: str, workspace: Workspace, model: ModelName) -> Words:
         *model_words(model.trainer, model.identifier),
         *(("--disable_ensembling",) if singly else ()),
     )
+
+
+def _first_command(fold: Path) -> Sequence[str]:
+    """The words of the command that began a fold's training; none where it is not known."""
+    from autoseg.training.run_record import read_record
+
+    record = read_record(fold)
+    return record.sessions[0].command if record is not None and record.sessions else ()
 
 
 def _parsed(parser: Parser, command: Sequence[str]) -> argparse.Namespace | None:

@@ -22,8 +22,8 @@ from autoseg.commands.arguments import (
 from autoseg.commands.cross_validation import ModelName
 from autoseg.commands.evaluate_folder import score_table
 from autoseg.commands.models import find_trainer, trainer_class_name
-from autoseg.commands.next_steps import Words, say_next
-from autoseg.commands.next_training import Options, after_training, is_begun, training_options
+from autoseg.commands.next_steps import say_next
+from autoseg.commands.next_training import after_training, is_begun, training_options, training_with_rate
 from autoseg.commands.planned import load_planned
 from autoseg.commands.running import Command, Parser, build_parser, limit_threads, run_command, stop_request, tell
 from autoseg.dataset import read_dataset
@@ -187,7 +187,8 @@ def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> P
     if arguments.find_lr:
         rate = find_learning_rate(trainer)
         if not is_begun(trainer.output):
-            say_next(_training_with(rate, model, task, arguments), home=arguments.home)
+            options = training_options(build_parser(COMMAND, COMMAND.name), arguments)
+            say_next(training_with_rate(rate, task, model, arguments.fold, options), home=arguments.home)
         return None
     if not (arguments.validate_only or arguments.resume or arguments.overwrite):
         wish = " --valbest" * arguments.valbest + " --npz" * arguments.npz
@@ -199,25 +200,9 @@ def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> P
         with continued_with_c(trainer):
             train(trainer, resume=arguments.resume, overwrite=arguments.overwrite, command=arguments.command_line)
             validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
-    options = _options(arguments, trainer.output)
+    options = training_options(build_parser(COMMAND, COMMAND.name), arguments, trainer.output)
     say_next(*after_training(task, workspace, model, arguments.fold, options), home=arguments.home)
     return trainer.output
-
-
-def _options(arguments: argparse.Namespace, fold: Path | None = None) -> Options:
-    """For another training like this one: as it was asked for, and where it goes on in a fold, as that began."""
-    from autoseg.training.run_record import read_record
-
-    goes_on = fold is not None and (arguments.resume or arguments.validate_only)
-    record = read_record(fold) if fold is not None and goes_on else None
-    began = record.sessions[0].command if record is not None and record.sessions else ()
-    return training_options(build_parser(COMMAND, COMMAND.name), arguments, began)
-
-
-def _training_with(rate: float, model: ModelName, task: str, arguments: argparse.Namespace) -> Words:
-    options = {**_options(arguments), "learning_rate": ("--learning_rate", f"{rate:.2g}")}
-    words = [word for option in options.values() for word in option]
-    return model.training_words(task, arguments.fold, *words)
 
 
 def _as_before(

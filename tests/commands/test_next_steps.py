@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from autoseg.commands import train
 from autoseg.commands.cross_validation import ModelName
@@ -22,6 +23,7 @@ from autoseg.locking import LOCK_FILE, hold_lock
 from autoseg.paths import Workspace, fold_dir
 from autoseg.plans import load_plans
 from autoseg.storage import read_json, write_json
+from autoseg.training.run_record import FORMAT, RunRecord, begin_run, present_session
 
 SHORT = shlex.split(
     "--epochs 1 --iterations_per_epoch 1 --batch_size 2 --seed 1 --num_workers 0 -device cpu --precision fp32"
@@ -256,14 +258,43 @@ def test_a_step_of_a_run_says_nothing_of_what_comes_next(
     assert step(verify) == []
 
 
-def test_a_fold_that_went_on_hands_over_what_it_began_with() -> None:
+def test_a_fold_that_went_on_hands_over_what_it_began_with(tmp_path: Path) -> None:
     parser = build_parser(train.COMMAND, "autoseg_train")
     now = parser.parse_args(["2d", "Trainer", "1", "0", "-c", "--epochs", "3", "--home", "x"])
 
     def handed(*began: str) -> dict[str, tuple[str, ...]]:
-        return {name: words for name, words in training_options(parser, now, began).items() if words}
+        begin_run(tmp_path, a_record(began), continued=False)
+        return {name: words for name, words in training_options(parser, now, tmp_path).items() if words}
 
     began = ("autoseg_train", "2d", "Trainer", "1", "0", "--epochs", "2", "--batch_size", "4", "--npz", "-p", "mine")
     assert handed(*began) == {"epochs": ("--epochs", "3"), "batch_size": ("--batch_size", "4"), "npz": ("--npz",)}
     assert handed("autoseg", *began) == handed("autoseg", "train", *began[1:]) == handed(*began)
     assert handed() == handed("autoseg_train", "2d", "--of_another_version") == {"epochs": ("--epochs", "3")}
+
+
+def a_record(command: tuple[str, ...]) -> RunRecord:
+    """Of a training that a command began."""
+    session = present_session(
+        command,
+        epoch=0,
+        iteration=0,
+        device=torch.device("cpu"),
+        precision="fp32",
+        deterministic=False,
+        interpolation=3,
+    )
+    return RunRecord(
+        format=FORMAT,
+        trainer="Trainer",
+        configuration="2d",
+        seed=0,
+        epochs=2,
+        iterations_per_epoch=1,
+        batch_size=4,
+        training=(),
+        validation=(),
+        plan="",
+        data="",
+        previous=None,
+        sessions=(session,),
+    )
