@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from autoseg.errors import Interrupted, TrainingError, counted
 from autoseg.evaluation.summary import Summary
@@ -43,6 +45,7 @@ from autoseg.training.samples import TRAINING
 from autoseg.training.state import FiniteLosses, NotFiniteError, TrainingState, set_learning_rate, step_seed
 from autoseg.training.time_needed import BatchTimer, Length, tell
 from autoseg.training.validation import validate_fold
+from autoseg.training.writing import Writer
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +108,9 @@ class Trainer(Assembly):
                 self._begin_record(seed, state, command)
                 self._tell_pace()
                 state = self._train(seed, state, should_stop)
-            self._save_weights("final", state)
-            finish_run(self.output, state.network.state_dict())
+            weights = state.network.state_dict()
+            self._save_weights("final", state.epoch, weights)
+            finish_run(self.output, weights)
 
     def _train(self, seed: int, state: TrainingState, should_stop: Callable[[], bool]) -> TrainingState:
         """Train to the end, more cautiously from the last checkpoint on where a loss is not finite; the final state."""
@@ -127,7 +131,7 @@ class Trainer(Assembly):
         path = self.output / CHECKPOINT_FILE
         state = self._restored(seed, load_checkpoint(path) if path.is_file() else None)
         state.caution = CAUTION
-        self._save_checkpoint(seed, state)
+        self._save_checkpoint(self._content(seed, state))
         log.warning(
             "%s. Going back to %s, with every learning rate times %g from now on", fault, _place(state), CAUTION
         )
@@ -141,7 +145,7 @@ class Trainer(Assembly):
         timer = BatchTimer()
         saved = time.monotonic()
         batches, waiting = self._batches(seed, state)
-        with closing(display), closing(batches):
+        with Writer(self.device) as writer, closing(display), closing(batches):
             for batch in waiting.watch(batches):
                 torch.manual_seed(step_seed(seed, *batch.key))
                 set_learning_rate(state.optimizer, self._rate(state))
@@ -157,12 +161,11 @@ class Trainer(Assembly):
                 stop = should_stop()
                 if done or stop or time.monotonic() - saved > 60 * self.settings.checkpoint_minutes:
                     finite.require()
-                    if done:
-                        self._finish_epoch(state, display, waiting.share())
-                    self._save_checkpoint(seed, state)
-                    keep_new(self.output)
+                    is_best = done and self._finish_epoch(state, display, waiting.share())
+                    writer.write(self._content(seed, state), partial(self._save_progress, is_best=is_best))
                     saved = time.monotonic()
                 if stop:
+                    writer.wait()
                     raise Interrupted(
                         f"{self.output}: stopped after {counted(state.epoch, 'epoch')} and "
                         f"{counted(state.iteration, 'batch', 'batches')}; the state is saved, continue with -c"
@@ -186,8 +189,11 @@ class Trainer(Assembly):
     def _rate(self, state: TrainingState) -> float:
         return float(self.learning_rate(state.epoch)) * state.caution
 
-    def _finish_epoch(self, state: TrainingState, display: Display, waited: float) -> None:
-        """Everything of the epoch is written before the checkpoint, so that no interruption can lose a part of it."""
+    def _finish_epoch(self, state: TrainingState, display: Display, waited: float) -> bool:
+        """Whether it is the best so far.
+
+        Everything of the epoch is written before the checkpoint, so that no interruption can lose a part of it.
+        """
         record = next_record(
             state.records,
             learning_rate=self._rate(state),
@@ -200,8 +206,7 @@ class Trainer(Assembly):
         state.records.append(record)
         state.begin_epoch()
         display.epoch_done(state.records)
-        if record.best:
-            self._save_weights("best", state)
+        return record.best
 
     # ----------------------------------------------------------------------------- validation
 
@@ -277,19 +282,29 @@ class Trainer(Assembly):
         self._describe(state.network)
         return seed, state
 
-    def _save_checkpoint(self, seed: int, state: TrainingState) -> None:
+    def _content(self, seed: int, state: TrainingState) -> dict[str, Any]:
+        """Of a checkpoint."""
         recipe = {"epochs": self.epochs, "recipe": encode(self._recipe_record)}
-        content = self._conditions(seed) | recipe | state.to_checkpoint()
+        return self._conditions(seed) | recipe | state.to_checkpoint()
+
+    def _save_progress(self, content: Mapping[str, Any], *, is_best: bool) -> None:
+        """In a thread of its own, while the training goes on."""
+        if is_best:
+            self._save_weights("best", content["epoch"], content["network"])
+        self._save_checkpoint(content)
+        keep_new(self.output)
+
+    def _save_checkpoint(self, content: Mapping[str, Any]) -> None:
         save_checkpoint(self.output / CHECKPOINT_FILE, content)
 
-    def _save_weights(self, checkpoint: Checkpoint, state: TrainingState) -> None:
+    def _save_weights(self, checkpoint: Checkpoint, epoch: int, weights: Mapping[str, Tensor]) -> None:
         custom = type(self).build_network.__func__ is not Recipe.build_network.__func__  # type: ignore[attr-defined]
         file = WeightsFile(
             trainer=type(self).__name__,
             custom_network=custom,
             mirror_axes=self.mirror_axes,
-            epoch=state.epoch,
-            weights={name: tensor.detach().cpu().contiguous() for name, tensor in state.network.state_dict().items()},
+            epoch=epoch,
+            weights={name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()},
         )
         save_weights(weights_file(self.output, checkpoint), file)
 
