@@ -8,8 +8,9 @@ beyond the result.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
@@ -97,7 +98,7 @@ def resample_image(image: npt.NDArray[np.floating[Any]], *, shape: Shape, separa
         return np.array(image, dtype=np.float32, order="C")
     matrices = _matrices(image.shape[1:], shape, IMAGE_ORDER, separated)
     resampled = np.empty((len(image), *shape), dtype=np.float32)
-    with _one_thread():
+    with _ONE_THREAD:
         for channel, result in zip(image, resampled, strict=True):
             source, target = (np.moveaxis(array, separated or 0, 0) for array in (channel, result))
             _resample_channel(source, target, matrices, clip_slices=separated is not None)
@@ -131,7 +132,7 @@ def resample_segmentation(
         return resampled
     matrices = _matrices(segmentation.shape, shape, SEGMENTATION_ORDER, separated)
     source, result = (np.moveaxis(array, separated or 0, 0) for array in (segmentation, resampled))
-    with _one_thread():
+    with _ONE_THREAD:
         for label, box in _labels_present(source):
             restricted = [matrix.restricted(part) for matrix, part in zip(matrices, box, strict=True)]
             region = result[tuple(outputs for outputs, _ in restricted)]
@@ -177,13 +178,32 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _one_thread() -> AbstractContextManager[Any]:
-    """Keep matrix products on one thread: so many small ones lose more to waiting for each other than they gain.
+class _OneThread:
+    """Keeps matrix products on one thread: so many small ones lose more to waiting for each other than they gain.
 
-    Three to thirty times slower was measured with two threads while another process was busy.
+    Three to thirty times slower was measured with two threads while another process was busy. The limit is the whole
+    process's: of threads that overlap, the first sets it, and the last gives back what was there before.
     """
-    limit: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
-    return limit
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.limit = ExitStack()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.limit.enter_context(_libraries().limit(limits=1, user_api="blas"))
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.limit.close()
+
+
+_ONE_THREAD = _OneThread()
 
 
 def _matrices(old: Shape, new: Shape, order: Order, separated: int | None) -> tuple[AxisMatrix, ...]:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -210,3 +213,48 @@ def test_memory_beyond_input_and_output_stays_under_one_volume() -> None:
         tracemalloc.stop()
 
     assert beyond < 0.6 * image.nbytes
+
+
+OVERLAPPING = """
+import threading
+import numpy as np
+from threadpoolctl import threadpool_info
+from autoseg.preprocessing.resampling import resample_image
+
+class Waiting(np.ndarray):
+    "An image whose channels are handed out only once somebody allows it."
+    def __iter__(self):
+        mine = go_on
+        begun.set()
+        assert mine.wait(20)
+        return iter(np.asarray(self))
+
+def limits():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+image = np.random.default_rng(0).normal(size=(1, 4, 5, 6)).astype(np.float32)
+resample_image(image, shape=(6, 7, 8), separated=None)
+before, threads, gates = limits(), [], []
+for _ in range(2):
+    begun, go_on = threading.Event(), threading.Event()
+    thread = threading.Thread(target=resample_image, args=(image.view(Waiting),), kwargs={"shape": (6, 7, 8), "separated": None})
+    thread.start()
+    assert begun.wait(20)
+    threads.append(thread)
+    gates.append(go_on)
+during = limits()
+for thread, gate in zip(threads, gates):  # the first to begin is the first to end
+    gate.set()
+    thread.join()
+print(before, during, limits())
+"""
+
+
+def test_threads_that_overlap_leave_as_many_threads_to_matrix_products_as_there_were() -> None:
+    """In a process of its own: here the tests allow one thread only."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    words = [sys.executable, "-c", OVERLAPPING]
+    told = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
+    if not told.startswith("{2}"):
+        pytest.skip("one core only")
+    assert told == "{2} {1} {2}\n"
