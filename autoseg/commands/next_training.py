@@ -33,7 +33,7 @@ OF_ONE_FOLD = frozenset(
 )
 """What is not given again for the next fold, or is in any case."""
 
-OF_THE_MACHINE = frozenset("npz device precision num_workers".split())
+OF_THE_MACHINE = frozenset("npz device precision num_workers no_compile".split())
 """What may be given for a fold that is only continued or validated; the rest it keeps."""
 
 Options = Mapping[str, Words]

@@ -132,6 +132,11 @@ def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
         help="processes that prepare batches (default: as the device needs)",
     )
     group.add_argument(
+        "--no_compile",
+        action="store_true",
+        help="do not let torch.compile make long trainings on a GPU of NVIDIA faster (it is left out where it fails, too)",
+    )
+    group.add_argument(
         "--checkpoint_minutes",
         metavar="X",
         type=positive_number,
@@ -164,6 +169,7 @@ def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> P
         learning_rate=arguments.learning_rate,
         seed=arguments.seed,
         deterministic=arguments.deterministic,
+        compile=not arguments.no_compile,
         precision=arguments.precision,
         workers=arguments.num_workers,
         checkpoint_minutes=arguments.checkpoint_minutes,

@@ -19,6 +19,7 @@ class TrainingSettings:
         learning_rate: Of the first epoch.
         seed: Decides the initial weights and every sample; None draws one and records it, or takes 0 if deterministic.
         deterministic: Let torch compute only in ways that give the same in every bit each time, slower on a GPU.
+        compile: Let torch compile a long training on CUDA.
         precision: "auto", "fp32", "bf16" or "fp16".
         workers: Processes that prepare batches; 0 prepares them in the training process itself.
         checkpoint_minutes: The state is also saved within an epoch when the last save is so long ago.
@@ -31,6 +32,7 @@ class TrainingSettings:
     learning_rate: float | None = None
     seed: int | None = None
     deterministic: bool = False
+    compile: bool = True
     precision: str = "auto"
     workers: int | None = None
     checkpoint_minutes: float = CHECKPOINT_MINUTES

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from autoseg.inference.cascade import expand_labels
 from autoseg.networks.fitting import FittingNumber
+from autoseg.training.compilation import or_uncompiled
 from autoseg.training.loader import Batch
 from autoseg.training.micro_batches import (
     add_gradients,
@@ -27,7 +28,8 @@ class Steps(Recipe):
     def training_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
         """Learn from one batch; returns its loss, still on the device, NaN where a gradient spoilt the weights."""
         state.network.train()
-        loss = self._samples_at_once.run(partial(self._find_gradients, state, batch, loss_function))
+        gradients = partial(self._samples_at_once.run, partial(self._find_gradients, state, batch, loss_function))
+        loss = or_uncompiled(gradients, state.network, loss_function)
         state.scaler.unscale_(state.optimizer)
         norm = nn.utils.clip_grad_norm_(state.network.parameters(), self.gradient_clip)
         state.scaler.step(state.optimizer)
@@ -56,7 +58,8 @@ class Steps(Recipe):
     def validation_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
         """Look at one validation batch; returns its loss, still on the device."""
         state.network.eval()
-        loss, counts = self._samples_at_once.run(partial(self._look, state, batch, loss_function))
+        look = partial(self._samples_at_once.run, partial(self._look, state, batch, loss_function))
+        loss, counts = or_uncompiled(look, state.network, loss_function)
         state.sums.validation_loss += loss
         state.sums.counts += counts
         return loss

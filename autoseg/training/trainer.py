@@ -22,6 +22,7 @@ from autoseg.networks.describe import write_architecture
 from autoseg.storage import encode
 from autoseg.training.assembly import Assembly
 from autoseg.training.checkpoint import load_checkpoint, recipe_changes, require_same, save_checkpoint
+from autoseg.training.compilation import against_compiling, circumstances, compile_in_place
 from autoseg.training.debug import write_debug
 from autoseg.training.determinism import deterministic_algorithms
 from autoseg.training.display import Display, training_log
@@ -139,6 +140,7 @@ class Trainer(Assembly):
 
     def _train_on(self, seed: int, state: TrainingState, should_stop: Callable[[], bool]) -> None:
         loss_function = DeepSupervision(self.build_loss()).to(self.device)
+        self._compile(state, loss_function)
         finite = FiniteLosses(self.device)
         batches_per_epoch = self.iterations_per_epoch + self.validation_batches
         display = Display(self.output, labels=self.plans.labels[1:], epochs=self.epochs, batches=batches_per_epoch)
@@ -176,6 +178,23 @@ class Trainer(Assembly):
         if self.device.type == "cpu":
             dtype = torch.float32 if self.precision.name == "fp32" else torch.bfloat16
             require_memory(state.network, (self._in_channels, *self.plan.patch_size), self.batch_size, dtype)
+
+    def _compile(self, state: TrainingState, loss_function: nn.Module) -> None:
+        """Network and loss, where enough batches are to come to make up for the time it takes."""
+        against = against_compiling(
+            circumstances(
+                state.network,
+                self.device,
+                wanted=self.settings.compile,
+                deterministic=self.settings.deterministic,
+                batches=(self.epochs - state.epoch) * self.iterations_per_epoch,
+            )
+        )
+        if against is None:
+            log.info("torch.compile: the first batches take a minute or two (--no_compile does without)")
+            compile_in_place(state.network, loss_function)
+        elif self.device.type == "cuda":
+            log.info("without torch.compile: %s", against)
 
     def _length(self, state: TrainingState) -> Length:
         return Length(
