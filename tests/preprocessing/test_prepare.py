@@ -54,7 +54,7 @@ def test_where_the_spacing_does_not_change_the_segmentation_comes_back_exactly(
 @given(
     order=PERMUTATIONS,
     spacing=st.sampled_from([(1.0, 1.0, 1.0), (4.0, 1.0, 1.0), (1.0, 0.6, 3.5), (0.7, 0.7, 2.5), (1.0, 5.0, 1.2)]),
-    scale=st.tuples(*[st.floats(0.6, 1.35)] * 3),
+    scale=st.tuples(*[st.floats(0.6, 1.2)] * 3),
     name=st.sampled_from(["2d", "3d_fullres"]),
 )
 def test_elsewhere_the_grid_comes_back_exactly_and_smooth_shapes_nearly(
