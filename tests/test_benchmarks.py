@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-STARTED_BY_HAND = ("compare", "tables", "where_time_goes", "kill_autoseg_run")
+STARTED_BY_HAND = ("compare", "tables", "where_time_goes", "kill_autoseg_run", "transforms", "delivery")
 SIDES_OF_STAGES = ("agreement", "augmentation", "export", "folds", "large", "machine", "models", "training")
 MEGABYTE = 2**20
 
@@ -220,3 +220,17 @@ def test_every_script_tells_its_use_without_importing_a_side(name: str) -> None:
     assert done.stdout.startswith(f"usage: {name}.py")
     assert "nnunetv2" not in done.stderr
     assert "| torch" not in done.stderr
+
+
+def test_delivery_is_simulated_as_workers_deliver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers, of four batches one takes seven seconds: where each has its turn, it falls to the same one always."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    delivery = importlib.import_module("delivery")
+    any_free, in_turn = delivery.any_free, delivery.in_turn
+
+    even = [1.0] * 100
+    assert in_turn(even, 4, 2) == any_free(even, 4, 2) == pytest.approx(4.0)
+    uneven = [7.0, 1.0, 1.0, 1.0] * 250
+    assert any_free(uneven, 2, 1000) == pytest.approx(2 / 2.5, rel=0.01)
+    assert in_turn(uneven, 2, 1000) == pytest.approx(2 / 4, rel=0.01)
+    assert any_free(uneven, 2, 1) < any_free(uneven, 2, 4) <= 0.8
