@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-STARTED_BY_HAND = ("compare", "tables", "where_time_goes", "kill_autoseg_run", "transforms", "delivery")
+STARTED_BY_HAND = ("compare", "gpu_check", "tables", "where_time_goes", "kill_autoseg_run", "transforms", "delivery")
 SIDES_OF_STAGES = ("agreement", "augmentation", "export", "folds", "large", "machine", "models", "training")
 MEGABYTE = 2**20
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 import autoseg
 from autoseg.dataset.splits import Split
@@ -25,7 +26,6 @@ from autoseg.training.loader import Batch, BatchKey, targets_of_levels
 from autoseg.training.losses import DeepSupervision
 from autoseg.training.samples import TRAINING
 from autoseg.training.settings import TrainingSettings
-from autoseg.training.state import TrainingState
 from autoseg.training.trainer import Trainer
 
 AnyTrainer = TypeVar("AnyTrainer", bound=Trainer)
@@ -186,18 +186,23 @@ def time_step(trainer: Trainer, seconds: float) -> Step:
     Raises:
         TrainingError: The device's memory does not hold one sample.
     """
-    batch, kind = _noise(trainer), trainer.device.type
+    step = step_on_noise(trainer)
+    took = [_seconds_of(step, 1) for _ in range(WARM_UP.get(trainer.device.type, WARM_UP["cuda"]))]
+    at_once = max(1, round(SECONDS_UNASKED / took[-1]))  # a GPU is handed some steps before it is waited for
+    steps, spent = 0, 0.0
+    while spent < seconds - took[-1]:
+        spent += _seconds_of(step, at_once)
+        steps += at_once
+    taken = spent / steps if steps else took[-1]
+    return Step(seconds=taken, operations=step_operations(trainer.plan, len(trainer.plans.channels)) / taken)
+
+
+def step_on_noise(trainer: Trainer) -> Callable[[], Tensor]:
+    """One training step of a new network, on a batch that holds nothing, to be done as often as wished; returns its loss."""
     with torch.random.fork_rng(trainer._cuda_devices()):
         state = trainer._restored(SEED, None)
-        loss_function = DeepSupervision(trainer.build_loss()).to(trainer.device)
-        took = [_seconds_of(trainer, state, batch, loss_function, 1) for _ in range(WARM_UP.get(kind, WARM_UP["cuda"]))]
-        at_once = max(1, round(SECONDS_UNASKED / took[-1]))  # a GPU is handed some steps before it is waited for
-        steps, spent = 0, 0.0
-        while spent < seconds - took[-1]:
-            spent += _seconds_of(trainer, state, batch, loss_function, at_once)
-            steps += at_once
-        taken = spent / steps if steps else took[-1]
-    return Step(seconds=taken, operations=step_operations(trainer.plan, len(trainer.plans.channels)) / taken)
+    loss_function = DeepSupervision(trainer.build_loss()).to(trainer.device)
+    return partial(trainer.training_step, state, _noise(trainer), loss_function)
 
 
 def time_batches(trainer: Trainer, seconds: float) -> tuple[float, int]:
@@ -247,9 +252,9 @@ def _noise(trainer: Trainer) -> Batch:
     return batch.pin_memory() if trainer.device.type == "cuda" else batch
 
 
-def _seconds_of(trainer: Trainer, state: TrainingState, batch: Batch, loss_function: nn.Module, steps: int) -> float:
+def _seconds_of(step: Callable[[], Tensor], steps: int) -> float:
     begun = time.perf_counter()
     for _ in range(steps):
-        loss = trainer.training_step(state, batch, loss_function)
+        loss = step()
     loss.item()  # a device is only then done
     return time.perf_counter() - begun

@@ -1,0 +1,86 @@
+"""Convolution and normalisation of the finest level, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from autoseg.networks.instance_norm import InstanceNorm3d
+from gpu.checks import Check, Setting, judge_time
+from gpu.machine import HALF, known_precisions, seconds_of
+
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last_3d}
+BATCH = 2
+MUCH_SLOWER = 1.3
+"""Than a form of the same normalisation beside it; less is not worth a second form."""
+
+CUDNN = (
+    "3D convolutions without cuDNN's fast kernels (pytorch#166122): another torch, or pip install -U nvidia-cudnn-cu12"
+)
+NORMALISATION = "autoseg/networks/instance_norm.py: take the faster form, or torch.compile, which fuses it"
+
+
+def checks(setting: Setting) -> Iterator[Check]:
+    """In the half precisions that the device has, else in fp32."""
+    known = [HALF[name] for name in known_precisions(setting.device) if name in HALF]
+    for dtype in known or [torch.float32]:
+        for layout, order in LAYOUTS.items():
+            yield _convolution(setting, dtype, layout, order)
+        yield from _normalisations(setting, dtype)
+
+
+def by_sums(batch: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+    """Instance normalisation of `(B, C, Z, Y, X)` by reductions, which use the whole GPU."""
+    variance, mean = torch.var_mean(batch.float(), (2, 3, 4), correction=0, keepdim=True)
+    scale = weight.view(1, -1, 1, 1, 1) * (variance + eps).rsqrt()
+    return batch * scale.to(batch.dtype) + (bias.view(1, -1, 1, 1, 1) - mean * scale).to(batch.dtype)
+
+
+def _convolution(setting: Setting, dtype: torch.dtype, layout: str, order: torch.memory_format) -> Check:
+    batch = _batch(setting, dtype).contiguous(memory_format=order)
+    features = batch.shape[1]
+    layer = nn.Conv3d(features, features, 3, padding=1).to(batch.device, dtype).to(memory_format=order)
+    seconds = _both_ways(setting, batch, layer)
+    operations = 3 * 2 * 27 * features * batch.numel()  # forward, and backward into input and weights
+    bounds = setting.expect((3, 5)) if layout == "contiguous" else None
+    beside = f", {operations / seconds / 1e12:.3g} trillion operations a second"
+    return judge_time("layers", f"Conv3d, {_named(dtype)}, {layout}", seconds, bounds, mend=CUDNN, beside=beside)
+
+
+def _normalisations(setting: Setting, dtype: torch.dtype) -> Iterator[Check]:
+    batch = _batch(setting, dtype)
+    features = batch.shape[1]
+    layer = InstanceNorm3d(features, affine=True).to(batch.device)
+    weight, bias = layer.weight, layer.bias
+    forms: dict[str, Callable[[Tensor], Tensor]] = {
+        "InstanceNorm3d as it trains": layer,
+        "by sums": lambda x: by_sums(x, weight, bias),
+        "GroupNorm": lambda x: F.group_norm(x, features, weight.to(dtype), bias.to(dtype)),
+    }
+    seconds = {form: _both_ways(setting, batch, layer) for form, layer in forms.items()}
+    fastest = min(seconds.values())
+    for form, taken in seconds.items():
+        is_ours = form == "InstanceNorm3d as it trains" and setting.slower is not None
+        bounds = (1000 * fastest, 1000 * MUCH_SLOWER * fastest) if is_ours else None
+        yield judge_time("layers", f"{form}, {_named(dtype)}", taken, bounds, mend=NORMALISATION)
+
+
+def _both_ways(setting: Setting, batch: Tensor, layer: Callable[[Tensor], Tensor]) -> float:
+    gradient = torch.randn_like(batch)
+    inputs = (batch, *(layer.parameters() if isinstance(layer, nn.Module) else ()))
+    tries, warm_up = (2, 1) if setting.is_small else (20, 5)
+    return seconds_of(
+        lambda: torch.autograd.grad(layer(batch), inputs, gradient), batch.device, tries=tries, warm_up=warm_up
+    )
+
+
+def _batch(setting: Setting, dtype: torch.dtype) -> Tensor:
+    shape = (BATCH, setting.network["features"], *(setting.side,) * 3)
+    return torch.randn(shape, device=setting.device, dtype=dtype).requires_grad_()
+
+
+def _named(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
