@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,36 @@ from torch.nn import functional as F
 from autoseg.geometry import box_slices
 from autoseg.inference.probabilities import Packer
 from autoseg.inference.window import Slab
+from autoseg.networks.devices import free_device_memory
 from autoseg.preprocessing.prepare import CaseProperties, restore_segmentation
 
 LabelArray = npt.NDArray[np.integer[Any]]
 
-PIECE_SCORES = 2**16
-"""Scores of the network's grid that are resampled together: all classes of some rows of a plane, a quarter of a
-MB, which the processor's caches hold."""
 
-CHUNK_VOXELS = 2**20
-"""Most scores held at full resolution at once, if one class of such rows is not more."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pieces:
+    """How much is worked on together; the labels do not depend on it.
+
+    Attributes:
+        scores: Of the network's grid, all classes of some rows of a plane.
+        voxels: Most scores at full resolution, if one class of such rows is not more.
+    """
+
+    scores: int
+    voxels: int
+
+
+IN_CACHES = Pieces(scores=2**16, voxels=2**20)
+"""On a CPU: a quarter of a MB, which the processor's caches hold."""
+
+ON_GPU = Pieces(scores=2**26, voxels=2**27)
+"""At most: whole planes, as each piece is some thirty operations that a GPU is handed and five that wait for it."""
+
+SHARE_FOR_EXPORT = 1 / 4
+"""Of a GPU's free memory."""
+
+BYTES_A_VOXEL = 24
+"""Of scores at full resolution: they themselves, the rows that they are made of, and where they are highest."""
 
 LARGEST_UINT8 = 255
 
@@ -41,34 +62,63 @@ ROUNDING = 1e-5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AxisTable:
-    """For each voxel of the finer grid along one axis: two voxels of the other, and how much of the upper to take."""
+    """For each voxel of the finer grid along one axis: two voxels of the other, and how much of the upper to take.
+
+    Attributes:
+        brought: The same on devices that asked for it.
+    """
 
     lower: npt.NDArray[np.intp]
     upper: npt.NDArray[np.intp]
     weight: npt.NDArray[np.float64]
+    brought: dict[torch.device, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
-    def part(self, first: int, last: int, offset: int) -> AxisTable:
-        """Of some voxels of the finer grid, and of the other's from `offset` on."""
-        return AxisTable(
-            lower=self.lower[first:last] - offset, upper=self.upper[first:last] - offset, weight=self.weight[first:last]
-        )
+    def on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Lower, upper and weight, the last in fp32, on a device; brought there once."""
+        if device not in self.brought:
+            weight = torch.from_numpy(self.weight).to(torch.float32)
+            lower, upper = torch.from_numpy(self.lower), torch.from_numpy(self.upper)
+            self.brought[device] = lower.to(device), upper.to(device), weight.to(device)
+        return self.brought[device]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AxisPart:
+    """Voxels `first` to `last` of a table's finer grid, made of scores whose first voxel is `offset` of the other."""
+
+    table: AxisTable
+    first: int
+    last: int
+    offset: int
+
+    def __len__(self) -> int:
+        return self.last - self.first
 
     def between(self, scores: torch.Tensor, number: int) -> torch.Tensor:
-        """Plane `number` of the finer grid from `(K, n, Y, X)`: `(K, Y, X)`."""
-        lower, upper, weight = int(self.lower[number]), int(self.upper[number]), float(self.weight[number])
+        """Plane `number` of these from `(K, n, Y, X)`: `(K, Y, X)`."""
+        index, weight = self.first + number, float(self.table.weight[self.first + number])
+        lower, upper = (int(places[index]) - self.offset for places in (self.table.lower, self.table.upper))
         return torch.lerp(scores[:, lower], scores[:, upper], weight) if weight else scores[:, lower]
 
     def rows(self, scores: torch.Tensor) -> torch.Tensor:
-        """All rows of the finer grid from `(K, r, X)`."""
-        lower, upper = (torch.from_numpy(index).to(scores.device) for index in (self.lower, self.upper))
-        if not self.weight.any():
-            return scores if len(lower) == scores.shape[1] else scores.index_select(1, lower)
-        weight = torch.from_numpy(self.weight).to(scores)[:, None]
-        return torch.lerp(scores.index_select(1, lower), scores.index_select(1, upper), weight)
+        """All of these rows from `(K, r, X)`."""
+        some = slice(self.first, self.last)
+        lower, upper, weight = (values[some] for values in self.table.on(scores.device))
+        if not self.table.weight[some].any():
+            return scores if len(self) == scores.shape[1] else scores.index_select(1, lower - self.offset)
+        below, above = (scores.index_select(1, places - self.offset) for places in (lower, upper))
+        return torch.lerp(below, above, weight[:, None])
 
 
 def export_segmentation(
-    slabs: Iterable[Slab], properties: CaseProperties, classes: int, *, packer: Packer | None = None
+    slabs: Iterable[Slab],
+    properties: CaseProperties,
+    classes: int,
+    *,
+    packer: Packer | None = None,
+    pieces: Pieces | None = None,
 ) -> LabelArray:
     """The label of the highest score of each voxel of the original grid.
 
@@ -78,13 +128,14 @@ def export_segmentation(
     Args:
         slabs: The prepared case's scores `(classes, n, Y, X)`, in order and without gaps.
         packer: Is given all classes' resampled scores too, where probabilities are to be kept.
+        pieces: How much at once; None takes what suits the device of the scores.
 
     Returns:
         `(Z, Y, X)` in the original axis order, uint8, or uint16 where there are more than 255 labels.
     """
     original = np.zeros(properties.original_shape, dtype=_label_type(classes))
     cropped = original[box_slices(properties.crop)].transpose(properties.transpose_forward)
-    resampling = _Resampling.of(properties)
+    resampling = _Resampling.of(properties, pieces)
     for band in resampling.bands(slabs):
         cropped[band.plane, band.rows] = resampling.winners(band)
         if packer is not None:
@@ -100,6 +151,12 @@ def export_fast(slabs: Iterable[Slab], properties: CaseProperties, classes: int)
         planes, rows = slice(slab.start, slab.start + len(labels)), slice(slab.row, slab.row + labels.shape[1])
         prepared[planes, rows] = labels
     return restore_segmentation(prepared, properties)
+
+
+def pieces_on_gpu(free: int) -> Pieces:
+    """As large as a GPU with so many free bytes holds, no smaller than a CPU's."""
+    voxels = max(IN_CACHES.voxels, min(ON_GPU.voxels, int(SHARE_FOR_EXPORT * free) // BYTES_A_VOXEL))
+    return Pieces(scores=max(IN_CACHES.scores, min(ON_GPU.scores, voxels // 2)), voxels=voxels)
 
 
 def axis_table(old: int, new: int, *, nearest: bool) -> AxisTable:
@@ -130,12 +187,12 @@ class _Band:
     plane: int
     row: int
     scores: torch.Tensor
-    table: AxisTable
+    table: AxisPart
 
     @property
     def rows(self) -> slice:
         """Of the new grid."""
-        return slice(self.row, self.row + len(self.table.lower))
+        return slice(self.row, self.row + len(self.table))
 
 
 class _Stream:
@@ -146,7 +203,7 @@ class _Stream:
         self.made = 0
         self.held: torch.Tensor | None = None
 
-    def add(self, start: int, piece: torch.Tensor) -> tuple[int, torch.Tensor, AxisTable]:
+    def add(self, start: int, piece: torch.Tensor) -> tuple[int, torch.Tensor, AxisPart]:
         """The first new voxel, the scores that it and those after it are made from, and how they lie between them."""
         scores = piece if self.held is None else torch.cat([self.held, piece], dim=1)
         stop = start + piece.shape[1]
@@ -159,36 +216,46 @@ class _Stream:
         else:
             self.held = kept.clone()  # a view would keep all of the piece in memory
         self.made = last
-        return first, scores, self.table.part(first, last, offset)
+        return first, scores, AxisPart(table=self.table, first=first, last=last, offset=offset)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Resampling:
     """From the prepared to the cropped grid, both in transposed order."""
 
     old: tuple[int, ...]
     new: tuple[int, ...]
     separated: int | None
+    wanted: Pieces | None
 
     @classmethod
-    def of(cls, properties: CaseProperties) -> _Resampling:
+    def of(cls, properties: CaseProperties, pieces: Pieces | None) -> _Resampling:
         return cls(
             old=tuple(properties.prepared_shape),
             new=tuple(properties.cropped_shape),
             separated=properties.separated_axis,
+            wanted=pieces,
         )
+
+    def pieces(self, device: torch.device) -> Pieces:
+        """That suit the device of the scores, which may leave a GPU for main memory."""
+        if self.wanted is not None or device.type != "cuda":
+            return self.wanted or IN_CACHES
+        if device not in self._fitting:
+            self._fitting[device] = pieces_on_gpu(free_device_memory(device))
+        return self._fitting[device]
 
     def bands(self, slabs: Iterable[Slab]) -> Iterator[_Band]:
         """All rows of all planes of the new grid; of one plane they come in order."""
         across, down = self._table(0), self._table(1)
         planes: defaultdict[int, _Stream] = defaultdict(lambda: _Stream(across))  # by the slab's first row
         rows: defaultdict[int, _Stream] = defaultdict(lambda: _Stream(down))  # by the new plane
-        for piece in _pieces(slabs):
+        for piece in self._pieces(slabs):
             first, scores, table = planes[piece.row].add(piece.start, piece.scores)
-            for number in range(len(table.lower)):
+            for number in range(len(table)):
                 plane = first + number
                 row, made_from, part = rows[plane].add(piece.row, table.between(scores, number))
-                if len(part.lower):
+                if len(part):
                     yield _Band(plane=plane, row=row, scores=made_from, table=part)
                 if rows[plane].made == self.new[1]:
                     del rows[plane]
@@ -197,7 +264,7 @@ class _Resampling:
         """The class of the highest score of each voxel of a band: `(r, X)` of the new grid."""
         candidates = _possible_winners(band.scores)
         if len(candidates) == 1:
-            return np.full((len(band.table.lower), self.new[2]), int(candidates[0]))
+            return np.full((len(band.table), self.new[2]), int(candidates[0]))
         best: torch.Tensor | None = None
         winners = torch.zeros(0)
         if len(candidates) < len(band.scores):
@@ -211,7 +278,8 @@ class _Resampling:
 
     def enlarged_chunks(self, band: _Band) -> Iterator[tuple[int, torch.Tensor]]:
         """The scores of a band on the new grid's rows and columns, some classes at a time, with the first's index."""
-        size = max(1, CHUNK_VOXELS // (len(band.table.lower) * self.new[2]))
+        most = self.pieces(band.scores.device).voxels
+        size = max(1, most // (len(band.table) * self.new[2]))
         for first in range(0, len(band.scores), size):
             yield first, self._along_rows(band.table.rows(band.scores[first : first + size]))
 
@@ -223,19 +291,26 @@ class _Resampling:
         if self.old[2] == self.new[2]:
             return scores
         if self.separated == 2:
-            return scores.index_select(2, torch.from_numpy(self._table(2).lower).to(scores.device))
+            return scores.index_select(2, self._columns.on(scores.device)[0])
         return F.interpolate(scores, size=self.new[2], mode="linear", align_corners=False)
 
+    def _pieces(self, slabs: Iterable[Slab]) -> Iterator[Slab]:
+        """Some rows of one plane each."""
+        for slab in slabs:
+            classes, planes, height, width = slab.scores.shape
+            some = max(1, self.pieces(slab.scores.device).scores // (classes * width))
+            for plane in range(planes):
+                for row in range(0, height, some):
+                    scores = slab.scores[:, plane : plane + 1, row : row + some]
+                    yield Slab(start=slab.start + plane, row=slab.row + row, scores=scores)
 
-def _pieces(slabs: Iterable[Slab]) -> Iterator[Slab]:
-    """Some rows of one plane each."""
-    for slab in slabs:
-        classes, planes, height, width = slab.scores.shape
-        some = max(1, PIECE_SCORES // (classes * width))
-        for plane in range(planes):
-            for row in range(0, height, some):
-                scores = slab.scores[:, plane : plane + 1, row : row + some]
-                yield Slab(start=slab.start + plane, row=slab.row + row, scores=scores)
+    @cached_property
+    def _columns(self) -> AxisTable:
+        return self._table(2)
+
+    @cached_property
+    def _fitting(self) -> dict[torch.device, Pieces]:
+        return {}
 
 
 def _first_places(there: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,24 @@ SCORE_COPIES = 3
 """Of a tile's scores: as the network returned them, their softmax, and the sum over folds and flips."""
 
 
+MOST_TILES_ON_GPU = 16
+"""Patches of 128x128x128, of which two leave half of a large GPU's blocks without work; more win nothing."""
+
+SHARE_FOR_TILES = 1 / 4
+"""Of a GPU's free memory; scores are summed in the rest."""
+
+
+def tiles_on_gpu(usual: int, each: int, free: int) -> int:
+    """How many tiles a GPU is handed at once: more than usual where its memory has room.
+
+    Args:
+        usual: The number that any GPU is handed.
+        each: Bytes that a tile takes.
+        free: Bytes of the GPU.
+    """
+    return max(usual, min(MOST_TILES_ON_GPU, int(SHARE_FOR_TILES * free) // each))
+
+
 def tile_bytes(plan: ConfigurationPlan, classes: int) -> int:
     """What one tile takes while the network runs."""
     return math.prod(plan.patch_size) * BYTES_PER_VALUE * (LARGE_ACTIVATIONS * plan.features + SCORE_COPIES * classes)

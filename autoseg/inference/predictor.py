@@ -19,7 +19,14 @@ from autoseg.inference.cascade import expand_labels
 from autoseg.inference.engines import Engine, Networks, require_engine, start_networks
 from autoseg.inference.export import LabelArray, export_fast, export_segmentation
 from autoseg.inference.members import Flip, all_flips, mean_probabilities
-from autoseg.inference.memory import BYTES_PER_VALUE, fitting_batch, say_once, tile_bytes, tiles_at_once
+from autoseg.inference.memory import (
+    BYTES_PER_VALUE,
+    fitting_batch,
+    say_once,
+    tile_bytes,
+    tiles_at_once,
+    tiles_on_gpu,
+)
 from autoseg.inference.model import (
     BuildNetwork,
     Checkpoint,
@@ -33,6 +40,8 @@ from autoseg.inference.tiles import Tiling, predict_slabs
 from autoseg.inference.window import Slab
 from autoseg.machine import available_memory
 from autoseg.networks import Precision, resolve_device, resolve_precision
+from autoseg.networks.algorithms import trying_algorithms
+from autoseg.networks.devices import free_device_memory
 from autoseg.preprocessing.prepare import PreparedCase, prepare_case
 from autoseg.preprocessing.previous import prepare_previous
 
@@ -42,7 +51,7 @@ IMAGE_AXES = 4
 
 BATCH_VOXELS = {"cpu": 2**20, "cuda": 2**22}
 """Voxels of the tiles handed to the network at once: two patches of 128x128x128 on a GPU, whose activations take
-about 2 GB then; on a CPU, whose cores compute small tiles side by side, eight flips of a patch of 64x64x32."""
+about 2 GB then, and more where it has room; on a CPU, whose cores compute small tiles side by side, eight flips of a patch of 64x64x32."""
 
 SHARE_OF_DEVICE_MEMORY = 0.4
 """Of the GPU's free memory: scores that need more are summed in main memory."""
@@ -229,11 +238,12 @@ class Predictor:
             on_tiles(done, tiling.number)
 
         slabs = predict_slabs(
-            lambda tiles: self._probabilities(tiles).to(sums_on),
+            lambda tiles: self._probabilities(tiles, is_usual=len(tiles) == tiling.batch_size).to(sums_on),
             prepared.data,
             tiling,
             labels=prepared.previous,
             on_tiles=count,
+            on_room=self._at_once.restart,
         )
         try:
             for slab in slabs:
@@ -259,13 +269,18 @@ class Predictor:
         """The SHA-256 of each fold's weights, by their values."""
         return tuple(weights_sha256(network.state_dict()) for network in self.model.networks)
 
-    def _probabilities(self, tiles: torch.Tensor) -> torch.Tensor:
-        """`(B, C, *patch)` to the mean of the softmax over all folds and flips, `(B, K, *patch)` float32."""
+    def _probabilities(self, tiles: torch.Tensor, *, is_usual: bool) -> torch.Tensor:
+        """`(B, C, *patch)` to the mean of the softmax over all folds and flips, `(B, K, *patch)` float32.
+
+        Args:
+            is_usual: The batch is as large as most; what is left over at an end comes in many sizes.
+        """
         tiles = tiles.to(self.device)
         if self.model.plan.previous:
             tiles = expand_labels(tiles, len(self.model.plans.labels))
         networks = self._networks
-        return mean_probabilities(networks.forwards, self._flips, tiles, self._at_once, networks.ask)
+        with trying_algorithms(is_usual and self.device.type == "cuda"):
+            return mean_probabilities(networks.forwards, self._flips, tiles, self._at_once, networks.ask)
 
     def _require_fit(self, prepared: PreparedCase) -> None:
         identifier, model = prepared.properties.identifier, self.model
@@ -304,7 +319,12 @@ class Predictor:
     def _most_at_once(self) -> int:
         """Tiles, flipped ones counted, that the network is handed at once where memory allows."""
         voxels = BATCH_VOXELS.get(self.device.type, BATCH_VOXELS["cpu"])
-        return int(max(1, voxels // np.prod(self.model.plan.patch_size)))
+        usual = int(max(1, voxels // np.prod(self.model.plan.patch_size)))
+        if self.device.type != "cuda":
+            return usual
+        return tiles_on_gpu(
+            usual, tile_bytes(self.model.plan, len(self.model.plans.labels)), free_device_memory(self.device)
+        )
 
     def _tiling(self, prepared: PreparedCase) -> Tiling:
         """The case's tiles, in batches that memory holds."""
@@ -335,5 +355,5 @@ class Predictor:
         if self.device.type != "cuda":
             return torch.device("cpu")
         needed = BYTES_PER_VALUE * (len(self.model.plans.labels) + 1) * tiling.held_voxels
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return self.device if needed < SHARE_OF_DEVICE_MEMORY * free else torch.device("cpu")
+        fits = needed < SHARE_OF_DEVICE_MEMORY * free_device_memory(self.device)
+        return self.device if fits else torch.device("cpu")

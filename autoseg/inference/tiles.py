@@ -113,6 +113,7 @@ def predict_slabs(
     *,
     labels: npt.NDArray[np.integer[Any]] | None = None,
     on_tiles: Callable[[int], object] = lambda _: None,
+    on_room: Callable[[], object] = lambda: None,
 ) -> Iterator[Slab]:
     """Slide a network over an image.
 
@@ -126,6 +127,7 @@ def predict_slabs(
             zeros on both sides, and the padding is cut off again.
         labels: `(Z, Y, X)`, for a cascade: every tile holds them as one more channel after the image's.
         on_tiles: Called with the number of tiles that were added.
+        on_room: Called when the sums have left the GPU, before the network is asked again.
 
     Yields:
         Slabs without gaps and overlaps: planes in order, several at once, and of these the rows in order.
@@ -133,9 +135,13 @@ def predict_slabs(
     sources = [_padded(source, tiling) for source in ([image] if labels is None else [image, labels[None]])]
     weights = gaussian(tiling.patch) if tiling.overlaps else torch.ones(tiling.patch)
     window = Window(tiling.planes, tiling.rows, tiling.padded[2], weights=weights)
-    network = _Network(
-        predict_batch if len(tiling.patch_size) == 3 else _slice_by_slice(predict_batch), window.leave_device
-    )
+
+    def make_room() -> bool:
+        if is_made := window.leave_device():
+            on_room()
+        return is_made
+
+    network = _Network(predict_batch if len(tiling.patch_size) == 3 else _slice_by_slice(predict_batch), make_room)
     for planes, rows in product(tiling.planes, tiling.rows):
         window.open(planes, rows)
         for positions, scores in _predicted(network, sources, tiling, planes, rows):

@@ -98,6 +98,17 @@ def cudnn_version(number: int) -> str:
     return f"{major}.{rest // 100}.{rest % 100}"
 
 
+def free_device_memory(device: torch.device) -> int:
+    """Bytes of a GPU that torch can take."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return to_be_had(free, torch.cuda.memory_reserved(device), torch.cuda.memory_allocated(device))
+
+
+def to_be_had(free: int, reserved: int, allocated: int) -> int:
+    """What is free for everyone, and what torch's allocator holds without using it."""
+    return free + reserved - allocated
+
+
 def batch_of(value: float, numbers: int) -> Tensor:
     """So many equal numbers, to try with."""
     return torch.full((numbers,), float(value))

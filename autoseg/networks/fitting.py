@@ -56,8 +56,12 @@ class FittingNumber:
     """
 
     def __init__(self, number: int, message: Callable[[int], str]) -> None:
-        self.number = number
+        self.number = self._begins = number
         self._message = message
+
+    def restart(self) -> None:
+        """Begin where it began: there is memory again."""
+        self.number = self._begins
 
     def run(self, attempt: Callable[[int], Result]) -> Result:
         """The result of `attempt(number)`, tried with fewer as long as the memory runs out.

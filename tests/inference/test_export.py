@@ -15,8 +15,14 @@ from scipy import ndimage
 from skimage.transform import resize
 
 from autoseg.geometry import Box, Geometry, inverse_order, reorder
-from autoseg.inference import export
-from autoseg.inference.export import axis_table, export_fast, export_segmentation
+from autoseg.inference.export import (
+    ON_GPU,
+    Pieces,
+    axis_table,
+    export_fast,
+    export_segmentation,
+    pieces_on_gpu,
+)
 from autoseg.inference.probabilities import Packer
 from autoseg.inference.window import Slab
 from autoseg.preprocessing.prepare import CaseProperties, restore_segmentation
@@ -191,13 +197,41 @@ def test_bands_of_rows_give_the_labels_and_probabilities_of_whole_planes(
     np.testing.assert_allclose(parts.finish().unpacked(), whole.finish().unpacked(), atol=1e-6)
 
 
-def test_classes_taken_a_few_at_a_time_give_the_same_labels(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores, case = smooth_probabilities(7, (6, 9, 8)), properties((6, 9, 8), (9, 12, 13))
-    whole = exported(scores, case)
+@pytest.mark.parametrize("pieces", [ON_GPU, Pieces(scores=1, voxels=2 * 12 * 13), Pieces(scores=2**20, voxels=1)])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (5.0, 1.0, 1.0), (1.0, 5.0, 1.0), (1.0, 1.0, 5.0)])
+def test_pieces_of_any_size_give_the_same_labels_and_probabilities(pieces: Pieces, spacing: tuple[float, ...]) -> None:
+    scores, case = smooth_probabilities(7, (6, 9, 8)), properties((6, 9, 8), (9, 12, 13), spacing=spacing)
+    usual, other = Packer(case, 7), Packer(case, 7)
+    whole = export_segmentation(slabs(scores, 3), case, 7, packer=usual)
 
-    monkeypatch.setattr(export, "CHUNK_VOXELS", 2 * 12 * 13)
+    labels = export_segmentation(slabs(scores, 3), case, 7, packer=other, pieces=pieces)
 
-    np.testing.assert_array_equal(exported(scores, case), whole)
+    np.testing.assert_array_equal(labels, whole)
+    np.testing.assert_allclose(other.finish().unpacked(), usual.finish().unpacked(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "scores", "voxels"),
+    [
+        (100, 2**26, 2**27),
+        (12, 2**26, 2**27),
+        (6, 2**25, 2**26),
+        (0.1, 2**30 // 10 // 4 // 24 // 2, 2**30 // 10 // 4 // 24),
+        (0, 2**19, 2**20),
+    ],
+)
+def test_on_a_gpu_pieces_are_as_large_as_its_memory_holds(free_gib: float, scores: int, voxels: int) -> None:
+    assert pieces_on_gpu(int(free_gib * 2**30)) == Pieces(scores=scores, voxels=voxels)
+
+
+def test_a_table_is_brought_to_a_device_once() -> None:
+    table = axis_table(4, 9, nearest=False)
+
+    lower, upper, weight = table.on(torch.device("cpu"))
+
+    assert table.on(torch.device("cpu"))[0] is lower
+    assert (lower.tolist(), upper.tolist()) == (table.lower.tolist(), table.upper.tolist())
+    assert weight.dtype == torch.float32 and weight.tolist() == pytest.approx(table.weight.tolist())
 
 
 def test_a_tie_goes_to_the_first_class() -> None:

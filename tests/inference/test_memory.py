@@ -12,8 +12,10 @@ from torch import nn
 
 from autoseg.geometry import Geometry
 from autoseg.inference import predictor as predictor_module
-from autoseg.inference.memory import SAID, fitting_batch, say_once, tile_bytes
+from autoseg.inference.memory import SAID, fitting_batch, say_once, tile_bytes, tiles_at_once, tiles_on_gpu
 from autoseg.inference.predictor import Predictor
+from autoseg.inference.tiles import _Network
+from autoseg.networks.devices import to_be_had
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,46 @@ from autoseg.inference.predictor import Predictor
 )
 def test_a_batch_is_what_fits_and_never_less_than_one(most: int, each: int, free: int, expected: int) -> None:
     assert fitting_batch(most, each, free) == expected
+
+
+@pytest.mark.parametrize(
+    ("usual", "gib_each", "gib_free", "expected"),
+    [
+        (2, 1, 139, 16),  # a large GPU: as many as pay
+        (2, 1, 40, 10),  # a quarter of what is free
+        (2, 1, 7, 2),  # a small one is handed what it was handed before, and says when that is too much
+        (46, 1, 139, 46),  # small tiles
+    ],
+)
+def test_a_gpu_is_handed_as_many_tiles_as_a_quarter_of_its_memory_holds(
+    usual: int, gib_each: int, gib_free: int, expected: int
+) -> None:
+    assert tiles_on_gpu(usual, gib_each * 2**30, gib_free * 2**30) == expected
+
+
+def test_what_torch_holds_unused_is_free() -> None:
+    assert to_be_had(free=100, reserved=50, allocated=30) == 120
+
+
+def test_tiles_are_as_many_as_before_once_sums_have_left_the_gpu() -> None:
+    at_once, most = tiles_at_once(4), [0]
+
+    def predict(tiles: torch.Tensor) -> torch.Tensor:
+        def attempt(number: int) -> torch.Tensor:
+            if number > most[0]:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return tiles
+
+        return at_once.run(attempt)
+
+    def make_room() -> bool:
+        most[0] = 4
+        at_once.restart()
+        return True
+
+    _Network(predict, make_room)(np.zeros((4, 1, 2, 2, 2), np.float32))
+
+    assert at_once.number == 4
 
 
 def test_a_tile_takes_the_activations_of_the_finest_level_and_the_scores(make: Any) -> None:
