@@ -29,7 +29,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--benchmark",
         action="store_true",
-        help="also measure the device, the making of batches and the disks, and say what an epoch takes; about a minute",
+        help="also measure the device, the making of batches and the disks, and say what an epoch takes; a minute or two",
     )
 
 
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 
     checks = all_checks(workspace, os.environ, home=arguments.home, clean=arguments.clean)
     if arguments.benchmark:
-        log.info("measuring, which takes about a minute; other work on this computer makes it slower")
+        log.info("measuring, which takes a minute or two; other work on this computer makes it slower")
     findings = examine(checks | (speed_checks(workspace) if arguments.benchmark else {}))
     print(f"{versions()}\n\n{page(findings)}\n")
     _end([finding for found in findings.values() for finding in found])

@@ -22,6 +22,7 @@ from autoseg.networks import build_network
 from autoseg.plans import DEFAULT_IDENTIFIER, FORMAT, ConfigurationPlan, Plans
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase, sample_foreground
 from autoseg.preprocessing.store import PreparedCases
+from autoseg.training.compilation import is_compiled
 from autoseg.training.loader import Batch, BatchKey, targets_of_levels
 from autoseg.training.losses import DeepSupervision
 from autoseg.training.samples import TRAINING
@@ -51,10 +52,12 @@ class Step:
     Attributes:
         seconds: Of a batch, data sent to the device included.
         operations: Floating point operations a second: a multiplication and an addition are two.
+        is_compiled: Whether torch compiled the network.
     """
 
     seconds: float
     operations: float
+    is_compiled: bool
 
 
 def trial_plan(
@@ -194,14 +197,19 @@ def time_step(trainer: Trainer, seconds: float) -> Step:
         spent += _seconds_of(step, at_once)
         steps += at_once
     taken = spent / steps if steps else took[-1]
-    return Step(seconds=taken, operations=step_operations(trainer.plan, len(trainer.plans.channels)) / taken)
+    return Step(
+        seconds=taken,
+        operations=step_operations(trainer.plan, len(trainer.plans.channels)) / taken,
+        is_compiled=is_compiled(step.args[0].network),
+    )
 
 
-def step_on_noise(trainer: Trainer) -> Callable[[], Tensor]:
+def step_on_noise(trainer: Trainer) -> partial[Tensor]:
     """One training step of a new network, on a batch that holds nothing, to be done as often as wished; returns its loss."""
     with torch.random.fork_rng(trainer._cuda_devices()):
         state = trainer._restored(SEED, None)
     loss_function = DeepSupervision(trainer.build_loss()).to(trainer.device)
+    trainer._compile(state, loss_function)
     return partial(trainer.training_step, state, _noise(trainer), loss_function)
 
 

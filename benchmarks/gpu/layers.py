@@ -9,18 +9,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autoseg.networks.instance_norm import InstanceNorm3d
+from autoseg.networks.spread_norm import is_spread_taken, spread_instance_norm, torch_instance_norm
 from gpu.checks import Check, Setting, judge_time
 from gpu.machine import HALF, known_precisions, seconds_of
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last_3d}
 BATCH = 2
+OURS = "as it trains"
 MUCH_SLOWER = 1.3
 """Than a form of the same normalisation beside it; less is not worth a second form."""
 
 CUDNN = (
     "3D convolutions without cuDNN's fast kernels (pytorch#166122): another torch, or pip install -U nvidia-cudnn-cu12"
 )
-NORMALISATION = "autoseg/networks/instance_norm.py: take the faster form, or torch.compile, which fuses it"
+NORMALISATION = "autoseg/networks/instance_norm.py: take the faster form (autoseg/networks/spread_norm.py), or torch.compile, which fuses it"
 
 
 def checks(setting: Setting) -> Iterator[Check]:
@@ -30,13 +32,6 @@ def checks(setting: Setting) -> Iterator[Check]:
         for layout, order in LAYOUTS.items():
             yield _convolution(setting, dtype, layout, order)
         yield from _normalisations(setting, dtype)
-
-
-def by_sums(batch: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
-    """Instance normalisation of `(B, C, Z, Y, X)` by reductions, which use the whole GPU."""
-    variance, mean = torch.var_mean(batch.float(), (2, 3, 4), correction=0, keepdim=True)
-    scale = weight.view(1, -1, 1, 1, 1) * (variance + eps).rsqrt()
-    return batch * scale.to(batch.dtype) + (bias.view(1, -1, 1, 1, 1) - mean * scale).to(batch.dtype)
 
 
 def _convolution(setting: Setting, dtype: torch.dtype, layout: str, order: torch.memory_format) -> Check:
@@ -54,18 +49,20 @@ def _normalisations(setting: Setting, dtype: torch.dtype) -> Iterator[Check]:
     batch = _batch(setting, dtype)
     features = batch.shape[1]
     layer = InstanceNorm3d(features, affine=True).to(batch.device)
+    layer.spread = is_spread_taken(batch.device, dtype)
     weight, bias = layer.weight, layer.bias
     forms: dict[str, Callable[[Tensor], Tensor]] = {
-        "InstanceNorm3d as it trains": layer,
-        "by sums": lambda x: by_sums(x, weight, bias),
+        OURS: layer,
+        "torch's": lambda x: torch_instance_norm(x, weight, bias, layer.eps),
+        "spread": lambda x: spread_instance_norm(x, weight, bias, layer.eps),
         "GroupNorm": lambda x: F.group_norm(x, features, weight.to(dtype), bias.to(dtype)),
     }
-    seconds = {form: _both_ways(setting, batch, layer) for form, layer in forms.items()}
+    seconds = {name: _both_ways(setting, batch, form) for name, form in forms.items()}
     fastest = min(seconds.values())
     for form, taken in seconds.items():
-        is_ours = form == "InstanceNorm3d as it trains" and setting.slower is not None
+        is_ours = form == OURS and setting.slower is not None
         bounds = (1000 * fastest, 1000 * MUCH_SLOWER * fastest) if is_ours else None
-        yield judge_time("layers", f"{form}, {_named(dtype)}", taken, bounds, mend=NORMALISATION)
+        yield judge_time("layers", f"normalisation {form}, {_named(dtype)}", taken, bounds, mend=NORMALISATION)
 
 
 def _both_ways(setting: Setting, batch: Tensor, layer: Callable[[Tensor], Tensor]) -> float:

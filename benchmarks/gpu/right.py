@@ -19,8 +19,9 @@ from autoseg.inference.predictor import Predictor
 from autoseg.plans import ConfigurationPlan
 from autoseg.storage import read_json
 from autoseg.training import Trainer
+from autoseg.training.compilation import is_compiled
 from autoseg.training.fold import CHECKPOINT_FILE
-from autoseg.training.trial import save_trial_cases, trial_case, trial_plan, trial_plans, trial_trainer
+from autoseg.training.trial import save_trial_cases, step_on_noise, trial_case, trial_plan, trial_plans, trial_trainer
 from gpu.checks import Check, Setting, attempt, left_out
 from gpu.machine import known_precisions
 
@@ -31,6 +32,7 @@ RUN, SMALL_RUN = {"epochs": 2, "iterations_per_epoch": 6}, {"epochs": 1, "iterat
 
 LARGE = trial_plan((64, 64, 64), batch_size=8, levels=4, features=32, max_features=128)
 LITTLE_MEMORY = 1e9
+STEPS_COMPARED = 4
 MOST_OTHER_LABELS = 2e-3
 """Of a network that is barely trained: bf16 on a sound CPU moves 0.06 %; what is wrong elsewhere is so altogether."""
 
@@ -43,6 +45,7 @@ MOMENTUM = "momentum is to be there before the first step: start_momentum in aut
 DETERMINISM = "a layer without a deterministic kernel: autoseg/networks/residual.py has one of its own for pooling"
 RESUMING = "what a checkpoint holds and is asked for: TrainingState in autoseg/training/state.py"
 MEMORY = "in which words the device says so: is_out_of_memory in autoseg/networks/fitting.py"
+COMPILING = "autoseg/training/compilation.py, or --no_compile until torch computes it rightly"
 LABELS_DIFFER = "autoseg_doctor says whether the device computes rightly at all"
 
 
@@ -68,6 +71,10 @@ def checks(setting: Setting) -> Iterator[Check]:
         yield check(LITTLE, expected, partial(_memory, setting), mend=MEMORY)
     else:
         yield left_out("right", LITTLE)
+    if setting.is_cuda:
+        yield check("compiled", "losses of one that is not, to 1 %", partial(_compiled, setting), mend=COMPILING)
+    else:
+        yield left_out("right", "compiled")
     expected = f"less than {MOST_OTHER_LABELS:.1%} differ from the CPU's in fp32"
     yield check("labels", expected, partial(_labels, setting), mend=LABELS_DIFFER)
 
@@ -184,6 +191,18 @@ def _memory(setting: Setting) -> tuple[str, bool]:
     words, is_finite = _losses(trainer)
     at_once = trainer._samples_at_once.number
     return f"{at_once} of {LARGE.batch_size} at once, {words}", is_finite and at_once < LARGE.batch_size
+
+
+def _compiled(setting: Setting) -> tuple[str, bool]:
+    """Of a training that is long enough to be compiled, some steps on noise."""
+    long = {"precision": "fp32", "epochs": None, "iterations_per_epoch": None}
+    steps = [step_on_noise(_trainer(setting, "compiled", compile=wanted, **long)) for wanted in (False, True)]
+    losses = [[float(step()) for _ in range(STEPS_COMPARED)] for step in steps]
+    is_near = all(abs(one - other) <= 0.01 * abs(one) for one, other in zip(*losses, strict=True))
+    words = " and ".join(", ".join(f"{loss:.4f}" for loss in some) for some in losses)
+    if not is_compiled(steps[1].args[0].network):
+        return f"it is not compiled; losses {words}", False
+    return f"losses {words}", is_near
 
 
 def _labels(setting: Setting) -> tuple[str, bool]:

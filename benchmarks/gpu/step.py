@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Trainer
 from autoseg.training.state import TrainingState
 from autoseg.training.trial import (
+    Step,
     save_trial_cases,
     step_on_noise,
     time_step,
@@ -24,21 +25,12 @@ from gpu.checks import Check, Setting, judge_time, left_out, milliseconds, tried
 from gpu.machine import seconds_of, wait_for
 from gpu.peer import is_there, peer_step
 
-MENDS = "what the layers and the longest kernels show; torch.compile fuses what is between convolutions"
+MENDS = "what the layers and the longest kernels show, and whether it is compiled (autoseg/training/compilation.py)"
 SAME = 1.05
 KERNELS, STEPS_PROFILED = 12, 3
 HIPPOCAMPUS = (40, 56, 40)
 STEP_MS, FP16_MS, COMPILED_MS, CHANNELS_LAST_MS, HIPPOCAMPUS_MS = (50, 80), (45, 65), (35, 50), (60, 95), (9, 12)
 """Milliseconds on an H200, counted from operations and bytes, or scaled from what others measured on an A100."""
-
-
-class Compiled(Trainer):
-    """Its network is one compiled graph."""
-
-    def _new_state(self, seed: int) -> TrainingState:
-        state = super()._new_state(seed)
-        state.network.compile()
-        return state
 
 
 class ChannelsLast(Trainer):
@@ -54,12 +46,13 @@ def checks(setting: Setting) -> Iterator[Check]:
     """Of large cases and of hippocampi."""
     store = save_trial_cases(setting.folder / "step", (setting.side,) * 3)
     large = trial_plan((setting.side,) * 3, **setting.network)
-    ours = _seconds(setting, store, large)
-    yield _judge(setting, "large", ours, STEP_MS)
-    yield tried("step", "nnU-Net v2's", partial(_peer, setting, large, ours))
+    ours = _timed(setting, store, large)
+    yield _judge(setting, "large", ours, COMPILED_MS)
+    yield tried("step", "nnU-Net v2's", partial(_peer, setting, large, ours.seconds))
     yield from _variants(setting, store, large)
-    hippocampi = partial(_seconds, setting, store, hippocampus(setting))
-    yield tried("step", "hippocampus", lambda: _judge(setting, "hippocampus", hippocampi(), HIPPOCAMPUS_MS))
+    small = hippocampus(setting)
+    make = partial(_judged_step, setting, store, small, "hippocampus", HIPPOCAMPUS_MS, settings={})
+    yield tried("step", "hippocampus", make)
     yield from _kernels(setting, store, large)
 
 
@@ -73,24 +66,34 @@ def hippocampus(setting: Setting) -> ConfigurationPlan:
 def _variants(setting: Setting, store: PreparedCases, plan: ConfigurationPlan) -> Iterator[Check]:
     """Other ways to compute the step, of which the fastest tells what ours could be."""
     if not setting.is_cuda:
-        yield left_out("step", "large, in fp16, with channels last, and compiled")
+        yield left_out("step", "large, uncompiled, in fp16, and with channels last")
         return
-    for what, kind, precision, usual in (
-        ("fp16", Trainer, "fp16", FP16_MS),
-        ("channels last", ChannelsLast, "auto", CHANNELS_LAST_MS),
-        ("compiled", Compiled, "auto", COMPILED_MS),
-        ("compiled, fp16", Compiled, "fp16", COMPILED_MS),
+    for what, kind, settings, usual in (
+        ("uncompiled", Trainer, {"compile": False}, STEP_MS),
+        ("uncompiled in fp16", Trainer, {"compile": False, "precision": "fp16"}, FP16_MS),
+        ("uncompiled, channels last", ChannelsLast, {"compile": False}, CHANNELS_LAST_MS),
+        ("in fp16", Trainer, {"precision": "fp16"}, COMPILED_MS),
     ):
-        taken = partial(_seconds, setting, store, plan, kind, precision=precision)
-        yield tried("step", f"large, {what}", partial(_variant, setting, f"large, {what}", taken, usual))
+        make = partial(_judged_step, setting, store, plan, f"large, {what}", usual, kind=kind, settings=settings)
+        yield tried("step", f"large, {what}", make)
 
 
-def _variant(setting: Setting, what: str, taken: Callable[[], float], usual: tuple[float, float]) -> Check:
-    return _judge(setting, what, taken(), usual)
+def _judged_step(
+    setting: Setting,
+    store: PreparedCases,
+    plan: ConfigurationPlan,
+    what: str,
+    usual: tuple[float, float],
+    *,
+    kind: type[Trainer] = Trainer,
+    settings: Mapping[str, Any],
+) -> Check:
+    return _judge(setting, what, _timed(setting, store, plan, kind, **settings), usual)
 
 
-def _judge(setting: Setting, what: str, seconds: float, usual: tuple[float, float]) -> Check:
-    return judge_time("step", what, seconds, setting.expect(usual), mend=MENDS, beside=_peak(setting))
+def _judge(setting: Setting, what: str, step: Step, usual: tuple[float, float]) -> Check:
+    beside = (", compiled" if step.is_compiled else ", not compiled") + _peak(setting)
+    return judge_time("step", what, step.seconds, setting.expect(usual), mend=MENDS, beside=beside)
 
 
 def _peer(setting: Setting, plan: ConfigurationPlan, ours: float) -> Check:
@@ -112,13 +115,13 @@ def _peer(setting: Setting, plan: ConfigurationPlan, ours: float) -> Check:
     )
 
 
-def _seconds(
+def _timed(
     setting: Setting, store: PreparedCases, plan: ConfigurationPlan, kind: type[Trainer] = Trainer, **settings: Any
-) -> float:
+) -> Step:
     if setting.is_cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(setting.device)
-    return time_step(_trainer(setting, store, plan, kind, **settings), setting.seconds).seconds
+    return time_step(_trainer(setting, store, plan, kind, **settings), setting.seconds)
 
 
 def _trainer(
