@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-STARTED_BY_HAND = ("compare", "gpu_check", "tables", "where_time_goes", "kill_autoseg_run", "transforms", "delivery")
+STARTED_BY_HAND = (
+    "compare",
+    "gpu_check",
+    "tables",
+    "where_time_goes",
+    "kill_autoseg_run",
+    "transforms",
+    "delivery",
+    "prepared",
+)
 SIDES_OF_STAGES = ("agreement", "augmentation", "export", "folds", "large", "machine", "models", "training")
 MEGABYTE = 2**20
 
@@ -201,13 +210,22 @@ def test_only_what_is_between_the_marks_of_a_page_changes(tables: ModuleType) ->
     assert filled == "before\n<!-- measured: folds -->\nnew \\1\n<!-- end of folds -->\nafter"
 
 
+def test_every_form_of_a_prepared_case_is_measured() -> None:
+    words = [sys.executable, str(BENCHMARKS / "prepared.py"), "--shape", "12", "20", "24", "--tries", "2"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+
+    rows = [line.split(" | ") for line in done.stdout.splitlines()]
+    assert rows[2][:3] == ["| a made CT, 12x20x24", "float32, memory map", "0.0232 MB"]
+    assert rows[3][:3] == ["| a made CT, 12x20x24", "float16, memory map", "0.0116 MB"]
+
+
 def test_one_page_and_no_other_has_the_measured_tables(tables: ModuleType) -> None:
     project = BENCHMARKS.parent
     pages = [project / "README.md", *sorted((project / "documentation").glob("*.md"))]
     measured = {page: re.findall(r"^<!-- measured: (\w+) -->$", page.read_text(), re.MULTILINE) for page in pages}
 
     assert {page: names for page, names in measured.items() if names} == {
-        tables.PAGE: ["comparison", "notes", "folds", "profile"]
+        tables.PAGE: ["comparison", "notes", "folds", "profile", "prepared"]
     }
 
 

@@ -73,10 +73,11 @@ FINGERPRINT = DatasetFingerprint(
 
 
 MARKER = Marker(
-    format=1,
+    format=2,
     signature="of what it was made from",
     segmentation=True,
     foreground={},
+    half=True,
     properties=CaseProperties(
         identifier="case",
         geometry=Geometry(spacing=(1.0, 1.0, 1.0)),

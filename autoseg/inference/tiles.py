@@ -108,7 +108,7 @@ class Tiling:
 
 def predict_slabs(
     predict_batch: PredictBatch,
-    image: FloatArray,
+    image: npt.NDArray[np.floating[Any]],
     tiling: Tiling,
     *,
     labels: npt.NDArray[np.integer[Any]] | None = None,

@@ -75,13 +75,13 @@ class PreparedCase:
     """A case on the grid of one configuration, axes in transposed order.
 
     Attributes:
-        data: `(C, Z, Y, X)` float32, normalised.
+        data: `(C, Z, Y, X)` float32, normalised; float16 where it is kept on disk in half precision.
         segmentation: `(Z, Y, X)` labels, -1 outside the nonzero region; None where the case has no labels.
         foreground: For each label above background some of its voxels, `(k, 3)` int32 indices into `segmentation`.
         previous: `(Z, Y, X)` labels that the configuration before a cascade predicted; None for all others.
     """
 
-    data: FloatArray
+    data: FloatArray | npt.NDArray[np.float16]
     segmentation: npt.NDArray[np.integer[Any]] | None
     foreground: Mapping[int, Locations]
     properties: CaseProperties

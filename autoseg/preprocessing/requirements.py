@@ -20,6 +20,9 @@ from autoseg.preprocessing.store import PreparedCases
 log = logging.getLogger(__name__)
 
 BYTES_PER_INTENSITY = 4
+BYTES_ON_DISK = {"CT": 2, "nonCT": 2, "noNorm": 4}
+"""For each intensity by its normalisation; without any it may need single precision."""
+
 BYTES_PER_LABEL = 1
 BYTES_PER_LOCATION = 16
 
@@ -59,13 +62,14 @@ def estimate_requirements(
     disk = memory = 0.0
     for name, store in stores.items():
         channels, labels = len(plans[name].channels), len(plans[name].labels) - 1
+        kept = sum(BYTES_ON_DISK[scheme] for scheme in plans[name].configuration(name).normalization_schemes)
         prepared = math.prod(plans[name].configuration(name).median_shape) / middle  # voxels for each raw voxel
         waiting = [
             identifier
             for identifier, grid in grids.items()
             if identifier not in store and not _is_shared(grid, name, plans)
         ]
-        disk += sum(voxels[one] for one in waiting) * prepared * (channels * BYTES_PER_INTENSITY + BYTES_PER_LABEL)
+        disk += sum(voxels[one] for one in waiting) * prepared * (kept + BYTES_PER_LABEL)
         disk += len(waiting) * labels * LOCATIONS_PER_LABEL * BYTES_PER_LOCATION
         memory = max(memory, largest * (1 + prepared) * (channels * BYTES_PER_INTENSITY + WORKING_BYTES))
     return Requirements(disk=round(disk), memory=WORKER_BYTES + round(memory))

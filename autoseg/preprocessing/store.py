@@ -17,14 +17,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.format import open_memmap
+from numpy.lib.format import dtype_to_descr, open_memmap, write_array_header_1_0
 
 from autoseg.errors import StorageError
+from autoseg.preprocessing.precision import kept_precision
 from autoseg.preprocessing.prepare import CaseProperties, Locations, PreparedCase
 from autoseg.remedies import pass_on_limit
-from autoseg.storage import atomic_path, decode, read_json, remove_file, write_json
+from autoseg.storage import atomic_path, content_hash, decode, read_json, remove_file, write_json
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+"""Format 1 knew single precision only."""
+
+SHARED_FORMAT = 1
 DATA, SEGMENTATION, FOREGROUND, SHARED, MARKER = ".npy", "_seg.npy", "_foreground.npy", ".shared", ".json"
 ARRAYS = (DATA, SEGMENTATION, FOREGROUND)
 ENDINGS = (*ARRAYS, SHARED, MARKER)
@@ -38,12 +43,14 @@ class Marker:
         signature: Hash of all that the case was made from.
         segmentation: Whether the case has labels.
         foreground: How many locations of each label the foreground file holds, labels ascending.
+        half: Whether the intensities are kept in half precision.
     """
 
     format: int
     signature: str
     segmentation: bool
     foreground: Mapping[str, int]
+    half: bool
     properties: CaseProperties
 
 
@@ -67,7 +74,7 @@ class Shared:
 class PreparedCases:
     """The prepared cases of one configuration, in one folder.
 
-    `<case>.npy` is `(C, Z, Y, X)` float32, `<case>_seg.npy` `(Z, Y, X)` int8 or int16, `<case>_foreground.npy`
+    `<case>.npy` is `(C, Z, Y, X)` float16 or float32, `<case>_seg.npy` `(Z, Y, X)` int8 or int16, `<case>_foreground.npy`
     `(n, 4)` int32 of label, z, y, x sorted by label, `<case>.json` the marker. In place of the arrays there may be
     `<case>.shared`, which names the folder beside this one that has them.
     """
@@ -93,7 +100,8 @@ class PreparedCases:
         """
         identifier = prepared.properties.identifier
         self.withdraw(identifier)
-        write_array(self._path(identifier, DATA), prepared.data)
+        precision = kept_precision(prepared.data)
+        write_array(self._path(identifier, DATA), prepared.data, precision)
         if prepared.segmentation is None:
             remove_file(self._path(identifier, SEGMENTATION))
         else:
@@ -105,6 +113,7 @@ class PreparedCases:
             signature=signature,
             segmentation=prepared.segmentation is not None,
             foreground={str(label): len(prepared.foreground[label]) for label in sorted(prepared.foreground)},
+            half=precision is np.float16,
             properties=prepared.properties,
         )
         write_json(self._path(identifier, MARKER), marker)
@@ -131,7 +140,7 @@ class PreparedCases:
         self.withdraw(identifier)
         for ending in ARRAYS:
             remove_file(self._path(identifier, ending))
-        shared = Shared(format=FORMAT, signature=signature, folder=owner.folder.name, arrays=marker.signature)
+        shared = Shared(format=SHARED_FORMAT, signature=signature, folder=owner.folder.name, arrays=marker.signature)
         write_json(self._path(identifier, SHARED), shared)
         write_json(self._path(identifier, MARKER), replace(marker, signature=signature, properties=properties))
         return True
@@ -160,7 +169,11 @@ class PreparedCases:
         segmentation = owner._open(identifier, SEGMENTATION) if marker.segmentation else None
         table = owner._open(identifier, FOREGROUND)
         locations = sum(marker.foreground.values())
-        fits = data.dtype == np.float32 and data.shape[1:] == shape and table.shape == (locations, 4)
+        fits = (
+            data.dtype == (np.float16 if marker.half else np.float32)
+            and data.shape[1:] == shape
+            and table.shape == (locations, 4)
+        )
         if not fits or (segmentation is not None and segmentation.shape != shape):
             raise self._damaged(identifier, "its files do not fit each other")
         return PreparedCase(
@@ -179,12 +192,13 @@ class PreparedCases:
         return self._marker(identifier).properties
 
     def signature(self, identifier: str) -> str:
-        """The hash of all that the case was made from.
+        """The hash of all that the case was made from, and of the precision that it is kept in.
 
         Raises:
             StorageError: The case is not there or its marker is damaged.
         """
-        return self._marker(identifier).signature
+        marker = self._marker(identifier)
+        return content_hash(marker.signature, "half") if marker.half else marker.signature
 
     def is_current(self, identifier: str, signature: str) -> bool:
         """Whether the case is there, opens, and was made from what `signature` stands for."""
@@ -222,7 +236,7 @@ class PreparedCases:
         owner = PreparedCases(self.folder.parent / shared.folder)
         if shared.signature != marker.signature:
             raise self._damaged(identifier, f"{identifier}{SHARED} was not written with {identifier}{MARKER}")
-        if identifier not in owner or owner.signature(identifier) != shared.arrays:
+        if identifier not in owner or owner._marker(identifier).signature != shared.arrays:
             raise self._damaged(
                 identifier, f"{owner.folder}, which has its arrays, no longer holds that case as it was"
             )
@@ -236,9 +250,9 @@ class PreparedCases:
             shared: Shared = decode(Shared, read_json(path), path.name)
         except StorageError as error:
             raise self._damaged(identifier, str(error)) from error
-        if shared.format != FORMAT or shared.folder != Path(shared.folder).name:
+        if shared.format != SHARED_FORMAT or shared.folder != Path(shared.folder).name:
             raise self._damaged(
-                identifier, f"{path.name}: expected format {FORMAT} and the name of a folder, found {shared}"
+                identifier, f"{path.name}: expected format {SHARED_FORMAT} and the name of a folder, found {shared}"
             )
         return shared
 
@@ -278,9 +292,9 @@ class PreparedCases:
         try:
             content = read_json(path)
             found = content.get("format") if isinstance(content, dict) else None
-            if found != FORMAT:
+            if found not in READABLE:
                 raise StorageError(f"expected format {FORMAT}, found {found!r}")
-            marker: Marker = decode(Marker, _with_forms(content), path.name)
+            marker: Marker = decode(Marker, _completed(content), path.name)
         except StorageError as error:
             raise self._damaged(identifier, str(error)) from error
         return marker
@@ -301,8 +315,10 @@ class PreparedCases:
         )
 
 
-def _with_forms(content: Any) -> Any:
-    """The forms of the image's header, which earlier versions did not keep."""
+def _completed(content: Any) -> Any:
+    """With what earlier versions did not write: the precision, and the forms of the image's header."""
+    if content["format"] == 1:
+        content["half"] = False
     properties = content.get("properties")
     geometry = properties.get("geometry") if isinstance(properties, dict) else None
     if isinstance(geometry, dict):
@@ -310,10 +326,18 @@ def _with_forms(content: Any) -> Any:
     return content
 
 
-def write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write a `.npy` file in one step."""
+def write_array(path: Path, array: npt.NDArray[Any], precision: type[np.floating[Any]] | None = None) -> None:
+    """Write a `.npy` file in one step, in another precision if wanted; what is converted takes the memory of one channel."""
+    dtype = np.dtype(precision or array.dtype)
+    if dtype == array.dtype:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+        return
+    header = {"descr": dtype_to_descr(dtype), "fortran_order": False, "shape": array.shape}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
+        write_array_header_1_0(file, header)
+        for channel in array:
+            np.ascontiguousarray(channel, dtype=dtype).tofile(file)
 
 
 def _smallest(segmentation: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:

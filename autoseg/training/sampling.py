@@ -6,13 +6,18 @@ smaller than the patch. What an augmentation reads around it does not move it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from autoseg.geometry import Shape
+
+# Of memory maps, which are only read here.
+warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
 
 Voxel: TypeAlias = tuple[int, ...]
 
@@ -68,17 +73,30 @@ def start_range(side: int, patch: int) -> tuple[int, int]:
 
 
 def read_box(array: npt.NDArray[Any], start: Sequence[int], shape: Shape, *, outside: float) -> npt.NDArray[Any]:
-    """Copy a box out of `(C, *space)`, a memory map perhaps; voxels outside of the array are `outside`."""
+    """Copy a box out of `(C, *space)`, a memory map perhaps; voxels outside of the array are `outside`.
+
+    Half precision becomes single.
+    """
     ends = [first + length for first, length in zip(start, shape, strict=True)]
     lows = [max(0, first) for first in start]
     highs = [max(low, min(end, side)) for low, end, side in zip(lows, ends, array.shape[1:], strict=True)]
     part = array[_slices(lows, highs)]
+    kind = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype
     if part.shape[1:] == tuple(shape):
-        return np.array(part)
-    box = np.full((len(array), *shape), outside, dtype=array.dtype)
+        return _copied(part, np.empty(part.shape, dtype=kind))
+    box = np.full((len(array), *shape), outside, dtype=kind)
     shifts = [low - first for low, first in zip(lows, start, strict=True)]
-    box[_slices(shifts, [shift + side for shift, side in zip(shifts, part.shape[1:], strict=True)])] = part
+    _copied(part, box[_slices(shifts, [shift + side for shift, side in zip(shifts, part.shape[1:], strict=True)])])
     return box
+
+
+def _copied(part: npt.NDArray[Any], out: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Copy into `out`; half precision by torch, which takes a third of numpy's time."""
+    if part.dtype == out.dtype:
+        out[...] = part
+    else:
+        torch.from_numpy(out).copy_(torch.from_numpy(part))
+    return out
 
 
 def _slices(lows: Sequence[int], highs: Sequence[int]) -> tuple[slice, ...]:

@@ -356,7 +356,7 @@ ENTRIES: tuple[Entry, ...] = (
         lambda place: (place.prepared / prepared_file(".json")).write_text("{}"),
         words="autoseg_train 2d Trainer 1 1 -device cpu --num_workers 0 --epochs 1",
         writes=NEW_FOLD,
-        message="case case_001: damaged in {home}/preprocessed/Task001_Balls/autoseg_2d: expected format 1, found None; delete case_001.json there and run autoseg_plan_and_preprocess again",
+        message="case case_001: damaged in {home}/preprocessed/Task001_Balls/autoseg_2d: expected format 2, found None; delete case_001.json there and run autoseg_plan_and_preprocess again",
     ),
     trained(
         "a prepared case of objects",

@@ -23,7 +23,7 @@ def test_the_estimate_follows_median_shape_channels_and_cases(make_task, make_pl
     )
 
     voxels = 20 * 40 * 60
-    assert needed.disk == 4 * (voxels * (2 * 4 + 1) + 2 * 10_000 * 16)
+    assert needed.disk == 4 * (voxels * (2 * 2 + 1) + 2 * 10_000 * 16)
     assert needed.memory == 150_000_000 + (6_000 + voxels) * (2 * 4 + 6)
 
 

@@ -85,7 +85,7 @@ def require_as_prepared_alone(task: Path, plans: Mapping[str, Plans], stores: St
         raw = read_case(case)
         for name, store in stores.items():
             loaded, expected = store.load(case.identifier), prepare_case(raw, plans[name], name)
-            np.testing.assert_array_equal(loaded.data, expected.data)
+            np.testing.assert_array_equal(loaded.data, expected.data.astype(np.float16))
             np.testing.assert_array_equal(loaded.segmentation, expected.segmentation)
             np.testing.assert_array_equal(loaded.foreground[1], expected.foreground[1])
             assert loaded.properties == expected.properties
@@ -289,7 +289,7 @@ def test_killed_at_any_moment_and_run_again_it_ends_the_same(
         time.sleep(0.001)
     process.kill()
     process.wait()
-    assert len([case for case in flat.identifiers() if flat.is_current(case, flat.signature(case))]) == 12
+    assert [flat.load(case).data.shape[0] for case in flat.identifiers()] == [1] * 12
 
     prepare_dataset(**words)
     prepare_dataset(**arguments(dataset, plans, tmp_path / "whole"))

@@ -26,7 +26,7 @@ def store(tmp_path, prepared) -> PreparedCases:
 def test_what_is_saved_comes_back_as_read_only_maps(store, prepared) -> None:
     loaded = store.load("liver_012")
 
-    np.testing.assert_array_equal(loaded.data, prepared.data)
+    np.testing.assert_array_equal(loaded.data, prepared.data.astype(np.float16))
     np.testing.assert_array_equal(loaded.segmentation, prepared.segmentation)
     assert loaded.foreground.keys() == prepared.foreground.keys() == {1, 2}
     for label, locations in prepared.foreground.items():
@@ -34,7 +34,7 @@ def test_what_is_saved_comes_back_as_read_only_maps(store, prepared) -> None:
     assert loaded.properties == store.properties("liver_012") == prepared.properties
     arrays = [loaded.data, loaded.segmentation, *loaded.foreground.values()]
     assert all(isinstance(array, np.memmap) and not array.flags.writeable for array in arrays)
-    assert (loaded.data.dtype, loaded.segmentation.dtype) == (np.float32, np.int8)
+    assert (loaded.data.dtype, loaded.segmentation.dtype) == (np.float16, np.int8)
 
 
 def test_what_the_images_header_said_comes_back_and_older_markers_are_read_without(store, prepared, coregistered):
@@ -61,6 +61,41 @@ def test_files_are_plain_arrays_and_a_marker(store, prepared) -> None:
     table = np.load(store.folder / "liver_012_foreground.npy")
     expected = [(label, *point) for label in (1, 2) for point in prepared.foreground[label]]
     np.testing.assert_array_equal(table, expected)
+
+
+def test_intensities_that_half_precision_would_change_stay_single(store, prepared) -> None:
+    exact = prepared.data + np.float32(1e4)
+    half = store.signature("liver_012")
+
+    store.save(replace(prepared, data=exact), "signature")
+
+    assert store.load("liver_012").data.dtype == np.float32
+    np.testing.assert_array_equal(store.load("liver_012").data, exact)
+    assert store.signature("liver_012") == "signature" != half
+    assert store.is_current("liver_012", "signature")
+
+
+def test_a_case_of_the_format_before_is_read_and_keeps_its_signature(store, prepared) -> None:
+    """So that a training begun with it goes on."""
+    path = store.folder / "liver_012.json"
+    content = json.loads(path.read_text())
+    del content["half"]
+    path.write_text(json.dumps(content | {"format": 1}))
+    np.save(store.folder / "liver_012.npy", prepared.data)
+
+    assert store.is_current("liver_012", "signature")
+    assert store.signature("liver_012") == "signature"
+    np.testing.assert_array_equal(store.load("liver_012").data, prepared.data)
+
+
+@pytest.mark.parametrize(("half", "dtype"), [(True, np.float32), (False, np.float16)])
+def test_a_precision_other_than_the_markers_is_refused(store, prepared, half, dtype) -> None:
+    path = store.folder / "liver_012.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"half": half}))
+    np.save(store.folder / "liver_012.npy", prepared.data.astype(dtype))
+
+    with pytest.raises(StorageError, match=r"case liver_012: damaged in .*: its files do not fit each other"):
+        store.load("liver_012")
 
 
 def test_labels_above_127_need_sixteen_bits(store, prepared) -> None:
@@ -103,7 +138,7 @@ def test_a_save_that_fails_half_way_leaves_no_case(store, prepared) -> None:
             raise DiskError
 
     with pytest.raises(DiskError):
-        store.save(replace(prepared, data=prepared.data.view(Unwritable)), "signature")
+        store.save(replace(prepared, data=(prepared.data + 1e6).view(Unwritable)), "signature")
 
     assert "liver_012" not in store
     assert not [path for path in store.folder.iterdir() if path.name.startswith(".writing")]
@@ -156,7 +191,7 @@ def test_files_of_different_cases_are_not_mixed(store, ending) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"format": 99}, "expected format 1, found 99"),
+        ({"format": 99}, "expected format 2, found 99"),
         ({"signature": 3}, "liver_012.json.signature: expected str, found 3"),
         ({"more": 1}, "unknown more"),
     ],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -105,3 +107,17 @@ def test_a_box_is_what_an_endlessly_padded_array_holds(start: tuple[int, int], s
 
     np.testing.assert_array_equal(box, padded[:, rows, columns])
     assert box.base is None and box.dtype == array.dtype
+
+
+@pytest.mark.parametrize("start", [(1, 2, 3), (-3, 2, 8), (20, 0, 0)])
+def test_half_precision_is_read_as_single(tmp_path: Path, start: tuple[int, ...]) -> None:
+    stored = np.random.default_rng(0).standard_normal((2, 9, 10, 11)).astype(np.float16)
+    np.save(tmp_path / "case.npy", stored)
+    for array in (np.load(tmp_path / "case.npy", mmap_mode="r"), np.load(tmp_path / "case.npy", mmap_mode="r")[:, 4]):
+        place = start[-(array.ndim - 1) :]
+        shape = (6, 5, 4)[-(array.ndim - 1) :]
+
+        box = read_box(array, place, shape, outside=-7)
+
+        assert box.dtype == np.float32
+        np.testing.assert_array_equal(box, read_box(np.array(array, dtype=np.float32), place, shape, outside=-7))
