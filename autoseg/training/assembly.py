@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,6 @@ from autoseg.errors import TrainingError, counted
 from autoseg.inference.model import input_channels, load_weights
 from autoseg.machine import available_cores, keep_freed_memory
 from autoseg.networks import place_network
-from autoseg.networks.algorithms import trying_algorithms
 from autoseg.networks.pretrained import transfer_weights
 from autoseg.plans import plan_signature
 from autoseg.storage import content_hash
@@ -69,10 +67,6 @@ class Assembly(Steps):
             scaler=torch.amp.GradScaler(self.device.type, enabled=self.precision.needs_scaler),
             sums=EpochSums.empty(len(self.plans.labels) - 1, self.device),
         )
-
-    def _trying_algorithms(self) -> AbstractContextManager[None]:
-        """Batches have one size."""
-        return trying_algorithms(self.device.type == "cuda" and not self.settings.deterministic)
 
     def _network(self) -> nn.Module:
         return self.build_network(self.plan, self._in_channels, len(self.plans.labels))

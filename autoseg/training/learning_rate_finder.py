@@ -66,11 +66,7 @@ def find_learning_rate(trainer: Trainer) -> RangeTest:
     """
     steps = min(MOST_STEPS, trainer.epochs * trainer.iterations_per_epoch)
     with trainer._locked():
-        with (
-            torch.random.fork_rng(trainer._cuda_devices()),
-            trainer._trying_algorithms(),
-            progress(steps, "rates") as bar,
-        ):
+        with torch.random.fork_rng(trainer._cuda_devices()), progress(steps, "rates") as bar:
             result = range_test(_losses(trainer, steps, bar), steps=steps)
         _draw(result, trainer.output / PICTURE_FILE)
     log.info("the loss was lowest at a learning rate of %.2g", result.suggestion * SAFETY)

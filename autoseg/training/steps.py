@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property, partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from autoseg.inference.cascade import expand_labels
+from autoseg.networks.algorithms import trying_algorithms
 from autoseg.networks.fitting import FittingNumber
 from autoseg.training.compilation import or_uncompiled
 from autoseg.training.loader import Batch
@@ -21,6 +24,8 @@ from autoseg.training.micro_batches import (
 from autoseg.training.recipe import Recipe
 from autoseg.training.state import TrainingState, count_voxels
 
+Result = TypeVar("Result")
+
 
 class Steps(Recipe):
     """A recipe and its two kinds of step; see `Recipe` for its arguments."""
@@ -28,8 +33,7 @@ class Steps(Recipe):
     def training_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
         """Learn from one batch; returns its loss, still on the device, NaN where a gradient spoilt the weights."""
         state.network.train()
-        gradients = partial(self._samples_at_once.run, partial(self._find_gradients, state, batch, loss_function))
-        loss = or_uncompiled(gradients, state.network, loss_function)
+        loss = self._computed(partial(self._find_gradients, state, batch, loss_function), state, loss_function)
         state.scaler.unscale_(state.optimizer)
         norm = nn.utils.clip_grad_norm_(state.network.parameters(), self.gradient_clip)
         state.scaler.step(state.optimizer)
@@ -58,8 +62,7 @@ class Steps(Recipe):
     def validation_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
         """Look at one validation batch; returns its loss, still on the device."""
         state.network.eval()
-        look = partial(self._samples_at_once.run, partial(self._look, state, batch, loss_function))
-        loss, counts = or_uncompiled(look, state.network, loss_function)
+        loss, counts = self._computed(partial(self._look, state, batch, loss_function), state, loss_function)
         state.sums.validation_loss += loss
         state.sums.counts += counts
         return loss
@@ -72,6 +75,11 @@ class Steps(Recipe):
         outputs = outputs_in_parts(lambda part: self._outputs(state.network, data[part]), len(data), at_once)
         loss: Tensor = loss_function(outputs, targets)
         return loss, count_voxels(outputs[0], targets[0])
+
+    def _computed(self, attempt: Callable[[int], Result], state: TrainingState, loss_function: nn.Module) -> Result:
+        """Of as many samples at once as memory holds; not compiled any more where that fails."""
+        with trying_algorithms(self.device.type == "cuda"):  # batches have one size
+            return or_uncompiled(partial(self._samples_at_once.run, attempt), state.network, loss_function)
 
     @cached_property
     def _samples_at_once(self) -> FittingNumber:

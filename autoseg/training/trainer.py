@@ -98,7 +98,6 @@ class Trainer(Assembly):
         with (
             training_log(self.output / LOG_FILE),
             torch.random.fork_rng(self._cuda_devices()),
-            self._trying_algorithms(),
             deterministic_algorithms(self.settings.deterministic),
             memory_explained(self.device),
         ):
