@@ -12,7 +12,7 @@ import numpy as np
 
 from autoseg.inference.model import load_weights, weights_sha256
 
-VOLATILE = ("seconds", "timestamp", "id", "author")
+VOLATILE = ("seconds", "waited", "timestamp", "id", "author")
 
 
 def digests(home: Path, products: Sequence[str]) -> dict[str, str]:

@@ -103,7 +103,7 @@ def _step(speed: Speed) -> Finding:
     patch = "x".join(map(str, plan.patch_size))
     found = (
         f"{counted(plan.batch_size, 'patch', 'patches')} of {patch} voxels in a U-Net of {plan.features} to "
-        f"{plan.max_features} channels, forward and backward in {speed.precision}: {precise(speed.step_seconds)}, "
+        f"{counted(plan.max_features, 'channel')}, forward and backward in {speed.precision}: {precise(speed.step_seconds)}, "
         f"{speed.operations / 1e12:.2g} trillion operations a second"
     )
     return Finding(

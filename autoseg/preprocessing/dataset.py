@@ -24,6 +24,7 @@ from autoseg.preprocessing.prepare import (
     preparation,
     prepare_cropped,
     properties_of,
+    require_fit,
 )
 from autoseg.preprocessing.requirements import estimate_requirements, require_disk
 from autoseg.preprocessing.store import FOREGROUND, SEGMENTATION, PreparedCases
@@ -111,6 +112,8 @@ def _prepare_one(
     if not waiting:
         return None
     cropped = crop_case(read_case(case))
+    for name in waiting:
+        require_fit(cropped, plans[name])
     for name in reversed(waiting):  # those that share before those whose arrays they share
         stores[name].withdraw(case.identifier)
     done = [name for name in plans if name not in waiting]

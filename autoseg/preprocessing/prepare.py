@@ -169,7 +169,7 @@ def _labelled(segmentation: npt.NDArray[np.integer[Any]]) -> int:
 
 def prepare_cropped(case: CroppedCase, plans: Plans, configuration: str) -> PreparedCase:
     """Transpose, resample and normalise a cropped case for one configuration; see `prepare_case`."""
-    _require_fit(case, plans)
+    require_fit(case, plans)
     properties = properties_of(case, plans, configuration)
     _require_memory(properties, len(case.data))
     wanted = preparation(box_shape(case.crop), case.geometry.spacing, plans, configuration)
@@ -293,7 +293,12 @@ def _require_label_values(raw: RawCase) -> None:
         )
 
 
-def _require_fit(case: CroppedCase, plans: Plans) -> None:
+def require_fit(case: CroppedCase, plans: Plans) -> None:
+    """Refuse a case that is not of the kind the plans are for.
+
+    Raises:
+        DatasetError: It has another number of channels, or labels that nobody declared.
+    """
     if len(case.data) != len(plans.channels):
         raise DatasetError(
             f"case {case.identifier}: expected {counted(len(plans.channels), 'channel')} ({', '.join(plans.channels)}), "

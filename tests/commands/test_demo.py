@@ -54,7 +54,7 @@ def test_the_whole_walk_can_be_stopped_and_goes_on(tmp_path: Path, capsys: Told)
 def stop_in_training(home: Path) -> None:
     log = home / "results" / "3d_fullres" / "Task900_Phantom" / "Trainer__small" / "fold_0" / "training.log"
     deadline = time.monotonic() + 60
-    while not (log.is_file() and "prepare batches" in log.read_text()) and time.monotonic() < deadline:
+    while not (log.is_file() and "batches, up to" in log.read_text()) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -178,7 +178,7 @@ def last_line(capsys: Told) -> str:
 def test_a_full_disk_while_preparing(
     raw: Path, tmp_path: Path, small_disk: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch, capsys: Told
 ) -> None:
-    disk = small_disk(10_500_000)  # more than half of the estimate, which is demanded, and less than is needed
+    disk = small_disk(4_000_000)  # more than half of the estimate, which is demanded, and less than is needed
     monkeypatch.setenv("AUTOSEG_HOME", str(tmp_path))
     monkeypatch.setenv("AUTOSEG_RAW_DATA", str(raw))
     monkeypatch.setenv("AUTOSEG_PREPROCESSED", str(disk))

@@ -32,11 +32,16 @@ from autoseg.training.losses import CrossEntropy, DeepSupervision, DiceLoss, Sum
 
 @pytest.fixture(autouse=True)
 def _quiet_torch() -> Iterator[None]:
-    """Its compiler says thousands of things to whoever listens, which takes longer than compiling."""
+    """Its compiler says thousands of things to whoever listens, which takes longer than compiling.
+
+    It also remembers what it could not compile, for all tests of a process.
+    """
     trace = logging.getLogger("torch.__trace")
     before = trace.level
     trace.setLevel(logging.ERROR)
+    torch.compiler.reset()
     yield
+    torch.compiler.reset()
     trace.setLevel(before)
 
 
