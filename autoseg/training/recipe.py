@@ -62,8 +62,7 @@ class Recipe:
     """Mirror along all axes, in training and prediction."""
     augmentation = AugmentationRecipe()
     interpolation: SplineOrder | None = None
-    """Of images that are rotated and scaled: 3 cubic, 1 linear. None: linear for a GPU, which would wait for cubic
-    ones, else as `augmentation` says; where both were trained, Dice tells no difference (documentation/performance.md)."""
+    """Of images that are rotated and scaled: 3 cubic, 1 linear; None: as `augmentation` says."""
 
     def __init__(
         self,
@@ -161,9 +160,9 @@ class Recipe:
 
     @property
     def fitted_augmentation(self) -> AugmentationRecipe:
-        """`augmentation`, with the interpolation that suits the device."""
-        suited = 1 if self.device.type == "cuda" else self.augmentation.order
-        return replace(self.augmentation, order=suited if self.interpolation is None else self.interpolation)
+        """`augmentation`, with the interpolation that was chosen."""
+        chosen = self.augmentation.order if self.interpolation is None else self.interpolation
+        return replace(self.augmentation, order=chosen)
 
     @property
     def mirror_axes(self) -> tuple[int, ...]:
