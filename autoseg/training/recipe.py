@@ -5,7 +5,6 @@ Source of every number here, where no other is named: Isensee et al. 2021, "Fixe
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from autoseg.training.previous_augmentation import build_previous_augmentation
 from autoseg.training.previous_stage import PreviousStage
 from autoseg.training.schedule import Pace, fit_to_length, poly_learning_rate
 from autoseg.training.settings import TrainingSettings
-from autoseg.training.spatial import SplineOrder
 
 VALIDATION_SHARE = 5
 """Validation batches of an epoch: one for every so many training batches."""
@@ -61,8 +59,6 @@ class Recipe:
     mirror = True
     """Mirror along all axes, in training and prediction."""
     augmentation = AugmentationRecipe()
-    interpolation: SplineOrder | None = None
-    """Of images that are rotated and scaled: 3 cubic, 1 linear; None: as `augmentation` says."""
 
     def __init__(
         self,
@@ -116,7 +112,7 @@ class Recipe:
     def build_augmentation(self) -> Augmentation:
         """What happens to training patches."""
         return build_augmentation(
-            self.fitted_augmentation,
+            self.augmentation,
             patch_size=self.plan.patch_size,
             dummy_2d=self.plan.do_dummy_2d_augmentation,
             mirror_axes=self.mirror_axes,
@@ -125,7 +121,7 @@ class Recipe:
 
     def build_previous_augmentation(self) -> tuple[Transform, ...]:
         """What happens, last, to the previous stage's labels in training patches of a cascade."""
-        return build_previous_augmentation(self.fitted_augmentation)
+        return build_previous_augmentation(self.augmentation)
 
     def build_validation_augmentation(self) -> Augmentation:
         """What happens to validation patches."""
@@ -157,12 +153,6 @@ class Recipe:
     def precision(self) -> Precision:
         """In which format the network computes."""
         return resolve_precision(self.settings.precision, self.device)
-
-    @property
-    def fitted_augmentation(self) -> AugmentationRecipe:
-        """`augmentation`, with the interpolation that was chosen."""
-        chosen = self.augmentation.order if self.interpolation is None else self.interpolation
-        return replace(self.augmentation, order=chosen)
 
     @property
     def mirror_axes(self) -> tuple[int, ...]:

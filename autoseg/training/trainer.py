@@ -363,7 +363,7 @@ class Trainer(Assembly):
                     device=self.device,
                     precision=self.precision.name,
                     deterministic=self.settings.deterministic,
-                    interpolation=self.fitted_augmentation.order,
+                    interpolation=self.augmentation.order,
                 ),
             ),
         )

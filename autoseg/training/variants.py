@@ -11,7 +11,7 @@ from torch import nn
 
 from autoseg.networks.batch_norm import with_batch_norm
 from autoseg.plans import ConfigurationPlan
-from autoseg.training.augmentation import Augmentation, Transform
+from autoseg.training.augmentation import Augmentation, AugmentationRecipe, Transform
 from autoseg.training.losses import CrossEntropy, DiceLoss, FocalLoss, Sum, TopKLoss
 from autoseg.training.strong_augmentation import DA3, DA5, build_da3, build_da5
 from autoseg.training.trainer import Trainer
@@ -99,7 +99,7 @@ class TrainerNoAugmentation(Trainer):
 class TrainerLinearInterpolation(Trainer):
     """Images are rotated and scaled linearly, which is several times faster than by cubic splines."""
 
-    interpolation = 1
+    augmentation = AugmentationRecipe(order=1)
 
 
 class TrainerDA3(Trainer):
@@ -110,7 +110,7 @@ class TrainerDA3(Trainer):
     def build_augmentation(self) -> Augmentation:
         """What happens to training patches."""
         return build_da3(
-            self.fitted_augmentation,
+            self.augmentation,
             patch_size=self.plan.patch_size,
             dummy_2d=self.plan.do_dummy_2d_augmentation,
             mirror_axes=self.mirror_axes,
@@ -126,7 +126,7 @@ class TrainerDA5(Trainer):
     def build_augmentation(self) -> Augmentation:
         """What happens to training patches."""
         return build_da5(
-            self.fitted_augmentation,
+            self.augmentation,
             patch_size=self.plan.patch_size,
             dummy_2d=self.plan.do_dummy_2d_augmentation,
             mirror_axes=self.mirror_axes,
