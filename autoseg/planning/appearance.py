@@ -84,12 +84,13 @@ def measure_appearance(data: npt.NDArray[np.float32], geometry: Geometry) -> App
     depth, height, width = map(_extent, (nonzero, plane, plane.T))
     if not depth:
         return None
+    ranges = measure_ranges(data)
     return Appearance(
         spacing=geometry.spacing,
         shape=(depth, height, width),
         direction=geometry.direction,
-        ranges=measure_ranges(data),
-        likenesses=measure_likenesses(data),
+        ranges=ranges,
+        likenesses=measure_likenesses(data, ranges),
     )
 
 
@@ -104,7 +105,9 @@ def measure_ranges(data: npt.NDArray[np.float32]) -> tuple[IntensityRange | None
     return tuple(_range(sample_values(channel, SAMPLED_VOXELS)) for channel in data)
 
 
-def measure_likenesses(data: npt.NDArray[np.float32]) -> tuple[float | None, ...]:
+def measure_likenesses(
+    data: npt.NDArray[np.float32], ranges: tuple[IntensityRange | None, ...]
+) -> tuple[float | None, ...]:
     """How much neighbouring voxels resemble each other: 0 in noise, whatever its histogram, and up to 1 in images.
 
     It is the correlation of voxels with the next one along an axis, averaged over the axes that have several, without
@@ -112,31 +115,32 @@ def measure_likenesses(data: npt.NDArray[np.float32]) -> tuple[float | None, ...
 
     Args:
         data: `(C, Z, Y, X)` intensities.
+        ranges: Of each channel.
 
     Returns:
         Of each channel; None where there are too few pairs, or where all of them are alike.
     """
-    return tuple(_likeness(channel) for channel in data)
+    return tuple(
+        None if known is None else _likeness(channel, known) for channel, known in zip(data, ranges, strict=True)
+    )
 
 
-def _likeness(channel: npt.NDArray[np.float32]) -> float | None:
-    values = sample_values(channel, SAMPLED_VOXELS)
-    if not values.size:
-        return None
-    ends = np.percentile(values.astype(np.float64), (PERCENTILES[0], PERCENTILES[-1]))
-    found = [_correlation(channel, axis, ends) for axis in range(3) if channel.shape[axis] > 1]
+def _likeness(channel: npt.NDArray[np.float32], known: IntensityRange) -> float | None:
+    found = [_correlation(channel, axis, known) for axis in range(3) if channel.shape[axis] > 1]
     return float(np.mean(kept)) if (kept := [one for one in found if one is not None]) else None
 
 
-def _correlation(channel: npt.NDArray[np.float32], axis: int, ends: npt.NDArray[np.float64]) -> float | None:
-    """Of voxels with their next along an axis, clipped to `ends`."""
+def _correlation(channel: npt.NDArray[np.float32], axis: int, known: IntensityRange) -> float | None:
+    """Of voxels with their next along an axis, clipped to the range's ends."""
     first = np.moveaxis(channel, axis, 0)[:-1]
     step = max(1, round((first.size / SAMPLED_VOXELS) ** (1 / 3)))  # along each axis
     spread = (slice(None, None, step),) * 3
     second = np.moveaxis(channel, axis, 0)[1:][spread].ravel()
     first = first[spread].ravel()
     kept = np.isfinite(first) & np.isfinite(second) & (first != 0) & (second != 0)
-    pairs = np.clip(np.stack([first[kept], second[kept]]).astype(np.float64), *ends)
+    pairs = np.clip(
+        np.stack([first[kept], second[kept]]).astype(np.float64), known.percentile_00_5, known.percentile_99_5
+    )
     if pairs.shape[1] < FEWEST_PAIRS or not pairs.std(axis=1).all():
         return None
     pairs -= pairs.mean(axis=1, keepdims=True)

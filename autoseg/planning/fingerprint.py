@@ -206,13 +206,14 @@ def measure_case(
             raise DatasetError(
                 f"channel {channel} holds NaN or infinity inside the foreground; run autoseg_verify_dataset"
             )
+    ranges = measure_ranges(data)
     return CaseFingerprint(
         geometry=geometry,
         shape=(depth, height, width),
         kept_fraction=depth * height * width / math.prod(data.shape[1:]),
         foreground=np.ascontiguousarray(foreground, dtype=np.float32),
-        ranges=measure_ranges(data),
-        likenesses=measure_likenesses(data),
+        ranges=ranges,
+        likenesses=measure_likenesses(data, ranges),
     )
 
 

@@ -61,11 +61,15 @@ def smooth(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 2).astype(np.float32)[None]
 
 
+def likenesses(data: np.ndarray) -> tuple[float | None, ...]:
+    return measure_likenesses(data, measure_ranges(data))
+
+
 def test_neighbouring_voxels_of_images_are_alike_and_those_of_noise_are_not() -> None:
     image = 100 + 1000 * smooth((20, 30, 40))
     noise = np.random.default_rng(1).permuted(image.ravel()).reshape(image.shape)
 
-    (alike,), (apart,) = measure_likenesses(image), measure_likenesses(noise)
+    (alike,), (apart,) = likenesses(image), likenesses(noise)
 
     pairs = [np.moveaxis(image[0], axis, 0) for axis in range(3)]
     exact = np.mean([np.corrcoef(one[:-1].ravel(), one[1:].ravel())[0, 1] for one in pairs])
@@ -75,21 +79,21 @@ def test_neighbouring_voxels_of_images_are_alike_and_those_of_noise_are_not() ->
 
 def test_likeness_depends_on_no_unit_odd_voxel_or_padding() -> None:
     image = 100 + 1000 * smooth((20, 30, 40))
-    (usual,) = measure_likenesses(image)
+    (usual,) = likenesses(image)
     odd = image.copy()
     odd[0, 5, 5, 5] = 1e6
     padded = np.pad(image, ((0, 0), (9, 9), (9, 9), (9, 9)))
 
     for same in (image * 1e-5, odd, padded, 7 - image):
-        assert measure_likenesses(same) == (pytest.approx(usual, abs=0.02),)
-    assert measure_likenesses(smooth((1, 40, 40)))[0] > 0.8
+        assert likenesses(same) == (pytest.approx(usual, abs=0.02),)
+    assert likenesses(smooth((1, 40, 40)))[0] > 0.8
 
 
 @pytest.mark.parametrize(
     "data", [np.zeros((1, 9, 9, 9)), np.full((1, 9, 9, 9), 5.0), np.arange(1, 61).reshape(1, 3, 4, 5)]
 )
 def test_of_too_few_or_equal_voxels_nothing_is_known(data: np.ndarray) -> None:
-    assert measure_likenesses(data.astype(np.float32)) == (None,)
+    assert likenesses(data.astype(np.float32)) == (None,)
 
 
 def test_values_that_are_no_numbers_do_not_count() -> None:
