@@ -13,7 +13,7 @@ from types import ModuleType, TracebackType
 from typing import TypeVar
 
 from autoseg.errors import ExtensionError, counted
-from autoseg.storage import content_hash, file_hash
+from autoseg.files.storage import content_hash, file_hash
 
 T = TypeVar("T")
 

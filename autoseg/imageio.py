@@ -19,6 +19,7 @@ import numpy.typing as npt
 from autoseg import nifti
 from autoseg.dataset import WRITTEN_ENDINGS, Case
 from autoseg.errors import DatasetError, readable
+from autoseg.files.storage import atomic_path
 from autoseg.forms import NOWHERE, Forms, forms_of, unit_axes
 from autoseg.geometry import Geometry
 from autoseg.headers import ImageHeader, read_header
@@ -34,7 +35,6 @@ from autoseg.nifti import (
     truncated,
     unreadable,
 )
-from autoseg.storage import atomic_path
 from autoseg.text_headers import TextHeader
 from autoseg.whole_numbers import as_whole_numbers, fractional_values, listed_values
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from autoseg.dataset import split_ending
 from autoseg.errors import ModelError, WorkspaceError, counted
+from autoseg.files.storage import content_hash, file_hash, read_bytes, write_bytes
 from autoseg.imageio import read_description
-from autoseg.storage import content_hash, file_hash, read_bytes, write_bytes
 
 log = logging.getLogger(__name__)
 

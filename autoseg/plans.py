@@ -15,8 +15,8 @@ from typing import Any
 import autoseg
 from autoseg.dataset import LARGEST_LABEL, Labels
 from autoseg.errors import PlanError, StorageError, counted
+from autoseg.files.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
 from autoseg.geometry import SPACING_RANGE
-from autoseg.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
 from autoseg.versions import remedy, warn_if_newer
 
 FORMAT = 1

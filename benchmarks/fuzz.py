@@ -390,8 +390,8 @@ JSON_FILES: Mapping[str, Any] = {
 
 
 def plans_target() -> Target:
+    from autoseg.files.storage import read_plain_pickle
     from autoseg.plans import load_plans
-    from autoseg.storage import read_plain_pickle
 
     plain = valid_plans()
 
@@ -507,10 +507,10 @@ def json_target() -> Target:
     from autoseg.dataset.splits import open_splits
     from autoseg.ensembling.selection import load_selection
     from autoseg.evaluation.summary import load_summary
+    from autoseg.files.storage import read_json
     from autoseg.planning.fingerprint import load_fingerprint
     from autoseg.plans import load_plans_json
     from autoseg.postprocessing.rules import load_rules
-    from autoseg.storage import read_json
 
     readers: Mapping[str, Callable[[Path], object]] = {
         "dataset.json": lambda path: read_dataset(path.parent),

@@ -88,8 +88,9 @@ def planning_parts(home: Path, cases: int) -> dict[str, float]:
     """Measuring, planning and preparing some cases of the task, as the command does."""
     from dataclasses import replace
 
-    from autoseg import imageio, planning, storage
+    from autoseg import imageio, planning
     from autoseg.dataset import read_dataset
+    from autoseg.files import storage
     from autoseg.planning import fingerprint as fingerprints
     from autoseg.preprocessing import dataset as datasets
     from autoseg.preprocessing import normalisation, prepare, resampling

@@ -18,6 +18,8 @@ from autoseg.ensembling.selection import Lead, Member, Selection
 from autoseg.evaluation.metrics import score_arrays
 from autoseg.evaluation.summary import CaseScores, Summary, save_summary
 from autoseg.extensions import find_class, import_file
+from autoseg.files.locking import Holder
+from autoseg.files.storage import read_json, write_json
 from autoseg.geometry import Geometry
 from autoseg.inference.guard import CaseReport, InputReport, TrainingLooks
 from autoseg.inference.model import TrainedModel, WeightsFile
@@ -25,7 +27,6 @@ from autoseg.inference.predictor import Predictor
 from autoseg.inference.probabilities import PackedProbabilities
 from autoseg.inference.record import save_record
 from autoseg.jobs.journal import Record
-from autoseg.locking import Holder
 from autoseg.networks import build_network
 from autoseg.planning import Planner3D
 from autoseg.planning.appearance import IntensityRange
@@ -40,7 +41,6 @@ from autoseg.processes import ProcessIdentity
 from autoseg.sharing.card import AboutData, ModelCard, ModelEntry
 from autoseg.sharing.manifest import FileEntry, Manifest
 from autoseg.sharing.models import LabelDice
-from autoseg.storage import read_json, write_json
 from autoseg.training import Split, Trainer
 from autoseg.training.history import EpochRecord
 

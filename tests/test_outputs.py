@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from autoseg.errors import ModelError, WorkspaceError
+from autoseg.files.locking import create_json
+from autoseg.files.storage import read_json
 from autoseg.geometry import Geometry
 from autoseg.imageio import write_image
-from autoseg.locking import create_json
 from autoseg.outputs import (
     AVERAGING,
     POSTPROCESSING,
@@ -26,7 +27,6 @@ from autoseg.outputs import (
     require_own_file,
     require_room_for_copy,
 )
-from autoseg.storage import read_json
 
 ONE, OTHER = "1" * 32, "2" * 32
 GRID = Geometry(spacing=(1.0, 1.0, 1.0))

@@ -185,7 +185,7 @@ import sys, time
 from functools import partial
 from pathlib import Path
 from autoseg.parallel import run_on_cases
-from autoseg.storage import atomic_path
+from autoseg.files.storage import atomic_path
 
 def write(number, folder):
     with atomic_path(folder / str(number)) as temporary:

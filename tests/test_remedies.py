@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import LimitError, StorageError
+from autoseg.files.storage import read_bytes
 from autoseg.remedies import allow_open_files, cannot_be_read, describe_os_error, pass_on_limit, remedy, shortage
-from autoseg.storage import read_bytes
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,9 @@ def apply_postprocessing(
         ModelError: What is there was predicted or averaged.
         CasesFailed: After all were tried, naming those that failed.
     """
+    from autoseg.files.storage import content_hash
     from autoseg.outputs import POSTPROCESSING, require_apart, require_known_origin
     from autoseg.parallel import fitting_workers, run_on_cases
-    from autoseg.storage import content_hash
 
     if not inputs.is_dir():
         raise DatasetError(f"{inputs}: no such folder; name a folder of segmentations (.nii.gz)")

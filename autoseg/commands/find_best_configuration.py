@@ -23,8 +23,8 @@ from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.prediction_commands import prediction_commands
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import WorkspaceError
+from autoseg.files.storage import write_bytes
 from autoseg.paths import Workspace
-from autoseg.storage import write_bytes
 
 if TYPE_CHECKING:
     from autoseg.ensembling.candidates import Candidate, Outcome

@@ -17,11 +17,11 @@ from autoseg.commands.next_steps import Words, model_words, predict_words
 from autoseg.commands.running import Parser
 from autoseg.dataset.splits import ALL
 from autoseg.errors import WorkspaceError
-from autoseg.locking import require_no_holder
+from autoseg.files.locking import require_no_holder
+from autoseg.files.storage import read_json
 from autoseg.outputs import probabilities_file
 from autoseg.paths import Workspace, fold_dir
 from autoseg.plans import CONFIGURATIONS, Plans, load_plans
-from autoseg.storage import read_json
 
 CHECKPOINT, SUMMARY = "checkpoint.pt", "summary.json"
 

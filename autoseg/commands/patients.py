@@ -10,8 +10,8 @@ from autoseg.dataset import read_dataset
 from autoseg.dataset.patients import name_patients
 from autoseg.dataset.splits import listing, read_patients
 from autoseg.errors import DatasetError, counted
+from autoseg.files.storage import write_json
 from autoseg.paths import Workspace
-from autoseg.storage import write_json
 
 
 def add_patients(parser: Parser) -> None:

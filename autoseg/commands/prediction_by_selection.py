@@ -160,7 +160,7 @@ def predict_by_selection(
 def _claim_folder(folder: Path, selection: Selection, settings: PredictionSettings) -> None:
     """Write down by what a folder is predicted; of processes that share one the first decides for all."""
     from autoseg.ensembling.selection import save_selection
-    from autoseg.locking import create_json
+    from autoseg.files.locking import create_json
 
     several, single = folder / SELECTION_RECORD, folder / RECORD
     if settings.parts > 1 and not settings.overwrite:

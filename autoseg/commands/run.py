@@ -25,12 +25,12 @@ from autoseg.commands.work import (
     planned_configurations,
 )
 from autoseg.errors import AutosegError, Interrupted, PlanError, TrainingError, agreeing, counted
+from autoseg.files.locking import LOCK_FILE, hold_lock
 from autoseg.jobs.digests import plan_digest
 from autoseg.jobs.runner import Runner, set_aside
 from autoseg.jobs.steps import Step
 from autoseg.jobs.telling import GOOD, header, summary_table
 from autoseg.jobs.workflow import CODE_SEPARATOR, Configuration, Work, all_steps, preparation_steps, training_name
-from autoseg.locking import LOCK_FILE, hold_lock
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from autoseg.ensembling.comparison import SMALLEST_LEAD
 from autoseg.errors import agreeing, counted
-from autoseg.storage import write_bytes
+from autoseg.files.storage import write_bytes
 
 if TYPE_CHECKING:
     from autoseg.ensembling.candidates import Outcome

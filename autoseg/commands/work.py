@@ -16,10 +16,10 @@ from autoseg.commands.planning import NO_PLANNER, find_planner
 from autoseg.commands.running import Parser
 from autoseg.dataset import read_dataset
 from autoseg.errors import PlanError, WorkspaceError
+from autoseg.files.storage import read_json
 from autoseg.jobs.workflow import Configuration, Words, Work
 from autoseg.paths import Workspace, fold_dir
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, Plans, load_plans
-from autoseg.storage import read_json
 
 USUAL_FOLDS = 5
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autoseg.errors import StorageError, WorkspaceError, readable
+from autoseg.files.storage import SPACE_AND_PERMISSIONS
 from autoseg.remedies import remedy
-from autoseg.storage import SPACE_AND_PERMISSIONS
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from autoseg.conversion.declared import close_gaps
 from autoseg.conversion.writing import renumber
 from autoseg.dataset import WRITTEN_ENDINGS, Dataset, channel_file, read_dataset, read_description, split_ending
 from autoseg.errors import CasesFailed, DatasetError, agreeing, counted, readable
+from autoseg.files.storage import write_json
 from autoseg.headers import read_header
 from autoseg.imageio import read_volumes, write_image
 from autoseg.parallel import run_on_cases
-from autoseg.storage import write_json
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from autoseg.conversion.writing import write_task
 from autoseg.dataset import read_dataset, read_description, split_ending
 from autoseg.dataset.splits import FOLDS
 from autoseg.errors import DatasetError, StorageError, WorkspaceError, counted, readable
-from autoseg.storage import read_json
+from autoseg.files.storage import read_json
 
 log = logging.getLogger(__name__)
 

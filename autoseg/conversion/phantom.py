@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from autoseg.files.storage import write_json
 from autoseg.geometry import Geometry
 from autoseg.imageio import write_image
-from autoseg.storage import write_json
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]

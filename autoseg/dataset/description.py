@@ -14,7 +14,7 @@ from autoseg.dataset.cases import LARGEST_LABEL, Case, Dataset, Labels, too_many
 from autoseg.dataset.listed import read_cases
 from autoseg.dataset.notes import Notes
 from autoseg.errors import DatasetError, StorageError, counted, readable
-from autoseg.storage import read_json
+from autoseg.files.storage import read_json
 
 OTHER_NAMES = {"channel_names": "modality", "channels": "modality", "modalities": "modality", "train": "training"}
 """What the keys are called elsewhere."""

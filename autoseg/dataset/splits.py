@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import StorageError, TrainingError, agreeing, counted
-from autoseg.storage import read_json, write_json
+from autoseg.files.storage import read_json, write_json
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from autoseg.diagnosis.finding import Finding
 from autoseg.errors import StorageError, counted, in_bytes, readable
-from autoseg.storage import STALE_SECONDS, stale_files, write_bytes
+from autoseg.files.storage import STALE_SECONDS, stale_files, write_bytes
 
 PREFIX = "AUTOSEG_"
 VARIABLES = ("AUTOSEG_HOME", "AUTOSEG_RAW_DATA", "AUTOSEG_PREPROCESSED", "AUTOSEG_RESULTS", "AUTOSEG_TEST_DATA")

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from autoseg.dataset import image_files
 from autoseg.errors import DatasetError, ModelError, StorageError, counted
+from autoseg.files.storage import content_hash
 from autoseg.geometry import Box, Shape, box_shape, box_slices, inverse_order, reorder
 from autoseg.imageio import read_image
 from autoseg.inference.cases import is_finished, write_segmentation
@@ -27,7 +28,6 @@ from autoseg.outputs import AVERAGING, Origin, hash_files, require_apart, requir
 from autoseg.parallel import run_on_cases
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import CaseProperties
-from autoseg.storage import content_hash
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import autoseg
 from autoseg.errors import ModelError, StorageError
+from autoseg.files.storage import decode, read_json, write_json
 from autoseg.postprocessing.rules import Rule
-from autoseg.storage import decode, read_json, write_json
 from autoseg.versions import remedy, warn_if_newer
 
 FORMAT = 1

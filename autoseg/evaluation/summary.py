@@ -14,10 +14,10 @@ import numpy as np
 from autoseg.dataset import image_files, split_ending
 from autoseg.errors import DatasetError, StorageError
 from autoseg.evaluation.metrics import LabelArray, Metrics, foreground_mean, mean_of, score_arrays, volumes
+from autoseg.files.storage import content_hash, read_json, write_json
 from autoseg.geometry import Spacing
 from autoseg.imageio import Image, grid_differences, read_label
 from autoseg.parallel import run_on_cases
-from autoseg.storage import content_hash, read_json, write_json
 from autoseg.whole_numbers import fractional_values, listed_values
 
 AUTHOR = "autoseg"

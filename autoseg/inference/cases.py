@@ -25,6 +25,7 @@ from autoseg.errors import (
     agreeing,
     counted,
 )
+from autoseg.files.storage import remove_file
 from autoseg.geometry import Geometry
 from autoseg.imageio import RawCase, read_case, write_image
 from autoseg.inference.export import LabelArray
@@ -46,7 +47,6 @@ from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.previous import read_previous
 from autoseg.remedies import describe_os_error, shortage
-from autoseg.storage import remove_file
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import autoseg
 from autoseg.errors import DatasetError, ModelError, StorageError, WorkspaceError, readable
+from autoseg.files.locking import hold_lock
+from autoseg.files.storage import decode, encode, read_json, write_json
 from autoseg.imageio import RawCase
-from autoseg.locking import hold_lock
 from autoseg.planning.appearance import measure_appearance
 from autoseg.planning.comparison import (
     FalseAlarms,
@@ -30,7 +31,6 @@ from autoseg.planning.comparison import (
     make_reference,
 )
 from autoseg.planning.fingerprint import DatasetFingerprint
-from autoseg.storage import decode, encode, read_json, write_json
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from torch import nn
 import autoseg
 from autoseg import networks
 from autoseg.errors import ModelError, StorageError
+from autoseg.files.storage import decode, read_json
 from autoseg.networks.tensors import read_tensors, save_tensors
 from autoseg.plans import ConfigurationPlan, Plans, load_plans, plan_signature
 from autoseg.postprocessing.rules import Rule, load_rules
-from autoseg.storage import decode, read_json
 from autoseg.versions import remedy, warn_if_newer
 
 FORMAT = 1

@@ -12,13 +12,13 @@ from typing import Any
 
 import autoseg
 from autoseg.errors import ModelError, StorageError
+from autoseg.files.locking import create_json
+from autoseg.files.storage import content_hash, encode, read_json, write_json
 from autoseg.inference.model import load_weights, weights_sha256
 from autoseg.inference.predictor import Predictor
-from autoseg.locking import create_json
 from autoseg.outputs import is_there, read_origin, require_own_file
 from autoseg.plans import plan_signature
 from autoseg.postprocessing.rules import Rule
-from autoseg.storage import content_hash, encode, read_json, write_json
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import AutosegError
+from autoseg.files.storage import content_hash, file_hash, read_json
 from autoseg.plans import load_plans, plan_signature
-from autoseg.storage import content_hash, file_hash, read_json
 
 
 def file_digest(path: Path) -> str | None:

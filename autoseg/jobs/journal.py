@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autoseg.errors import StorageError
+from autoseg.files.storage import decode, read_json, write_json
 from autoseg.processes import ProcessIdentity
-from autoseg.storage import decode, read_json, write_json
 
 FORMAT = 1
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from autoseg.errors import StorageError, WorkspaceError
+from autoseg.files.locking import require_no_holder
 from autoseg.jobs import journal as states
 from autoseg.jobs.child import ENDS_WITH_PARENT, Ending, run_child
 from autoseg.jobs.decision import Decision, decide
@@ -30,7 +31,6 @@ from autoseg.jobs.telling import (
     header,
     remaining_seconds,
 )
-from autoseg.locking import require_no_holder
 from autoseg.processes import ProcessIdentity
 
 RESUMABLE, CTRL_C = 75, 130

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autoseg.storage import content_hash
+from autoseg.files.storage import content_hash
 
 Digest = Callable[[], str | None]
 """Hash of something that a step reads, as it is now; None where it does not exist (yet)."""

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from autoseg.errors import LimitError, StorageError
+from autoseg.files.storage import atomic_path
 from autoseg.remedies import pass_on_limit, shortage
-from autoseg.storage import atomic_path
 
 ZIP_START = b"PK\3\4"
 

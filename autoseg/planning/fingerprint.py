@@ -14,11 +14,11 @@ import numpy.typing as npt
 import autoseg
 from autoseg.dataset import LARGEST_LABEL, Case, Dataset, Labels
 from autoseg.errors import DatasetError, StorageError, counted
+from autoseg.files.storage import decode, encode, read_json, write_json
 from autoseg.geometry import Geometry, Spacing, box_shape
 from autoseg.parallel import run_on_cases
 from autoseg.planning.appearance import Appearance, Direction, IntensityRange, measure_likenesses, measure_ranges
 from autoseg.plans import LARGEST_SIDE, IntensityStatistics
-from autoseg.storage import decode, encode, read_json, write_json
 from autoseg.versions import remedy, warn_if_newer
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]

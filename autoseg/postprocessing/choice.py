@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 import autoseg
 from autoseg.errors import ModelError
+from autoseg.files.storage import content_hash, file_hash
 from autoseg.parallel import run_on_cases
 from autoseg.postprocessing.evidence import CaseDice, Choice, Comparison, Evidence, JudgedRule
 from autoseg.postprocessing.rules import FILL_HOLES, KEEP_LARGEST, REMOVE_SMALL, Rule
 from autoseg.postprocessing.scoring import DiceTable, FloatArray, Rules, ValidationCase
-from autoseg.storage import content_hash, file_hash
 
 Mask = npt.NDArray[np.bool_]
 Slot: TypeAlias = tuple[Rule, ...]

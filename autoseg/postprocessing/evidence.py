@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.errors import StorageError
+from autoseg.files.storage import decode
 from autoseg.postprocessing.rules import Rule, load_evidence, load_rules, save_rules
-from autoseg.storage import decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

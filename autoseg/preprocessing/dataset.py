@@ -13,6 +13,7 @@ import numpy as np
 
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import DatasetError, counted
+from autoseg.files.storage import atomic_path, content_hash, file_hash
 from autoseg.geometry import box_shape
 from autoseg.imageio import grid_differences, read_case, read_image, read_label, write_image
 from autoseg.parallel import fitting_workers, run_on_cases
@@ -28,7 +29,6 @@ from autoseg.preprocessing.prepare import (
 )
 from autoseg.preprocessing.requirements import estimate_requirements, require_disk
 from autoseg.preprocessing.store import FOREGROUND, SEGMENTATION, PreparedCases
-from autoseg.storage import atomic_path, content_hash, file_hash
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from autoseg.files.storage import remove_file
 from autoseg.preprocessing.dataset import REFERENCE_ENDING
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.storage import remove_file
 
 
 def find_leftovers(task: Path, listed: Collection[str]) -> tuple[str, ...]:

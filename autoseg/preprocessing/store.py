@@ -20,10 +20,10 @@ import numpy.typing as npt
 from numpy.lib.format import dtype_to_descr, open_memmap, write_array_header_1_0
 
 from autoseg.errors import StorageError
+from autoseg.files.storage import atomic_path, content_hash, decode, read_json, remove_file, write_json
 from autoseg.preprocessing.precision import kept_precision
 from autoseg.preprocessing.prepare import CaseProperties, Locations, PreparedCase
 from autoseg.remedies import pass_on_limit
-from autoseg.storage import atomic_path, content_hash, decode, read_json, remove_file, write_json
 
 FORMAT = 2
 READABLE = (1, 2)

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from autoseg.dataset import Case, image_files
 from autoseg.errors import DatasetError
 from autoseg.evaluation.metrics import confusion_metrics, count
+from autoseg.files.storage import atomic_path
 from autoseg.geometry import Geometry, Spacing
 from autoseg.imageio import read_case
 from autoseg.outputs import others_files
 from autoseg.parallel import run_on_cases
 from autoseg.reporting.orientation import patient_view
-from autoseg.storage import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

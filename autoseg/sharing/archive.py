@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from autoseg.errors import AutosegError, ModelError, StorageError, counted
+from autoseg.files.storage import SPACE_AND_PERMISSIONS
 from autoseg.parallel import progress
 from autoseg.remedies import remedy
 from autoseg.sharing.manifest import Manifest, read_manifest, require_equal_names
@@ -31,7 +32,6 @@ from autoseg.sharing.members import (
     shown,
     unpacked_path,
 )
-from autoseg.storage import SPACE_AND_PERMISSIONS
 
 LARGEST_DIRECTORY = 2 * 2**20
 """Bytes; a thousand entries take a tenth. The zip library holds it in memory."""

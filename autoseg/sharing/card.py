@@ -10,11 +10,11 @@ from typing import Any
 
 import autoseg
 from autoseg.errors import ModelError, counted
+from autoseg.files.storage import decode, read_json
 from autoseg.geometry import reorder
 from autoseg.plans import Plans
 from autoseg.sharing.members import CARD
 from autoseg.sharing.models import LabelDice, ModelFolder, dice_by_label, load_cross_validation
-from autoseg.storage import decode, read_json
 
 FORMAT = 1
 NOT_STATED = "not stated"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from autoseg.errors import AutosegError, ModelError
 from autoseg.evaluation.summary import load_summary
+from autoseg.files.storage import read_bytes, read_json
 from autoseg.planning.fingerprint import load_fingerprint
 from autoseg.plans import Plans, load_plans, load_plans_json
 from autoseg.postprocessing.rules import load_rules
 from autoseg.sharing.card import ModelCard, load_card
 from autoseg.sharing.members import CARD, PLANS, PLANS_VIEW, Member
-from autoseg.storage import read_bytes, read_json
 
 
 def check_files(members: Mapping[str, Member], paths: Mapping[str, Path]) -> ModelCard:

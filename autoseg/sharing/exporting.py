@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 import autoseg
 from autoseg.errors import ModelError, StorageError
 from autoseg.evaluation.summary import load_summary, save_summary
+from autoseg.files.storage import atomic_path, write_bytes, write_json
 from autoseg.outputs import require_own_file
 from autoseg.parallel import progress
 from autoseg.planning.fingerprint import load_fingerprint
@@ -32,7 +33,6 @@ from autoseg.sharing.members import (
     parse_members,
 )
 from autoseg.sharing.models import ModelFolder
-from autoseg.storage import atomic_path, write_bytes, write_json
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 """The earliest a zip can hold, so that equal models give equal archives."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import autoseg
 from autoseg.errors import ModelError, counted
+from autoseg.files.storage import decode, read_json
 from autoseg.sharing.members import MANIFEST, shown
-from autoseg.storage import decode, read_json
 from autoseg.versions import warn_if_newer
 
 FORMAT = 1

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.errors import ModelError
+from autoseg.files.storage import LARGEST_PICKLE
 from autoseg.plans import CONFIGURATIONS
-from autoseg.storage import LARGEST_PICKLE
 
 MANIFEST = "manifest.json"
 CARD = "model_card.json"

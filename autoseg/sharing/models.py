@@ -10,9 +10,9 @@ from typing import Any
 
 from autoseg.errors import ModelError
 from autoseg.evaluation.summary import Summary, load_summary
+from autoseg.files.storage import read_json
 from autoseg.plans import CONFIGURATIONS
 from autoseg.sharing.members import SUMMARY
-from autoseg.storage import read_json
 
 TASK_FOLDER = re.compile(r"Task\d{3,}_.+")
 MODEL_FOLDER = re.compile(r"(?P<trainer>.+?)__(?P<identifier>.+)")

@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from autoseg.errors import TrainingError, counted
+from autoseg.files.storage import content_hash
 from autoseg.inference.model import input_channels, load_weights
 from autoseg.machine import available_cores, keep_freed_memory
 from autoseg.networks import place_network
 from autoseg.networks.pretrained import transfer_weights
 from autoseg.plans import plan_signature
-from autoseg.storage import content_hash
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.determinism import DEFAULT_SEED
 from autoseg.training.loader import Batch, Batches, Stream, choose_supply, iterate, remaining_keys

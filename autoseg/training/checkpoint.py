@@ -9,8 +9,8 @@ from typing import Any
 
 import autoseg
 from autoseg.errors import StorageError, TrainingError
+from autoseg.files.storage import decode
 from autoseg.networks.tensors import read_tensors, save_tensors
-from autoseg.storage import decode
 from autoseg.training.recipe_record import RecipeRecord, differences
 from autoseg.versions import warn_if_newer
 

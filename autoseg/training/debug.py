@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from autoseg.storage import write_json
+from autoseg.files.storage import write_json
 from autoseg.training.recipe import Recipe
 
 DEBUG_FILE = "debug.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import counted
-from autoseg.storage import atomic_path, encode, write_json
+from autoseg.files.storage import atomic_path, encode, write_json
 
 BESIDE: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
 """Of a legend, so that it hides no curve."""

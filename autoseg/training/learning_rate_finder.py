@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from autoseg.errors import TrainingError
+from autoseg.files.storage import atomic_path
 from autoseg.parallel import progress
-from autoseg.storage import atomic_path
 from autoseg.training.losses import DeepSupervision
 from autoseg.training.samples import TRAINING
 from autoseg.training.state import set_learning_rate

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import autoseg
 from autoseg.extensions import OWN_FILE, code_digest, files_beside
-from autoseg.storage import content_hash
+from autoseg.files.storage import content_hash
 
 if TYPE_CHECKING:
     from autoseg.training.recipe import Recipe

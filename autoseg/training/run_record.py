@@ -14,8 +14,8 @@ from torch import Tensor
 
 import autoseg
 from autoseg.errors import StorageError, TrainingError
+from autoseg.files.storage import decode, read_json, with_absent, write_json
 from autoseg.inference.model import RUN_FILE, weights_sha256
-from autoseg.storage import decode, read_json, with_absent, write_json
 from autoseg.training.recipe_record import RecipeRecord, code_differences
 
 FORMAT = 2

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.errors import StorageError, TrainingError
-from autoseg.storage import decode, encode, with_absent
+from autoseg.files.storage import decode, encode, with_absent
 from autoseg.training.history import ABSENT_BEFORE, EpochRecord, pseudo_dice
 from autoseg.training.loader import Batch, BatchKey
 from autoseg.training.samples import TRAINING

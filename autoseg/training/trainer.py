@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from autoseg.errors import Interrupted, TrainingError, counted
 from autoseg.evaluation.summary import Summary
+from autoseg.files.locking import LOCK_FILE, hold_lock
+from autoseg.files.storage import encode
 from autoseg.inference.model import Checkpoint, TrainedModel, WeightsFile, fill_network, load_weights, save_weights
 from autoseg.inference.predictor import Predictor
-from autoseg.locking import LOCK_FILE, hold_lock
 from autoseg.networks.describe import write_architecture
-from autoseg.storage import encode
 from autoseg.training.assembly import Assembly
 from autoseg.training.checkpoint import load_checkpoint, recipe_changes, require_same, save_checkpoint
 from autoseg.training.compilation import against_compiling, circumstances, compile_in_place

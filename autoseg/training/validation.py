@@ -9,6 +9,7 @@ from pathlib import Path
 
 from autoseg.errors import counted
 from autoseg.evaluation.summary import BYTES_PER_WORKER, Summary, save_summary, score_folder
+from autoseg.files.storage import content_hash, remove_file
 from autoseg.inference.cases import Job, predict_jobs
 from autoseg.inference.engines import prefers_openvino
 from autoseg.inference.predictor import Predictor
@@ -16,7 +17,6 @@ from autoseg.inference.record import RECORD_FILE, save_record
 from autoseg.parallel import fitting_workers
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.storage import content_hash, remove_file
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from autoseg.files.storage import read_json
 from autoseg.plans import ConfigurationPlan
-from autoseg.storage import read_json
 from autoseg.training import Trainer
 from autoseg.training.state import TrainingState
 from autoseg.training.time_needed import VALIDATION_SHARE

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.errors import Interrupted
+from autoseg.files.storage import read_json
 from autoseg.inference.model import load_weights, weights_sha256
 from autoseg.inference.predictor import Predictor
 from autoseg.plans import ConfigurationPlan
-from autoseg.storage import read_json
 from autoseg.training import Trainer
 from autoseg.training.compilation import is_compiled
 from autoseg.training.fold import CHECKPOINT_FILE

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from autoseg.files.storage import encode
 from autoseg.imageio import Image, read_image, write_image
 from autoseg.plans import ConfigurationPlan, Plans, load_plans, save_plans
-from autoseg.storage import encode
 
 TASK = "Task001_Balls"
 CASE = "case_001"

@@ -22,8 +22,8 @@ from spoiling import (
     weights_changed,
 )
 
+from autoseg.files.storage import encode
 from autoseg.plans import load_plans
-from autoseg.storage import encode
 
 PREDICT = "autoseg_predict -i {home}/raw_data/Task001_Balls/imagesTs -o {outer}/out -m 2d -device cpu --disable_tta"
 BEST = "autoseg_predict -i {home}/raw_data/Task001_Balls/imagesTs -o {outer}/out --best -device cpu"

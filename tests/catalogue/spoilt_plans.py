@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from spoiling import Entry, Hostile, Place, Spoil, all_planned, edit, nothing, planned
 
+from autoseg.files.storage import encode
 from autoseg.plans import load_plans
-from autoseg.storage import encode
 
 TRAIN = "autoseg_train 2d Trainer 1 1 -device cpu"
 FROM_JSON = "autoseg_plan_from_json {home}/preprocessed/Task001_Balls/autoseg_plans_2D.json"

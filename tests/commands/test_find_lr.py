@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.commands import plan_and_preprocess, train
-from autoseg.locking import LOCK_FILE, hold_lock
+from autoseg.files.locking import LOCK_FILE, hold_lock
 
 
 def test_a_rate_is_suggested_and_nothing_is_trained(

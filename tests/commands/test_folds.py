@@ -19,7 +19,7 @@ from autoseg.commands import (
     train,
     verify_dataset,
 )
-from autoseg.locking import hold_lock
+from autoseg.files.locking import hold_lock
 from autoseg.paths import Workspace, fold_dir
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.run_record import FORMAT, RunRecord, begin_run

@@ -18,11 +18,11 @@ from autoseg.commands.cross_validation import ModelName
 from autoseg.commands.next_training import after_planning, after_training, training_options
 from autoseg.commands.running import build_parser
 from autoseg.commands.umbrella import main
+from autoseg.files.locking import LOCK_FILE, hold_lock
+from autoseg.files.storage import read_json, write_json
 from autoseg.jobs.child import STEP_OF_RUN
-from autoseg.locking import LOCK_FILE, hold_lock
 from autoseg.paths import Workspace, fold_dir
 from autoseg.plans import load_plans
-from autoseg.storage import read_json, write_json
 from autoseg.training.run_record import FORMAT, RunRecord, begin_run, present_session
 
 SHORT = shlex.split(

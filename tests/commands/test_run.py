@@ -21,9 +21,9 @@ from autoseg.commands import plan_and_preprocess, run
 from autoseg.commands.models import find_trainer
 from autoseg.commands.running import build_parser
 from autoseg.commands.work import make_work, passed_on, planned_configurations, words_of
+from autoseg.files.locking import hold_lock
 from autoseg.jobs.runner import Runner
 from autoseg.jobs.workflow import all_steps
-from autoseg.locking import hold_lock
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans, save_plans
 from autoseg.training.recipe_record import RecipeRecord, own_code

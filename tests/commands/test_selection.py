@@ -18,6 +18,7 @@ from autoseg.commands import apply_postprocessing, determine_postprocessing, ens
 from autoseg.commands.cross_validation import changed_since
 from autoseg.commands.running import DONE, USAGE, USER_CAN_FIX
 from autoseg.ensembling.selection import Member, load_selection
+from autoseg.files.storage import write_json
 from autoseg.geometry import Geometry
 from autoseg.imageio import read_image, write_image
 from autoseg.inference.model import WeightsFile, save_weights
@@ -27,7 +28,6 @@ from autoseg.plans import FORMAT, ConfigurationPlan, Plans, save_plans
 from autoseg.postprocessing.evidence import load_choice
 from autoseg.postprocessing.rules import Rule, load_rules, save_rules
 from autoseg.preprocessing.prepare import CaseProperties
-from autoseg.storage import write_json
 from autoseg.training.run_record import FORMAT as RUN_FORMAT
 from autoseg.training.run_record import RunRecord, begin_run
 

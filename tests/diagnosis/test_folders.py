@@ -11,7 +11,7 @@ import pytest
 from autoseg.diagnosis import folders
 from autoseg.diagnosis.finding import Finding
 from autoseg.diagnosis.folders import check_folder, check_leftovers, check_room, check_variables
-from autoseg.storage import STALE_SECONDS
+from autoseg.files.storage import STALE_SECONDS
 
 
 def aged(path: Path, content: bytes = b"") -> Path:

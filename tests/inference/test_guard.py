@@ -17,15 +17,15 @@ import pytest
 
 import autoseg
 from autoseg.errors import DatasetError, ModelError, WorkspaceError
+from autoseg.files.locking import Holder
+from autoseg.files.storage import write_json
 from autoseg.geometry import Geometry
 from autoseg.imageio import RawCase
 from autoseg.inference import guard as guard_module
 from autoseg.inference.guard import InputGuard, load_report
-from autoseg.locking import Holder
 from autoseg.planning.appearance import measure_ranges
 from autoseg.planning.fingerprint import DatasetFingerprint
 from autoseg.processes import ProcessIdentity
-from autoseg.storage import write_json
 
 GRID = Geometry(spacing=(3.0, 1.0, 1.0))
 WRONG_UNIT = replace(GRID, spacing=(30.0, 10.0, 10.0))

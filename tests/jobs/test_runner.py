@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import StorageError, WorkspaceError
+from autoseg.files.locking import LOCK_FILE, hold_lock
 from autoseg.jobs import runner as runner_module
 from autoseg.jobs.journal import Journal, Record
 from autoseg.jobs.runner import Runner, set_aside
 from autoseg.jobs.steps import Step
-from autoseg.locking import LOCK_FILE, hold_lock
 from autoseg.processes import ProcessIdentity
 
 TOY = Path(__file__).with_name("toy_work.py")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from skimage.transform import resize
 
 from autoseg.errors import DatasetError, PlanError
+from autoseg.files.storage import decode, encode
 from autoseg.preprocessing.prepare import (
     CaseProperties,
     crop_case,
@@ -18,7 +19,6 @@ from autoseg.preprocessing.prepare import (
     restore_segmentation,
     sample_foreground,
 )
-from autoseg.storage import decode, encode
 
 ORDERS = [(0, 1, 2), (1, 0, 2), (2, 0, 1)]
 PERMUTATIONS = st.permutations([0, 1, 2]).map(tuple)

@@ -7,10 +7,10 @@ import pytest
 
 from autoseg.dataset.splits import Split
 from autoseg.errors import TrainingError
+from autoseg.files.storage import write_json
 from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.storage import write_json
 from autoseg.training.previous_stage import PreviousModel, PreviousStage, find_predictions
 from autoseg.training.run_record import FORMAT, RunRecord, begin_run
 

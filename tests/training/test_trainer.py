@@ -20,13 +20,13 @@ from torch.nn import functional as F
 
 from autoseg.errors import DiskError, Interrupted, ModelError, StorageError, TrainingError
 from autoseg.extensions import find_class
+from autoseg.files.storage import write_json
 from autoseg.imageio import read_image
 from autoseg.inference.model import load_model, load_weights, weights_sha256
 from autoseg.inference.record import predicted_with
 from autoseg.networks.precision import Precision
 from autoseg.plans import ConfigurationPlan, Plans, save_plans
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.storage import write_json
 from autoseg.training import Split, Trainer, TrainerBatchNorm, TrainingSettings
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.checkpoint import load_checkpoint, save_checkpoint

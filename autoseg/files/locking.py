@@ -18,10 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import StorageError, WorkspaceError, counted
-from autoseg.leases import USUAL, Lease, Pace, end_where_over, read_lease, remove_lease
+from autoseg.files.leases import USUAL, Lease, Pace, end_where_over, read_lease, remove_lease
+from autoseg.files.storage import (
+    TEMPORARY_PREFIX,
+    ask_before_writing,
+    content_hash,
+    decode,
+    parse_json,
+    to_json,
+    write_json,
+)
 from autoseg.processes import ProcessIdentity, place_of_processes
 from autoseg.remedies import cannot_be_read, describe_os_error
-from autoseg.storage import TEMPORARY_PREFIX, ask_before_writing, content_hash, decode, parse_json, to_json, write_json
 
 LOCK_FILE = "lock.json"
 """Of the folder that only one process at a time may work in."""

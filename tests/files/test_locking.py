@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from autoseg import locking
 from autoseg.errors import StorageError, WorkspaceError
-from autoseg.leases import Pace
-from autoseg.locking import LOCK_FILE, Holder, hold_lock, require_no_holder
+from autoseg.files import locking
+from autoseg.files.leases import Pace
+from autoseg.files.locking import LOCK_FILE, Holder, hold_lock, require_no_holder
+from autoseg.files.storage import write_json
 from autoseg.processes import ProcessIdentity, place_of_processes
-from autoseg.storage import write_json
 
 
 def holder(process: ProcessIdentity) -> Holder:
@@ -121,7 +121,7 @@ def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_of_many_that_find_a_stale_lock_one_gets_it(tmp_path: Path) -> None:
     path = tmp_path / "lock.json"
-    start = "import sys, time\nfrom pathlib import Path\nfrom autoseg.locking import hold_lock\n"
+    start = "import sys, time\nfrom pathlib import Path\nfrom autoseg.files.locking import hold_lock\n"
     code = f"{start}with hold_lock(Path({str(path)!r}), 'work'):\n    print('held', flush=True)\n    time.sleep(60)\n"
     write_json(path, holder(ProcessIdentity(host=socket.gethostname(), pid=2**22 + 1, born=None)))
 
@@ -167,9 +167,9 @@ QUICK = Pace(beat=0.1, lease=1.0)
 HOLD = """
 import sys, time
 from pathlib import Path
-from autoseg.leases import Pace
-from autoseg.locking import hold_lock
-from autoseg.storage import write_bytes
+from autoseg.files.leases import Pace
+from autoseg.files.locking import hold_lock
+from autoseg.files.storage import write_bytes
 with hold_lock(Path({path!r}), "work", pace=Pace(beat=0.1, lease=1.0)):
     print("held", flush=True)
     for line in sys.stdin:

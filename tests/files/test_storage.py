@@ -25,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoseg.errors import DiskError, StorageError, WorkspaceError
-from autoseg.storage import (
+from autoseg.files.storage import (
     DEEPEST_NESTING,
     LARGEST_PICKLE,
     STALE_SECONDS,

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.storage import TEMPORARY_PREFIX, write_bytes
+from autoseg.files.storage import TEMPORARY_PREFIX, write_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
