@@ -12,8 +12,9 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TypeVar
 
-from autoseg.errors import ExtensionError, counted
+from autoseg.errors import ExtensionError
 from autoseg.files.storage import content_hash, file_hash
+from autoseg.words import counted
 
 T = TypeVar("T")
 

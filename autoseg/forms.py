@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.errors import counted
+from autoseg.words import counted
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 Side: TypeAlias = tuple[float, float, float]

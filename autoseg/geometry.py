@@ -13,8 +13,8 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from autoseg.errors import counted
 from autoseg.forms import PRECISE, Forms, disagreement, skew
+from autoseg.words import counted
 
 Spacing: TypeAlias = tuple[float, ...]
 """Voxel size in mm, one entry per axis."""

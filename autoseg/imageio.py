@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from autoseg import nifti
 from autoseg.dataset import WRITTEN_ENDINGS, Case
-from autoseg.errors import DatasetError, readable
+from autoseg.errors import DatasetError
 from autoseg.files.storage import atomic_path
 from autoseg.forms import NOWHERE, Forms, forms_of, unit_axes
 from autoseg.geometry import Geometry
@@ -37,6 +37,7 @@ from autoseg.nifti import (
 )
 from autoseg.text_headers import TextHeader
 from autoseg.whole_numbers import as_whole_numbers, fractional_values, listed_values
+from autoseg.words import readable
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float32]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.errors import counted
+from autoseg.words import counted
 
 Array = npt.NDArray[Any]
 

@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.dataset import split_ending
-from autoseg.errors import DatasetError, counted, readable
+from autoseg.errors import DatasetError
 from autoseg.forms import SKEWED, Forms
 from autoseg.geometry import SPACING_RANGE
 from autoseg.remedies import remedy
+from autoseg.words import counted, readable
 
 Array = npt.NDArray[Any]
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.dataset import split_ending
-from autoseg.errors import ModelError, WorkspaceError, counted
+from autoseg.errors import ModelError, WorkspaceError
 from autoseg.files.storage import content_hash, file_hash, read_bytes, write_bytes
 from autoseg.imageio import read_description
+from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 

@@ -26,9 +26,10 @@ from typing import Any, Generic, NoReturn, TypeVar
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from autoseg.errors import AutosegError, CasesFailed, DiskError, agreeing, counted
+from autoseg.errors import AutosegError, CasesFailed, DiskError
 from autoseg.machine import ROOT, available_cores, available_memory
 from autoseg.remedies import describe_os_error, shortage
+from autoseg.words import agreeing, counted
 from autoseg.workers import CRASHES, describe_death, end_with_parent, use_own_terminal_lock
 
 log = logging.getLogger(__name__)

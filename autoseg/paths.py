@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.errors import WorkspaceError, counted
+from autoseg.errors import WorkspaceError
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
+from autoseg.words import counted
 
 DEFAULT_HOME = "autoseg_data"
 FOLDERS = ("raw_data", "preprocessed", "results")

@@ -14,10 +14,11 @@ from typing import Any
 
 import autoseg
 from autoseg.dataset import LARGEST_LABEL, Labels
-from autoseg.errors import PlanError, StorageError, counted
+from autoseg.errors import PlanError, StorageError
 from autoseg.files.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
 from autoseg.geometry import SPACING_RANGE
 from autoseg.versions import remedy, warn_if_newer
+from autoseg.words import counted
 
 FORMAT = 1
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from autoseg.errors import LimitError, StorageError, counted, in_bytes
+from autoseg.errors import LimitError, StorageError
+from autoseg.words import counted, in_bytes
 
 if sys.platform != "win32":
     import resource

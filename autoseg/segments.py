@@ -12,9 +12,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.errors import readable
 from autoseg.nifti import refusal
 from autoseg.text_headers import IN_LAYERS, NRRD_END, first_bytes
+from autoseg.words import readable
 
 KEY = re.compile(r"Segment(\d+)_(Name|LabelValue|Layer)")
 ENDING = ".nrrd"

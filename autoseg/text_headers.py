@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.errors import DatasetError, agreeing, counted
+from autoseg.errors import DatasetError
 from autoseg.forms import STRAIGHT, skew
 from autoseg.geometry import SPACING_RANGE
 from autoseg.nifti import (
@@ -31,6 +31,7 @@ from autoseg.nifti import (
     truncated,
     unreadable,
 )
+from autoseg.words import agreeing, counted
 
 LARGEST_HEADER = 2**20
 """Bytes; a segmentation of 3D Slicer with a hundred named segments has a tenth."""

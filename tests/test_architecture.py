@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOMS = (
-    "module_path errors remedies versions forms geometry processes files dataset plans extensions machine workers parallel nifti text_headers segments headers magnitudes whole_numbers imageio outputs evaluation networks "
+    "module_path words errors remedies versions forms geometry processes files dataset plans extensions machine workers parallel nifti text_headers segments headers magnitudes whole_numbers imageio outputs evaluation networks "
     "preprocessing planning postprocessing inference training ensembling "
     "conversion sharing reporting jobs diagnosis paths commands __main__"
 ).split()

@@ -7,7 +7,8 @@ import inspect
 import pytest
 
 from autoseg import errors
-from autoseg.errors import AutosegError, CasesFailed, counted, readable
+from autoseg.errors import AutosegError, CasesFailed
+from autoseg.words import counted, readable
 
 
 def test_all_errors_are_of_one_family() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.errors import agreeing, counted
+from autoseg.words import agreeing, counted
 
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from autoseg.commands.arguments import add_overwrite, add_workers, folder
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import image_files
-from autoseg.errors import DatasetError, counted
+from autoseg.errors import DatasetError
 from autoseg.paths import Workspace
+from autoseg.words import counted
 
 if TYPE_CHECKING:
     from autoseg.postprocessing.rules import Rule

@@ -13,10 +13,11 @@ import autoseg
 from autoseg.commands.models import trainer_class_name
 from autoseg.dataset import split_ending
 from autoseg.dataset.splits import Split, listing, read_patients
-from autoseg.errors import ModelError, StorageError, WorkspaceError, counted
+from autoseg.errors import ModelError, StorageError, WorkspaceError
 from autoseg.files.storage import read_json
 from autoseg.paths import Workspace, fold_dir
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, load_plans
+from autoseg.words import counted
 
 if TYPE_CHECKING:
     from autoseg.ensembling.selection import Selection

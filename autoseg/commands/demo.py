@@ -19,9 +19,10 @@ from autoseg.commands.prediction import ModelChoice, PredictionSettings
 from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.commands.train import build_trainer, train, validate
 from autoseg.dataset import Dataset, read_dataset
-from autoseg.errors import Interrupted, counted
+from autoseg.errors import Interrupted
 from autoseg.files.storage import write_bytes
 from autoseg.paths import Workspace
+from autoseg.words import counted
 
 DEFAULT_FOLDER = "autoseg_demo"
 TASK = "Task900_Phantom"

@@ -14,9 +14,10 @@ from autoseg.commands.folds import warn_of_folds
 from autoseg.commands.next_steps import model_words, predict_words, say_next
 from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.running import Command, Parser, run_command
-from autoseg.errors import WorkspaceError, counted
+from autoseg.errors import WorkspaceError
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
+from autoseg.words import counted
 
 if TYPE_CHECKING:
     from autoseg.postprocessing.evidence import Choice, Comparison

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.running import Command, Parser, run_command, versions
-from autoseg.errors import AutosegError, counted
+from autoseg.errors import AutosegError
 from autoseg.paths import Workspace
+from autoseg.words import counted
 
 if TYPE_CHECKING:
     from autoseg.diagnosis.finding import Check, Finding

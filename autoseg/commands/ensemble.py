@@ -10,9 +10,9 @@ from autoseg.commands.arguments import add_overwrite, add_workers, folder
 from autoseg.commands.next_steps import after_prediction, say_next
 from autoseg.commands.prediction import RECORD
 from autoseg.commands.running import Command, Parser, run_command
-from autoseg.errors import counted
 from autoseg.files.storage import read_json
 from autoseg.paths import Workspace
+from autoseg.words import counted
 
 BYTES_PER_WORKER = 2 * 10**9
 """The packed probabilities of two models for a large CT, a slab of their mean, and the labels."""

@@ -14,8 +14,9 @@ from autoseg.commands.next_steps import looking_words, say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_dataset
 from autoseg.dataset.splits import listing
-from autoseg.errors import WorkspaceError, readable
+from autoseg.errors import WorkspaceError
 from autoseg.paths import Workspace
+from autoseg.words import readable
 
 if TYPE_CHECKING:
     from autoseg.evaluation.summary import Summary

@@ -14,9 +14,10 @@ from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.next_steps import say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_description
-from autoseg.errors import ModelError, WorkspaceError, agreeing
+from autoseg.errors import ModelError, WorkspaceError
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, load_plans
+from autoseg.words import agreeing
 
 if TYPE_CHECKING:
     from autoseg.sharing.card import AboutData, ModelCard

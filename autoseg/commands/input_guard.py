@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from autoseg.commands.models import trainer_class_name
 from autoseg.commands.prediction import ModelChoice
 from autoseg.dataset import Case
-from autoseg.errors import DatasetError, WorkspaceError, counted
+from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.paths import Workspace
+from autoseg.words import counted
 
 if TYPE_CHECKING:
     from autoseg.inference.guard import InputGuard

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.running import Command, Parser, run_command
-from autoseg.errors import AutosegError, counted
+from autoseg.errors import AutosegError
 from autoseg.paths import Workspace
+from autoseg.words import counted
 
 if TYPE_CHECKING:
     from autoseg.sharing.models import ModelFolder

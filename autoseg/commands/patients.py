@@ -9,9 +9,10 @@ from autoseg.commands.running import Parser
 from autoseg.dataset import read_dataset
 from autoseg.dataset.patients import name_patients
 from autoseg.dataset.splits import listing, read_patients
-from autoseg.errors import DatasetError, counted
+from autoseg.errors import DatasetError
 from autoseg.files.storage import write_json
 from autoseg.paths import Workspace
+from autoseg.words import counted
 
 
 def add_patients(parser: Parser) -> None:

@@ -23,11 +23,12 @@ from autoseg.commands.running import Command, Parser, run_command
 from autoseg.commands.verify_dataset import verify_tasks
 from autoseg.dataset import Case, Dataset, read_dataset
 from autoseg.dataset.splits import listing
-from autoseg.errors import PlanError, WorkspaceError, counted, readable
+from autoseg.errors import PlanError, WorkspaceError
 from autoseg.files.locking import require_no_holder
 from autoseg.files.storage import content_hash, file_hash, read_json, write_json
 from autoseg.paths import Workspace, plans_file_in
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, Plans, load_plans
+from autoseg.words import counted, readable
 
 if TYPE_CHECKING:
     from autoseg.planning.fingerprint import DatasetFingerprint

@@ -11,8 +11,9 @@ from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, fo
 from autoseg.commands.next_steps import say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import Case, Dataset, image_files, read_dataset
-from autoseg.errors import WorkspaceError, counted
+from autoseg.errors import WorkspaceError
 from autoseg.paths import Workspace
+from autoseg.words import counted
 
 BYTES_PER_WORKER = 2 * 10**9
 """A large CT in single precision, its labels, and the picture."""

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from autoseg.commands.models import DEFAULT_TRAINER, load_trained_model, trainer_class_name
 from autoseg.dataset import Case
-from autoseg.errors import CasesFailed, WorkspaceError, agreeing, counted
+from autoseg.errors import CasesFailed, WorkspaceError
 from autoseg.geometry import STEP_SIZE
 from autoseg.paths import Workspace
 from autoseg.plans import DEFAULT_IDENTIFIER
+from autoseg.words import agreeing, counted
 
 if TYPE_CHECKING:
     from autoseg.inference.guard import InputGuard

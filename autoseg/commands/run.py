@@ -24,7 +24,7 @@ from autoseg.commands.work import (
     passed_on,
     planned_configurations,
 )
-from autoseg.errors import AutosegError, Interrupted, PlanError, TrainingError, agreeing, counted
+from autoseg.errors import AutosegError, Interrupted, PlanError, TrainingError
 from autoseg.files.locking import LOCK_FILE, hold_lock
 from autoseg.jobs.digests import plan_digest
 from autoseg.jobs.runner import Runner, set_aside
@@ -33,6 +33,7 @@ from autoseg.jobs.telling import GOOD, header, summary_table
 from autoseg.jobs.workflow import CODE_SEPARATOR, Configuration, Work, all_steps, preparation_steps, training_name
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS
+from autoseg.words import agreeing, counted
 
 
 def add_arguments(parser: Parser) -> None:

@@ -23,11 +23,12 @@ import autoseg
 from autoseg.commands import LEFT_OUT
 from autoseg.commands.spelling import hint
 from autoseg.commands.streams import reader_is_gone, say, with_streams, write_message
-from autoseg.errors import AutosegError, Interrupted, WorkspaceError, in_bytes, readable
+from autoseg.errors import AutosegError, Interrupted, WorkspaceError
 from autoseg.extensions import find_fault
 from autoseg.module_path import protect_children
 from autoseg.paths import DEFAULT_HOME, Workspace
 from autoseg.remedies import address_space, allow_open_files, describe_os_error, shortage
+from autoseg.words import in_bytes, readable
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoseg.ensembling.comparison import SMALLEST_LEAD
-from autoseg.errors import agreeing, counted
 from autoseg.files.storage import write_bytes
+from autoseg.words import agreeing, counted
 
 if TYPE_CHECKING:
     from autoseg.ensembling.candidates import Outcome

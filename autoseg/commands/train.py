@@ -28,9 +28,10 @@ from autoseg.commands.planned import load_planned
 from autoseg.commands.running import Command, Parser, build_parser, limit_threads, run_command, stop_request, tell
 from autoseg.dataset import read_dataset
 from autoseg.dataset.splits import ALL
-from autoseg.errors import DiskError, Interrupted, TrainingError, agreeing, counted
+from autoseg.errors import DiskError, Interrupted, TrainingError
 from autoseg.paths import Workspace, fold_dir, previous_stage_dir
 from autoseg.plans import DEFAULT_IDENTIFIER
+from autoseg.words import agreeing, counted
 
 if TYPE_CHECKING:
     from autoseg.evaluation.summary import Summary

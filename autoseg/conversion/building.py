@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from autoseg.errors import StorageError, WorkspaceError, readable
+from autoseg.errors import StorageError, WorkspaceError
 from autoseg.files.storage import SPACE_AND_PERMISSIONS
 from autoseg.remedies import remedy
+from autoseg.words import readable
 
 log = logging.getLogger(__name__)
 

@@ -18,11 +18,12 @@ from autoseg.conversion.building import built_beside, copy_file, require_free_nu
 from autoseg.conversion.declared import close_gaps
 from autoseg.conversion.writing import renumber
 from autoseg.dataset import WRITTEN_ENDINGS, Dataset, channel_file, read_dataset, read_description, split_ending
-from autoseg.errors import CasesFailed, DatasetError, agreeing, counted, readable
+from autoseg.errors import CasesFailed, DatasetError
 from autoseg.files.storage import write_json
 from autoseg.headers import read_header
 from autoseg.imageio import read_volumes, write_image
 from autoseg.parallel import run_on_cases
+from autoseg.words import agreeing, counted, readable
 
 log = logging.getLogger(__name__)
 

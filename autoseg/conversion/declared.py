@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.conversion.understood import listed
-from autoseg.errors import DatasetError, readable
+from autoseg.errors import DatasetError
+from autoseg.words import readable
 
 BACKGROUND = 0
 

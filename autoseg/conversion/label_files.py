@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.dataset import LARGEST_LABEL, Case
-from autoseg.errors import CasesFailed, DatasetError, agreeing, counted, readable
+from autoseg.errors import CasesFailed, DatasetError
 from autoseg.imageio import read_label
 from autoseg.parallel import run_on_cases
 from autoseg.segments import read_segments
 from autoseg.whole_numbers import fractional_values, listed_values
+from autoseg.words import agreeing, counted, readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

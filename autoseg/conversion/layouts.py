@@ -22,8 +22,9 @@ from autoseg.conversion.understood import Understood
 from autoseg.conversion.writing import write_task
 from autoseg.dataset import read_dataset, read_description, split_ending
 from autoseg.dataset.splits import FOLDS
-from autoseg.errors import DatasetError, StorageError, WorkspaceError, counted, readable
+from autoseg.errors import DatasetError, StorageError, WorkspaceError
 from autoseg.files.storage import read_json
+from autoseg.words import counted, readable
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from autoseg.dataset import (
     split_ending,
 )
 from autoseg.dataset.description import quoted, turned_round
-from autoseg.errors import DatasetError, agreeing, readable
+from autoseg.errors import DatasetError
+from autoseg.words import agreeing, readable
 
 OURS = "the layout of autoseg and of nnU-Net's first generation (TaskXXX_Name)"
 SECOND_GENERATION = "the layout of nnU-Net's second generation (DatasetXXX_Name)"

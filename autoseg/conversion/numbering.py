@@ -10,8 +10,9 @@ from pathlib import Path
 from autoseg.conversion.label_files import LabelFile
 from autoseg.conversion.understood import listed
 from autoseg.dataset import LARGEST_LABEL
-from autoseg.errors import DatasetError, counted, readable
+from autoseg.errors import DatasetError
 from autoseg.segments import plain_name
+from autoseg.words import counted, readable
 
 BACKGROUND = "background"
 REMEDY = "name them alike, or convert label images without names"

@@ -12,7 +12,8 @@ from autoseg.conversion.nnunet import number_and_name
 from autoseg.conversion.numbering import Numbering, number_labels
 from autoseg.conversion.understood import Understood, listed
 from autoseg.dataset import Case, image_files, split_ending
-from autoseg.errors import DatasetError, counted, readable
+from autoseg.errors import DatasetError
+from autoseg.words import counted, readable
 
 PLAIN = "plain folders of images and labels with equal names"
 FOLDER_PAIRS = (("images", "labels"), ("imagesTr", "labelsTr"))

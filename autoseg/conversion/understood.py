@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.dataset import Case, split_ending
-from autoseg.errors import readable
+from autoseg.words import readable
 
 LISTED = 10
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.errors import DatasetError, counted, readable
+from autoseg.errors import DatasetError
+from autoseg.words import counted, readable
 
 IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
 WRITTEN_ENDINGS = (".nii.gz", ".nii")

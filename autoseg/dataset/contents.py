@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.dataset.cases import IMAGE_ENDINGS, image_files, split_ending
-from autoseg.errors import DatasetError, counted, readable
+from autoseg.errors import DatasetError
+from autoseg.words import counted, readable
 
 SHOWN = 3
 DICOM_MARK, DICOM_MARK_AT = b"DICM", 128

@@ -13,8 +13,9 @@ from typing import Any
 from autoseg.dataset.cases import LARGEST_LABEL, Case, Dataset, Labels, too_many_labels
 from autoseg.dataset.listed import read_cases
 from autoseg.dataset.notes import Notes
-from autoseg.errors import DatasetError, StorageError, counted, readable
+from autoseg.errors import DatasetError, StorageError
 from autoseg.files.storage import read_json
+from autoseg.words import counted, readable
 
 OTHER_NAMES = {"channel_names": "modality", "channels": "modality", "modalities": "modality", "train": "training"}
 """What the keys are called elsewhere."""

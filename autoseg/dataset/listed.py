@@ -11,7 +11,7 @@ from typing import Any
 
 from autoseg.dataset.cases import IMAGE_ENDINGS, Case, channel_file, split_ending
 from autoseg.dataset.notes import Notes
-from autoseg.errors import counted, readable
+from autoseg.words import counted, readable
 
 LONGEST_NAME = 200
 """Bytes; disks take 255, of which temporary names and endings need some."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from autoseg.dataset.cases import IMAGE_ENDINGS, Case, find_case_files, image_files, split_ending
 from autoseg.dataset.contents import describe_contents
-from autoseg.errors import DatasetError, counted, readable
+from autoseg.errors import DatasetError
+from autoseg.words import counted, readable
 
 log = logging.getLogger(__name__)
 

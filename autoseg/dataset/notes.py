@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from autoseg.errors import counted
+from autoseg.words import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autoseg.dataset.splits import listing
-from autoseg.errors import DatasetError, counted, readable
+from autoseg.errors import DatasetError
+from autoseg.words import counted, readable
 
 PATTERNS = (
     r"^sub-[^_]+",

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoseg.errors import StorageError, TrainingError, agreeing, counted
+from autoseg.errors import StorageError, TrainingError
 from autoseg.files.storage import read_json, write_json
+from autoseg.words import agreeing, counted
 
 log = logging.getLogger(__name__)
 

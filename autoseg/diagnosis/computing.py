@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from autoseg.diagnosis.finding import Finding, Level
-from autoseg.errors import in_bytes
+from autoseg.words import in_bytes
 
 DRIVER = Path("/proc/driver/nvidia/version")
 """There where NVIDIA's driver is loaded (its README, "proc interface")."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from autoseg.diagnosis.finding import Finding
 from autoseg.diagnosis.folders import NO_ROOM, existing_folder
-from autoseg.errors import in_bytes, readable
+from autoseg.words import in_bytes, readable
 
 PIECE = 16 * 2**20
 """Bytes written and read at once."""

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from autoseg.diagnosis.finding import Finding
-from autoseg.errors import StorageError, counted, in_bytes, readable
+from autoseg.errors import StorageError
 from autoseg.files.storage import STALE_SECONDS, stale_files, write_bytes
+from autoseg.words import counted, in_bytes, readable
 
 PREFIX = "AUTOSEG_"
 VARIABLES = ("AUTOSEG_HOME", "AUTOSEG_RAW_DATA", "AUTOSEG_PREPROCESSED", "AUTOSEG_RESULTS", "AUTOSEG_TEST_DATA")

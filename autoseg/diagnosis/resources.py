@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from autoseg.diagnosis.finding import Finding
-from autoseg.errors import counted, in_bytes
 from autoseg.machine import ROOT, available_cores, available_memory, core_quotas, free_shared_memory, memory_limits
+from autoseg.words import counted, in_bytes
 
 LEAST_MEMORY = 2 * 10**9
 """Bytes. torch with its libraries and a small network."""

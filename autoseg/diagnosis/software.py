@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from autoseg.diagnosis.finding import Finding
-from autoseg.errors import counted
+from autoseg.words import counted
 
 PACKAGE = "autoseg"
 FOR_DEVELOPERS = ("test", "develop")

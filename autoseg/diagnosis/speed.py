@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.diagnosis.finding import Finding
-from autoseg.errors import counted
 from autoseg.plans import ConfigurationPlan
+from autoseg.words import counted
 
 SECONDS = 5.0
 """For each of what is measured; the first steps and the start of workers come on top."""

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.dataset import image_files
-from autoseg.errors import DatasetError, ModelError, StorageError, counted
+from autoseg.errors import DatasetError, ModelError, StorageError
 from autoseg.files.storage import content_hash
 from autoseg.geometry import Box, Shape, box_shape, box_slices, inverse_order, reorder
 from autoseg.imageio import read_image
@@ -28,6 +28,7 @@ from autoseg.outputs import AVERAGING, Origin, hash_files, require_apart, requir
 from autoseg.parallel import run_on_cases
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import CaseProperties
+from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,12 @@ import autoseg
 from autoseg.ensembling.comparison import FloatArray, Ranking, Scores, rank
 from autoseg.ensembling.pairs import Key
 from autoseg.ensembling.selection import FORMAT, Member, Selection
-from autoseg.errors import ModelError, counted
+from autoseg.errors import ModelError
 from autoseg.postprocessing.choice import judge_as_given, sources_hash
 from autoseg.postprocessing.deciding import candidates_of, decide_postprocessing
 from autoseg.postprocessing.evidence import Choice
 from autoseg.postprocessing.scoring import ValidationCase
+from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 

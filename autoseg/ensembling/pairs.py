@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.ensembling.averaging import ENDING, EnsembleJob, averaging_hash, ensemble_case
-from autoseg.errors import counted
 from autoseg.files.storage import content_hash, file_hash
 from autoseg.parallel import run_on_cases
 from autoseg.postprocessing.scoring import ValidationCase
+from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from autoseg.errors import StorageError, WorkspaceError, counted
+from autoseg.errors import StorageError, WorkspaceError
 from autoseg.files.leases import USUAL, Lease, Pace, end_where_over, read_lease, remove_lease
 from autoseg.files.storage import (
     TEMPORARY_PREFIX,
@@ -30,6 +30,7 @@ from autoseg.files.storage import (
 )
 from autoseg.processes import ProcessIdentity, place_of_processes
 from autoseg.remedies import cannot_be_read, describe_os_error
+from autoseg.words import counted
 
 LOCK_FILE = "lock.json"
 """Of the folder that only one process at a time may work in."""

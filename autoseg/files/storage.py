@@ -29,8 +29,9 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from autoseg.errors import DiskError, StorageError, counted
+from autoseg.errors import DiskError, StorageError
 from autoseg.remedies import cannot_be_read, remedy
+from autoseg.words import counted
 
 T = TypeVar("T")
 

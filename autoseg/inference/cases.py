@@ -15,16 +15,7 @@ from typing import TypeAlias
 from autoseg.dataset import Case, split_ending
 from autoseg.dataset.contents import require_images
 from autoseg.dataset.new_cases import find_new_cases
-from autoseg.errors import (
-    AutosegError,
-    CasesFailed,
-    DatasetError,
-    DiskError,
-    ModelError,
-    StorageError,
-    agreeing,
-    counted,
-)
+from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError
 from autoseg.files.storage import remove_file
 from autoseg.geometry import Geometry
 from autoseg.imageio import RawCase, read_case, write_image
@@ -47,6 +38,7 @@ from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.previous import read_previous
 from autoseg.remedies import describe_os_error, shortage
+from autoseg.words import agreeing, counted
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import autoseg
-from autoseg.errors import DatasetError, ModelError, StorageError, WorkspaceError, readable
+from autoseg.errors import DatasetError, ModelError, StorageError, WorkspaceError
 from autoseg.files.locking import hold_lock
 from autoseg.files.storage import decode, encode, read_json, write_json
 from autoseg.imageio import RawCase
@@ -31,6 +31,7 @@ from autoseg.planning.comparison import (
     make_reference,
 )
 from autoseg.planning.fingerprint import DatasetFingerprint
+from autoseg.words import readable
 
 log = logging.getLogger(__name__)
 

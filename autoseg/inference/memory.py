@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 
-from autoseg.errors import counted
 from autoseg.networks.fitting import FittingNumber
 from autoseg.plans import ConfigurationPlan
+from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from autoseg.errors import DatasetError, ModelError, counted
+from autoseg.errors import DatasetError, ModelError
 from autoseg.geometry import STEP_SIZE, Geometry
 from autoseg.imageio import RawCase
 from autoseg.inference.cascade import expand_labels
@@ -44,6 +44,7 @@ from autoseg.networks.algorithms import trying_algorithms
 from autoseg.networks.devices import free_device_memory
 from autoseg.preprocessing.prepare import PreparedCase, prepare_case
 from autoseg.preprocessing.previous import prepare_previous
+from autoseg.words import counted
 
 Mode: TypeAlias = Literal["normal", "fast"]
 MODES = ("normal", "fast")

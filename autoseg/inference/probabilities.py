@@ -22,12 +22,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from autoseg.errors import StorageError, counted
+from autoseg.errors import StorageError
 from autoseg.files.storage import atomic_path
 from autoseg.forms import Forms
 from autoseg.geometry import Box, Geometry, box_shape, box_slices
 from autoseg.preprocessing.prepare import CaseProperties
 from autoseg.remedies import cannot_be_read
+from autoseg.words import counted
 
 FloatArray = npt.NDArray[np.float32]
 Quantised = npt.NDArray[np.int32]

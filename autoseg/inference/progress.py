@@ -6,8 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from autoseg.errors import counted
 from autoseg.parallel import progress
+from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from autoseg.errors import agreeing, counted
 from autoseg.files.storage import atomic_path, write_bytes
 from autoseg.networks.encoder_decoder import level_widths
 from autoseg.plans import ConfigurationPlan, Topology
+from autoseg.words import agreeing, counted
 
 
 def write_architecture(folder: Path, network: nn.Module, plan: ConfigurationPlan, in_channels: int) -> None:

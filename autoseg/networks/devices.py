@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from autoseg.errors import ModelError, counted
+from autoseg.errors import ModelError
 from autoseg.networks.agreement import MOST_DISAGREEMENT, largest_disagreement
 from autoseg.networks.precision import BF16_CPU_FEATURES, Precision, resolve_precision
+from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-from autoseg.errors import counted
 from autoseg.geometry import Geometry
 from autoseg.planning.appearance import Appearance, Direction, IntensityRange
 from autoseg.planning.fingerprint import DatasetFingerprint
 from autoseg.planning.normalisation import choose_scheme
+from autoseg.words import counted
 
 AXES = ("z", "y", "x")
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.errors import readable
 from autoseg.planning.inspection import Finding, Inspection, Severity
+from autoseg.words import readable
 
 SAME = 1 - 1e-4
 """Correlation of two copies, one of them in 8 bits: rounding leaves 2e-5 of the variance of a range of five deviations."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autoseg.errors import counted
 from autoseg.geometry import STEP_SIZE, Shape, reorder, tile_starts
 from autoseg.planning.explanation import Decision
 from autoseg.planning.fingerprint import DatasetFingerprint
 from autoseg.plans import ConfigurationPlan, Plans
+from autoseg.words import counted
 
 VOXELS_OF_AN_HOUR = 1800 * 128**3
 """That the network is shown: the default one takes a CPU of eight cores about two seconds for a patch of 128x128x128 (16 for

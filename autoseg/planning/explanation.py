@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import autoseg
-from autoseg.errors import agreeing, counted
 from autoseg.planning.fingerprint import single_slice_axes
 from autoseg.planning.normalisation import KEPT_FRACTION_FOR_MASK, looks_like_ct
 from autoseg.planning.spacing import coarse_axis, median_spacing
 from autoseg.planning.topology import SMALLEST_BOTTLENECK_EDGE
+from autoseg.words import agreeing, counted
 
 if TYPE_CHECKING:
     from autoseg.planning.planner import Planner, Stage

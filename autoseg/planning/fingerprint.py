@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 import autoseg
 from autoseg.dataset import LARGEST_LABEL, Case, Dataset, Labels
-from autoseg.errors import DatasetError, StorageError, counted
+from autoseg.errors import DatasetError, StorageError
 from autoseg.files.storage import decode, encode, read_json, write_json
 from autoseg.geometry import Geometry, Spacing, box_shape
 from autoseg.parallel import run_on_cases
 from autoseg.planning.appearance import Appearance, Direction, IntensityRange, measure_likenesses, measure_ranges
 from autoseg.plans import LARGEST_SIDE, IntensityStatistics
 from autoseg.versions import remedy, warn_if_newer
+from autoseg.words import counted
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 

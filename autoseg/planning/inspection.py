@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.dataset import Case
-from autoseg.errors import DatasetError, counted, readable
+from autoseg.errors import DatasetError
 from autoseg.headers import read_header
 from autoseg.imageio import Image, grid_differences, read_image, read_stored_label
 from autoseg.magnitudes import odd_magnitudes, spread_values
@@ -20,6 +20,7 @@ from autoseg.nifti import NiftiHeader
 from autoseg.planning.appearance import sample_values
 from autoseg.planning.label_inspection import cut_away, label_faults, label_values, scaled_labels
 from autoseg.whole_numbers import as_whole_numbers
+from autoseg.words import counted, readable
 
 Array: TypeAlias = npt.NDArray[Any]
 FloatArray: TypeAlias = npt.NDArray[np.float32]

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.dataset import BACKGROUND
-from autoseg.errors import DatasetError, agreeing, counted, readable
+from autoseg.errors import DatasetError
 from autoseg.geometry import box_slices
 from autoseg.preprocessing.cropping import bounding_box
 from autoseg.whole_numbers import fractional_values, listed_values, rounded_values
+from autoseg.words import agreeing, counted, readable
 
 Array: TypeAlias = npt.NDArray[Any]
 

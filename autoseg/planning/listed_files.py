@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.dataset import Case, Description, channel_file, split_ending
-from autoseg.errors import DatasetError, counted, readable
+from autoseg.errors import DatasetError
 from autoseg.planning.inspection import Finding, names_of, relative
+from autoseg.words import counted, readable
 
 NUMBERED = re.compile("(.*)_([0-9]{1,3})")
 """A name that ends in a channel's number of too few digits."""

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 import autoseg
-from autoseg.errors import PlanError, counted
+from autoseg.errors import PlanError
 from autoseg.geometry import Shape, Spacing, inverse_order
 from autoseg.planning.explanation import Decision, explain
 from autoseg.planning.fingerprint import DatasetFingerprint, single_slice_axes
@@ -25,6 +25,7 @@ from autoseg.planning.patch import fit_patch
 from autoseg.planning.spacing import FloatArray, median_resampled_shape
 from autoseg.planning.topology import PatchTopology, plan_topology
 from autoseg.plans import DEFAULT_IDENTIFIER, FORMAT, ConfigurationPlan, Plans
+from autoseg.words import counted
 
 SMALLEST_PLANNED_BATCH = 2
 """Memory that does not hold two samples of the smallest patch is too small to train with (reference system)."""

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 import autoseg
-from autoseg.errors import PlanError, counted
+from autoseg.errors import PlanError
 from autoseg.planning.explanation import AXES, Decision
 from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional, single_slice_axes
 from autoseg.planning.spacing import median_resampled_shape, median_spacing
 from autoseg.plans import DEFAULT_IDENTIFIER, ConfigurationPlan, Plans
+from autoseg.words import counted
 
 
 def transfer_plans(

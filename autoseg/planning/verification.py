@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autoseg.dataset import Case, Description, inspect_description
 from autoseg.dataset.splits import read_patients
-from autoseg.errors import CasesFailed, DatasetError, TrainingError, agreeing, counted, readable
+from autoseg.errors import CasesFailed, DatasetError, TrainingError
 from autoseg.parallel import run_on_cases
 from autoseg.planning.copies import find_copies
 from autoseg.planning.fold_inspection import fold_findings
@@ -19,6 +19,7 @@ from autoseg.planning.intensity_comparison import far_ranges
 from autoseg.planning.label_inspection import rare_labels
 from autoseg.planning.listed_files import faulty_files
 from autoseg.planning.segment_names import segments_named_otherwise
+from autoseg.words import agreeing, counted, readable
 
 PATIENTS = "patients.json"
 

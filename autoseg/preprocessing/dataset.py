@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.dataset import Case, Dataset
-from autoseg.errors import DatasetError, counted
+from autoseg.errors import DatasetError
 from autoseg.files.storage import atomic_path, content_hash, file_hash
 from autoseg.geometry import box_shape
 from autoseg.imageio import grid_differences, read_case, read_image, read_label, write_image
@@ -29,6 +29,7 @@ from autoseg.preprocessing.prepare import (
 )
 from autoseg.preprocessing.requirements import estimate_requirements, require_disk
 from autoseg.preprocessing.store import FOREGROUND, SEGMENTATION, PreparedCases
+from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.dataset import BACKGROUND, LARGEST_LABEL
-from autoseg.errors import DatasetError, counted, in_bytes
+from autoseg.errors import DatasetError
 from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder
 from autoseg.imageio import RawCase
 from autoseg.machine import available_memory
@@ -28,6 +28,7 @@ from autoseg.preprocessing.resampling import (
     resampled_shape,
     separated_axis,
 )
+from autoseg.words import counted, in_bytes
 
 FloatArray = npt.NDArray[np.float32]
 Locations = npt.NDArray[np.int32]

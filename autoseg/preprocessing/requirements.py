@@ -11,11 +11,12 @@ from pathlib import Path
 from statistics import median
 
 from autoseg.dataset import Case
-from autoseg.errors import DatasetError, StorageError, in_bytes
+from autoseg.errors import DatasetError, StorageError
 from autoseg.headers import ImageHeader, read_header
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import LOCATIONS_PER_LABEL, preparation
 from autoseg.preprocessing.store import PreparedCases
+from autoseg.words import in_bytes
 
 log = logging.getLogger(__name__)
 

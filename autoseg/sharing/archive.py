@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from autoseg.errors import AutosegError, ModelError, StorageError, counted
+from autoseg.errors import AutosegError, ModelError, StorageError
 from autoseg.files.storage import SPACE_AND_PERMISSIONS
 from autoseg.parallel import progress
 from autoseg.remedies import remedy
@@ -32,6 +32,7 @@ from autoseg.sharing.members import (
     shown,
     unpacked_path,
 )
+from autoseg.words import counted
 
 LARGEST_DIRECTORY = 2 * 2**20
 """Bytes; a thousand entries take a tenth. The zip library holds it in memory."""

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import autoseg
-from autoseg.errors import ModelError, counted
+from autoseg.errors import ModelError
 from autoseg.files.storage import decode, read_json
 from autoseg.geometry import reorder
 from autoseg.plans import Plans
 from autoseg.sharing.members import CARD
 from autoseg.sharing.models import LabelDice, ModelFolder, dice_by_label, load_cross_validation
+from autoseg.words import counted
 
 FORMAT = 1
 NOT_STATED = "not stated"

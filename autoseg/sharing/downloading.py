@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from autoseg.errors import DiskError, ModelError, StorageError, counted
+from autoseg.errors import DiskError, ModelError, StorageError
 from autoseg.parallel import progress
 from autoseg.sharing.members import LARGEST_ARCHIVE, shown
+from autoseg.words import counted
 
 TIMEOUT_SECONDS = 60
 """Without an answer, or without the next bytes."""

@@ -10,11 +10,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.errors import ModelError, StorageError, counted
+from autoseg.errors import ModelError, StorageError
 from autoseg.sharing.archive import Archive, open_archive, refusing
 from autoseg.sharing.card import ModelCard
 from autoseg.sharing.checking import check_files
 from autoseg.sharing.members import CARD, CARD_TEXT, unpacked_path
+from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import autoseg
-from autoseg.errors import ModelError, counted
+from autoseg.errors import ModelError
 from autoseg.files.storage import decode, read_json
 from autoseg.sharing.members import MANIFEST, shown
 from autoseg.versions import warn_if_newer
+from autoseg.words import counted
 
 FORMAT = 1
 SHA256 = re.compile(r"[0-9a-f]{64}")

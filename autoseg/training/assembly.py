@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from autoseg.errors import TrainingError, counted
+from autoseg.errors import TrainingError
 from autoseg.files.storage import content_hash
 from autoseg.inference.model import input_channels, load_weights
 from autoseg.machine import available_cores, keep_freed_memory
@@ -28,6 +28,7 @@ from autoseg.training.recipe_record import RecipeRecord, record_recipe
 from autoseg.training.state import EpochSums, TrainingState, start_momentum, step_seed
 from autoseg.training.steps import Steps
 from autoseg.training.waiting import Waiting, stopwatch_for
+from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 

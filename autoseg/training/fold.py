@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autoseg.errors import TrainingError, agreeing
+from autoseg.errors import TrainingError
 from autoseg.inference.model import PLANS_FILE, RUN_FILE, trained_plan
 from autoseg.plans import Plans, load_plans, plan_signature, save_plans
+from autoseg.words import agreeing
 
 CHECKPOINT_FILE = "checkpoint.pt"
 LOG_FILE = "training.log"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoseg.errors import counted
 from autoseg.files.storage import atomic_path, encode, write_json
+from autoseg.words import counted
 
 BESIDE: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
 """Of a legend, so that it hides no curve."""

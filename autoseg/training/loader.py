@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from autoseg.errors import AutosegError, LimitError, TrainingError, counted, without_case
+from autoseg.errors import AutosegError, LimitError, TrainingError
 from autoseg.geometry import Shape
 from autoseg.machine import ROOT, available_cores, available_memory, free_shared_memory
 from autoseg.parallel import fitting_workers
@@ -29,6 +29,7 @@ from autoseg.training.ahead import Note, ignore, make_ahead
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.samples import TRAINING, VALIDATION, Sample, make_sample, sample_generator
 from autoseg.training.sampling import is_forced
+from autoseg.words import counted, without_case
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from autoseg.errors import TrainingError, counted
+from autoseg.errors import TrainingError
 from autoseg.networks.encoder_decoder import EncoderDecoder
 from autoseg.networks.fitting import FittingNumber, held_by_caches, parts
+from autoseg.words import counted
 
 Forward: TypeAlias = Callable[[slice], Sequence[Tensor]]
 """Some samples of a batch to their logits, `(B, C, *space)` each, at every resolution."""

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoseg.dataset.splits import ALL, Split, listing
-from autoseg.errors import TrainingError, counted
+from autoseg.errors import TrainingError
 from autoseg.inference.record import predicted_with
 from autoseg.plans import DEFAULT_IDENTIFIER
 from autoseg.preprocessing.previous import PreviousMaps, gather_previous
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.fold import CHECKPOINT_FILE, VALIDATION_FOLDERS, weights_file
 from autoseg.training.run_record import trained_cases
+from autoseg.words import counted
 
 
 class Gathered(NamedTuple):

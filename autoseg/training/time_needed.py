@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from autoseg.errors import agreeing, counted
 from autoseg.training.history import duration
 from autoseg.training.loader import BatchKey
 from autoseg.training.samples import TRAINING
+from autoseg.words import agreeing, counted
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoseg.errors import Interrupted, TrainingError, counted
+from autoseg.errors import Interrupted, TrainingError
 from autoseg.evaluation.summary import Summary
 from autoseg.files.locking import LOCK_FILE, hold_lock
 from autoseg.files.storage import encode
@@ -47,6 +47,7 @@ from autoseg.training.state import FiniteLosses, NotFiniteError, TrainingState, 
 from autoseg.training.time_needed import BatchTimer, Length, tell
 from autoseg.training.validation import validate_fold
 from autoseg.training.writing import Writer
+from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 

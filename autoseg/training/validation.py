@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from autoseg.errors import counted
 from autoseg.evaluation.summary import BYTES_PER_WORKER, Summary, save_summary, score_folder
 from autoseg.files.storage import content_hash, remove_file
 from autoseg.inference.cases import Job, predict_jobs
@@ -17,6 +16,7 @@ from autoseg.inference.record import RECORD_FILE, save_record
 from autoseg.parallel import fitting_workers
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
+from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 import torch
 
-from autoseg.errors import counted
+from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 
-from autoseg.errors import counted
 from autoseg.machine import available_cores
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Trainer
 from autoseg.training.loader import Batches, Stream, Supply, choose_supply, iterate, remaining_keys
 from autoseg.training.trial import SEED, save_trial_cases, trial_plan, trial_plans, trial_trainer
+from autoseg.words import counted
 from gpu.checks import Check, Setting, judge_time
 
 CASES = {1: 180, 4: 150}

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import torch
 
-from autoseg.errors import ModelError, counted, in_bytes
+from autoseg.errors import ModelError
 from autoseg.machine import available_cores, available_memory, free_shared_memory
 from autoseg.networks.devices import describe_device, torch_version
 from autoseg.networks.precision import resolve_precision
+from autoseg.words import counted, in_bytes
 from gpu.checks import Check, Setting
 
 H200_COPY, H200_PRODUCT = 4.2e12, 780e12
