@@ -11,14 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Array, Float64Array
 from autoseg.words import counted
 
-Matrix: TypeAlias = npt.NDArray[np.float64]
 Side: TypeAlias = tuple[float, float, float]
 Name: TypeAlias = Literal["qform", "sform"]
 
@@ -88,7 +87,7 @@ class Forms:
         return f"{SKEWED}, not perpendicular unit vectors" if skew(units) > STRAIGHT else None
 
     @property
-    def _sform_units(self) -> Matrix:
+    def _sform_units(self) -> Float64Array:
         return unit_axes(np.reshape(self.matrix, (3, 4))[:, :3])
 
     def has_other_sides(self, spacing: Side) -> bool:
@@ -120,7 +119,7 @@ class Forms:
             matrix=tuple(matrix),
         )
 
-    def affine(self, name: Name, spacing: Side) -> Matrix:
+    def affine(self, name: Name, spacing: Side) -> Float64Array:
         """3x4: voxel (x, y, z, 1) to its position by one of the forms.
 
         Args:
@@ -147,13 +146,13 @@ NOWHERE = Forms(qform_code=0, sform_code=0)
 """Of a header that says nothing of where its voxels lie."""
 
 
-def unit_axes(axes: Matrix) -> Matrix:
+def unit_axes(axes: Float64Array) -> Float64Array:
     """The columns of a 3x3 matrix at length 1; zero stays zero."""
     lengths = np.linalg.norm(axes, axis=0)
     return axes / np.where(lengths > 0, lengths, 1)
 
 
-def skew(axes: npt.NDArray[Any]) -> float:
+def skew(axes: Array) -> float:
     """By how much the products of 3x3 columns differ at most from those of perpendicular unit vectors."""
     return float(np.abs(axes.T @ axes - np.eye(3)).max())
 
@@ -184,7 +183,7 @@ def disagreement(forms: Forms, spacing: Side, shape: tuple[int, ...]) -> str | N
     )
 
 
-def forms_of(spacing: Side, origin: Side, direction: Matrix) -> Forms:
+def forms_of(spacing: Side, origin: Side, direction: Float64Array) -> Forms:
     """Two forms that agree, in the scanner's coordinates, for a grid that has none.
 
     Args:
@@ -214,7 +213,7 @@ def _skew_degrees(forms: Forms) -> float:
     return float(np.degrees(np.arcsin(min(1.0, skew(forms._sform_units)))))
 
 
-def _rotation(b: float, c: float, d: float) -> Matrix:
+def _rotation(b: float, c: float, d: float) -> Float64Array:
     """The matrix of a unit quaternion whose first number is what the others leave; of one too long, made shorter."""
     a = math.sqrt(max(0.0, 1.0 - (b * b + c * c + d * d)))
     length = math.sqrt(a * a + b * b + c * c + d * d)

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from autoseg import nifti
+from autoseg.arrays import Array, Float32Array, LabelArray
 from autoseg.dataset import WRITTEN_ENDINGS, Case
 from autoseg.errors import DatasetError
 from autoseg.files.storage import atomic_path
@@ -39,10 +40,6 @@ from autoseg.text_headers import TextHeader
 from autoseg.whole_numbers import as_whole_numbers, fractional_values, listed_values
 from autoseg.words import readable
 
-Array = npt.NDArray[Any]
-FloatArray = npt.NDArray[np.float32]
-LabelArray = npt.NDArray[np.integer[Any]]
-
 READING_BYTES = 2**20
 
 COMPRESSION_LEVEL = 6
@@ -59,7 +56,7 @@ LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 class Image:
     """One volume: `data` is `(Z, Y, X)` in the file's own voxel type, `geometry` in the same axis order."""
 
-    data: npt.NDArray[Any]
+    data: Array
     geometry: Geometry
 
 
@@ -74,7 +71,7 @@ class RawCase:
     """
 
     identifier: str
-    data: FloatArray
+    data: Float32Array
     segmentation: LabelArray | None
     geometry: Geometry
     doubts: tuple[str, ...] = ()

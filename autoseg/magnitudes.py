@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Array
 from autoseg.words import counted
-
-Array = npt.NDArray[Any]
 
 LARGEST = 1e37
 """Single precision ends at 3.4e38; splines overshoot, by less than 2 along each of three axes."""

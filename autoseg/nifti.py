@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Array
 from autoseg.dataset import split_ending
 from autoseg.errors import DatasetError
 from autoseg.forms import SKEWED, Forms
 from autoseg.geometry import SPACING_RANGE
 from autoseg.remedies import remedy
 from autoseg.words import counted, readable
-
-Array = npt.NDArray[Any]
 
 LARGEST_VOLUME = 32 * 2**30
 """Bytes of voxels; a micro-CT of 2048 x 2048 x 2048 16-bit voxels has half of it."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Array
 from autoseg.errors import DatasetError
 from autoseg.forms import STRAIGHT, skew
 from autoseg.geometry import SPACING_RANGE
@@ -200,7 +200,7 @@ def _nrrd_type(path: Path, fields: Mapping[str, str]) -> np.dtype[Any]:
     return np.dtype(_byte_order(path, fields.get("endian", "").lower(), {"little": "<", "big": ">"}, code) + code)
 
 
-def _nrrd_geometry(path: Path, fields: Mapping[str, str]) -> tuple[Sequence[float], Sequence[float], npt.NDArray[Any]]:
+def _nrrd_geometry(path: Path, fields: Mapping[str, str]) -> tuple[Sequence[float], Sequence[float], Array]:
     """Spacing, origin and direction; without a patient space, axes are taken as they are, as the field's readers do."""
     space = fields.get("space", "").lower()
     if space and space not in NRRD_SPACES:
@@ -347,7 +347,7 @@ def _position(path: Path, position: Sequence[float]) -> tuple[float, float, floa
     return x, y, z
 
 
-def _direction(path: Path, axes: npt.NDArray[Any]) -> tuple[float, ...]:
+def _direction(path: Path, axes: Array) -> tuple[float, ...]:
     if axes.shape != (3, 3) or not np.isfinite(axes).all() or skew(axes) > STRAIGHT:
         raise refusal(
             path,

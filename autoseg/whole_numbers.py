@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from autoseg.arrays import Array
 
 RELATIVE, LARGEST_ROUNDING = 2e-4, 0.1
 """A slope written with four decimals, 0.9999, moves a label by a ten-thousandth of itself; interpolation makes values all

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOMS = (
-    "module_path words errors remedies versions forms geometry processes files dataset plans extensions machine workers parallel nifti text_headers segments headers magnitudes whole_numbers imageio outputs evaluation networks "
+    "module_path words arrays errors remedies versions forms geometry processes files dataset plans extensions machine workers parallel nifti text_headers segments headers magnitudes whole_numbers imageio outputs evaluation networks "
     "preprocessing planning postprocessing inference training ensembling "
     "conversion sharing reporting jobs diagnosis paths commands __main__"
 ).split()
@@ -46,6 +47,15 @@ def test_imports_point_left(path: Path) -> None:
 def test_what_needs_no_training_imports_no_torch(room: str) -> None:
     code = f"import sys, autoseg{room}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+NAMED_ARRAYS = re.compile(r"NDArray\[(Any|np\.(float32|float64|floating\[Any\]|integer\[Any\]|bool_|intp))\]")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_arrays_hold_is_named_in_one_place(path: Path) -> None:
+    found = [line for line in path.read_text().splitlines() if NAMED_ARRAYS.search(line)]
+    assert path.name == "arrays.py" or not found, f"{path}: take the name from arrays: {found}"
 
 
 def test_as_many_workers_are_started_as_memory_holds() -> None:

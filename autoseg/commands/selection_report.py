@@ -13,8 +13,9 @@ from autoseg.files.storage import write_bytes
 from autoseg.words import agreeing, counted
 
 if TYPE_CHECKING:
+    from autoseg.arrays import Float64Array
     from autoseg.ensembling.candidates import Outcome
-    from autoseg.ensembling.comparison import CandidateStatistics, FloatArray, LabelStatistics
+    from autoseg.ensembling.comparison import CandidateStatistics, LabelStatistics
 
 
 def selection_report(outcome: Outcome, names: Sequence[str]) -> str:
@@ -70,7 +71,7 @@ def _row(label: LabelStatistics) -> dict[str, float | None]:
     }
 
 
-def _mean_row(one: CandidateStatistics, raw: FloatArray) -> dict[str, float | None]:
+def _mean_row(one: CandidateStatistics, raw: Float64Array) -> dict[str, float | None]:
     low, high = one.interval or (None, None)
     return {"mean": one.score, "low": low, "high": high, "raw_mean": _or_none(raw)}
 
@@ -111,6 +112,6 @@ def _range(interval: tuple[float, float] | None) -> str:
     return f"{'-' if interval is None else f'{interval[0]:.4f}-{interval[1]:.4f}':>15}"
 
 
-def _or_none(means: FloatArray) -> float | None:
+def _or_none(means: Float64Array) -> float | None:
     defined = means[np.isfinite(means)]
     return float(defined.mean()) if len(defined) else None

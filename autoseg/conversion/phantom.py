@@ -8,18 +8,15 @@ small organ but are not labelled, so that brightness alone does not solve it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from autoseg.arrays import Float64Array, Mask
 from autoseg.files.storage import write_json
 from autoseg.geometry import Geometry
 from autoseg.imageio import write_image
-
-FloatArray: TypeAlias = npt.NDArray[np.float64]
-Mask: TypeAlias = npt.NDArray[np.bool_]
 
 LABELS = ("background", "large organ", "small organ")
 EXTENT_MM = ((30.0, 34.0), (40.0, 46.0), (38.0, 44.0))
@@ -87,7 +84,7 @@ def make_phantom(generator: np.random.Generator) -> tuple[npt.NDArray[np.int16],
     return image.round().astype(np.int16), label, Geometry(spacing=(z, y, x))
 
 
-def _organ(generator: np.random.Generator, position: FloatArray, centre: FloatArray, radii: FloatArray) -> Mask:
+def _organ(generator: np.random.Generator, position: Float64Array, centre: Float64Array, radii: Float64Array) -> Mask:
     """Where an ellipsoid with a wavy border lies; `position` is `(3, Z, Y, X)` in mm."""
     spacing = position[:, -1, -1, -1] - position[:, -2, -2, -2]
     waves = WAVES * _smooth_noise(generator, position.shape[1:], 0.5 * radii / spacing)
@@ -95,27 +92,27 @@ def _organ(generator: np.random.Generator, position: FloatArray, centre: FloatAr
     return inside
 
 
-def _vessel(generator: np.random.Generator, position: FloatArray) -> Mask:
+def _vessel(generator: np.random.Generator, position: Float64Array) -> Mask:
     centre = generator.uniform((-12, -16, -16), (12, 16, 16))
     inside: Mask = _ellipsoid(position, centre, generator.uniform(1.2, 2.2, 3)) < 1
     return inside
 
 
-def _positions(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> FloatArray:
+def _positions(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> Float64Array:
     """Each voxel's place in mm from the middle of the volume, `(3, Z, Y, X)`."""
     axes = [(np.arange(size) - (size - 1) / 2) * side for size, side in zip(shape, spacing, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij"))
 
 
-def _ellipsoid(position: FloatArray, centre: FloatArray, radii: FloatArray) -> FloatArray:
+def _ellipsoid(position: Float64Array, centre: Float64Array, radii: Float64Array) -> Float64Array:
     """Below 1 inside, above 1 outside, growing outwards."""
     offset = (position - centre[:, None, None, None]) / radii[:, None, None, None]
-    distance: FloatArray = np.sqrt((offset**2).sum(axis=0))
+    distance: Float64Array = np.sqrt((offset**2).sum(axis=0))
     return distance
 
 
-def _smooth_noise(generator: np.random.Generator, shape: tuple[int, ...], voxels: FloatArray) -> FloatArray:
+def _smooth_noise(generator: np.random.Generator, shape: tuple[int, ...], voxels: Float64Array) -> Float64Array:
     """Noise of mean 0 and deviation 1 that changes over about as many voxels along each axis as given."""
     noise = ndimage.gaussian_filter(generator.normal(size=shape), voxels, mode="reflect")
-    smooth: FloatArray = (noise - noise.mean()) / noise.std()
+    smooth: Float64Array = (noise - noise.mean()) / noise.std()
     return smooth

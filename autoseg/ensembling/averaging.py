@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Float32Array, LabelArray
 from autoseg.dataset import image_files
 from autoseg.errors import DatasetError, ModelError, StorageError
 from autoseg.files.storage import content_hash
@@ -32,8 +31,6 @@ from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 
-FloatArray = npt.NDArray[np.float32]
-LabelArray = npt.NDArray[np.integer[Any]]
 
 SLAB_BYTES = 128 * 2**20
 """Most bytes of mean probabilities held at a time, but never less than a plane: 12 planes of 512x512 with ten classes."""
@@ -211,7 +208,7 @@ def _slabs(region: Box, axis: int, classes: int) -> Iterator[Box]:
         yield (*region[:axis], (first, min(first + thickness, stop)), *region[axis + 1 :])
 
 
-def _add(total: FloatArray, member: PackedProbabilities, slab: Box) -> None:
+def _add(total: Float32Array, member: PackedProbabilities, slab: Box) -> None:
     """Add a member's probabilities in a slab of the original grid to `total`, `(C, Z, Y, X)` of that slab."""
     order = member.transpose_forward
     own = total.transpose(0, *(1 + axis for axis in order))
@@ -234,7 +231,7 @@ def _meeting(kept: tuple[int, int], crop: tuple[int, int], wanted: tuple[int, in
     return slice(start - wanted[0], stop - wanted[0]), slice(start - first, stop - first)
 
 
-def _highest(probabilities: FloatArray) -> LabelArray:
+def _highest(probabilities: Float32Array) -> LabelArray:
     """The class of the highest of `(C, ...)` probabilities, the first of several; class by class, as argmax is slow."""
     best = probabilities[0].copy()
     labels = np.zeros(best.shape, dtype=np.uint16)

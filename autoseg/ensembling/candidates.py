@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import autoseg
-from autoseg.ensembling.comparison import FloatArray, Ranking, Scores, rank
+from autoseg.arrays import Float64Array
+from autoseg.ensembling.comparison import Ranking, Scores, rank
 from autoseg.ensembling.pairs import Key
 from autoseg.ensembling.selection import FORMAT, Member, Selection
 from autoseg.errors import ModelError
@@ -61,7 +62,7 @@ class Outcome:
     winner: Candidate
     ranking: Ranking
     choices: Mapping[str, Choice]
-    before: Mapping[str, FloatArray]
+    before: Mapping[str, Float64Array]
 
 
 def select(
@@ -140,14 +141,14 @@ def _common_keys(candidates: Sequence[Candidate]) -> list[Key]:
     return common
 
 
-def _rows(candidate: Candidate, dice: FloatArray, keys: Sequence[Key]) -> FloatArray:
+def _rows(candidate: Candidate, dice: Float64Array, keys: Sequence[Key]) -> Float64Array:
     row_of = {(case.fold, case.identifier): row for row, case in enumerate(candidate.cases)}
     return dice[[row_of[key] for key in keys]]
 
 
-def _means(dice: FloatArray) -> FloatArray:
+def _means(dice: Float64Array) -> Float64Array:
     """Mean of each column over what is defined, NaN where nothing is."""
     defined = np.isfinite(dice)
     with np.errstate(invalid="ignore"):
-        means: FloatArray = np.where(defined, dice, 0).sum(axis=0) / defined.sum(axis=0)
+        means: Float64Array = np.where(defined, dice, 0).sum(axis=0) / defined.sum(axis=0)
     return means

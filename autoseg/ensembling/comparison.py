@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Float64Array
 from autoseg.ensembling.selection import Lead
 
-FloatArray = npt.NDArray[np.float64]
 Interval = tuple[float, float]
 
 SAMPLES = 10_000
@@ -40,7 +39,7 @@ class Scores:
     """
 
     name: str
-    dice: FloatArray
+    dice: Float64Array
     cost: tuple[int, ...]
 
 
@@ -101,7 +100,7 @@ def _order(scores: Sequence[Scores], totals: Sequence[float]) -> list[int]:
 
 
 def _lead(
-    scores: Sequence[Scores], totals: Sequence[float], drawn: Sequence[FloatArray], order: list[int]
+    scores: Sequence[Scores], totals: Sequence[float], drawn: Sequence[Float64Array], order: list[int]
 ) -> Lead | None:
     if len(order) < 2 or not np.isfinite([totals[number] for number in order[:2]]).all():
         return None
@@ -116,7 +115,7 @@ def _lead(
     )
 
 
-def _statistics(scores: Scores, total: float, drawn: FloatArray) -> CandidateStatistics:
+def _statistics(scores: Scores, total: float, drawn: Float64Array) -> CandidateStatistics:
     return CandidateStatistics(
         name=scores.name,
         score=_or_none(total),
@@ -125,7 +124,7 @@ def _statistics(scores: Scores, total: float, drawn: FloatArray) -> CandidateSta
     )
 
 
-def _label(dice: FloatArray, drawn: FloatArray) -> LabelStatistics:
+def _label(dice: Float64Array, drawn: Float64Array) -> LabelStatistics:
     defined = dice[np.isfinite(dice)]
     some = len(defined) > 0
     return LabelStatistics(
@@ -138,12 +137,12 @@ def _label(dice: FloatArray, drawn: FloatArray) -> LabelStatistics:
     )
 
 
-def _draw(scores: Sequence[Scores], patients: Sequence[str]) -> list[FloatArray]:
+def _draw(scores: Sequence[Scores], patients: Sequence[str]) -> list[Float64Array]:
     """For each candidate `(samples, labels + 1)`: each label's mean in each drawn sample, and last their mean.
 
     The same samples for every candidate. No sample at all where there is one patient only.
     """
-    parts: list[list[FloatArray]] = [[np.empty((0, one.dice.shape[1] + 1))] for one in scores]
+    parts: list[list[Float64Array]] = [[np.empty((0, one.dice.shape[1] + 1))] for one in scores]
     for weights in _samples(patients):
         for one, drawn in zip(scores, parts, strict=True):
             means = _per_label(one.dice, weights)
@@ -151,7 +150,7 @@ def _draw(scores: Sequence[Scores], patients: Sequence[str]) -> list[FloatArray]
     return [np.concatenate(drawn) for drawn in parts]
 
 
-def _samples(patients: Sequence[str]) -> Iterator[FloatArray]:
+def _samples(patients: Sequence[str]) -> Iterator[Float64Array]:
     """How often each case is in each sample, `(samples, cases)`, some samples at a time."""
     names, whose = np.unique(patients, return_inverse=True)
     if len(names) < 2:
@@ -162,26 +161,26 @@ def _samples(patients: Sequence[str]) -> Iterator[FloatArray]:
         yield times[:, whose].astype(np.float64)
 
 
-def _per_label(dice: FloatArray, weights: FloatArray | None = None) -> FloatArray:
+def _per_label(dice: Float64Array, weights: Float64Array | None = None) -> Float64Array:
     """Each label's mean over the cases that have one, weighted: `(labels,)`, or `(samples, labels)`; else NaN."""
     if weights is None:
-        whole: FloatArray = _per_label(dice, np.ones((1, len(dice))))[0]
+        whole: Float64Array = _per_label(dice, np.ones((1, len(dice))))[0]
         return whole
     defined = np.isfinite(dice)
     with np.errstate(invalid="ignore"):
-        means: FloatArray = (weights @ np.where(defined, dice, 0)) / (weights @ defined)
+        means: Float64Array = (weights @ np.where(defined, dice, 0)) / (weights @ defined)
     return means
 
 
-def _mean(means: FloatArray) -> FloatArray:
+def _mean(means: Float64Array) -> Float64Array:
     """The mean over the last axis of what is defined; NaN where nothing is."""
     defined = np.isfinite(means)
     with np.errstate(invalid="ignore"):
-        mean: FloatArray = np.where(defined, means, 0).sum(axis=-1) / defined.sum(axis=-1)
+        mean: Float64Array = np.where(defined, means, 0).sum(axis=-1) / defined.sum(axis=-1)
     return mean
 
 
-def _interval(drawn: FloatArray) -> Interval | None:
+def _interval(drawn: Float64Array) -> Interval | None:
     defined = drawn[np.isfinite(drawn)]
     if not len(defined):
         return None

@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-LabelArray = npt.NDArray[np.integer[Any]]
-Mask = npt.NDArray[np.bool_]
+from autoseg.arrays import IndexArray, LabelArray, Mask
+
 Metrics = dict[str, float | None]
 
 HAUSDORFF_PERCENTILE = 95
@@ -135,7 +134,7 @@ def mean_of(values: Sequence[float | None]) -> float | None:
     return float(np.mean(defined)) if defined else None
 
 
-def _positions(values: LabelArray, labels: Sequence[int]) -> npt.NDArray[np.intp]:
+def _positions(values: LabelArray, labels: Sequence[int]) -> IndexArray:
     """Index into `labels` of every voxel; `len(labels)` for a value that is not among them."""
     highest = max(labels, default=0)
     if highest > LARGEST_TABLE:
@@ -146,7 +145,7 @@ def _positions(values: LabelArray, labels: Sequence[int]) -> npt.NDArray[np.intp
     return table[np.clip(values.astype(np.intp), -1, highest + 1) + 1]
 
 
-def _searched_positions(values: LabelArray, labels: Sequence[int]) -> npt.NDArray[np.intp]:
+def _searched_positions(values: LabelArray, labels: Sequence[int]) -> IndexArray:
     """The same for numbers of any size, compared in the array's own type, which holds each exactly."""
     limits = np.iinfo(values.dtype)
     index = {label: place for place, label in enumerate(labels) if limits.min <= label <= limits.max}
@@ -157,7 +156,7 @@ def _searched_positions(values: LabelArray, labels: Sequence[int]) -> npt.NDArra
     return places[found]
 
 
-def _tally(ours: npt.NDArray[np.intp], theirs: npt.NDArray[np.intp], kinds: int) -> npt.NDArray[np.int64]:
+def _tally(ours: IndexArray, theirs: IndexArray, kinds: int) -> npt.NDArray[np.int64]:
     """`(3, kinds)`: voxels of each kind in both, in the reference, in the prediction."""
     if kinds <= MOST_PAIRED:
         pairs = np.bincount(theirs * kinds + ours, minlength=kinds * kinds).reshape(kinds, kinds)

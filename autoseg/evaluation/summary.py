@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from autoseg.arrays import LabelArray
 from autoseg.dataset import image_files, split_ending
 from autoseg.errors import DatasetError, StorageError
-from autoseg.evaluation.metrics import LabelArray, Metrics, foreground_mean, mean_of, score_arrays, volumes
+from autoseg.evaluation.metrics import Metrics, foreground_mean, mean_of, score_arrays, volumes
 from autoseg.files.storage import content_hash, read_json, write_json
 from autoseg.geometry import Spacing
 from autoseg.imageio import Image, grid_differences, read_label

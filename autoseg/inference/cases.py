@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from autoseg.arrays import LabelArray
 from autoseg.dataset import Case, split_ending
 from autoseg.dataset.contents import require_images
 from autoseg.dataset.new_cases import find_new_cases
@@ -19,7 +20,6 @@ from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, M
 from autoseg.files.storage import remove_file
 from autoseg.geometry import Geometry
 from autoseg.imageio import RawCase, read_case, write_image
-from autoseg.inference.export import LabelArray
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import PackedProbabilities, save_probabilities
 from autoseg.inference.progress import TileProgress

@@ -13,20 +13,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from autoseg.arrays import Float64Array, IndexArray, LabelArray
 from autoseg.geometry import box_slices
 from autoseg.inference.probabilities import Packer
 from autoseg.inference.window import Slab
 from autoseg.networks.devices import free_device_memory
 from autoseg.preprocessing.prepare import CaseProperties, restore_segmentation
-
-LabelArray = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +65,9 @@ class AxisTable:
         brought: The same on devices that asked for it.
     """
 
-    lower: npt.NDArray[np.intp]
-    upper: npt.NDArray[np.intp]
-    weight: npt.NDArray[np.float64]
+    lower: IndexArray
+    upper: IndexArray
+    weight: Float64Array
     brought: dict[torch.device, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = field(
         default_factory=dict, repr=False, compare=False
     )

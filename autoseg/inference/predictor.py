@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from autoseg.arrays import Array, LabelArray
 from autoseg.errors import DatasetError, ModelError
 from autoseg.geometry import STEP_SIZE, Geometry
 from autoseg.imageio import RawCase
 from autoseg.inference.cascade import expand_labels
 from autoseg.inference.engines import Engine, Networks, require_engine, start_networks
-from autoseg.inference.export import LabelArray, export_fast, export_segmentation
+from autoseg.inference.export import export_fast, export_segmentation
 from autoseg.inference.members import Flip, all_flips, mean_probabilities
 from autoseg.inference.memory import (
     BYTES_PER_VALUE,
@@ -164,7 +164,7 @@ class Predictor:
 
     def predict(
         self,
-        data: npt.NDArray[Any],
+        data: Array,
         geometry: Geometry,
         *,
         previous: LabelArray | None = None,

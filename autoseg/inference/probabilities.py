@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from autoseg.arrays import Float32Array, Mask
 from autoseg.errors import StorageError
 from autoseg.files.storage import atomic_path
 from autoseg.forms import Forms
@@ -30,7 +31,6 @@ from autoseg.preprocessing.prepare import CaseProperties
 from autoseg.remedies import cannot_be_read
 from autoseg.words import counted
 
-FloatArray = npt.NDArray[np.float32]
 Quantised = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 
@@ -78,7 +78,7 @@ class PackedProbabilities:
     ends: npt.NDArray[np.int64]
     content: Bytes
 
-    def unpacked(self) -> FloatArray:
+    def unpacked(self) -> Float32Array:
         """`(C, Z, Y, X)` float32 on the original grid; background outside what was kept."""
         dense = np.zeros((self.classes, *self.shape), dtype=np.float32)
         dense[0] = 1
@@ -88,7 +88,7 @@ class PackedProbabilities:
             planes[(slice(None), index) + box_slices(box)] = part
         return dense
 
-    def planes(self) -> Iterator[tuple[Box, FloatArray]]:
+    def planes(self) -> Iterator[tuple[Box, Float32Array]]:
         """For each plane of the cropped, transposed grid the box that is kept, and `(C, rows, columns)` inside it."""
         return map(self.plane, range(len(self.boxes)))
 
@@ -103,7 +103,7 @@ class PackedProbabilities:
             boxes[used, 1::2] = np.maximum.reduceat(self.part_boxes, first)[:, 1::2]
         return boxes
 
-    def plane(self, index: int) -> tuple[Box, FloatArray]:
+    def plane(self, index: int) -> tuple[Box, Float32Array]:
         """One plane of them; background between the parts.
 
         Raises:
@@ -123,7 +123,7 @@ class PackedProbabilities:
             plane[:, slice(*rows), slice(*columns)] = part
         return box, plane
 
-    def _part(self, number: int) -> tuple[Box, FloatArray]:
+    def _part(self, number: int) -> tuple[Box, Float32Array]:
         top, bottom, left, right = self.part_boxes[number].tolist()
         start = int(self.ends[number - 1]) if number else 0
         box = ((top, bottom), (left, right))
@@ -158,7 +158,7 @@ class Packer:
         self.places.append((plane, top + row, bottom + row, left, right))
         self.parts.append(self.pool.submit(_compressed, levels[(slice(None),) + box_slices(box)]))
 
-    def add_array(self, plane: FloatArray) -> None:
+    def add_array(self, plane: Float32Array) -> None:
         """Add the next plane from an array `(C, rows, columns)`."""
         self.add([torch.from_numpy(plane)], plane=self.next_plane)
 
@@ -203,7 +203,7 @@ def save_probabilities(path: Path, packed: PackedProbabilities) -> None:
         )
 
 
-def load_probabilities(path: Path) -> FloatArray:
+def load_probabilities(path: Path) -> Float32Array:
     """Read and unpack probabilities: `(C, Z, Y, X)` float32 on the original grid.
 
     Raises:
@@ -280,7 +280,7 @@ def _quantised(probabilities: torch.Tensor) -> Quantised:
 
 def _uncertain_box(plane: Quantised) -> Box:
     """Rows and columns outside which every voxel is certainly background; empty where all are."""
-    uncertain: npt.NDArray[np.bool_] = np.any(plane[1:], axis=0)
+    uncertain: Mask = np.any(plane[1:], axis=0)
     box = []
     for axis in (1, 0):
         used = np.flatnonzero(uncertain.any(axis=axis))
@@ -297,7 +297,7 @@ def _compressed(part: Quantised) -> bytes:
     return zlib.compress(top.astype(_class_type(len(part))).tobytes() + levels.T.tobytes(), COMPRESSION)
 
 
-def _decompressed(content: Bytes, shape: tuple[int, ...]) -> FloatArray:
+def _decompressed(content: Bytes, shape: tuple[int, ...]) -> Float32Array:
     """Probabilities `(C, rows, columns)`."""
     kind, voxels = _class_type(shape[0]), int(np.prod(shape[1:]))
     first, size = voxels * kind.itemsize, voxels * (kind.itemsize + shape[0] * CODE_BYTES)
@@ -309,7 +309,7 @@ def _decompressed(content: Bytes, shape: tuple[int, ...]) -> FloatArray:
         raise ValueError(f"a plane names class {top.max()} where there are {shape[0]}")
     levels = np.zeros((voxels * shape[0], 4), dtype=np.uint8)
     levels[:, :CODE_BYTES] = np.frombuffer(unpacked, np.uint8, offset=first).reshape(CODE_BYTES, -1).T
-    probabilities: FloatArray = np.square(levels.view("<i4").reshape(shape) * np.float32(1 / LEVELS))
+    probabilities: Float32Array = np.square(levels.view("<i4").reshape(shape) * np.float32(1 / LEVELS))
     np.put_along_axis(probabilities, top, 1 - probabilities.sum(axis=0, keepdims=True), axis=0)
     return probabilities
 

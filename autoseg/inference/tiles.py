@@ -13,17 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import ndimage
 
+from autoseg.arrays import Array, Float32Array, FloatArray, LabelArray
 from autoseg.geometry import STEP_SIZE, Box, Shape, tile_starts
 from autoseg.inference.window import Position, Reach, Slab, Window, reaches, window_voxels
 
-FloatArray = npt.NDArray[np.float32]
 PredictBatch: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """`(B, C, *patch)` float32 to class probabilities `(B, K, *patch)` float32, on any device."""
 
@@ -108,10 +107,10 @@ class Tiling:
 
 def predict_slabs(
     predict_batch: PredictBatch,
-    image: npt.NDArray[np.floating[Any]],
+    image: FloatArray,
     tiling: Tiling,
     *,
-    labels: npt.NDArray[np.integer[Any]] | None = None,
+    labels: LabelArray | None = None,
     on_tiles: Callable[[int], object] = lambda _: None,
     on_room: Callable[[], object] = lambda: None,
 ) -> Iterator[Slab]:
@@ -173,7 +172,7 @@ class _Network:
         self.values = b""
         self.scores = torch.zeros(0)
 
-    def __call__(self, tiles: FloatArray) -> torch.Tensor:
+    def __call__(self, tiles: Float32Array) -> torch.Tensor:
         try:
             return self.predict_batch(torch.from_numpy(tiles))
         except torch.OutOfMemoryError:
@@ -181,7 +180,7 @@ class _Network:
                 raise
         return self(tiles)
 
-    def known(self, tile: FloatArray) -> torch.Tensor | None:
+    def known(self, tile: Float32Array) -> torch.Tensor | None:
         """The scores `(1, K, *patch)` of a tile `(C, *patch)` whose channels hold one value each; None for others.
 
         Those of the last value are kept: there is hardly a second one.
@@ -196,7 +195,7 @@ class _Network:
 
 
 def _predicted(
-    network: _Network, sources: Sequence[npt.NDArray[Any]], tiling: Tiling, planes: Reach, rows: Reach
+    network: _Network, sources: Sequence[Array], tiling: Tiling, planes: Reach, rows: Reach
 ) -> Iterator[tuple[Sequence[Position], torch.Tensor]]:
     """Positions of tiles, and their scores `(B, K, *patch)`."""
     tiles = np.empty((tiling.batch_size, sum(map(len, sources)), *tiling.patch), np.float32)
@@ -215,7 +214,7 @@ def _predicted(
         yield positions, network(tiles[: len(positions)])
 
 
-def _read(sources: Sequence[npt.NDArray[Any]], position: Position, tile: FloatArray) -> None:
+def _read(sources: Sequence[Array], position: Position, tile: Float32Array) -> None:
     """Fill a tile `(C, *patch)`, the channels of one source after the other's."""
     sides = zip(position, tile.shape[1:], strict=True)
     voxels = (slice(None), *(slice(start, start + side) for start, side in sides))
@@ -227,6 +226,6 @@ def _slice_by_slice(predict_batch: PredictBatch) -> PredictBatch:
     return lambda tiles: predict_batch(tiles.squeeze(2)).unsqueeze(2)
 
 
-def _padded(source: npt.NDArray[Any], tiling: Tiling) -> npt.NDArray[Any]:
+def _padded(source: Array, tiling: Tiling) -> Array:
     """An image `(C, Z, Y, X)`, padded with zeros to the patch's size where it is smaller."""
     return np.pad(source, [(0, 0), *tiling.margins]) if any(map(any, tiling.margins)) else source

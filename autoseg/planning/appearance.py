@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Array, Float32Array, Mask
 from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
 from autoseg.magnitudes import spread_values
@@ -70,7 +70,7 @@ class Appearance:
     likenesses: tuple[float | None, ...] = ()
 
 
-def measure_appearance(data: npt.NDArray[np.float32], geometry: Geometry) -> Appearance | None:
+def measure_appearance(data: Float32Array, geometry: Geometry) -> Appearance | None:
     """Measure an image.
 
     Args:
@@ -79,8 +79,8 @@ def measure_appearance(data: npt.NDArray[np.float32], geometry: Geometry) -> App
     Returns:
         None where every voxel is zero.
     """
-    nonzero: npt.NDArray[np.bool_] = np.any(data, axis=0)
-    plane: npt.NDArray[np.bool_] = np.any(nonzero, axis=0)
+    nonzero: Mask = np.any(data, axis=0)
+    plane: Mask = np.any(nonzero, axis=0)
     depth, height, width = map(_extent, (nonzero, plane, plane.T))
     if not depth:
         return None
@@ -94,20 +94,18 @@ def measure_appearance(data: npt.NDArray[np.float32], geometry: Geometry) -> App
     )
 
 
-def _extent(nonzero: npt.NDArray[np.bool_]) -> int:
+def _extent(nonzero: Mask) -> int:
     """Along the first axis, from the first to the last plane that holds anything."""
     places = np.flatnonzero(np.any(nonzero, axis=tuple(range(1, nonzero.ndim))))
     return int(places[-1] - places[0]) + 1 if places.size else 0
 
 
-def measure_ranges(data: npt.NDArray[np.float32]) -> tuple[IntensityRange | None, ...]:
+def measure_ranges(data: Float32Array) -> tuple[IntensityRange | None, ...]:
     """The intensity range of each channel of `(C, Z, Y, X)`; None for a channel that is zero throughout."""
     return tuple(_range(sample_values(channel, SAMPLED_VOXELS)) for channel in data)
 
 
-def measure_likenesses(
-    data: npt.NDArray[np.float32], ranges: tuple[IntensityRange | None, ...]
-) -> tuple[float | None, ...]:
+def measure_likenesses(data: Float32Array, ranges: tuple[IntensityRange | None, ...]) -> tuple[float | None, ...]:
     """How much neighbouring voxels resemble each other: 0 in noise, whatever its histogram, and up to 1 in images.
 
     It is the correlation of voxels with the next one along an axis, averaged over the axes that have several, without
@@ -125,12 +123,12 @@ def measure_likenesses(
     )
 
 
-def _likeness(channel: npt.NDArray[np.float32], known: IntensityRange) -> float | None:
+def _likeness(channel: Float32Array, known: IntensityRange) -> float | None:
     found = [_correlation(channel, axis, known) for axis in range(3) if channel.shape[axis] > 1]
     return float(np.mean(kept)) if (kept := [one for one in found if one is not None]) else None
 
 
-def _correlation(channel: npt.NDArray[np.float32], axis: int, known: IntensityRange) -> float | None:
+def _correlation(channel: Float32Array, axis: int, known: IntensityRange) -> float | None:
     """Of voxels with their next along an axis, clipped to the range's ends."""
     first = np.moveaxis(channel, axis, 0)[:-1]
     step = max(1, round((first.size / SAMPLED_VOXELS) ** (1 / 3)))  # along each axis
@@ -148,15 +146,15 @@ def _correlation(channel: npt.NDArray[np.float32], axis: int, known: IntensityRa
     return min(1.0, float(pairs.prod(axis=0).mean() / np.sqrt(np.square(pairs).mean(axis=1).prod())))
 
 
-def _range(values: npt.NDArray[Any]) -> IntensityRange | None:
+def _range(values: Array) -> IntensityRange | None:
     if not values.size:
         return None
     percentiles = np.percentile(values.astype(np.float64), PERCENTILES).tolist()
     return IntensityRange(**dict(zip(IntensityRange.__slots__, percentiles, strict=True)))
 
 
-def sample_values(data: npt.NDArray[Any], most: int) -> npt.NDArray[Any]:
+def sample_values(data: Array, most: int) -> Array:
     """Up to about `most` of an array's values, evenly spaced, without exact zeros, NaN and infinities."""
     sample = spread_values(data, most)
-    kept: npt.NDArray[Any] = sample[np.isfinite(sample) & (sample != 0)]
+    kept: Array = sample[np.isfinite(sample) & (sample != 0)]
     return kept

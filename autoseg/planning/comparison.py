@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import stdtrit
 
+from autoseg.arrays import Float64Array
 from autoseg.geometry import Geometry
 from autoseg.planning.appearance import Appearance, Direction, IntensityRange
 from autoseg.planning.fingerprint import DatasetFingerprint
@@ -140,7 +140,7 @@ class Reference:
     cases: int
     channels: tuple[str, ...]
     limits: Mapping[str, Limits]
-    directions: npt.NDArray[np.float64]
+    directions: Float64Array
     orientations: tuple[str, ...]
 
 
@@ -263,14 +263,14 @@ def _turns_from(cases: Sequence[Appearance], reference: Reference) -> list[dict[
     return [{"orientation": turn} for turn in nearest.tolist()]
 
 
-def _turns(directions: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _turns(directions: Float64Array, others: Float64Array) -> Float64Array:
     """`(n, 3, 3)` and `(m, 3, 3)` to `(n, m)` degrees: the most by which an axis differs; a mirrored grid by 180."""
     cosines = np.einsum("nij,mij->nmj", directions, others).min(axis=2)
     mirrored = np.linalg.det(directions)[:, None] * np.linalg.det(others) < 0
     return np.where(mirrored, MIRRORED, np.degrees(np.arccos(np.clip(cosines, -1, 1))))
 
 
-def _axes(cases: Sequence[Appearance]) -> npt.NDArray[np.float64]:
+def _axes(cases: Sequence[Appearance]) -> Float64Array:
     return np.array([case.direction for case in cases if case.direction is not None]).reshape(-1, 3, 3)
 
 
@@ -337,7 +337,7 @@ def _factor_limits(values: Sequence[float], factor: float) -> Limits:
     return Limits(lowest=lowest, highest=highest, lower_limit=lower, upper_limit=upper)
 
 
-def _shift_limits(values: npt.NDArray[np.float64], shift: float) -> Limits:
+def _shift_limits(values: Float64Array, shift: float) -> Limits:
     """The range widened by `shift` on both sides, or the interval that the next of normally distributed values falls
     in, whichever goes further: few cases tell little of what others may be like."""
     number, mean = len(values), float(values.mean())
@@ -353,7 +353,7 @@ def _shift_limits(values: npt.NDArray[np.float64], shift: float) -> Limits:
     )
 
 
-def _turn_limits(directions: npt.NDArray[np.float64]) -> dict[str, Limits]:
+def _turn_limits(directions: Float64Array) -> dict[str, Limits]:
     """In degrees against the nearest training case, which for these are they themselves; more the more oblique they lie."""
     if not len(directions):
         return {}

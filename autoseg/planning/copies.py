@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Float32Array
 from autoseg.planning.inspection import Finding, Inspection, Severity
 from autoseg.words import readable
 
@@ -57,7 +57,7 @@ def _alike(inspections: Sequence[Inspection]) -> Iterator[tuple[Inspection, Insp
         if one.sample is not None:
             sizes[one.shape, len(one.sample)].append(one)
     for group in sizes.values():
-        samples: npt.NDArray[np.float32] = np.stack([one.sample for one in group if one.sample is not None])
+        samples: Float32Array = np.stack([one.sample for one in group if one.sample is not None])
         for number, one in enumerate(group[1:], start=1):
             earlier = np.flatnonzero(samples[:number] @ samples[number] >= SAME * len(one.ranges))
             others = [group[index] for index in earlier.tolist() if group[index].content != one.content]

@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 import autoseg
+from autoseg.arrays import Float32Array, LabelArray
 from autoseg.dataset import LARGEST_LABEL, Case, Dataset, Labels
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.storage import decode, encode, read_json, write_json
@@ -21,8 +21,6 @@ from autoseg.planning.appearance import Appearance, Direction, IntensityRange, m
 from autoseg.plans import LARGEST_SIDE, IntensityStatistics
 from autoseg.versions import remedy, warn_if_newer
 from autoseg.words import counted
-
-FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 FORMAT = 1
 
@@ -115,7 +113,7 @@ class CaseFingerprint:
     geometry: Geometry
     shape: tuple[int, int, int]
     kept_fraction: float
-    foreground: FloatArray
+    foreground: Float32Array
     ranges: tuple[IntensityRange | None, ...]
     likenesses: tuple[float | None, ...]
 
@@ -170,7 +168,7 @@ def _measure_file(case: Case) -> CaseFingerprint:
     return measure_case(raw.data, raw.segmentation, raw.geometry)
 
 
-def summarise_intensities(samples: Sequence[FloatArray]) -> IntensityStatistics:
+def summarise_intensities(samples: Sequence[Float32Array]) -> IntensityStatistics:
     """Statistics of one channel over the foreground samples of all cases, pooled: a large case counts more."""
     values = np.concatenate(samples)
     low, median, high = np.percentile(values, (LOW_PERCENTILE, 50, HIGH_PERCENTILE))
@@ -185,9 +183,7 @@ def summarise_intensities(samples: Sequence[FloatArray]) -> IntensityStatistics:
     )
 
 
-def measure_case(
-    data: FloatArray, segmentation: npt.NDArray[np.integer[Any]] | None, geometry: Geometry
-) -> CaseFingerprint:
+def measure_case(data: Float32Array, segmentation: LabelArray | None, geometry: Geometry) -> CaseFingerprint:
     """Crop a case to its nonzero region and measure it.
 
     Args:

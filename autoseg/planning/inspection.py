@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Array, Float32Array
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError
 from autoseg.headers import read_header
@@ -21,9 +21,6 @@ from autoseg.planning.appearance import sample_values
 from autoseg.planning.label_inspection import cut_away, label_faults, label_values, scaled_labels
 from autoseg.whole_numbers import as_whole_numbers
 from autoseg.words import counted, readable
-
-Array: TypeAlias = npt.NDArray[Any]
-FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 RANGE_PERCENTILES = 1, 99
 """What an intensity range runs between; a few odd voxels do not move it."""
@@ -84,7 +81,7 @@ class Inspection:
     content: str | None
     label_content: str | None
     shape: tuple[int, ...]
-    sample: FloatArray | None
+    sample: Float32Array | None
     label_values: frozenset[int] | None
 
 
@@ -232,7 +229,7 @@ def _content(images: Sequence[Image]) -> str:
     return digest.hexdigest()
 
 
-def _sample(images: Sequence[Image]) -> FloatArray | None:
+def _sample(images: Sequence[Image]) -> Float32Array | None:
     """Evenly spaced voxels of each channel, to mean 0 and length 1; None where one holds too few different values."""
     parts = []
     for image in images:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
+
+from autoseg.arrays import Float64Array
 
 LARGEST_FACTOR = 3.0
 """Between the widths of two ranges that count as near: scanners of one protocol differ by less."""
@@ -39,7 +40,7 @@ def far_ranges(ranges: Sequence[tuple[float, float]], training: int) -> list[int
     return sorted(far)
 
 
-def _far(values: npt.NDArray[np.float64], training: int, reach: float) -> set[int]:
+def _far(values: Float64Array, training: int, reach: float) -> set[int]:
     companions = math.ceil(ODD_SHARE * training)
     far = set()
     for index, value in enumerate(values):

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Array
 from autoseg.dataset import BACKGROUND
 from autoseg.errors import DatasetError
 from autoseg.geometry import box_slices
 from autoseg.preprocessing.cropping import bounding_box
 from autoseg.whole_numbers import fractional_values, listed_values, rounded_values
 from autoseg.words import agreeing, counted, readable
-
-Array: TypeAlias = npt.NDArray[Any]
 
 LISTED_LABELS = 10
 

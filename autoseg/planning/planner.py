@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 
 import autoseg
+from autoseg.arrays import Float64Array
 from autoseg.errors import PlanError
 from autoseg.geometry import Shape, Spacing, inverse_order
 from autoseg.planning.explanation import Decision, explain
@@ -22,7 +23,7 @@ from autoseg.planning.fingerprint import DatasetFingerprint, single_slice_axes
 from autoseg.planning.memory import estimate_memory
 from autoseg.planning.normalisation import choose_mask, choose_scheme
 from autoseg.planning.patch import fit_patch
-from autoseg.planning.spacing import FloatArray, median_resampled_shape
+from autoseg.planning.spacing import median_resampled_shape
 from autoseg.planning.topology import PatchTopology, plan_topology
 from autoseg.plans import DEFAULT_IDENTIFIER, FORMAT, ConfigurationPlan, Plans
 from autoseg.words import counted
@@ -245,12 +246,12 @@ class Planner(ABC):
         return max(1, z), max(1, y), max(1, x)
 
     @cached_property
-    def target(self) -> FloatArray:
+    def target(self) -> Float64Array:
         """`target_spacing` as an array, images' axis order."""
         return np.array(self.target_spacing(), dtype=np.float64)
 
     @cached_property
-    def median_target_shape(self) -> FloatArray:
+    def median_target_shape(self) -> Float64Array:
         """The median case at the target spacing, images' axis order, voxels, not rounded."""
         return median_resampled_shape(
             np.array(self.fingerprint.spacings), np.array(self.fingerprint.shapes), self.target

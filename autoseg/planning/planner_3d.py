@@ -7,13 +7,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from autoseg.arrays import Float64Array
 from autoseg.errors import PlanError
 from autoseg.geometry import Shape, Spacing, reorder
 from autoseg.planning.explanation import Decision, explain_low_resolution
 from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional
 from autoseg.planning.patch import isotropic_patch
 from autoseg.planning.planner import Planner, Stage
-from autoseg.planning.spacing import FloatArray, coarser_spacings, target_spacing
+from autoseg.planning.spacing import coarser_spacings, target_spacing
 from autoseg.planning.topology import PatchTopology
 
 
@@ -95,7 +96,7 @@ class Planner3D(Planner):
                 return stage
         return None
 
-    def shows_enough(self, stage: Stage, median_shape: FloatArray) -> bool:
+    def shows_enough(self, stage: Stage, median_shape: Float64Array) -> bool:
         """Whether one patch shows a quarter of the median case, whose three sides need not be whole voxels."""
         return bool(np.prod(median_shape) <= self.lowres_coverage * math.prod(stage.patch_size))
 

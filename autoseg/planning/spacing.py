@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Float64Array
 from autoseg.geometry import Spacing
-
-FloatArray = npt.NDArray[np.float64]
 
 ANISOTROPY = 3.0
 """An axis stands out when its voxels are this many times larger, and this many times fewer, than the others'."""
@@ -30,7 +28,7 @@ MOST_GROWTH_STEPS = 2000
 """1.01 to this power is beyond 400 million: no image is left."""
 
 
-def median_spacing(spacings: FloatArray) -> FloatArray:
+def median_spacing(spacings: Float64Array) -> Float64Array:
     """The median voxel size of each axis.
 
     Args:
@@ -42,7 +40,7 @@ def median_spacing(spacings: FloatArray) -> FloatArray:
     return np.percentile(spacings, 50, axis=0)
 
 
-def target_spacing(spacings: FloatArray, shapes: FloatArray) -> FloatArray:
+def target_spacing(spacings: Float64Array, shapes: Float64Array) -> Float64Array:
     """The median voxel size; an axis of far fewer and far larger voxels takes its 10th percentile instead.
 
     Its median would throw away what the finer cases show.
@@ -65,7 +63,7 @@ def target_spacing(spacings: FloatArray, shapes: FloatArray) -> FloatArray:
     return target
 
 
-def coarse_axis(spacings: FloatArray, shapes: FloatArray) -> int | None:
+def coarse_axis(spacings: Float64Array, shapes: Float64Array) -> int | None:
     """The axis whose median voxels are both much larger and much fewer than those of the others, if there is one."""
     spacing, shape = median_spacing(spacings), np.percentile(shapes, 50, axis=0)
     axis = int(np.argmax(spacing))
@@ -74,12 +72,12 @@ def coarse_axis(spacings: FloatArray, shapes: FloatArray) -> int | None:
     return axis if is_coarse and is_thin else None
 
 
-def median_resampled_shape(spacings: FloatArray, shapes: FloatArray, target: FloatArray) -> FloatArray:
+def median_resampled_shape(spacings: Float64Array, shapes: Float64Array, target: Float64Array) -> Float64Array:
     """The median over the cases of their extent on the target grid: `(3,)` voxels, not rounded."""
     return np.median(spacings / target * shapes, axis=0)
 
 
-def coarser_spacings(spacing: Spacing) -> Iterator[FloatArray]:
+def coarser_spacings(spacing: Spacing) -> Iterator[Float64Array]:
     """Voxel sizes that grow by 1 % a step: first the finer axes, until all are within a factor of two, then all."""
     grown = np.array(spacing, dtype=np.float64)
     for _ in range(MOST_GROWTH_STEPS):

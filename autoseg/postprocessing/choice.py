@@ -16,22 +16,21 @@ from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 import autoseg
+from autoseg.arrays import Float64Array, Mask
 from autoseg.errors import ModelError
 from autoseg.files.storage import content_hash, file_hash
 from autoseg.parallel import run_on_cases
 from autoseg.postprocessing.evidence import CaseDice, Choice, Comparison, Evidence, JudgedRule
 from autoseg.postprocessing.rules import FILL_HOLES, KEEP_LARGEST, REMOVE_SMALL, Rule
-from autoseg.postprocessing.scoring import DiceTable, FloatArray, Rules, ValidationCase
+from autoseg.postprocessing.scoring import DiceTable, Rules, ValidationCase
 
-Mask = npt.NDArray[np.bool_]
 Slot: TypeAlias = tuple[Rule, ...]
 """Rules of which one at most is taken."""
 Step: TypeAlias = tuple[Slot, ...]
 """Slots that touch different labels, so that they are decided independently."""
-Candidates: TypeAlias = Callable[[Mapping[int, FloatArray]], tuple[Step, ...]]
+Candidates: TypeAlias = Callable[[Mapping[int, Float64Array]], tuple[Step, ...]]
 """From the volumes (mm3) of each label's true components to the steps, in the order in which they are taken."""
 
 THRESHOLD_QUANTILES = (0.0, 0.05, 0.25)
@@ -100,7 +99,7 @@ def judge_as_given(
     return Choice(rules=tuple(rules), evidence=evidence)
 
 
-def standard_candidates(volumes: Mapping[int, FloatArray]) -> tuple[Step, ...]:
+def standard_candidates(volumes: Mapping[int, Float64Array]) -> tuple[Step, ...]:
     """The candidates described at the top of this module.
 
     Args:
@@ -190,7 +189,7 @@ class _Choosing:
             out_of_fold=_compare(before, after, key.labels),
         )
 
-    def _around(self, key: _Key, steps: tuple[Rules, ...]) -> tuple[FloatArray, FloatArray]:
+    def _around(self, key: _Key, steps: tuple[Rules, ...]) -> tuple[Float64Array, Float64Array]:
         """`(cases, labels)` Dice before and after the candidate's place in a choice; equal where it was not taken."""
         start = _joined(steps[: key.step])
         rule = _taken(key, steps)
@@ -271,7 +270,7 @@ def _evidence(
     )
 
 
-def _compare(before: FloatArray, after: FloatArray, labels: Sequence[int]) -> tuple[Comparison, ...]:
+def _compare(before: Float64Array, after: Float64Array, labels: Sequence[int]) -> tuple[Comparison, ...]:
     return tuple(
         Comparison(
             label=label,
@@ -284,30 +283,30 @@ def _compare(before: FloatArray, after: FloatArray, labels: Sequence[int]) -> tu
     )
 
 
-def _helps(before: FloatArray, after: FloatArray) -> bool:
+def _helps(before: Float64Array, after: Float64Array) -> bool:
     """Whether no label's mean Dice falls and one's rises; arrays are `(cases, labels)`."""
     gains = _gains(before, after)
     return bool((gains >= -SMALLEST_GAIN).all() and (gains > SMALLEST_GAIN).any())
 
 
-def _gains(before: FloatArray, after: FloatArray) -> FloatArray:
+def _gains(before: Float64Array, after: Float64Array) -> Float64Array:
     """How much each label's mean Dice rises; 0 where it has none before or after, which tells nothing."""
     return np.nan_to_num(_means(after) - _means(before))
 
 
-def _means(dice: FloatArray) -> FloatArray:
+def _means(dice: Float64Array) -> Float64Array:
     """Mean of each column over its defined values, NaN where there are none."""
     defined = np.isfinite(dice)
     with np.errstate(invalid="ignore"):
-        means: FloatArray = np.where(defined, dice, 0).sum(axis=0) / defined.sum(axis=0)
+        means: Float64Array = np.where(defined, dice, 0).sum(axis=0) / defined.sum(axis=0)
     return means
 
 
-def _with_none(values: FloatArray) -> tuple[float | None, ...]:
+def _with_none(values: Float64Array) -> tuple[float | None, ...]:
     return tuple(None if math.isnan(value) else float(value) for value in values)
 
 
-def _small(label: int, volumes: FloatArray) -> tuple[Rule, ...]:
+def _small(label: int, volumes: Float64Array) -> tuple[Rule, ...]:
     """Remove-small rules for thresholds that the volumes of the label's true components give."""
     if not len(volumes):
         return ()

@@ -7,17 +7,14 @@ components there are: a label image of 512x512x400 voxels takes seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from autoseg.arrays import Float64Array, IndexArray, LabelArray, Mask
 from autoseg.dataset import BACKGROUND
 from autoseg.geometry import Box, box_slices
-
-LabelArray = npt.NDArray[np.integer[Any]]
-Mask = npt.NDArray[np.bool_]
 
 
 def keep_largest(segmentation: LabelArray, labels: Sequence[int], spacing: Sequence[float]) -> LabelArray:
@@ -71,7 +68,7 @@ def fill_holes(segmentation: LabelArray, labels: Sequence[int]) -> LabelArray:
     return filled
 
 
-def components(mask: Mask, spacing: Sequence[float]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+def components(mask: Mask, spacing: Sequence[float]) -> tuple[npt.NDArray[np.int32], Float64Array]:
     """Number the components of a mask from 1, in memory order of their first voxels.
 
     Returns:
@@ -89,7 +86,7 @@ def _without_components(
     segmentation: LabelArray,
     labels: Sequence[int],
     spacing: Sequence[float],
-    unwanted: Callable[[npt.NDArray[np.float64]], Mask],
+    unwanted: Callable[[Float64Array], Mask],
 ) -> LabelArray:
     """Turn the components of the union of `labels` that `unwanted` picks by their volumes into background."""
     kept: LabelArray = np.array(segmentation)
@@ -140,7 +137,7 @@ def _fill(segmentation: LabelArray, labels: Sequence[int], flat: Sequence[int]) 
 
 def _votes(
     segmentation: LabelArray,
-    places: tuple[npt.NDArray[np.intp], ...],
+    places: tuple[IndexArray, ...],
     holes: npt.NDArray[np.int32],
     axes: Sequence[int],
     labels: Sequence[int],
@@ -167,7 +164,7 @@ def _votes(
     return votes.reshape(-1, columns)
 
 
-def _positions(values: LabelArray, labels: Sequence[int]) -> npt.NDArray[np.intp]:
+def _positions(values: LabelArray, labels: Sequence[int]) -> IndexArray:
     """Index into sorted `labels` of every value; `len(labels)` for a value that is not among them."""
     found = np.searchsorted(labels, values).clip(max=len(labels) - 1)
     return np.where(np.array(labels)[found] == values, found, len(labels))

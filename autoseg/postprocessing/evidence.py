@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Float64Array
 from autoseg.errors import StorageError
 from autoseg.files.storage import decode
 from autoseg.postprocessing.rules import Rule, load_evidence, load_rules, save_rules
@@ -89,16 +89,16 @@ class Evidence:
     cases: tuple[CaseDice, ...]
 
     @property
-    def before(self) -> npt.NDArray[np.float64]:
+    def before(self) -> Float64Array:
         """`(cases, labels)` Dice without postprocessing, NaN where a label is in neither image."""
         return self._dice([case.before for case in self.cases])
 
     @property
-    def after(self) -> npt.NDArray[np.float64]:
+    def after(self) -> Float64Array:
         """`(cases, labels)` Dice with the rules chosen without the case, NaN where a label is in neither image."""
         return self._dice([case.after for case in self.cases])
 
-    def _dice(self, rows: list[tuple[float | None, ...]]) -> npt.NDArray[np.float64]:
+    def _dice(self, rows: list[tuple[float | None, ...]]) -> Float64Array:
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.labels))
 
 

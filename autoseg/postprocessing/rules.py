@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autoseg.arrays import LabelArray
 from autoseg.errors import ModelError, StorageError
 from autoseg.files.storage import decode, encode, read_json, write_json
-from autoseg.postprocessing.components import LabelArray, fill_holes, keep_largest, remove_small
+from autoseg.postprocessing.components import fill_holes, keep_largest, remove_small
 
 FORMAT = 1
 KEEP_LARGEST, REMOVE_SMALL, FILL_HOLES = KINDS = ("keep_largest", "remove_small", "fill_holes")

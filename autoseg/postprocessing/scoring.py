@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from autoseg.arrays import Float64Array, LabelArray, Mask
 from autoseg.dataset import BACKGROUND
 from autoseg.evaluation.summary import read_pair
 from autoseg.geometry import Spacing
 from autoseg.parallel import run_on_cases
-from autoseg.postprocessing.components import LabelArray, components
+from autoseg.postprocessing.components import components
 from autoseg.postprocessing.rules import Rule, apply_rules
 
 Rules: TypeAlias = tuple[Rule, ...]
-FloatArray = npt.NDArray[np.float64]
 Slices: TypeAlias = tuple[slice, ...]
 
 
@@ -48,16 +47,16 @@ class DiceTable:
         self.cases = tuple(cases)
         self.labels = tuple(labels)
         self.workers = workers
-        self._known: dict[Rules, FloatArray] = {}
-        self._volumes: list[dict[int, FloatArray]] = []
+        self._known: dict[Rules, Float64Array] = {}
+        self._volumes: list[dict[int, Float64Array]] = []
 
-    def dice(self, rules: Rules) -> FloatArray:
+    def dice(self, rules: Rules) -> Float64Array:
         """`(cases, labels)`: the Dice after the rules; NaN where a label is in neither image."""
         if not self._known:
             self._measure_start()
         return self._known[rules]
 
-    def true_volumes(self, chosen: npt.NDArray[np.bool_]) -> dict[int, FloatArray]:
+    def true_volumes(self, chosen: Mask) -> dict[int, Float64Array]:
         """Volumes in mm3 of the components of each label in the references of the chosen cases."""
         if not self._known:
             self._measure_start()
@@ -98,7 +97,7 @@ class DiceTable:
         self._volumes = [volumes for _, volumes in start]
 
 
-def _measure_start(case: ValidationCase, labels: Sequence[int]) -> tuple[list[float], dict[int, FloatArray]]:
+def _measure_start(case: ValidationCase, labels: Sequence[int]) -> tuple[list[float], dict[int, Float64Array]]:
     """The Dice of each label before any rule, and the volumes of the true components."""
     prediction, reference, spacing = _read_cropped(case)
     sizes = _sizes(reference, labels)
@@ -155,7 +154,7 @@ def _sizes(reference: LabelArray, labels: Sequence[int]) -> dict[int, int]:
     return {label: int((reference[boxes[label]] == label).sum()) if label in boxes else 0 for label in labels}
 
 
-def _component_volumes(reference: LabelArray, labels: Sequence[int], spacing: Spacing) -> dict[int, FloatArray]:
+def _component_volumes(reference: LabelArray, labels: Sequence[int], spacing: Spacing) -> dict[int, Float64Array]:
     boxes = _boxes(reference)
     return {
         label: components(reference[boxes[label]] == label, spacing)[1] if label in boxes else np.empty(0)

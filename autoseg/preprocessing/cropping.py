@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from autoseg.arrays import Float32Array, LabelArray, Mask
 from autoseg.dataset import BACKGROUND
 from autoseg.errors import DatasetError
 from autoseg.geometry import Box, box_slices
@@ -17,8 +16,8 @@ OUTSIDE = -1
 
 
 def crop_to_nonzero(
-    data: npt.NDArray[np.float32], segmentation: npt.NDArray[np.integer[Any]] | None
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int16], Box]:
+    data: Float32Array, segmentation: LabelArray | None
+) -> tuple[Float32Array, npt.NDArray[np.int16], Box]:
     """Crop to the smallest box that holds every voxel with a value in any channel.
 
     Args:
@@ -45,7 +44,7 @@ def crop_to_nonzero(
     return data[every_channel], labels, box
 
 
-def bounding_box(mask: npt.NDArray[np.bool_]) -> Box:
+def bounding_box(mask: Mask) -> Box:
     """The smallest box that holds every true voxel.
 
     Raises:

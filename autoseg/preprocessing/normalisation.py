@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Float32Array, Float64Array, LabelArray, Mask
 from autoseg.errors import PlanError
 from autoseg.plans import IntensityStatistics
-
-FloatArray = npt.NDArray[np.float32]
 
 SMALLEST_DEVIATION = 1e-8
 """What the intensities of training cases are divided by at least, where all are the same."""
 
 
 def normalise(
-    data: FloatArray,
-    segmentation: npt.NDArray[np.integer[Any]] | None,
+    data: Float32Array,
+    segmentation: LabelArray | None,
     *,
     schemes: Sequence[str],
     use_mask: Sequence[bool],
     intensities: Sequence[IntensityStatistics | None] | None,
-    out: FloatArray | None = None,
-) -> FloatArray:
+    out: Float32Array | None = None,
+) -> Float32Array:
     """Normalise every channel by its scheme.
 
     CT: clipped to the 0.5 and 99.5 percentiles of the training cases' foreground, then minus its mean, over its
@@ -61,10 +58,10 @@ def normalise(
 
 
 def _normalise_channel(
-    values: FloatArray,
-    result: FloatArray,
+    values: Float32Array,
+    result: Float32Array,
     scheme: str,
-    outside: npt.NDArray[np.bool_] | None,
+    outside: Mask | None,
     statistics: IntensityStatistics | None,
     channel: int,
 ) -> None:
@@ -83,7 +80,9 @@ def _normalise_channel(
         result[outside] = 0
 
 
-def _normalise_ct(values: FloatArray, result: FloatArray, statistics: IntensityStatistics | None, channel: int) -> None:
+def _normalise_ct(
+    values: Float32Array, result: Float32Array, statistics: IntensityStatistics | None, channel: int
+) -> None:
     if statistics is None:
         raise PlanError(
             f"channel {channel}: CT normalisation needs the intensities of the training cases, which these plans do not "
@@ -94,7 +93,7 @@ def _normalise_ct(values: FloatArray, result: FloatArray, statistics: IntensityS
     result /= np.float32(max(statistics.sd, SMALLEST_DEVIATION))
 
 
-def _mean_and_deviation(values: FloatArray, outside: npt.NDArray[np.bool_] | None) -> tuple[float, float]:
+def _mean_and_deviation(values: Float32Array, outside: Mask | None) -> tuple[float, float]:
     """Mean and standard deviation inside the mask, in double precision; zeros where nothing is inside.
 
     Sums are of what differs from some value of the image, so that nothing of a large offset is left, and of a constant
@@ -109,11 +108,11 @@ def _mean_and_deviation(values: FloatArray, outside: npt.NDArray[np.bool_] | Non
     return mean, math.sqrt(_sum(squares) / count)
 
 
-def _sum(parts: Iterable[npt.NDArray[np.float64]]) -> float:
+def _sum(parts: Iterable[Float64Array]) -> float:
     return sum(float(part.sum()) for part in parts)
 
 
-def _inside(values: FloatArray, outside: npt.NDArray[np.bool_] | None) -> Iterator[FloatArray]:
+def _inside(values: Float32Array, outside: Mask | None) -> Iterator[Float32Array]:
     """The values inside the mask, a slice at a time to spare memory."""
     for number, plane in enumerate(values):
         yield plane if outside is None else plane[~outside[number]]

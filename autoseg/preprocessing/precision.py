@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
+
+from autoseg.arrays import Array, FloatArray
 
 FARTHEST_MEAN = 20
 """Standard deviations of a channel that its mean may lie from 0. Half precision rounds by 2^-11 of a value at most, so
@@ -15,7 +14,7 @@ SMALLEST_DEVIATION = 1e-3
 """Of a channel: smaller values lose digits, as they come near to the smallest that there are."""
 
 
-def kept_precision(data: npt.NDArray[np.floating[Any]]) -> type[np.float16] | type[np.float32]:
+def kept_precision(data: FloatArray) -> type[np.float16] | type[np.float32]:
     """float16 where every channel of `(C, Z, Y, X)` fits into it, float32 elsewhere.
 
     CT and nonCT normalisation always fit, unless a voxel is beyond all measure; channels without any fit where their
@@ -24,7 +23,7 @@ def kept_precision(data: npt.NDArray[np.floating[Any]]) -> type[np.float16] | ty
     return np.float16 if all(map(_fits_half, data)) else np.float32
 
 
-def _fits_half(channel: npt.NDArray[np.floating[Any]]) -> bool:
+def _fits_half(channel: FloatArray) -> bool:
     largest = float(np.finfo(np.float16).max)
     lowest, highest = float(channel.min()), float(channel.max())
     if lowest < -largest or highest > largest:
@@ -35,7 +34,7 @@ def _fits_half(channel: npt.NDArray[np.floating[Any]]) -> bool:
     return deviation >= SMALLEST_DEVIATION and abs(mean) <= FARTHEST_MEAN * deviation
 
 
-def _moments(channel: npt.NDArray[Any]) -> tuple[float, float]:
+def _moments(channel: Array) -> tuple[float, float]:
     """Mean and standard deviation, in double precision and the memory of a plane."""
     mean = float(channel.mean(dtype=np.float64))
     squares = sum(float(np.square(plane - mean, dtype=np.float64).sum()) for plane in channel)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from autoseg.arrays import Float32Array, LabelArray, LabelType, Locations
 from autoseg.dataset import BACKGROUND, LARGEST_LABEL
 from autoseg.errors import DatasetError
 from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder
@@ -29,10 +29,6 @@ from autoseg.preprocessing.resampling import (
     separated_axis,
 )
 from autoseg.words import counted, in_bytes
-
-FloatArray = npt.NDArray[np.float32]
-Locations = npt.NDArray[np.int32]
-LabelType = TypeVar("LabelType", bound=np.integer[Any])
 
 LOCATIONS_PER_LABEL = 10_000
 SMALLEST_SHARE_OF_LOCATIONS = 0.01
@@ -82,11 +78,11 @@ class PreparedCase:
         previous: `(Z, Y, X)` labels that the configuration before a cascade predicted; None for all others.
     """
 
-    data: FloatArray | npt.NDArray[np.float16]
-    segmentation: npt.NDArray[np.integer[Any]] | None
+    data: Float32Array | npt.NDArray[np.float16]
+    segmentation: LabelArray | None
     foreground: Mapping[int, Locations]
     properties: CaseProperties
-    previous: npt.NDArray[np.integer[Any]] | None = None
+    previous: LabelArray | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +119,7 @@ class CroppedCase:
     """
 
     identifier: str
-    data: FloatArray
+    data: Float32Array
     segmentation: npt.NDArray[np.int16]
     labelled: bool
     geometry: Geometry
@@ -164,7 +160,7 @@ def crop_case(raw: RawCase) -> CroppedCase:
     )
 
 
-def _labelled(segmentation: npt.NDArray[np.integer[Any]]) -> int:
+def _labelled(segmentation: LabelArray) -> int:
     return int(np.count_nonzero(segmentation > BACKGROUND))
 
 
@@ -205,7 +201,7 @@ def preparation(shape: Shape, spacing: Spacing, plans: Plans, configuration: str
     )
 
 
-def _arrays(case: CroppedCase, wanted: Preparation) -> tuple[FloatArray, npt.NDArray[np.integer[Any]] | None]:
+def _arrays(case: CroppedCase, wanted: Preparation) -> tuple[Float32Array, LabelArray | None]:
     """The images, and the labels where the case has some or a normalisation needs the region."""
     transposed = case.data.transpose(0, *(1 + axis for axis in wanted.order))
     data = resample_image(transposed, shape=wanted.shape, separated=wanted.separated)
@@ -249,7 +245,7 @@ def restore_segmentation(segmentation: npt.NDArray[LabelType], properties: CaseP
     return restored
 
 
-def sample_foreground(segmentation: npt.NDArray[np.integer[Any]], labels: range) -> Mapping[int, Locations]:
+def sample_foreground(segmentation: LabelArray, labels: range) -> Mapping[int, Locations]:
     """Draw voxels of each label, for training patches that are to hold some of it.
 
     Args:

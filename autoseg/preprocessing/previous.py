@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.format import open_memmap
 
+from autoseg.arrays import LabelArray
 from autoseg.dataset import BACKGROUND
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.storage import content_hash, file_hash, read_json, write_json
@@ -27,8 +26,6 @@ from autoseg.preprocessing.resampling import resample_segmentation
 from autoseg.preprocessing.store import PreparedCases, write_array
 from autoseg.remedies import pass_on_limit
 from autoseg.whole_numbers import fractional_values, listed_values
-
-LabelArray = npt.NDArray[np.integer[Any]]
 
 FORMAT = 1
 

@@ -13,18 +13,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from threadpoolctl import ThreadpoolController
 
+from autoseg.arrays import Array, Float32Array, FloatArray, LabelArray, LabelType
 from autoseg.errors import PlanError
 from autoseg.geometry import SPACING_TOLERANCE, Shape, Spacing
 
-FloatArray = npt.NDArray[np.float32]
-LabelType = TypeVar("LabelType", bound=np.integer[Any])
 Order = Literal[0, 1, 2, 3]
 
 ANISOTROPY_THRESHOLD = 3.0
@@ -75,7 +74,7 @@ def separated_axis(spacing: Spacing, target: Spacing) -> int | None:
     return None
 
 
-def resample_image(image: npt.NDArray[np.floating[Any]], *, shape: Shape, separated: int | None) -> FloatArray:
+def resample_image(image: FloatArray, *, shape: Shape, separated: int | None) -> Float32Array:
     """Resample a multi-channel image onto a grid of another shape and the same extent.
 
     Cubic in every direction; with a separated axis cubic within its slices and nearest across them. Values stay
@@ -145,10 +144,10 @@ def resample_segmentation(
 class AxisMatrix:
     """Resampling along one axis: `weights` is `(voxels out, voxels in)` and all but empty beside its band."""
 
-    weights: FloatArray
+    weights: Float32Array
     is_identity: bool
 
-    def panels(self, size: int) -> Iterator[tuple[slice, slice, FloatArray]]:
+    def panels(self, size: int) -> Iterator[tuple[slice, slice, Float32Array]]:
         """Cut into panels of `size` outputs: outputs, the inputs they draw on, the weights between them."""
         for start in range(0, len(self.weights), size):
             rows = self.weights[start : start + size]
@@ -217,7 +216,7 @@ def _matrices(old: Shape, new: Shape, order: Order, separated: int | None) -> tu
 
 
 def _resample_channel(
-    channel: npt.NDArray[np.floating[Any]], result: FloatArray, matrices: Sequence[AxisMatrix], *, clip_slices: bool
+    channel: FloatArray, result: Float32Array, matrices: Sequence[AxisMatrix], *, clip_slices: bool
 ) -> None:
     low, high = np.float32(channel.min()), np.float32(channel.max())
     # Centred values keep the precision of intensities that lie far from zero in a narrow range.
@@ -228,8 +227,8 @@ def _resample_channel(
 
 
 def _resampled_slabs(
-    volume: npt.NDArray[Any], matrices: Sequence[AxisMatrix], *, centre: Any = 0, clip_slices: bool = False
-) -> Iterator[tuple[slice, FloatArray]]:
+    volume: Array, matrices: Sequence[AxisMatrix], *, centre: Any = 0, clip_slices: bool = False
+) -> Iterator[tuple[slice, Float32Array]]:
     """Resample `volume - centre` and yield it a few output slices at a time, with their place along the first axis.
 
     Args:
@@ -248,13 +247,13 @@ def _resampled_slabs(
         yield outputs, slab
 
 
-def _mix(weights: FloatArray, slices: FloatArray) -> FloatArray:
+def _mix(weights: Float32Array, slices: Float32Array) -> Float32Array:
     """Weighted sums of slices: `(n, B, C)` from `(m, B, C)` with `(n, m)` weights."""
     count, rows, columns = slices.shape
     return (weights @ slices.reshape(count, rows * columns)).reshape(len(weights), rows, columns)
 
 
-def _resample_slices(slices: FloatArray, in_plane: Sequence[AxisMatrix], *, clip: bool) -> FloatArray:
+def _resample_slices(slices: Float32Array, in_plane: Sequence[AxisMatrix], *, clip: bool) -> Float32Array:
     """Resample `(n, B, C)` within the slices."""
     down, along = in_plane
     resampled = slices
@@ -271,7 +270,7 @@ def _resample_slices(slices: FloatArray, in_plane: Sequence[AxisMatrix], *, clip
     return resampled
 
 
-def _labels_present(segmentation: npt.NDArray[np.integer[Any]]) -> Iterator[tuple[int, tuple[slice, ...]]]:
+def _labels_present(segmentation: LabelArray) -> Iterator[tuple[int, tuple[slice, ...]]]:
     """Labels in ascending order, each with the box that holds it; background only where it has a rival below it."""
     lowest = int(segmentation.min())
     # Background is what is left where no label wins; only a label below it could take a tie from it.

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.format import dtype_to_descr, open_memmap, write_array_header_1_0
 
+from autoseg.arrays import Array, LabelArray, Locations
 from autoseg.errors import StorageError
 from autoseg.files.storage import atomic_path, content_hash, decode, read_json, remove_file, write_json
 from autoseg.preprocessing.precision import kept_precision
-from autoseg.preprocessing.prepare import CaseProperties, Locations, PreparedCase
+from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 from autoseg.remedies import pass_on_limit
 
 FORMAT = 2
@@ -299,10 +299,10 @@ class PreparedCases:
             raise self._damaged(identifier, str(error)) from error
         return marker
 
-    def _open(self, identifier: str, ending: str) -> npt.NDArray[Any]:
+    def _open(self, identifier: str, ending: str) -> Array:
         path = self._path(identifier, ending)
         try:
-            array: npt.NDArray[Any] = open_memmap(path, mode="r")
+            array: Array = open_memmap(path, mode="r")
         except (OSError, ValueError, EOFError, OverflowError) as error:
             pass_on_limit(error, path)
             raise self._damaged(identifier, f"{path.name}: {error}") from error
@@ -326,7 +326,7 @@ def _completed(content: Any) -> Any:
     return content
 
 
-def write_array(path: Path, array: npt.NDArray[Any], precision: type[np.floating[Any]] | None = None) -> None:
+def write_array(path: Path, array: Array, precision: type[np.floating[Any]] | None = None) -> None:
     """Write a `.npy` file in one step, in another precision if wanted; what is converted takes the memory of one channel."""
     dtype = np.dtype(precision or array.dtype)
     if dtype == array.dtype:
@@ -340,7 +340,7 @@ def write_array(path: Path, array: npt.NDArray[Any], precision: type[np.floating
             np.ascontiguousarray(channel, dtype=dtype).tofile(file)
 
 
-def _smallest(segmentation: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:
+def _smallest(segmentation: LabelArray) -> LabelArray:
     """As int8 where the labels fit, which halves what every patch reads."""
     limits = np.iinfo(np.int8)
     fits = limits.min <= int(segmentation.min()) and int(segmentation.max()) <= limits.max

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from autoseg.arrays import Array
 from autoseg.geometry import PATIENT_SIDES, Geometry, Shape, Spacing, reorder
 
 PLANES = ("axial", "coronal", "sagittal")
@@ -78,7 +79,7 @@ class PatientView:
         return f"{PATIENT_SIDES[2 - axis][int(found >= 0)]} {abs(found):.1f} mm"
 
     @property
-    def _direction(self) -> npt.NDArray[Any]:
+    def _direction(self) -> Array:
         return np.reshape(self.geometry.direction, (3, 3))
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import FloatArray, LabelArray
 from autoseg.dataset import Case, image_files
 from autoseg.errors import DatasetError
 from autoseg.evaluation.metrics import confusion_metrics, count
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
-LabelArray: TypeAlias = npt.NDArray[np.integer[Any]]
 
 CONVENTION = "radiological convention: the patient's right is at the left"
 UNPLACED = "the header does not say how it lies in the patient: planes are presumed, sides unknown"

@@ -10,15 +10,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Float32Array, FloatArray, IndexArray, LabelArray, Mask
 from autoseg.geometry import Shape
-
-FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
-Labels: TypeAlias = npt.NDArray[np.integer[Any]]
 
 SLAB_POINTS = 2**14
 """Places in a slab, which is at least one plane of the patch."""
@@ -40,15 +37,15 @@ class Cells:
     """
 
     shape: Shape
-    inside: npt.NDArray[np.bool_]
-    first: npt.NDArray[np.intp]
+    inside: Mask
+    first: IndexArray
     fractions: tuple[FloatArray, ...]
     steps: tuple[int, ...]
 
 
 def warp_linearly(
-    data: FloatArray, labels: Labels, matrix: FloatArray, offset: FloatArray, shape: Shape
-) -> tuple[npt.NDArray[np.float32], Labels]:
+    data: FloatArray, labels: LabelArray, matrix: FloatArray, offset: FloatArray, shape: Shape
+) -> tuple[Float32Array, LabelArray]:
     """Interpolate at `matrix @ voxel + offset` for every voxel of `shape`.
 
     Args:
@@ -72,18 +69,18 @@ def warp_linearly(
     return warped, warped_labels
 
 
-def warp_labels(labels: Labels, matrix: FloatArray, offset: FloatArray, shape: Shape) -> Labels:
+def warp_labels(labels: LabelArray, matrix: FloatArray, offset: FloatArray, shape: Shape) -> LabelArray:
     """Interpolate every label's 0/1 map linearly and take the strongest, the lowest of equals; -1 outside.
 
     The cost does not depend on the number of labels: where all corners around a point agree, which is nearly
     everywhere, their label is the answer, and elsewhere only the corners' own labels can win.
     """
     no_data = np.empty((0, *labels.shape), dtype=np.float32)
-    warped: Labels = warp_linearly(no_data, labels[None], matrix, offset, shape)[1][0]
+    warped: LabelArray = warp_linearly(no_data, labels[None], matrix, offset, shape)[1][0]
     return warped
 
 
-def scale_linearly(image: FloatArray, factors: FloatArray, offset: FloatArray, shape: Shape) -> npt.NDArray[np.float32]:
+def scale_linearly(image: FloatArray, factors: FloatArray, offset: FloatArray, shape: Shape) -> Float32Array:
     """Interpolate at `factors * voxel + offset` for every voxel of `shape`, axis by axis; 0 outside."""
     scaled = image.astype(np.float32, copy=False)
     for axis, (side, factor, start) in enumerate(zip(shape, factors, offset, strict=True)):
@@ -155,8 +152,8 @@ def _image_at(image: FloatArray, cells: Cells, fractions: tuple[FloatArray, ...]
     return result
 
 
-def _labels_at(labels: Labels, agreed: Labels, cells: Cells) -> Labels:
-    winners: Labels = agreed.reshape(-1).take(cells.first, mode="clip")
+def _labels_at(labels: LabelArray, agreed: LabelArray, cells: Cells) -> LabelArray:
+    winners: LabelArray = agreed.reshape(-1).take(cells.first, mode="clip")
     mixed = np.nonzero((winners == _mixed(labels.dtype)) & cells.inside)
     first = cells.first[mixed]
     corners = np.stack([labels.reshape(-1).take(first + step, mode="clip") for step in cells.steps])
@@ -165,7 +162,7 @@ def _labels_at(labels: Labels, agreed: Labels, cells: Cells) -> Labels:
     return winners
 
 
-def _agreed(labels: Labels) -> Labels:
+def _agreed(labels: LabelArray) -> LabelArray:
     """The label that all corners of the cell which begins at a voxel share, or the mark of cells whose corners differ."""
     lowest = highest = labels
     for axis, side in enumerate(labels.shape):
@@ -184,7 +181,7 @@ def _mixed(dtype: np.dtype[Any]) -> int:
     return int(np.iinfo(dtype).min)
 
 
-def _strongest(corners: Labels, fractions: list[FloatArray]) -> Labels:
+def _strongest(corners: LabelArray, fractions: list[FloatArray]) -> LabelArray:
     """The label whose corners have the greatest sum of linear weights."""
     weights = np.ones((1, corners.shape[1]))
     for part in fractions:

@@ -10,13 +10,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from autoseg.arrays import Array
 from autoseg.errors import AutosegError, LimitError, TrainingError
 from autoseg.geometry import Shape
 from autoseg.machine import ROOT, available_cores, available_memory, free_shared_memory
@@ -261,7 +261,7 @@ def _most(device: torch.device, root: Path) -> int:
     return min(MOST_WORKERS, max(1, cores - SPARED_CORES))
 
 
-def targets_of_levels(labels: npt.NDArray[Any], strides: Sequence[Sequence[int]]) -> tuple[npt.NDArray[Any], ...]:
+def targets_of_levels(labels: Array, strides: Sequence[Sequence[int]]) -> tuple[Array, ...]:
     """Labels at the resolution of each decoder level, finest first: of each block the voxel nearest to its middle.
 
     Args:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Float32Array, IndexArray
 from autoseg.geometry import Shape
 from autoseg.preprocessing.resampling import resample_image
 
@@ -38,19 +38,19 @@ class SimulateLowResolution:
                         channels[number] = self._reduced(channel, np.random.uniform(*self.zoom))
         return sample
 
-    def _reduced(self, channel: npt.NDArray[np.float32], zoom: float) -> npt.NDArray[np.float32]:
+    def _reduced(self, channel: Float32Array, zoom: float) -> Float32Array:
         sides = [
             side if axis in self.ignored_axes else max(1, round(side * zoom)) for axis, side in enumerate(channel.shape)
         ]
         return enlarge(channel[np.ix_(*map(nearest_voxels, channel.shape, sides))], channel.shape)
 
 
-def nearest_voxels(old: int, new: int) -> npt.NDArray[np.intp]:
+def nearest_voxels(old: int, new: int) -> IndexArray:
     """For each of `new` voxels along an axis, which of the `old` ones its centre lies in."""
     return ((np.arange(new) + 0.5) * (old / new)).astype(np.intp)
 
 
-def enlarge(image: npt.NDArray[np.float32], shape: Shape) -> npt.NDArray[np.float32]:
+def enlarge(image: Float32Array, shape: Shape) -> Float32Array:
     """Cubic interpolation of an image of two or three axes on `shape`, within the range of its values."""
     missing = 3 - len(shape)
     enlarged = resample_image(

@@ -7,11 +7,9 @@ axis by axis: a minimum over few shifts along each, in bytes for the radii of au
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Mask
 from autoseg.geometry import box_slices
-
-Mask = npt.NDArray[np.bool_]
 
 
 def dilation(mask: Mask, radius: float) -> Mask:

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from autoseg.arrays import LabelArray
 from autoseg.dataset import BACKGROUND
 from autoseg.training.augmentation import AugmentationRecipe, Transform
 from autoseg.training.morphology import closing, dilation, erosion, opening, surroundings
-
-LabelArray = npt.NDArray[np.integer[Any]]
 
 PREVIOUS = 1
 """Channel of a sample's `seg` that holds the previous stage's labels; 0 holds the true ones."""

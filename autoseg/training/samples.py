@@ -10,11 +10,11 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Array, Float32Array, LabelArray
 from autoseg.dataset import BACKGROUND
 from autoseg.errors import TrainingError
 from autoseg.geometry import Shape
@@ -26,7 +26,7 @@ from autoseg.training.sampling import draw_foreground_voxel, draw_start, read_bo
 TRAINING, VALIDATION = 0, 1
 """The two streams of samples."""
 
-LabelMap: TypeAlias = tuple[npt.NDArray[Any], int]
+LabelMap: TypeAlias = tuple[Array, int]
 """An image of labels and the label outside of it: the true ones, and for a cascade those of the previous stage."""
 
 
@@ -38,8 +38,8 @@ class Sample:
     channel for each of them.
     """
 
-    data: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.integer[Any]]
+    data: Float32Array
+    labels: LabelArray
 
 
 def sample_generator(seed: int, stream: int, epoch: int, number: int) -> np.random.Generator:
@@ -89,8 +89,8 @@ def global_generators_seeded(generator: np.random.Generator) -> Iterator[None]:
 
 
 def _read_patch(
-    data: npt.NDArray[Any], maps: Sequence[LabelMap], start: Shape, patch_size: Shape, augmentation: Augmentation
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    data: Array, maps: Sequence[LabelMap], start: Shape, patch_size: Shape, augmentation: Augmentation
+) -> tuple[Array, Array]:
     """Read what the augmentation asks for around the patch, and no more; rotate and scale it to the patch."""
     spatial = augmentation.spatial
     matrix = spatial.draw(np.random.mtrand._rand) if spatial else None
@@ -107,7 +107,7 @@ def _read_patch(
     return spatial.apply(matrix, window, segmentation, centre)
 
 
-def _checked(data: npt.NDArray[Any], maps: npt.NDArray[Any], patch_size: Shape) -> Sample:
+def _checked(data: Array, maps: Array, patch_size: Shape) -> Sample:
     if data.shape[1:] != tuple(patch_size) or maps.shape[1:] != tuple(patch_size):
         raise TrainingError(
             f"the augmentation made a patch of {data.shape[1:]} with labels of {maps.shape[1:]}, "

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from autoseg.arrays import Array, Locations
 from autoseg.geometry import Shape
 
 # Of memory maps, which are only read here.
@@ -33,7 +33,7 @@ def is_forced(number: int, batch_size: int, fraction: float, random: np.random.G
 
 
 def draw_foreground_voxel(
-    foreground: Mapping[int, npt.NDArray[np.integer[Any]]], random: np.random.Generator, *, by_slice: bool
+    foreground: Mapping[int, Locations], random: np.random.Generator, *, by_slice: bool
 ) -> Voxel | None:
     """A voxel of a label above background: first a label, then one of its recorded voxels, each with equal chance.
 
@@ -72,7 +72,7 @@ def start_range(side: int, patch: int) -> tuple[int, int]:
     return -((missing + 1) // 2), side + missing // 2 + missing % 2 - patch
 
 
-def read_box(array: npt.NDArray[Any], start: Sequence[int], shape: Shape, *, outside: float) -> npt.NDArray[Any]:
+def read_box(array: Array, start: Sequence[int], shape: Shape, *, outside: float) -> Array:
     """Copy a box out of `(C, *space)`, a memory map perhaps; voxels outside of the array are `outside`.
 
     Half precision becomes single.
@@ -90,7 +90,7 @@ def read_box(array: npt.NDArray[Any], start: Sequence[int], shape: Shape, *, out
     return box
 
 
-def _copied(part: npt.NDArray[Any], out: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _copied(part: Array, out: Array) -> Array:
     """Copy into `out`; half precision by torch, which takes a third of numpy's time."""
     if part.dtype == out.dtype:
         out[...] = part

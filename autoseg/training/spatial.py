@@ -12,16 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from autoseg.arrays import Array, FloatArray, LabelArray
 from autoseg.geometry import Shape
-from autoseg.training.interpolation import (
-    OUTSIDE_DATA,
-    FloatArray,
-    scale_linearly,
-    warp_labels,
-    warp_linearly,
-)
+from autoseg.training.interpolation import OUTSIDE_DATA, scale_linearly, warp_labels, warp_linearly
 
 Random: TypeAlias = np.random.Generator | np.random.RandomState
 SplineOrder: TypeAlias = Literal[0, 1, 2, 3, 4, 5]
@@ -82,8 +76,8 @@ class SpatialTransform:
         return tuple(low.tolist()), tuple((high - low + 1).tolist())
 
     def apply(
-        self, matrix: FloatArray, data: FloatArray, labels: npt.NDArray[np.integer[Any]], centre: FloatArray
-    ) -> tuple[FloatArray, npt.NDArray[np.integer[Any]]]:
+        self, matrix: FloatArray, data: FloatArray, labels: LabelArray, centre: FloatArray
+    ) -> tuple[FloatArray, LabelArray]:
         """Interpolate a patch.
 
         Args:
@@ -197,7 +191,7 @@ def _leaves_first_axis(matrix: FloatArray) -> bool:
     return bool(matrix[0, 0] == 1 and not matrix[0, 1:].any() and not matrix[1:, 0].any())
 
 
-def _centre_crop(array: npt.NDArray[Any], shape: Shape) -> npt.NDArray[Any]:
+def _centre_crop(array: Array, shape: Shape) -> Array:
     starts = [(side - length) // 2 for side, length in zip(array.shape[1:], shape, strict=True)]
     middle = [slice(first, first + length) for first, length in zip(starts, shape, strict=True)]
     index = (slice(None), *middle)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from autoseg.training.morphology import Mask, closing, dilation, erosion, opening, surroundings
+from autoseg.arrays import Mask
+from autoseg.training.morphology import closing, dilation, erosion, opening, surroundings
 
 MASKS = st.one_of(
     arrays(bool, st.tuples(*[st.integers(1, 9)] * 3), elements=st.integers(0, 5).map(lambda drawn: drawn == 0)),
