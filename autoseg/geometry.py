@@ -1,7 +1,7 @@
 """Where voxels lie in space, and the order of axes.
 
 Everywhere in autoseg arrays and geometries are ordered (z, y, x), the reverse of what image files hold;
-`imageio` converts at the edge, and nothing else swaps axes but by the functions here.
+`images` converts at the edge, and nothing else swaps axes but by the functions here.
 """
 
 from __future__ import annotations

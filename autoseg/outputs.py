@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.dataset import split_ending
 from autoseg.errors import ModelError, WorkspaceError
 from autoseg.files.storage import content_hash, file_hash, read_bytes, write_bytes
-from autoseg.imageio import read_description
+from autoseg.images import image_description, split_ending
 from autoseg.words import counted
 
 log = logging.getLogger(__name__)
@@ -86,7 +85,7 @@ class Origin:
 
 def read_origin(path: Path) -> Origin | None:
     """What a segmentation says it was made from; None where it is not there, or does not say so."""
-    found = ORIGIN.fullmatch(read_description(path))
+    found = ORIGIN.fullmatch(image_description(path))
     return None if found is None else Origin(model=found[1], inputs=found[2], mark=found[3] or "")
 
 

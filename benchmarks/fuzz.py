@@ -285,7 +285,7 @@ def valid_archive() -> dict[str, bytes]:
 def valid_image() -> bytes:
     """An unpacked NIfTI of 3 x 4 x 5 voxels."""
     from autoseg.geometry import Geometry
-    from autoseg.imageio import write_image
+    from autoseg.images import write_image
 
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "x.nii"
@@ -405,8 +405,8 @@ def plans_target() -> Target:
 
 def headers_target() -> Target:
     from autoseg.errors import DatasetError
-    from autoseg.imageio import read_image
-    from autoseg.nifti import FIELDS, NIFTI_1
+    from autoseg.images import read_image
+    from autoseg.images.formats.nifti import FIELDS, NIFTI_1
 
     nifti, voxels = valid_image(), valid_image()[352:]
 

@@ -42,7 +42,7 @@ def synthetic_ct(shape: Sequence[int]) -> Any:
 
 def read_image(path: Path) -> Any:
     """The image of a file, `(Z, Y, X)`."""
-    from autoseg.imageio import read_image as read
+    from autoseg.images import read_image as read
 
     return read(path).data
 

@@ -88,8 +88,8 @@ def planning_parts(home: Path, cases: int) -> dict[str, float]:
     """Measuring, planning and preparing some cases of the task, as the command does."""
     from dataclasses import replace
 
-    from autoseg import imageio, planning
-    from autoseg.dataset import read_dataset
+    from autoseg import planning
+    from autoseg.dataset import raw_cases, read_dataset
     from autoseg.files import storage
     from autoseg.planning import fingerprint as fingerprints
     from autoseg.preprocessing import dataset as datasets
@@ -97,7 +97,7 @@ def planning_parts(home: Path, cases: int) -> dict[str, float]:
     from autoseg.preprocessing.store import PreparedCases
 
     watched = (
-        (imageio, "read_image", "reading files"),
+        (raw_cases, "read_image", "reading files"),
         (storage, "file_hash", "hashing files"),
         (prepare, "crop_case", "checking and cropping"),
         (resampling, "resample_image", "resampling"),
@@ -158,7 +158,8 @@ def training_parts(home: Path, iterations: int) -> dict[str, float]:
 
 def prediction_parts(home: Path, cases: int) -> dict[str, float]:
     """Some cases with one fold and eight mirrors, files in to files out, one after the other."""
-    from autoseg.imageio import read_case, write_image
+    from autoseg.dataset.raw_cases import read_case
+    from autoseg.images import write_image
     from autoseg.inference import Predictor, export, find_cases, members
 
     model = Predictor.from_folder(

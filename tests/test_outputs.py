@@ -13,7 +13,7 @@ from autoseg.errors import ModelError, WorkspaceError
 from autoseg.files.locking import create_json
 from autoseg.files.storage import read_json
 from autoseg.geometry import Geometry
-from autoseg.imageio import write_image
+from autoseg.images import write_image
 from autoseg.outputs import (
     AVERAGING,
     POSTPROCESSING,

@@ -15,7 +15,7 @@ from autoseg.commands.umbrella import find_command
 from autoseg.dataset import read_dataset
 from autoseg.dataset.splits import open_splits
 from autoseg.geometry import Geometry
-from autoseg.imageio import write_image
+from autoseg.images import write_image
 
 DOCUMENTATION = Path(__file__).resolve().parents[1] / "documentation"
 PAGE = (DOCUMENTATION / "your_data.md").read_text()

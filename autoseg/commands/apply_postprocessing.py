@@ -118,7 +118,7 @@ def _files(inputs: Path, output: Path) -> list[_File]:
 
 def _apply_to_file(file: _File, rules: Sequence[Rule], model: str) -> None:
     from autoseg.evaluation.summary import read_labels
-    from autoseg.imageio import write_image
+    from autoseg.images import write_image
     from autoseg.outputs import POSTPROCESSING, Origin, hash_files
     from autoseg.postprocessing.rules import apply_rules
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import autoseg
 from autoseg.commands.models import trainer_class_name
-from autoseg.dataset import split_ending
 from autoseg.dataset.splits import Split, listing, read_patients
 from autoseg.errors import ModelError, StorageError, WorkspaceError
 from autoseg.files.storage import read_json
+from autoseg.images import split_ending
 from autoseg.paths import Workspace, fold_dir
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, load_plans
 from autoseg.words import counted

@@ -38,9 +38,9 @@ from autoseg.commands.prediction_by_selection import (
     selected_models,
 )
 from autoseg.commands.running import Command, Parser, limit_threads, run_command
-from autoseg.dataset import WRITTEN_ENDINGS, split_ending
 from autoseg.dataset.contents import require_images
 from autoseg.errors import CasesFailed, WorkspaceError
+from autoseg.images import WRITTEN_ENDINGS, split_ending
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, Plans
 from autoseg.words import counted

@@ -13,15 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from autoseg import nifti
 from autoseg.conversion.building import built_beside, copy_file, require_free_number
 from autoseg.conversion.declared import close_gaps
 from autoseg.conversion.writing import renumber
-from autoseg.dataset import WRITTEN_ENDINGS, Dataset, channel_file, read_dataset, read_description, split_ending
+from autoseg.dataset import Dataset, channel_file, read_dataset, read_description
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.files.storage import write_json
-from autoseg.headers import read_header
-from autoseg.imageio import read_volumes, write_image
+from autoseg.images import WRITTEN_ENDINGS, read_header, read_volumes, split_ending, write_image
+from autoseg.images.formats import nifti
 from autoseg.parallel import run_on_cases
 from autoseg.words import agreeing, counted, readable
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from autoseg.dataset import LARGEST_LABEL, Case
 from autoseg.errors import CasesFailed, DatasetError
-from autoseg.imageio import read_label
+from autoseg.images import read_label
+from autoseg.images.segments import read_segments
+from autoseg.images.whole_numbers import fractional_values, listed_values
 from autoseg.parallel import run_on_cases
-from autoseg.segments import read_segments
-from autoseg.whole_numbers import fractional_values, listed_values
 from autoseg.words import agreeing, counted, readable
 
 

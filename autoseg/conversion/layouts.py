@@ -20,10 +20,11 @@ from autoseg.conversion.nnunet import (
 from autoseg.conversion.plain_folders import FOLDER_PAIRS, PlainSettings, plain_pair, understand_plain_folders
 from autoseg.conversion.understood import Understood
 from autoseg.conversion.writing import write_task
-from autoseg.dataset import read_dataset, read_description, split_ending
+from autoseg.dataset import read_dataset, read_description
 from autoseg.dataset.splits import FOLDS
 from autoseg.errors import DatasetError, StorageError, WorkspaceError
 from autoseg.files.storage import read_json
+from autoseg.images import split_ending
 from autoseg.words import counted, readable
 
 log = logging.getLogger(__name__)

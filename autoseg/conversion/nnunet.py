@@ -11,17 +11,10 @@ from typing import Any
 
 from autoseg.conversion.declared import close_gaps, closed_gaps, renumbering_note
 from autoseg.conversion.understood import Understood, listed
-from autoseg.dataset import (
-    IMAGE_ENDINGS,
-    Case,
-    find_case_files,
-    image_files,
-    read_dataset,
-    read_description,
-    split_ending,
-)
+from autoseg.dataset import Case, find_case_files, image_files, read_dataset, read_description
 from autoseg.dataset.description import quoted, turned_round
 from autoseg.errors import DatasetError
+from autoseg.images import IMAGE_ENDINGS, split_ending
 from autoseg.words import agreeing, readable
 
 OURS = "the layout of autoseg and of nnU-Net's first generation (TaskXXX_Name)"

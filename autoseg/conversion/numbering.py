@@ -11,7 +11,7 @@ from autoseg.conversion.label_files import LabelFile
 from autoseg.conversion.understood import listed
 from autoseg.dataset import LARGEST_LABEL
 from autoseg.errors import DatasetError
-from autoseg.segments import plain_name
+from autoseg.images.segments import plain_name
 from autoseg.words import counted, readable
 
 BACKGROUND = "background"

@@ -16,7 +16,7 @@ from scipy import ndimage
 from autoseg.arrays import Float64Array, Mask
 from autoseg.files.storage import write_json
 from autoseg.geometry import Geometry
-from autoseg.imageio import write_image
+from autoseg.images import write_image
 
 LABELS = ("background", "large organ", "small organ")
 EXTENT_MM = ((30.0, 34.0), (40.0, 46.0), (38.0, 44.0))

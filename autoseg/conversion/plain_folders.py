@@ -11,8 +11,9 @@ from autoseg.conversion.label_files import read_label_files
 from autoseg.conversion.nnunet import number_and_name
 from autoseg.conversion.numbering import Numbering, number_labels
 from autoseg.conversion.understood import Understood, listed
-from autoseg.dataset import Case, image_files, split_ending
+from autoseg.dataset import Case, image_files
 from autoseg.errors import DatasetError
+from autoseg.images import split_ending
 from autoseg.words import counted, readable
 
 PLAIN = "plain folders of images and labels with equal names"

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoseg.dataset import Case, split_ending
+from autoseg.dataset import Case
+from autoseg.images import split_ending
 from autoseg.words import readable
 
 LISTED = 10

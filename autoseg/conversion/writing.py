@@ -11,12 +11,12 @@ import numpy as np
 
 from autoseg.conversion.building import built_beside, copy_file
 from autoseg.conversion.understood import Understood
-from autoseg.dataset import channel_file, read_dataset, split_ending
+from autoseg.dataset import channel_file, read_dataset
 from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.files.storage import write_json
-from autoseg.imageio import read_label, write_image
+from autoseg.images import read_label, split_ending, write_image
+from autoseg.images.whole_numbers import listed_values
 from autoseg.parallel import run_on_cases
-from autoseg.whole_numbers import listed_values
 from autoseg.words import agreeing, counted, readable
 
 

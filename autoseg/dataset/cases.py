@@ -1,4 +1,4 @@
-"""What a task's raw data are: channels, labels, cases, and the names of their files. No image is opened here.
+"""What a task's raw data are: channels, labels, cases, and the names of their files.
 
 Layout: `TaskXXX_Name/{dataset.json, imagesTr, labelsTr, imagesTs}`, image files `<case>_0000.nii.gz` with a
 four-digit channel number, label files `<case>.nii.gz`; dataset.json names cases without the channel number.
@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.errors import DatasetError
+from autoseg.images import split_ending
 from autoseg.words import counted, readable
 
-IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
-WRITTEN_ENDINGS = (".nii.gz", ".nii")
 BACKGROUND = 0
 
 LARGEST_LABEL = 2**15 - 1
@@ -76,14 +75,6 @@ class Dataset:
     training: tuple[Case, ...]
     test: tuple[Case, ...] = ()
     remarks: tuple[str, ...] = ()
-
-
-def split_ending(name: str) -> tuple[str, str]:
-    """Split a file name into stem and image ending; the ending is empty where the name is no image's."""
-    for ending in IMAGE_ENDINGS:
-        if name.lower().endswith(ending):
-            return name[: -len(ending)], name[-len(ending) :]
-    return name, ""
 
 
 def channel_file(identifier: str, channel: int, ending: str = ".nii.gz") -> str:

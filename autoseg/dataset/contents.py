@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.dataset.cases import IMAGE_ENDINGS, image_files, split_ending
+from autoseg.dataset.cases import image_files
 from autoseg.errors import DatasetError
+from autoseg.images import IMAGE_ENDINGS, split_ending
 from autoseg.words import counted, readable
 
 SHOWN = 3

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from autoseg.dataset.cases import IMAGE_ENDINGS, Case, channel_file, split_ending
+from autoseg.dataset.cases import Case, channel_file
 from autoseg.dataset.notes import Notes
+from autoseg.images import IMAGE_ENDINGS, split_ending
 from autoseg.words import counted, readable
 
 LONGEST_NAME = 200

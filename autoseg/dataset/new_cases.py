@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from autoseg.dataset.cases import IMAGE_ENDINGS, Case, find_case_files, image_files, split_ending
+from autoseg.dataset.cases import Case, find_case_files, image_files
 from autoseg.dataset.contents import describe_contents
 from autoseg.errors import DatasetError
+from autoseg.images import IMAGE_ENDINGS, split_ending
 from autoseg.words import counted, readable
 
 log = logging.getLogger(__name__)

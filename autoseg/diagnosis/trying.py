@@ -15,7 +15,7 @@ import numpy as np
 from autoseg.diagnosis.finding import Finding
 from autoseg.errors import AutosegError
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.parallel import run_on_cases
 
 PATIENCE = 30.0

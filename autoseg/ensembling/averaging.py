@@ -20,7 +20,7 @@ from autoseg.dataset import image_files
 from autoseg.errors import DatasetError, ModelError, StorageError
 from autoseg.files.storage import content_hash
 from autoseg.geometry import Box, Shape, box_shape, box_slices, inverse_order, reorder
-from autoseg.imageio import read_image
+from autoseg.images import read_image
 from autoseg.inference.cases import is_finished, write_segmentation
 from autoseg.inference.probabilities import PackedProbabilities, Packer, load_packed
 from autoseg.outputs import AVERAGING, Origin, hash_files, require_apart, require_known_origin

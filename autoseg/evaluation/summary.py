@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from autoseg.arrays import LabelArray
-from autoseg.dataset import image_files, split_ending
+from autoseg.dataset import image_files
 from autoseg.errors import DatasetError, StorageError
 from autoseg.evaluation.metrics import Metrics, foreground_mean, mean_of, score_arrays, volumes
 from autoseg.files.storage import content_hash, read_json, write_json
 from autoseg.geometry import Spacing
-from autoseg.imageio import Image, grid_differences, read_label
+from autoseg.images import Image, grid_differences, read_label, split_ending
+from autoseg.images.whole_numbers import fractional_values, listed_values
 from autoseg.parallel import run_on_cases
-from autoseg.whole_numbers import fractional_values, listed_values
 
 AUTHOR = "autoseg"
 DESCRIPTION = (

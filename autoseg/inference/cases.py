@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 from autoseg.arrays import LabelArray
-from autoseg.dataset import Case, split_ending
+from autoseg.dataset import Case
 from autoseg.dataset.contents import require_images
 from autoseg.dataset.new_cases import find_new_cases
+from autoseg.dataset.raw_cases import RawCase, read_case
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError
 from autoseg.files.storage import remove_file
 from autoseg.geometry import Geometry
-from autoseg.imageio import RawCase, read_case, write_image
+from autoseg.images import split_ending, write_image
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import PackedProbabilities, save_probabilities
 from autoseg.inference.progress import TileProgress

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import autoseg
+from autoseg.dataset.raw_cases import RawCase
 from autoseg.errors import DatasetError, ModelError, StorageError, WorkspaceError
 from autoseg.files.locking import hold_lock
 from autoseg.files.storage import decode, encode, read_json, write_json
-from autoseg.imageio import RawCase
 from autoseg.planning.appearance import measure_appearance
 from autoseg.planning.comparison import (
     FalseAlarms,

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from autoseg.arrays import Array, LabelArray
+from autoseg.dataset.raw_cases import RawCase
 from autoseg.errors import DatasetError, ModelError
 from autoseg.geometry import STEP_SIZE, Geometry
-from autoseg.imageio import RawCase
 from autoseg.inference.cascade import expand_labels
 from autoseg.inference.engines import Engine, Networks, require_engine, start_networks
 from autoseg.inference.export import export_fast, export_segmentation

@@ -14,7 +14,7 @@ import numpy as np
 from autoseg.arrays import Array, Float32Array, Mask
 from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
-from autoseg.magnitudes import spread_values
+from autoseg.images.magnitudes import spread_values
 
 Direction: TypeAlias = tuple[float, float, float, float, float, float, float, float, float]
 

@@ -162,7 +162,7 @@ def extract_fingerprint(dataset: Dataset, *, workers: int) -> DatasetFingerprint
 
 
 def _measure_file(case: Case) -> CaseFingerprint:
-    from autoseg.imageio import read_case
+    from autoseg.dataset.raw_cases import read_case
 
     raw = read_case(case)
     return measure_case(raw.data, raw.segmentation, raw.geometry)

@@ -13,13 +13,12 @@ import numpy as np
 from autoseg.arrays import Array, Float32Array
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError
-from autoseg.headers import read_header
-from autoseg.imageio import Image, grid_differences, read_image, read_stored_label
-from autoseg.magnitudes import odd_magnitudes, spread_values
-from autoseg.nifti import NiftiHeader
+from autoseg.images import Image, grid_differences, read_header, read_image, read_stored_label
+from autoseg.images.formats.nifti import NiftiHeader
+from autoseg.images.magnitudes import odd_magnitudes, spread_values
+from autoseg.images.whole_numbers import as_whole_numbers
 from autoseg.planning.appearance import sample_values
 from autoseg.planning.label_inspection import cut_away, label_faults, label_values, scaled_labels
-from autoseg.whole_numbers import as_whole_numbers
 from autoseg.words import counted, readable
 
 RANGE_PERCENTILES = 1, 99

@@ -10,8 +10,8 @@ from autoseg.arrays import Array
 from autoseg.dataset import BACKGROUND
 from autoseg.errors import DatasetError
 from autoseg.geometry import box_slices
+from autoseg.images.whole_numbers import fractional_values, listed_values, rounded_values
 from autoseg.preprocessing.cropping import bounding_box
-from autoseg.whole_numbers import fractional_values, listed_values, rounded_values
 from autoseg.words import agreeing, counted, readable
 
 LISTED_LABELS = 10

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.dataset import Case, Description, channel_file, split_ending
+from autoseg.dataset import Case, Description, channel_file
 from autoseg.errors import DatasetError
+from autoseg.images import split_ending
 from autoseg.planning.inspection import Finding, names_of, relative
 from autoseg.words import counted, readable
 

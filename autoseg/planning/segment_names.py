@@ -8,8 +8,8 @@ from pathlib import Path
 
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError
+from autoseg.images.segments import plain_name, read_segments
 from autoseg.planning.inspection import Finding
-from autoseg.segments import plain_name, read_segments
 from autoseg.words import agreeing, readable
 
 LISTED_CASES = 20

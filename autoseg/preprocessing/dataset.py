@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.dataset import Case, Dataset
+from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import DatasetError
 from autoseg.files.storage import atomic_path, content_hash, file_hash
 from autoseg.geometry import box_shape
-from autoseg.imageio import grid_differences, read_case, read_image, read_label, write_image
+from autoseg.images import grid_differences, read_image, read_label, write_image
 from autoseg.parallel import fitting_workers, run_on_cases
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import (

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from autoseg.arrays import Float32Array, LabelArray, LabelType, Locations
 from autoseg.dataset import BACKGROUND, LARGEST_LABEL
+from autoseg.dataset.raw_cases import RawCase
 from autoseg.errors import DatasetError
 from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder
-from autoseg.imageio import RawCase
 from autoseg.machine import available_memory
 from autoseg.plans import ConfigurationPlan, IntensityStatistics, Plans
 from autoseg.preprocessing.cropping import crop_to_nonzero

@@ -19,13 +19,13 @@ from autoseg.dataset import BACKGROUND
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.storage import content_hash, file_hash, read_json, write_json
 from autoseg.geometry import Geometry, Shape, box_slices
-from autoseg.imageio import read_label
+from autoseg.images import read_label
+from autoseg.images.whole_numbers import fractional_values, listed_values
 from autoseg.parallel import fitting_workers, run_on_cases
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 from autoseg.preprocessing.resampling import resample_segmentation
 from autoseg.preprocessing.store import PreparedCases, write_array
 from autoseg.remedies import pass_on_limit
-from autoseg.whole_numbers import fractional_values, listed_values
 
 FORMAT = 1
 

@@ -12,7 +12,7 @@ from statistics import median
 
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError, StorageError
-from autoseg.headers import ImageHeader, read_header
+from autoseg.images import ImageHeader, read_header
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import LOCATIONS_PER_LABEL, preparation
 from autoseg.preprocessing.store import PreparedCases

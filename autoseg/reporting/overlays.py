@@ -12,11 +12,11 @@ import numpy as np
 
 from autoseg.arrays import FloatArray, LabelArray
 from autoseg.dataset import Case, image_files
+from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import DatasetError
 from autoseg.evaluation.metrics import confusion_metrics, count
 from autoseg.files.storage import atomic_path
 from autoseg.geometry import Geometry, Spacing
-from autoseg.imageio import read_case
 from autoseg.outputs import others_files
 from autoseg.parallel import run_on_cases
 from autoseg.reporting.orientation import patient_view

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from autoseg.files.storage import encode
-from autoseg.imageio import Image, read_image, write_image
+from autoseg.images import Image, read_image, write_image
 from autoseg.plans import ConfigurationPlan, Plans, load_plans, save_plans
 
 TASK = "Task001_Balls"

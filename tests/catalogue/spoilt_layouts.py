@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from spoiling import CASE, Entry, Place, Spoil, edit
 
-from autoseg.imageio import read_image, write_image
+from autoseg.images import read_image, write_image
 
 CONVERT = "autoseg_convert_dataset -i {outer}/source --workers 1"
 SCORE = "autoseg_evaluate_folder -pred {outer}/predictions --workers 1"

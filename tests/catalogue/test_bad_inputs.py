@@ -10,7 +10,7 @@ from spoiling import Place
 
 from autoseg.commands import verify_dataset
 from autoseg.errors import DatasetError
-from autoseg.imageio import read_image
+from autoseg.images import read_image
 
 SOUND = "sound"
 PAIR = "is half of a header/image pair; save the pair as one .nii.gz file"

@@ -27,7 +27,7 @@ import spoilt_splits
 import spoilt_workspaces
 from spoiling import Entry, Place, describe, tree
 
-from autoseg.imageio import read_image
+from autoseg.images import read_image
 from autoseg.networks import build_network
 from autoseg.plans import load_plans, save_plans
 

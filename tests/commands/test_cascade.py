@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from autoseg.commands import plan_and_preprocess, predict, train
-from autoseg.imageio import read_image
+from autoseg.images import read_image
 
 TASK = "Task001_Balls"
 SHORT = (

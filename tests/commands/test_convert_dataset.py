@@ -11,7 +11,7 @@ import pytest
 from autoseg.commands import convert_dataset, verify_dataset
 from autoseg.dataset import read_dataset
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_image, write_image
+from autoseg.images import read_image, write_image
 
 GRID = Geometry(spacing=(1.0, 1.0, 1.0))
 

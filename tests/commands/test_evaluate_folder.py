@@ -12,7 +12,7 @@ import pytest
 from autoseg.commands import evaluate_folder
 from autoseg.errors import WorkspaceError
 from autoseg.geometry import Geometry
-from autoseg.imageio import write_image
+from autoseg.images import write_image
 
 
 def write(path: Path, voxels: int) -> None:

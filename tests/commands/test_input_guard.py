@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from autoseg.commands import export_model, install_model, plan_and_preprocess, predict, train
-from autoseg.imageio import read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.inference.guard import InputReport, load_report
 
 TASK = "Task001_Balls"

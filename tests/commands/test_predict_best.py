@@ -10,7 +10,7 @@ import pytest
 
 from autoseg.commands import ensemble, plan_and_preprocess, predict, train
 from autoseg.ensembling.selection import Member
-from autoseg.imageio import read_image
+from autoseg.images import read_image
 from autoseg.inference.probabilities import load_probabilities
 from autoseg.postprocessing.rules import Rule, save_rules
 

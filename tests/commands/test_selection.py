@@ -20,7 +20,7 @@ from autoseg.commands.running import DONE, USAGE, USER_CAN_FIX
 from autoseg.ensembling.selection import Member, load_selection
 from autoseg.files.storage import write_json
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.inference.probabilities import Packer, save_probabilities
 from autoseg.paths import Workspace, fold_dir

@@ -24,7 +24,7 @@ from autoseg.commands import (
 )
 from autoseg.commands import run as whole_run
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.postprocessing.rules import Rule, save_rules
 
 TASK = "Task001_Balls"

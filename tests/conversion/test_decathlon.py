@@ -22,7 +22,7 @@ from autoseg.conversion.decathlon import convert_decathlon_task, write_decathlon
 from autoseg.dataset import read_dataset
 from autoseg.errors import DatasetError, StorageError, WorkspaceError
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.planning.verification import verify_dataset
 
 OBLIQUE = Geometry(spacing=(3.5, 0.5, 0.75), origin=(1, 2, 3), direction=(1, 0, 0, 0, 0.8, -0.6, 0, 0.6, 0.8))

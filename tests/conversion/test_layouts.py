@@ -17,9 +17,10 @@ import SimpleITK as sitk
 from autoseg.conversion.layouts import Conversion, ConversionSettings, convert_dataset, understand_dataset
 from autoseg.conversion.writing import write_task
 from autoseg.dataset import read_dataset
+from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import AutosegError, DatasetError, StorageError, WorkspaceError
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_case, read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.planning.verification import verify_dataset
 
 GRID = Geometry(spacing=(3.0, 1.0, 0.5), origin=(1, 2, 3))

@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from autoseg.conversion.phantom import LABELS, SPACING_MM, make_phantom, make_phantom_task
 from autoseg.dataset import read_dataset
-from autoseg.imageio import read_case, read_image
+from autoseg.dataset.raw_cases import read_case
+from autoseg.images import read_image
 from autoseg.planning.verification import verify_dataset
 
 

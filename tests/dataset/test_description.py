@@ -8,16 +8,9 @@ from typing import Any
 
 import pytest
 
-from autoseg.dataset import (
-    Case,
-    Labels,
-    channel_file,
-    find_case_files,
-    inspect_description,
-    read_dataset,
-    split_ending,
-)
+from autoseg.dataset import Case, Labels, channel_file, find_case_files, inspect_description, read_dataset
 from autoseg.errors import DatasetError
+from autoseg.images import split_ending
 
 GOOD: dict[str, Any] = {
     "modality": {"0": "T2", "1": "ADC"},

@@ -12,7 +12,7 @@ from autoseg.ensembling import averaging
 from autoseg.ensembling.averaging import EnsembleJob, average, ensemble_case, ensemble_folders
 from autoseg.errors import CasesFailed, ModelError
 from autoseg.geometry import Box, Geometry, box_shape, box_slices, reorder
-from autoseg.imageio import read_image
+from autoseg.images import read_image
 from autoseg.inference.probabilities import (
     PackedProbabilities,
     Packer,

@@ -10,7 +10,7 @@ import pytest
 from autoseg.ensembling.pairs import ensemble_validation, hash_probabilities, probabilities_file
 from autoseg.errors import CasesFailed, StorageError
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.inference.probabilities import Packer, save_probabilities
 from autoseg.postprocessing.scoring import ValidationCase
 from autoseg.preprocessing.prepare import CaseProperties

@@ -11,7 +11,7 @@ import pytest
 from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.evaluation.summary import load_summary, save_summary, score_folder
 from autoseg.geometry import Geometry
-from autoseg.imageio import write_image
+from autoseg.images import write_image
 
 GEOMETRY = Geometry(spacing=(2.0, 1.0, 1.0))
 CASES_OF_LABEL_2 = {

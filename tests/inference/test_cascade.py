@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import nn
 
+from autoseg.dataset.raw_cases import RawCase
 from autoseg.errors import CasesFailed, DatasetError, ModelError
 from autoseg.geometry import Geometry
-from autoseg.imageio import RawCase, read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.inference.cascade import expand_labels
 from autoseg.inference.cases import find_cases, predict_cases
 from autoseg.inference.model import TrainedModel

@@ -18,9 +18,10 @@ import torch
 import autoseg
 from autoseg.commands.apply_postprocessing import apply_postprocessing
 from autoseg.dataset import Case
+from autoseg.dataset.raw_cases import read_case
 from autoseg.ensembling.averaging import ensemble_folders
 from autoseg.errors import CasesFailed, DatasetError, ModelError
-from autoseg.imageio import read_case, read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.inference.cases import (
     Job,
     find_cases,

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 import autoseg
+from autoseg.dataset.raw_cases import RawCase
 from autoseg.errors import DatasetError, ModelError, WorkspaceError
 from autoseg.files.locking import Holder
 from autoseg.files.storage import write_json
 from autoseg.geometry import Geometry
-from autoseg.imageio import RawCase
 from autoseg.inference import guard as guard_module
 from autoseg.inference.guard import InputGuard, load_report
 from autoseg.planning.appearance import measure_ranges

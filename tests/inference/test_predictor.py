@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from autoseg.dataset.raw_cases import RawCase
 from autoseg.errors import DatasetError, ModelError
 from autoseg.geometry import Geometry
-from autoseg.imageio import RawCase
 from autoseg.inference import predictor as predictor_module
 from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.inference.predictor import Predictor

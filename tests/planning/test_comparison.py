@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from autoseg.dataset import Case
-from autoseg.imageio import RawCase, read_case
+from autoseg.dataset.raw_cases import RawCase, read_case
 from autoseg.planning.appearance import Appearance, IntensityRange, measure_appearance
 from autoseg.planning.comparison import (
     FalseAlarms,

@@ -16,7 +16,7 @@ import autoseg
 from autoseg.dataset import LARGEST_LABEL, Case, Dataset, Labels, read_dataset
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.planning import Planner2D, Planner3D
 from autoseg.planning.appearance import Appearance, IntensityRange
 from autoseg.planning.fingerprint import (

@@ -12,7 +12,7 @@ import pytest
 from autoseg.errors import CasesFailed, ModelError
 from autoseg.evaluation.metrics import score_arrays
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.postprocessing.choice import (
     choose_postprocessing,
     judge_as_given,

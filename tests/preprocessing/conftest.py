@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
+from autoseg.dataset.raw_cases import RawCase
 from autoseg.geometry import Geometry
-from autoseg.imageio import RawCase
 from autoseg.plans import ConfigurationPlan, IntensityStatistics, Plans
 
 OBLIQUE = (0.96, 0.28, 0.0, -0.28, 0.96, 0.0, 0.0, 0.0, 1.0)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from autoseg.dataset import read_dataset
+from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import CasesFailed, DatasetError
-from autoseg.imageio import read_case, read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.plans import IntensityStatistics
 from autoseg.preprocessing import PreparedCases, prepare_case, prepare_dataset
 

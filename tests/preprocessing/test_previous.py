@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoseg.dataset.raw_cases import RawCase
 from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.geometry import Geometry
-from autoseg.imageio import RawCase, write_image
+from autoseg.images import write_image
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import PreparedCase, prepare_case, restore_segmentation
 from autoseg.preprocessing.previous import PreviousMaps, gather_previous, prepare_previous, read_previous

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from autoseg.dataset import Dataset, read_dataset
+from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import StorageError
-from autoseg.imageio import read_case, read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.plans import Plans
 from autoseg.preprocessing import PreparedCases, prepare_case, prepare_dataset
 from autoseg.preprocessing.leftovers import find_leftovers, remove_leftovers

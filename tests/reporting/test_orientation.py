@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from autoseg.dataset import Case
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.reporting.orientation import patient_view
 from autoseg.reporting.overlays import draw_overlay, plot_cases
 

@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from autoseg.dataset import read_dataset
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.reporting.overlays import COLOURS, best_cuts, draw_overlay, grey_window, plot_cases
 
 CUBES = Geometry(spacing=(1.0, 1.0, 1.0))

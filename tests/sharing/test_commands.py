@@ -15,7 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 from autoseg.commands import export_model, install_model, list_models, model_info, predict
-from autoseg.imageio import read_image
+from autoseg.images import read_image
 from autoseg.paths import Workspace
 
 TASK = "Task004_Balls"

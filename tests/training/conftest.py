@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autoseg.geometry import Geometry
-from autoseg.imageio import write_image
+from autoseg.images import write_image
 from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase, sample_foreground
 from autoseg.preprocessing.store import PreparedCases

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from autoseg.errors import Interrupted, TrainingError
-from autoseg.imageio import read_image, write_image
+from autoseg.images import read_image, write_image
 from autoseg.inference.model import load_model
 from autoseg.plans import Plans
 from autoseg.preprocessing.previous import PreviousMaps

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from autoseg.errors import DiskError, Interrupted, ModelError, StorageError, TrainingError
 from autoseg.extensions import find_class
 from autoseg.files.storage import write_json
-from autoseg.imageio import read_image
+from autoseg.images import read_image
 from autoseg.inference.model import load_model, load_weights, weights_sha256
 from autoseg.inference.record import predicted_with
 from autoseg.networks.precision import Precision

@@ -13,10 +13,11 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from autoseg.dataset import Case
+from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import DatasetError
 from autoseg.forms import NOWHERE, Forms
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_case, read_image, write_image
+from autoseg.images import read_image, write_image
 
 SHAPE = (40, 30, 20)
 """Voxels along z, y, x."""

@@ -12,8 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.nifti import refusal
-from autoseg.text_headers import IN_LAYERS, NRRD_END, first_bytes
+from autoseg.images.formats.nifti import refusal
+from autoseg.images.formats.text_headers import IN_LAYERS, NRRD_END, first_bytes
 from autoseg.words import readable
 
 KEY = re.compile(r"Segment(\d+)_(Name|LabelValue|Layer)")

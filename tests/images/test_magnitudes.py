@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from autoseg.magnitudes import odd_magnitudes
+from autoseg.images.magnitudes import odd_magnitudes
 
 NOISE = np.random.default_rng(0).normal(200, 20, (12, 20, 24))
 PLACE, WHERE = (3, 4, 5), r"at voxel \(5, 4, 3; x, y, z\)"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from autoseg.errors import DatasetError
 from autoseg.forms import NOWHERE
-from autoseg.nifti import LARGEST_VOLUME, encode_header, read_header
+from autoseg.images.formats.nifti import LARGEST_VOLUME, encode_header, read_header
 
 NAN, INFINITY = float("nan"), float("inf")
 

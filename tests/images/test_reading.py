@@ -13,11 +13,12 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from autoseg.dataset import Case
+from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import DatasetError, StorageError
 from autoseg.geometry import Geometry
-from autoseg.imageio import read_case, read_description, read_image, read_label, read_volumes, write_image
+from autoseg.images import image_description, read_image, read_label, read_volumes, write_image
+from autoseg.images.formats.nifti import LARGEST_VOLUME
 from autoseg.machine import available_memory
-from autoseg.nifti import LARGEST_VOLUME
 
 PLAIN = Geometry(spacing=(2.5, 0.5, 0.75), origin=(-3.0, 10.25, 7.5))
 NOISE = np.random.default_rng(0).integers(0, 1000, (2, 3, 4), np.int16)
@@ -491,11 +492,11 @@ def test_a_description_comes_back_and_leaves_the_rest_as_it_was(tmp_path):
     write_image(plain, NOISE, oblique(0))
     write_image(told, NOISE, oblique(0), description="made by x " * 10)
 
-    assert read_description(told) == ("made by x " * 10)[:79]
-    assert (read_description(plain), read_description(tmp_path / "absent.nii.gz")) == ("", "")
+    assert image_description(told) == ("made by x " * 10)[:79]
+    assert (image_description(plain), image_description(tmp_path / "absent.nii.gz")) == ("", "")
     np.testing.assert_array_equal(read_image(told).data, read_image(plain).data)
     assert read_image(told).geometry == read_image(plain).geometry
     assert sitk.ReadImage(told).GetMetaData("descrip") == ("made by x " * 10)[:79]
 
     told.write_bytes(b"no image")
-    assert read_description(told) == ""
+    assert image_description(told) == ""

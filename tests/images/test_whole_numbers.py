@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autoseg.whole_numbers import as_whole_numbers, fractional_values, listed_values, rounded_values
+from autoseg.images.whole_numbers import as_whole_numbers, fractional_values, listed_values, rounded_values
 
 LABELS = np.array([0, 1, 2, 3, 255])
 

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from autoseg.arrays import Array
-from autoseg.dataset import split_ending
 from autoseg.errors import DatasetError
-from autoseg.forms import SKEWED, Forms
-from autoseg.geometry import SPACING_RANGE
+from autoseg.forms import SKEWED, Forms, unit_axes
+from autoseg.geometry import SPACING_RANGE, Geometry
+from autoseg.images.catalogue import split_ending
 from autoseg.remedies import remedy
 from autoseg.words import counted, readable
 
@@ -38,6 +38,9 @@ SINGLE_FILE_OFFSET = 352
 """Voxels of a single-file NIfTI-1 begin here or later."""
 
 CHANNEL_EACH = "save each volume as a channel of its own, <case>_0000.nii.gz, <case>_0001.nii.gz"
+
+LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+"""NIfTI counts to the right and the front; DICOM, and so `Geometry`, to the left and the back."""
 
 MILLIMETRES = 2
 UNITS = {1: 1000.0, 3: 0.001}
@@ -200,6 +203,21 @@ def encode_header(stored: Array, *, spacing: tuple[float, float, float], forms: 
         form, position = FIELDS[NIFTI_1][name]
         struct.pack_into("<" + form, header, position, *value)
     return bytes(header)
+
+
+def geometry_by(forms: Forms, spacing: tuple[float, float, float]) -> Geometry:
+    """The grid by the form that counts; where there is none, axes as DICOM's, as ITK has it."""
+    x, y, z = spacing
+    if (used := forms.used) is None:
+        return Geometry(spacing=(z, y, x), forms=forms)
+    affine = forms.affine(used, spacing) * LPS_TO_RAS[:, None]
+    right, front, up = affine[:, 3].tolist()
+    return Geometry(
+        spacing=(z, y, x),
+        origin=(up, front, right),
+        direction=tuple(unit_axes(affine[:, :3])[::-1, ::-1].ravel().tolist()),
+        forms=forms,
+    )
 
 
 def _first_bytes(path: Path) -> tuple[bytes, bool, int]:

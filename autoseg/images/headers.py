@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
-from autoseg import nifti
-from autoseg.nifti import NiftiHeader
-from autoseg.text_headers import TextHeader, read_text_header
+from autoseg.images.formats import nifti
+from autoseg.images.formats.nifti import NiftiHeader
+from autoseg.images.formats.text_headers import TextHeader, read_text_header
 
 ImageHeader: TypeAlias = NiftiHeader | TextHeader
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from autoseg.errors import DatasetError
-from autoseg.imageio import read_image
-from autoseg.segments import Segment, read_segments
+from autoseg.images import read_image
+from autoseg.images.segments import Segment, read_segments
 
 LAYERS = (
     "holds segments that overlap, in layers; a label image has one number a voxel; "

@@ -20,7 +20,7 @@ from autoseg.arrays import Array
 from autoseg.errors import DatasetError
 from autoseg.forms import STRAIGHT, skew
 from autoseg.geometry import SPACING_RANGE
-from autoseg.nifti import (
+from autoseg.images.formats.nifti import (
     CHANNEL_EACH,
     LARGEST_GZIP_RATIO,
     LARGEST_VOLUME,

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from autoseg.dataset import read_dataset
+from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import AutosegError, DatasetError
 from autoseg.geometry import Geometry
-from autoseg.headers import read_header
-from autoseg.imageio import read_case, read_image, write_image
+from autoseg.images import read_header, read_image, write_image
 from autoseg.planning.verification import verify_dataset
 
 VOXELS = np.arange(24, dtype="<i2").reshape(2, 3, 4)
