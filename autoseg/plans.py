@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import autoseg
-from autoseg.dataset import LARGEST_LABEL, Labels
+from autoseg.dataset import LARGEST_LABEL, Exclusive, Target
 from autoseg.errors import PlanError, StorageError
 from autoseg.files.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
 from autoseg.geometry import SPACING_RANGE
@@ -280,9 +280,9 @@ class Plans:
         return self.configurations[name]
 
     @property
-    def label_set(self) -> Labels:
-        """The labels as a value."""
-        return Labels(names=self.labels)
+    def target(self) -> Target:
+        """What is predicted."""
+        return Exclusive(names=self.labels)
 
 
 def save_plans(plans: Plans, path: Path) -> None:

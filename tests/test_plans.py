@@ -131,7 +131,7 @@ def test_a_cascade_works_on_the_prepared_cases_of_full_resolution() -> None:
 
 def test_a_configuration_is_looked_up_by_name() -> None:
     assert PLANS.configuration("3d_fullres") is FULL
-    assert PLANS.label_set.names == ("background", "Anterior")
+    assert PLANS.target.outputs == ("background", "Anterior")
     with pytest.raises(PlanError) as caught:
         PLANS.configuration("3d_lowres")
     assert str(caught.value) == "Task004_Hippocampus: 3d_lowres is not planned; planned are 3d_fullres"

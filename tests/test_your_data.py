@@ -74,8 +74,8 @@ def test_the_page_leads_from_two_folders_to_plans(folders: Path, capsys: pytest.
 
     run("3. Convert", capsys)
     liver, heart = read_dataset(raw / "Task500_liver_ct"), read_dataset(raw / "Task501_heart_mri")
-    assert (liver.channels, liver.labels.names) == (("CT",), ("background", "liver", "tumour"))
-    assert (heart.channels, heart.labels.names) == (("cine", "T2"), ("background", "LV", "RV"))
+    assert (liver.channels, liver.target.outputs) == (("CT",), ("background", "liver", "tumour"))
+    assert (heart.channels, heart.target.outputs) == (("cine", "T2"), ("background", "LV", "RV"))
     assert [len(case.images) for case in (*liver.training, *heart.training)] == [1] * 5 + [2] * 6
 
     run("4. Patients scanned more than once", capsys)
@@ -108,4 +108,4 @@ def test_a_dataset_json_as_the_pages_show_it_is_read(page: str, tmp_path: Path) 
     dataset = read_dataset(tmp_path)
 
     assert len(dataset.training) == 1
-    assert len(dataset.labels.names) == 3
+    assert len(dataset.target.outputs) == 3

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import autoseg
 from autoseg.commands.models import trainer_class_name
 from autoseg.dataset.splits import Split, listing, read_patients
+from autoseg.dataset.target import Target
 from autoseg.errors import ModelError, StorageError, WorkspaceError
 from autoseg.files.storage import read_json
 from autoseg.images import split_ending
@@ -69,7 +70,7 @@ class CrossValidation:
 
     Attributes:
         folder: The model's.
-        labels: Names, the index is the value.
+        target: What the model predicts.
         folds: Those that have predictions.
         cases: In order of folds and identifiers.
         missing: A line for each fold that is not complete, with the command that completes it.
@@ -77,7 +78,7 @@ class CrossValidation:
 
     model: ModelName
     folder: Path
-    labels: tuple[str, ...]
+    target: Target
     folds: tuple[str, ...]
     cases: tuple[ValidationCase, ...]
     missing: tuple[str, ...]
@@ -115,7 +116,7 @@ def collect(task: str, workspace: Workspace, model: ModelName, folds: Sequence[s
     return CrossValidation(
         model=model,
         folder=folder,
-        labels=load_plans(folder / PLANS).labels,
+        target=load_plans(folder / PLANS).target,
         folds=tuple(dict.fromkeys(case.fold for case in cases)),
         cases=tuple(cases),
         missing=tuple(missing),
@@ -183,7 +184,7 @@ def _sources(task: str, workspace: Workspace, model: ModelName, folds: Sequence[
         validation = collect(task, workspace, model, folds)
     except WorkspaceError:
         return None
-    return sources_hash(validation.cases, range(1, len(validation.labels)), workers=workers)
+    return sources_hash(validation.cases, validation.target.scored, workers=workers)
 
 
 def require_one_set_of_labels(validations: Sequence[CrossValidation]) -> range:
@@ -194,12 +195,13 @@ def require_one_set_of_labels(validations: Sequence[CrossValidation]) -> range:
     """
     first = validations[0]
     for other in validations[1:]:
-        if other.labels != first.labels:
+        if other.target != first.target:
+            ours, theirs = (", ".join(model.target.outputs) for model in (first, other))
             raise ModelError(
-                f"{first.folder} has the labels {', '.join(first.labels)}, but {other.folder} {', '.join(other.labels)}; "
+                f"{first.folder} has the labels {ours}, but {other.folder} {theirs}; "
                 "only models of the same labels can be compared"
             )
-    return range(1, len(first.labels))
+    return first.target.scored
 
 
 def _is_trained(task: str, workspace: Workspace, model: ModelName) -> bool:

@@ -106,8 +106,8 @@ def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
     )
 
     _step(5, "score them against the truth  (autoseg_evaluate_folder)")
-    summary = evaluate_folder(raw / "labelsTs", predictions, labels=dataset.labels.foreground)
-    print(score_table(summary, dataset.labels.names))
+    summary = evaluate_folder(raw / "labelsTs", predictions, labels=dataset.target.scored)
+    print(score_table(summary, dataset.target.outputs))
 
     _step(6, "draw them  (autoseg_plot_task)")
     pictures = _draw(dataset, predictions, home / "pictures")
@@ -129,7 +129,7 @@ def _draw(dataset: Dataset, predictions: Path, output: Path) -> Path:
     truth = dataset.folder / "labelsTs"
     cases = [replace(case, segmentation=truth / f"{case.identifier}.nii.gz") for case in dataset.test]
     workers = fitting_workers(None, BYTES_PER_WORKER)
-    plot_cases(cases, output, labels=dataset.labels.names, predictions=predictions, workers=workers)
+    plot_cases(cases, output, labels=dataset.target.outputs, predictions=predictions, workers=workers)
     return output
 
 

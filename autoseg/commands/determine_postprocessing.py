@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             workers=arguments.workers,
         )
         print(f"{task}: {model.full}")
-        print(evidence_table(choice, validation.labels))
+        print(evidence_table(choice, validation.target.outputs))
         print("\n".join(f"  missing: {line}" for line in validation.missing), end="\n" if validation.missing else "")
         print(f"written: {validation.folder / POSTPROCESSING}")
     options = [("-m", one.configuration, *model_words(one.trainer, one.identifier)) for one in models]
@@ -135,7 +135,7 @@ def determine_postprocessing(
     return decide_postprocessing(
         path,
         validation.cases,
-        range(1, len(validation.labels)),
+        validation.target.scored,
         workers=fitting_workers(workers, BYTES_PER_WORKER),
         candidates=candidates,
         overwrite=overwrite,

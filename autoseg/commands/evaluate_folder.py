@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     task = None if arguments.task is None else workspace.find_task(arguments.task)
     if task is not None:
         raw = workspace.raw_task(task)
-        names = read_dataset(raw).labels.names
+        names = read_dataset(raw).target.outputs
         references = references or raw / "labelsTr"
     if references is None:
         raise WorkspaceError("what are the true labels? Name their folder (-ref), or the task that they belong to (-t)")

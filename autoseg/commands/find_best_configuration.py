@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         everywhere=("--home", str(arguments.home)) if arguments.home else (),
     )
     folder = workspace.selection_dir(task)
-    print(selection_report(outcome, validations[0].labels))
+    print(selection_report(outcome, validations[0].target.outputs))
     print(f"\n{(folder / COMMANDS_FILE).read_text()}\nwritten: {folder}")
     packing = ("autoseg_export_model", "-t", task, "-o", f"{task}.zip", "--best")
     say_next(predict_words(task, "--best"), packing, home=arguments.home)
@@ -111,7 +111,7 @@ def find_best_configuration(
         postprocessing=outcome.winner.postprocessing if postprocessing else None,
         everywhere=everywhere,
     )
-    _write(outcome, validations[0].labels, commands, workspace)
+    _write(outcome, validations[0].target.outputs, commands, workspace)
     return outcome
 
 

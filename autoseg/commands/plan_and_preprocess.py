@@ -197,7 +197,7 @@ def _source_hash(dataset: Dataset, workers: int) -> str:
     from autoseg.parallel import run_on_cases
 
     files = run_on_cases(_case_hash, dataset.training, task="looking for changes", workers=workers)
-    return content_hash(autoseg.__version__, dataset.channels, dataset.labels, files)
+    return content_hash(autoseg.__version__, dataset.channels, dataset.target, files)
 
 
 def _case_hash(case: Case) -> tuple[str, ...]:

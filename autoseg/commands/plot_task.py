@@ -88,7 +88,7 @@ def plot_task(
     return plot_cases(
         dataset.training if predictions is None else _predicted(dataset, predictions),
         output,
-        labels=dataset.labels.names,
+        labels=dataset.target.outputs,
         predictions=predictions,
         channel=channel,
         overwrite=overwrite,

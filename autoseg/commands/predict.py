@@ -201,7 +201,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         ),
     )
     if arguments.output.is_dir() and arguments.num_parts == 1:
-        labels = plans.label_set.foreground
+        labels = plans.target.scored
         say_next(*after_prediction(plans.dataset, workspace, arguments.output, labels), home=arguments.home)
 
 

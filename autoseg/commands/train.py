@@ -324,7 +324,7 @@ def validate(trainer: Trainer, *, best: bool = False, probabilities: bool = Fals
     """Predict and score the fold's validation cases, and print the means."""
     _require_left_out(trainer)
     summary = trainer.validate(checkpoint="best" if best else "final", save_probabilities=probabilities)
-    tell(score_table(summary, trainer.plans.labels))
+    tell(score_table(summary, trainer.target.outputs))
     tell(f"written: {trainer.output}")
     return summary
 

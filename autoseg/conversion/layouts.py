@@ -162,7 +162,7 @@ def _understand_first_generation(source: Path, settings: ConversionSettings) -> 
         number=number,
         name=name,
         channels=dataset.channels,
-        labels=dataset.labels.names,
+        labels=dataset.target.outputs,
         training=dataset.training,
         test=dataset.test,
         label_values=of_each_case(numbers, dataset.training),

@@ -1,24 +1,24 @@
 """A task's raw data as its owner describes them: dataset.json, cases, folds, patients. Only `raw_cases` opens images."""
 
 from autoseg.dataset.cases import (
-    BACKGROUND,
-    LARGEST_LABEL,
     Case,
     Dataset,
-    Labels,
     channel_file,
     find_case_files,
     image_files,
 )
 from autoseg.dataset.description import Description, inspect_description, read_dataset, read_description
+from autoseg.dataset.target import BACKGROUND, LARGEST_LABEL, OUTSIDE, Exclusive, Target
 
 __all__ = [
     "BACKGROUND",
     "LARGEST_LABEL",
+    "OUTSIDE",
     "Case",
     "Dataset",
     "Description",
-    "Labels",
+    "Exclusive",
+    "Target",
     "channel_file",
     "find_case_files",
     "image_files",

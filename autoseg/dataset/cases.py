@@ -11,39 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError
 from autoseg.images import split_ending
 from autoseg.words import counted, readable
-
-BACKGROUND = 0
-
-LARGEST_LABEL = 2**15 - 1
-"""Prepared labels are kept in 16 bits with a sign, -1 being what lies outside the image."""
-
-
-def too_many_labels(declared: int) -> str:
-    """What is said of more labels, background included, than can be used."""
-    return f"{declared - 1} above background, and {LARGEST_LABEL} can be used; join labels, or leave some out"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Labels:
-    """Names of the label values; the index is the value, 0 is background."""
-
-    names: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.names) < 2:
-            raise DatasetError("labels: declare the background and at least one more label")
-        if len(self.names) - 1 > LARGEST_LABEL:
-            raise DatasetError(f"labels: {too_many_labels(len(self.names))}")
-        if double := [name for name, times in Counter(self.names).items() if times > 1]:
-            raise DatasetError(f"labels: given twice: {', '.join(double)}; name each label differently")
-
-    @property
-    def foreground(self) -> range:
-        """The label values above background."""
-        return range(1, len(self.names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +28,13 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A task's channels, labels and cases.
+    """A task's channels, target and cases.
 
     Attributes:
         name: Folder name, `TaskXXX_Name`.
         folder: Where the raw data lie.
         channels: Name of each channel ("CT", "T2", ...), which decides its normalisation.
+        target: What is predicted: the labels.
         training: Cases with a label file, sorted by identifier.
         test: Cases without, sorted by identifier; may be empty.
         remarks: What dataset.json says that is ignored, or read otherwise than it stands there.
@@ -71,7 +43,7 @@ class Dataset:
     name: str
     folder: Path
     channels: tuple[str, ...]
-    labels: Labels
+    target: Target
     training: tuple[Case, ...]
     test: tuple[Case, ...] = ()
     remarks: tuple[str, ...] = ()

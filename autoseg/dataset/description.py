@@ -10,9 +10,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from autoseg.dataset.cases import LARGEST_LABEL, Case, Dataset, Labels, too_many_labels
+from autoseg.dataset.cases import Case, Dataset
 from autoseg.dataset.listed import read_cases
 from autoseg.dataset.notes import Notes
+from autoseg.dataset.target import LARGEST_LABEL, Exclusive, too_many_labels
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.storage import read_json
 from autoseg.words import counted, readable
@@ -64,7 +65,7 @@ def read_dataset(folder: Path, description: Mapping[str, Any] | None = None) -> 
         name=folder.name,
         folder=folder,
         channels=found.channels,
-        labels=Labels(names=found.labels),
+        target=Exclusive(names=found.labels),
         training=found.training,
         test=found.test,
         remarks=found.remarks,

@@ -18,6 +18,7 @@ from torch import nn
 
 import autoseg
 from autoseg import networks
+from autoseg.dataset.target import Target
 from autoseg.errors import ModelError, StorageError
 from autoseg.files.storage import decode, read_json
 from autoseg.networks.tensors import read_tensors, save_tensors
@@ -82,6 +83,11 @@ class TrainedModel:
         """The plan of the configuration."""
         return self.plans.configuration(self.configuration)
 
+    @property
+    def target(self) -> Target:
+        """What is predicted."""
+        return self.plans.target
+
 
 def load_model(
     folder: Path,
@@ -116,7 +122,7 @@ def load_model(
     _require_builder(paths[0], files[0], build_network)
     build = build_network or networks.build_network
     loaded = tuple(
-        fill_network(build(plan, input_channels(plans, configuration), len(plans.labels)), file, path)
+        fill_network(build(plan, input_channels(plans, configuration), len(plans.target.outputs)), file, path)
         for file, path in zip(files, paths, strict=True)
     )
     _require_own_plans(paths, files, plan_signature(plans, configuration))
@@ -135,7 +141,7 @@ def load_model(
 def input_channels(plans: Plans, configuration: str) -> int:
     """Channels a network sees: the image's, and for a cascade one for each label above background."""
     previous = plans.configuration(configuration).previous
-    return len(plans.channels) + (len(plans.labels) - 1 if previous else 0)
+    return len(plans.channels) + (len(plans.target.scored) if previous else 0)
 
 
 def save_weights(path: Path, file: WeightsFile) -> None:
@@ -301,9 +307,9 @@ def _require_own_plans(paths: Sequence[Path], files: Sequence[WeightsFile], sign
 
 def _rules(path: Path, plans: Plans) -> tuple[Rule, ...]:
     rules = load_rules(path) if path.is_file() else ()
-    if unknown := sorted({label for rule in rules for label in rule.labels} - set(plans.label_set.foreground)):
+    if unknown := sorted({label for rule in rules for label in rule.labels} - set(plans.target.scored)):
         raise ModelError(
-            f"{path}: a rule names label {unknown[0]}, but the model's labels are 1 to {len(plans.labels) - 1}; "
+            f"{path}: a rule names label {unknown[0]}, but the model's labels are 1 to {plans.target.scored[-1]}; "
             "choose the postprocessing again or put the file right"
         )
     return rules

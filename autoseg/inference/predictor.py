@@ -198,7 +198,7 @@ class Predictor:
         prepared = prepare_case(raw, self.model.plans, self.model.configuration)
         if previous is None:
             return prepared
-        labels = prepare_previous(previous, prepared.properties, classes=len(self.model.plans.labels))
+        labels = prepare_previous(previous, prepared.properties, target=self.model.target)
         return replace(prepared, previous=labels)
 
     def predict_prepared(
@@ -207,7 +207,7 @@ class Predictor:
         """Predict a prepared case, and bring the result back to the grid of the original image."""
         if probabilities and self.mode == "fast":
             raise ModelError("probabilities: mode fast takes the labels before anything is resampled; use mode normal")
-        properties, classes = prepared.properties, len(self.model.plans.labels)
+        properties, classes = prepared.properties, len(self.model.target.outputs)
         packer = Packer(properties, classes) if probabilities else None
         if self.mode == "fast":
             segmentation = export_fast(self.scores(prepared, on_tiles), properties, classes)
@@ -278,7 +278,7 @@ class Predictor:
         """
         tiles = tiles.to(self.device)
         if self.model.plan.previous:
-            tiles = expand_labels(tiles, len(self.model.plans.labels))
+            tiles = expand_labels(tiles, len(self.model.target.outputs))
         networks = self._networks
         with trying_algorithms(is_usual and self.device.type == "cuda"):
             return mean_probabilities(networks.forwards, self._flips, tiles, self._at_once, networks.ask)
@@ -324,7 +324,7 @@ class Predictor:
         if self.device.type != "cuda":
             return usual
         return tiles_on_gpu(
-            usual, tile_bytes(self.model.plan, len(self.model.plans.labels)), free_device_memory(self.device)
+            usual, tile_bytes(self.model.plan, len(self.model.target.outputs)), free_device_memory(self.device)
         )
 
     def _tiling(self, prepared: PreparedCase) -> Tiling:
@@ -339,7 +339,7 @@ class Predictor:
 
         Each case anew: what was short for one may be there again for the next.
         """
-        classes = len(self.model.plans.labels)
+        classes = len(self.model.target.outputs)
         each, sums = tile_bytes(self.model.plan, classes), BYTES_PER_VALUE * (classes + 1) * tiling.held_voxels
         free = int(SHARE_OF_MEMORY * available_memory())
         if sums + each > free:
@@ -355,6 +355,6 @@ class Predictor:
         """Where tiles are summed up: on the GPU when what is held at once fits there."""
         if self.device.type != "cuda":
             return torch.device("cpu")
-        needed = BYTES_PER_VALUE * (len(self.model.plans.labels) + 1) * tiling.held_voxels
+        needed = BYTES_PER_VALUE * (len(self.model.target.outputs) + 1) * tiling.held_voxels
         fits = needed < SHARE_OF_DEVICE_MEMORY * free_device_memory(self.device)
         return self.device if fits else torch.device("cpu")

@@ -12,7 +12,7 @@ import numpy as np
 
 import autoseg
 from autoseg.arrays import Float32Array, LabelArray
-from autoseg.dataset import LARGEST_LABEL, Case, Dataset, Labels
+from autoseg.dataset import BACKGROUND, LARGEST_LABEL, Case, Dataset, Exclusive
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.storage import decode, encode, read_json, write_json
 from autoseg.geometry import Geometry, Spacing, box_shape
@@ -146,7 +146,7 @@ def extract_fingerprint(dataset: Dataset, *, workers: int) -> DatasetFingerprint
         )
     return DatasetFingerprint(
         channels=dataset.channels,
-        labels=dataset.labels.names,
+        labels=dataset.target.outputs,
         cases=tuple(case.identifier for case in dataset.training),
         spacings=tuple(case.geometry.spacing for case in measured),
         shapes=tuple(case.shape for case in measured),
@@ -197,7 +197,7 @@ def measure_case(data: Float32Array, segmentation: LabelArray | None, geometry: 
 
     cropped, labels, box = crop_to_nonzero(data, segmentation)
     depth, height, width = box_shape(box)
-    foreground = cropped[:, labels > 0][:, ::SAMPLING_STEP]
+    foreground = cropped[:, labels > BACKGROUND][:, ::SAMPLING_STEP]
     for channel, values in enumerate(foreground):
         if not np.isfinite(values).all():
             raise DatasetError(
@@ -248,7 +248,7 @@ def load_fingerprint(path: Path) -> DatasetFingerprint:
 
 
 def _require_one_entry_each(fingerprint: DatasetFingerprint) -> None:
-    Labels(names=fingerprint.labels)
+    Exclusive(names=fingerprint.labels)
     if not fingerprint.channels or not fingerprint.cases:
         raise DatasetError("a fingerprint needs at least one channel and one case")
     if len(set(fingerprint.cases)) != len(fingerprint.cases):
@@ -315,7 +315,7 @@ def _decode_short(content: dict[str, Any], where: str) -> DatasetFingerprint:
         raise StorageError(f"{where}.num_classes: expected 1 to {LARGEST_LABEL}, found {short.num_classes}")
     return DatasetFingerprint(
         channels=short.modalities,
-        labels=("background", *(f"label {value}" for value in range(1, short.num_classes + 1))),
+        labels=Exclusive.numbered(short.num_classes + 1).names,
         cases=tuple(f"case_{number}" for number in range(len(short.sizes))),
         spacings=short.spacings,
         shapes=short.sizes,

@@ -67,10 +67,10 @@ def explain_transfer(source: Plans, plans: Plans) -> tuple[Decision, ...]:
         *_explain_normalisation(source, plans),
         Decision(
             subject="labels",
-            outcome=", ".join(plans.labels),
+            outcome=", ".join(plans.target.outputs),
             reason="the dataset's own"
-            if plans.labels == source.labels
-            else f"the dataset's own; {source.dataset} has {', '.join(source.labels)}",
+            if plans.target == source.target
+            else f"the dataset's own; {source.dataset} has {', '.join(source.target.outputs)}",
         ),
     )
 

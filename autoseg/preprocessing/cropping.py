@@ -7,12 +7,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from autoseg.arrays import Float32Array, LabelArray, Mask
-from autoseg.dataset import BACKGROUND
+from autoseg.dataset import BACKGROUND, OUTSIDE
 from autoseg.errors import DatasetError
 from autoseg.geometry import Box, box_slices
-
-OUTSIDE = -1
-"""Segmentation value of background voxels outside the nonzero region."""
 
 
 def crop_to_nonzero(

@@ -178,7 +178,7 @@ def _signature(file_hashes: Sequence[str], plans: Plans, configuration: str) -> 
         file_hashes,
         plans.transpose_forward,
         plan.spacing[-len(plan.patch_size) :],
-        len(plans.labels),
+        len(plans.target.outputs),
         plan.normalization_schemes,
         plan.use_mask_for_norm,
         plans.intensities if "CT" in plan.normalization_schemes else None,

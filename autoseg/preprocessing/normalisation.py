@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from autoseg.arrays import Float32Array, Float64Array, LabelArray, Mask
+from autoseg.dataset.target import is_outside
 from autoseg.errors import PlanError
 from autoseg.plans import IntensityStatistics
 
@@ -52,7 +53,7 @@ def normalise(
     if any(use_mask) and segmentation is None:
         raise PlanError("a channel is normalised inside the mask, so a segmentation with the mask is needed")
     for channel, scheme in enumerate(schemes):
-        outside = segmentation < 0 if use_mask[channel] and segmentation is not None else None
+        outside = is_outside(segmentation) if use_mask[channel] and segmentation is not None else None
         _normalise_channel(data[channel], normalised[channel], scheme, outside, statistics[channel], channel)
     return normalised
 

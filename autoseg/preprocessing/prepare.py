@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.arrays import Float32Array, LabelArray, LabelType, Locations
-from autoseg.dataset import BACKGROUND, LARGEST_LABEL
 from autoseg.dataset.raw_cases import RawCase
+from autoseg.dataset.target import BACKGROUND, LARGEST_LABEL, Target, outside_as_background
 from autoseg.errors import DatasetError
 from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder
 from autoseg.machine import available_memory
@@ -95,7 +95,7 @@ class Preparation:
         separated: The axis along which slices are copied, or None.
         schemes: Normalisation of each channel, as `use_mask`.
         intensities: Of the training cases, for each channel; None where no normalisation needs them.
-        labels: How many there are, background included.
+        target: What is predicted, for which voxels of each output are kept.
     """
 
     order: tuple[int, ...]
@@ -104,7 +104,7 @@ class Preparation:
     schemes: tuple[str, ...]
     use_mask: tuple[bool, ...]
     intensities: tuple[IntensityStatistics | None, ...] | None
-    labels: int
+    target: Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +175,7 @@ def prepare_cropped(case: CroppedCase, plans: Plans, configuration: str) -> Prep
     return PreparedCase(
         data=data,
         segmentation=labels,
-        foreground={} if labels is None else sample_foreground(labels, range(1, wanted.labels)),
+        foreground={} if labels is None else sample_foreground(labels, wanted.target.scored),
         properties=properties,
     )
 
@@ -197,7 +197,7 @@ def preparation(shape: Shape, spacing: Spacing, plans: Plans, configuration: str
         schemes=plan.normalization_schemes,
         use_mask=plan.use_mask_for_norm,
         intensities=plans.intensities if "CT" in plan.normalization_schemes else None,
-        labels=len(plans.labels),
+        target=plans.target,
     )
 
 
@@ -238,7 +238,7 @@ def restore_segmentation(segmentation: npt.NDArray[LabelType], properties: CaseP
             f"case {properties.identifier}: expected a segmentation of {properties.prepared_shape} voxels, "
             f"found {segmentation.shape}; give the one predicted from this prepared case"
         )
-    labels = np.maximum(segmentation, BACKGROUND)
+    labels = outside_as_background(segmentation)
     cropped = resample_segmentation(labels, shape=properties.cropped_shape, separated=properties.separated_axis)
     restored = np.zeros(properties.original_shape, dtype=segmentation.dtype)
     restored[box_slices(properties.crop)] = cropped.transpose(inverse_order(properties.transpose_forward))
@@ -302,10 +302,11 @@ def require_fit(case: CroppedCase, plans: Plans) -> None:
             f"found {len(case.data)}; give one image file for each channel"
         )
     highest = int(case.segmentation.max())
-    if highest >= len(plans.labels):
+    declared = plans.target.values
+    if highest > declared[-1]:
         raise DatasetError(
             f"case {case.identifier}: label {highest} is not declared; "
-            f"the highest label of the plans is {len(plans.labels) - 1} ({plans.labels[-1]}); "
+            f"the highest label of the plans is {declared[-1]} ({plans.target.outputs[declared[-1]]}); "
             "correct the label file, or declare the label in dataset.json and plan again"
         )
 

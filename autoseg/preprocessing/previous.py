@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from autoseg.arrays import LabelArray
-from autoseg.dataset import BACKGROUND
+from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.storage import content_hash, file_hash, read_json, write_json
 from autoseg.geometry import Geometry, Shape, box_slices
@@ -36,13 +36,13 @@ BYTES_PER_VOXEL = 16
 """Of the larger of both grids: 5 were measured for a file of bytes, one of floating-point numbers takes 11 more."""
 
 
-def prepare_previous(segmentation: LabelArray, properties: CaseProperties, *, classes: int) -> LabelArray:
+def prepare_previous(segmentation: LabelArray, properties: CaseProperties, *, target: Target) -> LabelArray:
     """Bring a segmentation of the original image onto a case's prepared grid, as `prepare_case` does with its labels.
 
     Args:
         segmentation: `(Z, Y, X)` labels on the original grid, in file order.
         properties: Of the prepared case.
-        classes: Number of labels, background included.
+        target: What is predicted, by both.
 
     Returns:
         `(Z', Y', X')` labels on the prepared grid, axes in transposed order; int8, or int16 where labels need it.
@@ -51,11 +51,10 @@ def prepare_previous(segmentation: LabelArray, properties: CaseProperties, *, cl
         DatasetError: The segmentation has another shape than the image, or labels that are not declared.
     """
     _require_shape(segmentation, properties)
-    _require_labels(segmentation, properties, classes)
-    kind = np.int8 if classes - 1 <= np.iinfo(np.int8).max else np.int16
+    _require_labels(segmentation, properties, target)
     cropped = segmentation[box_slices(properties.crop)].transpose(properties.transpose_forward)
     return resample_segmentation(
-        cropped.astype(kind), shape=properties.prepared_shape, separated=properties.separated_axis
+        cropped.astype(target.kept_type), shape=properties.prepared_shape, separated=properties.separated_axis
     )
 
 
@@ -154,7 +153,7 @@ def gather_previous(
     cases: PreparedCases,
     maps: PreviousMaps,
     *,
-    classes: int,
+    target: Target,
     workers: int | None = None,
 ) -> str:
     """Prepare what was predicted for every case; what is prepared from the same files already is left alone.
@@ -163,7 +162,7 @@ def gather_previous(
         predictions: A segmentation on the original grid for each case.
         cases: The prepared cases whose grids are wanted.
         maps: Where the prepared predictions go.
-        classes: Number of labels, background included.
+        target: What is predicted, by both.
         workers: Processes; None for as many as cores and memory allow.
 
     Returns:
@@ -173,20 +172,20 @@ def gather_previous(
         CasesFailed: Naming each prediction that cannot be read or does not lie on its image's grid.
     """
     identifiers = sorted(predictions)
-    prepare = partial(_gather_one, predictions=predictions, cases=cases, maps=maps, classes=classes)
+    prepare = partial(_gather_one, predictions=predictions, cases=cases, maps=maps, target=target)
     count = fitting_workers(workers, max(map(_bytes_needed, map(cases.properties, identifiers)), default=1))
     signatures = run_on_cases(prepare, identifiers, task="previous stage", workers=count)
     return content_hash(list(zip(identifiers, signatures, strict=True)))
 
 
 def _gather_one(
-    identifier: str, *, predictions: Mapping[str, Path], cases: PreparedCases, maps: PreviousMaps, classes: int
+    identifier: str, *, predictions: Mapping[str, Path], cases: PreparedCases, maps: PreviousMaps, target: Target
 ) -> str:
     path, properties = predictions[identifier], cases.properties(identifier)
-    signature = content_hash(RECIPE, file_hash(path), properties, classes)
+    signature = content_hash(RECIPE, file_hash(path), properties, len(target.outputs))
     if not maps.is_current(identifier, signature):
         segmentation = read_previous(path, properties.geometry, properties.original_shape)
-        maps.save(identifier, prepare_previous(segmentation, properties, classes=classes), signature)
+        maps.save(identifier, prepare_previous(segmentation, properties, target=target), signature)
     return signature
 
 
@@ -203,10 +202,10 @@ def _require_shape(segmentation: LabelArray, properties: CaseProperties) -> None
         )
 
 
-def _require_labels(segmentation: LabelArray, properties: CaseProperties, classes: int) -> None:
+def _require_labels(segmentation: LabelArray, properties: CaseProperties, target: Target) -> None:
     lowest, highest = int(segmentation.min()), int(segmentation.max())
-    if lowest < BACKGROUND or highest >= classes:
+    if lowest not in target.values or highest not in target.values:
         raise DatasetError(
             f"case {properties.identifier}: the previous stage's segmentation has labels from {lowest} to {highest}, "
-            f"but the plans' go from {BACKGROUND} to {classes - 1}; give a segmentation with this task's labels"
+            f"but the plans' go from {target.values[0]} to {target.values[-1]}; give a segmentation with this task's labels"
         )

@@ -62,7 +62,7 @@ def estimate_requirements(
     middle, largest = max(1, median(voxels.values())), max(voxels.values())
     disk = memory = 0.0
     for name, store in stores.items():
-        channels, labels = len(plans[name].channels), len(plans[name].labels) - 1
+        channels, labels = len(plans[name].channels), len(plans[name].target.scored)
         kept = sum(BYTES_ON_DISK[scheme] for scheme in plans[name].configuration(name).normalization_schemes)
         prepared = math.prod(plans[name].configuration(name).median_shape) / middle  # voxels for each raw voxel
         waiting = [

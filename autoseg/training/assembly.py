@@ -66,11 +66,11 @@ class Assembly(Steps):
             network=network,
             optimizer=self.build_optimizer(network),
             scaler=torch.amp.GradScaler(self.device.type, enabled=self.precision.needs_scaler),
-            sums=EpochSums.empty(len(self.plans.labels) - 1, self.device),
+            sums=EpochSums.empty(len(self.target.scored), self.device),
         )
 
     def _network(self) -> nn.Module:
-        return self.build_network(self.plan, self._in_channels, len(self.plans.labels))
+        return self.build_network(self.plan, self._in_channels, len(self.target.outputs))
 
     @property
     def _in_channels(self) -> int:
@@ -89,7 +89,7 @@ class Assembly(Steps):
                 f"{self.plan.name}: learns from what {self.plan.previous} predicted; "
                 "give the trainer those predictions (previous=)"
             )
-        return self.previous.gather(identifiers, self.cases, classes=len(self.plans.labels))
+        return self.previous.gather(identifiers, self.cases, target=self.target)
 
     def _training_augmentation(self) -> Augmentation:
         augmentation = self.build_augmentation()

@@ -19,6 +19,7 @@ from batchgenerators.transforms.color_transforms import (
 from batchgenerators.transforms.noise_transforms import GaussianBlurTransform, GaussianNoiseTransform
 from batchgenerators.transforms.spatial_transforms import MirrorTransform
 
+from autoseg.dataset.target import is_outside, outside_as_background
 from autoseg.geometry import Shape
 from autoseg.training.low_resolution import SimulateLowResolution
 from autoseg.training.spatial import SpatialTransform, SplineOrder
@@ -178,18 +179,18 @@ def build_intensity(recipe: AugmentationRecipe, *, dummy_2d: bool) -> tuple[Tran
 
 @dataclass(frozen=True, slots=True)
 class ZeroOutside:
-    """Sets channels to 0 where the segmentation says outside of the mask (-1)."""
+    """Sets channels to 0 where the segmentation says outside of the mask."""
 
     channels: tuple[int, ...]
 
     def __call__(self, **sample: Any) -> dict[str, Any]:
-        outside = sample["seg"][:, 0] < 0
+        outside = is_outside(sample["seg"][:, 0])
         for channel in self.channels:
             sample["data"][:, channel][outside] = 0
         return sample
 
 
 def outside_becomes_background(**sample: Any) -> dict[str, Any]:
-    """Label -1, outside of the mask or of the image, becomes 0."""
-    sample["seg"] = sample["seg"].clip(min=0)
+    """What is outside of the mask or of the image is learned as background."""
+    sample["seg"] = outside_as_background(sample["seg"])
     return sample

@@ -12,7 +12,7 @@ from autoseg.files.storage import write_json
 from autoseg.training.recipe import Recipe
 
 DEBUG_FILE = "debug.json"
-ELSEWHERE = {"plans", "plan", "cases", "split", "output", "references", "previous", "settings", "device_name"}
+ELSEWHERE = {"plans", "plan", "target", "cases", "split", "output", "references", "previous", "settings", "device_name"}
 """Attributes that are files of their own, or stand in `run.json` or under `settings`."""
 
 

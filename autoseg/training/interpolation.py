@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from autoseg.arrays import Float32Array, FloatArray, IndexArray, LabelArray, Mask
+from autoseg.dataset.target import OUTSIDE
 from autoseg.geometry import Shape
 
 SLAB_POINTS = 2**14
 """Places in a slab, which is at least one plane of the patch."""
 
 OUTSIDE_DATA = 0.0
-OUTSIDE_LABEL = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +158,7 @@ def _labels_at(labels: LabelArray, agreed: LabelArray, cells: Cells) -> LabelArr
     first = cells.first[mixed]
     corners = np.stack([labels.reshape(-1).take(first + step, mode="clip") for step in cells.steps])
     winners[mixed] = _strongest(corners, [np.broadcast_to(part, cells.shape)[mixed] for part in cells.fractions])
-    winners[~cells.inside] = OUTSIDE_LABEL
+    winners[~cells.inside] = OUTSIDE
     return winners
 
 
@@ -187,7 +187,7 @@ def _strongest(corners: LabelArray, fractions: list[FloatArray]) -> LabelArray:
     for part in fractions:
         weights = np.stack([weights * (1 - part), weights * part], axis=1).reshape(2 * len(weights), len(part))
     best = np.full(corners.shape[1], -1.0)
-    winner = np.full(corners.shape[1], OUTSIDE_LABEL, dtype=corners.dtype)
+    winner = np.full(corners.shape[1], OUTSIDE, dtype=corners.dtype)
     lowest = int(corners.min(initial=0))
     present = np.flatnonzero(np.bincount(corners.reshape(-1).astype(np.intp) - lowest)) + lowest
     for label in present:  # ascending, so of equals the lowest stays

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from autoseg.arrays import LabelArray
-from autoseg.dataset import BACKGROUND
+from autoseg.dataset.target import BACKGROUND, outside_as_background
 from autoseg.training.augmentation import AugmentationRecipe, Transform
 from autoseg.training.morphology import closing, dilation, erosion, opening, surroundings
 
@@ -89,5 +89,5 @@ def _chosen(sample: dict[str, Any], probability: float) -> Iterator[LabelArray]:
 
 
 def _labels_in(labels: LabelArray) -> list[int]:
-    boxes = ndimage.find_objects(labels.clip(min=BACKGROUND))
+    boxes = ndimage.find_objects(outside_as_background(labels))
     return [label for label, box in enumerate(boxes, start=1) if box is not None]

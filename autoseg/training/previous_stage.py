@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoseg.dataset.splits import ALL, Split, listing
+from autoseg.dataset.target import Target
 from autoseg.errors import TrainingError
 from autoseg.inference.record import predicted_with
 from autoseg.plans import DEFAULT_IDENTIFIER
@@ -40,7 +41,7 @@ class PreviousStage:
     predictions: Mapping[str, Path]
     maps: PreviousMaps
 
-    def gather(self, identifiers: Sequence[str], cases: PreparedCases, *, classes: int) -> Gathered:
+    def gather(self, identifiers: Sequence[str], cases: PreparedCases, *, target: Target) -> Gathered:
         """Bring the predictions of some cases onto the cascade's grid, as far as they are not there already.
 
         Raises:
@@ -52,7 +53,7 @@ class PreviousStage:
                 f"no prediction by the previous stage is given for {listing(missing)}; give one for every case"
             )
         chosen = {identifier: self.predictions[identifier] for identifier in identifiers}
-        return Gathered(maps=self.maps, signature=gather_previous(chosen, cases, self.maps, classes=classes))
+        return Gathered(maps=self.maps, signature=gather_previous(chosen, cases, self.maps, target=target))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from autoseg import networks
+from autoseg.dataset import Target
 from autoseg.dataset.splits import Split
 from autoseg.networks.devices import resolve_device
 from autoseg.networks.precision import Precision, resolve_precision
@@ -132,6 +133,11 @@ class Recipe:
         return poly_learning_rate(epoch, self.epochs, self.pace.learning_rate)
 
     # --------------------------------------------------------------------- what follows from it
+
+    @cached_property
+    def target(self) -> Target:
+        """What is predicted."""
+        return self.plans.target
 
     @cached_property
     def pace(self) -> Pace:

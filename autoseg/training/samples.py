@@ -15,12 +15,12 @@ from typing import TypeAlias
 import numpy as np
 
 from autoseg.arrays import Array, Float32Array, LabelArray
-from autoseg.dataset import BACKGROUND
+from autoseg.dataset.target import BACKGROUND, OUTSIDE, outside_as_background
 from autoseg.errors import TrainingError
 from autoseg.geometry import Shape
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.training.augmentation import Augmentation
-from autoseg.training.interpolation import OUTSIDE_DATA, OUTSIDE_LABEL
+from autoseg.training.interpolation import OUTSIDE_DATA
 from autoseg.training.sampling import draw_foreground_voxel, draw_start, read_box
 
 TRAINING, VALIDATION = 0, 1
@@ -59,7 +59,7 @@ def make_sample(
     data, labels = case.data, case.segmentation
     if labels is None:
         raise TrainingError("it has no labels; only labelled cases can train")
-    maps = [(labels, OUTSIDE_LABEL)] + ([] if case.previous is None else [(case.previous, BACKGROUND)])
+    maps = [(labels, OUTSIDE)] + ([] if case.previous is None else [(case.previous, BACKGROUND)])
     by_slice = len(patch_size) == 2
     voxel = draw_foreground_voxel(case.foreground, generator, by_slice=by_slice) if forced else None
     start = draw_start(labels.shape, (1, *patch_size) if by_slice else patch_size, voxel, generator)
@@ -113,6 +113,6 @@ def _checked(data: Array, maps: Array, patch_size: Shape) -> Sample:
             f"the augmentation made a patch of {data.shape[1:]} with labels of {maps.shape[1:]}, "
             f"but the plan's patch is {tuple(patch_size)}; let it crop to that"
         )
-    previous = maps[1:].clip(min=BACKGROUND)
+    previous = outside_as_background(maps[1:])
     channels = np.concatenate([data, previous]) if len(previous) else data
     return Sample(data=np.ascontiguousarray(channels, dtype=np.float32), labels=np.ascontiguousarray(maps[0]))

@@ -90,7 +90,7 @@ class Steps(Recipe):
         data = sent_to(self.device, batch.data)
         targets = [sent_to(self.device, target).long() for target in batch.targets]
         if self.plan.previous:
-            data = expand_labels(data, len(self.plans.labels))
+            data = expand_labels(data, len(self.target.outputs))
         return data, targets
 
     def _outputs(self, network: nn.Module, data: Tensor) -> list[Tensor]:

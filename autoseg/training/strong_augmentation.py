@@ -34,6 +34,7 @@ from batchgenerators.transforms.spatial_transforms import (
 )
 from batchgenerators.transforms.utility_transforms import OneOfTransform
 
+from autoseg.dataset.target import OUTSIDE
 from autoseg.geometry import Shape
 from autoseg.training.augmentation import (
     Augmentation,
@@ -44,7 +45,7 @@ from autoseg.training.augmentation import (
     build_spatial,
     outside_becomes_background,
 )
-from autoseg.training.interpolation import OUTSIDE_DATA, OUTSIDE_LABEL
+from autoseg.training.interpolation import OUTSIDE_DATA
 from autoseg.training.low_resolution import SimulateLowResolution
 
 DA3 = AugmentationRecipe(
@@ -170,7 +171,7 @@ def flexible_spatial(
         border_cval_data=OUTSIDE_DATA,
         order_data=recipe.order,
         border_mode_seg="constant",
-        border_cval_seg=OUTSIDE_LABEL,
+        border_cval_seg=OUTSIDE,
         order_seg=1,
         random_crop=False,
     )

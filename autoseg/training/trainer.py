@@ -144,7 +144,12 @@ class Trainer(Assembly):
         self._compile(state, loss_function)
         finite = FiniteLosses(self.device)
         batches_per_epoch = self.iterations_per_epoch + self.validation_batches
-        display = Display(self.output, labels=self.plans.labels[1:], epochs=self.epochs, batches=batches_per_epoch)
+        display = Display(
+            self.output,
+            labels=[self.target.outputs[number] for number in self.target.scored],
+            epochs=self.epochs,
+            batches=batches_per_epoch,
+        )
         timer = BatchTimer()
         saved = time.monotonic()
         batches, waiting = self._batches(seed, state)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 import autoseg
 from autoseg.dataset.splits import Split
+from autoseg.dataset.target import Exclusive
 from autoseg.geometry import Geometry, Shape
 from autoseg.networks import build_network
 from autoseg.plans import DEFAULT_IDENTIFIER, FORMAT, ConfigurationPlan, Plans
@@ -31,7 +32,7 @@ from autoseg.training.trainer import Trainer
 
 AnyTrainer = TypeVar("AnyTrainer", bound=Trainer)
 
-LABELS = ("background", "shell", "core")
+TARGET = Exclusive(names=("background", "shell", "core"))
 SEED = 0
 VALIDATION_CASES = 2
 
@@ -97,7 +98,7 @@ def trial_plan(
     return replace(plan, **changes)
 
 
-def trial_plans(plan: ConfigurationPlan, *, channels: int = 1, labels: Sequence[str] = LABELS) -> Plans:
+def trial_plans(plan: ConfigurationPlan, *, channels: int = 1, labels: Sequence[str] = TARGET.outputs) -> Plans:
     """The plans of a task with this one configuration."""
     return Plans(
         format=FORMAT,
@@ -133,7 +134,7 @@ def trial_case(identifier: str, shape: Shape, *, channels: int = 1, original: Sh
     return PreparedCase(
         data=np.stack([image.astype(np.float32)] * channels),
         segmentation=segmentation,
-        foreground=sample_foreground(segmentation, range(1, len(LABELS))),
+        foreground=sample_foreground(segmentation, TARGET.scored),
         properties=CaseProperties(
             identifier=identifier,
             geometry=Geometry(spacing=(1.0, 1.0, 1.0)),
@@ -228,7 +229,7 @@ def time_batches(trainer: Trainer, seconds: float) -> tuple[float, int]:
         return (time.perf_counter() - begun) / made, waiting.workers
 
 
-def step_operations(plan: ConfigurationPlan, channels: int, labels: int = len(LABELS)) -> int:
+def step_operations(plan: ConfigurationPlan, channels: int, labels: int = len(TARGET.outputs)) -> int:
     """Floating point operations of a batch, forward and backward: a multiplication and an addition are two."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -248,7 +249,7 @@ def _noise(trainer: Trainer) -> Batch:
     plan = trainer.plan
     generator = np.random.default_rng(SEED)
     shape = (trainer.batch_size, len(trainer.plans.channels), *plan.patch_size)
-    labels = generator.integers(len(trainer.plans.labels), size=(trainer.batch_size, *plan.patch_size), dtype=np.int16)
+    labels = generator.integers(len(trainer.target.values), size=(trainer.batch_size, *plan.patch_size), dtype=np.int16)
     batch = Batch(
         key=BatchKey(TRAINING, 0, 0),
         cases=("noise",) * trainer.batch_size,

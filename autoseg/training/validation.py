@@ -68,7 +68,7 @@ def validate_fold(
     summary = score_folder(
         folder,
         references,
-        model.plans.label_set.foreground,
+        model.target.scored,
         workers=fitting_workers(None, BYTES_PER_WORKER),
         task=model.plans.dataset,
         name=f"{model.trainer} {model.configuration} fold {', '.join(model.folds)} {model.checkpoint}",
@@ -79,7 +79,7 @@ def validate_fold(
         dice = metrics["Dice"]
         score = "absent" if dice is None else f"{dice:.4f}"
         number = counted(len(summary.cases), "case")
-        log.info("validation: Dice of %s %s (mean of %s)", model.plans.labels[label], score, number)
+        log.info("validation: Dice of %s %s (mean of %s)", model.target.outputs[label], score, number)
     return summary
 
 

@@ -62,7 +62,7 @@ def test_plain_folders_get_a_free_number_a_name_channels_and_labels(tmp_path: Pa
     assert "--channels CT" not in told
     assert "named by their values" not in told
     dataset = read_dataset(tmp_path / "raw_data" / "Task501_Liver")
-    assert (dataset.channels, dataset.labels.names) == (("CT",), ("background", "liver"))
+    assert (dataset.channels, dataset.target.outputs) == (("CT",), ("background", "liver"))
     found = read_image(dataset.folder / "labelsTr" / "b.nii.gz").data
     np.testing.assert_array_equal(found, np.resize([0, 1], (2, 3, 4)))
 

@@ -341,7 +341,7 @@ def test_declared_labels_with_gaps_are_renumbered_on_request(
     assert conversion.understood.labels == ("background", "RV", "MLV")
     assert "label values renumbered: 0 to 0, 2 to 1, 255 to 2" in conversion.understood.notes
     dataset = read_dataset(conversion.folder)
-    assert dataset.labels.names == ("background", "RV", "MLV")
+    assert dataset.target.outputs == ("background", "RV", "MLV")
     for number, case in enumerate(dataset.training):
         np.testing.assert_array_equal(read_case(case).segmentation, label(number))
     assert list(verify_dataset(conversion.folder, workers=1).errors) == []
@@ -456,7 +456,7 @@ def test_plain_folders_of_equal_names(plain: Path, tmp_path: Path) -> None:
 
     assert conversion.folder == tmp_path / "raw_data" / "Task501_my_scans"
     dataset = read_dataset(conversion.folder)
-    assert dataset.labels.names == ("background", "label_1", "label_2")
+    assert dataset.target.outputs == ("background", "label_1", "label_2")
     assert dataset.channels == ("image",)
     assert [case.identifier for case in dataset.training] == ["scan_0000", "scan_0001", "scan_0002"]
     assert [case.identifier for case in dataset.test] == ["scan_0003"]
@@ -524,7 +524,7 @@ def test_label_values_are_renumbered_on_request(plain: Path, tmp_path: Path, lin
     conversion = convert(plain, tmp_path, number=1, remap_labels=True, link=link)
 
     dataset = read_dataset(conversion.folder)
-    assert dataset.labels.names == ("background", "label_7", "label_255")
+    assert dataset.target.outputs == ("background", "label_7", "label_255")
     assert "label values renumbered: 0 to 0, 7 to 1, 255 to 2" in conversion.understood.notes
     numbers = {0: 0, 7: 1, 255: 2}
     for number, case in enumerate(dataset.training):
@@ -597,7 +597,7 @@ def test_more_than_255_values_are_renumbered_in_16_bits(plain: Path, tmp_path: P
     conversion = convert(plain, tmp_path, number=1, remap_labels=True)
 
     dataset = read_dataset(conversion.folder)
-    assert dataset.labels.names[300] == f"label_{start + 299}"
+    assert dataset.target.outputs[300] == f"label_{start + 299}"
     for number, case in enumerate(dataset.training):
         found = read_image(case.segmentation).data
         assert found.dtype == np.uint16
@@ -647,7 +647,7 @@ def test_labels_go_by_the_names_that_the_files_give_them(drawn: Path, tmp_path: 
     conversion = convert(drawn, tmp_path, number=1, link=link)
 
     dataset = read_dataset(conversion.folder)
-    assert dataset.labels.names == ("background", "liver", "Milz groß")
+    assert dataset.target.outputs == ("background", "liver", "Milz groß")
     for number, case in enumerate(dataset.training):
         assert case.identifier == f"p{number}"
         np.testing.assert_array_equal(read_case(case).segmentation, label(number))

@@ -21,7 +21,7 @@ def test_the_task_is_a_raw_task_without_a_fault(tmp_path: Path) -> None:
     report = verify_dataset(folder, workers=1)
 
     assert report.findings == ()
-    assert dataset.labels.names == LABELS
+    assert dataset.target.outputs == LABELS
     assert len(dataset.training) == 5
     assert [case.identifier for case in dataset.test] == ["phantom_005", "phantom_006"]
     truth = read_image(folder / "labelsTs" / "phantom_006.nii.gz")

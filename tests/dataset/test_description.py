@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from autoseg.dataset import Case, Labels, channel_file, find_case_files, inspect_description, read_dataset
+from autoseg.dataset import Case, Exclusive, channel_file, find_case_files, inspect_description, read_dataset
 from autoseg.errors import DatasetError
 from autoseg.images import split_ending
 
@@ -37,8 +37,8 @@ def test_a_description_becomes_cases_in_order_with_a_file_a_channel(tmp_path: Pa
 
     assert dataset.name == "Task005_Prostate"
     assert dataset.channels == ("T2", "ADC")
-    assert dataset.labels.names == ("background", "peripheral", "central")
-    assert list(dataset.labels.foreground) == [1, 2]
+    assert dataset.target.outputs == ("background", "peripheral", "central")
+    assert list(dataset.target.scored) == [1, 2]
     assert dataset.training == (
         Case(
             identifier="a",
@@ -300,9 +300,9 @@ def test_a_description_that_is_absent_or_no_object_says_so(tmp_path: Path) -> No
 
 def test_labels_are_the_background_and_more_each_named_once() -> None:
     with pytest.raises(DatasetError, match="labels: declare the background and at least one more label"):
-        Labels(names=("background",))
+        Exclusive(names=("background",))
     with pytest.raises(DatasetError, match="labels: given twice: a; name each label differently"):
-        Labels(names=("background", "a", "a"))
+        Exclusive(names=("background", "a", "a"))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 import autoseg
-from autoseg.dataset import LARGEST_LABEL, Case, Dataset, Labels, read_dataset
+from autoseg.dataset import LARGEST_LABEL, Case, Dataset, Exclusive, read_dataset
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
@@ -155,8 +155,8 @@ class TestExtraction:
         with pytest.raises(DatasetError, match="32768 above background, and 32767 can be used; join labels"):
             read_dataset(folder)
         with pytest.raises(DatasetError, match="32768 above background, and 32767 can be used; join labels"):
-            Labels(names=tuple(description["labels"].values()))
-        assert len(Labels(names=tuple(description["labels"].values())[:-1]).foreground) == LARGEST_LABEL
+            Exclusive(names=tuple(description["labels"].values()))
+        assert len(Exclusive(names=tuple(description["labels"].values())[:-1]).scored) == LARGEST_LABEL
 
     def test_a_case_that_cannot_be_computed_with_is_not_planned(self, make_task: Any, tmp_path: Path) -> None:
         folder = make_task("Task003_Odd", parent=tmp_path)
@@ -176,7 +176,7 @@ class TestExtraction:
             name="Task004_Hippocampus",
             folder=root,
             channels=("MRI",),
-            labels=Labels(names=("background", "Anterior", "Posterior")),
+            target=Exclusive(names=("background", "Anterior", "Posterior")),
             training=tuple(
                 Case(identifier=path.name[:-7], images=(root / "imagesTr" / path.name,), segmentation=path)
                 for path in labels
@@ -188,7 +188,7 @@ class TestExtraction:
         found = {
             one.name: (one.patch_size, one.batch_size, one.spacing, one.median_shape, one.num_pool_per_axis)
             for kind in (Planner3D, Planner2D)
-            for one in kind(fingerprint=fingerprint, dataset=dataset.name, labels=dataset.labels.names)
+            for one in kind(fingerprint=fingerprint, dataset=dataset.name, labels=dataset.target.outputs)
             .plan()
             .configurations.values()
         }

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoseg.dataset import Exclusive
 from autoseg.dataset.raw_cases import RawCase
 from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.geometry import Geometry
@@ -19,6 +20,8 @@ from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import PreparedCase, prepare_case, restore_segmentation
 from autoseg.preprocessing.previous import PreviousMaps, gather_previous, prepare_previous, read_previous
 from autoseg.preprocessing.store import PreparedCases
+
+TARGET = Exclusive.numbered(3)
 
 PERMUTATIONS = st.permutations([0, 1, 2]).map(tuple)
 GEOMETRY = Geometry(spacing=(2.0, 1.0, 1.0), origin=(3.0, -4.0, 5.5))
@@ -38,7 +41,7 @@ def test_a_perfect_segmentation_becomes_the_prepared_labels_to_the_voxel(
     target = tuple(spacing[axis] * scale[axis] for axis in order)
     prepared = prepare_case(raw, make_plans(target, order=order), "3d_fullres")
 
-    previous = prepare_previous(raw.segmentation, prepared.properties, classes=3)
+    previous = prepare_previous(raw.segmentation, prepared.properties, target=TARGET)
 
     np.testing.assert_array_equal(previous, np.maximum(prepared.segmentation, 0))
 
@@ -50,7 +53,7 @@ def test_a_low_resolution_segmentation_lies_where_the_labels_lie(make_plans: Any
     low = prepare_case(raw, make_plans((1.7, 1.7, 1.7)), "3d_fullres")
     full = prepare_case(raw, make_plans((0.9, 1.1, 1.0), order=(1, 0, 2)), "3d_fullres")
 
-    previous = prepare_previous(restore_segmentation(low.segmentation, low.properties), full.properties, classes=3)
+    previous = prepare_previous(restore_segmentation(low.segmentation, low.properties), full.properties, target=TARGET)
 
     for label, least in ((1, 0.9), (2, 0.9)):
         wanted, found = full.segmentation == label, previous == label
@@ -62,8 +65,8 @@ def test_labels_take_no_more_room_than_they_need(make_plans: Any, make_case: Any
     raw = make_case()
     properties = prepare_case(raw, make_plans(), "3d_fullres").properties
 
-    assert prepare_previous(raw.segmentation, properties, classes=128).dtype == np.int8
-    many = prepare_previous(raw.segmentation.astype(np.uint16) * 100, properties, classes=201)
+    assert prepare_previous(raw.segmentation, properties, target=Exclusive.numbered(128)).dtype == np.int8
+    many = prepare_previous(raw.segmentation.astype(np.uint16) * 100, properties, target=Exclusive.numbered(201))
     assert many.dtype == np.int16
     assert np.unique(many).tolist() == [0, 100, 200]
 
@@ -73,11 +76,11 @@ def test_another_shape_or_undeclared_labels_are_refused_by_name(make_plans: Any,
     properties = prepare_case(raw, make_plans(), "3d_fullres").properties
 
     with pytest.raises(DatasetError, match=r"case liver_012: .*has \(10, 14, 12\) voxels, the image \(12, 16, 14\)"):
-        prepare_previous(raw.segmentation[1:-1, 1:-1, 1:-1], properties, classes=3)
+        prepare_previous(raw.segmentation[1:-1, 1:-1, 1:-1], properties, target=TARGET)
     with pytest.raises(DatasetError, match=r"case liver_012: .*labels from 0 to 2, but the plans' go from 0 to 1"):
-        prepare_previous(raw.segmentation, properties, classes=2)
+        prepare_previous(raw.segmentation, properties, target=Exclusive.numbered(2))
     with pytest.raises(DatasetError, match=r"labels from -1 to 0"):
-        prepare_previous(-(raw.segmentation == 1).astype(np.int8), properties, classes=3)
+        prepare_previous(-(raw.segmentation == 1).astype(np.int8), properties, target=TARGET)
 
 
 def test_a_file_must_lie_on_the_images_grid_and_hold_labels(tmp_path: Path) -> None:
@@ -114,18 +117,18 @@ def task(make_plans: Any, make_case: Any, tmp_path: Path) -> tuple[dict[str, Pat
 def test_predictions_are_gathered_once_and_again_when_they_change(task: Any, tmp_path: Path) -> None:
     predictions, cases = task
     maps = PreviousMaps(tmp_path / "previous_stage")
-    first = gather_previous(predictions, cases, maps, classes=3, workers=1)
+    first = gather_previous(predictions, cases, maps, target=TARGET, workers=1)
     prepared: PreparedCase = cases.load("a")
     np.testing.assert_array_equal(maps.load("a"), np.maximum(prepared.segmentation, 0))
     assert sorted(path.name for path in maps.folder.iterdir()) == ["a.json", "a.npy", "b.json", "b.npy"]
     stamps = {path: path.stat().st_mtime_ns for path in maps.folder.iterdir()}
 
-    assert gather_previous(predictions, cases, maps, classes=3, workers=1) == first
+    assert gather_previous(predictions, cases, maps, target=TARGET, workers=1) == first
     assert {path: path.stat().st_mtime_ns for path in maps.folder.iterdir()} == stamps
 
     image = read_previous(predictions["b"], prepared.properties.geometry, prepared.properties.original_shape)
     write_image(predictions["b"], (image > 0).astype(np.uint8), prepared.properties.geometry)
-    changed = gather_previous(predictions, cases, maps, classes=3, workers=1)
+    changed = gather_previous(predictions, cases, maps, target=TARGET, workers=1)
     assert changed != first
     assert maps.load("b").max() == 1
     assert (maps.folder / "a.npy").stat().st_mtime_ns == stamps[maps.folder / "a.npy"]
@@ -134,14 +137,14 @@ def test_predictions_are_gathered_once_and_again_when_they_change(task: Any, tmp
 def test_a_half_written_or_damaged_map_is_made_again(task: Any, tmp_path: Path) -> None:
     predictions, cases = task
     maps = PreviousMaps(tmp_path / "previous_stage")
-    signature = gather_previous(predictions, cases, maps, classes=3, workers=1)
+    signature = gather_previous(predictions, cases, maps, target=TARGET, workers=1)
     wanted = np.array(maps.load("a"))
     (maps.folder / "a.npy").write_bytes(b"half")
     (maps.folder / "b.json").unlink()
 
     with pytest.raises(StorageError, match=r"case a: its prediction by the previous stage cannot be opened: .*delete"):
         maps.load("a")
-    assert gather_previous(predictions, cases, maps, classes=3, workers=1) == signature
+    assert gather_previous(predictions, cases, maps, target=TARGET, workers=1) == signature
     np.testing.assert_array_equal(maps.load("a"), wanted)
     assert (maps.folder / "b.json").is_file()
 
@@ -151,11 +154,11 @@ def test_cases_prepared_on_another_grid_have_their_predictions_prepared_again(
 ) -> None:
     predictions, cases = task
     maps = PreviousMaps(tmp_path / "previous_stage")
-    gather_previous(predictions, cases, maps, classes=3, workers=1)
+    gather_previous(predictions, cases, maps, target=TARGET, workers=1)
     again = prepare_case(replace(make_case(border=(2, 1, 0)), identifier="a"), make_plans((2, 2, 2)), "3d_fullres")
     cases.save(again, "other")
 
-    gather_previous(predictions, cases, maps, classes=3, workers=1)
+    gather_previous(predictions, cases, maps, target=TARGET, workers=1)
 
     np.testing.assert_array_equal(maps.load("a"), np.maximum(again.segmentation, 0))
 
@@ -165,5 +168,5 @@ def test_predictions_that_do_not_fit_are_named_together(task: Any, tmp_path: Pat
     write_image(predictions["a"], np.zeros((3, 3, 3), np.uint8), GEOMETRY)
 
     with pytest.raises(CasesFailed, match=r"previous stage: 1 of 2 cases failed(.|\n)*a: .*lies on another grid"):
-        gather_previous(predictions, cases, PreviousMaps(tmp_path / "previous_stage"), classes=3, workers=1)
+        gather_previous(predictions, cases, PreviousMaps(tmp_path / "previous_stage"), target=TARGET, workers=1)
     assert PreviousMaps(tmp_path / "previous_stage").load("b").max() == 2

@@ -125,7 +125,7 @@ def test_an_image_without_labels_is_drawn_alone() -> None:
 def test_every_case_gets_its_picture(make_task, tmp_path: Path) -> None:
     dataset = read_dataset(make_task(cases=2))
 
-    written = plot_cases(dataset.training, tmp_path, labels=dataset.labels.names, workers=1)
+    written = plot_cases(dataset.training, tmp_path, labels=dataset.target.outputs, workers=1)
 
     assert written == [tmp_path / "case_000.png", tmp_path / "case_001.png"]
     picture = imread(written[0])
@@ -145,7 +145,7 @@ def test_a_case_that_cannot_be_drawn_is_named_and_the_others_are_drawn(make_task
         plot_cases(
             dataset.training,
             tmp_path / "out",
-            labels=dataset.labels.names,
+            labels=dataset.target.outputs,
             predictions=tmp_path / "pred",
             workers=1,
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.dataset import Exclusive
 from autoseg.dataset.splits import Split
 from autoseg.errors import TrainingError
 from autoseg.files.storage import write_json
@@ -149,4 +150,4 @@ def test_gathering_asks_for_every_case(tmp_path: Path) -> None:
     with pytest.raises(
         TrainingError, match="no prediction by the previous stage is given for b, c; give one for every"
     ):
-        stage.gather(("a", "b", "c"), PreparedCases(tmp_path), classes=2)
+        stage.gather(("a", "b", "c"), PreparedCases(tmp_path), target=Exclusive.numbered(2))
