@@ -11,18 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from batchgenerators.transforms.color_transforms import (
-    BrightnessMultiplicativeTransform,
-    ContrastAugmentationTransform,
-    GammaTransform,
-)
-from batchgenerators.transforms.noise_transforms import GaussianBlurTransform, GaussianNoiseTransform
-from batchgenerators.transforms.spatial_transforms import MirrorTransform
+import numpy as np
+from torch import Tensor
 
-from autoseg.dataset.target import is_outside, outside_as_background
+from autoseg.dataset.target import BACKGROUND, is_outside, outside_as_background
 from autoseg.geometry import Shape
+from autoseg.training.intensity import RandomBlur, RandomBrightness, RandomContrast, RandomGamma, RandomNoise
 from autoseg.training.low_resolution import SimulateLowResolution
-from autoseg.training.spatial import SpatialTransform, SplineOrder
+from autoseg.training.spatial import SpatialTransform
+from autoseg.training.variations import Always, Drawing, Values, Variation, is_drawn
+from autoseg.training.warping import SplineOrder
 
 Transform: TypeAlias = Callable[..., dict[str, Any]]
 
@@ -111,16 +109,16 @@ def build_augmentation(
         spatial=build_spatial(recipe, patch_size=patch_size, dummy_2d=dummy_2d),
         transforms=(
             *build_intensity(recipe, dummy_2d=dummy_2d),
-            *([MirrorTransform(tuple(mirror_axes))] if mirror_axes else []),
+            *([RandomMirroring(tuple(mirror_axes))] if mirror_axes else []),
             *([ZeroOutside(tuple(masked_channels))] if masked_channels else []),
-            outside_becomes_background,
+            OutsideBecomesBackground(),
         ),
     )
 
 
 def build_validation_augmentation() -> Augmentation:
     """Nothing is varied."""
-    return Augmentation(transforms=(outside_becomes_background,))
+    return Augmentation(transforms=(OutsideBecomesBackground(),))
 
 
 def build_spatial(recipe: AugmentationRecipe, *, patch_size: Shape, dummy_2d: bool) -> SpatialTransform:
@@ -145,52 +143,77 @@ def build_spatial(recipe: AugmentationRecipe, *, patch_size: Shape, dummy_2d: bo
 def build_intensity(recipe: AugmentationRecipe, *, dummy_2d: bool) -> tuple[Transform, ...]:
     """What changes data only, in the published order."""
     return (
-        GaussianNoiseTransform(recipe.noise, p_per_sample=recipe.noise_probability),
-        GaussianBlurTransform(
-            recipe.blur,
-            different_sigma_per_channel=True,
-            p_per_channel=recipe.blur_channel_probability,
-            p_per_sample=recipe.blur_probability,
+        RandomNoise(recipe.noise, recipe.noise_probability),
+        RandomBlur(
+            sigma=recipe.blur,
+            probability=recipe.blur_probability,
+            channel_probability=recipe.blur_channel_probability,
         ),
-        BrightnessMultiplicativeTransform(recipe.brightness, p_per_sample=recipe.brightness_probability),
-        ContrastAugmentationTransform(recipe.contrast, p_per_sample=recipe.contrast_probability),
+        RandomBrightness(recipe.brightness, recipe.brightness_probability),
+        RandomContrast(recipe.contrast, recipe.contrast_probability),
         SimulateLowResolution(
             zoom=recipe.low_resolution,
             sample_probability=recipe.low_resolution_probability,
             channel_probability=recipe.low_resolution_channel_probability,
             ignored_axes=(0,) if dummy_2d else (),
         ),
-        GammaTransform(
-            recipe.gamma,
-            invert_image=True,
-            per_channel=True,
-            retain_stats=True,
-            p_per_sample=recipe.inverted_gamma_probability,
-        ),
-        GammaTransform(
-            recipe.gamma,
-            invert_image=False,
-            per_channel=True,
-            retain_stats=True,
-            p_per_sample=recipe.gamma_probability,
-        ),
+        RandomGamma(recipe.gamma, recipe.inverted_gamma_probability, is_inverted=True),
+        RandomGamma(recipe.gamma, recipe.gamma_probability),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class ZeroOutside:
+class Mirroring(Variation):
+    """Turns some axes of the patch round."""
+
+    axes: tuple[int, ...]
+
+    def apply(self, data: Values, labels: Values) -> None:
+        """Change both in place."""
+        for values in (data, labels):
+            values[...] = np.flip(values, tuple(1 + axis for axis in self.axes))
+
+    def apply_on_device(self, data: Tensor, labels: Tensor) -> None:
+        """Change both in place."""
+        for values in (data, labels):
+            values.copy_(values.flip([1 + axis for axis in self.axes]))
+
+
+@dataclass(frozen=True, slots=True)
+class RandomMirroring(Drawing):
+    """Turns each of the axes of the patch round in half of the samples, as batchgenerators' `MirrorTransform` does."""
+
+    axes: tuple[int, ...]
+
+    def draw(self, channels: int, shape: Shape) -> Mirroring | None:  # noqa: ARG002
+        """Which axes."""
+        np.random.uniform()  # batchgenerators decides for each sample whether to mirror it at all; here always
+        drawn = tuple(axis for axis in sorted(self.axes) if axis < len(shape) and is_drawn(0.5))
+        return Mirroring(drawn) if drawn else None
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroOutside(Always):
     """Sets channels to 0 where the segmentation says outside of the mask."""
 
     channels: tuple[int, ...]
 
-    def __call__(self, **sample: Any) -> dict[str, Any]:
-        outside = is_outside(sample["seg"][:, 0])
+    def apply(self, data: Values, labels: Values) -> None:
+        """Change `data` in place."""
+        outside = is_outside(labels[0])
         for channel in self.channels:
-            sample["data"][:, channel][outside] = 0
-        return sample
+            data[channel][outside] = 0
+
+    def apply_on_device(self, data: Tensor, labels: Tensor) -> None:
+        """Change `data` in place."""
+        for channel in self.channels:
+            data[channel].masked_fill_(labels[0] < BACKGROUND, 0)
 
 
-def outside_becomes_background(**sample: Any) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class OutsideBecomesBackground(Always):
     """What is outside of the mask or of the image is learned as background."""
-    sample["seg"] = outside_as_background(sample["seg"])
-    return sample
+
+    def apply(self, data: Values, labels: Values) -> None:  # noqa: ARG002
+        """Change `labels` in place."""
+        labels[...] = outside_as_background(labels)

@@ -104,7 +104,7 @@ def _read_patch(
     if spatial is None or matrix is None:
         return window, segmentation
     centre = np.array(start) - low + (np.array(patch_size) - 1) / 2
-    return spatial.apply(matrix, window, segmentation, centre)
+    return spatial.warp(matrix, centre).apply(window, segmentation)
 
 
 def _checked(data: Array, maps: Array, patch_size: Shape) -> Sample:

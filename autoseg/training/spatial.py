@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from autoseg.arrays import Array, FloatArray, LabelArray
+from autoseg.arrays import Array, FloatArray
 from autoseg.geometry import Shape
-from autoseg.training.interpolation import OUTSIDE_DATA, scale_linearly, warp_labels, warp_linearly
+from autoseg.training.warping import SplineOrder, Warp
 
 Random: TypeAlias = np.random.Generator | np.random.RandomState
-SplineOrder: TypeAlias = Literal[0, 1, 2, 3, 4, 5]
 
 SPLINE_MARGIN = 4
 """Voxels read beyond the window: the influence of a voxel on a cubic spline falls by 0.27 with each voxel of distance."""
@@ -75,25 +74,18 @@ class SpatialTransform:
         high = np.clip(high, 0, np.array(image) - 1 + margin)
         return tuple(low.tolist()), tuple((high - low + 1).tolist())
 
-    def apply(
-        self, matrix: FloatArray, data: FloatArray, labels: LabelArray, centre: FloatArray
-    ) -> tuple[FloatArray, LabelArray]:
-        """Interpolate a patch.
+    def warp(self, matrix: FloatArray, centre: FloatArray) -> Warp:
+        """How a patch is interpolated from its window.
 
         Args:
-            data: `(C, *window)`.
-            labels: `(S, *window)`.
             centre: Of the patch, in voxels of the window.
-
-        Returns:
-            `(C, *patch)` and `(S, *patch)`; 0 and -1 outside of the window.
         """
         offset = np.asarray(centre) - matrix @ self._half
-        if self.order == 1 and not _is_diagonal(matrix):
-            return warp_linearly(data, labels, matrix, offset, self.patch_size)
-        return (
-            np.stack([warp_image(channel, matrix, offset, self.patch_size, order=self.order) for channel in data]),
-            np.stack([warp_labels(channel, matrix, offset, self.patch_size) for channel in labels]),
+        return Warp(
+            matrix=tuple(map(tuple, matrix.tolist())),
+            offset=tuple(offset.tolist()),
+            shape=self.patch_size,
+            order=self.order,
         )
 
     def __call__(self, **sample: Any) -> dict[str, Any]:
@@ -104,7 +96,7 @@ class SpatialTransform:
             if matrix is None:
                 parts.append((_centre_crop(data, self.patch_size), _centre_crop(labels, self.patch_size)))
             else:
-                parts.append(self.apply(matrix, data, labels, (np.array(data.shape[1:]) - 1) / 2))
+                parts.append(self.warp(matrix, (np.array(data.shape[1:]) - 1) / 2).apply(data, labels))
         sample["data"], sample["seg"] = (np.stack(arrays) for arrays in zip(*parts, strict=True))
         return sample
 
@@ -125,44 +117,6 @@ def rotation(angles: list[float]) -> FloatArray:
     return matrix
 
 
-def warp_image(
-    image: FloatArray, matrix: FloatArray, offset: FloatArray, shape: Shape, *, order: SplineOrder
-) -> FloatArray:
-    """Spline interpolation of `image` at `matrix @ voxel + offset` for every voxel of `shape`; 0 outside."""
-    from scipy.ndimage import affine_transform
-
-    if len(shape) == 3 and _leaves_first_axis(matrix):
-        first = round(float(offset[0]))
-        planes = np.full(shape, OUTSIDE_DATA, dtype=np.float32)
-        for plane in range(max(0, -first), min(shape[0], len(image) - first)):
-            planes[plane] = warp_image(image[first + plane], matrix[1:, 1:], offset[1:], shape[1:], order=order)
-        return planes
-    if _is_diagonal(matrix):
-        return _scale_image(image, np.diag(matrix), offset, shape, order=order)
-    warped: FloatArray = affine_transform(
-        image, matrix, offset, shape, output=np.float32, order=order, mode="constant", cval=OUTSIDE_DATA
-    )
-    return warped
-
-
-def _scale_image(
-    image: FloatArray, factors: FloatArray, offset: FloatArray, shape: Shape, *, order: SplineOrder
-) -> FloatArray:
-    """Without rotation an axis is one small matrix: the library's own answers to unit vectors, prefilter and border included."""
-    from scipy.ndimage import affine_transform
-
-    if order == 1:
-        return scale_linearly(image, factors, offset, shape)
-    scaled = image.astype(np.float64)
-    for axis, (side, factor, start) in enumerate(zip(shape, factors, offset, strict=True)):
-        old = image.shape[axis]
-        weights = affine_transform(
-            np.eye(old), np.diag([1.0, factor]), (0.0, start), (old, side), order=order, mode="constant", cval=0.0
-        )
-        scaled = np.moveaxis(np.tensordot(scaled, weights, axes=(axis, 0)), -1, axis)
-    return scaled.astype(np.float32)
-
-
 def _plane_rotation(dimensions: int, axes: tuple[int, int], angle: float) -> FloatArray:
     first, second = axes
     matrix = np.eye(dimensions)
@@ -181,14 +135,6 @@ def _draw_scale(limits: tuple[float, float], random: Random) -> float:
     if random.uniform() < 0.5 and lowest < 1:
         return float(random.uniform(lowest, 1))
     return float(random.uniform(max(lowest, 1), highest))
-
-
-def _is_diagonal(matrix: FloatArray) -> bool:
-    return not (matrix - np.diag(np.diag(matrix))).any()
-
-
-def _leaves_first_axis(matrix: FloatArray) -> bool:
-    return bool(matrix[0, 0] == 1 and not matrix[0, 1:].any() and not matrix[1:, 0].any())
 
 
 def _centre_crop(array: Array, shape: Shape) -> Array:

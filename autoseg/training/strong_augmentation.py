@@ -17,17 +17,14 @@ import numpy as np
 from batchgenerators.transforms.color_transforms import (
     BrightnessTransform,
     ContrastAugmentationTransform,
-    GammaTransform,
 )
 from batchgenerators.transforms.local_transforms import BrightnessGradientAdditiveTransform, LocalGammaTransform
 from batchgenerators.transforms.noise_transforms import (
     GaussianBlurTransform,
-    GaussianNoiseTransform,
     MedianFilterTransform,
     SharpeningTransform,
 )
 from batchgenerators.transforms.spatial_transforms import (
-    MirrorTransform,
     Rot90Transform,
     SpatialTransform_2,
     TransposeAxesTransform,
@@ -39,12 +36,14 @@ from autoseg.geometry import Shape
 from autoseg.training.augmentation import (
     Augmentation,
     AugmentationRecipe,
+    OutsideBecomesBackground,
+    RandomMirroring,
     Transform,
     ZeroOutside,
     build_intensity,
     build_spatial,
-    outside_becomes_background,
 )
+from autoseg.training.intensity import RandomGamma, RandomNoise
 from autoseg.training.interpolation import OUTSIDE_DATA
 from autoseg.training.low_resolution import SimulateLowResolution
 
@@ -253,12 +252,12 @@ def whole_labels(**sample: Any) -> dict[str, Any]:
 
 
 def _mirror(axes: Sequence[int]) -> list[Transform]:
-    return [MirrorTransform(tuple(axes))] if axes else []
+    return [RandomMirroring(tuple(axes))] if axes else []
 
 
 def _last_steps(masked_channels: Sequence[int]) -> list[Transform]:
     masked = [ZeroOutside(tuple(masked_channels))] if masked_channels else []
-    return [*masked, whole_labels, outside_becomes_background]
+    return [*masked, whole_labels, OutsideBecomesBackground()]
 
 
 def _right_angles(patch_size: Shape, dummy_2d: bool) -> list[Transform]:
@@ -285,19 +284,10 @@ def _da5_intensity(recipe: AugmentationRecipe, dummy_2d: bool) -> tuple[Transfor
         )
         for preserved in (True, False)
     ]
-    gammas = [
-        GammaTransform(
-            recipe.gamma,
-            invert_image=True,
-            per_channel=True,
-            retain_stats=True,
-            p_per_sample=recipe.inverted_gamma_probability,
-        )
-        for _ in range(2)
-    ]
+    gammas = [RandomGamma(recipe.gamma, recipe.inverted_gamma_probability, is_inverted=True)] * 2
     return (
         OneOfTransform([MedianFilterTransform((2, 8), **filters), GaussianBlurTransform(recipe.blur, **filters)]),
-        GaussianNoiseTransform(recipe.noise, p_per_sample=recipe.noise_probability),
+        RandomNoise(recipe.noise, recipe.noise_probability),
         BrightnessTransform(0, 0.5, per_channel=True, p_per_sample=0.1, p_per_channel=CHANNEL_PROBABILITY),
         OneOfTransform(contrasts),
         SimulateLowResolution(

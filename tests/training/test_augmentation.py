@@ -7,11 +7,11 @@ import pytest
 
 from autoseg.training.augmentation import (
     AugmentationRecipe,
+    OutsideBecomesBackground,
     ZeroOutside,
     build_augmentation,
     build_spatial,
     build_validation_augmentation,
-    outside_becomes_background,
 )
 from autoseg.training.samples import global_generators_seeded
 
@@ -44,31 +44,29 @@ def test_transforms_stand_in_the_published_order_with_the_published_values() -> 
     augmentation = build_augmentation(
         RECIPE, patch_size=(8, 8, 8), dummy_2d=False, mirror_axes=(0, 1, 2), masked_channels=[1]
     )
-    names = [getattr(transform, "__name__", type(transform).__name__) for transform in augmentation.transforms]
+    names = [type(transform).__name__ for transform in augmentation.transforms]
     noise, blur, brightness, contrast, low_resolution, inverted, gamma, mirror, masked, _ = augmentation.transforms
 
     assert names == [
-        "GaussianNoiseTransform",
-        "GaussianBlurTransform",
-        "BrightnessMultiplicativeTransform",
-        "ContrastAugmentationTransform",
+        "RandomNoise",
+        "RandomBlur",
+        "RandomBrightness",
+        "RandomContrast",
         "SimulateLowResolution",
-        "GammaTransform",
-        "GammaTransform",
-        "MirrorTransform",
+        "RandomGamma",
+        "RandomGamma",
+        "RandomMirroring",
         "ZeroOutside",
-        "outside_becomes_background",
+        "OutsideBecomesBackground",
     ]
-    assert (noise.noise_variance, noise.p_per_sample) == ((0, 0.1), 0.1)
-    assert (blur.blur_sigma, blur.p_per_sample, blur.p_per_channel) == ((0.5, 1), 0.2, 0.5)
-    assert (brightness.multiplier_range, brightness.p_per_sample) == ((0.75, 1.25), 0.15)
-    assert (contrast.contrast_range, contrast.p_per_sample) == ((0.75, 1.25), 0.15)
-    assert contrast.preserve_range and contrast.per_channel
+    assert (noise.deviation, noise.probability) == ((0, 0.1), 0.1)
+    assert (blur.sigma, blur.probability, blur.channel_probability) == ((0.5, 1), 0.2, 0.5)
+    assert (brightness.factor, brightness.probability) == ((0.75, 1.25), 0.15)
+    assert (contrast.factor, contrast.probability) == ((0.75, 1.25), 0.15)
     assert (low_resolution.zoom, low_resolution.sample_probability) == ((0.5, 1), 0.25)
     assert (low_resolution.channel_probability, low_resolution.ignored_axes) == (0.5, ())
-    assert (inverted.gamma_range, inverted.p_per_sample, inverted.invert_image) == ((0.7, 1.5), 0.1, True)
-    assert (gamma.gamma_range, gamma.p_per_sample, gamma.invert_image) == ((0.7, 1.5), 0.3, False)
-    assert inverted.retain_stats and gamma.retain_stats and inverted.per_channel and gamma.per_channel
+    assert (inverted.exponent, inverted.probability, inverted.is_inverted) == ((0.7, 1.5), 0.1, True)
+    assert (gamma.exponent, gamma.probability, gamma.is_inverted) == ((0.7, 1.5), 0.3, False)
     assert (mirror.axes, masked.channels) == ((0, 1, 2), (1,))
 
 
@@ -76,7 +74,7 @@ def test_thick_slices_keep_their_resolution_across() -> None:
     augmentation = build_augmentation(RECIPE, patch_size=(4, 16, 16), dummy_2d=True, mirror_axes=(), masked_channels=[])
 
     assert [getattr(transform, "ignored_axes", None) for transform in augmentation.transforms].count((0,)) == 1
-    assert not any(type(transform).__name__ == "MirrorTransform" for transform in augmentation.transforms)
+    assert not any(type(transform).__name__ == "RandomMirroring" for transform in augmentation.transforms)
 
 
 def test_masked_channels_are_zero_outside_of_the_mask_and_the_others_are_kept() -> None:
@@ -86,7 +84,9 @@ def test_masked_channels_are_zero_outside_of_the_mask_and_the_others_are_kept() 
 
 
 def test_outside_becomes_background() -> None:
-    np.testing.assert_array_equal(outside_becomes_background(seg=np.array([-1, 0, 3]))["seg"], [0, 0, 3])
+    sample = OutsideBecomesBackground()(data=np.ones((1, 1, 3)), seg=np.array([[[-1, 0, 3]]]))
+
+    np.testing.assert_array_equal(sample["seg"], [[[0, 0, 3]]])
 
 
 def test_a_patch_keeps_its_shape_and_its_labels_whatever_is_drawn() -> None:
@@ -111,4 +111,4 @@ def test_validation_patches_are_not_varied() -> None:
     augmentation = build_validation_augmentation()
 
     assert augmentation.spatial is None
-    assert augmentation.transforms == (outside_becomes_background,)
+    assert augmentation.transforms == (OutsideBecomesBackground(),)

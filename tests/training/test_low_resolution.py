@@ -25,8 +25,9 @@ def test_it_does_what_batchgenerators_does(shape: tuple[int, ...], ignored: tupl
         data = np.random.default_rng(seed).normal(size=(2, 2, *shape)).astype(np.float32)
         np.random.seed(seed)
         expected = theirs(data=data.copy())["data"]
+        labels = np.zeros_like(data[:, :1], dtype=np.int8)
         np.random.seed(seed)
-        made = ours(data=data.copy())["data"]
+        made = ours(data=data.copy(), seg=labels)["data"]
 
         np.testing.assert_allclose(made, expected, atol=2e-5)
         changed += (made != data).any(axis=tuple(range(2, data.ndim))).sum()

@@ -11,7 +11,8 @@ from scipy.ndimage import gaussian_filter
 
 from autoseg.training.interpolation import warp_labels
 from autoseg.training.sampling import read_box
-from autoseg.training.spatial import SpatialTransform, rotation, warp_image
+from autoseg.training.spatial import SpatialTransform, rotation
+from autoseg.training.warping import warp_image
 
 TILT = (-math.pi / 6, math.pi / 6)
 
@@ -69,9 +70,10 @@ def test_within_the_plane_it_does_what_it_does_to_each_slice() -> None:
     expected_matrix = flat.draw(np.random.default_rng(7))
     assert matrix is not None and expected_matrix is not None
 
-    data, seg = in_plane.apply(matrix, volume, labels, np.array([2.0, 14.5, 14.5]))
+    data, seg = in_plane.warp(matrix, np.array([2.0, 14.5, 14.5])).apply(volume, labels)
     slices = [
-        flat.apply(expected_matrix, volume[:, z], labels[:, z], np.array([14.5, 14.5])) for z in range(volume.shape[1])
+        flat.warp(expected_matrix, np.array([14.5, 14.5])).apply(volume[:, z], labels[:, z])
+        for z in range(volume.shape[1])
     ]
 
     np.testing.assert_allclose(data, np.stack([image for image, _ in slices], axis=1), atol=1e-6)
@@ -95,9 +97,9 @@ def test_the_window_holds_all_that_the_patch_needs(seed: int, start: tuple[int, 
     centre = np.array(start) + (np.array([8, 10, 8]) - 1) / 2
     everything = (-40, -40, -40), (104, 104, 104)
 
-    warped, warped_seg = warp.apply(matrix, data, seg, centre - low)
-    expected, expected_seg = warp.apply(
-        matrix, read_box(image, *everything, outside=0), read_box(labels, *everything, outside=-1), centre + 40
+    warped, warped_seg = warp.warp(matrix, centre - low).apply(data, seg)
+    expected, expected_seg = warp.warp(matrix, centre + 40).apply(
+        read_box(image, *everything, outside=0), read_box(labels, *everything, outside=-1)
     )
 
     np.testing.assert_allclose(warped, expected, atol=2e-3 * np.ptp(image))
@@ -125,7 +127,7 @@ def test_scaling_above_one_zooms_out() -> None:
     image[0, 12:28, 12:28] = 1
     warp = transform((20, 20))
 
-    smaller, _ = warp.apply(np.eye(2) * 2, image, np.zeros((1, 40, 40), dtype=np.int16), np.array([19.5, 19.5]))
+    smaller, _ = warp.warp(np.eye(2) * 2, np.array([19.5, 19.5])).apply(image, np.zeros((1, 40, 40), dtype=np.int16))
 
     assert smaller.sum() == pytest.approx(image.sum() / 4, rel=0.05)
 

@@ -44,10 +44,10 @@ class TestNumbers:
         )
 
         assert names(augmentation)[-4:] == [
-            "MirrorTransform",
+            "RandomMirroring",
             "ZeroOutside",
             "whole_labels",
-            "outside_becomes_background",
+            "OutsideBecomesBackground",
         ]
         assert (spatial.p_rot_per_sample, spatial.p_rot_per_axis, spatial.angle_z[1]) == (0.3, 1, math.radians(30))
         assert (spatial.scale, spatial.p_scale_per_sample) == ((0.65, 1.6), 0.3)
@@ -59,11 +59,11 @@ class TestNumbers:
             3,
             1,
         )
-        assert (noise.p_per_sample, blur.blur_sigma) == (0.15, (0.5, 1.5))
-        assert (multiplied.multiplier_range, contrast.contrast_range) == ((0.7, 1.3), (0.65, 1.5))
+        assert (noise.probability, blur.sigma) == (0.15, (0.5, 1.5))
+        assert (multiplied.factor, contrast.factor) == ((0.7, 1.3), (0.65, 1.5))
         assert (added.mu, added.sigma, added.p_per_sample) == (0, 0.2, 0.3)
         assert (low.zoom, low.sample_probability) == ((0.5, 1), 0.25)
-        assert (inverted.p_per_sample, inverted.gamma_range, gamma.p_per_sample) == (0.15, (0.5, 1.6), 0.3)
+        assert (inverted.probability, inverted.exponent, gamma.probability) == (0.15, (0.5, 1.6), 0.3)
         assert (mirror.axes, masked.channels) == ((0, 1, 2), (1,))
 
     def test_of_da5(self) -> None:
@@ -79,14 +79,14 @@ class TestNumbers:
         median, blur = filters.list_of_transforms
         assert (median.filter_size, median.p_per_sample, median.p_per_channel) == ((2, 8), 0.2, 0.5)
         assert (blur.blur_sigma, blur.p_per_sample, blur.p_per_channel) == ((0.3, 1.5), 0.2, 0.5)
-        assert (noise.p_per_sample, added.sigma, added.p_per_sample) == (0.1, 0.5, 0.1)
+        assert (noise.probability, added.sigma, added.p_per_sample) == (0.1, 0.5, 0.1)
         assert [(one.preserve_range, one.contrast_range, one.p_per_sample) for one in contrasts.list_of_transforms] == [
             (True, (0.5, 2), 0.2),
             (False, (0.5, 2), 0.2),
         ]
         assert (low.zoom, low.sample_probability) == ((0.25, 1), 0.15)
         for one in (first, second):
-            assert (one.gamma_range, one.p_per_sample, one.invert_image) == ((0.7, 1.5), 0.1, True)
+            assert (one.exponent, one.probability, one.is_inverted) == ((0.7, 1.5), 0.1, True)
         assert mirror.axes == (0, 1, 2)
         assert (blank.number, blank.sample_probability) == ((1, 5), 0.4)
         assert (blank.smallest_share, blank.largest_share) == (0.1, 1 / 3)
@@ -103,7 +103,7 @@ class TestNumbers:
     def test_without_mirrored_axes_there_is_no_mirroring(self) -> None:
         for build, recipe in ((build_da3, DA3), (build_da5, DA5)):
             found = names(build(recipe, patch_size=(8, 8, 8), **FACTS | {"mirror_axes": ()}))
-            assert "MirrorTransform" not in found
+            assert "RandomMirroring" not in found
 
     def test_local_effects_stay_in_their_ranges(self) -> None:
         with global_generators_seeded(np.random.default_rng(0)):

@@ -18,7 +18,7 @@ from autoseg.inference.model import load_model, load_weights
 from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainingSettings
-from autoseg.training.augmentation import outside_becomes_background
+from autoseg.training.augmentation import OutsideBecomesBackground
 from autoseg.training.losses import FocalLoss, TopKLoss
 
 CASES = tuple(f"ball_{number}" for number in range(6))
@@ -95,8 +95,8 @@ class TestAugmentation:
         kinds = [type(transform).__name__ for transform in made.build_augmentation().transforms]
         made.run()
 
-        assert "MirrorTransform" not in kinds
-        assert "GammaTransform" in kinds
+        assert "RandomMirroring" not in kinds
+        assert "RandomGamma" in kinds
         assert load_weights(made.output / "weights_final.pt").mirror_axes == ()
         assert trainer("Trainer").mirror_axes == (0, 1, 2)
 
@@ -104,7 +104,7 @@ class TestAugmentation:
         made = trainer("TrainerNoAugmentation")
         augmentation = made.build_augmentation()
 
-        assert (augmentation.spatial, augmentation.transforms) == (None, (outside_becomes_background,))
+        assert (augmentation.spatial, augmentation.transforms) == (None, (OutsideBecomesBackground(),))
         assert made.mirror_axes == ()
 
     @pytest.mark.parametrize(("name", "window"), [("TrainerDA3", (22, 24, 22)), ("TrainerDA5", (20, 22, 20))])
