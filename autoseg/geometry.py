@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from autoseg.forms import PRECISE, Forms, disagreement, skew
-from autoseg.words import counted
+from autoseg.words import counted, in_brackets
 
 Spacing: TypeAlias = tuple[float, ...]
 """Voxel size in mm, one entry per axis."""
@@ -98,12 +98,12 @@ class Geometry:
         found = []
         sides = zip(self.spacing, other.spacing, strict=True)
         if any(abs(a - b) > SPACING_TOLERANCE * max(abs(a), abs(b)) for a, b in sides):
-            found.append(f"spacing {_numbers(self.spacing)} and {_numbers(other.spacing)}")
+            found.append(f"spacing {in_brackets(self.spacing)} and {in_brackets(other.spacing)}")
         if math.dist(self.origin, other.origin) > POSITION_TOLERANCE_IN_VOXELS * min(self.spacing):
-            found.append(f"origin {_numbers(self.origin)} and {_numbers(other.origin)}")
+            found.append(f"origin {in_brackets(self.origin)} and {in_brackets(other.origin)}")
         entries = zip(self.direction, other.direction, strict=True)
         if any(abs(a - b) > DIRECTION_TOLERANCE for a, b in entries):
-            found.append(f"direction {_numbers(self.direction)} and {_numbers(other.direction)}")
+            found.append(f"direction {in_brackets(self.direction)} and {in_brackets(other.direction)}")
         return tuple(found)
 
 
@@ -144,7 +144,3 @@ def _starts(side: int, patch: int, step: float) -> tuple[int, ...]:
         return (0,)
     evenly = (round(index * (side - patch) / steps) for index in range(steps + 1))
     return tuple(dict.fromkeys(evenly))
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"

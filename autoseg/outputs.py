@@ -15,7 +15,7 @@ from pathlib import Path
 from autoseg.errors import ModelError, WorkspaceError
 from autoseg.files.storage import content_hash, file_hash, read_bytes, write_bytes
 from autoseg.images import image_description, split_ending
-from autoseg.words import counted
+from autoseg.words import first_few
 
 log = logging.getLogger(__name__)
 
@@ -221,8 +221,7 @@ def copy_beside(source: Path, folder: Path) -> None:
 
 def listed_files(paths: Sequence[Path]) -> str:
     """The first few files of one folder, and how many there are more."""
-    more = f" and {counted(len(paths) - FILES_SHOWN, 'more file')}" if len(paths) > FILES_SHOWN else ""
-    return f"{paths[0].parent}: {', '.join(path.name for path in paths[:FILES_SHOWN])}{more}"
+    return f"{paths[0].parent}: {first_few([path.name for path in paths], FILES_SHOWN, noun='file')}"
 
 
 def _is_of(origin: Origin, model: str, work: Work) -> bool:

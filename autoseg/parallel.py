@@ -29,7 +29,7 @@ from tqdm import tqdm
 from autoseg.errors import AutosegError, CasesFailed, DiskError
 from autoseg.machine import ROOT, available_cores, available_memory
 from autoseg.remedies import describe_os_error, shortage
-from autoseg.words import agreeing, counted
+from autoseg.words import agreeing, counted, in_gigabytes
 from autoseg.workers import CRASHES, describe_death, end_with_parent, use_own_terminal_lock
 
 log = logging.getLogger(__name__)
@@ -119,14 +119,19 @@ def fitting_workers(wanted: int | None, bytes_per_worker: int, *, most: int = 8,
     if wanted is not None:
         if wanted > 1 and wanted * bytes_per_worker > memory:
             log.warning(
-                "%s may need %.1f GB of memory, %.1f GB are free; %d would fit",
-                *(counted(wanted, "worker"), wanted * bytes_per_worker / 1e9, memory / 1e9, max(1, fitting)),
+                "%s may need %s of memory, %s are free; %d would fit",
+                *(
+                    counted(wanted, "worker"),
+                    in_gigabytes(wanted * bytes_per_worker),
+                    in_gigabytes(memory),
+                    max(1, fitting),
+                ),
             )
         return max(1, wanted)
     by_cores = min(most, available_cores(root))
     if fitting < by_cores:
         log.info(
-            "%s, as many as memory holds (%.1f GB each)", counted(max(1, fitting), "worker"), bytes_per_worker / 1e9
+            "%s, as many as memory holds (%s each)", counted(max(1, fitting), "worker"), in_gigabytes(bytes_per_worker)
         )
     return max(1, min(by_cores, fitting))
 

@@ -133,10 +133,6 @@ def _innermost(trace: TracebackType | None) -> str:
     return "" if trace is None else trace.tb_frame.f_code.co_filename
 
 
-def _size(count: int) -> str:
-    return in_bytes(count) if count >= 1e6 else f"{count / 1e3:.0f} kB"
-
-
 def _of_a_limit(number: int) -> str:
     return LIMITS[number]() if number in LIMITS else ""
 
@@ -158,7 +154,7 @@ def _memory(less: str = LESS) -> str:
     for name, flag, what in (("RLIMIT_AS", "-v", "address space"), ("RLIMIT_DATA", "-d", "memory")):
         if (number := _limit(name)) is not None:
             return (
-                f"this process may have {_size(number)} of {what} (ulimit {flag}); raise it (ulimit {flag} unlimited) "
+                f"this process may have {in_bytes(number)} of {what} (ulimit {flag}); raise it (ulimit {flag} unlimited) "
                 f"where you start it, or {less}"
             )
     return less
@@ -177,7 +173,7 @@ def _processes() -> str:
 
 def _file_size() -> str:
     number = _limit("RLIMIT_FSIZE")
-    allowed = "" if number is None else f"this process may write files of {_size(number)} (ulimit -f); "
+    allowed = "" if number is None else f"this process may write files of {in_bytes(number)} (ulimit -f); "
     return (
         f"{allowed}raise it (ulimit -f unlimited) where you start it, or write to a file system that holds larger files"
     )

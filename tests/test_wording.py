@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.words import agreeing, counted
-
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -36,26 +34,6 @@ BETWEEN = r"(?!(of|x|in|and|as|by|with|without|names|take|takes|has|have|hold|ho
 VERB = r"(is|are|was|were|has|have|does|do)\b"
 NO_PLURAL = r"(?!(gives|holds|says|takes|this)\b)"
 FORMATTED = rf"%\d*d {BETWEEN}\w{{3,}}s\b|%s {BETWEEN}({PLURALS})\b"
-
-
-@pytest.mark.parametrize(
-    ("number", "said"),
-    [(0, "0 cases"), (1, "1 case"), (2, "2 cases"), (21, "21 cases"), ("1", "1 case"), ("1.0", "1.0 cases")],
-)
-def test_a_noun_agrees_with_its_number(number: int | str, said: str) -> None:
-    assert counted(number, "case") == said
-
-
-@pytest.mark.parametrize(
-    ("number", "said"), [(0, "0 batches are few"), (1, "1 batch is few"), (2, "2 batches are few")]
-)
-def test_an_irregular_plural_and_a_verb_agree_as_well(number: int, said: str) -> None:
-    assert counted(number, "batch is few", "batches are few") == said
-
-
-@pytest.mark.parametrize(("number", "said"), [(0, "folds are"), (1, "fold is"), (2, "folds are")])
-def test_a_word_agrees_with_a_number_that_stands_elsewhere(number: int, said: str) -> None:
-    assert f"{agreeing(number, 'fold')} {agreeing(number, 'is', 'are')}" == said
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import autoseg
 from autoseg.commands.models import trainer_class_name
-from autoseg.dataset.splits import Split, listing, read_patients
+from autoseg.dataset.splits import Split, read_patients
 from autoseg.dataset.target import Target
 from autoseg.errors import ModelError, StorageError, WorkspaceError
 from autoseg.files.storage import read_json
 from autoseg.images import split_ending
 from autoseg.paths import Workspace, fold_dir
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, load_plans
-from autoseg.words import counted
+from autoseg.words import counted, first_few
 
 if TYPE_CHECKING:
     from autoseg.ensembling.selection import Selection
@@ -247,7 +247,7 @@ def _what_is_missing(
 
 def _trained_otherwise(task: str, model: ModelName, fold: str, seen: Sequence[str]) -> str:
     return (
-        f"{model.full} fold {fold}: was trained on {listing(seen)}, which splits_final.json now has among its validation "
+        f"{model.full} fold {fold}: was trained on {first_few(seen)}, which splits_final.json now has among its validation "
         f"cases, so it cannot be compared; {model.training_command(task, fold, '--overwrite', '--npz')}"
     )
 
@@ -269,7 +269,7 @@ def _warn_of_other_cases(model: ModelName, fold: str, folder: Path, split: Split
             "%s fold %s: was trained on other cases than splits_final.json has now: %s",
             model.full,
             fold,
-            listing(sorted(trained ^ set(split.training))),
+            first_few(sorted(trained ^ set(split.training))),
         )
 
 

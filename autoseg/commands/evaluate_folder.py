@@ -13,10 +13,9 @@ from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, fo
 from autoseg.commands.next_steps import looking_words, say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_dataset
-from autoseg.dataset.splits import listing
 from autoseg.errors import WorkspaceError
 from autoseg.paths import Workspace
-from autoseg.words import readable
+from autoseg.words import first_few, readable
 
 if TYPE_CHECKING:
     from autoseg.evaluation.summary import Summary
@@ -134,7 +133,7 @@ def evaluate_folder(
         require_own_file(predictions / "summary.json", is_summary)
     cases, left_out = common_cases(predictions, references) if common else (None, [])
     if left_out:
-        log.warning("left out, for one of the folders lacks them: %s", listing(left_out))
+        log.warning("left out, for one of the folders lacks them: %s", first_few(left_out))
     summary = score_folder(
         predictions,
         references,

@@ -8,11 +8,11 @@ import re
 from autoseg.commands.running import Parser
 from autoseg.dataset import read_dataset
 from autoseg.dataset.patients import name_patients
-from autoseg.dataset.splits import listing, read_patients
+from autoseg.dataset.splits import read_patients
 from autoseg.errors import DatasetError
 from autoseg.files.storage import write_json
 from autoseg.paths import Workspace
-from autoseg.words import counted
+from autoseg.words import counted, first_few
 
 
 def add_patients(parser: Parser) -> None:
@@ -48,7 +48,7 @@ def write_patients(task: str, workspace: Workspace, found_by: re.Pattern[str]) -
         other = sorted(case for case in {*patients, *there} if patients.get(case) != there.get(case))
         if other:
             raise DatasetError(
-                f"{path}: is there already and says otherwise of {listing(other)}; it is not overwritten, move it away to "
+                f"{path}: is there already and says otherwise of {first_few(other)}; it is not overwritten, move it away to "
                 "have it written anew, or leave --patients out"
             )
         print(f"{path}: {counts}, as it was")

@@ -22,20 +22,18 @@ from autoseg.commands.planning import NO_PLANNER, PlannerChoice, make_plans, tak
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.commands.verify_dataset import verify_tasks
 from autoseg.dataset import Case, Dataset, read_dataset
-from autoseg.dataset.splits import listing
 from autoseg.errors import PlanError, WorkspaceError
 from autoseg.files.locking import require_no_holder
 from autoseg.files.storage import content_hash, file_hash, read_json, write_json
 from autoseg.paths import Workspace, plans_file_in
 from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, Plans, load_plans
-from autoseg.words import counted, readable
+from autoseg.words import counted, first_few
 
 if TYPE_CHECKING:
     from autoseg.planning.fingerprint import DatasetFingerprint
 
 log = logging.getLogger(__name__)
 
-NAMES_SHOWN = 10
 
 BYTES_PER_WORKER = 3 * 10**9
 """A large CT with its label, cropped copies and what is sampled from it."""
@@ -184,8 +182,7 @@ def describe_false_alarms(fingerprint: DatasetFingerprint) -> str:
     found = count_false_alarms(fingerprint)
     if found.rate is None:
         return "input guard of autoseg_predict: a single case is too few to say how often it would be wrong"
-    more = f", and {len(found.warned) - NAMES_SHOWN} more" if len(found.warned) > NAMES_SHOWN else ""
-    names = f": {', '.join(map(readable, found.warned[:NAMES_SHOWN]))}{more}" if found.warned else ""
+    names = f": {first_few(found.warned)}" if found.warned else ""
     return (
         f"input guard of autoseg_predict: of {counted(found.cases, 'training case')}, compared with the others in "
         f"cross-validation, it would warn of {len(found.warned)} ({100 * found.rate:.1f} %){names}"
@@ -236,7 +233,7 @@ def remove_prepared(dataset: Dataset, workspace: Workspace) -> None:
     leftovers = find_leftovers(task, listed)
     if not leftovers:
         return
-    names = f"{counted(len(leftovers), 'prepared case')} that dataset.json no longer lists: {listing(leftovers)}"
+    names = f"{counted(len(leftovers), 'prepared case')} that dataset.json no longer lists: {first_few(leftovers)}"
     try:
         for configuration in CONFIGURATIONS:
             require_no_holder(workspace.results / configuration / dataset.name)

@@ -31,15 +31,13 @@ from autoseg.dataset.splits import ALL
 from autoseg.errors import DiskError, Interrupted, TrainingError
 from autoseg.paths import Workspace, fold_dir, previous_stage_dir
 from autoseg.plans import DEFAULT_IDENTIFIER
-from autoseg.words import agreeing, counted
+from autoseg.words import agreeing, counted, first_few, in_sides
 
 if TYPE_CHECKING:
     from autoseg.evaluation.summary import Summary
     from autoseg.preprocessing.store import PreparedCases
     from autoseg.training import Split, Trainer, TrainingSettings
     from autoseg.training.previous_stage import PreviousModel, PreviousStage
-
-NAMES_SHOWN = 10
 
 
 def add_arguments(parser: Parser) -> None:
@@ -296,7 +294,7 @@ def describe(trainer: Trainer) -> str:
         f"{trainer.plans.dataset}: {trainer.plan.name}, {type(trainer).__name__}, fold {fold}: {training} to train, "
         f"{validation} to validate; {counted(trainer.epochs, 'epoch')} of "
         f"{counted(trainer.iterations_per_epoch, 'batch', 'batches')} of "
-        f"{trainer.batch_size}, patch {' x '.join(map(str, trainer.plan.patch_size))}, "
+        f"{trainer.batch_size}, patch {in_sides(trainer.plan.patch_size)}, "
         f"on {trainer.device} in {trainer.precision.name}"
     )
 
@@ -331,14 +329,13 @@ def validate(trainer: Trainer, *, best: bool = False, probabilities: bool = Fals
 
 def _require_left_out(trainer: Trainer) -> None:
     """Refuse to score a fold on cases that it was trained on, as when folds were made anew since."""
-    from autoseg.dataset.splits import listing
     from autoseg.training.run_record import trained_cases
 
     if trainer.output.name == ALL:
         return
     if seen := sorted(set(trained_cases(trainer.output)) & set(trainer.split.validation)):
         raise TrainingError(
-            f"{trainer.output}: was trained on {listing(seen)}, which splits_final.json now has among its validation cases, "
+            f"{trainer.output}: was trained on {first_few(seen)}, which splits_final.json now has among its validation cases, "
             "so its scores would be too good; train it anew with --overwrite, or put the file back that it was trained by"
         )
 
@@ -371,8 +368,7 @@ def _training_cases(task: str, workspace: Workspace, cases: PreparedCases) -> tu
     )
     missing = sorted(set(listed) - set(prepared))
     if missing or not listed:
-        more = f" and {len(missing) - NAMES_SHOWN} more" if len(missing) > NAMES_SHOWN else ""
-        names = f" ({', '.join(missing[:NAMES_SHOWN])}{more})" if missing else ""
+        names = f" ({first_few(missing)})" if missing else ""
         raise TrainingError(
             f"{cases.folder}: {len(prepared)} of {counted(len(listed), 'case')} "
             f"{agreeing(len(prepared), 'is', 'are')} prepared here{names}; "

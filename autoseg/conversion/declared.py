@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from autoseg.conversion.understood import listed
 from autoseg.errors import DatasetError
-from autoseg.words import readable
+from autoseg.words import first_few, readable
 
 BACKGROUND = 0
 
@@ -40,7 +39,7 @@ def close_gaps(
         return description, None
     if not remap_labels:
         raise DatasetError(
-            f"{readable(where)}: labels: the numbers must be consecutive from 0, found {listed(list(numbers))}; "
+            f"{readable(where)}: labels: the numbers must be consecutive from 0, found {first_few(list(numbers))}; "
             "renumber them, in the label files too, or add --remap_labels, which does both in the copies"
         )
     renamed = {str(numbers[int(number)]): name for number, name in labels.items()}
@@ -51,4 +50,4 @@ def renumbering_note(numbers: Mapping[int, int] | None) -> tuple[str, ...]:
     """What a user is told of it."""
     if numbers is None:
         return ()
-    return (f"label values renumbered: {listed([f'{old} to {new}' for old, new in numbers.items()])}",)
+    return (f"label values renumbered: {first_few([f'{old} to {new}' for old, new in numbers.items()])}",)

@@ -12,9 +12,9 @@ from autoseg.dataset import LARGEST_LABEL, Case
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.images import read_label
 from autoseg.images.segments import read_segments
-from autoseg.images.whole_numbers import fractional_values, listed_values
+from autoseg.images.whole_numbers import fractional_values
 from autoseg.parallel import run_on_cases
-from autoseg.words import agreeing, counted, readable
+from autoseg.words import agreeing, counted, first_few, in_digits, readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def _read(case: Case) -> LabelFile:
     data = read_label(path).data
     if len(fractions := fractional_values(data)):
         raise DatasetError(
-            f"holds values that are no whole numbers: {listed_values(fractions)}; save labels as integers"
+            f"holds values that are no whole numbers: {first_few(fractions, say=in_digits)}; save labels as integers"
         )
     found = np.unique(data)
     if len(found) > LARGEST_LABEL + 1:
@@ -84,7 +84,7 @@ def _names(path: Path, values: Sequence[int]) -> dict[int, str]:
     if nameless := [value for value in values if value != 0 and value not in named]:
         known = ", ".join(f"{readable(name)} ({value})" for value, name in named.items())
         raise DatasetError(
-            f"holds the {agreeing(len(nameless), 'value')} {listed_values(np.array(nameless))}, which none of its segments has: {known}; "
+            f"holds the {agreeing(len(nameless), 'value')} {first_few(np.array(nameless), say=in_digits)}, which none of its segments has: {known}; "
             "save it anew in 3D Slicer"
         )
     return {value: named[value] for value in values if value != 0}

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.conversion.declared import close_gaps, closed_gaps, renumbering_note
-from autoseg.conversion.understood import Understood, listed
+from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case, find_case_files, image_files, read_dataset, read_description
 from autoseg.dataset.description import quoted, turned_round
 from autoseg.errors import DatasetError
 from autoseg.images import IMAGE_ENDINGS, split_ending
-from autoseg.words import agreeing, readable
+from autoseg.words import agreeing, first_few, readable
 
 OURS = "the layout of autoseg and of nnU-Net's first generation (TaskXXX_Name)"
 SECOND_GENERATION = "the layout of nnU-Net's second generation (DatasetXXX_Name)"
@@ -41,7 +41,7 @@ def understand_ours(folder: Path, *, remap_labels: bool = False) -> Understood:
     if missing := [path.relative_to(folder) for path in files if not path.is_file()]:
         raise DatasetError(
             f"{readable(folder)}: {len(missing)} of the files that dataset.json lists "
-            f"{agreeing(len(missing), 'is', 'are')} missing: {listed(missing)}; "
+            f"{agreeing(len(missing), 'is', 'are')} missing: {first_few(missing)}; "
             f"add {agreeing(len(missing), 'it, or take this case', 'them, or take these cases')} off the list"
         )
     number, name = number_and_name(folder)
@@ -129,7 +129,7 @@ def _channels(names: Any, where: Path) -> tuple[str, ...]:
         )
     if sorted(names) != sorted(str(number) for number in range(len(names))):
         raise DatasetError(
-            f"{readable(where)}: channel_names: the numbers must be consecutive from 0, found {listed(sorted(names))}"
+            f"{readable(where)}: channel_names: the numbers must be consecutive from 0, found {first_few(sorted(names))}"
         )
     return tuple(names[str(number)] for number in range(len(names)))
 
@@ -147,7 +147,7 @@ def _labels(values: Any, where: Path, *, remap_labels: bool) -> tuple[tuple[str,
         )
     if regions := [name for name, value in values.items() if isinstance(value, list)]:
         raise DatasetError(
-            f"{readable(where)}: labels: {listed(regions)}: regions of several values are not supported; "
+            f"{readable(where)}: labels: {first_few(regions)}: regions of several values are not supported; "
             "declare each value as a label of its own"
         )
     if right := turned_round({value: number for number, value in values.items() if isinstance(value, str)}):
@@ -157,14 +157,14 @@ def _labels(values: Any, where: Path, *, remap_labels: bool) -> tuple[tuple[str,
         )
     if wrong := [name for name, value in values.items() if type(value) is not int]:
         raise DatasetError(
-            f"{readable(where)}: labels: the value of {listed(wrong)} is no whole number; write one, without quotation marks"
+            f"{readable(where)}: labels: the value of {first_few(wrong)} is no whole number; write one, without quotation marks"
         )
     by_value = {value: name for name, value in values.items()}
     numbers = closed_gaps(by_value) if remap_labels and len(by_value) == len(values) else None
     if numbers is None and (sorted(values.values()) != list(range(len(values))) or len(values) < 2):
         raise DatasetError(
             f"{readable(where)}: labels: the values must be 0 for the background, then 1, 2, ... without a gap, "
-            f"found {listed(sorted(values.values()))}; renumber them, in the label files too"
+            f"found {first_few(sorted(values.values()))}; renumber them, in the label files too"
             + (", or add --remap_labels, which does both in the copies" if closed_gaps(by_value) else "")
         )
     return tuple(by_value[value] for value in sorted(by_value)), numbers
@@ -204,11 +204,11 @@ def _labelled(folder: Path, cases: Sequence[Case], labels: Mapping[str, Path], e
     images = {case.identifier for case in cases}
     if missing := sorted(images - labels.keys()):
         raise DatasetError(
-            f"{readable(folder / 'labelsTr')}: no label of {listed(missing)}; add it, or take the images away"
+            f"{readable(folder / 'labelsTr')}: no label of {first_few(missing)}; add it, or take the images away"
         )
     if spare := sorted(labels.keys() - images):
         raise DatasetError(
-            f"{readable(folder / 'imagesTr')}: no image of {listed(spare)}; add it, or take the label away"
+            f"{readable(folder / 'imagesTr')}: no image of {first_few(spare)}; add it, or take the label away"
         )
     if not cases:
         raise DatasetError(f"{readable(folder / 'imagesTr')}: no images <case>_0000{ending} here")
@@ -218,7 +218,7 @@ def _labelled(folder: Path, cases: Sequence[Case], labels: Mapping[str, Path], e
 def _with_ending(cases: Sequence[Case], ending: str, folder: Path) -> Sequence[Case]:
     if other := [case.identifier for case in cases if split_ending(case.images[0].name)[1] != ending]:
         raise DatasetError(
-            f"{readable(folder)}: {listed(other)}: the files do not end in {ending}, as dataset.json says; "
+            f"{readable(folder)}: {first_few(other)}: the files do not end in {ending}, as dataset.json says; "
             "correct file_ending, or take them away"
         )
     return cases

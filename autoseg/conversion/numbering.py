@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.conversion.label_files import LabelFile
-from autoseg.conversion.understood import listed
 from autoseg.dataset import LARGEST_LABEL
 from autoseg.errors import DatasetError
 from autoseg.images.segments import plain_name
-from autoseg.words import counted, readable
+from autoseg.words import counted, first_few, readable
 
 BACKGROUND = "background"
 REMEDY = "name them alike, or convert label images without names"
@@ -103,7 +102,7 @@ def _by_names(folder: Path, files: Sequence[LabelFile]) -> Numbering:
     if nameless := [file.case for file in files if not file.names and any(file.values)]:
         raise DatasetError(
             f"{readable(folder)}: the names of segments have other numbers in other cases ({differing}), "
-            f"and the labels of {listed(nameless)} have no names to go by; name their segments in 3D Slicer, "
+            f"and the labels of {first_few(nameless)} have no names to go by; name their segments in 3D Slicer, "
             "or take them away"
         )
     common = {name: max(values, key=lambda value: (len(values[value]), -value)) for name, values in found.items()}
@@ -118,7 +117,7 @@ def _differing(found: Mapping[str, Mapping[int, Sequence[str]]]) -> Iterator[str
     """`liver is 1 in p0, p1 and 2 in p3`, for each name with several values; all names where each has one value only."""
     several = {name: values for name, values in found.items() if len(values) > 1} or found
     for name, values in sorted(several.items()):
-        places = [f"{value} in {listed(cases)}" for value, cases in sorted(values.items())]
+        places = [f"{value} in {first_few(cases)}" for value, cases in sorted(values.items())]
         yield f"{readable(name)} is {' and '.join(places)}"
 
 
@@ -143,14 +142,14 @@ def _numbers(folder: Path, values: Sequence[int], *, remap_labels: bool) -> dict
     """The number of each value: itself where they are consecutive, else its place among the values above 0."""
     above = [value for value in values if value != 0]
     if not above or above[0] < 0:
-        reason = "holds background (0) only" if not above else f"holds negative values ({listed(values)})"
+        reason = "holds background (0) only" if not above else f"holds negative values ({first_few(values)})"
         raise DatasetError(f"{readable(folder)}: {reason}; labels are numbered 1, 2, ...")
     numbers = {0: 0, **{value: place for place, value in enumerate(above, start=1)}}
     if above[-1] != len(above) and not remap_labels:
-        becomes = listed([f"{old} to {new}" for old, new in numbers.items()])
+        becomes = first_few([f"{old} to {new}" for old, new in numbers.items()])
         doubt = "; are these images rather than labels?" if len(above) > MANY_LABELS else ""
         raise DatasetError(
-            f"{readable(folder)}: the values are {listed(values)}, but labels are numbered 0, 1, 2, ... without a gap; "
+            f"{readable(folder)}: the values are {first_few(values)}, but labels are numbered 0, 1, 2, ... without a gap; "
             f"add --remap_labels to have them renumbered in the copies ({becomes}){doubt}"
         )
     return numbers
@@ -158,12 +157,12 @@ def _numbers(folder: Path, values: Sequence[int], *, remap_labels: bool) -> dict
 
 def _notes(files: Sequence[LabelFile], number: Mapping[int, int], named: Mapping[int, str]) -> Iterator[str]:
     if any(old != new for old, new in number.items()):
-        yield f"label values renumbered: {listed([f'{old} to {new}' for old, new in number.items()])}"
+        yield f"label values renumbered: {first_few([f'{old} to {new}' for old, new in number.items()])}"
     if len(number) - 1 > MANY_LABELS:
         yield f"{counted(len(number) - 1, 'label')}, which is many; are these images rather than labels?"
     nameless = [file.case for file in files if not file.names and any(file.values)]
     if named and nameless:
-        yield f"the names of segments are taken for the same values of {listed(nameless)}, too, which name none"
+        yield f"the names of segments are taken for the same values of {first_few(nameless)}, too, which name none"
 
 
 # ---------------------------------------------------------- names of the user
@@ -173,14 +172,14 @@ def _renamed(folder: Path, numbering: Numbering, names: Sequence[str]) -> Number
     wanted, found = tuple(plain_name(name) for name in names), numbering.names[1:]
     if len(wanted) != len(found):
         raise DatasetError(
-            f"{readable(folder)}: {counted(len(wanted), 'label')} named ({listed(wanted)}), but the files hold "
-            f"{len(found)} ({listed(found)}); name each once, in this order, without the background"
+            f"{readable(folder)}: {counted(len(wanted), 'label')} named ({first_few(wanted)}), but the files hold "
+            f"{len(found)} ({first_few(found)}); name each once, in this order, without the background"
         )
     _require_each_once(folder, wanted)
     if moved := [name for name, other in zip(wanted, found, strict=True) if name != other and name in found]:
         raise DatasetError(
-            f"{readable(folder)}: {listed(moved)}: the label files give this name to another number "
-            f"(1, 2, ...: {listed(found)}); name labels in this order, or leave --label_names out"
+            f"{readable(folder)}: {first_few(moved)}: the label files give this name to another number "
+            f"(1, 2, ...: {first_few(found)}); name labels in this order, or leave --label_names out"
         )
     return Numbering(names=(BACKGROUND, *wanted), numbers=numbering.numbers, notes=numbering.notes)
 
@@ -189,4 +188,4 @@ def _require_each_once(folder: Path, names: Sequence[str]) -> None:
     if "" in names:
         raise DatasetError(f"{readable(folder)}: a label is given an empty name; name each")
     if double := [name for name, count in Counter((BACKGROUND, *names)).items() if count > 1]:
-        raise DatasetError(f"{readable(folder)}: labels are named alike: {listed(double)}; name each differently")
+        raise DatasetError(f"{readable(folder)}: labels are named alike: {first_few(double)}; name each differently")

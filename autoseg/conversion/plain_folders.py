@@ -10,11 +10,11 @@ from pathlib import Path
 from autoseg.conversion.label_files import read_label_files
 from autoseg.conversion.nnunet import number_and_name
 from autoseg.conversion.numbering import Numbering, number_labels
-from autoseg.conversion.understood import Understood, listed
+from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case, image_files
 from autoseg.errors import DatasetError
 from autoseg.images import split_ending
-from autoseg.words import counted, readable
+from autoseg.words import counted, first_few, readable
 
 PLAIN = "plain folders of images and labels with equal names"
 FOLDER_PAIRS = (("images", "labels"), ("imagesTr", "labelsTr"))
@@ -108,12 +108,12 @@ def _cases(folder: Path, labels: Mapping[str, Path], *, single: bool) -> list[Ca
     grouped = {stem: {0: path} for stem, path in images.items()} if single else _by_channel(images)
     if missing := sorted(labels.keys() - grouped.keys()):
         raise DatasetError(
-            f"{readable(folder)}: no image of {listed(missing)}; name images as their labels, or with channel numbers "
+            f"{readable(folder)}: no image of {first_few(missing)}; name images as their labels, or with channel numbers "
             "behind: <label>_0000, <label>_0001, ..."
         )
     if broken := [case for case, files in grouped.items() if sorted(files) != list(range(len(files)))]:
         raise DatasetError(
-            f"{readable(folder)}: {listed(broken)}: the channel numbers are not 0000, 0001, ... in a row"
+            f"{readable(folder)}: {first_few(broken)}: the channel numbers are not 0000, 0001, ... in a row"
         )
     return [
         Case(identifier=case, images=tuple(files[number] for number in sorted(files)), segmentation=labels.get(case))
@@ -126,11 +126,13 @@ def _require_equal_channels(folder: Path, cases: Sequence[Case]) -> int:
     number = max(len(case.images) for case in cases)
     if fewer := [case.identifier for case in cases if len(case.images) != number]:
         raise DatasetError(
-            f"{readable(folder)}: {listed(fewer)}: without the {counted(number, 'channel')} that other cases have; "
+            f"{readable(folder)}: {first_few(fewer)}: without the {counted(number, 'channel')} that other cases have; "
             "add what is missing, or take these cases away"
         )
     if mixed := [case.identifier for case in cases if len({split_ending(path.name)[1] for path in case.images}) > 1]:
-        raise DatasetError(f"{readable(folder)}: {listed(mixed)}: the channels differ in file format; save them in one")
+        raise DatasetError(
+            f"{readable(folder)}: {first_few(mixed)}: the channels differ in file format; save them in one"
+        )
     return number
 
 
@@ -152,7 +154,7 @@ def _channel_names(folder: Path, names: Sequence[str] | None, number: int) -> tu
         return (UNNAMED_CHANNEL,) if number == 1 else tuple(f"{UNNAMED_CHANNEL}_{channel}" for channel in range(number))
     if len(names) != number:
         raise DatasetError(
-            f"{readable(folder)}: {counted(len(names), 'channel is', 'channels are')} named ({listed(names)}), but "
+            f"{readable(folder)}: {counted(len(names), 'channel is', 'channels are')} named ({first_few(names)}), but "
             f"each case has {number}; "
             "name each once, in their order"
         )

@@ -12,8 +12,6 @@ from autoseg.dataset import Case
 from autoseg.images import split_ending
 from autoseg.words import readable
 
-LISTED = 10
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Understood:
@@ -55,12 +53,6 @@ class Understood:
             f"  files     {', '.join(f'{number} {ending}' for ending, number in sorted(endings.items()))}",
         ]
         return "\n".join([*lines, *(f"  note      {note}" for note in self.notes)])
-
-
-def listed(names: Sequence[object]) -> str:
-    """The first few names, and how many there are more."""
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(readable(name) for name in names[:LISTED]) + more
 
 
 def _numbered(names: Sequence[str]) -> str:

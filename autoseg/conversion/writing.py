@@ -15,9 +15,8 @@ from autoseg.dataset import channel_file, read_dataset
 from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.files.storage import write_json
 from autoseg.images import read_label, split_ending, write_image
-from autoseg.images.whole_numbers import listed_values
 from autoseg.parallel import run_on_cases
-from autoseg.words import agreeing, counted, readable
+from autoseg.words import agreeing, counted, first_few, in_digits, readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +114,7 @@ def renumber(source: Path, target: Path, numbers: Mapping[int, int]) -> None:
         values, places = np.unique(plane, return_inverse=True)
         if unknown := [value for value in values.tolist() if value not in numbers]:
             raise DatasetError(
-                f"holds {listed_values(np.array(unknown))}, which is no label of this task; correct the file"
+                f"holds {first_few(np.array(unknown), say=in_digits)}, which is no label of this task; correct the file"
             )
         target_plane[...] = np.array([numbers[value] for value in values.tolist()], kind)[places].reshape(plane.shape)
     write_image(target, written, image.geometry)

@@ -9,9 +9,8 @@ from pathlib import Path
 from autoseg.dataset.cases import image_files
 from autoseg.errors import DatasetError
 from autoseg.images import IMAGE_ENDINGS, split_ending
-from autoseg.words import counted, readable
+from autoseg.words import counted, for_example, readable
 
-SHOWN = 3
 DICOM_MARK, DICOM_MARK_AT = b"DICM", 128
 """DICOM PS3.10, section 7.1: 128 bytes of anything, then the four letters."""
 
@@ -163,5 +162,4 @@ def _holds(folder: Path, *, images: bool) -> bool:
 
 
 def _counted(paths: Sequence[Path], noun: str, nouns: str = "") -> str:
-    names = ", ".join(readable(path.name) for path in paths[:SHOWN])
-    return f"{counted(len(paths), noun, nouns)} ({names}{', ...' if len(paths) > SHOWN else ''})"
+    return f"{counted(len(paths), noun, nouns)} ({for_example([path.name for path in paths])})"

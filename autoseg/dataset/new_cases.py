@@ -11,12 +11,11 @@ from autoseg.dataset.cases import Case, find_case_files, image_files
 from autoseg.dataset.contents import describe_contents
 from autoseg.errors import DatasetError
 from autoseg.images import IMAGE_ENDINGS, split_ending
-from autoseg.words import counted, readable
+from autoseg.words import counted, for_example, readable
 
 log = logging.getLogger(__name__)
 
 NUMBERED = re.compile(r".+_(\d{4})", re.ASCII)
-SHOWN = 3
 
 
 def find_new_cases(folder: Path, channels: int) -> Sequence[Case]:
@@ -64,8 +63,8 @@ def _require_no_numbers(folder: Path, channels: int, numbers: Mapping[str, str],
         )
     if numbers:
         raise DatasetError(
-            f"{folder}: some names end in a channel number and some do not (with: {_listed(list(numbers))}; without: "
-            f"{_listed(without)}); name all images <case>_0000{ending}, or all without a number"
+            f"{folder}: some names end in a channel number and some do not (with: {for_example(list(numbers))}; without: "
+            f"{for_example(without)}); name all images <case>_0000{ending}, or all without a number"
         )
 
 
@@ -74,7 +73,3 @@ def _nothing_found(folder: Path) -> str:
     if not contents:
         return f"{folder}: no images here; name them <case>_0000.nii.gz, <case>_0001.nii.gz, ..."
     return f"{folder}: no images here (their names end in {' or '.join(IMAGE_ENDINGS)}), but\n{contents}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(readable, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")

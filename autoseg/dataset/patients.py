@@ -7,9 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autoseg.dataset.splits import listing
 from autoseg.errors import DatasetError
-from autoseg.words import counted, readable
+from autoseg.words import counted, first_few, readable
 
 PATTERNS = (
     r"^sub-[^_]+",
@@ -60,7 +59,7 @@ def name_patients(cases: Sequence[str], pattern: re.Pattern[str]) -> Mapping[str
     if missing := [case for case, patient in patients.items() if not patient]:
         raise DatasetError(
             f"the pattern {pattern.pattern!r} finds no patient in {counted(len(missing), 'name')} of {len(cases)}: "
-            f"{listing([readable(case) for case in missing])}; extend it, every case needs one"
+            f"{first_few(missing)}; extend it, every case needs one"
         )
     return patients
 
@@ -97,6 +96,4 @@ def _is_plausible(groups: Mapping[str, Sequence[str]]) -> bool:
 
 def _example(groups: Mapping[str, Sequence[str]]) -> str:
     several = [(name, cases) for name, cases in sorted(groups.items()) if len(cases) > 1]
-    shown = [f"{readable(name)} ({listing([readable(case) for case in cases])})" for name, cases in several[:EXAMPLES]]
-    more = f" and {len(several) - EXAMPLES} more" if len(several) > EXAMPLES else ""
-    return ", ".join(shown) + more
+    return first_few(several, EXAMPLES, say=lambda patient: f"{readable(patient[0])} ({first_few(patient[1])})")

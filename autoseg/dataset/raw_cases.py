@@ -14,8 +14,8 @@ from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
 from autoseg.images import Image, grid_differences, read_image, read_label
 from autoseg.images.magnitudes import odd_magnitudes
-from autoseg.images.whole_numbers import fractional_values, listed_values
-from autoseg.words import readable
+from autoseg.images.whole_numbers import fractional_values
+from autoseg.words import first_few, in_digits, readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def _whole_numbers(data: Array, case: Case) -> LabelArray:
     if len(found := fractional_values(data)):
         raise DatasetError(
             f"case {readable(case.identifier)}: {readable(case.segmentation)} holds values that are no whole numbers: "
-            f"{listed_values(found)}; save the labels as integers, resampled without interpolation"
+            f"{first_few(found, say=in_digits)}; save the labels as integers, resampled without interpolation"
         )
     for kind in (np.int16, np.int32):
         if np.iinfo(kind).min <= data.min() and data.max() <= np.iinfo(kind).max:

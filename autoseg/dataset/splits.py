@@ -15,7 +15,7 @@ from typing import Any
 
 from autoseg.errors import StorageError, TrainingError
 from autoseg.files.storage import read_json, write_json
-from autoseg.words import agreeing, counted
+from autoseg.words import agreeing, counted, first_few
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,6 @@ SPLIT_SEED = 12345
 """Both are those of the field's published cross-validations, so that scores compare."""
 
 ALL = "all"
-NAMES_SHOWN = 10
 
 NEW_FOLDS = "move that file away to have new folds made, for which every fold has to be trained anew"
 
@@ -83,7 +82,7 @@ def describe_gaps(path: Path, identifiers: Sequence[str], *, patients: Path | No
     named = {case for split in splits for case in (*split.training, *split.validation)}
     if unknown := sorted(named - set(everything)):
         remarks += (
-            f"{path}: names {counted(len(unknown), 'case')} that dataset.json does not list: {listing(unknown)}; training "
+            f"{path}: names {counted(len(unknown), 'case')} that dataset.json does not list: {first_few(unknown)}; training "
             f"refuses such a fold, take them out of the file, or {NEW_FOLDS}",
         )
     return remarks
@@ -159,7 +158,7 @@ def _patients_of(path: Path | None, identifiers: Sequence[str]) -> Mapping[str, 
         return None
     patients = read_patients(path)
     if missing := [identifier for identifier in identifiers if identifier not in patients]:
-        raise TrainingError(f"{path}: no patient is given for {listing(missing)}; add them")
+        raise TrainingError(f"{path}: no patient is given for {first_few(missing)}; add them")
     log.info("%s: %s, each kept in one fold", path, counted(len({patients[case] for case in identifiers}), "patient"))
     return patients
 
@@ -174,7 +173,7 @@ def _remarks(
         remarks.append(
             f"{path}: {counted(len(outside), 'case')} in no fold, so {agreeing(len(outside), 'it is', 'they are')} "
             "neither trained on nor validated: "
-            f"{listing(outside)}; {NEW_FOLDS}"
+            f"{first_few(outside)}; {NEW_FOLDS}"
         )
     divided = {number: both for number in shown if (both := _on_both_sides(splits[number], patients))}
     if divided:
@@ -182,7 +181,7 @@ def _remarks(
         folds = f"{agreeing(len(divided), 'fold')} {', '.join(map(str, divided))}"
         remarks.append(
             f"{path}: {folds}: trained on and validated with images of the same "
-            f"{agreeing(len(names), 'patient')}, so the scores are too good: {listing(names)}; keep all cases "
+            f"{agreeing(len(names), 'patient')}, so the scores are too good: {first_few(names)}; keep all cases "
             f"of a patient on one side, or {NEW_FOLDS}"
         )
     return tuple(remarks)
@@ -219,15 +218,15 @@ def _checked_split(path: Path, number: int, entry: Any, known: set[str] | None) 
             raise TrainingError(f"{where}: {key} is empty; every fold needs training and validation cases")
         if known is not None and (unknown := sorted(set(cases) - known)):
             raise TrainingError(
-                f"{where}: {key} names cases that are not prepared: {listing(unknown)}; "
+                f"{where}: {key} names cases that are not prepared: {first_few(unknown)}; "
                 "correct the file, delete it to have folds made, or run autoseg_plan_and_preprocess"
             )
         if double := sorted(case for case, times in Counter(cases).items() if times > 1):
-            raise TrainingError(f"{where}: {key} names cases more than once: {listing(double)}; name each once")
+            raise TrainingError(f"{where}: {key} names cases more than once: {first_few(double)}; name each once")
         parts.append(tuple(sorted(cases)))
     training, validation = parts
     if both := sorted(set(training) & set(validation)):
-        raise TrainingError(f"{where}: in training and validation at once: {listing(both)}; keep each in one")
+        raise TrainingError(f"{where}: in training and validation at once: {first_few(both)}; keep each in one")
     return Split(training=training, validation=validation)
 
 
@@ -236,9 +235,3 @@ def _read(path: Path) -> Any:
         return read_json(path)
     except StorageError as error:
         raise TrainingError(f"{error}; correct the file, or delete it to have folds made") from error
-
-
-def listing(names: Sequence[str]) -> str:
-    """The first few names, and how many there are more."""
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(names[:NAMES_SHOWN]) + more

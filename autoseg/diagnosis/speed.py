@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autoseg.diagnosis.finding import Finding
 from autoseg.plans import ConfigurationPlan
-from autoseg.words import counted
+from autoseg.words import DAY, counted, rough_time, short_time
 
 SECONDS = 5.0
 """For each of what is measured; the first steps and the start of workers come on top."""
@@ -97,13 +97,11 @@ def judge_speed(speed: Speed) -> list[Finding]:
 
 
 def _step(speed: Speed) -> Finding:
-    from autoseg.training.time_needed import precise
-
     plan = speed.plan
     patch = "x".join(map(str, plan.patch_size))
     found = (
         f"{counted(plan.batch_size, 'patch', 'patches')} of {patch} voxels in a U-Net of {plan.features} to "
-        f"{counted(plan.max_features, 'channel')}, forward and backward in {speed.precision}: {precise(speed.step_seconds)}, "
+        f"{counted(plan.max_features, 'channel')}, forward and backward in {speed.precision}: {short_time(speed.step_seconds)}, "
         f"{speed.operations / 1e12:.2g} trillion operations a second"
     )
     return Finding(
@@ -112,9 +110,7 @@ def _step(speed: Speed) -> Finding:
 
 
 def _batches(speed: Speed) -> Finding:
-    from autoseg.training.time_needed import precise
-
-    made = f"{counted(speed.workers, 'worker makes', 'workers make')} such a batch in {precise(speed.batch_seconds)}"
+    made = f"{counted(speed.workers, 'worker makes', 'workers make')} such a batch in {short_time(speed.batch_seconds)}"
     if speed.batch_seconds <= speed.step_seconds:
         return Finding(level="ok", subject="batches", found=f"{made}, so the network need not wait")
     waiting = 1 - speed.step_seconds / speed.batch_seconds
@@ -128,9 +124,8 @@ def _batches(speed: Speed) -> Finding:
 
 def _training(speed: Speed) -> Finding:
     from autoseg.training import Trainer
-    from autoseg.training.history import duration
     from autoseg.training.recipe import VALIDATION_SHARE
-    from autoseg.training.time_needed import DAY, Length, within_a_day
+    from autoseg.training.time_needed import Length, within_a_day
 
     length = Length(
         epochs=Trainer.epochs,
@@ -141,8 +136,8 @@ def _training(speed: Speed) -> Finding:
     )
     epoch = max(speed.step_seconds, speed.batch_seconds) * length.batches_worth
     found = (
-        f"an epoch of {counted(length.training, 'batch', 'batches')} takes about {duration(epoch)}, "
-        f"the usual {length.epochs} take {duration(epoch * length.epochs)}"
+        f"an epoch of {counted(length.training, 'batch', 'batches')} takes about {rough_time(epoch)}, "
+        f"the usual {length.epochs} take {rough_time(epoch * length.epochs)}"
     )
     if epoch * length.epochs <= DAY:
         return Finding(level="ok", subject="training", found=found)

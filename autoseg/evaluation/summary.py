@@ -18,8 +18,9 @@ from autoseg.evaluation.metrics import Metrics, foreground_mean, mean_of, score_
 from autoseg.files.storage import content_hash, read_json, write_json
 from autoseg.geometry import Spacing
 from autoseg.images import Image, grid_differences, read_label, split_ending
-from autoseg.images.whole_numbers import fractional_values, listed_values
+from autoseg.images.whole_numbers import fractional_values
 from autoseg.parallel import run_on_cases
+from autoseg.words import first_few, in_digits
 
 AUTHOR = "autoseg"
 DESCRIPTION = (
@@ -255,7 +256,7 @@ def _whole_numbers(image: Image, path: Path) -> LabelArray:
     fractions = fractional_values(image.data)
     if len(fractions):
         raise DatasetError(
-            f"{path}: a segmentation holds whole numbers only, found {listed_values(fractions)}; correct the file"
+            f"{path}: a segmentation holds whole numbers only, found {first_few(fractions, say=in_digits)}; correct the file"
         )
     if image.data.dtype.kind == "f":
         beyond = image.data.flat[np.abs(image.data).argmax()]

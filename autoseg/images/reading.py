@@ -36,6 +36,7 @@ from autoseg.images.headers import ImageHeader, read_header
 from autoseg.images.image import Image
 from autoseg.images.whole_numbers import as_whole_numbers
 from autoseg.machine import available_memory
+from autoseg.words import in_gigabytes
 
 READING_BYTES = 2**20
 
@@ -103,7 +104,7 @@ def _read_voxels(path: Path, header: ImageHeader) -> Array:
     if header.size > free:
         raise refusal(
             path,
-            f"its voxels need {header.size / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free",
+            f"its voxels need {in_gigabytes(header.size)} of memory, {in_gigabytes(free)} are free",
             "crop the image, or use a larger machine or fewer workers",
         )
     stored = np.empty(header.shape[::-1], header.voxel_type)

@@ -10,8 +10,6 @@ RELATIVE, LARGEST_ROUNDING = 2e-4, 0.1
 """A slope written with four decimals, 0.9999, moves a label by a ten-thousandth of itself; interpolation makes values all
 over, and never such alone."""
 
-LISTED_VALUES = 10
-
 
 def as_whole_numbers(data: Array) -> Array:
     """The values as integers, where all are whole but for rounding; as they are where they are not.
@@ -54,9 +52,3 @@ def _are_rounded(values: Array) -> bool:
         return False
     rounding = np.clip(RELATIVE * np.abs(values), RELATIVE, LARGEST_ROUNDING)
     return bool(np.all(np.abs(values - np.rint(values)) <= rounding))
-
-
-def listed_values(values: Array) -> str:
-    """The first few values, and how many there are more."""
-    more = f" and {len(values) - LISTED_VALUES} more" if len(values) > LISTED_VALUES else ""
-    return ", ".join(f"{value:.6g}" for value in values[:LISTED_VALUES]) + more

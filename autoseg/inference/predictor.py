@@ -44,7 +44,7 @@ from autoseg.networks.algorithms import trying_algorithms
 from autoseg.networks.devices import free_device_memory
 from autoseg.preprocessing.prepare import PreparedCase, prepare_case
 from autoseg.preprocessing.previous import prepare_previous
-from autoseg.words import counted
+from autoseg.words import counted, in_gigabytes
 
 Mode: TypeAlias = Literal["normal", "fast"]
 MODES = ("normal", "fast")
@@ -345,7 +345,7 @@ class Predictor:
         if sums + each > free:
             say_once(
                 "memory",
-                f"case {identifier}: predicting it takes about {(sums + each) / 1e9:.1f} GB, and {free / 1e9:.1f} GB "
+                f"case {identifier}: predicting it takes about {in_gigabytes(sums + each)}, and {in_gigabytes(free)} "
                 "are free; where that does not do, end other programs or use --num_threads_preprocessing 1 "
                 "(of other such cases this is not said)",
             )

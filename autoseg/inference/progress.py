@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from autoseg.parallel import progress
-from autoseg.words import counted
+from autoseg.words import MINUTE, counted, time_span
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class TileProgress:
             if self.bar.disable and now - said >= SECONDS_BETWEEN_LINES and began[1] < done < tiles:
                 said = now
                 left = (now - began[0]) / (done - began[1]) * (tiles - done)
-                log.info("%s: %d of %s, about %s left", name, done, counted(tiles, "tile"), _duration(left))
+                log.info("%s: %d of %s, about %s left", name, done, counted(tiles, "tile"), _in_minutes(left))
 
         return show
 
@@ -95,15 +95,16 @@ class TileProgress:
         case, left = seconds / done * tiles, self.cases - self.number + 1
         if not self.told_time and case * left >= WORTH_SAYING:
             self.told_time = True
-            several = f", {_duration(case * left)} for {counted(left, 'case')} if they are as large" if left > 1 else ""
-            log.info("%s: about %s%s", name, _duration(case), several)
+            several = (
+                f", {_in_minutes(case * left)} for {counted(left, 'case')} if they are as large" if left > 1 else ""
+            )
+            log.info("%s: about %s%s", name, _in_minutes(case), several)
         if not self.warned and case >= LONG_CASE:
             self.warned = True
             log.warning(
-                "%s: %s about %s; %s", name, counted(tiles, "tile takes", "tiles take"), _duration(case), self.remedy
+                "%s: %s about %s; %s", name, counted(tiles, "tile takes", "tiles take"), _in_minutes(case), self.remedy
             )
 
 
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{max(1, minutes)} min"
+def _in_minutes(seconds: float) -> str:
+    return time_span(max(MINUTE, seconds), smallest=MINUTE)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autoseg.jobs.journal import DONE, FAILED, INTERRUPTED, RUNNING, Record
 from autoseg.jobs.steps import Step, missing
+from autoseg.words import first_few
 
 BEFORE = {RUNNING: "was cut off", FAILED: "failed the last time", INTERRUPTED: "was stopped"}
 
@@ -41,8 +42,7 @@ def decide(step: Step, record: Record | None, inputs: Mapping[str, str | None]) 
     if record.state != DONE:
         return Decision(done=False, reason=BEFORE.get(record.state, record.state))
     if gone := missing([*step.products, *map(Path, record.products)]):
-        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
-        return Decision(done=False, reason=f"missing: {gone[0]}{more}")
+        return Decision(done=False, reason=f"missing: {first_few(gone, 1)}")
     return Decision(done=True, reason=f"done {record.finished}")
 
 

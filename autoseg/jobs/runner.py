@@ -27,11 +27,11 @@ from autoseg.jobs.telling import (
     INTERRUPTED,
     SKIPPED,
     Outcome,
-    duration,
     header,
     remaining_seconds,
 )
 from autoseg.processes import ProcessIdentity
+from autoseg.words import time_span
 
 RESUMABLE, CTRL_C = 75, 130
 """Exit codes of a command that was stopped by a signal or time limit, and by Ctrl-C."""
@@ -101,7 +101,7 @@ class Runner:
         decision = decide(step, before, inputs)
         if decision.done:
             seconds = before.seconds if before else 0.0
-            self._say(header(number, total, step.name, f"done before, in {duration(seconds)}"))
+            self._say(header(number, total, step.name, f"done before, in {time_span(seconds)}"))
             return Outcome(state=DONE_BEFORE, seconds=seconds)
         self._say(header(number, total, step.name, "" if before is None else decision.reason))
         if decision.anew:
@@ -116,9 +116,9 @@ class Runner:
         )
         self.journal.write(step.name, record)
         outcome = self._attempt(step, record)
-        remark = f"{outcome.state} in {duration(outcome.seconds)}"
+        remark = f"{outcome.state} in {time_span(outcome.seconds)}"
         if outcome.state == DONE and (left := self._time_left(step, outcome, later)) is not None:
-            remark += f"; about {duration(left)} of training left"
+            remark += f"; about {time_span(left)} of training left"
         self._say(header(number, total, step.name, remark))
         return outcome
 

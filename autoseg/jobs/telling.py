@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from autoseg.jobs.steps import Step
+from autoseg.words import time_span
 
 DONE, DONE_BEFORE, FAILED, SKIPPED, INTERRUPTED = "done", "done before", "failed", "skipped", "interrupted"
 GOOD = frozenset({DONE, DONE_BEFORE})
@@ -36,18 +37,6 @@ def header(number: int, total: int | None, name: str, remark: str = "") -> str:
     return f"{place}  {name}" + (f"  ({remark})" if remark else "")
 
 
-def duration(seconds: float) -> str:
-    """Two units at most: `2 d 3 h`, `3 min 12 s`, `4 s`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    for unit, size, smaller, small_size in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
-        if whole >= size:
-            rest = whole % size // small_size
-            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
-    raise AssertionError("whole is at least 60")
-
-
 def remaining_seconds(waiting: Sequence[Step], measured: Mapping[str, Sequence[float]]) -> float | None:
     """Estimate how long the waiting steps take, from the seconds of finished steps of each kind.
 
@@ -66,7 +55,7 @@ def summary_table(steps: Sequence[Step], outcomes: Mapping[str, Outcome]) -> str
     lines = []
     for step in steps:
         outcome = outcomes.get(step.name, Outcome(state=SKIPPED, message="the run was stopped before"))
-        remark = duration(outcome.seconds) if outcome.state in GOOD else ""
+        remark = time_span(outcome.seconds) if outcome.state in GOOD else ""
         if outcome.state == SKIPPED:
             remark = outcome.message
         lines.append(f"{outcome.state:<12} {step.name:<36} {remark}".rstrip())

@@ -12,7 +12,7 @@ from autoseg.geometry import STEP_SIZE, Shape, reorder, tile_starts
 from autoseg.planning.explanation import Decision
 from autoseg.planning.fingerprint import DatasetFingerprint
 from autoseg.plans import ConfigurationPlan, Plans
-from autoseg.words import counted
+from autoseg.words import HOUR, MINUTE, counted, time_span
 
 VOXELS_OF_AN_HOUR = 1800 * 128**3
 """That the network is shown: the default one takes a CPU of eight cores about two seconds for a patch of 128x128x128 (16 for
@@ -120,7 +120,7 @@ def warn_of_cost(plans: Plans, fingerprint: DatasetFingerprint) -> tuple[str, ..
 
 
 def _time(hours: float) -> str:
-    return f"{hours:.0f} h" if hours >= 1 else f"{max(1, round(60 * hours))} min"
+    return time_span(max(MINUTE, hours * HOUR), smallest=HOUR if hours >= 1 else MINUTE)
 
 
 def _resampled(plan: ConfigurationPlan, shape: Shape, spacing: Sequence[float]) -> Shape:

@@ -14,7 +14,7 @@ from autoseg.planning.fingerprint import single_slice_axes
 from autoseg.planning.normalisation import KEPT_FRACTION_FOR_MASK, looks_like_ct
 from autoseg.planning.spacing import coarse_axis, median_spacing
 from autoseg.planning.topology import SMALLEST_BOTTLENECK_EDGE
-from autoseg.words import agreeing, counted
+from autoseg.words import agreeing, counted, in_millimetres, in_sides
 
 if TYPE_CHECKING:
     from autoseg.planning.planner import Planner, Stage
@@ -74,7 +74,7 @@ def explain_low_resolution(planner: Planner3D) -> tuple[Decision, ...]:
             Decision(subject="cascade", outcome="none", reason="it needs a low-resolution stage"),
         )
     why = "it was asked for" if planner.force_lowres else f"{seen}; {needed}"
-    outcome = f"{_millimetres(low.spacing)}, median case {_voxels(low.median_shape)}"
+    outcome = f"{in_millimetres(low.spacing)}, median case {in_sides(low.median_shape)}"
     return (
         Decision(subject="low-resolution stage", outcome=outcome, reason=_reason(planner, "low_resolution_stage", why)),
         Decision(
@@ -98,7 +98,7 @@ def _target_spacing(planner: Planner) -> Decision:
         )
     return Decision(
         subject="target spacing",
-        outcome=f"{_millimetres(target)} (z, y, x)",
+        outcome=f"{in_millimetres(target)} (z, y, x)",
         reason=_reason(planner, "target_spacing", reason),
     )
 
@@ -140,12 +140,12 @@ def _patch(planner: Planner, name: str, stage: Stage) -> Decision:
     whole = stage.median_shape[-len(stage.patch_size) :]
     case = "slice" if name == "2d" else "case"
     if all(side >= edge for side, edge in zip(stage.patch_size, whole, strict=True)):
-        reason = f"the whole median {case} of {_voxels(whole)} fits the memory; sides are rounded up for the poolings"
+        reason = f"the whole median {case} of {in_sides(whole)} fits the memory; sides are rounded up for the poolings"
     else:
-        reason = f"{_share(stage.patch_size, whole)} of the median {case} of {_voxels(whole)}, as much as memory for {_gigabytes(planner)} holds"
+        reason = f"{_share(stage.patch_size, whole)} of the median {case} of {in_sides(whole)}, as much as memory for {_gigabytes(planner)} holds"
     return Decision(
         subject=f"{name} patch",
-        outcome=f"{_voxels(stage.patch_size)} voxels",
+        outcome=f"{in_sides(stage.patch_size)} voxels",
         reason=_reason(planner, "patch_size", _reason(planner, "initial_patch_size", reason)),
     )
 
@@ -225,11 +225,3 @@ def _share(part: Iterable[float], whole: Iterable[float]) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
-
-
-def _voxels(shape: Iterable[int]) -> str:
-    return " x ".join(map(str, shape))
-
-
-def _millimetres(spacing: Iterable[float]) -> str:
-    return " x ".join(f"{side:.4g}" for side in spacing) + " mm"

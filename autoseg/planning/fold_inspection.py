@@ -8,7 +8,8 @@ from pathlib import Path
 from autoseg.dataset.patients import suspect_patients
 from autoseg.dataset.splits import describe_gaps, read_patients, too_few_for_folds
 from autoseg.errors import TrainingError
-from autoseg.planning.inspection import Finding, Severity, names_of
+from autoseg.planning.inspection import LISTED_NAMES, Finding, Severity
+from autoseg.words import first_few
 
 
 def fold_findings(cases: Sequence[str], patients: Path, splits: Path | None) -> list[Finding]:
@@ -37,10 +38,10 @@ def _patients(cases: Sequence[str], path: Path, *, has_folds: bool) -> list[Find
     """Without folds, the missing patients would stop the first training."""
     whose, findings = read_patients(path), []
     if missing := [case for case in cases if case not in whose]:
-        text = f"no patient is given for {names_of(missing)}; add them"
+        text = f"no patient is given for {first_few(missing, LISTED_NAMES)}; add them"
         findings.append(_finding("warning" if has_folds else "error", path, text))
     if unknown := [case for case in whose if case not in cases]:
-        text = f"names cases that dataset.json does not list for training: {names_of(unknown)}; correct the names"
+        text = f"names cases that dataset.json does not list for training: {first_few(unknown, LISTED_NAMES)}; correct the names"
         findings.append(_finding("warning", path, text))
     return findings
 

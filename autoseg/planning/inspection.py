@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -19,7 +19,7 @@ from autoseg.images.magnitudes import odd_magnitudes, spread_values
 from autoseg.images.whole_numbers import as_whole_numbers
 from autoseg.planning.appearance import sample_values
 from autoseg.planning.label_inspection import cut_away, label_faults, label_values, scaled_labels
-from autoseg.words import counted, readable
+from autoseg.words import counted, in_brackets, readable
 
 RANGE_PERCENTILES = 1, 99
 """What an intensity range runs between; a few odd voxels do not move it."""
@@ -167,7 +167,7 @@ def _voxel_size_faults(path: Path) -> list[str]:
         return []
     spacing, other = header.spacing, np.linalg.norm(header.forms.affine("sform", header.spacing)[:, :3], axis=0)
     return [
-        f"its header gives two voxel sizes, {_numbers(spacing)} (pixdim) and {_numbers(other)} (sform), x, y, z in mm; "
+        f"its header gives two voxel sizes, {in_brackets(spacing)} (pixdim) and {in_brackets(other)} (sform), x, y, z in mm; "
         "the first is used; correct the header"
     ]
 
@@ -256,13 +256,3 @@ def _place(case: Case, path: Path, folder: Path) -> str:
 def relative(path: Path, folder: Path) -> str:
     """The path as it stands in the task's folder."""
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
-
-
-def names_of(names: Sequence[str]) -> str:
-    """The first names, and how many there are more."""
-    more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
-    return ", ".join(map(readable, names[:LISTED_NAMES])) + more
-
-
-def _numbers(values: Iterable[float]) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"

@@ -10,9 +10,9 @@ from autoseg.arrays import Array
 from autoseg.dataset import BACKGROUND
 from autoseg.errors import DatasetError
 from autoseg.geometry import box_slices
-from autoseg.images.whole_numbers import fractional_values, listed_values, rounded_values
+from autoseg.images.whole_numbers import fractional_values, rounded_values
 from autoseg.preprocessing.cropping import bounding_box
-from autoseg.words import agreeing, counted, readable
+from autoseg.words import agreeing, counted, first_few, in_digits, readable
 
 LISTED_LABELS = 10
 
@@ -32,13 +32,13 @@ def label_faults(values: Array, labels: int | None) -> list[str]:
     fractions = fractional_values(values)
     if len(fractions):
         faults.append(
-            f"holds values that are no whole numbers: {listed_values(fractions)}; "
+            f"holds values that are no whole numbers: {first_few(fractions, say=in_digits)}; "
             "save the labels as integers, resampled without interpolation"
         )
     undeclared = values[~np.isin(values, fractions) & ((values < 0) | (values >= labels))] if labels else values[:0]
     if labels and len(undeclared):
         faults.append(
-            f"holds the {agreeing(len(undeclared), 'value')} {listed_values(undeclared)}, which dataset.json does not declare (0 to {labels - 1}); "
+            f"holds the {agreeing(len(undeclared), 'value')} {first_few(undeclared, say=in_digits)}, which dataset.json does not declare (0 to {labels - 1}); "
             "declare them under labels, or renumber them in the file"
         )
     return faults
@@ -50,8 +50,8 @@ def scaled_labels(stored: Array) -> str | None:
     if not len(rounded):
         return None
     return (
-        f"its values are whole but for the rounding of its header's scaling or of interpolation, {listed_values(rounded)}; "
-        f"taken as {listed_values(np.unique(np.rint(rounded)))}; save labels as integers, unscaled"
+        f"its values are whole but for the rounding of its header's scaling or of interpolation, {first_few(rounded, say=in_digits)}; "
+        f"taken as {first_few(np.unique(np.rint(rounded)), say=in_digits)}; save labels as integers, unscaled"
     )
 
 
@@ -129,9 +129,7 @@ def _counts(label: Array) -> dict[int, int]:
 
 
 def _listing(values: Sequence[int], names: Sequence[str]) -> str:
-    more = f" and {len(values) - LISTED_LABELS} more" if len(values) > LISTED_LABELS else ""
-    words = ", ".join(_named(value, names) for value in values[:LISTED_LABELS])
-    return f"{agreeing(len(values), 'label')} {words}{more}"
+    return f"{agreeing(len(values), 'label')} {first_few(values, say=lambda value: _named(value, names))}"
 
 
 def _named(value: int, names: Sequence[str]) -> str:

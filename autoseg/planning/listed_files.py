@@ -11,8 +11,8 @@ from pathlib import Path
 from autoseg.dataset import Case, Description, channel_file
 from autoseg.errors import DatasetError
 from autoseg.images import split_ending
-from autoseg.planning.inspection import Finding, names_of, relative
-from autoseg.words import counted, readable
+from autoseg.planning.inspection import LISTED_NAMES, Finding, relative
+from autoseg.words import counted, first_few, readable
 
 NUMBERED = re.compile("(.*)_([0-9]{1,3})")
 """A name that ends in a channel's number of too few digits."""
@@ -149,7 +149,7 @@ def _shared_labels(training: Sequence[Case], folder: Path) -> list[Finding]:
         Finding(
             severity="error",
             where=relative(path, folder),
-            text=f"is the label of several cases: {names_of(names)}; list each case with its own file",
+            text=f"is the label of several cases: {first_few(names, LISTED_NAMES)}; list each case with its own file",
         )
         for path, names in users.items()
         if path and len(names) > 1
@@ -169,7 +169,7 @@ def _strays(inside: Path, known: Set[Path]) -> list[Finding]:
         if path not in known
     ]
     if others:
-        text = f"holds what is no image: {names_of([path.name for path in others])}; it is ignored, delete it"
+        text = f"holds what is no image: {first_few([path.name for path in others], LISTED_NAMES)}; it is ignored, delete it"
         findings.append(Finding(severity="warning", where=inside.name, text=text))
     return findings
 
@@ -178,7 +178,7 @@ def _unlisted(inside: Path) -> list[Finding]:
     images, _ = _contents(inside)
     if not images:
         return []
-    text = f"dataset.json lists no test case, so these are not looked at: {names_of([path.name for path in images])}"
+    text = f"dataset.json lists no test case, so these are not looked at: {first_few([path.name for path in images], LISTED_NAMES)}"
     return [Finding(severity="warning", where=inside.name, text=f"{text}; list them under test to have them checked")]
 
 

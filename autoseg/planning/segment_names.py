@@ -9,10 +9,8 @@ from pathlib import Path
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError
 from autoseg.images.segments import plain_name, read_segments
-from autoseg.planning.inspection import Finding
-from autoseg.words import agreeing, readable
-
-LISTED_CASES = 20
+from autoseg.planning.inspection import LISTED_NAMES, Finding
+from autoseg.words import agreeing, first_few, readable
 
 
 def segments_named_otherwise(cases: Sequence[Case], labels: Sequence[str]) -> list[Finding]:
@@ -22,7 +20,7 @@ def segments_named_otherwise(cases: Sequence[Case], labels: Sequence[str]) -> li
         if case.segmentation and case.segmentation.is_file() and (text := _contradiction(case.segmentation, labels)):
             found[text].append(case.identifier)
     return [
-        Finding(severity="warning", where=f"{agreeing(len(names), 'case')} {_listed(names)}", text=text)
+        Finding(severity="warning", where=f"{agreeing(len(names), 'case')} {first_few(names, LISTED_NAMES)}", text=text)
         for text, names in found.items()
     ]
 
@@ -43,8 +41,3 @@ def _contradiction(path: Path, labels: Sequence[str]) -> str:
         f"the label file names its segments otherwise than dataset.json: {', '.join(otherwise)}; "
         "correct whichever is wrong"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED_CASES} more" if len(names) > LISTED_CASES else ""
-    return ", ".join(map(readable, names[:LISTED_CASES])) + more

@@ -13,7 +13,7 @@ from autoseg.planning.explanation import AXES, Decision
 from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional, single_slice_axes
 from autoseg.planning.spacing import median_resampled_shape, median_spacing
 from autoseg.plans import DEFAULT_IDENTIFIER, ConfigurationPlan, Plans
-from autoseg.words import counted
+from autoseg.words import counted, in_millimetres, in_sides
 
 
 def transfer_plans(
@@ -57,8 +57,8 @@ def explain_transfer(source: Plans, plans: Plans) -> tuple[Decision, ...]:
         *(
             Decision(
                 subject=f"{plan.name} patch and network",
-                outcome=f"{' x '.join(map(str, plan.patch_size))} voxels of "
-                f"{' x '.join(f'{side:.4g}' for side in plan.spacing)} mm, {counted(len(plan.conv_kernel_sizes), 'level')}, "
+                outcome=f"{in_sides(plan.patch_size)} voxels of "
+                f"{in_millimetres(plan.spacing)}, {counted(len(plan.conv_kernel_sizes), 'level')}, "
                 f"batch {plan.batch_size}",
                 reason=where,
             )

@@ -14,12 +14,12 @@ from autoseg.errors import CasesFailed, DatasetError, TrainingError
 from autoseg.parallel import run_on_cases
 from autoseg.planning.copies import find_copies
 from autoseg.planning.fold_inspection import fold_findings
-from autoseg.planning.inspection import Finding, Inspection, inspect_case, names_of
+from autoseg.planning.inspection import LISTED_NAMES, Finding, Inspection, inspect_case
 from autoseg.planning.intensity_comparison import far_ranges
 from autoseg.planning.label_inspection import rare_labels
 from autoseg.planning.listed_files import faulty_files
 from autoseg.planning.segment_names import segments_named_otherwise
-from autoseg.words import agreeing, counted, readable
+from autoseg.words import agreeing, counted, first_few, readable
 
 PATIENTS = "patients.json"
 
@@ -159,7 +159,9 @@ def _unplaced(inspections: Sequence[Inspection], folder: Path) -> list[Finding]:
     )
     kinds = zip(("imagesTr", "labelsTr", "imagesTs"), groups, strict=True)
     return [
-        Finding(severity="warning", where=f"{kind}: {names_of(names)}", text=text) for kind, names in kinds if names
+        Finding(severity="warning", where=f"{kind}: {first_few(names, LISTED_NAMES)}", text=text)
+        for kind, names in kinds
+        if names
     ]
 
 
@@ -174,7 +176,7 @@ def _orientations(inspections: Sequence[Inspection]) -> list[Finding]:
     return [
         Finding(
             severity="warning",
-            where=f"{agreeing(len(groups[code]), 'case')} {names_of(groups[code])}",
+            where=f"{agreeing(len(groups[code]), 'case')} {first_few(groups[code], LISTED_NAMES)}",
             text=f"oriented {code}, while {counted(count, 'case is', 'cases are')} {common}; "
             f"reorient {agreeing(len(groups[code]), 'it if it was', 'them if they were')} not meant to be",
         )

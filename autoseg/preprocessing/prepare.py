@@ -7,7 +7,7 @@ needs travels in `CaseProperties`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ from autoseg.preprocessing.resampling import (
     resampled_shape,
     separated_axis,
 )
-from autoseg.words import counted, in_bytes
+from autoseg.words import counted, in_bytes, in_sides
 
 LOCATIONS_PER_LABEL = 10_000
 SMALLEST_SHARE_OF_LOCATIONS = 0.01
@@ -316,14 +316,10 @@ def _require_memory(properties: CaseProperties, channels: int) -> None:
     shape, free = properties.prepared_shape, available_memory()
     if channels * math.prod(shape) * np.dtype(np.float32).itemsize > free:
         raise DatasetError(
-            f"case {properties.identifier}: its voxel size of {_listed(properties.spacing)} mm makes it "
-            f"{_listed(shape)} voxels at the plan's {_listed(properties.prepared_spacing)} mm, more than the "
+            f"case {properties.identifier}: its voxel size of {in_sides(properties.spacing)} mm makes it "
+            f"{in_sides(shape)} voxels at the plan's {in_sides(properties.prepared_spacing)} mm, more than the "
             f"{in_bytes(free)} of free memory hold; check its voxel size, crop it, or use a larger machine"
         )
-
-
-def _listed(numbers: Sequence[float]) -> str:
-    return " x ".join(f"{number:.6g}" if isinstance(number, float) else str(number) for number in numbers)
 
 
 def properties_of(case: CroppedCase, plans: Plans, configuration: str) -> CaseProperties:

@@ -20,12 +20,13 @@ from autoseg.errors import DatasetError, StorageError
 from autoseg.files.storage import content_hash, file_hash, read_json, write_json
 from autoseg.geometry import Geometry, Shape, box_slices
 from autoseg.images import read_label
-from autoseg.images.whole_numbers import fractional_values, listed_values
+from autoseg.images.whole_numbers import fractional_values
 from autoseg.parallel import fitting_workers, run_on_cases
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 from autoseg.preprocessing.resampling import resample_segmentation
 from autoseg.preprocessing.store import PreparedCases, write_array
 from autoseg.remedies import pass_on_limit
+from autoseg.words import first_few, in_digits
 
 FORMAT = 1
 
@@ -82,7 +83,7 @@ def read_previous(path: Path, geometry: Geometry, shape: Shape) -> LabelArray:
         )
     if len(fractions := fractional_values(image.data)):
         raise DatasetError(
-            f"{path}: holds values that are no labels: {listed_values(fractions)}; give a segmentation of whole numbers"
+            f"{path}: holds values that are no labels: {first_few(fractions, say=in_digits)}; give a segmentation of whole numbers"
         )
     return image.data
 

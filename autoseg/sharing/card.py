@@ -15,7 +15,7 @@ from autoseg.geometry import reorder
 from autoseg.plans import Plans
 from autoseg.sharing.members import CARD
 from autoseg.sharing.models import LabelDice, ModelFolder, dice_by_label, load_cross_validation
-from autoseg.words import counted
+from autoseg.words import counted, in_millimetres
 
 FORMAT = 1
 NOT_STATED = "not stated"
@@ -198,7 +198,7 @@ def _model_lines(model: ModelEntry) -> list[str]:
         "",
         f"- Trained by: {model.trainer}, plans {model.plans}",
         f"- Folds: {folds}",
-        f"- Voxel size: {' x '.join(f'{side:.4g}' for side in model.spacing)} mm (z, y, x)",
+        f"- Voxel size: {in_millimetres(model.spacing)} (z, y, x)",
         f"- Patch: {'x'.join(map(str, model.patch_size))} voxels",
     ]
     if model.custom_network:

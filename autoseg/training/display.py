@@ -16,11 +16,11 @@ from autoseg.parallel import progress
 from autoseg.training.history import (
     EpochRecord,
     draw_progress,
-    duration,
     epoch_line,
     seconds_left,
     write_history,
 )
+from autoseg.words import rough_time
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Display:
             if records and records[-1].dice is not None:
                 shown["Dice"] = f"{records[-1].dice:.3f}"
             if records:
-                shown["left"] = duration(seconds_left(records, self.epochs))
+                shown["left"] = rough_time(seconds_left(records, self.epochs))
             self.bar.set_postfix(shown)
 
     def epoch_done(self, records: Sequence[EpochRecord]) -> None:

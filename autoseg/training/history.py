@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.files.storage import atomic_path, encode, write_json
-from autoseg.words import counted
+from autoseg.words import rough_time
 
 BESIDE: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
 """Of a legend, so that it hides no curve."""
@@ -97,7 +97,7 @@ def epoch_line(record: EpochRecord, epochs: int, seconds_left: float) -> str:
     return (
         f"epoch {record.epoch + 1}/{epochs}  lr {record.learning_rate:.4g}  loss {record.loss:.4f}  "
         f"validation loss {record.validation_loss:.4f}  Dice {_number(record.dice)} [{classes}]  "
-        f"{record.seconds:.0f} s{_waited(record)}  left {duration(seconds_left)}"
+        f"{record.seconds:.0f} s{_waited(record)}  left {rough_time(seconds_left)}"
     )
 
 
@@ -105,17 +105,6 @@ def seconds_left(records: Sequence[EpochRecord], epochs: int) -> float:
     """What the remaining epochs will take, judged by the last few."""
     recent = [record.seconds for record in records[-5:]]
     return (epochs - len(records)) * sum(recent) / max(1, len(recent))
-
-
-def duration(seconds: float) -> str:
-    """A time span as people say it."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 100 * 60:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 100 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return counted(round(seconds / 86400), "day")
 
 
 def write_history(folder: Path, records: Sequence[EpochRecord]) -> None:

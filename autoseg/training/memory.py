@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from autoseg.errors import TrainingError
 from autoseg.machine import available_memory
+from autoseg.words import in_gigabytes
 
 log = logging.getLogger(__name__)
 
@@ -90,17 +91,13 @@ def compare(needed: StepMemory, free: int, batch_size: int) -> None:
     )
     if needed.kept > free:
         raise TrainingError(
-            f"a step of this training takes at least {_gigabytes(needed.kept)} of memory, and {_gigabytes(free)} are free; "
+            f"a step of this training takes at least {in_gigabytes(needed.kept)} of memory, and {in_gigabytes(free)} are free; "
             f"{remedy}"
         )
     if needed.peak > free:
         log.warning(
             "a step of this training takes about %s of memory, and %s are free; if it is killed, %s",
-            _gigabytes(needed.peak),
-            _gigabytes(free),
+            in_gigabytes(needed.peak),
+            in_gigabytes(free),
             remedy,
         )
-
-
-def _gigabytes(number: int) -> str:
-    return f"{number / 1e9:.1f} GB"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from autoseg.dataset.splits import ALL, Split, listing
+from autoseg.dataset.splits import ALL, Split
 from autoseg.dataset.target import Target
 from autoseg.errors import TrainingError
 from autoseg.inference.record import predicted_with
@@ -19,7 +19,7 @@ from autoseg.preprocessing.previous import PreviousMaps, gather_previous
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.fold import CHECKPOINT_FILE, VALIDATION_FOLDERS, weights_file
 from autoseg.training.run_record import trained_cases
-from autoseg.words import counted
+from autoseg.words import counted, first_few
 
 
 class Gathered(NamedTuple):
@@ -50,7 +50,7 @@ class PreviousStage:
         """
         if missing := sorted(set(identifiers) - self.predictions.keys()):
             raise TrainingError(
-                f"no prediction by the previous stage is given for {listing(missing)}; give one for every case"
+                f"no prediction by the previous stage is given for {first_few(missing)}; give one for every case"
             )
         chosen = {identifier: self.predictions[identifier] for identifier in identifiers}
         return Gathered(maps=self.maps, signature=gather_previous(chosen, cases, self.maps, target=target))
@@ -131,11 +131,11 @@ def _what_is_missing(
         f"left out of training; this is missing for {count} of {counted(total, 'case')}"
     ]
     lines += [
-        f"  fold {fold} ({listing(cases)}): run {_remedy(model, fold)}" for fold, cases in sorted(missing.items())
+        f"  fold {fold} ({first_few(cases)}): run {_remedy(model, fold)}" for fold, cases in sorted(missing.items())
     ]
     if homeless:
         lines.append(
-            f"  {listing(homeless)}: in no fold's validation cases; add them to `val` of a fold in splits_final.json "
+            f"  {first_few(homeless)}: in no fold's validation cases; add them to `val` of a fold in splits_final.json "
             f"and train that fold of {model.configuration}"
         )
     if (model.folder / ALL).is_dir():
@@ -160,6 +160,6 @@ def _require_left_out(model: PreviousModel, predictions: Mapping[str, Path]) -> 
         if seen := sorted(case for case, path in predictions.items() if path.parent.parent == fold and case in trained):
             command = model.command(fold.name.removeprefix("fold_"), "--overwrite")
             raise TrainingError(
-                f"{fold}: was trained on {listing(seen)}, which splits_final.json now has among its validation cases, "
+                f"{fold}: was trained on {first_few(seen)}, which splits_final.json now has among its validation cases, "
                 f"so its predictions of them are too good to learn from; train it again: {command}"
             )

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from autoseg.training.history import duration
 from autoseg.training.loader import BatchKey
 from autoseg.training.samples import TRAINING
-from autoseg.words import agreeing, counted
+from autoseg.words import DAY, agreeing, counted, rough_time, short_time
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +27,6 @@ VALIDATION_SHARE = 1 / 3
 WORTH_TELLING = 600.0
 """Seconds; what is shorter is soon done."""
 
-DAY = 86400.0
 SHORTEST_EPOCHS = 10
 """Of a training that is worth it; below, its epochs are made shorter instead."""
 
@@ -96,7 +94,7 @@ def tell(length: Length, batch_seconds: float) -> None:
     what = (
         f"{whole} {agreeing(length.epochs, 'takes', 'take')}" if length.done == 0 else f"what is left of {whole} takes"
     )
-    told = f"a batch takes {precise(batch_seconds)}, so {what} about {duration(left)}"
+    told = f"a batch takes {short_time(batch_seconds)}, so {what} about {rough_time(left)}"
     if left <= DAY:
         log.info("%s", told)
     else:
@@ -109,11 +107,6 @@ def within_a_day(length: Length, epoch: float) -> str:
         return f"--epochs {epochs} takes a day"
     batches = max(1, int(length.training * DAY / (SHORTEST_EPOCHS * epoch)))
     return f"--epochs {SHORTEST_EPOCHS} --iterations_per_epoch {batches} takes a day"
-
-
-def precise(seconds: float) -> str:
-    """Seconds with as many digits as tell them apart."""
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
 def _advice(length: Length, epoch: float) -> str:

@@ -72,7 +72,7 @@ def test_a_full_disk_is_a_fault_of_the_disk_and_of_the_folder(small_disk: Callab
 
     assert check_folder("results", disk).found == f"{disk}: No space left on device"
     (room,) = check_room([disk, disk / "results"])
-    assert (room.level, room.found) == ("fault", f"0 MB free where {disk} lies")
+    assert (room.level, room.found) == ("fault", f"0 kB free where {disk} lies")
     assert "AUTOSEG_PREPROCESSED" in room.remedy
 
 

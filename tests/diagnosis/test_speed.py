@@ -130,5 +130,5 @@ def test_a_full_disk_is_not_filled_further(small_disk: object) -> None:
     disk = small_disk(65_536)  # type: ignore[operator]
 
     (finding,) = check_disk_speed([disk])
-    assert (finding.level, finding.found) == ("warning", f"not measured where {disk} lies, where 0 MB are free")
+    assert (finding.level, finding.found) == ("warning", f"not measured where {disk} lies, where 66 kB are free")
     assert list(disk.iterdir()) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autoseg.images.whole_numbers import as_whole_numbers, fractional_values, listed_values, rounded_values
+from autoseg.images.whole_numbers import as_whole_numbers, fractional_values, rounded_values
 
 LABELS = np.array([0, 1, 2, 3, 255])
 
@@ -48,4 +48,3 @@ def test_what_was_rounded_is_listed():
     np.testing.assert_array_equal(rounded_values(np.array([0.0, 1.00001, 2.0, 2.9999])), [1.00001, 2.9999])
     assert not len(rounded_values(np.array([1.00001, 2.5])))
     assert not len(rounded_values(LABELS))
-    assert listed_values(np.arange(12.0)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from autoseg.jobs.steps import Step
-from autoseg.jobs.telling import Outcome, duration, header, remaining_seconds, summary_table
+from autoseg.jobs.telling import Outcome, header, remaining_seconds, summary_table
 
 
 def test_headers() -> None:
@@ -15,23 +13,6 @@ def test_headers() -> None:
         "step 7/23  train 3d_fullres fold 2  (done in 3 min 12 s)"
     )
     assert header(1, None, "verify_dataset") == "step 1  verify_dataset"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (192, "3 min 12 s"),
-        (3600, "1 h"),
-        (3600 + 59 * 60 + 59, "1 h 59 min"),
-        (2 * 86400 + 3 * 3600, "2 d 3 h"),
-        (86400 + 60, "1 d"),
-    ],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_the_time_left_is_the_mean_of_each_kind_and_of_all_for_the_others() -> None:

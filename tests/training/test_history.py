@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from autoseg.training.history import (
     EpochRecord,
     draw_progress,
-    duration,
     epoch_line,
     moving_average,
     next_record,
@@ -70,11 +69,6 @@ def test_the_line_of_an_epoch() -> None:
         "epoch 2/10  lr 0.01  loss -0.5000  validation loss -0.2500  Dice 0.8000 [0.8000 absent]  60 s  left 8 min"
     )
     assert "  60 s, 26 % waiting  left " in epoch_line(replace(made[-1], waited=0.256), 10, 480)
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(61, "61 s"), (420, "7 min"), (9000, "2.5 h"), (5.8e6, "67 days")])
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_time_left_follows_the_last_epochs() -> None:
