@@ -21,7 +21,6 @@ import pickle
 import random
 import shutil
 import signal
-import struct
 import sys
 import tempfile
 import time
@@ -332,6 +331,13 @@ WORDS += (
     "۳ 4 5",
 )
 
+FIELDS = (
+    *("dim", "datatype", "bitpix", "pixdim", "vox_offset", "scl_slope", "scl_inter", "xyzt_units", "descrip"),
+    *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("srow_x", "srow_y", "srow_z"),
+)
+"""Of a NIfTI header, those that say what and where its voxels are."""
+
 SPLIT = {"train": ["a", "b", "c"], "val": ["d"]}
 JSON_FILES: Mapping[str, Any] = {
     "dataset.json": {
@@ -404,18 +410,18 @@ def plans_target() -> Target:
 
 
 def headers_target() -> Target:
+    from nibabel.nifti1 import header_dtype
+
     from autoseg.errors import DatasetError
     from autoseg.images import read_image
-    from autoseg.images.formats.nifti import FIELDS, NIFTI_1
 
     nifti, voxels = valid_image(), valid_image()[352:]
 
     def field(generator: random.Random) -> bytes:
         changed = bytearray(nifti)
         for _ in range(generator.randint(1, 3)):
-            name = generator.choice([name for name in FIELDS[NIFTI_1] if name != "magic"])
-            form, position = FIELDS[NIFTI_1][name]
-            at = position + generator.randrange(struct.calcsize("<" + form))
+            kind, position = header_dtype.fields[generator.choice(FIELDS)][:2]
+            at = position + generator.randrange(kind.itemsize)
             strange = generator.choice([b"\0", b"\xff", b"\x7f\xc0", b"\0\0\x80\x7f", b"\x01", generator.randbytes(2)])
             changed[at : at + len(strange)] = strange
         return bytes(changed[: len(nifti)])

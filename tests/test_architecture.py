@@ -40,7 +40,8 @@ def test_imports_point_left(path: Path) -> None:
     assert not wrong, f"{room} stands left of {wrong}"
     packages = {parts[0] for parts in names}
     assert "torch" not in packages or room in TORCH, "only the training stack imports torch"
-    assert "SimpleITK" not in packages, "image files are read without a library"
+    assert "SimpleITK" not in packages, "it crashes on damaged headers"
+    assert "nibabel" not in packages or path.parent.name == "formats", "only a format opens image files"
 
 
 @pytest.mark.parametrize("room", ["", ".planning", ".preprocessing", ".postprocessing", ".evaluation", ".commands"])

@@ -19,8 +19,7 @@ from autoseg.conversion.writing import renumber
 from autoseg.dataset import Dataset, channel_file, read_dataset, read_description
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.files.storage import write_json
-from autoseg.images import WRITTEN_ENDINGS, read_header, read_volumes, split_ending, write_image
-from autoseg.images.formats import nifti
+from autoseg.images import read_header, read_volumes, split_ending, write_image
 from autoseg.parallel import run_on_cases
 from autoseg.words import agreeing, counted, readable
 
@@ -168,11 +167,9 @@ def _convert(file: _File, *, target: Path, channels: int, numbers: Mapping[int, 
 
 
 def _volumes(path: Path) -> int:
-    """How many volumes a file holds; of the formats that are read, NIfTI alone may hold several."""
-    if path.name.lower().endswith(WRITTEN_ENDINGS):
-        shape = nifti.read_header(path, most_dimensions=4).shape
-        return shape[3] if len(shape) == 4 else 1
-    return len(read_header(path).shape) // 3
+    """How many volumes a file holds."""
+    shape = read_header(path, most_dimensions=4).shape
+    return shape[0] if len(shape) == 4 else 1
 
 
 def _write_description(source: Path, target: Path, changed: Mapping[str, Any] | None) -> None:

@@ -1,16 +1,23 @@
 """Image files to arrays with their geometry and back."""
 
 from autoseg.images.catalogue import IMAGE_ENDINGS, WRITTEN_ENDINGS, split_ending
-from autoseg.images.headers import ImageHeader, read_header
+from autoseg.images.format import Header
 from autoseg.images.image import Image, grid_differences
-from autoseg.images.reading import image_description, read_image, read_label, read_stored_label, read_volumes
+from autoseg.images.reading import (
+    image_description,
+    read_header,
+    read_image,
+    read_label,
+    read_stored_label,
+    read_volumes,
+)
 from autoseg.images.writing import write_image
 
 __all__ = [
     "IMAGE_ENDINGS",
     "WRITTEN_ENDINGS",
+    "Header",
     "Image",
-    "ImageHeader",
     "grid_differences",
     "image_description",
     "read_header",

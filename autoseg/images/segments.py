@@ -12,12 +12,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.images.formats.nifti import refusal
-from autoseg.images.formats.text_headers import IN_LAYERS, NRRD_END, first_bytes
+from autoseg.images.formats.nrrd import HEADER_END, IN_LAYERS, NRRD
+from autoseg.images.formats.text import LARGEST_HEADER
+from autoseg.images.refusals import first_bytes, refusal
 from autoseg.words import readable
 
 KEY = re.compile(r"Segment(\d+)_(Name|LabelValue|Layer)")
-ENDING = ".nrrd"
 ESCAPED = {r"\n": "\n", r"\\": "\\"}
 """How NRRD writes a line break and a backslash inside a value (teem.sourceforge.net/nrrd/format.html, 1.3)."""
 
@@ -36,7 +36,7 @@ def read_segments(path: Path) -> tuple[Segment, ...]:
     Raises:
         DatasetError: They overlap, or their names and values contradict each other.
     """
-    if not path.name.lower().endswith(ENDING):
+    if not path.name.lower().endswith(NRRD.endings):
         return ()
     described = _described(path)
     if len({keys["Layer"] for keys in described.values() if "Layer" in keys}) > 1:
@@ -53,8 +53,8 @@ def plain_name(text: str) -> str:
 
 def _described(path: Path) -> dict[int, dict[str, str]]:
     """What the header says of each segment, by its number there."""
-    content, _ = first_bytes(path)
-    end = NRRD_END.search(content)
+    content, _ = first_bytes(path, LARGEST_HEADER)
+    end = HEADER_END.search(content)
     found: dict[int, dict[str, str]] = {}
     for line in _text(content[: end.start() if end else 0]).split("\n"):
         key, _, value = line.rstrip("\r").partition(":=")

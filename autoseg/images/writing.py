@@ -1,4 +1,4 @@
-"""Arrays with their geometry to image files, NIfTI only."""
+"""Arrays with their geometry to image files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 
 from autoseg.arrays import Array
 from autoseg.files.storage import atomic_path
-from autoseg.forms import Forms, forms_of
 from autoseg.geometry import Geometry
-from autoseg.images.catalogue import WRITTEN_ENDINGS
-from autoseg.images.formats.nifti import LPS_TO_RAS, encode_header, geometry_by, refusal
+from autoseg.images.catalogue import FORMATS, WRITTEN_ENDINGS
+from autoseg.images.refusals import refusal
 
 COMPRESSION_LEVEL = 6
 """zlib's default: label images shrink as far as with ITK, in the same time."""
@@ -39,15 +38,11 @@ def write_image(
     Raises:
         DatasetError: The name is that of another format.
     """
-    if not path.name.lower().endswith(WRITTEN_ENDINGS):
+    encode_header = next((kind.encode_header for kind in FORMATS if path.name.lower().endswith(kind.endings)), None)
+    if encode_header is None:
         raise refusal(path, "images are written as NIfTI only", f"let the name end in {' or '.join(WRITTEN_ENDINGS)}")
     stored = np.ascontiguousarray(data, data.dtype.newbyteorder("<"))
-    header = encode_header(
-        stored,
-        spacing=geometry.spacing[::-1],
-        forms=_forms(geometry),
-        description=description,
-    )
+    header = encode_header(stored, geometry, description)
     with atomic_path(path) as temporary:
         with temporary.open("wb") as plain:
             if path.name.lower().endswith(".gz"):
@@ -58,13 +53,3 @@ def write_image(
                 plain.write(header)
                 plain.write(stored.data)
         before_it_is_there()
-
-
-def _forms(geometry: Geometry) -> Forms:
-    """Those that it was read with, as long as they still say the same; else two that agree."""
-    z, y, x = geometry.spacing
-    if geometry.forms and not geometry_by(geometry.forms, (x, y, z)).differences(geometry):
-        return geometry.forms
-    right, front, up = (np.array(geometry.origin[::-1]) * LPS_TO_RAS).tolist()
-    direction = np.reshape(geometry.direction, (3, 3))[::-1, ::-1] * LPS_TO_RAS[:, None]
-    return forms_of((x, y, z), (right, front, up), direction)

@@ -14,7 +14,6 @@ from autoseg.arrays import Array, Float32Array
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError
 from autoseg.images import Image, grid_differences, read_header, read_image, read_stored_label
-from autoseg.images.formats.nifti import NiftiHeader
 from autoseg.images.magnitudes import odd_magnitudes, spread_values
 from autoseg.images.whole_numbers import as_whole_numbers
 from autoseg.planning.appearance import sample_values
@@ -160,12 +159,11 @@ def _read_label(path: Path, case: Case, folder: Path, findings: list[Finding]) -
 
 
 def _voxel_size_faults(path: Path) -> list[str]:
-    header = read_header(path)
-    if not isinstance(header, NiftiHeader) or header.forms.sform_code <= 0 or header.forms.sform_fault is not None:
+    geometry = read_header(path).geometry
+    (z, y, x), forms = geometry.spacing, geometry.forms
+    if forms is None or forms.sform_code <= 0 or forms.sform_fault is not None or not forms.has_other_sides((x, y, z)):
         return []
-    if not header.forms.has_other_sides(header.spacing):
-        return []
-    spacing, other = header.spacing, np.linalg.norm(header.forms.affine("sform", header.spacing)[:, :3], axis=0)
+    spacing, other = (x, y, z), np.linalg.norm(forms.affine("sform", (x, y, z))[:, :3], axis=0)
     return [
         f"its header gives two voxel sizes, {in_brackets(spacing)} (pixdim) and {in_brackets(other)} (sform), x, y, z in mm; "
         "the first is used; correct the header"

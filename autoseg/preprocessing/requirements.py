@@ -12,7 +12,7 @@ from statistics import median
 
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError, StorageError
-from autoseg.images import ImageHeader, read_header
+from autoseg.images import Header, read_header
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import LOCATIONS_PER_LABEL, preparation
 from autoseg.preprocessing.store import PreparedCases
@@ -95,17 +95,16 @@ def require_disk(needed: Requirements, folders: Sequence[Path]) -> None:
             return
 
 
-def _is_shared(grid: ImageHeader | None, name: str, plans: Mapping[str, Plans]) -> bool:
+def _is_shared(grid: Header | None, name: str, plans: Mapping[str, Plans]) -> bool:
     """Whether a configuration before would make the same arrays of an image, of which there then is one copy."""
     if grid is None:
         return False
     before = list(plans)[: list(plans).index(name)]
-    shape, spacing = grid.shape[::-1], grid.spacing[::-1]  # in the order of arrays
-    wanted = preparation(shape, spacing, plans[name], name)
-    return any(preparation(shape, spacing, plans[other], other) == wanted for other in before)
+    wanted = preparation(grid.shape, grid.geometry.spacing, plans[name], name)
+    return any(preparation(grid.shape, grid.geometry.spacing, plans[other], other) == wanted for other in before)
 
 
-def _raw_grid(case: Case) -> ImageHeader | None:
+def _raw_grid(case: Case) -> Header | None:
     """The header of a case's image; none where that cannot be read, which its preparation will report."""
     try:
         return read_header(case.images[0])

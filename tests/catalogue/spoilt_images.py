@@ -325,7 +325,7 @@ ENTRIES: tuple[Entry, ...] = (
     verified(
         "NRRD packed and cut short",
         as_nrrd(NRRD.replace("raw", "gzip") + "\n", gzip.compress(VOXELS)[:-6]),
-        "case case_001, imagesTr/case_001_0000.nrrd: is truncated or damaged (it ends before its compressed voxels do); copy or download it again",
+        "case case_001, imagesTr/case_001_0000.nrrd: is truncated or damaged (Compressed file ended before the end-of-stream marker was reached); copy or download it again",
     ),
     verified(
         "NRRD that is none",

@@ -16,7 +16,7 @@ from autoseg.commands.umbrella import GROUPS, find_command, main
 NAMES = [name for names in GROUPS.values() for name in names]
 PROJECT = Path(__file__).resolve().parents[2]
 
-HEAVY = ("torch", "matplotlib", "pandas", "SimpleITK", "scipy", "skimage", "sklearn", "batchgenerators")
+HEAVY = ("torch", "matplotlib", "pandas", "SimpleITK", "nibabel", "scipy", "skimage", "sklearn", "batchgenerators")
 
 
 @pytest.mark.parametrize("name", NAMES)

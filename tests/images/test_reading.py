@@ -17,7 +17,7 @@ from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import DatasetError, StorageError
 from autoseg.geometry import Geometry
 from autoseg.images import image_description, read_image, read_label, read_volumes, write_image
-from autoseg.images.formats.nifti import LARGEST_VOLUME
+from autoseg.images.refusals import LARGEST_VOLUME
 from autoseg.machine import available_memory
 
 PLAIN = Geometry(spacing=(2.5, 0.5, 0.75), origin=(-3.0, 10.25, 7.5))
