@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.errors import ModelError, WorkspaceError
+from autoseg.files.layout import DATASET_FILE, FINGERPRINT_FILE, PLANS_FILE, REFERENCES_FOLDER
 from autoseg.files.storage import content_hash, file_hash, read_bytes, write_bytes
 from autoseg.images import image_description, split_ending
 from autoseg.words import first_few
@@ -22,11 +23,8 @@ log = logging.getLogger(__name__)
 ORIGIN = re.compile("autoseg ([0-9a-f]{32}) ([0-9a-f]{32})(?: ([a-z]{1,5}))?")
 FILES_SHOWN = 5
 
-KEPT_FOLDERS = {"imagestr": "dataset.json", "labelstr": "dataset.json", "gt_segmentations": "fingerprint.json"}
+KEPT_FOLDERS = {"imagestr": DATASET_FILE, "labelstr": DATASET_FILE, REFERENCES_FOLDER: FINGERPRINT_FILE}
 """Of a task: what is trained on and scored against, each with a file that lies beside it. In small letters, as disks differ."""
-
-MODEL_FILE = "plans.pkl"
-"""Of a trained model's folder."""
 
 PROBABILITY_ARRAYS = {"format.npy", "classes.npy", "content.npy"}
 """Some of what every `<case>.npz` of ours holds, whatever its version."""
@@ -262,5 +260,5 @@ def _require_free_folder(output: Path) -> None:
         beside = KEPT_FOLDERS.get(folder.name.lower())
         if beside is not None and (folder.parent / beside).is_file():
             raise WorkspaceError(f"{output}: is in {folder}, which holds a task's own data; name another output")
-        if (folder / MODEL_FILE).is_file():
+        if (folder / PLANS_FILE).is_file():
             raise WorkspaceError(f"{output}: is in {folder}, the folder of a trained model; name another output")

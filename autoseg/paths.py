@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.errors import WorkspaceError
-from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
+from autoseg.files.layout import (
+    DEFAULT_PLANS,
+    SELECTION_FILE,
+    ModelFolder,
+    ModelKey,
+    is_task,
+    task_number,
+    weights_name,
+)
+from autoseg.plans import CONFIGURATIONS
 from autoseg.words import counted
 
 DEFAULT_HOME = "autoseg_data"
 FOLDERS = ("raw_data", "preprocessed", "results")
-TASK_PATTERN = re.compile(r"Task(\d{3,})_(.+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +91,7 @@ class Workspace:
                     for root in roots
                     if root.is_dir()
                     for path in root.iterdir()
-                    if path.is_dir() and TASK_PATTERN.fullmatch(path.name)
+                    if path.is_dir() and is_task(path.name)
                 }
             )
         )
@@ -114,19 +122,19 @@ class Workspace:
         """Copies of the training label files, for scoring."""
         return self.preprocessed_task(task) / "gt_segmentations"
 
-    def plans_file(self, task: str, configuration: str, identifier: str = DEFAULT_IDENTIFIER) -> Path:
+    def plans_file(self, task: str, configuration: str, plans_name: str = DEFAULT_PLANS) -> Path:
         """The pickle of plans that holds a configuration."""
-        return plans_file_in(self.preprocessed_task(task), configuration, identifier)
+        return plans_file_in(self.preprocessed_task(task), configuration, plans_name)
 
-    def prepared_dir(self, task: str, prepared_name: str, identifier: str = DEFAULT_IDENTIFIER) -> Path:
+    def prepared_dir(self, task: str, prepared_name: str, plans_name: str = DEFAULT_PLANS) -> Path:
         """Prepared cases of one configuration (`ConfigurationPlan.prepared_name`)."""
-        return self.preprocessed_task(task) / f"{identifier}_{prepared_name}"
+        return self.preprocessed_task(task) / f"{plans_name}_{prepared_name}"
 
     # ---------------------------------------------------------------- results
 
-    def model_dir(self, task: str, configuration: str, trainer: str, identifier: str = DEFAULT_IDENTIFIER) -> Path:
-        """The folder of one trained configuration: plans, folds, postprocessing."""
-        return self.results / configuration / task / f"{trainer}__{identifier}"
+    def model(self, key: ModelKey) -> ModelFolder:
+        """Where a model is trained."""
+        return ModelFolder.below(self.results, key)
 
     def tasks_with_models(self) -> tuple[str, ...]:
         """Names of the tasks in results that hold a fold's weights, sorted."""
@@ -137,14 +145,14 @@ class Workspace:
                     for name in CONFIGURATIONS
                     if (self.results / name).is_dir()
                     for path in (self.results / name).iterdir()
-                    if path.is_dir() and TASK_PATTERN.fullmatch(path.name) and any(path.glob("*/*/weights_*.pt"))
+                    if path.is_dir() and is_task(path.name) and any(path.glob(f"*/*/{weights_name('*')}"))
                 }
             )
         )
 
     def selection_file(self, task: str) -> Path:
         """What `autoseg_find_best_configuration` chose."""
-        return self.selection_dir(task) / "selection.json"
+        return self.selection_dir(task) / SELECTION_FILE
 
     def selection_dir(self, task: str) -> Path:
         """The selection with what it was made from: scores of every candidate, ensembles, commands."""
@@ -161,24 +169,6 @@ def _named_folder(environment: Mapping[str, str], variable: str) -> Path | None:
     return Path(value).expanduser() if value else None
 
 
-def plans_file_in(folder: Path, configuration: str, identifier: str) -> Path:
+def plans_file_in(folder: Path, configuration: str, plans_name: str) -> Path:
     """The pickle of plans that holds a configuration, inside any folder."""
-    return folder / f"{identifier}_plans_{'2D' if configuration == '2d' else '3D'}.pkl"
-
-
-def fold_dir(model_dir: Path, fold: str) -> Path:
-    """`fold_0` to `fold_4`, or `all`."""
-    return model_dir / ("all" if fold == "all" else f"fold_{fold}")
-
-
-def previous_stage_dir(model_dir: Path) -> Path:
-    """What the previous stage predicted for the training cases of a cascade, on its grid; all folds share it."""
-    return model_dir / "previous_stage"
-
-
-def task_number(name: str) -> int:
-    """The number in `Task004_Name`."""
-    match = TASK_PATTERN.fullmatch(name)
-    if match is None:
-        raise WorkspaceError(f"{name}: a task folder is called TaskXXX_Name, for example Task004_Hippocampus")
-    return int(match[1])
+    return folder / f"{plans_name}_plans_{'2D' if configuration == '2d' else '3D'}.pkl"

@@ -22,7 +22,6 @@ from autoseg.words import counted
 
 FORMAT = 1
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
-DEFAULT_IDENTIFIER = "autoseg"
 NETWORKS = ("unet", "residual_unet")
 """That a plan may name."""
 

@@ -38,19 +38,20 @@ def make_autoseg(prepared: Path, model: Path) -> int:
 
 def save_autoseg_fold(plans: Any, fold: Path) -> int:
     """One fold's random weights, as training leaves them."""
+    from autoseg.files.layout import FoldFolder
     from autoseg.inference.model import WeightsFile, input_channels, save_weights
     from autoseg.training import Trainer
-    from autoseg.training.fold import weights_file, write_model_plans
+    from autoseg.training.fold import write_model_plans
 
     network = Trainer.build_network(
         plans.configuration(CONFIGURATION), input_channels(plans, CONFIGURATION), len(plans.labels)
     )
     fold.mkdir(parents=True)
-    write_model_plans(plans, CONFIGURATION, fold)
+    write_model_plans(plans, CONFIGURATION, FoldFolder(folder=fold))
     file = WeightsFile(
         trainer="Trainer", custom_network=False, mirror_axes=(0, 1, 2), epoch=1, weights=network.state_dict()
     )
-    save_weights(weights_file(fold, "final"), file)
+    save_weights(FoldFolder(folder=fold).weights(), file)
     return sum(parameter.numel() for parameter in network.parameters())
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import WorkspaceError
-from autoseg.paths import Workspace, fold_dir, plans_file_in, task_number
+from autoseg.files.layout import ModelKey
+from autoseg.paths import Workspace, plans_file_in
 
 
 def folders(workspace: Workspace) -> tuple[str, str, str]:
@@ -124,8 +125,8 @@ def test_artefacts_lie_where_users_of_the_field_look_for_them() -> None:
             workspace.patients_file(task),
             workspace.plans_file(task, "2d"),
             workspace.plans_file(task, "3d_cascade_fullres", "mine"),
-            fold_dir(workspace.model_dir(task, "3d_fullres", "Trainer"), "0"),
-            fold_dir(workspace.model_dir(task, "2d", "MyTrainer", "mine"), "all"),
+            workspace.model(ModelKey(task=task, configuration="3d_fullres")).fold("0").folder,
+            workspace.model(ModelKey.named(task, "2d", "my.py:MyTrainer", "mine")).fold("all").folder,
             plans_file_in(Path("x"), "3d_lowres", "autoseg"),
         )
     ] == [
@@ -139,9 +140,3 @@ def test_artefacts_lie_where_users_of_the_field_look_for_them() -> None:
         "/h/results/2d/Task004_Hippocampus/MyTrainer__mine/all",
         "x/autoseg_plans_3D.pkl",
     ]
-
-
-def test_the_number_of_a_task_is_read_from_its_name() -> None:
-    assert task_number("Task004_Hippocampus") == 4
-    with pytest.raises(WorkspaceError, match="Dataset004_X: a task folder is called TaskXXX_Name, for example"):
-        task_number("Dataset004_X")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from autoseg.files.layout import FoldFolder
 from autoseg.inference.progress import TileProgress
 from autoseg.parallel import progress
 from autoseg.training.display import Display
@@ -51,7 +52,7 @@ def rates(lines: list[str], unit: str) -> list[float]:
 
 def test_the_first_rate_counts_the_time_of_the_first_batch(tmp_path: Path) -> None:
     with terminal() as seen:
-        shown = Display(tmp_path, labels=("liver",), epochs=2, batches=10)
+        shown = Display(FoldFolder(folder=tmp_path), labels=("liver",), epochs=2, batches=10)
         for batch in (1, 2):
             time.sleep(0.3)
             shown.batch_done(batch, torch.tensor(0.5), [])
@@ -64,7 +65,7 @@ def test_the_first_rate_counts_the_time_of_the_first_batch(tmp_path: Path) -> No
 
 def test_batches_of_an_earlier_process_count_as_done_but_take_no_time(tmp_path: Path) -> None:
     with terminal() as seen:
-        shown = Display(tmp_path, labels=("liver",), epochs=2, batches=10)
+        shown = Display(FoldFolder(folder=tmp_path), labels=("liver",), epochs=2, batches=10)
         time.sleep(0.3)
         shown.batch_done(8, torch.tensor(0.5), [])
         lines = seen()

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.commands.running import Parser
-from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
+from autoseg.files.layout import DEFAULT_PLANS
+from autoseg.plans import CONFIGURATIONS
 
 DEVICE_PATTERN = re.compile(r"cpu|cuda(:\d+)?|mps")
 PLANS_NAME = re.compile(r"\w[\w.-]*")
@@ -72,9 +73,7 @@ def add_configuration(parser: Parser) -> None:
 
 def add_plans_name(parser: argparse._ActionsContainer, meaning: str) -> None:
     """`-p NAME`."""
-    parser.add_argument(
-        "-p", dest="identifier", metavar="NAME", type=plans_name, default=DEFAULT_IDENTIFIER, help=meaning
-    )
+    parser.add_argument("-p", dest="plans", metavar="NAME", type=plans_name, default=DEFAULT_PLANS, help=meaning)
 
 
 def add_planners(parser: Parser) -> None:

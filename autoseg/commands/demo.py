@@ -20,6 +20,7 @@ from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.commands.train import build_trainer, train, validate
 from autoseg.dataset import Dataset, read_dataset
 from autoseg.errors import Interrupted
+from autoseg.files.layout import ModelKey
 from autoseg.files.storage import write_bytes
 from autoseg.paths import Workspace
 from autoseg.words import counted
@@ -28,6 +29,7 @@ DEFAULT_FOLDER = "autoseg_demo"
 TASK = "Task900_Phantom"
 CONFIGURATION = "3d_fullres"
 FOLD = "0"
+PLANS = "small"
 
 # Enough for a clear result within minutes on two CPU cores; real data deserve the planner's own network and 1000 epochs.
 EPOCHS, ITERATIONS, SEED = 60, 20, 0
@@ -83,12 +85,13 @@ def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
     recipe = home / "small_planner.py"
     write_bytes(recipe, RECIPE.encode())
     planners = PlannerChoice(planner_3d=f"{recipe}:SmallPlanner", planner_2d=NO_PLANNER)
-    plan_and_preprocess(TASK, workspace, planners=planners, identifier="small")
+    plan_and_preprocess(TASK, workspace, planners=planners, plans_name=PLANS)
 
     _step(3, f"train fold {FOLD} for {counted(epochs, 'short epoch')}, then validate  (autoseg_train)")
     limit_threads()
+    key = ModelKey(task=TASK, configuration=CONFIGURATION, plans=PLANS)
     settings = TrainingSettings(epochs=epochs, iterations_per_epoch=ITERATIONS, seed=SEED)
-    trainer = build_trainer(CONFIGURATION, "Trainer", TASK, FOLD, workspace, settings=settings, identifier="small")
+    trainer = build_trainer(key, FOLD, workspace, settings=settings)
     try:
         train(trainer, resume=True)
     except (Interrupted, KeyboardInterrupt) as stop:
@@ -101,7 +104,7 @@ def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
         [raw / "imagesTs"],
         predictions,
         workspace,
-        model=ModelChoice(task=TASK, configuration=CONFIGURATION, identifier="small"),
+        model=ModelChoice(task=TASK, configuration=CONFIGURATION, plans=PLANS),
         settings=PredictionSettings(overwrite=True),
     )
 
@@ -111,9 +114,7 @@ def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
 
     _step(6, "draw them  (autoseg_plot_task)")
     pictures = _draw(dataset, predictions, home / "pictures")
-    print(
-        f"\nDone in {time.monotonic() - started:.0f} s. Look at\n  {pictures}/*.png\n  {trainer.output / 'progress.png'}"
-    )
+    print(f"\nDone in {time.monotonic() - started:.0f} s. Look at\n  {pictures}/*.png\n  {trainer.fold.progress}")
     return summary.foreground_mean.get("Dice")
 
 

@@ -15,8 +15,9 @@ from autoseg.commands.next_steps import model_words, predict_words, say_next
 from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import WorkspaceError
+from autoseg.files.layout import DEFAULT_PLANS
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER
+from autoseg.plans import CONFIGURATIONS
 from autoseg.words import counted
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 BYTES_PER_WORKER = 3 * 10**9
 """A prediction and a reference of 1000 slices of 512x512, the numbers of their components, and a copy."""
-
-POSTPROCESSING = "postprocessing.json"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -67,11 +66,11 @@ def add_models(parser: Parser) -> None:
     )
     parser.add_argument(
         "-p",
-        dest="identifiers",
+        dest="plans",
         metavar="NAME",
         nargs="+",
-        default=[DEFAULT_IDENTIFIER],
-        help=f"name of the plans they were trained with (default: {DEFAULT_IDENTIFIER})",
+        default=[DEFAULT_PLANS],
+        help=f"name of the plans they were trained with (default: {DEFAULT_PLANS})",
     )
     parser.add_argument(
         "-f",
@@ -89,20 +88,20 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 
     task = find_task_with_models(arguments.task, workspace)
     warn_of_folds(task, workspace)
-    models = find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.identifiers)
+    models = find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
     for model in models:
-        validation = collect(task, workspace, model, _texts(arguments.folds))
+        validation = collect(model, workspace, _texts(arguments.folds))
         choice = determine_postprocessing(
             validation,
             candidates=load_rules(arguments.rules) if arguments.rules else None,
             overwrite=arguments.overwrite,
             workers=arguments.workers,
         )
-        print(f"{task}: {model.full}")
+        print(f"{task}: {model.name}")
         print(evidence_table(choice, validation.target.outputs))
         print("\n".join(f"  missing: {line}" for line in validation.missing), end="\n" if validation.missing else "")
-        print(f"written: {validation.folder / POSTPROCESSING}")
-    options = [("-m", one.configuration, *model_words(one.trainer, one.identifier)) for one in models]
+        print(f"written: {validation.model.postprocessing}")
+    options = [("-m", one.configuration, *model_words(one)) for one in models]
     say_next(*(predict_words(task, *words) for words in options), home=arguments.home)
 
 
@@ -124,9 +123,9 @@ def determine_postprocessing(
     from autoseg.parallel import fitting_workers
     from autoseg.postprocessing.deciding import decide_postprocessing, is_own
 
-    path = validation.folder / POSTPROCESSING
+    path = validation.model.postprocessing
     if not validation.cases:
-        raise WorkspaceError(f"{validation.folder}: nothing to choose on\n" + "\n".join(validation.missing))
+        raise WorkspaceError(f"{validation.model.folder}: nothing to choose on\n" + "\n".join(validation.missing))
     if is_own(path) and not overwrite:
         raise WorkspaceError(
             f"{path}: holds rules without evidence, so somebody wrote them; they are applied as they are. "

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from autoseg.commands.arguments import add_overwrite, add_workers, folder
 from autoseg.commands.next_steps import after_prediction, say_next
-from autoseg.commands.prediction import RECORD
 from autoseg.commands.running import Command, Parser, run_command
+from autoseg.files.layout import PREDICTION_FILE
 from autoseg.files.storage import read_json
 from autoseg.paths import Workspace
 from autoseg.words import counted
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 
 def _predicted_task(folder: Path) -> str | None:
     """Whose models predicted there, where that is recorded."""
-    record = folder / RECORD
+    record = folder / PREDICTION_FILE
     content = read_json(record) if record.is_file() else None
     task = content.get("dataset") if isinstance(content, dict) else None
     return task if isinstance(task, str) else None

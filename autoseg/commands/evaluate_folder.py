@@ -14,6 +14,7 @@ from autoseg.commands.next_steps import looking_words, say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_dataset
 from autoseg.errors import WorkspaceError
+from autoseg.files.layout import SUMMARY_FILE
 from autoseg.paths import Workspace
 from autoseg.words import first_few, readable
 
@@ -130,7 +131,7 @@ def evaluate_folder(
     from autoseg.parallel import fitting_workers
 
     if not overwrite:
-        require_own_file(predictions / "summary.json", is_summary)
+        require_own_file(predictions / SUMMARY_FILE, is_summary)
     cases, left_out = common_cases(predictions, references) if common else (None, [])
     if left_out:
         log.warning("left out, for one of the folders lacks them: %s", first_few(left_out))
@@ -143,7 +144,7 @@ def evaluate_folder(
         surface_distances=surface_distances,
     )
     require_apart([predictions], {"the folder of the true labels; name that of the predictions": [references]})
-    save_summary(summary, predictions / "summary.json")
+    save_summary(summary, predictions / SUMMARY_FILE)
     return summary
 
 

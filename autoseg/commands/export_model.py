@@ -9,19 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoseg.command_words import choosing_words, training_command
 from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_plans_name, fold, folder
-from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.next_steps import say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_description
 from autoseg.errors import ModelError, WorkspaceError
+from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, ModelFolder, ModelKey
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, load_plans
+from autoseg.plans import CONFIGURATIONS, load_plans
 from autoseg.words import agreeing
 
 if TYPE_CHECKING:
     from autoseg.sharing.card import AboutData, ModelCard
-    from autoseg.sharing.models import ModelFolder
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def add_arguments(parser: Parser) -> None:
         default=DEFAULT_TRAINER,
         help=f"who trained them (default: {DEFAULT_TRAINER})",
     )
-    add_plans_name(parser, f"name of the plans they were trained with (default: {DEFAULT_IDENTIFIER})")
+    add_plans_name(parser, f"name of the plans they were trained with (default: {DEFAULT_PLANS})")
     parser.add_argument(
         "-f", dest="folds", metavar="FOLD", nargs="+", type=fold, help="0 to 4, or all (default: every fold trained)"
     )
@@ -69,8 +69,8 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Write the archive and say what is in it."""
     task = workspace.find_task(arguments.task)
-    chosen = (arguments.configurations, arguments.trainer, arguments.identifier)
-    if arguments.best and chosen != (None, DEFAULT_TRAINER, DEFAULT_IDENTIFIER):
+    chosen = (arguments.configurations, arguments.trainer, arguments.plans)
+    if arguments.best and chosen != (None, DEFAULT_TRAINER, DEFAULT_PLANS):
         raise WorkspaceError("--best packs what was selected; leave out -m, -tr and -p, or leave out --best")
     card = export_model(
         task,
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         best=arguments.best,
         configurations=arguments.configurations,
         trainer=arguments.trainer.rpartition(":")[2],
-        identifier=arguments.identifier,
+        plans_name=arguments.plans,
         folds=arguments.folds,
         checkpoints=tuple(dict.fromkeys(arguments.checkpoints)),
         overwrite=arguments.overwrite_existing,
@@ -100,7 +100,7 @@ def export_model(
     best: bool = False,
     configurations: Sequence[str] | None = None,
     trainer: str = DEFAULT_TRAINER,
-    identifier: str = DEFAULT_IDENTIFIER,
+    plans_name: str = DEFAULT_PLANS,
     folds: Sequence[str] | None = None,
     checkpoints: Sequence[str] = ("final",),
     overwrite: bool = False,
@@ -120,7 +120,7 @@ def export_model(
     if best:
         models = _find_selected(task, workspace, checkpoints)
     else:
-        models = _find(task, workspace, configurations, trainer, identifier, checkpoints)
+        models = _find(task, workspace, configurations, trainer, plans_name, checkpoints)
     sources = Sources(
         about=about_task(task, workspace, models),
         fingerprint=workspace.fingerprint_file(task) if workspace.fingerprint_file(task).is_file() else None,
@@ -132,11 +132,10 @@ def export_model(
 def about_task(task: str, workspace: Workspace, models: Sequence[ModelFolder]) -> AboutData:
     """What is said of the data: by dataset.json where it is here, else by the card that came with an installed model."""
     from autoseg.sharing.card import AboutData, about_data, load_card
-    from autoseg.sharing.members import CARD
 
     if (workspace.raw_task(task) / "dataset.json").is_file():
         return about_data(read_description(workspace.raw_task(task)))
-    cards = [model.folder / CARD for model in models if (model.folder / CARD).is_file()]
+    cards = [model.card for model in models if model.card.is_file()]
     return load_card(cards[0]).about if cards else AboutData()
 
 
@@ -156,32 +155,33 @@ def _find(
     workspace: Workspace,
     configurations: Sequence[str] | None,
     trainer: str,
-    identifier: str,
+    plans_name: str,
     checkpoints: Sequence[str],
 ) -> list[ModelFolder]:
     from autoseg.sharing.models import find_models
 
     known = find_models(workspace.results, task)
     fitting = {
-        model.configuration: model for model in known if (model.trainer, model.identifier) == (trainer, identifier)
+        model.key.configuration: model
+        for model in known
+        if (model.key.trainer, model.key.plans) == (trainer, plans_name)
     }
     trained = [name for name, model in fitting.items() if model.folds(checkpoints[0])]
     wanted = set(configurations or trained)
     wanted |= {before for name in wanted & fitting.keys() if (before := _stage_before(fitting[name]))}
     if missing := sorted(wanted - fitting.keys()) or ([] if wanted else ["3d_fullres"]):
-        others = [
-            f"  -m {model.configuration} -tr {model.trainer} -p {model.identifier}" for model in known if model.folds()
-        ]
+        others = [f"  {choosing_words(model.key)}" for model in known if model.folds()]
+        first = ModelKey(task=task, configuration=missing[0], trainer=trainer, plans=plans_name)
         listing = "\n".join(["trained are:", *others]) if others else "nothing is trained yet"
         raise ModelError(
-            f"{task}: no trained {', '.join(missing)} by {trainer} with plans {identifier}; train with\n"
-            f"  autoseg_train {missing[0]} {trainer} {task} 0 -p {identifier}\n{listing}"
+            f"{task}: no trained {', '.join(missing)} by {trainer} with plans {plans_name}; train with\n"
+            f"  {training_command(first, '0')}\n{listing}"
         )
     return [fitting[name] for name in CONFIGURATIONS if name in wanted]
 
 
 def _stage_before(model: ModelFolder) -> str | None:
-    return load_plans(model.folder / "plans.pkl").configuration(model.configuration).previous
+    return load_plans(model.plans).configuration(model.key.configuration).previous
 
 
 def _fitting_selection(path: Path, models: Sequence[ModelFolder], *, everything: bool) -> Path | None:
@@ -190,7 +190,7 @@ def _fitting_selection(path: Path, models: Sequence[ModelFolder], *, everything:
 
     if not path.is_file():
         return None
-    if everything or selected_configurations(path) <= {model.configuration for model in models}:
+    if everything or selected_configurations(path) <= {model.key.configuration for model in models}:
         return path
     log.info("%s: left out, for it names models that are not packed", path)
     return None

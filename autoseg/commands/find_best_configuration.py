@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoseg.command_words import training_command
 from autoseg.commands.arguments import add_workers
 from autoseg.commands.cross_validation import (
     CrossValidation,
@@ -16,13 +17,14 @@ from autoseg.commands.cross_validation import (
     find_models,
     require_one_set_of_labels,
 )
-from autoseg.commands.determine_postprocessing import BYTES_PER_WORKER, POSTPROCESSING, add_models
+from autoseg.commands.determine_postprocessing import BYTES_PER_WORKER, add_models
 from autoseg.commands.folds import warn_of_folds
 from autoseg.commands.next_steps import predict_words, say_next
 from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.prediction_commands import prediction_commands
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import WorkspaceError
+from autoseg.files.layout import POSTPROCESSING_FILE
 from autoseg.files.storage import write_bytes
 from autoseg.paths import Workspace
 
@@ -50,9 +52,9 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 
     task = find_task_with_models(arguments.task, workspace)
     warn_of_folds(task, workspace)
-    models = find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.identifiers)
+    models = find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
     folds = [str(fold) for fold in dict.fromkeys(arguments.folds)] if arguments.folds else None
-    validations = [collect(task, workspace, model, folds) for model in models]
+    validations = [collect(model, workspace, folds) for model in models]
     outcome = find_best_configuration(
         task,
         workspace,
@@ -107,7 +109,7 @@ def find_best_configuration(
     commands = prediction_commands(
         outcome.selection,
         workspace,
-        trainers={one.model.trainer_class: one.model.trainer for one in validations},
+        trainers={one.model.key.trainer: one.model.key.named_trainer for one in validations},
         postprocessing=outcome.winner.postprocessing if postprocessing else None,
         everywhere=everywhere,
     )
@@ -130,20 +132,20 @@ def _single_candidates(validations: Sequence[CrossValidation]) -> list[Candidate
     from autoseg.ensembling.candidates import Candidate
     from autoseg.ensembling.selection import Member
 
-    several = len({(one.model.trainer_class, one.model.identifier) for one in validations}) > 1
+    several = len({(one.model.key.trainer, one.model.key.plans) for one in validations}) > 1
     return [
         Candidate(
-            name=one.model.full if several else one.model.configuration,
+            name=one.model.key.name if several else one.model.key.configuration,
             members=(
                 Member(
-                    configuration=one.model.configuration,
-                    trainer=one.model.trainer_class,
-                    plans=one.model.identifier,
+                    configuration=one.model.key.configuration,
+                    trainer=one.model.key.trainer,
+                    plans=one.model.key.plans,
                     folds=one.folds,
                 ),
             ),
             cases=one.cases,
-            postprocessing=one.folder / POSTPROCESSING,
+            postprocessing=one.model.postprocessing,
         )
         for one in validations
     ]
@@ -163,14 +165,14 @@ def _pairs(
     }
     pairs = []
     for (first, second), (one, other) in zip(combinations(validations, 2), combinations(singles, 2), strict=True):
-        work = folder / f"{first.model.full}--{second.model.full}"
+        work = folder / f"{first.model.key.name}--{second.model.key.name}"
         cases = ensemble_validation((first.cases, second.cases), work, hashes, workers=workers)
         pairs.append(
             Candidate(
                 name=f"{one.name}+{other.name}",
                 members=one.members + other.members,
                 cases=cases,
-                postprocessing=work / POSTPROCESSING,
+                postprocessing=work / POSTPROCESSING_FILE,
             )
         )
     return pairs
@@ -180,7 +182,7 @@ def _require_probabilities(validations: Sequence[CrossValidation], task: str) ->
     from autoseg.ensembling.pairs import probabilities_file
 
     commands = [
-        one.model.training_command(task, fold, "-val", "--npz")
+        training_command(one.model.key, fold, "-val", "--npz")
         for one in validations
         for fold in one.folds
         if any(not probabilities_file(case).is_file() for case in one.cases if case.fold == fold)

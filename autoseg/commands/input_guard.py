@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.commands.models import trainer_class_name
 from autoseg.commands.prediction import ModelChoice
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError, WorkspaceError
@@ -63,15 +62,12 @@ def _find_fingerprint(
     from autoseg.planning.fingerprint import load_fingerprint
 
     own = workspace.fingerprint_file(task)
-    folders = [
-        workspace.model_dir(task, trained.configuration, trainer_class_name(choice.trainer), choice.identifier)
-        for choice, trained in members
-    ]
-    path = next((path for path in (*(folder / own.name for folder in folders), own) if path.is_file()), None)
+    models = [workspace.model(choice.key(task)) for choice, _ in members]
+    path = next((path for path in (*(model.fingerprint for model in models), own) if path.is_file()), None)
     nothing = "images are not compared with the training cases"
     if path is None:
         return None, (
-            f"{folders[0]}: {nothing}: there is no {own.name} here, nor {own}; copy it here from where this was trained"
+            f"{models[0].folder}: {nothing}: there is no {own.name} here, nor {own}; copy it here from where this was trained"
         )
     try:
         fingerprint = load_fingerprint(path)
@@ -81,7 +77,7 @@ def _find_fingerprint(
     if fingerprint.channels != channels:
         return None, (
             f"{path}: {nothing}: it is of the channels {', '.join(fingerprint.channels)}, but the model's are "
-            f"{', '.join(channels)}; copy the file that it was planned with to {folders[0]}"
+            f"{', '.join(channels)}; copy the file that it was planned with to {models[0].folder}"
         )
     if fingerprint.intensity_ranges and fingerprint.likenesses:
         return fingerprint, None

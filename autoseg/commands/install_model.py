@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from autoseg.commands.next_steps import Words, model_words, predict_words, say_next
 from autoseg.commands.running import Command, Parser, run_command
-from autoseg.paths import Workspace, task_number
+from autoseg.files.layout import task_number
+from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
     from autoseg.sharing.card import ModelCard
@@ -60,11 +61,11 @@ def _predictions(card: ModelCard) -> list[Words]:
     """By the selection that came along, else by each model that predicts for its own sake; its user's network needs a file."""
     if card.selection:
         return [predict_words(card.task, "--best")]
-    refined = {(model.previous, model.trainer, model.plans) for model in card.models}
+    refined = {model.key(card.task).of(model.previous) for model in card.models if model.previous}
     return [
-        predict_words(card.task, "-m", model.configuration, *model_words(model.trainer, model.plans))
+        predict_words(card.task, "-m", model.configuration, *model_words(model.key(card.task)))
         for model in card.models
-        if not model.custom_network and (model.configuration, model.trainer, model.plans) not in refined
+        if not model.custom_network and model.key(card.task) not in refined
     ]
 
 

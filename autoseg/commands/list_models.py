@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import AutosegError
+from autoseg.files.layout import CHECKPOINTS, ModelFolder
 from autoseg.paths import Workspace
 from autoseg.words import counted
-
-if TYPE_CHECKING:
-    from autoseg.sharing.models import ModelFolder
 
 COLUMNS = ("task", "configuration", "trainer", "plans", "folds", "Dice", "MB")
 
@@ -31,7 +28,7 @@ def models_table(results: Path) -> str:
     """A line for each model: its folds, the mean cross-validated Dice over labels, the size of its weights."""
     from autoseg.sharing.models import find_models
 
-    models = sorted(find_models(results), key=lambda model: model.task)
+    models = sorted(find_models(results), key=lambda model: model.key.task)
     if not models:
         return f"{results}: no model yet; train one with autoseg_train, or install one with autoseg_install_model"
     rows = [COLUMNS, *(_row(model) for model in models)]
@@ -42,13 +39,13 @@ def models_table(results: Path) -> str:
 
 
 def _row(model: ModelFolder) -> tuple[str, ...]:
-    folds = tuple(dict.fromkeys(model.folds("final") + model.folds("best")))
-    size = sum(path.stat().st_size for path in model.folder.glob("*/weights_*.pt"))
+    folds = tuple(dict.fromkeys(fold for checkpoint in CHECKPOINTS for fold in model.folds(checkpoint)))
+    size = sum(path.stat().st_size for path in model.all_weights())
     return (
-        model.task,
-        model.configuration,
-        model.trainer,
-        model.identifier,
+        model.key.task,
+        model.key.configuration,
+        model.key.trainer,
+        model.key.plans,
         " ".join(folds) or "-",
         _dice(model, folds),
         f"{size / 1e6:.1f}",

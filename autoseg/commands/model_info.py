@@ -6,16 +6,17 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING
 
+from autoseg.command_words import training_command
 from autoseg.commands.arguments import TASK_HELP, folder
 from autoseg.commands.export_model import about_task
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import ModelError
+from autoseg.files.layout import CHECKPOINTS, ModelFolder, ModelKey
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans
 
 if TYPE_CHECKING:
     from autoseg.sharing.card import ModelCard, ModelEntry
-    from autoseg.sharing.models import ModelFolder
 
 
 def add_arguments(parser: Parser) -> None:
@@ -44,16 +45,16 @@ def task_card(task: str, workspace: Workspace) -> ModelCard:
     """
     from autoseg.planning.fingerprint import load_fingerprint
     from autoseg.sharing.card import make_card
-    from autoseg.sharing.members import FINGERPRINT
     from autoseg.sharing.models import find_models
 
     models = [model for model in find_models(workspace.results, task) if _checkpoint(model)]
     if not models:
-        raise ModelError(f"{task}: no trained model here; train one with: autoseg_train 3d_fullres Trainer {task} 0")
-    fingerprints = [workspace.fingerprint_file(task), *(model.folder / FINGERPRINT for model in models)]
+        command = training_command(ModelKey(task=task, configuration="3d_fullres"), "0")
+        raise ModelError(f"{task}: no trained model here; train one with: {command}")
+    fingerprints = [workspace.fingerprint_file(task), *(model.fingerprint for model in models)]
     found = [path for path in fingerprints if path.is_file()]
     return make_card(
-        load_plans(models[0].folder / "plans.pkl"),
+        load_plans(models[0].plans),
         about_task(task, workspace, models),
         [_entry(model) for model in models],
         training_cases=len(load_fingerprint(found[0]).cases) if found else None,
@@ -65,12 +66,12 @@ def _entry(model: ModelFolder) -> ModelEntry:
     from autoseg.sharing.card import make_entry
 
     checkpoint = _checkpoint(model)
-    return make_entry(model, load_plans(model.folder / "plans.pkl"), model.folds(checkpoint), checkpoint=checkpoint)
+    return make_entry(model, load_plans(model.plans), model.folds(checkpoint), checkpoint=checkpoint)
 
 
 def _checkpoint(model: ModelFolder) -> str:
     """The weights to describe: final ones where there are any."""
-    return next((name for name in ("final", "best") if model.folds(name)), "")
+    return next((name for name in CHECKPOINTS if model.folds(name)), "")
 
 
 COMMAND = Command(

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from autoseg.files.layout import DEFAULT_TRAINER, ModelFolder
 
 if TYPE_CHECKING:
     from autoseg.inference.model import BuildNetwork, TrainedModel
     from autoseg.training import Trainer
-
-DEFAULT_TRAINER = "Trainer"
-
-
-def trainer_class_name(reference: str) -> str:
-    """The class's name, which a model's folder carries, of a reference that may name a file too."""
-    return reference.rpartition(":")[2]
 
 
 def find_trainer(reference: str) -> type[Trainer]:
@@ -30,9 +24,7 @@ def find_trainer(reference: str) -> type[Trainer]:
     return find_class(reference, base=training.Trainer, modules=[training])
 
 
-def load_trained_model(
-    folder: Path, configuration: str, *, trainer: str, folds: Sequence[str] | None, checkpoint: str
-) -> TrainedModel:
+def load_trained_model(model: ModelFolder, *, folds: Sequence[str] | None, checkpoint: str) -> TrainedModel:
     """Load a model's folder; the trainer's own file is needed only where it builds a network of its own.
 
     Raises:
@@ -41,11 +33,11 @@ def load_trained_model(
     from autoseg.inference.model import load_model
 
     return load_model(
-        folder,
-        configuration,
+        model.folder,
+        model.key.configuration,
         folds=folds,
         checkpoint="best" if checkpoint == "best" else "final",
-        build_network=_network_builder(trainer),
+        build_network=_network_builder(model.key.named_trainer),
     )
 
 

@@ -8,12 +8,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 from autoseg.commands.folds import listed_cases
-from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.running import tell
 from autoseg.dataset import image_files
+from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, ModelKey
 from autoseg.jobs.child import STEP_OF_RUN
 from autoseg.paths import Workspace
-from autoseg.plans import DEFAULT_IDENTIFIER
 
 Words = tuple[str, ...]
 
@@ -35,12 +34,12 @@ def say_next(*commands: Words, home: Path | None = None, where: str = "") -> Non
         tell(f"{'or' if number else 'next'}{where}: {shlex.join([*command, *everywhere])}")
 
 
-def model_words(trainer: str, identifier: str) -> Words:
+def model_words(key: ModelKey) -> Words:
     """`-tr` and `-p`, where trainer or plans are not those that are taken anyhow."""
-    return (*_unless(DEFAULT_TRAINER, "-tr", trainer), *_unless(DEFAULT_IDENTIFIER, "-p", identifier))
+    return (*_unless(DEFAULT_TRAINER, "-tr", key.named_trainer), *_unless(DEFAULT_PLANS, "-p", key.plans))
 
 
-def preparing_words(task: str, identifier: str) -> Words:
+def preparing_words(task: str, plans: str) -> Words:
     """Preparing a task's cases for plans as they are."""
     return (
         "autoseg_plan_and_preprocess",
@@ -50,7 +49,7 @@ def preparing_words(task: str, identifier: str) -> Words:
         "None",
         "-pl2d",
         "None",
-        *_unless(DEFAULT_IDENTIFIER, "-p", identifier),
+        *_unless(DEFAULT_PLANS, "-p", plans),
     )
 
 

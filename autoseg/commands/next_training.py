@@ -6,31 +6,26 @@ import argparse
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import replace
 from pathlib import Path
 
+from autoseg.command_words import training_words
 from autoseg.commands.arguments import spelt
-from autoseg.commands.cross_validation import PLANS, USUAL_FOLDS, VALIDATION, WEIGHTS, ModelName
 from autoseg.commands.folds import why_no_folds
-from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.next_steps import Words, model_words, predict_words
 from autoseg.commands.running import Parser
-from autoseg.dataset.splits import ALL
+from autoseg.dataset.splits import FOLDS
 from autoseg.errors import WorkspaceError
+from autoseg.files.layout import ALL, FoldFolder, ModelKey
 from autoseg.files.locking import require_no_holder
 from autoseg.files.storage import read_json
 from autoseg.outputs import probabilities_file
-from autoseg.paths import Workspace, fold_dir
+from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS, Plans, load_plans
-
-CHECKPOINT, SUMMARY = "checkpoint.pt", "summary.json"
 
 SUGGESTED_FIRST = "3d_fullres"
 """Of the configurations that are planned; the others follow as alternatives."""
 
-OF_ONE_FOLD = frozenset(
-    "help home verbose version identifier resume overwrite own_settings validate_only find_lr".split()
-)
+OF_ONE_FOLD = frozenset("help home verbose version plans resume overwrite own_settings validate_only find_lr".split())
 """What is not given again for the next fold, or is in any case."""
 
 OF_THE_MACHINE = frozenset("npz device precision num_workers no_compile".split())
@@ -40,7 +35,7 @@ Options = Mapping[str, Words]
 """Of a training, each as it stands on a command line, by its name in the parser."""
 
 
-def training_options(parser: Parser, arguments: argparse.Namespace, fold: Path | None = None) -> Options:
+def training_options(parser: Parser, arguments: argparse.Namespace, fold: FoldFolder | None = None) -> Options:
     """The options for another training like this one: those that were given, or with which it began where it goes on.
 
     Args:
@@ -57,10 +52,10 @@ def training_options(parser: Parser, arguments: argparse.Namespace, fold: Path |
     return options
 
 
-def training_with_rate(rate: float, task: str, model: ModelName, fold: str, options: Options) -> Words:
+def training_with_rate(rate: float, model: ModelKey, fold: str, options: Options) -> Words:
     """Training with a learning rate that was found."""
     chosen = {**options, "learning_rate": ("--learning_rate", f"{rate:.2g}")}
-    return model.training_words(task, fold, *(word for words in chosen.values() for word in words))
+    return training_words(model, fold, *(word for words in chosen.values() for word in words))
 
 
 def after_planning(
@@ -72,7 +67,7 @@ def after_planning(
         weights: For each configuration those of the task whose plans these are, to start from.
     """
     models = [
-        ModelName(configuration=name, trainer=DEFAULT_TRAINER, identifier=one.identifier)
+        ModelKey(task=task, configuration=name, plans=one.identifier)
         for one in all_plans
         for name in one.configurations
     ]
@@ -81,53 +76,52 @@ def after_planning(
     for model in models:
         start = weights.get(model.configuration)
         options = {} if start is None else {"pretrained_weights": ("-pretrained_weights", str(start))}
-        trainings += _next_training(task, workspace, model, options)
-    return trainings or [_conclusion(task, workspace, model) for model in models[:1]]
+        trainings += _next_training(workspace, model, options)
+    return trainings or [_conclusion(workspace, model) for model in models[:1]]
 
 
-def after_training(task: str, workspace: Workspace, model: ModelName, fold: str, options: Options) -> list[Words]:
+def after_training(model: ModelKey, fold: str, workspace: Workspace, options: Options) -> list[Words]:
     """The next fold that is not done, with the same options; after the last the configuration that refines what this one
     predicts, and else the choice among all. Meanwhile any trained fold can predict."""
-    predict = predict_words(task, "-m", model.configuration, *model_words(model.trainer, model.identifier))
+    predict = predict_words(model.task, "-m", model.configuration, *model_words(model))
     if fold == ALL:
         return [(*predict, "-f", ALL)]
-    plans = load_plans(workspace.plans_file(task, model.configuration, model.identifier))
+    plans = load_plans(workspace.plans_file(model.task, model.configuration, model.plans))
     refining = [name for name in plans.configurations if plans.configuration(name).previous == model.configuration]
-    for one in (model, *(replace(model, configuration=name) for name in refining)):
-        if training := _next_training(task, workspace, one, options):
+    for one in (model, *map(model.of, refining)):
+        if training := _next_training(workspace, one, options):
             return [*training, predict]
-    return [_conclusion(task, workspace, model), predict]
+    return [_conclusion(workspace, model), predict]
 
 
-def _next_training(task: str, workspace: Workspace, model: ModelName, options: Options) -> list[Words]:
+def _next_training(workspace: Workspace, model: ModelKey, options: Options) -> list[Words]:
     """One command, or none where all is done, or is being done, or has to wait for the configuration before."""
-    plans = load_plans(workspace.plans_file(task, model.configuration, model.identifier))
+    plans = load_plans(workspace.plans_file(model.task, model.configuration, model.plans))
     previous = plans.configuration(model.configuration).previous
-    if previous is not None and _next_training(task, workspace, replace(model, configuration=previous), {}):
+    if previous is not None and _next_training(workspace, model.of(previous), {}):
         return []
-    folder = workspace.model_dir(task, model.configuration, model.trainer_class, model.identifier)
-    for fold in _folds(task, workspace):
-        todo = _what_is_left(fold_dir(folder, fold))
+    for fold in _folds(model.task, workspace):
+        todo = _what_is_left(workspace.model(model).fold(fold))
         if todo is not None:
             given = [words for name, words in options.items() if not todo or name in OF_THE_MACHINE]
-            return [model.training_words(task, fold, *todo, *(word for words in given for word in words))]
+            return [training_words(model, fold, *todo, *(word for words in given for word in words))]
     return []
 
 
-def _what_is_left(fold: Path) -> Words | None:
+def _what_is_left(fold: FoldFolder) -> Words | None:
     """How a fold is trained on; None where it is done, or another process is at it."""
     try:
-        require_no_holder(fold)
+        require_no_holder(fold.folder)
     except WorkspaceError:
         return None
-    if not (fold / WEIGHTS).is_file():
+    if not fold.weights().is_file():
         return ("-c",) if is_begun(fold) else ()
-    return None if (fold / VALIDATION / SUMMARY).is_file() else ("-val",)
+    return None if fold.summary().is_file() else ("-val",)
 
 
-def is_begun(fold: Path) -> bool:
+def is_begun(fold: FoldFolder) -> bool:
     """Whether a training can go on there, and a new one would be refused."""
-    return (fold / CHECKPOINT).is_file()
+    return fold.checkpoint.is_file()
 
 
 def _folds(task: str, workspace: Workspace) -> Sequence[str]:
@@ -135,33 +129,29 @@ def _folds(task: str, workspace: Workspace) -> Sequence[str]:
         return (ALL,)
     path = workspace.splits_file(task)
     content = read_json(path) if path.is_file() else None
-    number = len(content) if isinstance(content, list) and content else USUAL_FOLDS
+    number = len(content) if isinstance(content, list) and content else FOLDS
     return [str(fold) for fold in range(number)]
 
 
-def _conclusion(task: str, workspace: Workspace, model: ModelName) -> Words:
+def _conclusion(workspace: Workspace, model: ModelKey) -> Words:
     """The choice among all that the trainer trained by these plans; where no folds can be made, predicting with `all`."""
-    if _folds(task, workspace) == (ALL,):
-        options = model_words(model.trainer, model.identifier)
-        return predict_words(task, "-m", model.configuration, *options, "-f", ALL)
-    folders = [
-        workspace.model_dir(task, name, model.trainer_class, model.identifier)
-        for name in CONFIGURATIONS
-        if (workspace.model_dir(task, name, model.trainer_class, model.identifier) / PLANS).is_file()
-    ]
-    files = [path for folder in folders for path in folder.glob(f"fold_*/{VALIDATION}/*.nii.gz")]
+    if _folds(model.task, workspace) == (ALL,):
+        return predict_words(model.task, "-m", model.configuration, *model_words(model), "-f", ALL)
+    models = [workspace.model(model.of(name)) for name in CONFIGURATIONS]
+    trained = [one for one in models if one.plans.is_file()]
+    files = [path for one in trained for path in one.validated_cases()]
     # Several are also compared in pairs, for which every probability must be there.
-    singly = len(folders) > 1 and not all(probabilities_file(path).is_file() for path in files)
+    singly = len(trained) > 1 and not all(probabilities_file(path).is_file() for path in files)
     return (
         "autoseg_find_best_configuration",
         "-t",
-        task,
-        *model_words(model.trainer, model.identifier),
+        model.task,
+        *model_words(model),
         *(("--disable_ensembling",) if singly else ()),
     )
 
 
-def _first_command(fold: Path) -> Sequence[str]:
+def _first_command(fold: FoldFolder) -> Sequence[str]:
     """The words of the command that began a fold's training; none where it is not known."""
     from autoseg.training.run_record import read_record
 

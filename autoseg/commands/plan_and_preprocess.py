@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 import autoseg
 from autoseg.commands.arguments import add_planners, add_plans_name, add_tasks, positive
-from autoseg.commands.cross_validation import WEIGHTS
 from autoseg.commands.folds import warn_of_folds, why_no_folds
-from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.next_steps import Words, preparing_words, say_next
 from autoseg.commands.next_training import after_planning
 from autoseg.commands.patients import add_patients, write_patients
@@ -23,10 +21,11 @@ from autoseg.commands.running import Command, Parser, run_command
 from autoseg.commands.verify_dataset import verify_tasks
 from autoseg.dataset import Case, Dataset, read_dataset
 from autoseg.errors import PlanError, WorkspaceError
+from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
 from autoseg.files.locking import require_no_holder
 from autoseg.files.storage import content_hash, file_hash, read_json, write_json
 from autoseg.paths import Workspace, plans_file_in
-from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, Plans, load_plans
+from autoseg.plans import CONFIGURATIONS, Plans, load_plans
 from autoseg.words import counted, first_few
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def add_arguments(parser: Parser) -> None:
         help="take another task's plans instead, so that its weights can be trained further here "
         "(-pretrained_weights); TASK:PLANS where they have another name than autoseg. Filed under from_TaskXXX",
     )
-    parser.set_defaults(identifier=None)
+    parser.set_defaults(plans=None)
     parser.add_argument("-no_pp", dest="plan_only", action="store_true", help="plan only, prepare no cases")
     for option, configurations in (("-tl", "3d_lowres"), ("-tf", "3d_fullres and 2d")):
         parser.add_argument(
@@ -85,7 +84,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             task,
             workspace,
             planners=PlannerChoice.of(arguments),
-            identifier=arguments.identifier,
+            plans_name=arguments.plans,
             prepare=not arguments.plan_only,
             workers=workers,
             plans_from=arguments.plans_from,
@@ -103,7 +102,7 @@ def plan_and_preprocess(
     workspace: Workspace,
     *,
     planners: PlannerChoice,
-    identifier: str | None = None,
+    plans_name: str | None = None,
     prepare: bool = True,
     workers: int | None = None,
     plans_from: str | None = None,
@@ -112,7 +111,7 @@ def plan_and_preprocess(
 
     Args:
         task: Its folder's name.
-        identifier: Name of the plans; None is autoseg, or a user's planner's own.
+        plans_name: Name of the plans; None is autoseg, or a user's planner's own.
         workers: Processes; None lets the machine decide.
         plans_from: Another task whose plans are taken.
     """
@@ -125,15 +124,15 @@ def plan_and_preprocess(
     count = fitting_workers(workers, BYTES_PER_WORKER)
     folder = workspace.preprocessed_task(task)
     if (planners.planner_3d, planners.planner_2d) == (NO_PLANNER, NO_PLANNER):
-        files = _existing_plans(folder, identifier or DEFAULT_IDENTIFIER)
+        files = _existing_plans(folder, plans_name or DEFAULT_PLANS)
     else:
         fingerprint = current_fingerprint(dataset, workspace, workers=count)
         print(describe_false_alarms(fingerprint))
         if plans_from is None:
-            files = make_plans(fingerprint, dataset=task, folder=folder, planners=planners, identifier=identifier)
+            files = make_plans(fingerprint, dataset=task, folder=folder, planners=planners, plans_name=plans_name)
         else:
             files = take_plans(
-                plans_from, fingerprint, workspace, dataset=task, planners=planners, identifier=identifier
+                plans_from, fingerprint, workspace, dataset=task, planners=planners, plans_name=plans_name
             )
     if prepare:
         _prepare(dataset, [load_plans(path) for path in files], workspace, workers=workers)
@@ -149,11 +148,11 @@ def _weights_to_start_from(plans_from: str | None, workspace: Workspace) -> dict
 
     if plans_from is None:
         return {}
-    task, _, identifier = plans_from.partition(":")
+    task, _, plans_name = plans_from.partition(":")
     return {
-        model.configuration: model.fold_folder(model.folds()[0]) / WEIGHTS
+        model.key.configuration: model.fold(model.folds()[0]).weights()
         for model in find_models(workspace.results, workspace.find_task(task))
-        if model.folds() and (model.trainer, model.identifier) == (DEFAULT_TRAINER, identifier or DEFAULT_IDENTIFIER)
+        if model.folds() and (model.key.trainer, model.key.plans) == (DEFAULT_TRAINER, plans_name or DEFAULT_PLANS)
     }
 
 
@@ -202,12 +201,12 @@ def _case_hash(case: Case) -> tuple[str, ...]:
     return (case.identifier, *(file_hash(path) for path in (*case.images, *labels)))
 
 
-def _existing_plans(folder: Path, identifier: str) -> list[Path]:
-    files = [plans_file_in(folder, configuration, identifier) for configuration in ("3d_fullres", "2d")]
+def _existing_plans(folder: Path, plans_name: str) -> list[Path]:
+    files = [plans_file_in(folder, configuration, plans_name) for configuration in ("3d_fullres", "2d")]
     found = [path for path in files if path.is_file()]
     if not found:
         raise PlanError(
-            f"{folder}: no plans {identifier!r} here, and -pl3d None -pl2d None makes none; leave one of the two away"
+            f"{folder}: no plans {plans_name!r} here, and -pl3d None -pl2d None makes none; leave one of the two away"
         )
     return found
 

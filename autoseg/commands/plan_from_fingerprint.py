@@ -27,18 +27,18 @@ def add_arguments(parser: Parser) -> None:
     add_plans_name(
         parser, "file the plans under this name (default: autoseg, or the class's name for your own planner)"
     )
-    parser.set_defaults(identifier=None)
+    parser.set_defaults(plans=None)
 
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: ARG001 - no task folder is touched
     """Plan from each file; a bad one is named and the others are done."""
     plan_from_fingerprints(
-        arguments.files, arguments.output, planners=PlannerChoice.of(arguments), identifier=arguments.identifier
+        arguments.files, arguments.output, planners=PlannerChoice.of(arguments), plans_name=arguments.plans
     )
 
 
 def plan_from_fingerprints(
-    files: Sequence[Path], output: Path, *, planners: PlannerChoice, identifier: str | None = None
+    files: Sequence[Path], output: Path, *, planners: PlannerChoice, plans_name: str | None = None
 ) -> None:
     """Write the plans of each fingerprint to `output/<file's name without .json>/`.
 
@@ -55,7 +55,7 @@ def plan_from_fingerprints(
     for path, name in zip(files, names, strict=True):
         try:
             make_plans(
-                load_fingerprint(path), dataset=name, folder=output / name, planners=planners, identifier=identifier
+                load_fingerprint(path), dataset=name, folder=output / name, planners=planners, plans_name=plans_name
             )
         except AutosegError as error:
             failures.append((str(path), str(error)))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from autoseg.errors import PlanError
+from autoseg.files.layout import ModelKey
 from autoseg.paths import Workspace
 from autoseg.plans import Plans, load_plans
 
 
-def load_planned(task: str, configuration: str, workspace: Workspace, identifier: str) -> Plans:
+def load_planned(key: ModelKey, workspace: Workspace) -> Plans:
     """The plans that hold a configuration.
 
     Raises:
         PlanError: It is not planned; what is planned is named, and single slices are told to take 2d.
     """
-    path = workspace.plans_file(task, configuration, identifier)
+    task, configuration = key.task, key.configuration
+    path = workspace.plans_file(task, configuration, key.plans)
     is_flat = configuration != "2d" and not path.is_file() and _has_single_slices(task, workspace)
-    if is_flat and workspace.plans_file(task, "2d", identifier).is_file():
+    if is_flat and workspace.plans_file(task, "2d", key.plans).is_file():
         raise PlanError(
             f"{task}: every case is a single slice, of which {configuration} learns nothing and is not planned; take 2d"
         )

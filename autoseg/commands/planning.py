@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.errors import PlanError
+from autoseg.files.layout import DEFAULT_PLANS
 from autoseg.paths import Workspace, plans_file_in
-from autoseg.plans import DEFAULT_IDENTIFIER, Plans, load_plans, require_trainable, save_plans
+from autoseg.plans import Plans, load_plans, require_trainable, save_plans
 
 if TYPE_CHECKING:
     from autoseg.planning import Decision, Planner
@@ -44,13 +45,13 @@ class PlannerChoice:
 
 
 def make_plans(
-    fingerprint: DatasetFingerprint, *, dataset: str, folder: Path, planners: PlannerChoice, identifier: str | None
+    fingerprint: DatasetFingerprint, *, dataset: str, folder: Path, planners: PlannerChoice, plans_name: str | None
 ) -> list[Path]:
-    """Plan 3D and 2D, print every decision with its reason, and write `<identifier>_plans_3D.pkl` and `_2D.pkl`.
+    """Plan 3D and 2D, print every decision with its reason, and write `<plans>_plans_3D.pkl` and `_2D.pkl`.
 
     Args:
         dataset: Task folder's name, or what stands for it.
-        identifier: Name to file under; None is autoseg, or the class's name for a user's planner.
+        plans_name: Name to file under; None is autoseg, or the class's name for a user's planner.
 
     Returns:
         The files written. 3D is left out, and said so, where every case is a single slice.
@@ -67,7 +68,7 @@ def make_plans(
         if reference == NO_PLANNER:
             continue
         if configuration != "2d" and planning.is_two_dimensional(fingerprint):
-            _require_2d(planners, plans_file_in(folder, "2d", identifier or DEFAULT_IDENTIFIER), dataset)
+            _require_2d(planners, plans_file_in(folder, "2d", plans_name or DEFAULT_PLANS), dataset)
             print(f"{dataset}: every case is a single slice, so only 2d is planned")
             continue
         planner = find_planner(reference, base)(
@@ -75,7 +76,7 @@ def make_plans(
             dataset=dataset,
             labels=fingerprint.labels,
             gpu_memory_target=planners.gpu_memory_target,
-            identifier=identifier,
+            identifier=plans_name,
             **({"force_lowres": True} if planners.force_lowres and configuration != "2d" else {}),
         )
         plans = planner.plan()
@@ -94,7 +95,7 @@ def take_plans(
     *,
     dataset: str,
     planners: PlannerChoice,
-    identifier: str | None,
+    plans_name: str | None,
 ) -> list[Path]:
     """Make another task's plans this task's, print what that means, and write them.
 
@@ -102,7 +103,7 @@ def take_plans(
         source: The other task; `TASK:PLANS` where its plans have another name than autoseg.
         dataset: Task folder's name.
         planners: None as a name leaves 3D or 2D out; nothing else can be asked for.
-        identifier: Name to file under; None is from_TaskXXX.
+        plans_name: Name to file under; None is from_TaskXXX.
 
     Returns:
         The files written.
@@ -119,7 +120,7 @@ def take_plans(
     task = workspace.find_task(name)
     found: list[tuple[str, Plans]] = []
     for reference, configuration in ((planners.planner_3d, "3d_fullres"), (planners.planner_2d, "2d")):
-        path = _plans_of(task, configuration, filed_under or DEFAULT_IDENTIFIER, workspace)
+        path = _plans_of(task, configuration, filed_under or DEFAULT_PLANS, workspace)
         if reference == NO_PLANNER or path is None:
             continue
         if configuration != "2d" and planning.is_two_dimensional(fingerprint):
@@ -128,12 +129,12 @@ def take_plans(
         found.append((configuration, load_plans(path)))
     if not found:
         raise PlanError(
-            f"{task}: no plans {filed_under or DEFAULT_IDENTIFIER!r} to take, neither in {workspace.preprocessed} nor "
+            f"{task}: no plans {filed_under or DEFAULT_PLANS!r} to take, neither in {workspace.preprocessed} nor "
             f"with a model in {workspace.results}; plan that task, install its model, or name its plans: {task}:PLANS"
         )
     written = []
     for configuration, theirs in found:
-        plans = transfer_plans(theirs, fingerprint, dataset=dataset, identifier=identifier)
+        plans = transfer_plans(theirs, fingerprint, dataset=dataset, identifier=plans_name)
         _print_decisions(plans, [*explain_transfer(theirs, plans), *explain_cost(plans, fingerprint)])
         _warn_of_cost(plans, fingerprint)
         written.append(_save(plans, workspace.preprocessed_task(dataset), configuration))
@@ -160,16 +161,15 @@ def _require_2d(planners: PlannerChoice, path: Path, dataset: str) -> None:
         )
 
 
-def _plans_of(task: str, configuration: str, identifier: str, workspace: Workspace) -> Path | None:
+def _plans_of(task: str, configuration: str, plans_name: str, workspace: Workspace) -> Path | None:
     """A task's plans of one kind: where it was planned, else in the folder of a model, which may be all there is."""
-    from autoseg.sharing.members import PLANS
     from autoseg.sharing.models import find_models
 
-    planned = workspace.plans_file(task, configuration, identifier)
+    planned = workspace.plans_file(task, configuration, plans_name)
     models = [
-        model.folder / PLANS
+        model.plans
         for model in find_models(workspace.results, task)
-        if model.identifier == identifier and (model.configuration == "2d") == (configuration == "2d")
+        if model.key.plans == plans_name and (model.key.configuration == "2d") == (configuration == "2d")
     ]
     return next((path for path in (planned, *models) if path.is_file()), None)
 

@@ -20,7 +20,6 @@ from autoseg.commands.arguments import (
     share,
 )
 from autoseg.commands.input_guard import REPORT, describe_warned, open_guard, refused_now
-from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.next_steps import after_prediction, say_next
 from autoseg.commands.prediction import (
     DEFAULT_CONFIGURATION,
@@ -40,9 +39,10 @@ from autoseg.commands.prediction_by_selection import (
 from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.dataset.contents import require_images
 from autoseg.errors import CasesFailed, WorkspaceError
+from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
 from autoseg.images import WRITTEN_ENDINGS, split_ending
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, Plans
+from autoseg.plans import CONFIGURATIONS, Plans
 from autoseg.words import counted
 
 log = logging.getLogger(__name__)
@@ -99,10 +99,10 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "-p",
-        dest="identifier",
+        dest="plans",
         metavar="NAME",
         type=plans_name,
-        help=f"name of the plans it was trained with (default: {DEFAULT_IDENTIFIER}, else the only ones)",
+        help=f"name of the plans it was trained with (default: {DEFAULT_PLANS}, else the only ones)",
     )
     group.add_argument(
         "-f",
@@ -176,12 +176,11 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         model=ModelChoice(
             task=arguments.task,
             configuration=arguments.configuration,
-            trainer=arguments.trainer or DEFAULT_TRAINER,
-            identifier=arguments.identifier or DEFAULT_IDENTIFIER,
+            trainer=arguments.trainer,
+            plans=arguments.plans,
             folds=tuple(dict.fromkeys(arguments.folds)) if arguments.folds else None,
             checkpoint=arguments.checkpoint,
             lowres_segmentations=arguments.lowres_segmentations,
-            left_open=tuple(name for name in ("trainer", "identifier") if getattr(arguments, name) is None),
         ),
         settings=PredictionSettings(
             save_npz=arguments.save_npz,

@@ -10,24 +10,30 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from autoseg.commands.models import DEFAULT_TRAINER, load_trained_model, trainer_class_name
+from autoseg.command_words import choosing_words, training_command
+from autoseg.commands.models import load_trained_model
 from autoseg.dataset import Case
 from autoseg.errors import CasesFailed, WorkspaceError
+from autoseg.files.layout import (
+    CHECKPOINTS,
+    DEFAULT_PLANS,
+    DEFAULT_TRAINER,
+    PREDICTION_FILE,
+    ModelKey,
+    predictions_folder,
+)
 from autoseg.geometry import STEP_SIZE
 from autoseg.paths import Workspace
-from autoseg.plans import DEFAULT_IDENTIFIER
 from autoseg.words import agreeing, counted
 
 if TYPE_CHECKING:
     from autoseg.inference.guard import InputGuard
     from autoseg.inference.model import TrainedModel
     from autoseg.inference.predictor import Predictor
-    from autoseg.sharing.models import ModelFolder
 
 log = logging.getLogger(__name__)
 
 DEFAULT_CONFIGURATION = "3d_fullres"
-RECORD = "prediction.json"
 
 Failures = Sequence[tuple[str, str]]
 """Cases that failed, each with its cause."""
@@ -35,20 +41,29 @@ Failures = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
-    """Which trained model to use; None leaves it to what is there.
+    """Which trained model to use, as far as the user names it; None leaves it to what is there.
 
     Attributes:
-        left_open: "trainer" or "identifier" where the user named none, so that the only one that is trained is taken.
+        trainer: `Trainer`, or `my_file.py:MyTrainer`.
+        plans: Their name.
     """
 
     task: str | None = None
     configuration: str | None = None
-    trainer: str = DEFAULT_TRAINER
-    identifier: str = DEFAULT_IDENTIFIER
+    trainer: str | None = None
+    plans: str | None = None
     folds: tuple[str, ...] | None = None
     checkpoint: str = "final"
     lowres_segmentations: Path | None = None
-    left_open: tuple[str, ...] = ()
+
+    def key(self, task: str) -> ModelKey:
+        """The model of a task, by the defaults where it is not named."""
+        return ModelKey.named(
+            task,
+            self.configuration or DEFAULT_CONFIGURATION,
+            self.trainer or DEFAULT_TRAINER,
+            self.plans or DEFAULT_PLANS,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +112,12 @@ def choose_model(task: str, choice: ModelChoice, workspace: Workspace) -> ModelC
         WorkspaceError: Several fit; they are listed.
     """
     fitting = _fitting_models(task, choice, workspace)
-    default = (choice.configuration or DEFAULT_CONFIGURATION, trainer_class_name(choice.trainer), choice.identifier)
-    names = [(model.configuration, model.trainer, model.identifier) for model in fitting]
-    listing = [_options(name) for name in names]
-    if default in names:
-        others = [option for name, option in zip(names, listing, strict=True) if name != default]
-        if others:
-            log.info("%s: predicting with %s; also trained: %s", task, _options(default), ", ".join(others))
+    default = choice.key(task)
+    if default in fitting:
+        if others := [choosing_words(key) for key in fitting if key != default]:
+            log.info("%s: predicting with %s; also trained: %s", task, choosing_words(default), ", ".join(others))
         return choice
+    listing = [choosing_words(key) for key in fitting]
     if len(fitting) > 1:
         best = ["--best"] if workspace.selection_file(task).is_file() else []
         lines = "\n".join(f"  {line}" for line in [*listing, *best])
@@ -115,26 +128,22 @@ def choose_model(task: str, choice: ModelChoice, workspace: Workspace) -> ModelC
         return choice
     (only,) = fitting
     log.info("%s: predicting with the only model that is trained: %s", task, listing[0])
-    trainer = choice.trainer if trainer_class_name(choice.trainer) == only.trainer else only.trainer
-    return replace(choice, configuration=only.configuration, trainer=trainer, identifier=only.identifier)
+    return replace(choice, configuration=only.configuration, trainer=choice.trainer or only.trainer, plans=only.plans)
 
 
-def _fitting_models(task: str, choice: ModelChoice, workspace: Workspace) -> list[ModelFolder]:
+def _fitting_models(task: str, choice: ModelChoice, workspace: Workspace) -> list[ModelKey]:
     """The models with a finished fold that the choice does not exclude."""
     from autoseg.sharing.models import find_models
 
+    named = choice.key(task)
     return [
-        model
+        model.key
         for model in find_models(workspace.results, task)
         if model.folds(choice.checkpoint)
-        and choice.configuration in (None, model.configuration)
-        and ("trainer" in choice.left_open or model.trainer == trainer_class_name(choice.trainer))
-        and ("identifier" in choice.left_open or model.identifier == choice.identifier)
+        and choice.configuration in (None, model.key.configuration)
+        and (choice.trainer is None or model.key.trainer == named.trainer)
+        and choice.plans in (None, model.key.plans)
     ]
-
-
-def _options(name: tuple[str, str, str]) -> str:
-    return "-m {} -tr {} -p {}".format(*name)
 
 
 def open_model(task: str, choice: ModelChoice, workspace: Workspace) -> TrainedModel:
@@ -144,13 +153,10 @@ def open_model(task: str, choice: ModelChoice, workspace: Workspace) -> TrainedM
         WorkspaceError: There is none; what is trained is listed.
         ModelError: Its weights are missing, damaged or of another version.
     """
-    configuration = choice.configuration or DEFAULT_CONFIGURATION
-    directory = workspace.model_dir(task, configuration, trainer_class_name(choice.trainer), choice.identifier)
-    if not directory.is_dir():
-        raise WorkspaceError(f"{directory}: no such model; {_trained_instead(task, configuration, choice, workspace)}")
-    return load_trained_model(
-        directory, configuration, trainer=choice.trainer, folds=choice.folds, checkpoint=choice.checkpoint
-    )
+    model = workspace.model(choice.key(task))
+    if not model.folder.is_dir():
+        raise WorkspaceError(f"{model.folder}: no such model; {_trained_instead(model.key, workspace)}")
+    return load_trained_model(model, folds=choice.folds, checkpoint=choice.checkpoint)
 
 
 def predict_with_model(
@@ -182,7 +188,7 @@ def predict_with_model(
                 cases,
                 [first / f"{case.identifier}.nii.gz" for case in cases],
                 replace(settings, postprocess=False, save_npz=False),
-                record=first / RECORD,
+                record=first / PREDICTION_FILE,
                 guard=guard,
             )
         whole = [case for case in cases if case.identifier not in dict(failures)]
@@ -193,7 +199,7 @@ def predict_with_model(
                 [outputs[case.identifier] for case in whole],
                 settings,
                 previous=first,
-                record=None if work_folder is None else work_folder / RECORD,
+                record=None if work_folder is None else work_folder / PREDICTION_FILE,
                 guard=guard,
             )
     return failures
@@ -262,7 +268,7 @@ def _folder_of_first_stage(model: TrainedModel, given: Path | None, work_folder:
         with TemporaryDirectory() as temporary:
             yield Path(temporary)
     else:
-        yield work_folder / f"{model.plan.previous}_predictions"
+        yield work_folder / predictions_folder(model.plan.previous)
 
 
 def first_stage(cascade: TrainedModel, workspace: Workspace, choice: ModelChoice) -> TrainedModel:
@@ -270,24 +276,21 @@ def first_stage(cascade: TrainedModel, workspace: Workspace, choice: ModelChoice
 
     A cascade of fold `all` learned from all the folds of the other.
     """
-    configuration = str(cascade.plan.previous)
-    task = cascade.plans.dataset
-    directory = workspace.model_dir(task, configuration, trainer_class_name(choice.trainer), choice.identifier)
-    if not directory.is_dir():
+    model = workspace.model(choice.key(cascade.plans.dataset).of(str(cascade.plan.previous)))
+    if not model.folder.is_dir():
         raise WorkspaceError(
-            f"{directory}: no such model, but {cascade.configuration} refines what {configuration} predicts; train it, "
-            "install it with the cascade, or give its segmentations (-l)"
+            f"{model.folder}: no such model, but {cascade.configuration} refines what {model.key.configuration} predicts; "
+            "train it, install it with the cascade, or give its segmentations (-l)"
         )
     folds = None if cascade.folds == ("all",) else cascade.folds
-    return load_trained_model(directory, configuration, trainer=choice.trainer, folds=folds, checkpoint="final")
+    return load_trained_model(model, folds=folds, checkpoint="final")
 
 
-def _trained_instead(task: str, configuration: str, choice: ModelChoice, workspace: Workspace) -> str:
+def _trained_instead(wanted: ModelKey, workspace: Workspace) -> str:
     from autoseg.sharing.models import find_models
 
-    models = [model for model in find_models(workspace.results, task) if model.folds("final") or model.folds("best")]
+    models = [model for model in find_models(workspace.results, wanted.task) if any(map(model.folds, CHECKPOINTS))]
     if not models:
-        plans = "" if choice.identifier == DEFAULT_IDENTIFIER else f" -p {choice.identifier}"
-        return f"train it with: autoseg_train {configuration} {choice.trainer} {task} 0{plans}"
-    listing = "\n".join(f"  -m {model.configuration} -tr {model.trainer} -p {model.identifier}" for model in models)
+        return f"train it with: {training_command(wanted, '0')}"
+    listing = "\n".join(f"  {choosing_words(model.key)}" for model in models)
     return f"trained are:\n{listing}"

@@ -13,9 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from autoseg.commands.cross_validation import changed_since
-from autoseg.commands.models import DEFAULT_TRAINER, trainer_class_name
 from autoseg.commands.prediction import (
-    RECORD,
     Failures,
     ModelChoice,
     PredictionSettings,
@@ -25,19 +23,25 @@ from autoseg.commands.prediction import (
 )
 from autoseg.dataset import Case
 from autoseg.errors import CasesFailed, ModelError, StorageError, WorkspaceError
+from autoseg.files.layout import (
+    DEFAULT_PLANS,
+    DEFAULT_TRAINER,
+    PREDICTION_FILE,
+    SELECTION_FILE,
+    ModelKey,
+    predictions_folder,
+)
 from autoseg.machine import available_cores
 from autoseg.parallel import run_on_cases
 from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
     from autoseg.ensembling.averaging import EnsembleJob
-    from autoseg.ensembling.selection import Member, Selection
+    from autoseg.ensembling.selection import Selection
     from autoseg.inference.guard import InputGuard
     from autoseg.inference.model import TrainedModel
 
 log = logging.getLogger(__name__)
-
-SELECTION_RECORD = "selection.json"
 
 
 def open_selection(task: str, model: ModelChoice, workspace: Workspace, *, best: bool) -> Selection | None:
@@ -50,12 +54,13 @@ def open_selection(task: str, model: ModelChoice, workspace: Workspace, *, best:
     from autoseg.ensembling.selection import load_selection
 
     path = workspace.selection_file(task)
-    names_no_model = replace(model, task=None, trainer=DEFAULT_TRAINER, left_open=()) == ModelChoice()
+    unnamed = replace(model, task=None, trainer=None, plans=None) == ModelChoice()
+    names_no_model = unnamed and model.plans in (None, DEFAULT_PLANS)
     if best and not names_no_model:
         raise WorkspaceError(
             "--best predicts with what was selected; leave out -m, -p, -f, -chk and -l, or leave out --best"
         )
-    if not best and not (names_no_model and model.trainer == DEFAULT_TRAINER and path.is_file()):
+    if not best and not (names_no_model and model.trainer in (None, DEFAULT_TRAINER) and path.is_file()):
         return None
     selection = load_selection(path)
     if selection.task != task:
@@ -81,8 +86,8 @@ def selected_models(selection: Selection, model: ModelChoice) -> list[ModelChoic
         replace(
             model,
             configuration=member.configuration,
-            trainer=model.trainer if trainer_class_name(model.trainer) == member.trainer else member.trainer,
-            identifier=member.plans,
+            trainer=model.trainer if model.key(selection.task).trainer == member.trainer else member.trainer,
+            plans=member.plans,
             folds=member.folds,
         )
         for member in selection.members
@@ -103,7 +108,7 @@ def require_same_selection(
     """
     from autoseg.outputs import holds_segmentations
 
-    several, single = folder / SELECTION_RECORD, folder / RECORD
+    several, single = folder / SELECTION_FILE, folder / PREDICTION_FILE
     by_one = selection is None or len(selection.members) == 1
     if settings.overwrite or (settings.parts == 1 and not holds_segmentations(folder, outputs)):
         if not settings.overwrite:
@@ -162,7 +167,7 @@ def _claim_folder(folder: Path, selection: Selection, settings: PredictionSettin
     from autoseg.ensembling.selection import save_selection
     from autoseg.files.locking import create_json
 
-    several, single = folder / SELECTION_RECORD, folder / RECORD
+    several, single = folder / SELECTION_FILE, folder / PREDICTION_FILE
     if settings.parts > 1 and not settings.overwrite:
         created = create_json(several, selection)
         if created and len(selection.members) > 1 and single.is_file():  # a single model was as fast
@@ -210,7 +215,7 @@ def _predict_and_average(
         require_one_origin(work_folder, model, list(outputs.values()), overwrite=settings.overwrite)
     waiting, failures = _unfinished(cases, outputs, model, settings)
     with _work_folder(work_folder) as work:
-        folders = [work / name for name in _folder_names(selection.members)]
+        folders = [work / name for name in _folder_names([choice.key(selection.task) for choice, _ in members])]
         member_settings = replace(settings, save_npz=True, postprocess=False)
         for choice, trained, folder in _earlier_stages_first(members, folders):
             still = [case for case in cases if case.identifier in waiting and case.identifier not in failures]
@@ -240,20 +245,22 @@ def _predict_and_average(
     return list(failures.items())
 
 
-def _folder_names(members: Sequence[Member]) -> list[str]:
+def _folder_names(models: Sequence[ModelKey]) -> list[str]:
     """A folder for each member's own predictions."""
-    times = Counter(member.configuration for member in members)
+    times = Counter(model.configuration for model in models)
     return [
-        member.configuration
-        + (f"__{member.trainer}__{member.plans}" if times[member.configuration] > 1 else "")
-        + "_predictions"
-        for member in members
+        predictions_folder(model.name if times[model.configuration] > 1 else model.configuration) for model in models
     ]
 
 
-def _key(choice: ModelChoice, configuration: str | None) -> tuple[str | None, str, str]:
-    """What tells a configuration trained as a member was from all others."""
-    return configuration, trainer_class_name(choice.trainer), choice.identifier
+def _key(choice: ModelChoice, trained: TrainedModel) -> ModelKey:
+    return choice.key(trained.plans.dataset)
+
+
+def _key_before(choice: ModelChoice, trained: TrainedModel) -> ModelKey | None:
+    """The model that a cascade refines; None for other models."""
+    previous = trained.plan.previous
+    return None if previous is None else _key(choice, trained).of(previous)
 
 
 def _member_hashes(
@@ -263,11 +270,11 @@ def _member_hashes(
     from autoseg.inference.record import model_hash
 
     models = [trained for _, trained in members]
-    known = {_key(choice, choice.configuration) for choice, _ in members}
+    known = {_key(choice, trained) for choice, trained in members}
     models += [
         first_stage(trained, workspace, choice)
         for choice, trained in members
-        if trained.plan.previous is not None and _key(choice, trained.plan.previous) not in known
+        if _key_before(choice, trained) not in (None, *known)
     ]
     return [model_hash(make_predictor(trained, settings), ()) for trained in models]
 
@@ -299,12 +306,12 @@ def _earlier_stages_first(
     members: Sequence[tuple[ModelChoice, TrainedModel]], folders: Sequence[Path]
 ) -> list[tuple[ModelChoice, TrainedModel, Path]]:
     """The members with their folders, a cascade after the member whose predictions it refines, where there is one."""
-    by_model = {
-        _key(choice, choice.configuration): folder for (choice, _), folder in zip(members, folders, strict=True)
+    by_model: dict[ModelKey | None, Path] = {
+        _key(choice, trained): folder for (choice, trained), folder in zip(members, folders, strict=True)
     }
     ordered = sorted(zip(members, folders, strict=True), key=lambda member: member[0][1].plan.previous is not None)
     return [
-        (replace(choice, lowres_segmentations=by_model.get(_key(choice, trained.plan.previous))), trained, folder)
+        (replace(choice, lowres_segmentations=by_model.get(_key_before(choice, trained))), trained, folder)
         for (choice, trained), folder in ordered
     ]
 
@@ -325,7 +332,7 @@ def _remove_members(finished: Sequence[EnsembleJob], folders: Sequence[Path]) ->
             file.unlink(missing_ok=True)
             file.with_name(f"{job.identifier}.nii.gz").unlink(missing_ok=True)
     for folder in folders:
-        if folder.is_dir() and {path.name for path in folder.iterdir()} <= {RECORD}:
-            (folder / RECORD).unlink(missing_ok=True)
+        if folder.is_dir() and {path.name for path in folder.iterdir()} <= {PREDICTION_FILE}:
+            (folder / PREDICTION_FILE).unlink(missing_ok=True)
             with suppress(OSError):  # another process, with another part of the cases, still needs it
                 folder.rmdir()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.commands.models import DEFAULT_TRAINER
 from autoseg.commands.next_steps import OUTPUT, model_words, predict_words
+from autoseg.files.layout import ALL, DEFAULT_PLANS, DEFAULT_TRAINER, ModelKey
 from autoseg.paths import Workspace
-from autoseg.plans import DEFAULT_IDENTIFIER, load_plans
+from autoseg.plans import load_plans
 
 if TYPE_CHECKING:
-    from autoseg.ensembling.selection import Member, Selection
+    from autoseg.ensembling.selection import Selection
 
 
 def prediction_commands(
@@ -39,59 +40,49 @@ def prediction_commands(
 def _steps(
     selection: Selection, workspace: Workspace, trainers: Mapping[str, str], postprocessing: Path | None
 ) -> list[tuple[str, ...]]:
-    single = len(selection.members) == 1
-    steps: dict[Member, tuple[str, ...]] = {}
-    outputs = {member: OUTPUT if single else _own_output(member) for member in selection.members}
-    for member in sorted(
-        selection.members, key=lambda member: _previous(member, selection.task, workspace) is not None
-    ):
+    folds = {member.key(selection.task): member.folds for member in selection.members}
+    single = len(folds) == 1
+    outputs = {key: OUTPUT if single else _own_output(key) for key in folds}
+    before = {key: _previous(key, workspace) for key in folds}
+    steps: dict[ModelKey, tuple[str, ...]] = {}
+    for key in sorted(folds, key=lambda key: before[key] is not None):
         options: tuple[str, ...] = ()
-        if previous := _previous(member, selection.task, workspace):
-            known = next((one for one in steps if _same_model(one, previous)), None)
-            if known is None:
-                known = previous
-                outputs[known] = _own_output(known)
-                steps[known] = _predict(known, selection.task, outputs[known], trainers, "--disable_postprocessing")
-            options = ("-l", outputs[known])
+        if previous := before[key]:
+            if previous not in steps:
+                outputs[previous] = _own_output(previous)
+                trained = _numbered_folds(previous, workspace) or folds[key]
+                steps[previous] = _predict(previous, trained, outputs[previous], trainers, "--disable_postprocessing")
+            options = ("-l", outputs[previous])
         if not single:
             options = (*options, "--save_npz", "--disable_postprocessing")
         elif postprocessing is None:
             options = (*options, "--disable_postprocessing")
-        steps[member] = _predict(member, selection.task, outputs[member], trainers, *options)
+        steps[key] = _predict(key, folds[key], outputs[key], trainers, *options)
     commands = list(steps.values())
     if not single:
         rules = ("-pp", str(postprocessing)) if postprocessing is not None and selection.rules else ()
-        folders = [outputs[member] for member in selection.members]
-        commands.append(("autoseg_ensemble", "-f", *folders, "-o", OUTPUT, *rules))
+        commands.append(("autoseg_ensemble", "-f", *(outputs[key] for key in folds), "-o", OUTPUT, *rules))
     return commands
 
 
-def _predict(member: Member, task: str, output: str, trainers: Mapping[str, str], *options: str) -> tuple[str, ...]:
-    model = model_words(trainers.get(member.trainer, member.trainer), member.plans)
-    return predict_words(task, "-m", member.configuration, *model, "-f", *member.folds, *options, output=output)
+def _predict(
+    key: ModelKey, folds: Sequence[str], output: str, trainers: Mapping[str, str], *options: str
+) -> tuple[str, ...]:
+    model = model_words(replace(key, reference=trainers.get(key.trainer, "")))
+    return predict_words(key.task, "-m", key.configuration, *model, "-f", *folds, *options, output=output)
 
 
-def _own_output(member: Member) -> str:
-    other = "" if member.trainer == DEFAULT_TRAINER else f"_{member.trainer}"
-    return f"{OUTPUT}_{member.configuration}{other}" + (
-        "" if member.plans == DEFAULT_IDENTIFIER else f"_{member.plans}"
-    )
+def _own_output(key: ModelKey) -> str:
+    others = [name for name, usual in ((key.trainer, DEFAULT_TRAINER), (key.plans, DEFAULT_PLANS)) if name != usual]
+    return "_".join((OUTPUT, key.configuration, *others))
 
 
-def _previous(member: Member, task: str, workspace: Workspace) -> Member | None:
-    """The model of the stage before a cascade, with all its trained folds."""
-    from autoseg.ensembling.selection import Member
-
-    folder = workspace.model_dir(task, member.configuration, member.trainer, member.plans)
-    configuration = load_plans(folder / "plans.pkl").configuration(member.configuration).previous
-    if configuration is None:
-        return None
-    before = workspace.model_dir(task, configuration, member.trainer, member.plans)
-    folds = sorted(path.parent.name.removeprefix("fold_") for path in before.glob("fold_*/weights_final.pt"))
-    return Member(
-        configuration=configuration, trainer=member.trainer, plans=member.plans, folds=tuple(folds) or member.folds
-    )
+def _previous(key: ModelKey, workspace: Workspace) -> ModelKey | None:
+    """The model of the stage before a cascade."""
+    previous = load_plans(workspace.model(key).plans).configuration(key.configuration).previous
+    return None if previous is None else key.of(previous)
 
 
-def _same_model(one: Member, other: Member) -> bool:
-    return (one.configuration, one.trainer, one.plans) == (other.configuration, other.trainer, other.plans)
+def _numbered_folds(key: ModelKey, workspace: Workspace) -> tuple[str, ...]:
+    """All its trained folds."""
+    return tuple(fold for fold in workspace.model(key).folds() if fold != ALL)

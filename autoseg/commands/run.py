@@ -7,11 +7,10 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from autoseg.commands.arguments import TASK_HELP, fold_number, folder
 from autoseg.commands.folds import warn_of_folds, why_no_folds
-from autoseg.commands.models import DEFAULT_TRAINER, find_trainer, trainer_class_name
+from autoseg.commands.models import find_trainer
 from autoseg.commands.next_steps import predict_words, say_next
 from autoseg.commands.patients import add_patients, write_patients
 from autoseg.commands.running import CTRL_C, Command, Parser, run_command
@@ -25,7 +24,8 @@ from autoseg.commands.work import (
     planned_configurations,
 )
 from autoseg.errors import AutosegError, Interrupted, PlanError, TrainingError
-from autoseg.files.locking import LOCK_FILE, hold_lock
+from autoseg.files.layout import DEFAULT_TRAINER, LOCK_FILE, ModelFolder
+from autoseg.files.locking import hold_lock
 from autoseg.jobs.digests import plan_digest
 from autoseg.jobs.runner import Runner, set_aside
 from autoseg.jobs.steps import Step
@@ -63,7 +63,7 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "-p",
-        dest="identifier",
+        dest="plans",
         metavar="NAME",
         help="name of the plans, and in the folders of the models (default: autoseg, or the name of your own planner)",
     )
@@ -182,18 +182,18 @@ def set_aside_what_changed(work: Work, workspace: Workspace, configurations: Seq
     code = _code_of(work.trainer)
     for one in configurations:
         model = model_folder(one.name, work, workspace)
-        if reason := _other_plans_or_code(one, model, code, trainer_class_name(work.trainer)):
-            kept = set_aside(model, workspace.run_dir(work.task) / "replaced", name=one.name)
+        if reason := _other_plans_or_code(one, model, code):
+            kept = set_aside(model.folder, workspace.run_dir(work.task) / "replaced", name=one.name)
             print(f"{one.name}: {reason}, which is kept in {kept}; it is trained anew")
 
 
-def _other_plans_or_code(one: Configuration, model: Path, code: Mapping[str, str], trainer: str) -> str | None:
+def _other_plans_or_code(one: Configuration, model: ModelFolder, code: Mapping[str, str]) -> str | None:
     from autoseg.training.run_record import other_code
 
-    then, now = plan_digest(model / "plans.pkl", one.name), plan_digest(one.plans, one.name)
+    then, now = plan_digest(model.plans, one.name), plan_digest(one.plans, one.name)
     if None not in (then, now) and then != now:
         return "planned otherwise than what is trained"
-    changes = next(other_code(model, trainer, code), None) if code else None
+    changes = next(other_code(model.fold_folders(), model.key.trainer, code), None) if code else None
     return f"{'; '.join(changes[1])} since what is there was trained" if changes else None
 
 

@@ -13,7 +13,7 @@ MEANINGS = (
     ("model models configuration configurations config network c m", "configuration configurations"),
     ("fold folds f", "fold folds"),
     ("trainer trainers trainer_class tr", "trainer trainers"),
-    ("plan plans plans_name plans_identifier identifier p", "identifier identifiers"),
+    ("plan plans plans_name plans_identifier identifier p", "plans"),
     ("device gpu cuda gpu_id", "device"),
     ("workers threads num_threads num_workers num_processes processes jobs np j", "workers num_workers tl tf"),
     ("checkpoint checkpoints checkpoint_name chk", "checkpoint checkpoints"),

@@ -19,25 +19,23 @@ from autoseg.commands.arguments import (
     positive,
     positive_number,
 )
-from autoseg.commands.cross_validation import ModelName
 from autoseg.commands.evaluate_folder import score_table
-from autoseg.commands.models import find_trainer, trainer_class_name
+from autoseg.commands.models import find_trainer
 from autoseg.commands.next_steps import say_next
 from autoseg.commands.next_training import after_training, is_begun, training_options, training_with_rate
 from autoseg.commands.planned import load_planned
 from autoseg.commands.running import Command, Parser, build_parser, limit_threads, run_command, stop_request, tell
 from autoseg.dataset import read_dataset
-from autoseg.dataset.splits import ALL
 from autoseg.errors import DiskError, Interrupted, TrainingError
-from autoseg.paths import Workspace, fold_dir, previous_stage_dir
-from autoseg.plans import DEFAULT_IDENTIFIER
+from autoseg.files.layout import ALL, DEFAULT_PLANS, FoldFolder, ModelFolder, ModelKey
+from autoseg.paths import Workspace
 from autoseg.words import agreeing, counted, first_few, in_sides
 
 if TYPE_CHECKING:
     from autoseg.evaluation.summary import Summary
     from autoseg.preprocessing.store import PreparedCases
     from autoseg.training import Split, Trainer, TrainingSettings
-    from autoseg.training.previous_stage import PreviousModel, PreviousStage
+    from autoseg.training.previous_stage import PreviousStage
 
 
 def add_arguments(parser: Parser) -> None:
@@ -92,7 +90,7 @@ def _add_run_arguments(group: argparse._ArgumentGroup) -> None:
         help="train nothing, but try learning rates from tiny to huge, on at most 1000 batches, draw lr_finder.png and suggest one",
     )
     group.add_argument("--npz", action="store_true", help="keep the validation's probabilities, for ensembles")
-    add_plans_name(group, f"name of the plans to train with (default: {DEFAULT_IDENTIFIER})")
+    add_plans_name(group, f"name of the plans to train with (default: {DEFAULT_PLANS})")
     group.add_argument(
         "-pretrained_weights",
         metavar="FILE",
@@ -147,16 +145,15 @@ def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Train and validate, or only validate; whatever is said stands in training.log, too."""
     from autoseg.training.display import remembering, training_log
-    from autoseg.training.fold import LOG_FILE
 
     with remembering():
         fold = _train_or_validate(arguments, workspace)
         if fold is not None:
-            with training_log(fold / LOG_FILE):
+            with training_log(fold.log):
                 pass  # adds what was said since it was closed
 
 
-def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> Path | None:
+def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> FoldFolder | None:
     """Do what is asked for; the fold's folder where it has a training.log."""
     from autoseg.training import TrainingSettings
     from autoseg.training.fold import require_untrained
@@ -176,28 +173,19 @@ def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> P
     )
     limit_threads()
     task = workspace.find_task(arguments.task)
+    key = ModelKey.named(task, arguments.configuration, arguments.trainer, arguments.plans)
     if arguments.resume and not arguments.own_settings:
-        settings = _as_before(settings, arguments, task, workspace)
-    trainer = build_trainer(
-        arguments.configuration,
-        arguments.trainer,
-        task,
-        arguments.fold,
-        workspace,
-        settings=settings,
-        identifier=arguments.identifier,
-        device=arguments.device,
-    )
-    model = ModelName(configuration=arguments.configuration, trainer=arguments.trainer, identifier=arguments.identifier)
+        settings = _as_before(settings, workspace.model(key).fold(arguments.fold), arguments.device)
+    trainer = build_trainer(key, arguments.fold, workspace, settings=settings, device=arguments.device)
     if arguments.find_lr:
         rate = find_learning_rate(trainer)
-        if not is_begun(trainer.output):
+        if not is_begun(trainer.fold):
             options = training_options(build_parser(COMMAND, COMMAND.name), arguments)
-            say_next(training_with_rate(rate, task, model, arguments.fold, options), home=arguments.home)
+            say_next(training_with_rate(rate, key, arguments.fold, options), home=arguments.home)
         return None
     if not (arguments.validate_only or arguments.resume or arguments.overwrite):
         wish = " --valbest" * arguments.valbest + " --npz" * arguments.npz
-        require_untrained(trainer.output, advice=f"; to only validate what it left, -val{wish}" if wish else "")
+        require_untrained(trainer.fold, advice=f"; to only validate what it left, -val{wish}" if wish else "")
     tell(describe(trainer))
     if arguments.validate_only:
         validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
@@ -205,40 +193,23 @@ def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> P
         with continued_with_c(trainer):
             train(trainer, resume=arguments.resume, overwrite=arguments.overwrite, command=arguments.command_line)
             validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
-    options = training_options(build_parser(COMMAND, COMMAND.name), arguments, trainer.output)
-    say_next(*after_training(task, workspace, model, arguments.fold, options), home=arguments.home)
-    return trainer.output
+    options = training_options(build_parser(COMMAND, COMMAND.name), arguments, trainer.fold)
+    say_next(*after_training(key, arguments.fold, workspace, options), home=arguments.home)
+    return trainer.fold
 
 
-def _as_before(
-    settings: TrainingSettings, arguments: argparse.Namespace, task: str, workspace: Workspace
-) -> TrainingSettings:
+def _as_before(settings: TrainingSettings, fold: FoldFolder, device: str | None) -> TrainingSettings:
     """What `-c` goes on with: the settings of the training that it continues, unless others are given."""
     from autoseg.networks import resolve_device
     from autoseg.training.continuing import settings_to_continue
 
-    trainer = trainer_class_name(arguments.trainer)
-    model = workspace.model_dir(task, arguments.configuration, trainer, arguments.identifier)
-    fold = fold_dir(model, arguments.fold)
-    return settings_to_continue(settings, fold, device=resolve_device(arguments.device).type)
+    return settings_to_continue(settings, fold, device=resolve_device(device).type)
 
 
 def build_trainer(
-    configuration: str,
-    trainer: str,
-    task: str,
-    fold: str,
-    workspace: Workspace,
-    *,
-    settings: TrainingSettings,
-    identifier: str = DEFAULT_IDENTIFIER,
-    device: str | None = None,
+    key: ModelKey, fold: str, workspace: Workspace, *, settings: TrainingSettings, device: str | None = None
 ) -> Trainer:
     """The trainer of one fold, with everything it needs from the workspace; nothing is trained yet.
-
-    Args:
-        trainer: `Trainer`, or `my_file.py:MyTrainer`.
-        task: Its folder's name.
 
     Raises:
         PlanError: The configuration is not planned.
@@ -248,33 +219,26 @@ def build_trainer(
     from autoseg.dataset.splits import open_splits
     from autoseg.preprocessing.store import PreparedCases
     from autoseg.training import open_split
-    from autoseg.training.previous_stage import PreviousModel
 
-    trainer_class = find_trainer(trainer)
-    plans = load_planned(task, configuration, workspace, identifier)
-    plan = plans.configuration(configuration)
-    cases = PreparedCases(workspace.prepared_dir(task, plan.prepared_name, identifier))
+    task, model = key.task, workspace.model(key)
+    trainer_class = find_trainer(key.named_trainer)
+    plans = load_planned(key, workspace)
+    plan = plans.configuration(key.configuration)
+    cases = PreparedCases(workspace.prepared_dir(task, plan.prepared_name, key.plans))
     splits, patients = workspace.splits_file(task), workspace.patients_file(task)
     identifiers = _training_cases(task, workspace, cases)
     split = open_split(splits, identifiers, fold, patients=patients)
-    model = workspace.model_dir(task, configuration, trainer_class.__name__, identifier)
     previous = None
     if plan.previous is not None:
-        before = PreviousModel(
-            folder=workspace.model_dir(task, plan.previous, trainer_class.__name__, identifier),
-            configuration=plan.previous,
-            trainer=trainer,
-            task=task,
-            plans=identifier,
-        )
+        before = workspace.model(key.of(plan.previous))
         folds = open_splits(splits, identifiers, patients=patients)
-        previous = _previous_stage(before, folds, split, previous_stage_dir(model))
+        previous = _previous_stage(before, folds, split, model.previous_stage)
     return trainer_class(
         plans=plans,
-        configuration=configuration,
+        configuration=key.configuration,
         cases=cases,
         split=split,
-        output=fold_dir(model, fold),
+        output=model.fold(fold).folder,
         references=workspace.reference_dir(task),
         previous=previous,
         settings=settings,
@@ -288,10 +252,9 @@ def describe(trainer: Trainer) -> str:
     Raises:
         ModelError: The device or the precision is not there.
     """
-    fold = trainer.output.name.removeprefix("fold_")
     training, validation = (counted(len(cases), "case") for cases in (trainer.split.training, trainer.split.validation))
     return (
-        f"{trainer.plans.dataset}: {trainer.plan.name}, {type(trainer).__name__}, fold {fold}: {training} to train, "
+        f"{trainer.plans.dataset}: {trainer.plan.name}, {type(trainer).__name__}, fold {trainer.fold.fold}: {training} to train, "
         f"{validation} to validate; {counted(trainer.epochs, 'epoch')} of "
         f"{counted(trainer.iterations_per_epoch, 'batch', 'batches')} of "
         f"{trainer.batch_size}, patch {in_sides(trainer.plan.patch_size)}, "
@@ -331,9 +294,9 @@ def _require_left_out(trainer: Trainer) -> None:
     """Refuse to score a fold on cases that it was trained on, as when folds were made anew since."""
     from autoseg.training.run_record import trained_cases
 
-    if trainer.output.name == ALL:
+    if trainer.fold.fold == ALL:
         return
-    if seen := sorted(set(trained_cases(trainer.output)) & set(trainer.split.validation)):
+    if seen := sorted(set(trained_cases(trainer.fold)) & set(trainer.split.validation)):
         raise TrainingError(
             f"{trainer.output}: was trained on {first_few(seen)}, which splits_final.json now has among its validation cases, "
             "so its scores would be too good; train it anew with --overwrite, or put the file back that it was trained by"
@@ -350,7 +313,7 @@ def find_learning_rate(trainer: Trainer) -> float:
     return result.suggestion
 
 
-def _previous_stage(model: PreviousModel, folds: Sequence[Split], split: Split, folder: Path) -> PreviousStage:
+def _previous_stage(model: ModelFolder, folds: Sequence[Split], split: Split, folder: Path) -> PreviousStage:
     """What the model predicted for every case of a cascade's fold; `folder` keeps it on the cascade's grid."""
     from autoseg.preprocessing.previous import PreviousMaps
     from autoseg.training.previous_stage import PreviousStage, find_predictions

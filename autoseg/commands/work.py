@@ -11,17 +11,16 @@ from pathlib import Path
 
 import autoseg
 from autoseg.commands.arguments import spelt
-from autoseg.commands.models import trainer_class_name
 from autoseg.commands.planning import NO_PLANNER, find_planner
 from autoseg.commands.running import Parser
 from autoseg.dataset import read_dataset
+from autoseg.dataset.splits import FOLDS
 from autoseg.errors import PlanError, WorkspaceError
+from autoseg.files.layout import DEFAULT_PLANS, ModelFolder, ModelKey
 from autoseg.files.storage import read_json
 from autoseg.jobs.workflow import Configuration, Words, Work
-from autoseg.paths import Workspace, fold_dir
-from autoseg.plans import CONFIGURATIONS, DEFAULT_IDENTIFIER, Plans, load_plans
-
-USUAL_FOLDS = 5
+from autoseg.paths import Workspace
+from autoseg.plans import CONFIGURATIONS, Plans, load_plans
 
 LAUNCHER = (sys.executable, str(Path(autoseg.__file__).with_name("__main__.py")))
 """By its path: `-m` would look into the working folder first."""
@@ -30,7 +29,7 @@ FOLLOWS = {"3d_cascade_fullres": "3d_lowres"}
 """As the planners plan it; only for telling the steps before there are plans, which then say it themselves."""
 
 SET_BY_THE_RUN = {
-    "plan_and_preprocess": {"help", "tasks", "identifier", "plan_only", "verify_dataset_integrity", "patients"},
+    "plan_and_preprocess": {"help", "tasks", "plans", "plan_only", "verify_dataset_integrity", "patients"},
     "train": {
         "help",
         "resume",
@@ -39,7 +38,7 @@ SET_BY_THE_RUN = {
         "valbest",
         "find_lr",
         "npz",
-        "identifier",
+        "plans",
         "own_settings",
     },
 }
@@ -64,16 +63,16 @@ def make_work(arguments: argparse.Namespace, workspace: Workspace) -> Work:
         raise WorkspaceError(f"{archive}: an archive's name ends in .zip; name it {archive.name}.zip")
     if archive.is_file() and not is_archive(archive):
         raise WorkspaceError(f"{archive}: there already, and no archive of models; name another file")
-    identifier = arguments.identifier or _default_identifier(arguments, workspace)
+    plans_name = arguments.plans or _default_identifier(arguments, workspace)
     planners = (arguments.planner_3d, arguments.planner_2d)
     return Work(
         task=task,
         trainer=arguments.trainer,
-        identifier=identifier,
+        plans=plans_name,
         launcher=LAUNCHER,
         everywhere=("--home", str(arguments.home)) if arguments.home else (),
         raw=workspace.raw_task(task),
-        find_planned_files=partial(_planned_files, task, identifier, planners, workspace),
+        find_planned_files=partial(_planned_files, task, plans_name, planners, workspace),
         planners=planners,
         splits=workspace.splits_file(task),
         folds=tuple(sorted(set(arguments.folds))) if arguments.folds else _all_folds(task, workspace),
@@ -112,10 +111,10 @@ def planned_configurations(work: Work, workspace: Workspace, wanted: Sequence[st
     Raises:
         PlanError: A wanted configuration is not planned, or nothing is.
     """
-    plans = _plans(work.task, work.identifier, work.planners, workspace)
+    plans = _plans(work.task, work.plans, work.planners, workspace)
     planned = [name for name in CONFIGURATIONS if name in plans]
     if not planned:
-        raise PlanError(f"{work.task}: nothing is planned as {work.identifier!r}; leave away -pl3d None and -pl2d None")
+        raise PlanError(f"{work.task}: nothing is planned as {work.plans!r}; leave away -pl3d None and -pl2d None")
     if unplanned := [name for name in wanted or () if name not in planned]:
         lowres = {*FOLLOWS, *FOLLOWS.values()} & set(unplanned)
         raise PlanError(
@@ -131,9 +130,9 @@ def expected_configurations(work: Work, workspace: Workspace, wanted: Sequence[s
     return _configurations(work, workspace, wanted, FOLLOWS, {})
 
 
-def model_folder(configuration: str, work: Work, workspace: Workspace) -> Path:
+def model_folder(configuration: str, work: Work, workspace: Workspace) -> ModelFolder:
     """Where a configuration is trained."""
-    return workspace.model_dir(work.task, configuration, trainer_class_name(work.trainer), work.identifier)
+    return workspace.model(ModelKey.named(work.task, configuration, work.trainer, work.plans))
 
 
 def _configurations(
@@ -146,37 +145,36 @@ def _configurations(
         # Each case of a cascade needs the prediction of the fold that did not learn from it.
         folds = every_fold if name in followed else work.folds
         prepared_name = plans[name].configuration(name).prepared_name if name in plans else name
-        model = model_folder(name, work, workspace)
         configurations.append(
             Configuration(
                 name=name,
                 folds=folds,
                 previous=follows.get(name),
-                plans=workspace.plans_file(work.task, name, work.identifier),
-                prepared=workspace.prepared_dir(work.task, prepared_name, work.identifier),
-                fold_folders={fold: fold_dir(model, fold) for fold in folds},
+                plans=workspace.plans_file(work.task, name, work.plans),
+                prepared=workspace.prepared_dir(work.task, prepared_name, work.plans),
+                model=model_folder(name, work, workspace),
                 is_candidate=name in wanted,
             )
         )
     return configurations
 
 
-def _plans(task: str, identifier: str, planners: Sequence[str], workspace: Workspace) -> dict[str, Plans]:
+def _plans(task: str, plans_name: str, planners: Sequence[str], workspace: Workspace) -> dict[str, Plans]:
     """By configuration, of the planners that are asked for; with neither, of the plans that are there."""
     kinds = dict(zip(("3d_fullres", "2d"), planners, strict=True))
     asked = [kind for kind, planner in kinds.items() if planner != NO_PLANNER] or list(kinds)
-    paths = [workspace.plans_file(task, kind, identifier) for kind in asked]
+    paths = [workspace.plans_file(task, kind, plans_name) for kind in asked]
     found = [load_plans(path) for path in paths if path.is_file()]
     return {name: plans for plans in found for name in plans.configurations}
 
 
-def _planned_files(task: str, identifier: str, planners: Sequence[str], workspace: Workspace) -> tuple[Path, ...]:
+def _planned_files(task: str, plans_name: str, planners: Sequence[str], workspace: Workspace) -> tuple[Path, ...]:
     """The plans that are there, and the marker of every prepared case."""
-    plans = _plans(task, identifier, planners, workspace)
-    files = {workspace.plans_file(task, name, identifier) for name in plans}
+    plans = _plans(task, plans_name, planners, workspace)
+    files = {workspace.plans_file(task, name, plans_name) for name in plans}
     prepared_names = {plans[name].configuration(name).prepared_name for name in plans}
     cases = [case.identifier for case in read_dataset(workspace.raw_task(task)).training]
-    folders = [workspace.prepared_dir(task, name, identifier) for name in sorted(prepared_names)]
+    folders = [workspace.prepared_dir(task, name, plans_name) for name in sorted(prepared_names)]
     found = (*sorted(files), *(folder / f"{case}.json" for folder in folders for case in cases))
     return tuple(path.absolute() for path in found)
 
@@ -185,7 +183,7 @@ def _all_folds(task: str, workspace: Workspace) -> tuple[str, ...]:
     """Those of the user's own splits, else five."""
     path = workspace.splits_file(task)
     content = read_json(path) if path.is_file() else None
-    number = len(content) if isinstance(content, list) and content else USUAL_FOLDS
+    number = len(content) if isinstance(content, list) and content else FOLDS
     return tuple(str(fold) for fold in range(number))
 
 
@@ -199,4 +197,4 @@ def _default_identifier(arguments: argparse.Namespace, workspace: Workspace) -> 
         return f"from_{source.partition('_')[0]}"
     choices = ((arguments.planner_3d, planning.Planner3D), (arguments.planner_2d, planning.Planner2D))
     names = [default_identifier(find_planner(name, base)) for name, base in choices if name != NO_PLANNER]
-    return next((name for name in names if name != DEFAULT_IDENTIFIER), DEFAULT_IDENTIFIER)
+    return next((name for name in names if name != DEFAULT_PLANS), DEFAULT_PLANS)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import StorageError, TrainingError
+from autoseg.files.layout import ALL
 from autoseg.files.storage import read_json, write_json
 from autoseg.words import agreeing, counted, first_few
 
@@ -23,7 +24,6 @@ FOLDS = 5
 SPLIT_SEED = 12345
 """Both are those of the field's published cross-validations, so that scores compare."""
 
-ALL = "all"
 
 NEW_FOLDS = "move that file away to have new folds made, for which every fold has to be trained anew"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import autoseg
 from autoseg.errors import ModelError, StorageError
+from autoseg.files.layout import ModelKey
 from autoseg.files.storage import decode, read_json, write_json
 from autoseg.postprocessing.rules import Rule
 from autoseg.versions import remedy, warn_if_newer
@@ -32,6 +33,10 @@ class Member:
     trainer: str
     plans: str
     folds: tuple[str, ...]
+
+    def key(self, task: str) -> ModelKey:
+        """Which model of a task it is."""
+        return ModelKey(task=task, configuration=self.configuration, trainer=self.trainer, plans=self.plans)
 
     def __post_init__(self) -> None:
         for name in (self.configuration, self.trainer, self.plans, *self.folds):

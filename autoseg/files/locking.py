@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import StorageError, WorkspaceError
+from autoseg.files.layout import LOCK_FILE
 from autoseg.files.leases import USUAL, Lease, Pace, end_where_over, read_lease, remove_lease
 from autoseg.files.storage import (
     TEMPORARY_PREFIX,
@@ -32,7 +33,6 @@ from autoseg.processes import ProcessIdentity, place_of_processes
 from autoseg.remedies import cannot_be_read, describe_os_error
 from autoseg.words import counted
 
-LOCK_FILE = "lock.json"
 """Of the folder that only one process at a time may work in."""
 
 SETTLING_SECONDS = 0.2

@@ -18,8 +18,19 @@ from torch import nn
 
 import autoseg
 from autoseg import networks
+from autoseg.command_words import training_command
 from autoseg.dataset.target import Target
 from autoseg.errors import ModelError, StorageError
+from autoseg.files.layout import (
+    ALL,
+    DEFAULT_TRAINER,
+    PLANS_FILE,
+    FoldFolder,
+    ModelFolder,
+    ModelKey,
+    parse_model,
+    weights_name,
+)
 from autoseg.files.storage import decode, read_json
 from autoseg.networks.tensors import read_tensors, save_tensors
 from autoseg.plans import ConfigurationPlan, Plans, load_plans, plan_signature
@@ -27,10 +38,6 @@ from autoseg.postprocessing.rules import Rule, load_rules
 from autoseg.versions import remedy, warn_if_newer
 
 FORMAT = 1
-PLANS_FILE = "plans.pkl"
-POSTPROCESSING_FILE = "postprocessing.json"
-RUN_FILE = "run.json"
-FINAL_WEIGHTS = "weights_final.pt"
 
 Checkpoint: TypeAlias = Literal["final", "best"]
 BuildNetwork: TypeAlias = Callable[[ConfigurationPlan, int, int], nn.Module]
@@ -113,9 +120,11 @@ def load_model(
     plans = load_plans(folder / PLANS_FILE)
     configuration = configuration or _told_configuration(folder, plans)
     plan = plans.configuration(configuration)
-    chosen = _existing_folds(folder, checkpoint, configuration, plans) if folds is None else tuple(folds)
-    paths = [_weights_path(folder, fold, checkpoint) for fold in chosen]
-    _require_weights(dict(zip(chosen, paths, strict=True)), configuration, plans)
+    model = ModelFolder(key=_key(folder, configuration, plans), folder=folder)
+    chosen = _existing_folds(model, checkpoint) if folds is None else tuple(folds)
+    trained = [model.fold(fold) for fold in chosen]
+    paths = [fold.weights(checkpoint) for fold in trained]
+    _require_weights(model, dict(zip(chosen, paths, strict=True)))
     files = [load_weights(path) for path in paths]
     _require_agreement(paths, files)
     _require_axes(paths[0], files[0], plan)
@@ -125,14 +134,14 @@ def load_model(
         fill_network(build(plan, input_channels(plans, configuration), len(plans.target.outputs)), file, path)
         for file, path in zip(files, paths, strict=True)
     )
-    _require_own_plans(paths, files, plan_signature(plans, configuration))
+    _require_own_plans(model, trained, files, checkpoint, plan_signature(plans, configuration))
     return TrainedModel(
         plans=plans,
         configuration=configuration,
         networks=loaded,
         mirror_axes=files[0].mirror_axes,
         folds=chosen,
-        rules=_rules(folder / POSTPROCESSING_FILE, plans),
+        rules=_rules(model.postprocessing, plans),
         checkpoint=checkpoint,
         trainer=files[0].trainer,
     )
@@ -209,41 +218,35 @@ def _told_configuration(folder: Path, plans: Plans) -> str:
     if len(plans.configurations) == 1:
         (configuration,) = plans.configurations
         return configuration
-    place = folder.resolve().parent.parent.name
-    if place in plans.configurations:
-        return place
+    model = parse_model(folder.resolve())
+    if model is not None and model.key.configuration in plans.configurations:
+        return model.key.configuration
     raise ModelError(
         f"{folder}: its plans are for {', '.join(plans.configurations)}, and it does not lie in "
         "results/<configuration>/<Task>, which would tell which of them was trained here; give the configuration"
     )
 
 
-def _existing_folds(folder: Path, checkpoint: Checkpoint, configuration: str, plans: Plans) -> tuple[str, ...]:
-    numbers = sorted(path.name.removeprefix("fold_") for path in folder.glob("fold_*"))
-    found = [fold for fold in [*numbers, "all"] if _weights_path(folder, fold, checkpoint).is_file()]
+def _key(folder: Path, configuration: str, plans: Plans) -> ModelKey:
+    """The model's folder is named after its trainer's class."""
+    named = parse_model(folder)
+    trainer = DEFAULT_TRAINER if named is None else named.key.trainer
+    return ModelKey(task=plans.dataset, configuration=configuration, trainer=trainer, plans=plans.identifier)
+
+
+def _existing_folds(model: ModelFolder, checkpoint: Checkpoint) -> tuple[str, ...]:
+    found = model.folds(checkpoint)
     if not found:
         raise ModelError(
-            f"{folder}: no fold here has {_weights_path(folder, '0', checkpoint).name}; "
-            f"train it with: {_training_command(folder, configuration, plans, '0')}"
+            f"{model.folder}: no fold here has {weights_name(checkpoint)}; "
+            f"train it with: {training_command(model.key, '0')}"
         )
-    return tuple(fold for fold in found if fold != "all") or ("all",)
+    return tuple(fold for fold in found if fold != ALL) or found
 
 
-def _weights_path(folder: Path, fold: str, checkpoint: Checkpoint) -> Path:
-    return folder / ("all" if fold == "all" else f"fold_{fold}") / f"weights_{checkpoint}.pt"
-
-
-def _training_command(folder: Path, configuration: str, plans: Plans, fold: str) -> str:
-    """The model's folder is named after its trainer's class."""
-    trainer, between, _ = folder.name.partition("__")
-    name = trainer if between else "Trainer"
-    return f"autoseg_train {configuration} {name} {plans.dataset} {fold} -p {plans.identifier}"
-
-
-def _require_weights(paths: Mapping[str, Path], configuration: str, plans: Plans) -> None:
+def _require_weights(model: ModelFolder, paths: Mapping[str, Path]) -> None:
     if missing := [fold for fold, path in paths.items() if not path.is_file()]:
-        folder = paths[missing[0]].parent.parent
-        commands = "; ".join(_training_command(folder, configuration, plans, fold) for fold in missing)
+        commands = "; ".join(training_command(model.key, fold) for fold in missing)
         raise ModelError(
             f"{paths[missing[0]]}: no weights of fold {', '.join(missing)} here; train it with: {commands}"
         )
@@ -268,7 +271,7 @@ def _require_axes(path: Path, file: WeightsFile, plan: ConfigurationPlan) -> Non
         )
 
 
-def trained_plan(fold: Path, weights: Mapping[str, torch.Tensor] | None = None) -> str | None:
+def trained_plan(fold: FoldFolder, weights: Mapping[str, torch.Tensor] | None = None) -> str | None:
     """The signature of the plans that a fold was or is being trained with; None where no record tells.
 
     Args:
@@ -277,7 +280,7 @@ def trained_plan(fold: Path, weights: Mapping[str, torch.Tensor] | None = None) 
     Raises:
         StorageError: The record is damaged.
     """
-    path = fold / RUN_FILE
+    path = fold.record
     try:
         content = read_json(path) if path.is_file() else None
     except StorageError as error:
@@ -289,17 +292,23 @@ def trained_plan(fold: Path, weights: Mapping[str, torch.Tensor] | None = None) 
     return signature if isinstance(signature, str) else None
 
 
-def _require_own_plans(paths: Sequence[Path], files: Sequence[WeightsFile], signature: str) -> None:
+def _require_own_plans(
+    model: ModelFolder,
+    folds: Sequence[FoldFolder],
+    files: Sequence[WeightsFile],
+    checkpoint: Checkpoint,
+    signature: str,
+) -> None:
     """Refuse folds that were trained with other plans than those beside them; of installed folds nothing is known."""
     others = [
-        path.parent.name
-        for path, file in zip(paths, files, strict=True)
-        if trained_plan(path.parent) not in (None, signature)
-        if trained_plan(path.parent, file.weights if path.name == FINAL_WEIGHTS else None) is not None
+        fold.folder.name
+        for fold, file in zip(folds, files, strict=True)
+        if trained_plan(fold) not in (None, signature)
+        if trained_plan(fold, file.weights if checkpoint == "final" else None) is not None
     ]
     if others:
         raise ModelError(
-            f"{paths[0].parent.parent / PLANS_FILE}: {', '.join(others)} trained with other plans than these, so the "
+            f"{model.plans}: {', '.join(others)} trained with other plans than these, so the "
             "images would be prepared otherwise than the weights expect; predict with other folds (-f), or train anew "
             "with --overwrite"
         )

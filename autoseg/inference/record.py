@@ -12,6 +12,7 @@ from typing import Any
 
 import autoseg
 from autoseg.errors import ModelError, StorageError
+from autoseg.files.layout import PREDICTION_FILE
 from autoseg.files.locking import create_json
 from autoseg.files.storage import content_hash, encode, read_json, write_json
 from autoseg.inference.model import load_weights, weights_sha256
@@ -23,7 +24,6 @@ from autoseg.postprocessing.rules import Rule
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-RECORD_FILE = "prediction.json"
 
 INCIDENTAL = ("version", "device", "precision", "lowres_segmentations")
 """What may change between a prediction and its continuation: where and how it is computed, not what."""
@@ -102,7 +102,7 @@ def predicted_with(predictions: Sequence[Path], weights: Path) -> Sequence[Path]
         ModelError: The weights are damaged.
         StorageError: The record is damaged.
     """
-    record = predictions[0].parent / RECORD_FILE if predictions else None
+    record = predictions[0].parent / PREDICTION_FILE if predictions else None
     if record is None or not record.is_file() or not is_there(weights):
         return predictions
     content = read_json(record)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.extensions import code_digest, files_beside
+from autoseg.files.layout import ModelFolder
 from autoseg.jobs.digests import (
     descriptions_digest,
     file_digest,
@@ -19,7 +20,6 @@ from autoseg.jobs.digests import (
 from autoseg.jobs.steps import Digest, Step
 
 VERIFY, PLAN, CHOOSE, EXPORT = "verify_dataset", "plan_and_preprocess", "find_best_configuration", "export_model"
-WEIGHTS, SCORES = "weights_final.pt", "validation_raw/summary.json"
 BESIDE_SELECTION = ("summary.csv", "prediction_commands.txt")
 PREDICTIONS = (".nii.gz", ".npz")
 CODE_SEPARATOR = ":"
@@ -42,7 +42,7 @@ class Configuration:
         previous: The configuration whose predictions it takes, all of its folds; else None.
         plans: The pickle it is planned in.
         prepared: The folder of its prepared cases.
-        fold_folders: Where each fold is trained.
+        model: Where it is trained.
         is_candidate: Whether it may be chosen; else it is only trained for the one that follows it.
     """
 
@@ -51,7 +51,7 @@ class Configuration:
     previous: str | None
     plans: Path
     prepared: Path
-    fold_folders: Mapping[str, Path]
+    model: ModelFolder
     is_candidate: bool = True
 
 
@@ -71,7 +71,7 @@ class Work:
 
     task: str
     trainer: str
-    identifier: str
+    plans: str
     launcher: tuple[str, ...]
     everywhere: tuple[str, ...] = ()
     raw: Path
@@ -97,7 +97,7 @@ def preparation_steps(work: Work) -> tuple[Step, ...]:
     plan = _step(
         work,
         PLAN,
-        ("-t", work.task, "-p", work.identifier, *work.planning.decisive),
+        ("-t", work.task, "-p", work.plans, *work.planning.decisive),
         incidental=work.planning.incidental,
         needs=(VERIFY,),
         inputs={"raw data": partial(listing_digest, *training_data), **_own_code(work.planners)},
@@ -133,12 +133,12 @@ def training_name(configuration: str, fold: str) -> str:
 
 def _training_step(work: Work, own: Configuration, fold: str, configurations: Sequence[Configuration]) -> Step:
     """`-c` starts anew where there is nothing, so the same command line begins and continues."""
-    folder = own.fold_folders[fold]
+    trained = own.model.fold(fold)
     before = [configuration for configuration in configurations if configuration.name == own.previous]
     return _step(
         work,
         "train",
-        (own.name, work.trainer, work.task, fold, "-p", work.identifier, "--npz", *work.training.decisive),
+        (own.name, work.trainer, work.task, fold, "-p", work.plans, "--npz", *work.training.decisive),
         incidental=("-c", "--own_settings", *work.training.incidental),
         name=training_name(own.name, fold),
         needs=(PLAN, *(training_name(one.name, number) for one in before for number in one.folds)),
@@ -149,9 +149,9 @@ def _training_step(work: Work, own: Configuration, fold: str, configurations: Se
             **_own_code((work.trainer,)),
             **{name: digest for one in before for name, digest in _scores(one).items()},
         },
-        products=(folder / WEIGHTS, folder / SCORES),
-        find_products=partial(_predictions, (folder / SCORES).parent),
-        replaces=folder,
+        products=(trained.weights(), trained.summary()),
+        find_products=partial(_predictions, trained.validation()),
+        replaces=trained.folder,
         kind=own.name,
     )
 
@@ -161,7 +161,7 @@ def _choice_step(work: Work, candidates: Sequence[Configuration], needs: tuple[s
     return _step(
         work,
         CHOOSE,
-        ("-t", work.task, "-m", *names, "-tr", work.trainer, "-p", work.identifier, "-f", *work.folds),
+        ("-t", work.task, "-m", *names, "-tr", work.trainer, "-p", work.plans, "-f", *work.folds),
         needs=(PLAN, *needs),
         inputs={name: digest for one in candidates for name, digest in _scores(one).items()},
         products=(work.selection, *(work.selection.with_name(name) for name in BESIDE_SELECTION)),
@@ -170,7 +170,7 @@ def _choice_step(work: Work, candidates: Sequence[Configuration], needs: tuple[s
 
 def _export_step(work: Work, configurations: Sequence[Configuration]) -> Step:
     weights: dict[str, Digest] = {
-        f"weights of {one.name} fold {fold}": partial(file_digest, one.fold_folders[fold] / WEIGHTS)
+        f"weights of {one.name} fold {fold}": partial(file_digest, one.model.fold(fold).weights())
         for one in configurations
         for fold in one.folds
     }
@@ -192,9 +192,8 @@ def _predictions(folder: Path) -> tuple[Path, ...]:
 
 def _scores(configuration: Configuration) -> dict[str, Digest]:
     return {
-        f"scores of {configuration.name} fold {fold}": partial(scores_digest, folder / SCORES)
-        for fold, folder in configuration.fold_folders.items()
-        if fold in configuration.folds
+        f"scores of {configuration.name} fold {fold}": partial(scores_digest, configuration.model.fold(fold).summary())
+        for fold in configuration.folds
     }
 
 

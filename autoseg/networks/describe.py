@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from autoseg.files.layout import FoldFolder
 from autoseg.files.storage import atomic_path, write_bytes
 from autoseg.networks.encoder_decoder import level_widths
 from autoseg.plans import ConfigurationPlan, Topology
 from autoseg.words import agreeing, counted
 
 
-def write_architecture(folder: Path, network: nn.Module, plan: ConfigurationPlan, in_channels: int) -> None:
+def write_architecture(fold: FoldFolder, network: nn.Module, plan: ConfigurationPlan, in_channels: int) -> None:
     """Write `architecture.txt` and, for the plan's own U-Net, its picture `architecture.png`."""
     text = describe_unet(network, plan, in_channels) if hasattr(network, "upsampling") else describe_other(network)
-    write_bytes(folder / "architecture.txt", text.encode())
+    write_bytes(fold.architecture, text.encode())
     if hasattr(network, "upsampling"):
-        with atomic_path(folder / "architecture.png") as temporary:
+        with atomic_path(fold.architecture_picture) as temporary:
             _figure(plan, in_channels).savefig(temporary, dpi=100)
 
 

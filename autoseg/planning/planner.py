@@ -17,6 +17,7 @@ import numpy as np
 import autoseg
 from autoseg.arrays import Float64Array
 from autoseg.errors import PlanError
+from autoseg.files.layout import DEFAULT_PLANS
 from autoseg.geometry import Shape, Spacing, inverse_order
 from autoseg.planning.explanation import Decision, explain
 from autoseg.planning.fingerprint import DatasetFingerprint, single_slice_axes
@@ -25,7 +26,7 @@ from autoseg.planning.normalisation import choose_mask, choose_scheme
 from autoseg.planning.patch import fit_patch
 from autoseg.planning.spacing import median_resampled_shape
 from autoseg.planning.topology import PatchTopology, plan_topology
-from autoseg.plans import DEFAULT_IDENTIFIER, FORMAT, ConfigurationPlan, Plans
+from autoseg.plans import FORMAT, ConfigurationPlan, Plans
 from autoseg.words import counted
 
 SMALLEST_PLANNED_BATCH = 2
@@ -74,7 +75,7 @@ class Planner(ABC):
             name.
     """
 
-    shipped_identifier = DEFAULT_IDENTIFIER
+    shipped_identifier = DEFAULT_PLANS
     """Name that plans are filed under; a user's subclass takes its own class's name instead."""
     network = "unet"
     features = 32

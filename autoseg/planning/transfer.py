@@ -9,10 +9,11 @@ import numpy as np
 
 import autoseg
 from autoseg.errors import PlanError
+from autoseg.files.layout import DEFAULT_PLANS
 from autoseg.planning.explanation import AXES, Decision
 from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional, single_slice_axes
 from autoseg.planning.spacing import median_resampled_shape, median_spacing
-from autoseg.plans import DEFAULT_IDENTIFIER, ConfigurationPlan, Plans
+from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.words import counted, in_millimetres, in_sides
 
 
@@ -47,7 +48,7 @@ def transfer_plans(
 def transferred_identifier(source: Plans) -> str:
     """`from_Task004`; with the name of the source's plans where that is not the usual one."""
     task, _, _ = source.dataset.partition("_")
-    return f"from_{task}" if source.identifier == DEFAULT_IDENTIFIER else f"from_{task}_{source.identifier}"
+    return f"from_{task}" if source.identifier == DEFAULT_PLANS else f"from_{task}_{source.identifier}"
 
 
 def explain_transfer(source: Plans, plans: Plans) -> tuple[Decision, ...]:

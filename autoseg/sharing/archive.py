@@ -27,7 +27,7 @@ from autoseg.sharing.members import (
     LARGEST_ARCHIVE,
     MANIFEST,
     MOST_MEMBERS,
-    Member,
+    ArchiveMember,
     parse_members,
     shown,
     unpacked_path,
@@ -63,7 +63,7 @@ class Archive:
     """
 
     path: Path
-    members: Mapping[str, Member]
+    members: Mapping[str, ArchiveMember]
     manifest: Manifest
     entries: Mapping[str, zipfile.ZipInfo]
     file: zipfile.ZipFile
@@ -231,7 +231,7 @@ def _refuse_all_but_files(entry: zipfile.ZipInfo) -> None:
         raise ModelError(f"{name} is packed with method {entry.compress_type}; only deflate is read")
 
 
-def _require_size(entry: zipfile.ZipInfo, member: Member) -> None:
+def _require_size(entry: zipfile.ZipInfo, member: ArchiveMember) -> None:
     if entry.file_size > member.limit:
         raise ModelError(
             f"{shown(member.name)} declares {counted(entry.file_size, 'byte')}, more than the {member.limit} allowed"

@@ -10,11 +10,11 @@ from typing import Any
 
 import autoseg
 from autoseg.errors import ModelError
+from autoseg.files.layout import CARD_FILE, ModelFolder, ModelKey
 from autoseg.files.storage import decode, read_json
 from autoseg.geometry import reorder
 from autoseg.plans import Plans
-from autoseg.sharing.members import CARD
-from autoseg.sharing.models import LabelDice, ModelFolder, dice_by_label, load_cross_validation
+from autoseg.sharing.models import LabelDice, dice_by_label, load_cross_validation
 from autoseg.words import counted, in_millimetres
 
 FORMAT = 1
@@ -60,6 +60,10 @@ class ModelEntry:
     scored_folds: tuple[str, ...]
     dice: tuple[LabelDice, ...]
 
+    def key(self, task: str) -> ModelKey:
+        """Which model of a task it is."""
+        return ModelKey(task=task, configuration=self.configuration, trainer=self.trainer, plans=self.plans)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
@@ -84,7 +88,7 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         if not self.models or any(len(model.folds) != len(model.epochs) for model in self.models):
-            raise ModelError(f"{CARD}: it must name at least one model, and the epochs of each of its folds")
+            raise ModelError(f"{CARD_FILE}: it must name at least one model, and the epochs of each of its folds")
 
 
 def make_card(
@@ -118,14 +122,14 @@ def make_entry(model: ModelFolder, plans: Plans, folds: Sequence[str], *, checkp
     """
     from autoseg.inference.model import load_weights
 
-    weights = [load_weights(model.fold_folder(fold) / f"weights_{checkpoint}.pt") for fold in folds]
+    weights = [load_weights(model.fold(fold).weights(checkpoint)) for fold in folds]
     scored, summary = load_cross_validation(model, folds)
-    plan = plans.configuration(model.configuration)
+    plan = plans.configuration(model.key.configuration)
     z, y, x = reorder(plan.spacing, plans.transpose_backward)
     return ModelEntry(
-        configuration=model.configuration,
-        trainer=model.trainer,
-        plans=model.identifier,
+        configuration=model.key.configuration,
+        trainer=model.key.trainer,
+        plans=model.key.plans,
         folds=tuple(folds),
         epochs=tuple(file.epoch for file in weights),
         custom_network=any(file.custom_network for file in weights),
@@ -163,7 +167,7 @@ def load_card(path: Path) -> ModelCard:
     found = content.get("format") if isinstance(content, dict) else None
     if type(found) is not int or found != FORMAT:
         raise ModelError(f"{path}: a model card of format {found!r:.40}, but this autoseg reads format {FORMAT}")
-    card: ModelCard = decode(ModelCard, content, CARD)
+    card: ModelCard = decode(ModelCard, content, CARD_FILE)
     return card
 
 

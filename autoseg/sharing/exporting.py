@@ -10,8 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
 import autoseg
+from autoseg.command_words import training_command
 from autoseg.errors import ModelError, StorageError
 from autoseg.evaluation.summary import load_summary, save_summary
+from autoseg.files.layout import (
+    ALL,
+    CARD_FILE,
+    CARD_TEXT_FILE,
+    FINGERPRINT_FILE,
+    SELECTION_FILE,
+    SELECTIONS_FOLDER,
+    ModelFolder,
+    weights_name,
+)
 from autoseg.files.storage import atomic_path, write_bytes, write_json
 from autoseg.outputs import require_own_file
 from autoseg.parallel import progress
@@ -21,18 +32,7 @@ from autoseg.sharing.archive import BLOCK, is_archive, open_archive
 from autoseg.sharing.card import AboutData, ModelCard, card_text, make_card, make_entry
 from autoseg.sharing.checking import check_files
 from autoseg.sharing.manifest import FORMAT, FileEntry, Manifest
-from autoseg.sharing.members import (
-    CARD,
-    CARD_TEXT,
-    FINGERPRINT,
-    MANIFEST,
-    PLANS,
-    PLANS_VIEW,
-    POSTPROCESSING,
-    SUMMARY,
-    parse_members,
-)
-from autoseg.sharing.models import ModelFolder
+from autoseg.sharing.members import MANIFEST, RESULTS, parse_members, place_in_archive
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 """The earliest a zip can hold, so that equal models give equal archives."""
@@ -95,8 +95,8 @@ def _chosen_folds(model: ModelFolder, wanted: Sequence[str] | None, checkpoints:
     missing = [fold for fold in (wanted or ()) if fold not in trained]
     if missing or not trained:
         lacking = f"fold {', '.join(missing)}" if missing else "any fold"
-        weights = " and ".join(f"weights_{name}.pt" for name in checkpoints)
-        commands = "\n".join(f"  {model.training_command(fold)}" for fold in missing or ["0"])
+        weights = " and ".join(map(weights_name, checkpoints))
+        commands = "\n".join(f"  {training_command(model.key, fold)}" for fold in missing or ["0"])
         raise ModelError(f"{model.folder}: no {weights} of {lacking}; train with\n{commands}")
     return tuple(fold for fold in trained if wanted is None or fold in wanted)
 
@@ -108,13 +108,13 @@ def _collect(
     files: dict[str, Path] = {}
     entries = []
     for number, (model, folds) in enumerate(chosen.items()):
-        plans = load_plans(model.folder / PLANS)
+        plans = load_plans(model.plans)
         files |= _model_files(model, sources.fingerprint)
         for fold in folds:
             files |= _fold_files(model, fold, checkpoints, made / str(number))
         entries.append(make_entry(model, plans, folds, checkpoint=checkpoints[0]))
     if sources.selection is not None:
-        files[f"results/selections/{plans.dataset}/selection.json"] = sources.selection
+        files[f"{RESULTS}/{SELECTIONS_FOLDER}/{plans.dataset}/{SELECTION_FILE}"] = sources.selection
     card = make_card(
         plans,
         sources.about,
@@ -122,29 +122,32 @@ def _collect(
         training_cases=_training_cases(files),
         selection=sources.selection is not None,
     )
-    write_json(made / CARD, card)
-    write_bytes(made / CARD_TEXT, card_text(card).encode())
-    return card, {CARD_TEXT: made / CARD_TEXT, CARD: made / CARD, **dict(sorted(files.items()))}
+    write_json(made / CARD_FILE, card)
+    write_bytes(made / CARD_TEXT_FILE, card_text(card).encode())
+    cards = {name: made / name for name in (CARD_TEXT_FILE, CARD_FILE)}
+    return card, cards | dict(sorted(files.items()))
 
 
 def _model_files(model: ModelFolder, fingerprint: Path | None) -> dict[str, Path]:
-    own = model.folder / FINGERPRINT
-    wanted = {
-        PLANS: model.folder / PLANS,
-        PLANS_VIEW: model.folder / PLANS_VIEW,
-        POSTPROCESSING: model.folder / POSTPROCESSING,
-        FINGERPRINT: own if own.is_file() or fingerprint is None else fingerprint,
-    }
-    return {f"{model.archived_name}/{name}": path for name, path in wanted.items() if path.is_file()}
+    own = (model.plans, model.plans_view, model.postprocessing, model.fingerprint)
+    wanted = {_name_of(model, path): path for path in own}
+    if fingerprint is not None and not model.fingerprint.is_file():
+        wanted[_name_of(model, model.fingerprint)] = fingerprint
+    return {name: path for name, path in wanted.items() if path.is_file()}
 
 
 def _fold_files(model: ModelFolder, fold: str, checkpoints: Sequence[str], made: Path) -> dict[str, Path]:
-    folder = model.fold_folder(fold)
-    inside = f"{model.archived_name}/{folder.name}"
-    files = {f"{inside}/weights_{name}.pt": folder / f"weights_{name}.pt" for name in checkpoints}
-    if fold != "all" and (folder / SUMMARY).is_file():
-        files[f"{inside}/{SUMMARY}"] = _without_folders(folder / SUMMARY, made / folder.name / "summary.json")
-    return files
+    trained = model.fold(fold)
+    packed = {_name_of(model, path): path for path in map(trained.weights, checkpoints)}
+    summary = trained.summary()
+    if fold != ALL and summary.is_file():
+        packed[_name_of(model, summary)] = _without_folders(summary, made / fold / summary.name)
+    return packed
+
+
+def _name_of(model: ModelFolder, path: Path) -> str:
+    """Of a model's file, in an archive."""
+    return f"{place_in_archive(model.key)}/{path.relative_to(model.folder).as_posix()}"
 
 
 def _without_folders(summary_file: Path, target: Path) -> Path:
@@ -158,7 +161,7 @@ def _without_folders(summary_file: Path, target: Path) -> Path:
 
 
 def _training_cases(files: Mapping[str, Path]) -> int | None:
-    fingerprints = [path for name, path in files.items() if name.endswith(f"/{FINGERPRINT}")]
+    fingerprints = [path for name, path in files.items() if name.endswith(f"/{FINGERPRINT_FILE}")]
     return len(load_fingerprint(fingerprints[0]).cases) if fingerprints else None
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.errors import ModelError, StorageError
+from autoseg.files.layout import CARD_FILE, CARD_TEXT_FILE, SELECTION_FILE
 from autoseg.sharing.archive import Archive, open_archive, refusing
 from autoseg.sharing.card import ModelCard
 from autoseg.sharing.checking import check_files
-from autoseg.sharing.members import CARD, CARD_TEXT, unpacked_path
+from autoseg.sharing.members import RESULTS, unpacked_path
 from autoseg.words import counted
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> Ins
             raise ModelError(f"{path}: these are there already:\n{listing}\nAdd --overwrite to replace them.")
         with _staging(results, archive.size) as staging:
             card = _unpack(archive, staging / "new")
-            _replace(staging / "new" / "results", results, names)
+            _replace(staging / "new" / RESULTS, results, names)
     return Installation(
         card=card,
         folders=tuple(results / name for name in names),
@@ -73,13 +74,13 @@ def read_archived_card(path: Path) -> ModelCard:
     from autoseg.sharing.card import load_card
 
     with open_archive(path) as archive, tempfile.TemporaryDirectory() as folder, refusing(path, unpacked=Path(folder)):
-        return load_card(archive.unpack_one(CARD, Path(folder)))
+        return load_card(archive.unpack_one(CARD_FILE, Path(folder)))
 
 
 def _moved_folders(archive: Archive) -> tuple[str, ...]:
     """The folders that are moved as a whole, relative to the results folder."""
-    selections = {name.rpartition("/")[0] for name in archive.members if name.endswith("/selection.json")}
-    return tuple(name.removeprefix("results/") for name in (*archive.folders, *sorted(selections)))
+    selections = {name.rpartition("/")[0] for name in archive.members if name.endswith(f"/{SELECTION_FILE}")}
+    return tuple(name.removeprefix(f"{RESULTS}/") for name in (*archive.folders, *sorted(selections)))
 
 
 @contextmanager
@@ -103,7 +104,7 @@ def _unpack(archive: Archive, folder: Path) -> ModelCard:
     with refusing(archive.path, unpacked=folder):
         card = check_files(archive.members, paths)
     for model in archive.folders:
-        for name in (CARD, CARD_TEXT):
+        for name in (CARD_FILE, CARD_TEXT_FILE):
             shutil.copyfile(folder / name, folder / model / name)
     return card
 

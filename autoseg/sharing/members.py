@@ -17,17 +17,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.errors import ModelError
+from autoseg.files.layout import (
+    CARD_FILE,
+    CARD_TEXT_FILE,
+    CHECKPOINTS,
+    FINGERPRINT_FILE,
+    FOLD_PATTERN,
+    PLANS_FILE,
+    PLANS_VIEW_FILE,
+    POSTPROCESSING_FILE,
+    SELECTION_FILE,
+    SELECTIONS_FOLDER,
+    SUMMARY_FILE,
+    VALIDATION_FOLDER,
+    ModelKey,
+    weights_name,
+)
 from autoseg.files.storage import LARGEST_PICKLE
 from autoseg.plans import CONFIGURATIONS
 
 MANIFEST = "manifest.json"
-CARD = "model_card.json"
-CARD_TEXT = "model_card.md"
-PLANS, PLANS_VIEW = "plans.pkl", "plans.json"
-FINGERPRINT = "fingerprint.json"
-POSTPROCESSING = "postprocessing.json"
-SUMMARY = "validation_raw/summary.json"
-CHECKPOINTS = ("final", "best")
+RESULTS = "results"
+"""The folder of an archive that holds what belongs into one's results."""
 
 SMALL_FILE = 1 * 2**20
 """Bytes; cards and manifests take a few thousand."""
@@ -46,22 +57,28 @@ MOST_MEMBERS = 1000
 
 LONGEST_NAME = 400
 
+
+def _one_of(*names: str) -> str:
+    """What matches any of some names."""
+    return f"(?:{'|'.join(map(re.escape, names))})"
+
+
 TASK = r"(?P<task>Task\d{3,6}_\w(?:[\w .+()-]{0,98}[\w+()])?)"
-MODEL = rf"results/(?P<configuration>{'|'.join(CONFIGURATIONS)})/{TASK}/(?P<model>[^\W\d]\w{{0,99}}__[\w.-]{{1,99}})"
-FOLD = r"(?P<fold>fold_\d{1,2}|all)"
+MODEL = rf"{RESULTS}/(?P<configuration>{'|'.join(CONFIGURATIONS)})/{TASK}/(?P<model>[^\W\d]\w{{0,99}}__[\w.-]{{1,99}})"
+FOLD = rf"(?P<fold>{FOLD_PATTERN})"
 NAMES = (
     (re.compile(re.escape(MANIFEST)), SMALL_FILE),
-    (re.compile(r"model_card\.(json|md)"), SMALL_FILE),
-    (re.compile(rf"results/selections/{TASK}/selection\.json"), LARGE_JSON),
-    (re.compile(rf"{MODEL}/plans\.pkl"), LARGEST_PICKLE),
-    (re.compile(rf"{MODEL}/(plans|fingerprint|postprocessing)\.json"), LARGE_JSON),
-    (re.compile(rf"{MODEL}/{FOLD}/weights_(final|best)\.pt"), LARGEST_WEIGHTS),
-    (re.compile(rf"{MODEL}/{FOLD}/validation_raw/summary\.json"), LARGE_JSON),
+    (re.compile(_one_of(CARD_FILE, CARD_TEXT_FILE)), SMALL_FILE),
+    (re.compile(rf"{RESULTS}/{SELECTIONS_FOLDER}/{TASK}/{_one_of(SELECTION_FILE)}"), LARGE_JSON),
+    (re.compile(rf"{MODEL}/{_one_of(PLANS_FILE)}"), LARGEST_PICKLE),
+    (re.compile(rf"{MODEL}/{_one_of(PLANS_VIEW_FILE, FINGERPRINT_FILE, POSTPROCESSING_FILE)}"), LARGE_JSON),
+    (re.compile(rf"{MODEL}/{FOLD}/{_one_of(*map(weights_name, CHECKPOINTS))}"), LARGEST_WEIGHTS),
+    (re.compile(rf"{MODEL}/{FOLD}/{VALIDATION_FOLDER}/{_one_of(SUMMARY_FILE)}"), LARGE_JSON),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class ArchiveMember:
     """A file of an archive, by its name.
 
     Attributes:
@@ -82,10 +99,15 @@ class Member:
     @property
     def folder(self) -> str | None:
         """The model folder, relative to the archive; None for what lies in none."""
-        return f"results/{self.configuration}/{self.task}/{self.model}" if self.model else None
+        return f"{RESULTS}/{self.configuration}/{self.task}/{self.model}" if self.model else None
 
 
-def parse_member(name: str) -> Member:
+def place_in_archive(model: ModelKey) -> str:
+    """The folder of a model, relative to the archive."""
+    return f"{RESULTS}/{model.place}"
+
+
+def parse_member(name: str) -> ArchiveMember:
     """Understand one name.
 
     Raises:
@@ -94,18 +116,18 @@ def parse_member(name: str) -> Member:
     _refuse_dangerous(name)
     for pattern, limit in NAMES:
         if found := pattern.fullmatch(name):
-            return Member(name=name, limit=limit, **found.groupdict())
+            return ArchiveMember(name=name, limit=limit, **found.groupdict())
     raise ModelError(f"{shown(name)} is no file of a model archive")
 
 
-def parse_members(names: Iterable[str]) -> dict[str, Member]:
+def parse_members(names: Iterable[str]) -> dict[str, ArchiveMember]:
     """Understand all names of an archive, in order.
 
     Raises:
         ModelError: Also for a name that is there twice (letter case and accents aside, as some disks see them), for
             more than one task, and where a model lacks its plans or all its weights.
     """
-    members: dict[str, Member] = {}
+    members: dict[str, ArchiveMember] = {}
     seen: set[str] = set()
     for name in names:
         member = parse_member(name)
@@ -136,8 +158,8 @@ def _refuse_dangerous(name: str) -> None:
         raise ModelError(f"{shown(name)} is too long or holds characters that cannot be printed")
 
 
-def _require_whole_models(members: dict[str, Member]) -> None:
-    for name in (MANIFEST, CARD, CARD_TEXT):
+def _require_whole_models(members: dict[str, ArchiveMember]) -> None:
+    for name in (MANIFEST, CARD_FILE, CARD_TEXT_FILE):
         if name not in members:
             raise ModelError(f"{name} is missing")
     folders = {member.folder for member in members.values()} - {None}
@@ -146,12 +168,12 @@ def _require_whole_models(members: dict[str, Member]) -> None:
     if len(tasks := {member.task for member in members.values()} - {None}) > 1:
         raise ModelError(f"it holds models of several tasks: {', '.join(sorted(map(str, tasks)))}")
     for folder in sorted(map(str, folders)):
-        if missing := [name for name in (PLANS, PLANS_VIEW) if f"{folder}/{name}" not in members]:
+        if missing := [name for name in (PLANS_FILE, PLANS_VIEW_FILE) if f"{folder}/{name}" not in members]:
             raise ModelError(f"{folder} lacks {' and '.join(missing)}")
-        if not any(member.folder == folder and name.endswith(".pt") for name, member in members.items()):
+        if not any(member.folder == folder and member.limit == LARGEST_WEIGHTS for member in members.values()):
             raise ModelError(f"{folder} holds no weights")
 
 
-def unpacked_path(folder: Path, member: Member) -> Path:
+def unpacked_path(folder: Path, member: ArchiveMember) -> Path:
     """Where a member lies under `folder`."""
     return folder.joinpath(*member.name.split("/"))

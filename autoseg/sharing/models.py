@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,42 +9,9 @@ from typing import Any
 
 from autoseg.errors import ModelError
 from autoseg.evaluation.summary import Summary, load_summary
+from autoseg.files.layout import ALL, ModelFolder, is_task, parse_model
 from autoseg.files.storage import read_json
 from autoseg.plans import CONFIGURATIONS
-from autoseg.sharing.members import SUMMARY
-
-TASK_FOLDER = re.compile(r"Task\d{3,}_.+")
-MODEL_FOLDER = re.compile(r"(?P<trainer>.+?)__(?P<identifier>.+)")
-FOLD_FOLDER = re.compile(r"fold_(\d{1,2})|(all)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFolder:
-    """One trained configuration: `folder` is `<results>/<configuration>/<task>/<trainer>__<identifier>`."""
-
-    folder: Path
-    configuration: str
-    task: str
-    trainer: str
-    identifier: str
-
-    @property
-    def archived_name(self) -> str:
-        """Its place in an archive."""
-        return f"results/{self.configuration}/{self.task}/{self.folder.name}"
-
-    def folds(self, checkpoint: str = "final") -> tuple[str, ...]:
-        """The folds that hold weights: "0", "1", ..., then "all"."""
-        found = [FOLD_FOLDER.fullmatch(path.parent.name) for path in self.folder.glob(f"*/weights_{checkpoint}.pt")]
-        return tuple(sorted((match[1] or match[2] for match in found if match), key=lambda fold: (len(fold), fold)))
-
-    def fold_folder(self, fold: str) -> Path:
-        """Where a fold lies."""
-        return self.folder / (fold if fold == "all" else f"fold_{fold}")
-
-    def training_command(self, fold: str) -> str:
-        """The command that trains one fold of it."""
-        return f"autoseg_train {self.configuration} {self.trainer} {self.task} {fold} -p {self.identifier}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +33,11 @@ class LabelDice:
 def find_models(results: Path, task: str | None = None) -> tuple[ModelFolder, ...]:
     """All folders of trained models, in the order of configurations; of one task where it is named."""
     return tuple(
-        ModelFolder(folder=folder, configuration=configuration, task=folder.parent.name, **match.groupdict())
+        model
         for configuration in CONFIGURATIONS
-        for folder in sorted((results / configuration).glob(f"{task or 'Task*'}/*__*"))
-        if folder.is_dir() and TASK_FOLDER.fullmatch(folder.parent.name)
-        if (match := MODEL_FOLDER.fullmatch(folder.name))
+        for folder in sorted((results / configuration).glob(f"{task or '*'}/*"))
+        if folder.is_dir() and is_task(folder.parent.name)
+        if (model := parse_model(folder)) is not None
     )
 
 
@@ -84,10 +50,10 @@ def load_cross_validation(model: ModelFolder, folds: Sequence[str]) -> tuple[tup
         StorageError: A summary.json is damaged.
         ModelError: Folds were scored on different labels.
     """
-    scored = tuple(fold for fold in folds if fold != "all" and (model.fold_folder(fold) / SUMMARY).is_file())
+    scored = tuple(fold for fold in folds if fold != ALL and model.fold(fold).summary().is_file())
     if not scored:
         return (), None
-    summaries = [load_summary(model.fold_folder(fold) / SUMMARY) for fold in scored]
+    summaries = [load_summary(model.fold(fold).summary()) for fold in scored]
     if any(summary.labels != summaries[0].labels for summary in summaries):
         raise ModelError(f"{model.folder}: the folds were scored on different labels; run autoseg_train ... -val anew")
     return scored, replace(summaries[0], cases=tuple(case for summary in summaries for case in summary.cases))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from autoseg.files.layout import FoldFolder
 from autoseg.training.checkpoint import load_checkpoint
-from autoseg.training.fold import CHECKPOINT_FILE
 from autoseg.training.replacing import set_aside_in
 from autoseg.training.run_record import read_record
 from autoseg.training.settings import TrainingSettings
@@ -15,7 +14,7 @@ from autoseg.training.settings import TrainingSettings
 KEPT = ("epochs", "iterations_per_epoch", "batch_size", "learning_rate", "seed")
 
 
-def settings_to_continue(settings: TrainingSettings, fold: Path, *, device: str) -> TrainingSettings:
+def settings_to_continue(settings: TrainingSettings, fold: FoldFolder, *, device: str) -> TrainingSettings:
     """What is asked for, and for the rest what the fold's training had.
 
     Precision is kept on the kind of device that it was chosen on; on another, the default is taken.
@@ -23,12 +22,12 @@ def settings_to_continue(settings: TrainingSettings, fold: Path, *, device: str)
     Args:
         device: Type of the device that goes on.
     """
-    places = [folder for folder in (fold, *set_aside_in(fold)) if (folder / CHECKPOINT_FILE).is_file()]
+    places = [place for place in (fold, *set_aside_in(fold)) if place.checkpoint.is_file()]
     if not places:
         return settings
     record = read_record(places[0])
     if record is None:
-        content = load_checkpoint(places[0] / CHECKPOINT_FILE)
+        content = load_checkpoint(places[0].checkpoint)
         return _filled(settings, {name: content.get(name) for name in KEPT})
     kept = _filled(settings, {name: getattr(record, name) for name in KEPT})
     if not record.sessions:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from autoseg.files.layout import FoldFolder
 from autoseg.files.storage import write_json
 from autoseg.training.recipe import Recipe
 
-DEBUG_FILE = "debug.json"
-ELSEWHERE = {"plans", "plan", "target", "cases", "split", "output", "references", "previous", "settings", "device_name"}
+ELSEWHERE = {
+    "plans",
+    "plan",
+    "target",
+    "cases",
+    "split",
+    "output",
+    "fold",
+    "references",
+    "previous",
+    "settings",
+    "device_name",
+}
 """Attributes that are files of their own, or stand in `run.json` or under `settings`."""
 
 
-def write_debug(fold: Path, recipe: Recipe, network: nn.Module) -> None:
+def write_debug(fold: FoldFolder, recipe: Recipe, network: nn.Module) -> None:
     """Write the file: plain values as they are, everything else as Python shows it."""
     kind = type(recipe)
     write_json(
-        fold / DEBUG_FILE,
+        fold.debug,
         {
             "format": 1,
             "trainer": f"{kind.__module__}.{kind.__qualname__}",

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from autoseg.errors import AutosegError
+from autoseg.files.layout import FoldFolder
 from autoseg.parallel import progress
 from autoseg.training.history import (
     EpochRecord,
@@ -32,18 +33,18 @@ class Display:
     """Shows a training's progress.
 
     Args:
-        folder: Where history, picture and TensorBoard's events go.
+        fold: Where history, picture and TensorBoard's events go.
         labels: Names of the labels above background.
         batches: In an epoch, training and validation together.
     """
 
-    def __init__(self, folder: Path, *, labels: Sequence[str], epochs: int, batches: int) -> None:
-        self.folder = folder
+    def __init__(self, fold: FoldFolder, *, labels: Sequence[str], epochs: int, batches: int) -> None:
+        self.fold = fold
         self.labels = labels
         self.epochs = epochs
         self.batches = batches
         self.bar: Any = None
-        self.tensorboard = _open_tensorboard(folder)
+        self.tensorboard = _open_tensorboard(fold.tensorboard)
         self.loss_shown = self.picture_drawn = -float("inf")
         self.epoch_begun = time.time()
 
@@ -70,9 +71,9 @@ class Display:
         self._close_bar()
         record = records[-1]
         log.info("%s", epoch_line(record, self.epochs, seconds_left(records, self.epochs)))
-        write_history(self.folder, records)
+        write_history(self.fold, records)
         if time.monotonic() - self.picture_drawn > SECONDS_BETWEEN_PICTURES or len(records) == self.epochs:
-            draw_progress(self.folder / "progress.png", records, self.labels)
+            draw_progress(self.fold.progress, records, self.labels)
             self.picture_drawn = time.monotonic()
         if self.tensorboard is not None:
             _add_scalars(self.tensorboard, record, self.labels)
@@ -152,7 +153,7 @@ def _open_tensorboard(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(folder / "tensorboard")
+    return SummaryWriter(folder)
 
 
 def _add_scalars(writer: Any, record: EpochRecord, labels: Sequence[str]) -> None:

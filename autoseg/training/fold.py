@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from autoseg.errors import TrainingError
-from autoseg.inference.model import PLANS_FILE, RUN_FILE, trained_plan
+from autoseg.files.layout import FoldFolder
+from autoseg.inference.model import trained_plan
 from autoseg.plans import Plans, load_plans, plan_signature, save_plans
 from autoseg.words import agreeing
 
-CHECKPOINT_FILE = "checkpoint.pt"
-LOG_FILE = "training.log"
-VALIDATION_FOLDERS = {"final": "validation_raw", "best": "validation_raw_best"}
-TRAINING_FILES = (
-    CHECKPOINT_FILE,
-    "weights_final.pt",
-    "weights_best.pt",
-    "history.json",
-    "history.csv",
-    "progress.png",
-    LOG_FILE,
-    RUN_FILE,
-    "debug.json",
-    "architecture.txt",
-    "architecture.png",
-)
-TRAINING_FOLDERS = (*VALIDATION_FOLDERS.values(), "tensorboard")
 
-
-STARTED = ("weights_final.pt", CHECKPOINT_FILE, RUN_FILE)
-"""One of these says that a fold's training began, or is done."""
-
-
-def require_untrained(fold: Path, *, advice: str = "") -> None:
+def require_untrained(fold: FoldFolder, *, advice: str = "") -> None:
     """Refuse to begin where a training lies.
 
     Args:
@@ -41,28 +18,23 @@ def require_untrained(fold: Path, *, advice: str = "") -> None:
     Raises:
         TrainingError: Saying how to go on with it, or to do without it.
     """
-    if (fold / CHECKPOINT_FILE).is_file():
+    if fold.checkpoint.is_file():
         raise TrainingError(
-            f"{fold}: a training lies here already; continue it with -c, or discard it with --overwrite" + advice
+            f"{fold.folder}: a training lies here already; continue it with -c, or discard it with --overwrite" + advice
         )
 
 
-def weights_file(fold: Path, checkpoint: str) -> Path:
-    """The weights "final" or "best"."""
-    return fold / f"weights_{checkpoint}.pt"
-
-
-def write_model_plans(plans: Plans, configuration: str, fold: Path) -> None:
+def write_model_plans(plans: Plans, configuration: str, fold: FoldFolder) -> None:
     """Write the plans into the model's folder, beside its folds.
 
     Raises:
         TrainingError: Another fold there was trained with other plans, or its training began with others.
     """
-    path, signature = fold.parent / PLANS_FILE, plan_signature(plans, configuration)
-    started = sorted({file.parent for name in STARTED for file in fold.parent.glob(f"*/{name}")} - {fold})
+    path, signature = fold.model_plans, plan_signature(plans, configuration)
+    started = [one for one in fold.neighbours() if one.is_started and one != fold]
     if started and path.is_file():
         here = plan_signature(load_plans(path), configuration)
-        if others := [one.name for one in started if {here, trained_plan(one) or here} != {signature}]:
+        if others := [one.folder.name for one in started if {here, trained_plan(one) or here} != {signature}]:
             raise TrainingError(
                 f"{path}: {', '.join(others)} {agreeing(len(others), 'was', 'were')} trained with other plans than "
                 "these; "
@@ -72,13 +44,13 @@ def write_model_plans(plans: Plans, configuration: str, fold: Path) -> None:
     save_plans(plans, path)
 
 
-def require_model_plans(plans: Plans, configuration: str, fold: Path) -> None:
+def require_model_plans(plans: Plans, configuration: str, fold: FoldFolder) -> None:
     """Refuse to validate with other plans than the model's, and than those that the fold was trained with.
 
     Raises:
         TrainingError: The model was trained with others.
     """
-    path, signature = fold.parent / PLANS_FILE, plan_signature(plans, configuration)
+    path, signature = fold.model_plans, plan_signature(plans, configuration)
     known = [plan_signature(load_plans(path), configuration)] if path.is_file() else []
     if {*known, trained_plan(fold) or signature} != {signature}:
         raise TrainingError(

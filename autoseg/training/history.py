@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autoseg.files.layout import FoldFolder
 from autoseg.files.storage import atomic_path, encode, write_json
 from autoseg.words import rough_time
 
@@ -107,17 +108,17 @@ def seconds_left(records: Sequence[EpochRecord], epochs: int) -> float:
     return (epochs - len(records)) * sum(recent) / max(1, len(recent))
 
 
-def write_history(folder: Path, records: Sequence[EpochRecord]) -> None:
+def write_history(fold: FoldFolder, records: Sequence[EpochRecord]) -> None:
     """`history.json`, and `history.csv` with a column for each label's Dice."""
     import pandas as pd
 
-    write_json(folder / "history.json", {"format": 1, "epochs": list(records)})
+    write_json(fold.history, {"format": 1, "epochs": list(records)})
     rows = []
     for record in records:
         row = encode(record)
         classes = row.pop("dice_per_class")
         rows.append(row | {f"dice_{label}": value for label, value in enumerate(classes, start=1)})
-    with atomic_path(folder / "history.csv") as temporary:
+    with atomic_path(fold.history_table) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
 
 

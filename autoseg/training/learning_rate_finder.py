@@ -39,8 +39,6 @@ LOWEST_LOSS = -1.0
 SAFETY = 10.0
 """The suggestion is the rate of the lowest loss divided by this, since there the loss is about to rise."""
 
-PICTURE_FILE = "lr_finder.png"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeTest:
@@ -68,7 +66,7 @@ def find_learning_rate(trainer: Trainer) -> RangeTest:
     with trainer._locked():
         with torch.random.fork_rng(trainer._cuda_devices()), progress(steps, "rates") as bar:
             result = range_test(_losses(trainer, steps, bar), steps=steps)
-        _draw(result, trainer.output / PICTURE_FILE)
+        _draw(result, trainer.fold.learning_rates)
     log.info("the loss was lowest at a learning rate of %.2g", result.suggestion * SAFETY)
     return result
 

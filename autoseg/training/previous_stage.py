@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from autoseg.dataset.splits import ALL, Split
+from autoseg.command_words import training_command
+from autoseg.dataset.splits import Split
 from autoseg.dataset.target import Target
 from autoseg.errors import TrainingError
+from autoseg.files.layout import ALL, ModelFolder
 from autoseg.inference.record import predicted_with
-from autoseg.plans import DEFAULT_IDENTIFIER
 from autoseg.preprocessing.previous import PreviousMaps, gather_previous
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training.fold import CHECKPOINT_FILE, VALIDATION_FOLDERS, weights_file
 from autoseg.training.run_record import trained_cases
 from autoseg.words import counted, first_few
 
@@ -56,32 +56,7 @@ class PreviousStage:
         return Gathered(maps=self.maps, signature=gather_previous(chosen, cases, self.maps, target=target))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreviousModel:
-    """The trained configuration before a cascade, and what its training is called by on the command line.
-
-    Attributes:
-        folder: Of the model; it holds a folder for each fold.
-        plans: Their identifier.
-    """
-
-    folder: Path
-    configuration: str
-    trainer: str
-    task: str
-    plans: str
-
-    def command(self, fold: str, *options: str) -> str:
-        """The command that trains a fold."""
-        plans = [] if self.plans == DEFAULT_IDENTIFIER else ["-p", self.plans]
-        return " ".join(["autoseg_train", self.configuration, self.trainer, self.task, fold, *plans, *options])
-
-    def fold(self, number: int) -> Path:
-        """The folder of a fold."""
-        return self.folder / f"fold_{number}"
-
-
-def find_predictions(model: PreviousModel, splits: Sequence[Split], identifiers: Sequence[str]) -> Mapping[str, Path]:
+def find_predictions(model: ModelFolder, splits: Sequence[Split], identifiers: Sequence[str]) -> Mapping[str, Path]:
     """For each case the prediction of the fold in which it was a validation case, by the weights that are there.
 
     Args:
@@ -91,14 +66,15 @@ def find_predictions(model: PreviousModel, splits: Sequence[Split], identifiers:
         TrainingError: Naming what is missing and the commands that make it; or a fold was trained on other cases
             than its split now says.
     """
-    current = {number: _current_predictions(model, number) for number in range(len(splits))}
+    trained = [model.fold(str(number)) for number in range(len(splits))]
+    current = [predicted_with(fold.validated_cases(), fold.weights()) for fold in trained]
     found: dict[str, Path] = {}
     missing: dict[int, list[str]] = {}
     homeless = []
     needed = sorted(set(identifiers))
     for identifier in needed:
         folds = [number for number, split in enumerate(splits) if identifier in split.validation]
-        paths = {number: _prediction(model, number, identifier) for number in folds}
+        paths = {number: trained[number].validation() / f"{identifier}.nii.gz" for number in folds}
         made = [number for number in folds if paths[number] in current[number]]
         if made:
             found[identifier] = paths[made[0]]
@@ -112,54 +88,47 @@ def find_predictions(model: PreviousModel, splits: Sequence[Split], identifiers:
     return found
 
 
-def _current_predictions(model: PreviousModel, fold: int) -> Sequence[Path]:
-    folder = model.fold(fold) / VALIDATION_FOLDERS["final"]
-    paths = sorted(path for path in folder.glob("*.nii.gz") if not path.name.startswith("."))
-    return predicted_with(paths, weights_file(model.fold(fold), "final"))
-
-
-def _prediction(model: PreviousModel, fold: int, identifier: str) -> Path:
-    return model.fold(fold) / VALIDATION_FOLDERS["final"] / f"{identifier}.nii.gz"
-
-
 def _what_is_missing(
-    model: PreviousModel, missing: Mapping[int, Sequence[str]], homeless: Sequence[str], total: int
+    model: ModelFolder, missing: Mapping[int, Sequence[str]], homeless: Sequence[str], total: int
 ) -> str:
+    configuration = model.key.configuration
     count = len(homeless) + sum(map(len, missing.values()))
     lines = [
-        f"{model.folder}: a cascade learns from what {model.configuration} predicted for every case while that case was "
+        f"{model.folder}: a cascade learns from what {configuration} predicted for every case while that case was "
         f"left out of training; this is missing for {count} of {counted(total, 'case')}"
     ]
     lines += [
-        f"  fold {fold} ({first_few(cases)}): run {_remedy(model, fold)}" for fold, cases in sorted(missing.items())
+        f"  fold {fold} ({first_few(cases)}): run {_remedy(model, str(fold))}"
+        for fold, cases in sorted(missing.items())
     ]
     if homeless:
         lines.append(
             f"  {first_few(homeless)}: in no fold's validation cases; add them to `val` of a fold in splits_final.json "
-            f"and train that fold of {model.configuration}"
+            f"and train that fold of {configuration}"
         )
-    if (model.folder / ALL).is_dir():
+    if model.fold(ALL).folder.is_dir():
         lines.append(
-            f"Fold {ALL} of {model.configuration} cannot stand in: it was trained on the very cases it predicts, so its "
+            f"Fold {ALL} of {configuration} cannot stand in: it was trained on the very cases it predicts, so its "
             "predictions of them are better than those of new images, and the cascade would learn to trust them too much."
         )
     return "\n".join(lines)
 
 
-def _remedy(model: PreviousModel, number: int) -> str:
+def _remedy(model: ModelFolder, fold: str) -> str:
     """The command that makes a fold's predictions, from where its training is."""
-    if weights_file(model.fold(number), "final").is_file():
-        return model.command(str(number), "-val")
-    return model.command(str(number), *(["-c"] if (model.fold(number) / CHECKPOINT_FILE).is_file() else []))
+    if model.fold(fold).weights().is_file():
+        return training_command(model.key, fold, "-val")
+    return training_command(model.key, fold, *(["-c"] if model.fold(fold).checkpoint.is_file() else []))
 
 
-def _require_left_out(model: PreviousModel, predictions: Mapping[str, Path]) -> None:
+def _require_left_out(model: ModelFolder, predictions: Mapping[str, Path]) -> None:
     """Refuse predictions of cases that their fold was trained on, as when splits were edited since."""
-    for fold in sorted({path.parent.parent for path in predictions.values()}):
-        trained = trained_cases(fold)
-        if seen := sorted(case for case, path in predictions.items() if path.parent.parent == fold and case in trained):
-            command = model.command(fold.name.removeprefix("fold_"), "--overwrite")
+    for fold in model.fold_folders():
+        own = [case for case, path in predictions.items() if path.parent == fold.validation()]
+        trained = trained_cases(fold) if own else ()
+        if seen := sorted(case for case in own if case in trained):
+            command = training_command(model.key, fold.fold, "--overwrite")
             raise TrainingError(
-                f"{fold}: was trained on {first_few(seen)}, which splits_final.json now has among its validation cases, "
+                f"{fold.folder}: was trained on {first_few(seen)}, which splits_final.json now has among its validation cases, "
                 f"so its predictions of them are too good to learn from; train it again: {command}"
             )

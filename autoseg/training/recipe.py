@@ -14,6 +14,7 @@ from torch import nn
 from autoseg import networks
 from autoseg.dataset import Target
 from autoseg.dataset.splits import Split
+from autoseg.files.layout import FoldFolder
 from autoseg.networks.devices import resolve_device
 from autoseg.networks.precision import Precision, resolve_precision
 from autoseg.plans import ConfigurationPlan, Plans
@@ -79,6 +80,7 @@ class Recipe:
         self.cases = cases
         self.split = split
         self.output = output
+        self.fold = FoldFolder(folder=output)
         self.references = references
         self.previous = previous
         self.settings = settings or TrainingSettings()

@@ -13,94 +13,96 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autoseg.errors import StorageError
-from autoseg.inference.model import PLANS_FILE, RUN_FILE
-from autoseg.training.fold import CHECKPOINT_FILE, TRAINING_FILES, TRAINING_FOLDERS
+from autoseg.files.layout import FoldFolder
 
 log = logging.getLogger(__name__)
 
-MOVING, REPLACED, DISCARDED = ".setting_aside", ".replaced", ".discarded"
-MODEL_FILES = (PLANS_FILE, str(Path(PLANS_FILE).with_suffix(".json")))
-"""Beside the folds; a training may replace them where no other fold is trained."""
-
 
 @contextmanager
-def replacing(fold: Path) -> Iterator[None]:
+def replacing(fold: FoldFolder) -> Iterator[None]:
     """Set aside what was trained, and put it back unless `keep_new` was called meanwhile.
 
     Raises:
         StorageError: A file cannot be moved.
     """
-    if (fold / REPLACED).is_dir():
+    if fold.replaced.folder.is_dir():
         _remove_training(fold)  # of one that began to replace it, too, and came no further
     else:
         _set_aside(fold)
     try:
         yield
     finally:
-        if (fold / REPLACED).is_dir():
+        if fold.replaced.folder.is_dir():
             _put_back(fold)
 
 
-def keep_new(fold: Path) -> None:
+def keep_new(fold: FoldFolder) -> None:
     """Remove what was set aside: the new training has got somewhere."""
-    if (fold / REPLACED).is_dir():
+    if fold.replaced.folder.is_dir():
         with _explained():
-            (fold / REPLACED).rename(fold / DISCARDED)
-        shutil.rmtree(fold / DISCARDED, ignore_errors=True)
+            fold.replaced.folder.rename(fold.discarded.folder)
+        shutil.rmtree(fold.discarded.folder, ignore_errors=True)
 
 
-def set_aside_in(fold: Path) -> tuple[Path, ...]:
+def set_aside_in(fold: FoldFolder) -> tuple[FoldFolder, ...]:
     """Where a training may lie that `recover` puts back."""
-    return fold / REPLACED, fold / MOVING
+    return fold.replaced, fold.moving
 
 
-def recover(fold: Path) -> None:
+def recover(fold: FoldFolder) -> None:
     """Put back what a process that was killed had set aside, unless the new training has saved its state."""
-    shutil.rmtree(fold / DISCARDED, ignore_errors=True)
-    if (fold / MOVING).is_dir():
+    shutil.rmtree(fold.discarded.folder, ignore_errors=True)
+    if fold.moving.folder.is_dir():
         _return_all(fold)
-    if (fold / REPLACED).is_dir() and not (fold / CHECKPOINT_FILE).is_file():
+    if fold.replaced.folder.is_dir() and not fold.checkpoint.is_file():
         _put_back(fold)
 
 
-def _set_aside(fold: Path) -> None:
-    present = [fold / name for name in (*TRAINING_FILES, *TRAINING_FOLDERS) if (fold / name).exists()]
+def _set_aside(fold: FoldFolder) -> None:
+    present = [path for path in (*fold.training_files, *fold.training_folders) if path.exists()]
     if not present:
         return
     with _explained():
-        (fold / MOVING).mkdir(exist_ok=True)
-        for name in MODEL_FILES:
-            if (fold.parent / name).is_file():
-                shutil.copy2(fold.parent / name, fold / MOVING / name)
-        _move(present, fold / MOVING)
-        (fold / MOVING).rename(fold / REPLACED)
+        fold.moving.folder.mkdir(exist_ok=True)
+        for path in _model_files(fold):
+            if path.is_file():
+                shutil.copy2(path, fold.moving.folder / path.name)
+        _move(present, fold.moving.folder)
+        fold.moving.folder.rename(fold.replaced.folder)
 
 
-def _put_back(fold: Path) -> None:
+def _put_back(fold: FoldFolder) -> None:
     _remove_training(fold)
     with _explained():
-        (fold / REPLACED).rename(fold / MOVING)
+        fold.replaced.folder.rename(fold.moving.folder)
     _return_all(fold)
-    log.warning("%s: what was trained before is put back, as the training that was to replace it saved no state", fold)
+    log.warning(
+        "%s: what was trained before is put back, as the training that was to replace it saved no state", fold.folder
+    )
 
 
-def _return_all(fold: Path) -> None:
+def _return_all(fold: FoldFolder) -> None:
     with _explained():
-        own = {name: fold / MOVING / name for name in MODEL_FILES}
-        if not any(fold.parent.glob(f"*/{RUN_FILE}")):
-            _move([path for path in own.values() if path.is_file()], fold.parent)
-        _move([path for path in sorted((fold / MOVING).iterdir()) if path not in own.values()], fold)
-        shutil.rmtree(fold / MOVING)
+        own = [fold.moving.folder / path.name for path in _model_files(fold)]
+        if not any(one.record.is_file() for one in fold.neighbours()):
+            _move([path for path in own if path.is_file()], fold.model)
+        _move([path for path in sorted(fold.moving.folder.iterdir()) if path not in own], fold.folder)
+        shutil.rmtree(fold.moving.folder)
 
 
-def _remove_training(fold: Path) -> None:
+def _model_files(fold: FoldFolder) -> tuple[Path, ...]:
+    """Beside the folds; a training may replace them where no other fold is trained."""
+    return fold.model_plans, fold.model_plans_view
+
+
+def _remove_training(fold: FoldFolder) -> None:
     """The checkpoint first, so that an interruption leaves no mixture."""
     with _explained():
-        for name in TRAINING_FILES:
-            (fold / name).unlink(missing_ok=True)
-        for name in TRAINING_FOLDERS:
-            if (fold / name).is_dir():
-                shutil.rmtree(fold / name)
+        for path in fold.training_files:
+            path.unlink(missing_ok=True)
+        for path in fold.training_folders:
+            if path.is_dir():
+                shutil.rmtree(path)
 
 
 def _move(paths: Iterable[Path], folder: Path) -> None:

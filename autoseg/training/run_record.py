@@ -6,7 +6,6 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,8 +13,9 @@ from torch import Tensor
 
 import autoseg
 from autoseg.errors import StorageError, TrainingError
+from autoseg.files.layout import FoldFolder
 from autoseg.files.storage import decode, read_json, with_absent, write_json
-from autoseg.inference.model import RUN_FILE, weights_sha256
+from autoseg.inference.model import weights_sha256
 from autoseg.training.recipe_record import RecipeRecord, code_differences
 
 FORMAT = 2
@@ -82,26 +82,26 @@ class RunRecord:
     learning_rate: float | None = None
 
 
-def begin_run(fold: Path, record: RunRecord, *, continued: bool) -> None:
+def begin_run(fold: FoldFolder, record: RunRecord, *, continued: bool) -> None:
     """Write the record of a training that begins or goes on; earlier sessions are kept where it goes on."""
     before = read_record(fold) if continued else None
-    write_json(fold / RUN_FILE, replace(record, sessions=(*(before.sessions if before else ()), *record.sessions)))
+    write_json(fold.record, replace(record, sessions=(*(before.sessions if before else ()), *record.sessions)))
 
 
-def finish_run(fold: Path, weights: Mapping[str, Tensor]) -> None:
+def finish_run(fold: FoldFolder, weights: Mapping[str, Tensor]) -> None:
     """Add the final weights' hash, and when it was known first."""
     record, digest = read_record(fold), weights_sha256(weights)
     if record is not None and record.weights_sha256 != digest:
-        write_json(fold / RUN_FILE, replace(record, finished=now(), weights_sha256=digest))
+        write_json(fold.record, replace(record, finished=now(), weights_sha256=digest))
 
 
-def trained_cases(fold: Path) -> tuple[str, ...]:
+def trained_cases(fold: FoldFolder) -> tuple[str, ...]:
     """The cases that the fold was trained on; none where there is no record."""
     record = read_record(fold)
     return record.training if record is not None else ()
 
 
-def require_same_code(fold: Path, trainer: str, recipe: RecipeRecord) -> None:
+def require_same_code(fold: FoldFolder, trainer: str, recipe: RecipeRecord) -> None:
     """Refuse a class of the user's own that is another than that which other folds of its model were trained with.
 
     Models are told apart by the names of their trainers' classes, and two files may hold two classes of one name.
@@ -109,18 +109,20 @@ def require_same_code(fold: Path, trainer: str, recipe: RecipeRecord) -> None:
     Raises:
         TrainingError: Naming the folds and the files.
     """
-    for other, changed in other_code(fold.parent, trainer, recipe.code):
+    for other, changed in other_code(fold.neighbours(), trainer, recipe.code):
         if other != fold:
             raise TrainingError(
-                f"{other}: was trained with another {trainer}: {'; '.join(changed)}; folds of one model are trained with "
+                f"{other.folder}: was trained with another {trainer}: {'; '.join(changed)}; folds of one model are trained with "
                 "the same code: give the class another name, so that it gets a folder of its own, or remove "
-                f"{fold.parent} to train every fold anew"
+                f"{fold.model} to train every fold anew"
             )
 
 
-def other_code(model: Path, trainer: str, code: Mapping[str, str]) -> Iterator[tuple[Path, list[str]]]:
+def other_code(
+    folds: Sequence[FoldFolder], trainer: str, code: Mapping[str, str]
+) -> Iterator[tuple[FoldFolder, list[str]]]:
     """The folds of a model that were trained with other code of the user's, and what differs, in words."""
-    for fold in sorted(path.parent for path in model.glob(f"*/{RUN_FILE}")):
+    for fold in folds:
         record = read_record(fold)
         if record is None or record.recipe is None or record.trainer != trainer:
             continue
@@ -128,13 +130,13 @@ def other_code(model: Path, trainer: str, code: Mapping[str, str]) -> Iterator[t
             yield fold, changed
 
 
-def read_record(fold: Path) -> RunRecord | None:
+def read_record(fold: FoldFolder) -> RunRecord | None:
     """A fold's record; None where there is none.
 
     Raises:
         StorageError: It is damaged.
     """
-    path = fold / RUN_FILE
+    path = fold.record
     if not path.is_file():
         return None
     try:
@@ -145,7 +147,7 @@ def read_record(fold: Path) -> RunRecord | None:
                 content["sessions"] = [with_absent(session, ABSENT_IN_SESSIONS_BEFORE) for session in sessions]
         record: RunRecord = decode(RunRecord, content, path.name)
     except StorageError as error:
-        raise StorageError(f"{fold}: {error}; delete {RUN_FILE} there, it is only a record") from error
+        raise StorageError(f"{fold.folder}: {error}; delete {path.name} there, it is only a record") from error
     return record
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from autoseg.errors import Interrupted, TrainingError
 from autoseg.evaluation.summary import Summary
-from autoseg.files.locking import LOCK_FILE, hold_lock
+from autoseg.files.locking import hold_lock
 from autoseg.files.storage import encode
 from autoseg.inference.model import Checkpoint, TrainedModel, WeightsFile, fill_network, load_weights, save_weights
 from autoseg.inference.predictor import Predictor
@@ -26,15 +26,7 @@ from autoseg.training.compilation import against_compiling, circumstances, compi
 from autoseg.training.debug import write_debug
 from autoseg.training.determinism import deterministic_algorithms
 from autoseg.training.display import Display, training_log
-from autoseg.training.fold import (
-    CHECKPOINT_FILE,
-    LOG_FILE,
-    VALIDATION_FOLDERS,
-    require_model_plans,
-    require_untrained,
-    weights_file,
-    write_model_plans,
-)
+from autoseg.training.fold import require_model_plans, require_untrained, write_model_plans
 from autoseg.training.history import next_record
 from autoseg.training.losses import DeepSupervision
 from autoseg.training.memory import require_memory
@@ -90,14 +82,14 @@ class Trainer(Assembly):
             Interrupted: Stopped by `should_stop`; `resume` goes on with the very next batch.
         """
         with self._locked():
-            recover(self.output)
-            with replacing(self.output) if overwrite and not resume else nullcontext():
+            recover(self.fold)
+            with replacing(self.fold) if overwrite and not resume else nullcontext():
                 self._run(resume, should_stop, command)
-                keep_new(self.output)
+                keep_new(self.fold)
 
     def _run(self, resume: bool, should_stop: Callable[[], bool], command: Sequence[str]) -> None:
         with (
-            training_log(self.output / LOG_FILE),
+            training_log(self.fold.log),
             torch.random.fork_rng(self._cuda_devices()),
             deterministic_algorithms(self.settings.deterministic),
             memory_explained(self.device),
@@ -112,7 +104,7 @@ class Trainer(Assembly):
                 state = self._train(seed, state, should_stop)
             weights = state.network.state_dict()
             self._save_weights("final", state.epoch, weights)
-            finish_run(self.output, weights)
+            finish_run(self.fold, weights)
 
     def _train(self, seed: int, state: TrainingState, should_stop: Callable[[], bool]) -> TrainingState:
         """Train to the end, more cautiously from the last checkpoint on where a loss is not finite; the final state."""
@@ -130,7 +122,7 @@ class Trainer(Assembly):
                 f"{fault}. The learning rate was lowered once before for such a loss; look at these images, or continue "
                 "from the last checkpoint (-c) with a lower --learning_rate or --precision fp32"
             ) from fault
-        path = self.output / CHECKPOINT_FILE
+        path = self.fold.checkpoint
         state = self._restored(seed, load_checkpoint(path) if path.is_file() else None)
         state.caution = CAUTION
         self._save_checkpoint(self._content(seed, state))
@@ -145,7 +137,7 @@ class Trainer(Assembly):
         finite = FiniteLosses(self.device)
         batches_per_epoch = self.iterations_per_epoch + self.validation_batches
         display = Display(
-            self.output,
+            self.fold,
             labels=[self.target.outputs[number] for number in self.target.scored],
             epochs=self.epochs,
             batches=batches_per_epoch,
@@ -251,15 +243,15 @@ class Trainer(Assembly):
             WorkspaceError: Another process trains or validates this fold.
             CasesFailed: Naming the cases that failed; the others are finished.
         """
-        path = weights_file(self.output, checkpoint)
+        path = self.fold.weights(checkpoint)
         if self.output.is_dir() and not path.is_file():
             with self._locked():
-                recover(self.output)
+                recover(self.fold)
         file = load_weights(path)
-        require_model_plans(self.plans, self.plan.name, self.output)
+        require_model_plans(self.plans, self.plan.name, self.fold)
         with (
             self._locked(),
-            training_log(self.output / LOG_FILE),
+            training_log(self.fold.log),
             deterministic_algorithms(self.settings.deterministic),
         ):
             gathered = self._gather_previous(self.split.validation)
@@ -270,7 +262,7 @@ class Trainer(Assembly):
                 predictor,
                 self.cases,
                 self.split.validation,
-                folder=self.output / VALIDATION_FOLDERS[checkpoint],
+                folder=self.fold.validation(checkpoint),
                 references=self.references,
                 previous=gathered.maps,
                 probabilities=save_probabilities,
@@ -282,7 +274,7 @@ class Trainer(Assembly):
             configuration=self.plan.name,
             networks=(fill_network(self._network(), file, path),),
             mirror_axes=file.mirror_axes,
-            folds=(self.output.name.removeprefix("fold_"),),
+            folds=(self.fold.fold,),
             checkpoint=checkpoint,
             trainer=file.trainer,
         )
@@ -291,9 +283,9 @@ class Trainer(Assembly):
 
     def _start(self, resume: bool) -> tuple[int, TrainingState]:
         """The seed and the state to go on from: a new one, or the checkpoint's."""
-        path = self.output / CHECKPOINT_FILE
+        path = self.fold.checkpoint
         if not resume:
-            require_untrained(self.output)
+            require_untrained(self.fold)
         if resume and not path.is_file():
             log.info("%s: nothing was trained here yet, starting anew", self.output)
         content = load_checkpoint(path) if path.is_file() else None
@@ -317,10 +309,10 @@ class Trainer(Assembly):
         if is_best:
             self._save_weights("best", content["epoch"], content["network"])
         self._save_checkpoint(content)
-        keep_new(self.output)
+        keep_new(self.fold)
 
     def _save_checkpoint(self, content: Mapping[str, Any]) -> None:
-        save_checkpoint(self.output / CHECKPOINT_FILE, content)
+        save_checkpoint(self.fold.checkpoint, content)
 
     def _save_weights(self, checkpoint: Checkpoint, epoch: int, weights: Mapping[str, Tensor]) -> None:
         custom = type(self).build_network.__func__ is not Recipe.build_network.__func__  # type: ignore[attr-defined]
@@ -331,7 +323,7 @@ class Trainer(Assembly):
             epoch=epoch,
             weights={name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()},
         )
-        save_weights(weights_file(self.output, checkpoint), file)
+        save_weights(self.fold.weights(checkpoint), file)
 
     def _tell_pace(self) -> None:
         if self.pace != (self.initial_learning_rate, self.momentum):
@@ -345,10 +337,10 @@ class Trainer(Assembly):
 
     def _describe(self, network: nn.Module) -> None:
         """Write down, before the first batch, what is trained and how."""
-        require_same_code(self.output, type(self).__name__, self._recipe_record)
-        write_model_plans(self.plans, self.plan.name, self.output)
-        write_architecture(self.output, network, self.plan, self._in_channels)
-        write_debug(self.output, self, network)
+        require_same_code(self.fold, type(self).__name__, self._recipe_record)
+        write_model_plans(self.plans, self.plan.name, self.fold)
+        write_architecture(self.fold, network, self.plan, self._in_channels)
+        write_debug(self.fold, self, network)
 
     def _begin_record(self, seed: int, state: TrainingState, command: Sequence[str]) -> None:
         conditions = self._conditions(seed)
@@ -373,11 +365,11 @@ class Trainer(Assembly):
                 ),
             ),
         )
-        begin_run(self.output, record, continued=(self.output / CHECKPOINT_FILE).is_file())
+        begin_run(self.fold, record, continued=self.fold.checkpoint.is_file())
 
     def _locked(self) -> AbstractContextManager[None]:
         """One process at a time works on a fold; two would overwrite each other's checkpoints."""
-        return hold_lock(self.output / LOCK_FILE, f"{self.output}: training or validation of this fold")
+        return hold_lock(self.fold.lock, f"{self.output}: training or validation of this fold")
 
     def _cuda_devices(self) -> list[torch.device]:
         return [self.device] if self.device.type == "cuda" else []

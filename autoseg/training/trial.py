@@ -18,9 +18,10 @@ from torch import Tensor
 import autoseg
 from autoseg.dataset.splits import Split
 from autoseg.dataset.target import Exclusive
+from autoseg.files.layout import DEFAULT_PLANS
 from autoseg.geometry import Geometry, Shape
 from autoseg.networks import build_network
-from autoseg.plans import DEFAULT_IDENTIFIER, FORMAT, ConfigurationPlan, Plans
+from autoseg.plans import FORMAT, ConfigurationPlan, Plans
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase, sample_foreground
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.compilation import is_compiled
@@ -103,7 +104,7 @@ def trial_plans(plan: ConfigurationPlan, *, channels: int = 1, labels: Sequence[
     return Plans(
         format=FORMAT,
         version=autoseg.__version__,
-        identifier=DEFAULT_IDENTIFIER,
+        identifier=DEFAULT_PLANS,
         planner="Planner3D",
         dataset="Task900_Trial",
         channels=tuple(f"channel {number}" for number in range(channels)),

@@ -8,19 +8,18 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.evaluation.summary import BYTES_PER_WORKER, Summary, save_summary, score_folder
+from autoseg.files.layout import PREDICTION_FILE, SUMMARY_FILE
 from autoseg.files.storage import content_hash, remove_file
 from autoseg.inference.cases import Job, predict_jobs
 from autoseg.inference.engines import prefers_openvino
 from autoseg.inference.predictor import Predictor
-from autoseg.inference.record import RECORD_FILE, save_record
+from autoseg.inference.record import save_record
 from autoseg.parallel import fitting_workers
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.words import counted
 
 log = logging.getLogger(__name__)
-
-SUMMARY_FILE = "summary.json"
 
 LESS_TIME = "it can be stopped and done later where there is a GPU (-val), and a configuration of larger voxels (3d_lowres) takes less"
 
@@ -62,7 +61,7 @@ def validate_fold(
             "validated by torch, as it was trained; autoseg_predict takes OpenVINO here where its answers agree with torch's"
         )
     remove_file(folder / SUMMARY_FILE)
-    save_record(folder / RECORD_FILE, predictor, ())
+    save_record(folder / PREDICTION_FILE, predictor, ())
     predict_jobs(predictor, jobs, probabilities=probabilities, remedy=LESS_TIME)
     model = predictor.model
     summary = score_folder(

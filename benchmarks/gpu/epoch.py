@@ -73,7 +73,7 @@ def _train(
     settings = {"epochs": EPOCHS, "iterations_per_epoch": batches, "device": setting.device}
     trainer = trial_trainer(Watched, store, plans, setting.folder / f"{name}_model" / "fold_0", **settings)
     trainer.run()
-    last = read_json(trainer.output / "history.json")["epochs"][-1]
+    last = read_json(trainer.fold.history)["epochs"][-1]
     seconds = trainer.spent / (batches + VALIDATION_SHARE * trainer.validation_batches)
     usual = HIPPOCAMPUS_MS if what == "hippocampus" else LARGE_MS
     yield judge_time("epoch", f"{what}, a batch", seconds, setting.expect(usual), mend=BATCH_MENDS)

@@ -20,7 +20,6 @@ from autoseg.inference.predictor import Predictor
 from autoseg.plans import ConfigurationPlan
 from autoseg.training import Trainer
 from autoseg.training.compilation import is_compiled
-from autoseg.training.fold import CHECKPOINT_FILE
 from autoseg.training.trial import save_trial_cases, step_on_noise, trial_case, trial_plan, trial_plans, trial_trainer
 from gpu.checks import Check, Setting, attempt, left_out
 from gpu.machine import known_precisions
@@ -120,13 +119,13 @@ def _trainer(setting: Setting, name: str, plan: ConfigurationPlan = PLAN, kind: 
 
 
 def _losses(trainer: Trainer) -> tuple[str, bool]:
-    losses = [epoch["loss"] for epoch in read_json(trainer.output / "history.json")["epochs"]]
+    losses = [epoch["loss"] for epoch in read_json(trainer.fold.history)["epochs"]]
     words = ", ".join(f"{loss:.3f}" for loss in losses)
     return f"losses {words}", len(losses) == trainer.epochs and all(map(math.isfinite, losses))
 
 
 def _weights(trainer: Trainer) -> str:
-    return weights_sha256(load_weights(trainer.output / "weights_final.pt").weights)
+    return weights_sha256(load_weights(trainer.fold.weights()).weights)
 
 
 def _trains(setting: Setting, precision: str) -> tuple[str, bool]:
@@ -154,7 +153,7 @@ def _stop(trainer: Trainer) -> None:
     batches = iter(range(trainer.epochs * (trainer.iterations_per_epoch + trainer.validation_batches) // 2))
     with contextlib.suppress(Interrupted):
         trainer.run(should_stop=lambda: next(batches, None) is None)
-    if not (trainer.output / CHECKPOINT_FILE).is_file():
+    if not trainer.fold.checkpoint.is_file():
         raise RuntimeError("it did not stop with a checkpoint")
 
 
@@ -208,7 +207,7 @@ def _compiled(setting: Setting) -> tuple[str, bool]:
 def _labels(setting: Setting) -> tuple[str, bool]:
     trainer = _trainer(setting, "labels", precision="fp32")
     trainer.run()
-    path = trainer.output / "weights_final.pt"
+    path = trainer.fold.weights()
     case = trial_case("unseen", CASE if setting.is_small else UNSEEN)
     found = [
         Predictor(trainer._model(load_weights(path), path, "final"), device=device, precision=precision)

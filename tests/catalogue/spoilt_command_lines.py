@@ -146,7 +146,7 @@ ENTRIES: tuple[Entry, ...] = (
     contradicted(
         "a fold that is not trained there",
         f"{PREDICT} -f 7 -device cpu",
-        message="{home}/results/3d_fullres/Task001_Balls/Trainer__autoseg/fold_7/weights_final.pt: no weights of fold 7 here; train it with: autoseg_train 3d_fullres Trainer Task001_Balls 7 -p autoseg",
+        message="{home}/results/3d_fullres/Task001_Balls/Trainer__autoseg/fold_7/weights_final.pt: no weights of fold 7 here; train it with: autoseg_train 3d_fullres Trainer Task001_Balls 7",
     ),
     contradicted(
         "a fold that the task does not have",

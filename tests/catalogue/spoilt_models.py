@@ -160,7 +160,7 @@ ENTRIES: tuple[Entry, ...] = (
     predicted(
         "weights missing",
         lambda place: place.weights().unlink(),
-        message="{home}/results/2d/Task001_Balls/Trainer__autoseg: no fold here has weights_final.pt; train it with: autoseg_train 2d Trainer Task001_Balls 0 -p autoseg",
+        message="{home}/results/2d/Task001_Balls/Trainer__autoseg: no fold here has weights_final.pt; train it with: autoseg_train 2d Trainer Task001_Balls 0",
     ),
     predicted(
         "weights empty",
@@ -236,7 +236,7 @@ ENTRIES: tuple[Entry, ...] = (
         "a fold that is not trained",
         lambda _: None,
         words=PREDICT + " -f 3",
-        message="{home}/results/2d/Task001_Balls/Trainer__autoseg/fold_3/weights_final.pt: no weights of fold 3 here; train it with: autoseg_train 2d Trainer Task001_Balls 3 -p autoseg",
+        message="{home}/results/2d/Task001_Balls/Trainer__autoseg/fold_3/weights_final.pt: no weights of fold 3 here; train it with: autoseg_train 2d Trainer Task001_Balls 3",
     ),
     predicted(
         "a configuration that is not trained",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from autoseg.commands import plan_and_preprocess, train
-from autoseg.files.locking import LOCK_FILE, hold_lock
+from autoseg.files.layout import LOCK_FILE
+from autoseg.files.locking import hold_lock
 
 
 def test_a_rate_is_suggested_and_nothing_is_trained(

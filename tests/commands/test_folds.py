@@ -19,12 +19,14 @@ from autoseg.commands import (
     train,
     verify_dataset,
 )
+from autoseg.files.layout import ModelKey
 from autoseg.files.locking import hold_lock
-from autoseg.paths import Workspace, fold_dir
+from autoseg.paths import Workspace
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.run_record import FORMAT, RunRecord, begin_run
 
 TASK = "Task001_Balls"
+MODEL = ModelKey(task=TASK, configuration="2d")
 CASES = [f"case_00{number}" for number in range(7)]
 PREPARE = ("-tf", "1", "-pl3d", "None")
 NEW = "move that file away to have new folds made, for which every fold has to be trained anew"
@@ -86,8 +88,8 @@ def with_a_new_case(home: Path) -> str:
 
 def trained(home: Path, fold: str, *cases: str) -> Path:
     """The record of a training on these cases."""
-    folder = fold_dir(workspace(home).model_dir(TASK, "2d", "Trainer"), fold)
-    folder.mkdir(parents=True, exist_ok=True)
+    trained = workspace(home).model(MODEL).fold(fold)
+    trained.folder.mkdir(parents=True, exist_ok=True)
     record = RunRecord(
         format=FORMAT,
         trainer="Trainer",
@@ -103,8 +105,8 @@ def trained(home: Path, fold: str, *cases: str) -> Path:
         previous=None,
         sessions=(),
     )
-    begin_run(folder, record, continued=False)
-    return folder
+    begin_run(trained, record, continued=False)
+    return trained.folder
 
 
 def test_a_case_added_since_is_told_by_every_command(home: Path, said: Callable[..., str]) -> None:
@@ -114,7 +116,7 @@ def test_a_case_added_since_is_told_by_every_command(home: Path, said: Callable[
     assert told.partition(": ")[2] in said(verify_dataset, "-t", "1", "--workers", "1", code=1)  # a copy, too
     assert f"{told}\n" in said(train, "2d", "Trainer", "1", "3", "-val", code=1)
     trained(home, "0")
-    shutil.copy(workspace(home).plans_file(TASK, "2d"), workspace(home).model_dir(TASK, "2d", "Trainer") / "plans.pkl")
+    shutil.copy(workspace(home).plans_file(TASK, "2d"), workspace(home).model(MODEL).plans)
     assert f"{told}\n" in said(find_best_configuration, "-t", "1", code=1)
     assert f"{told}\n" in said(determine_postprocessing, "-t", "1", "-m", "2d", code=1)
     assert f"{told}\n" in said(run, "-t", "1", "-m", "2d", "-pl3d", "None", "--dry_run")

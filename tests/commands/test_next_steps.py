@@ -14,14 +14,14 @@ import pytest
 import torch
 
 from autoseg.commands import train
-from autoseg.commands.cross_validation import ModelName
 from autoseg.commands.next_training import after_planning, after_training, training_options
 from autoseg.commands.running import build_parser
 from autoseg.commands.umbrella import main
-from autoseg.files.locking import LOCK_FILE, hold_lock
+from autoseg.files.layout import LOCK_FILE, FoldFolder, ModelKey
+from autoseg.files.locking import hold_lock
 from autoseg.files.storage import read_json, write_json
 from autoseg.jobs.child import STEP_OF_RUN
-from autoseg.paths import Workspace, fold_dir
+from autoseg.paths import Workspace
 from autoseg.plans import load_plans
 from autoseg.training.run_record import FORMAT, RunRecord, begin_run, present_session
 
@@ -126,6 +126,10 @@ def task(planned: Path, tmp_path: Path) -> Task:
     return Task(Workspace.from_environment({}, home=tmp_path / "home"))
 
 
+def key(configuration: str, trainer: str, plans: str = "autoseg") -> ModelKey:
+    return ModelKey.named("Task001_Balls", configuration, trainer, plans)
+
+
 @dataclass(frozen=True)
 class Task:
     """A task of which folds can be made to look trained."""
@@ -133,7 +137,7 @@ class Task:
     workspace: Workspace
 
     def fold(self, configuration: str, fold: str, trainer: str = "Trainer", plans: str = "autoseg") -> Path:
-        return fold_dir(self.workspace.model_dir("Task001_Balls", configuration, trainer, plans), fold)
+        return self.workspace.model(key(configuration, trainer, plans)).fold(fold).folder
 
     def trained(self, configuration: str, *folds: str, npz: bool = False, **names: str) -> None:
         for fold in folds:
@@ -146,8 +150,7 @@ class Task:
     def following(
         self, configuration: str, fold: str, trainer: str = "Trainer", **options: tuple[str, ...]
     ) -> list[str]:
-        model = ModelName(configuration=configuration, trainer=trainer, identifier="autoseg")
-        return list(map(shlex.join, after_training("Task001_Balls", self.workspace, model, fold, options)))
+        return list(map(shlex.join, after_training(key(configuration, trainer), fold, self.workspace, options)))
 
     def planned(self, **weights: Path) -> list[str]:
         files = [self.workspace.plans_file("Task001_Balls", name) for name in ("3d_fullres", "2d")]
@@ -261,10 +264,11 @@ def test_a_step_of_a_run_says_nothing_of_what_comes_next(
 def test_a_fold_that_went_on_hands_over_what_it_began_with(tmp_path: Path) -> None:
     parser = build_parser(train.COMMAND, "autoseg_train")
     now = parser.parse_args(["2d", "Trainer", "1", "0", "-c", "--epochs", "3", "--home", "x"])
+    fold = FoldFolder(folder=tmp_path)
 
     def handed(*began: str) -> dict[str, tuple[str, ...]]:
-        begin_run(tmp_path, a_record(began), continued=False)
-        return {name: words for name, words in training_options(parser, now, tmp_path).items() if words}
+        begin_run(fold, a_record(began), continued=False)
+        return {name: words for name, words in training_options(parser, now, fold).items() if words}
 
     began = ("autoseg_train", "2d", "Trainer", "1", "0", "--epochs", "2", "--batch_size", "4", "--npz", "-p", "mine")
     assert handed(*began) == {"epochs": ("--epochs", "3"), "batch_size": ("--batch_size", "4"), "npz": ("--npz",)}

@@ -21,6 +21,7 @@ from autoseg.commands import plan_and_preprocess, run
 from autoseg.commands.models import find_trainer
 from autoseg.commands.running import build_parser
 from autoseg.commands.work import make_work, passed_on, planned_configurations, words_of
+from autoseg.files.layout import FoldFolder
 from autoseg.files.locking import hold_lock
 from autoseg.jobs.runner import Runner
 from autoseg.jobs.workflow import all_steps
@@ -136,7 +137,7 @@ def test_one_name_for_all_plans_of_a_run(home: Path, options: tuple[str, ...], i
     words = ["-t", "1", "--home", str(home), *(option.format(home) for option in options)]
     arguments = build_parser(run.COMMAND, "autoseg_run").parse_args(words)
 
-    assert make_work(arguments, Workspace.from_environment({}, home=home)).identifier == identifier
+    assert make_work(arguments, Workspace.from_environment({}, home=home)).plans == identifier
 
 
 def test_it_is_decided_for_every_option_of_the_steps_whether_a_run_has_it() -> None:
@@ -332,7 +333,7 @@ def test_other_code_of_the_users_sets_the_whole_model_aside(home: Path, capsys: 
         recipe=RecipeRecord(values={}, code=own_code(find_trainer(f"{own}:Mine"))),
     )
     model = home / "results" / "2d" / TASK / "Mine__autoseg"
-    begin_run(model / "fold_1", trained, continued=False)
+    begin_run(FoldFolder(folder=model / "fold_1"), trained, continued=False)
     words = ["-t", "1", "--home", str(home), "-m", "2d", "-tr", f"{own}:Mine"]
     workspace = Workspace.from_environment({}, home=home)
     work = make_work(build_parser(run.COMMAND, "autoseg_run").parse_args(words), workspace)

@@ -18,12 +18,13 @@ from autoseg.commands import apply_postprocessing, determine_postprocessing, ens
 from autoseg.commands.cross_validation import changed_since
 from autoseg.commands.running import DONE, USAGE, USER_CAN_FIX
 from autoseg.ensembling.selection import Member, load_selection
+from autoseg.files.layout import ModelKey
 from autoseg.files.storage import write_json
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
 from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.inference.probabilities import Packer, save_probabilities
-from autoseg.paths import Workspace, fold_dir
+from autoseg.paths import Workspace
 from autoseg.plans import FORMAT, ConfigurationPlan, Plans, save_plans
 from autoseg.postprocessing.evidence import load_choice
 from autoseg.postprocessing.rules import Rule, load_rules, save_rules
@@ -87,6 +88,10 @@ def workspace(tmp_path: Path) -> Workspace:
     return workspace
 
 
+def key(configuration: str, trainer: str = "Trainer") -> ModelKey:
+    return ModelKey(task=TASK, configuration=configuration, trainer=trainer)
+
+
 def validate(
     workspace: Workspace,
     configuration: str,
@@ -98,15 +103,15 @@ def validate(
     labels: tuple[str, ...] = ("background", "ball"),
 ) -> Path:
     """Write a model's folder as its validation leaves it."""
-    folder = workspace.model_dir(TASK, configuration, trainer)
+    folder = workspace.model(key(configuration, trainer)).folder
     folder.mkdir(parents=True, exist_ok=True)
     save_plans(plans(configuration, labels), folder / "plans.pkl")
     for fold in folds:
-        (fold_dir(folder, fold) / "validation_raw").mkdir(parents=True)
-        (fold_dir(folder, fold) / "weights_final.pt").touch()
+        (folder / f"fold_{fold}" / "validation_raw").mkdir(parents=True)
+        (folder / f"fold_{fold}" / "weights_final.pt").touch()
         for number, name in enumerate(names(fold)):
             probability = draw(int(fold), number)
-            path = fold_dir(folder, fold) / "validation_raw" / f"{name}.nii.gz"
+            path = folder / f"fold_{fold}" / "validation_raw" / f"{name}.nii.gz"
             write_image(path, (probability > 0.5).astype(np.uint8), GEOMETRY)
             if npz:
                 write_probabilities(path.with_name(f"{name}.npz"), probability)
@@ -333,7 +338,7 @@ def test_folds_need_not_be_contiguous_and_what_is_missing_is_said(
 ) -> None:
     validate(workspace, "2d", too_small, folds=("1", "3", "4"))
     folder = validate(workspace, "3d_fullres", perfect, folds=("1", "3"))
-    (fold_dir(folder, "3") / "validation_raw" / "case_31.nii.gz").unlink()
+    (folder / "fold_3" / "validation_raw" / "case_31.nii.gz").unlink()
 
     assert find_best(workspace) == DONE
 
@@ -364,7 +369,7 @@ def test_missing_probabilities_are_an_error_that_names_the_command(
 ) -> None:
     validate(workspace, "2d", too_small)
     folder = validate(workspace, "3d_fullres", perfect, trainer="MyTrainer")
-    (fold_dir(folder, "2") / "validation_raw" / "case_20.npz").unlink()
+    (folder / "fold_2" / "validation_raw" / "case_20.npz").unlink()
     words = ("-tr", "Trainer", "recipes/mine.py:MyTrainer")
 
     assert find_best(workspace, *words) == USER_CAN_FIX
@@ -473,7 +478,7 @@ def trained(workspace: Workspace, configuration: str, fold: str, *cases: str) ->
         previous=None,
         sessions=(),
     )
-    begin_run(fold_dir(workspace.model_dir(TASK, configuration, "Trainer"), fold), record, continued=False)
+    begin_run(workspace.model(key(configuration)).fold(fold), record, continued=False)
 
 
 def test_folds_that_saw_their_present_cases_are_not_compared(
@@ -529,7 +534,7 @@ def test_what_is_current_is_not_made_again(workspace: Workspace) -> None:
     assert changed == {"selection.json", "summary.csv", "prediction_commands.txt"}
     assert load_selection(workspace.selection_file(TASK)) == first
 
-    path = fold_dir(folder, "2") / "validation_raw" / "case_20"
+    path = folder / "fold_2" / "validation_raw" / "case_20"
     write_probabilities(path.with_suffix(".npz"), truth() * 0.0)
     write_image(path.with_name("case_20.nii.gz"), truth() * 0, GEOMETRY)
     assert find_best(workspace) == DONE
@@ -543,8 +548,8 @@ def test_what_is_current_is_not_made_again(workspace: Workspace) -> None:
 def test_what_earlier_weights_predicted_is_missing(workspace: Workspace) -> None:
     folder = validate(workspace, "2d", perfect)
     weights = WeightsFile(trainer="Trainer", custom_network=False, mirror_axes=(), epoch=1, weights={})
-    save_weights(fold_dir(folder, "1") / "weights_final.pt", weights)
-    write_json(fold_dir(folder, "1") / "validation_raw" / "prediction.json", {"format": 1, "weights": ["earlier"]})
+    save_weights(folder / "fold_1" / "weights_final.pt", weights)
+    write_json(folder / "fold_1" / "validation_raw" / "prediction.json", {"format": 1, "weights": ["earlier"]})
 
     assert find_best(workspace) == DONE
 
@@ -564,8 +569,8 @@ def test_a_selection_by_what_has_changed_since_is_noticed(workspace: Workspace) 
     assert selection.name == "2d+3d_fullres"
     assert changed_since(selection, workspace, workers=1) == []
 
-    folder = workspace.model_dir(TASK, "3d_fullres", "Trainer")
-    path = fold_dir(folder, "2") / "validation_raw" / "case_20.nii.gz"
+    folder = workspace.model(key("3d_fullres")).folder
+    path = folder / "fold_2" / "validation_raw" / "case_20.nii.gz"
     write_image(path, truth(), GEOMETRY)
     assert changed_since(selection, workspace, workers=1) == ["3d_fullres__Trainer__autoseg"]
     (workspace.reference_dir(TASK) / "case_11.nii.gz").unlink()

@@ -20,8 +20,9 @@ import pytest
 
 from autoseg.errors import StorageError, WorkspaceError
 from autoseg.files import locking
+from autoseg.files.layout import LOCK_FILE
 from autoseg.files.leases import Pace
-from autoseg.files.locking import LOCK_FILE, Holder, hold_lock, require_no_holder
+from autoseg.files.locking import Holder, hold_lock, require_no_holder
 from autoseg.files.storage import write_json
 from autoseg.processes import ProcessIdentity, place_of_processes
 

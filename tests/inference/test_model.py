@@ -127,22 +127,19 @@ def test_a_cascade_sees_a_channel_for_each_label_above_background(make: Any) -> 
 def test_a_missing_fold_names_the_command_that_trains_it(folder: Path) -> None:
     expected = (
         f"{folder / 'fold_4' / 'weights_final.pt'}: no weights of fold 4 here; "
-        "train it with: autoseg_train 3d_fullres Trainer Task001_Balls 4 -p autoseg"
+        "train it with: autoseg_train 3d_fullres Trainer Task001_Balls 4"
     )
 
     with pytest.raises(ModelError, match=f"^{re.escape(expected)}$"):
         load_model(folder, "3d_fullres", folds=["0", "4"])
-    with pytest.raises(
-        ModelError, match=r"no weights of fold 3, 4 here; train it with: .* 3 -p autoseg; .* 4 -p autoseg$"
-    ):
+    with pytest.raises(ModelError, match=r"no weights of fold 3, 4 here; train it with: .* 3; .* 4$"):
         load_model(folder, "3d_fullres", folds=["3", "0", "4"])
 
 
 def test_a_folder_without_trained_folds_names_the_command_that_trains(tmp_path: Path, make: Any) -> None:
     save_plans(make.plans(), tmp_path / "plans.pkl")
     expected = (
-        f"{tmp_path}: no fold here has weights_best.pt; "
-        "train it with: autoseg_train 3d_fullres Trainer Task001_Balls 0 -p autoseg"
+        f"{tmp_path}: no fold here has weights_best.pt; train it with: autoseg_train 3d_fullres Trainer Task001_Balls 0"
     )
 
     with pytest.raises(ModelError, match=f"^{re.escape(expected)}$"):
@@ -281,11 +278,11 @@ def test_the_hash_of_weights_is_that_of_their_names_types_shapes_and_values() ->
 
 def test_the_command_that_trains_names_the_folders_trainer(folder: Path, tmp_path: Path) -> None:
     mine = shutil.copytree(folder, tmp_path / "models" / "TrainerDice__own", ignore=shutil.ignore_patterns("models"))
-    with pytest.raises(ModelError, match="train it with: autoseg_train 3d_fullres TrainerDice Task001_Balls 4 -p"):
+    with pytest.raises(ModelError, match="train it with: autoseg_train 3d_fullres TrainerDice Task001_Balls 4"):
         load_model(mine, "3d_fullres", folds=["0", "4"])
     for path in mine.glob("*/*.pt"):
         path.unlink()
-    with pytest.raises(ModelError, match="train it with: autoseg_train 3d_fullres TrainerDice Task001_Balls 0 -p"):
+    with pytest.raises(ModelError, match="train it with: autoseg_train 3d_fullres TrainerDice Task001_Balls 0"):
         load_model(mine, "3d_fullres")
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import StorageError, WorkspaceError
-from autoseg.files.locking import LOCK_FILE, hold_lock
+from autoseg.files.layout import LOCK_FILE
+from autoseg.files.locking import hold_lock
 from autoseg.jobs import runner as runner_module
 from autoseg.jobs.journal import Journal, Record
 from autoseg.jobs.runner import Runner, set_aside

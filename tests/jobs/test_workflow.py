@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.files.layout import ModelFolder, ModelKey
 from autoseg.jobs.steps import require_order
 from autoseg.jobs.workflow import Configuration, Words, Work, all_steps, preparation_steps
 
@@ -18,7 +19,7 @@ def work(tmp_path: Path) -> Work:
     return Work(
         task="Task004_X",
         trainer="Trainer",
-        identifier="autoseg",
+        plans="autoseg",
         launcher=("python", "-m", "autoseg"),
         everywhere=("--home", "/h"),
         raw=tmp_path / "raw",
@@ -40,7 +41,7 @@ def configuration(
         previous=previous,
         plans=folder / "plans.pkl",
         prepared=folder / f"prepared_{name}",
-        fold_folders={fold: folder / name / f"fold_{fold}" for fold in folds},
+        model=ModelFolder(key=ModelKey(task="Task004_X", configuration=name), folder=folder / name),
         is_candidate=candidate,
     )
 

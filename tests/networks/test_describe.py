@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from autoseg.files.layout import FoldFolder
 from autoseg.networks import UNet, build_network
 from autoseg.networks.describe import count_parameters, level_shapes, receptive_field, write_architecture
 from autoseg.plans import ConfigurationPlan, Topology
@@ -71,7 +72,7 @@ def test_feature_maps_shrink_by_the_strides() -> None:
 
 def test_the_text_says_levels_parameters_and_receptive_field(tmp_path: Path) -> None:
     network = build_network(plan(), 1, 3)
-    write_architecture(tmp_path, network, plan(), 1)
+    write_architecture(FoldFolder(folder=tmp_path), network, plan(), 1)
     text = (tmp_path / "architecture.txt").read_text()
 
     assert f"parameters: {count_parameters(network):,}" in text
@@ -86,7 +87,7 @@ def test_the_text_says_levels_parameters_and_receptive_field(tmp_path: Path) -> 
 
 
 def test_a_users_own_network_is_described_without_a_picture(tmp_path: Path) -> None:
-    write_architecture(tmp_path, nn.Conv3d(1, 2, 3), plan(), 1)
+    write_architecture(FoldFolder(folder=tmp_path), nn.Conv3d(1, 2, 3), plan(), 1)
 
     assert (tmp_path / "architecture.txt").read_text().startswith("Conv3d\nparameters: 56\n")
     assert not (tmp_path / "architecture.png").exists()
@@ -95,7 +96,7 @@ def test_a_users_own_network_is_described_without_a_picture(tmp_path: Path) -> N
 def test_the_residual_encoder_is_described_with_its_blocks(tmp_path: Path) -> None:
     """Levels of 1 + 2, 6 and 8 convolutions, the first of the second and third level still at the finer step."""
     residual = replace(plan(), network="residual_unet", convs_per_stage=1, blocks_per_stage=(1, 3, 4))
-    write_architecture(tmp_path, build_network(residual, 1, 3), residual, 1)
+    write_architecture(FoldFolder(folder=tmp_path), build_network(residual, 1, 3), residual, 1)
     text = (tmp_path / "architecture.txt").read_text()
 
     assert (

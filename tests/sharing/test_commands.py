@@ -178,7 +178,7 @@ def test_what_is_not_trained_is_named_with_the_command_and_what_there_is(
 
     assert told("-m", "2d", "3d_lowres") == (
         f"autoseg_export_model: {TASK}: no trained 2d, 3d_lowres by Trainer with plans autoseg; train with\n"
-        f"  autoseg_train 2d Trainer {TASK} 0 -p autoseg\ntrained are:\n  -m 2d -tr MyTrainer -p autoseg\n"
+        f"  autoseg_train 2d Trainer {TASK} 0\ntrained are:\n  -m 2d -tr MyTrainer -p autoseg\n"
     )
     assert "no trained 3d_fullres by Trainer with plans autoseg; train with\n  autoseg_train 3d_fullres" in told()
     assert f"{TASK}: no trained 3d_lowres by MyTrainer with plans autoseg" in told(
@@ -194,7 +194,7 @@ def test_a_task_where_nothing_is_trained(workspace, home, tmp_path, capsys) -> N
     describe_data(workspace)
 
     assert export_model.main(["-t", "4", "-o", str(tmp_path / "x.zip"), "--home", str(home)]) == 1
-    assert capsys.readouterr().err.endswith("0 -p autoseg\nnothing is trained yet\n")
+    assert capsys.readouterr().err.endswith("Trainer Task004_Balls 0\nnothing is trained yet\n")
     assert model_info.main(["-t", "4", "--home", str(home)]) == 1
     assert capsys.readouterr().err == (
         f"autoseg_model_info: {TASK}: no trained model here; train one with: autoseg_train 3d_fullres Trainer {TASK} 0\n"

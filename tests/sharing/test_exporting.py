@@ -85,8 +85,8 @@ def test_folds_that_are_not_trained_are_named_with_their_commands(tmp_path: Path
 
     assert str(error.value) == (
         f"{folder}: no weights_final.pt of fold 1, 3; train with\n"
-        "  autoseg_train 3d_fullres Trainer Task004_Balls 1 -p autoseg\n"
-        "  autoseg_train 3d_fullres Trainer Task004_Balls 3 -p autoseg"
+        "  autoseg_train 3d_fullres Trainer Task004_Balls 1\n"
+        "  autoseg_train 3d_fullres Trainer Task004_Balls 3"
     )
     assert not (tmp_path / "x.zip").exists()
 

@@ -21,13 +21,13 @@ def test_models_are_found_by_configuration_task_trainer_and_plans(tmp_path: Path
 
     models = find_models(tmp_path)
 
-    assert [(m.configuration, m.task, m.trainer, m.identifier, m.folds()) for m in models] == [
+    assert [(m.key.configuration, m.key.task, m.key.trainer, m.key.plans, m.folds()) for m in models] == [
         ("2d", "Task004_Balls", "Trainer", "autoseg", ()),
         ("3d_fullres", "Task004_Balls", "Trainer", "autoseg", ("0", "2", "10", "all")),
         ("3d_fullres", "Task005_Cubes", "MyTrainer", "autoseg", ("0",)),
     ]
-    assert models[1].archived_name == "results/3d_fullres/Task004_Balls/Trainer__autoseg"
-    assert [model.task for model in find_models(tmp_path, "Task005_Cubes")] == ["Task005_Cubes"]
+    assert models[1].key.place == "3d_fullres/Task004_Balls/Trainer__autoseg"
+    assert [model.key.task for model in find_models(tmp_path, "Task005_Cubes")] == ["Task005_Cubes"]
     assert find_models(tmp_path / "nowhere") == ()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from autoseg.files.layout import FoldFolder
 from autoseg.training.display import Display, training_log
 from autoseg.training.history import EpochRecord, next_record
 
@@ -23,7 +24,7 @@ def records(number: int = 1) -> list[EpochRecord]:
 
 
 def display(folder: Path, epochs: int = 3) -> Display:
-    return Display(folder, labels=("liver", "tumour"), epochs=epochs, batches=4)
+    return Display(FoldFolder(folder=folder), labels=("liver", "tumour"), epochs=epochs, batches=4)
 
 
 def test_without_a_terminal_an_epoch_is_one_line(

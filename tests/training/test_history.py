@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from autoseg.files.layout import FoldFolder
 from autoseg.training.history import (
     EpochRecord,
     draw_progress,
@@ -78,7 +79,7 @@ def test_time_left_follows_the_last_epochs() -> None:
 
 
 def test_history_is_written_as_json_and_as_a_table(tmp_path: Path) -> None:
-    write_history(tmp_path, records(0.5, None))
+    write_history(FoldFolder(folder=tmp_path), records(0.5, None))
 
     epochs = json.loads((tmp_path / "history.json").read_text())["epochs"]
     assert [epoch["dice_per_class"] for epoch in epochs] == [[0.5, None], [None, None]]

@@ -8,11 +8,12 @@ import pytest
 from autoseg.dataset import Exclusive
 from autoseg.dataset.splits import Split
 from autoseg.errors import TrainingError
+from autoseg.files.layout import FoldFolder, ModelFolder, ModelKey
 from autoseg.files.storage import write_json
 from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training.previous_stage import PreviousModel, PreviousStage, find_predictions
+from autoseg.training.previous_stage import PreviousStage, find_predictions
 from autoseg.training.run_record import FORMAT, RunRecord, begin_run
 
 CASES = ("a", "b", "c", "d", "e", "f")
@@ -42,22 +43,20 @@ def record(training: tuple[str, ...]) -> RunRecord:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> PreviousModel:
+def model(tmp_path: Path) -> ModelFolder:
     """Three folds of 3d_lowres, each with the predictions of its validation cases."""
     for number, split in enumerate(SPLITS):
         fold = tmp_path / f"fold_{number}"
         (fold / "validation_raw").mkdir(parents=True)
         for name in ("weights_final.pt", "checkpoint.pt"):
             (fold / name).write_bytes(b"weights")
-        begin_run(fold, record(split.training), continued=False)
+        begin_run(FoldFolder(folder=fold), record(split.training), continued=False)
         for case in split.validation:
             (fold / "validation_raw" / f"{case}.nii.gz").write_bytes(b"labels")
-    return PreviousModel(
-        folder=tmp_path, configuration="3d_lowres", trainer="Trainer", task="Task004_Hippocampus", plans="autoseg"
-    )
+    return ModelFolder(key=ModelKey(task="Task004_Hippocampus", configuration="3d_lowres"), folder=tmp_path)
 
 
-def test_each_case_is_taken_from_the_fold_that_left_it_out(model: PreviousModel) -> None:
+def test_each_case_is_taken_from_the_fold_that_left_it_out(model: ModelFolder) -> None:
     found = find_predictions(model, SPLITS, CASES)
 
     assert {case: path.relative_to(model.folder).parts[0] for case, path in found.items()} == {
@@ -66,13 +65,13 @@ def test_each_case_is_taken_from_the_fold_that_left_it_out(model: PreviousModel)
     assert all(path == path.parent / f"{case}.nii.gz" for case, path in found.items())
 
 
-def test_where_folds_share_validation_cases_any_that_predicted_them_will_do(model: PreviousModel) -> None:
+def test_where_folds_share_validation_cases_any_that_predicted_them_will_do(model: ModelFolder) -> None:
     shared = (replace(SPLITS[0], validation=("a", "b", "e")), *SPLITS[1:])
 
     assert find_predictions(model, shared, CASES)["e"].parts[-3] == "fold_2"
 
 
-def test_what_earlier_weights_predicted_is_missing(model: PreviousModel) -> None:
+def test_what_earlier_weights_predicted_is_missing(model: ModelFolder) -> None:
     weights = WeightsFile(trainer="Trainer", custom_network=False, mirror_axes=(), epoch=1, weights={})
     save_weights(model.folder / "fold_1" / "weights_final.pt", weights)
     write_json(model.folder / "fold_1" / "validation_raw" / "prediction.json", {"format": 1, "weights": ["earlier"]})
@@ -83,7 +82,7 @@ def test_what_earlier_weights_predicted_is_missing(model: PreviousModel) -> None
         find_predictions(model, SPLITS, CASES)
 
 
-def test_a_missing_fold_is_named_with_the_command_that_makes_it(model: PreviousModel) -> None:
+def test_a_missing_fold_is_named_with_the_command_that_makes_it(model: ModelFolder) -> None:
     for path in (model.folder / "fold_2" / "validation_raw").iterdir():
         path.unlink()
     for name in ("weights_final.pt", "checkpoint.pt"):
@@ -99,21 +98,21 @@ def test_a_missing_fold_is_named_with_the_command_that_makes_it(model: PreviousM
     )
 
 
-def test_the_command_goes_on_from_where_the_fold_is(model: PreviousModel) -> None:
+def test_the_command_goes_on_from_where_the_fold_is(model: ModelFolder) -> None:
     for case, fold in (("a", 0), ("c", 1)):
         (model.folder / f"fold_{fold}" / "validation_raw" / f"{case}.nii.gz").unlink()
     (model.folder / "fold_1" / "weights_final.pt").unlink()
-    mine = replace(model, trainer="my.py:Mine", plans="small")
+    mine = replace(model, key=ModelKey.named("Task004_Hippocampus", "3d_lowres", "my.py:Mine", "small"))
 
     with pytest.raises(TrainingError) as error:
         find_predictions(mine, SPLITS, CASES)
 
     _, first, second = str(error.value).splitlines()
-    assert first == "  fold 0 (a): run autoseg_train 3d_lowres my.py:Mine Task004_Hippocampus 0 -p small -val"
-    assert second == "  fold 1 (c): run autoseg_train 3d_lowres my.py:Mine Task004_Hippocampus 1 -p small -c"
+    assert first == "  fold 0 (a): run autoseg_train 3d_lowres my.py:Mine Task004_Hippocampus 0 -val -p small"
+    assert second == "  fold 1 (c): run autoseg_train 3d_lowres my.py:Mine Task004_Hippocampus 1 -c -p small"
 
 
-def test_fold_all_cannot_feed_a_cascade_and_the_error_says_why(model: PreviousModel, tmp_path: Path) -> None:
+def test_fold_all_cannot_feed_a_cascade_and_the_error_says_why(model: ModelFolder, tmp_path: Path) -> None:
     only_all = replace(model, folder=tmp_path / "other")
     (only_all.folder / "all" / "validation_raw").mkdir(parents=True)
     for case in CASES:
@@ -129,16 +128,16 @@ def test_fold_all_cannot_feed_a_cascade_and_the_error_says_why(model: PreviousMo
     )
 
 
-def test_cases_that_no_fold_leaves_out_are_named(model: PreviousModel) -> None:
+def test_cases_that_no_fold_leaves_out_are_named(model: ModelFolder) -> None:
     with pytest.raises(
         TrainingError, match=r"  e, f: in no fold's validation cases; add them to `val` of a fold in sp"
     ):
         find_predictions(model, SPLITS[:2], CASES)
 
 
-def test_predictions_by_a_fold_that_was_trained_on_the_case_are_refused(model: PreviousModel) -> None:
+def test_predictions_by_a_fold_that_was_trained_on_the_case_are_refused(model: ModelFolder) -> None:
     """As when splits_final.json was edited after the first stage was trained."""
-    begin_run(model.folder / "fold_1", record(("a", "d", "e")), continued=False)
+    begin_run(model.fold("1"), record(("a", "d", "e")), continued=False)
 
     with pytest.raises(TrainingError, match=r"fold_1: was trained on d, which .*autoseg_train .* 1 --overwrite"):
         find_predictions(model, SPLITS, CASES)

@@ -87,7 +87,7 @@ def batches_of(trainer: Trainer, state: TrainingState) -> Iterator[Batch]:
 def loop(trainer: Trainer, state: TrainingState, batches: Sequence[Batch], finite: FiniteLosses) -> None:
     """What the training does with each batch."""
     loss_function = DeepSupervision(trainer.build_loss())
-    display = Display(trainer.output, labels=trainer.plans.labels[1:], epochs=1, batches=len(batches))
+    display = Display(trainer.fold, labels=trainer.plans.labels[1:], epochs=1, batches=len(batches))
     for number, batch in enumerate(batches, start=1):
         step = trainer.training_step if batch.key.stream == TRAINING else trainer.validation_step
         loss = step(state, batch, loss_function)

@@ -1,0 +1,379 @@
+"""What every folder and file of a task and of a trained model is called; nothing else spells these names or takes them apart.
+
+raw_data/TaskXXX_Name/                                     the user's images and labels, dataset.json, patients.json
+preprocessed/TaskXXX_Name/                                 fingerprint, folds, plans, prepared cases, references
+results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/   a model: its plans, its postprocessing, a folder for each fold
+results/selections/TaskXXX_Name/                           what was selected among the task's models, and by what
+results/runs/TaskXXX_Name/                                 the journal and the logs of autoseg_run
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from autoseg.errors import WorkspaceError
+
+DEFAULT_TRAINER = "Trainer"
+DEFAULT_PLANS = "autoseg"
+"""The names that are meant where none is given."""
+
+ALL = "all"
+"""The fold whose network trains on every case."""
+
+CHECKPOINTS = ("final", "best")
+"""The weights that a training leaves: of its last epoch, and of the best by its running validation."""
+
+# ------------------------------------------------------------------ files that lie in more than one kind of folder
+
+SELECTION_FILE = "selection.json"
+"""Which models predict together: of a task, and in a folder that they predicted."""
+
+PREDICTION_FILE = "prediction.json"
+"""With what a folder was predicted."""
+
+SUMMARY_FILE = "summary.json"
+"""The scores of a folder of predictions."""
+
+FINGERPRINT_FILE = "fingerprint.json"
+"""What was measured on the training cases: of a task, and of a model that was installed."""
+
+POSTPROCESSING_FILE = "postprocessing.json"
+"""The rules for finished segmentations: of a model, and of a pair of models."""
+
+PLANS_FILE, PLANS_VIEW_FILE = "plans.pkl", "plans.json"
+"""The plans of a trained model, and what they look like."""
+
+CARD_FILE, CARD_TEXT_FILE = "model_card.json", "model_card.md"
+DATASET_FILE = "dataset.json"
+"""What a task's author says of it."""
+
+REFERENCES_FOLDER = "gt_segmentations"
+VALIDATION_FOLDER = "validation_raw"
+SELECTIONS_FOLDER, RUNS_FOLDER = "selections", "runs"
+LOCK_FILE = "lock.json"
+
+TASK_NAME = re.compile(r"Task(\d{3,})_(.+)")
+MODEL_NAME = re.compile(r"(?P<trainer>.+?)__(?P<plans>.+)")
+
+_FOLD = "fold_"
+FOLD_PATTERN = rf"{_FOLD}\d{{1,3}}|{ALL}"
+"""What a fold's folder is called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelKey:
+    """Which trained model: one configuration of a task, trained by a class with the plans of a name.
+
+    Attributes:
+        task: `TaskXXX_Name`.
+        trainer: The class's name.
+        plans: Their name.
+        reference: How the user names the trainer, `my_file.py:MyTrainer`; the same model whatever stands here.
+    """
+
+    task: str
+    configuration: str
+    trainer: str = DEFAULT_TRAINER
+    plans: str = DEFAULT_PLANS
+    reference: str = field(default="", compare=False)
+
+    @classmethod
+    def named(cls, task: str, configuration: str, trainer: str, plans: str = DEFAULT_PLANS) -> ModelKey:
+        """The model of a trainer as a user names it: `Trainer`, or `my_file.py:MyTrainer`."""
+        name = trainer.rpartition(":")[2]
+        return cls(task=task, configuration=configuration, trainer=name, plans=plans, reference=trainer)
+
+    @property
+    def named_trainer(self) -> str:
+        """The trainer as it is named on a command line."""
+        return self.reference or self.trainer
+
+    @property
+    def name(self) -> str:
+        """What tells it from every other model of the task; it can be a folder's name."""
+        return f"{self.configuration}__{self.folder_name}"
+
+    @property
+    def folder_name(self) -> str:
+        """Of the model's own folder."""
+        return f"{self.trainer}__{self.plans}"
+
+    @property
+    def place(self) -> str:
+        """Of the model's folder below the results, with forward slashes."""
+        return f"{self.configuration}/{self.task}/{self.folder_name}"
+
+    def of(self, configuration: str) -> ModelKey:
+        """Another configuration that the same trainer trained with the same plans."""
+        return replace(self, configuration=configuration)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFolder:
+    """A trained model, where it lies."""
+
+    key: ModelKey
+    folder: Path
+
+    @classmethod
+    def below(cls, results: Path, key: ModelKey) -> ModelFolder:
+        """Where a model lies in a folder of results."""
+        return cls(key=key, folder=results / key.configuration / key.task / key.folder_name)
+
+    @property
+    def plans(self) -> Path:
+        """The plans that it was trained with."""
+        return self.folder / PLANS_FILE
+
+    @property
+    def plans_view(self) -> Path:
+        """The same to be read."""
+        return self.folder / PLANS_VIEW_FILE
+
+    @property
+    def postprocessing(self) -> Path:
+        """The rules that are applied to what it predicts."""
+        return self.folder / POSTPROCESSING_FILE
+
+    @property
+    def fingerprint(self) -> Path:
+        """What was measured on its training cases, where it was installed."""
+        return self.folder / FINGERPRINT_FILE
+
+    @property
+    def card(self) -> Path:
+        """What its maker says of it, where it was installed."""
+        return self.folder / CARD_FILE
+
+    @property
+    def previous_stage(self) -> Path:
+        """What the configuration before a cascade predicted for the training cases, on its grid; all folds share it."""
+        return self.folder / "previous_stage"
+
+    def fold(self, fold: str) -> FoldFolder:
+        """Where a fold lies: "0" and so on, or "all"."""
+        return FoldFolder(folder=self.folder / fold_name(fold))
+
+    def folds(self, checkpoint: str = "final") -> tuple[str, ...]:
+        """The folds that hold weights: "0", "1", ..., then "all"."""
+        found = [parse_fold(path.parent) for path in self.folder.glob(f"*/{weights_name(checkpoint)}")]
+        return tuple(sorted((fold for fold in found if fold is not None), key=lambda fold: (len(fold), fold)))
+
+    def fold_folders(self) -> tuple[FoldFolder, ...]:
+        """Every folder that may be a fold's, in the order of their names."""
+        return _fold_folders(self.folder)
+
+    def validated_cases(self) -> tuple[Path, ...]:
+        """What the numbered folds predicted for their validation cases."""
+        folds = [FoldFolder(folder=path) for path in sorted(self.folder.glob(f"{_FOLD}*"))]
+        return tuple(path for fold in folds for path in fold.validated_cases())
+
+    def all_weights(self) -> tuple[Path, ...]:
+        """Every file of weights."""
+        return tuple(sorted(self.folder.glob(f"*/{weights_name('*')}")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldFolder:
+    """Where one fold of a model is trained, and what its training leaves there."""
+
+    folder: Path
+
+    @property
+    def fold(self) -> str:
+        """The fold's name; for a folder that is none of a model's, as a script may choose one, the folder's."""
+        return parse_fold(self.folder) or self.folder.name
+
+    @property
+    def model(self) -> Path:
+        """The folder of the model."""
+        return self.folder.parent
+
+    @property
+    def model_plans(self) -> Path:
+        """The plans that all folds of the model share."""
+        return self.model / PLANS_FILE
+
+    @property
+    def model_plans_view(self) -> Path:
+        """The same to be read."""
+        return self.model / PLANS_VIEW_FILE
+
+    def weights(self, checkpoint: str = "final") -> Path:
+        """The weights "final" or "best"."""
+        return self.folder / weights_name(checkpoint)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state that a training goes on from."""
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def record(self) -> Path:
+        """What it was trained on, with which program and where."""
+        return self.folder / "run.json"
+
+    @property
+    def log(self) -> Path:
+        """What the training said."""
+        return self.folder / "training.log"
+
+    @property
+    def history(self) -> Path:
+        """The numbers of every epoch."""
+        return self.folder / "history.json"
+
+    @property
+    def history_table(self) -> Path:
+        """The same as a table."""
+        return self.folder / "history.csv"
+
+    @property
+    def progress(self) -> Path:
+        """The same as a picture."""
+        return self.folder / "progress.png"
+
+    @property
+    def debug(self) -> Path:
+        """Every setting of the training."""
+        return self.folder / "debug.json"
+
+    @property
+    def architecture(self) -> Path:
+        """The network in words."""
+        return self.folder / "architecture.txt"
+
+    @property
+    def architecture_picture(self) -> Path:
+        """The network as a picture."""
+        return self.folder / "architecture.png"
+
+    @property
+    def learning_rates(self) -> Path:
+        """The loss at every learning rate that was tried, as a picture."""
+        return self.folder / "lr_finder.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of what tensorboard shows."""
+        return self.folder / "tensorboard"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains or validates."""
+        return self.folder / LOCK_FILE
+
+    @property
+    def moving(self) -> FoldFolder:
+        """What is on its way out of, or back into, the fold's folder while another training begins."""
+        return FoldFolder(folder=self.folder / ".setting_aside")
+
+    @property
+    def replaced(self) -> FoldFolder:
+        """What waits until the training that replaces it has saved its state."""
+        return FoldFolder(folder=self.folder / ".replaced")
+
+    @property
+    def discarded(self) -> FoldFolder:
+        """What is being removed."""
+        return FoldFolder(folder=self.folder / ".discarded")
+
+    def validation(self, checkpoint: str = "final") -> Path:
+        """The folder of the predictions for the validation cases."""
+        return self.folder / (VALIDATION_FOLDER if checkpoint == "final" else f"{VALIDATION_FOLDER}_{checkpoint}")
+
+    def summary(self, checkpoint: str = "final") -> Path:
+        """The scores of these predictions."""
+        return self.validation(checkpoint) / SUMMARY_FILE
+
+    def validated_cases(self, checkpoint: str = "final") -> tuple[Path, ...]:
+        """What was predicted for the validation cases, `<case>.nii.gz`, sorted."""
+        paths = sorted(self.validation(checkpoint).glob("*.nii.gz"))
+        return tuple(path for path in paths if not path.name.startswith("."))
+
+    @property
+    def training_files(self) -> tuple[Path, ...]:
+        """What belongs to one training and goes with it; the checkpoint first, so that a removal that is interrupted
+        leaves nothing that could go on."""
+        return (
+            self.checkpoint,
+            *map(self.weights, CHECKPOINTS),
+            self.history,
+            self.history_table,
+            self.progress,
+            self.log,
+            self.record,
+            self.debug,
+            self.architecture,
+            self.architecture_picture,
+        )
+
+    @property
+    def training_folders(self) -> tuple[Path, ...]:
+        """The folders that belong to one training."""
+        return (*map(self.validation, CHECKPOINTS), self.tensorboard)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether a training began here, or is done."""
+        return any(path.is_file() for path in (self.weights(), self.checkpoint, self.record))
+
+    def neighbours(self) -> tuple[FoldFolder, ...]:
+        """Every folder of the model that may be a fold's, this one among them, in the order of their names."""
+        return _fold_folders(self.model)
+
+
+def parse_model(folder: Path) -> ModelFolder | None:
+    """The model that a folder's place says it holds; None where its name is no model's."""
+    found = MODEL_NAME.fullmatch(folder.name)
+    if found is None:
+        return None
+    task, configuration = folder.parent.name, folder.parent.parent.name
+    key = ModelKey(task=task, configuration=configuration, trainer=found["trainer"], plans=found["plans"])
+    return ModelFolder(key=key, folder=folder)
+
+
+def parse_fold(folder: Path) -> str | None:
+    """The fold that a folder's name says it holds: "0" and so on, or "all"; None where it says none."""
+    is_fold = re.fullmatch(FOLD_PATTERN, folder.name)
+    return folder.name.removeprefix(_FOLD) if is_fold else None
+
+
+def predictions_folder(name: str) -> str:
+    """Of one member of an ensemble, or of what a cascade refines, in the folder that is predicted into."""
+    return f"{name}_predictions"
+
+
+def is_task(name: str) -> bool:
+    """Whether a folder's name is a task's."""
+    return TASK_NAME.fullmatch(name) is not None
+
+
+def task_number(name: str) -> int:
+    """The number in `Task004_Name`.
+
+    Raises:
+        WorkspaceError: It is no task's name.
+    """
+    found = TASK_NAME.fullmatch(name)
+    if found is None:
+        raise WorkspaceError(f"{name}: a task folder is called TaskXXX_Name, for example Task004_Hippocampus")
+    return int(found[1])
+
+
+def _fold_folders(model: Path) -> tuple[FoldFolder, ...]:
+    """Also of other names than a fold's, as a script may choose them."""
+    folders = sorted(model.iterdir()) if model.is_dir() else ()
+    return tuple(FoldFolder(folder=path) for path in folders if path.is_dir())
+
+
+def fold_name(fold: str) -> str:
+    """Of a fold's folder."""
+    return fold if fold == ALL else f"{_FOLD}{fold}"
+
+
+def weights_name(checkpoint: str) -> str:
+    """Of a file of weights, "final" or "best"."""
+    return f"weights_{checkpoint}.pt"
