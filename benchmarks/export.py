@@ -58,6 +58,7 @@ def _shape(sides: tuple[int, ...]) -> str:
 
 def autoseg_side(scores: Any, new: Any, prepared: Path) -> Any:  # noqa: ARG001
     """As prediction does it, slab by slab."""
+    from autoseg.dataset import Exclusive
     from autoseg.geometry import Geometry
     from autoseg.inference.export import Slab, export_segmentation
     from autoseg.preprocessing.prepare import CaseProperties
@@ -76,7 +77,7 @@ def autoseg_side(scores: Any, new: Any, prepared: Path) -> Any:  # noqa: ARG001
         prepared_shape=old,
     )
     slabs = (Slab(start=first, scores=scores[:, first : first + PLANES]) for first in range(0, old[0], PLANES))
-    return export_segmentation(slabs, properties, len(scores))
+    return export_segmentation(slabs, properties, Exclusive.numbered(len(scores)))
 
 
 def peer_side(scores: Any, new: Any, prepared: Path) -> Any:

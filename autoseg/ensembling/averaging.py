@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 SLAB_BYTES = 128 * 2**20
 """Most bytes of mean probabilities held at a time, but never less than a plane: 12 planes of 512x512 with ten classes."""
 
-LARGEST_UINT8 = 255
 ENDING = ".npz"
 
 
@@ -164,15 +163,15 @@ def average(
         labels the lowest.
     """
     leader = members[0]
-    order = leader.transpose_forward
+    order, target = leader.transpose_forward, leader.target
     region = _uncertain_region(members) if region is None else region
-    labels = np.zeros(leader.shape, dtype=np.uint8 if leader.classes - 1 <= LARGEST_UINT8 else np.uint16)
+    labels = np.zeros(leader.shape, dtype=target.written_type)
     for slab in _slabs(region, order[0], leader.classes):
         shape = reorder(box_shape(slab), order)
         total = np.zeros((leader.classes, *shape), dtype=np.float32)
         for member in members:
             _add(total.transpose(0, *(1 + axis for axis in inverse_order(order))), member, slab)
-        labels[box_slices(slab)].transpose(order)[...] = _highest(total)
+        labels[box_slices(slab)].transpose(order)[...] = target.decide(total)
         if packer is not None:
             for plane in total.swapaxes(0, 1) / np.float32(len(members)):
                 packer.add_array(plane)
@@ -229,16 +228,6 @@ def _meeting(kept: tuple[int, int], crop: tuple[int, int], wanted: tuple[int, in
     stop = max(min(kept[1] + crop[0], wanted[1]), wanted[0])
     start = min(max(first, wanted[0]), stop)
     return slice(start - wanted[0], stop - wanted[0]), slice(start - first, stop - first)
-
-
-def _highest(probabilities: Float32Array) -> LabelArray:
-    """The class of the highest of `(C, ...)` probabilities, the first of several; class by class, as argmax is slow."""
-    best = probabilities[0].copy()
-    labels = np.zeros(best.shape, dtype=np.uint16)
-    for label in range(1, len(probabilities)):
-        labels[probabilities[label] > best] = label
-        np.maximum(best, probabilities[label], out=best)
-    return labels
 
 
 def _uncertain_region(members: Sequence[PackedProbabilities]) -> Box:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import torch
 
+from autoseg.dataset.target import Target
+from autoseg.networks.activations import activation_of
 
-def expand_labels(tiles: torch.Tensor, classes: int) -> torch.Tensor:
-    """Replace the last channel, which holds labels, by a channel of zeros and ones for each label above background.
+
+def expand_labels(tiles: torch.Tensor, target: Target) -> torch.Tensor:
+    """Replace the last channel, which holds labels, by a channel of zeros and ones for each output that is scored.
 
     Until here labels travel as one channel, whatever their number.
 
     Args:
         tiles: `(B, C + 1, *space)`.
-        classes: Number of labels, background included.
+        target: What the earlier configuration predicted.
 
     Returns:
-        `(B, C + classes - 1, *space)` of the same type.
+        `(B, C + scored outputs, *space)` of the same type.
     """
-    values = torch.arange(1, classes, device=tiles.device, dtype=tiles.dtype)
-    one_hot = tiles[:, -1:] == values.reshape(-1, *[1] * (tiles.ndim - 2))
-    return torch.cat([tiles[:, :-1], one_hot.to(tiles.dtype)], dim=1)
+    activation = activation_of(target)
+    zeros = tiles.new_zeros((len(tiles), len(target.outputs), *tiles.shape[2:]))
+    return torch.cat([tiles[:, :-1], activation.encode(tiles[:, -1], zeros)[:, activation.scored]], dim=1)

@@ -17,6 +17,7 @@ from autoseg.inference.members import Ask, Forward, in_turn
 from autoseg.inference.side_by_side import side_by_side
 from autoseg.machine import keep_freed_memory
 from autoseg.networks import Precision, place_network
+from autoseg.networks.activations import Activation
 from autoseg.networks.encoder_decoder import EncoderDecoder
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ def start_networks(
     engine: str,
     precision: Precision,
     device: torch.device,
+    activation: Activation,
 ) -> Networks:
     """Bring networks to where they are computed.
 
@@ -81,6 +83,7 @@ def start_networks(
     Args:
         networks: In evaluation mode.
         tile_shape: `(C, *patch)`.
+        activation: Makes the probabilities that are compared.
 
     Raises:
         ModelError: OpenVINO was asked for by name and cannot be used.
@@ -91,7 +94,7 @@ def start_networks(
     if not prefers_openvino(engine, device):
         return _in_torch(modules, precision, device)
     try:
-        forwards = _in_openvino(modules, tile_shape, precision)
+        forwards = _in_openvino(modules, tile_shape, precision, activation)
     except ModelError as error:
         if engine == "openvino":
             raise
@@ -126,14 +129,16 @@ def _torch_forward(network: nn.Module, precision: Precision) -> Forward:
     return forward
 
 
-def _in_openvino(networks: Sequence[nn.Module], tile_shape: Sequence[int], precision: Precision) -> tuple[Forward, ...]:
+def _in_openvino(
+    networks: Sequence[nn.Module], tile_shape: Sequence[int], precision: Precision, activation: Activation
+) -> tuple[Forward, ...]:
     from autoseg.inference.openvino import compile_network
 
     forwards = []
     for number, network in enumerate(networks):
         try:
             forward = compile_network(network, tile_shape, precision=precision.name)
-            difference = _difference(network, forward, tile_shape)
+            difference = _difference(network, forward, tile_shape, activation)
         except Exception as error:  # a network of the user's own can fail in a converter in any way
             log.debug("OpenVINO failed", exc_info=error)
             cause = str(error).strip().partition("\n")[0]
@@ -148,11 +153,11 @@ def _in_openvino(networks: Sequence[nn.Module], tile_shape: Sequence[int], preci
 
 
 @torch.inference_mode()
-def _difference(network: nn.Module, forward: Forward, tile_shape: Sequence[int]) -> float:
+def _difference(network: nn.Module, forward: Forward, tile_shape: Sequence[int], activation: Activation) -> float:
     """Mean absolute difference of the probabilities of noise."""
     probe = torch.randn(1, *tile_shape, generator=torch.Generator().manual_seed(PROBE_SEED))
-    expected = full_resolution(network(probe)).softmax(dim=1)
-    return float((forward(probe).softmax(dim=1) - expected).abs().mean())
+    expected = activation.probabilities(full_resolution(network(probe)))
+    return float((activation.probabilities(forward(probe)) - expected).abs().mean())
 
 
 def _has_openvino() -> bool:

@@ -19,9 +19,11 @@ import torch
 from torch.nn import functional as F
 
 from autoseg.arrays import Float64Array, IndexArray, LabelArray
+from autoseg.dataset.target import Target
 from autoseg.geometry import box_slices
 from autoseg.inference.probabilities import Packer
 from autoseg.inference.window import Slab
+from autoseg.networks.activations import Activation, activation_of
 from autoseg.networks.devices import free_device_memory
 from autoseg.preprocessing.prepare import CaseProperties, restore_segmentation
 
@@ -50,11 +52,6 @@ SHARE_FOR_EXPORT = 1 / 4
 
 BYTES_A_VOXEL = 24
 """Of scores at full resolution: they themselves, the rows that they are made of, and where they are highest."""
-
-LARGEST_UINT8 = 255
-
-ROUNDING = 1e-5
-"""Relative; interpolated values may leave the range of those they are made of by single precision's rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,39 +109,41 @@ class AxisPart:
 def export_segmentation(
     slabs: Iterable[Slab],
     properties: CaseProperties,
-    classes: int,
+    target: Target,
     *,
     packer: Packer | None = None,
     pieces: Pieces | None = None,
 ) -> LabelArray:
-    """The label of the highest score of each voxel of the original grid.
+    """The segmentation of the original grid that a prepared case's probabilities decide.
 
     Scores are resampled linearly from the prepared to the cropped grid, across a separated axis by nearest
     neighbour, before the labels are taken; what was cropped away is background.
 
     Args:
-        slabs: The prepared case's scores `(classes, n, Y, X)`, in order and without gaps.
+        slabs: The prepared case's probabilities `(outputs, n, Y, X)`, in order and without gaps.
+        target: What they are of.
         packer: Is given all classes' resampled scores too, where probabilities are to be kept.
         pieces: How much at once; None takes what suits the device of the scores.
 
     Returns:
         `(Z, Y, X)` in the original axis order, uint8, or uint16 where there are more than 255 labels.
     """
-    original = np.zeros(properties.original_shape, dtype=_label_type(classes))
+    original = np.zeros(properties.original_shape, dtype=target.written_type)
     cropped = original[box_slices(properties.crop)].transpose(properties.transpose_forward)
-    resampling = _Resampling.of(properties, pieces)
+    resampling, activation = _Resampling.of(properties, pieces), activation_of(target)
     for band in resampling.bands(slabs):
-        cropped[band.plane, band.rows] = resampling.winners(band)
+        cropped[band.plane, band.rows] = resampling.decided(band, activation)
         if packer is not None:
             packer.add((scores for _, scores in resampling.enlarged_chunks(band)), plane=band.plane, row=band.row)
     return original
 
 
-def export_fast(slabs: Iterable[Slab], properties: CaseProperties, classes: int) -> LabelArray:
+def export_fast(slabs: Iterable[Slab], properties: CaseProperties, target: Target) -> LabelArray:
     """The labels taken on the network's grid, then resampled: faster, with coarser borders where the grids differ."""
-    prepared = np.zeros(properties.prepared_shape, dtype=_label_type(classes))
+    prepared = np.zeros(properties.prepared_shape, dtype=target.written_type)
+    activation = activation_of(target)
     for slab in slabs:
-        labels = slab.scores.max(dim=0).indices.cpu().numpy()
+        labels = activation.decide(slab.scores, dim=0).cpu().numpy()
         planes, rows = slice(slab.start, slab.start + len(labels)), slice(slab.row, slab.row + labels.shape[1])
         prepared[planes, rows] = labels
     return restore_segmentation(prepared, properties)
@@ -165,10 +164,6 @@ def axis_table(old: int, new: int, *, nearest: bool) -> AxisTable:
     lower = np.floor(position).astype(np.intp)
     weight = position - lower
     return AxisTable(lower=lower, upper=lower + (weight > 0), weight=weight)
-
-
-def _label_type(classes: int) -> type[np.uint8] | type[np.uint16]:
-    return np.uint8 if classes - 1 <= LARGEST_UINT8 else np.uint16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,21 +252,14 @@ class _Resampling:
                 if rows[plane].made == self.new[1]:
                     del rows[plane]
 
-    def winners(self, band: _Band) -> LabelArray:
-        """The class of the highest score of each voxel of a band: `(r, X)` of the new grid."""
-        candidates = _possible_winners(band.scores)
-        if len(candidates) == 1:
-            return np.full((len(band.table), self.new[2]), int(candidates[0]))
-        best: torch.Tensor | None = None
-        winners = torch.zeros(0)
-        if len(candidates) < len(band.scores):
-            band = replace(band, scores=band.scores[candidates])
-        for first, scores in self.enlarged_chunks(band):
-            highest = scores.amax(dim=0)
-            labels = candidates[_first_places(scores == highest) + first]
-            winners = labels if best is None else torch.where(highest > best, labels, winners)
-            best = highest if best is None else torch.maximum(highest, best)
-        return winners.cpu().numpy()
+    def decided(self, band: _Band, activation: Activation) -> LabelArray:
+        """The label of each voxel of a band: `(r, X)` of the new grid."""
+
+        def enlarge(scores: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+            return self.enlarged_chunks(replace(band, scores=scores))
+
+        shape = (len(band.table), self.new[2])
+        return activation.decide_interpolated(band.scores, enlarge, shape).cpu().numpy()
 
     def enlarged_chunks(self, band: _Band) -> Iterator[tuple[int, torch.Tensor]]:
         """The scores of a band on the new grid's rows and columns, some classes at a time, with the first's index."""
@@ -308,23 +296,3 @@ class _Resampling:
     @cached_property
     def _fitting(self) -> dict[torch.device, Pieces]:
         return {}
-
-
-def _first_places(there: torch.Tensor) -> torch.Tensor:
-    """`(K, r, X)`, somewhere True for each voxel, to the first index where it is: a third of the time of `max(dim=0)`."""
-    number = len(there)
-    ranks = torch.arange(
-        number, 0, -1, device=there.device, dtype=torch.uint8 if number <= LARGEST_UINT8 else torch.int32
-    )
-    return number - (there * ranks[:, None, None]).amax(dim=0).long()
-
-
-def _possible_winners(scores: torch.Tensor) -> torch.Tensor:
-    """Classes, ascending, that can be highest somewhere in `(K, r, X)` after linear interpolation.
-
-    The highest of several scores is never below their mean, and interpolation keeps both within the range they have
-    there; so a class whose greatest score stays below the smallest mean is nowhere the highest.
-    """
-    floor = scores.mean(dim=0).amin()
-    peaks = scores.amax(dim=(1, 2))
-    return torch.nonzero(peaks >= floor - ROUNDING * floor.abs()).flatten()

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import torch
 
+from autoseg.networks.activations import Activation
 from autoseg.networks.fitting import FittingNumber, parts
 
 Forward: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
@@ -23,8 +24,11 @@ Ask: TypeAlias = Callable[[Sequence[Forward], torch.Tensor], Iterable[Answer]]
 Answers: TypeAlias = Callable[[torch.Tensor], Iterable[Answer]]
 """The folds of a model, asked so."""
 
-SOFTMAX_VALUES = 2**23
+VALUES_AT_ONCE = 2**23
 """Most scores that are turned into probabilities at once."""
+
+Sum: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+"""Tiles to the sum of all folds' probabilities."""
 
 Flip: TypeAlias = tuple[int, ...]
 """Axes of a batch of tiles."""
@@ -43,9 +47,14 @@ def in_turn(forwards: Sequence[Forward], tiles: torch.Tensor) -> Iterator[Answer
 
 @torch.inference_mode()
 def mean_probabilities(
-    forwards: Sequence[Forward], flips: Sequence[Flip], tiles: torch.Tensor, at_once: FittingNumber, ask: Ask = in_turn
+    forwards: Sequence[Forward],
+    flips: Sequence[Flip],
+    tiles: torch.Tensor,
+    at_once: FittingNumber,
+    activation: Activation,
+    ask: Ask = in_turn,
 ) -> torch.Tensor:
-    """The mean of the softmax over all folds and flips: `(B, C, *patch)` to `(B, K, *patch)` float32.
+    """The mean of the probabilities over all folds and flips: `(B, C, *patch)` to `(B, K, *patch)` float32.
 
     Flips are batched like tiles, and each is turned and turned back once for all folds.
 
@@ -53,41 +62,43 @@ def mean_probabilities(
         torch.OutOfMemoryError: One tile alone does not fit into the device's memory.
     """
 
+    sum_over_folds = partial(_sum_over_folds, partial(ask, forwards), activation)
+
     def mean(size: int) -> torch.Tensor:
-        sums = [_sum(partial(ask, forwards), flips, some, size) for some in torch.split(tiles, size)]
+        sums = [_sum(sum_over_folds, flips, some, size) for some in torch.split(tiles, size)]
         total = sums[0] if len(sums) == 1 else torch.cat(sums)
         return total if len(forwards) * len(flips) == 1 else total.div_(len(forwards) * len(flips))
 
     return at_once.run(mean)
 
 
-def _sum(answers: Answers, flips: Sequence[Flip], tiles: torch.Tensor, size: int) -> torch.Tensor:
+def _sum(sum_over_folds: Sum, flips: Sequence[Flip], tiles: torch.Tensor, size: int) -> torch.Tensor:
     total: torch.Tensor | None = None
     for group in parts(len(flips), max(1, size // len(tiles))):
         some = flips[group]
         flipped = torch.cat([_flipped(tiles, flip) for flip in some]) if len(some) > 1 else _flipped(tiles, some[0])
-        scores = _sum_over_folds(answers, flipped)
+        scores = sum_over_folds(flipped)
         for flip, part in zip(some, torch.split(scores, len(tiles)), strict=True):
             total = _flipped(part, flip) if total is None else total.add_(_flipped(part, flip))
     assert total is not None
     return total
 
 
-def _sum_over_folds(answers: Answers, tiles: torch.Tensor) -> torch.Tensor:
+def _sum_over_folds(answers: Answers, activation: Activation, tiles: torch.Tensor) -> torch.Tensor:
     total: torch.Tensor | None = None
     for part, logits in answers(tiles):
         if total is None:
             total = torch.zeros((len(tiles), *logits.shape[1:]), device=logits.device)
-        _add_softmax(total[part], logits)
+        _add_probabilities(total[part], activation, logits)
     assert total is not None
     return total
 
 
-def _add_softmax(total: torch.Tensor, logits: torch.Tensor) -> None:
+def _add_probabilities(total: torch.Tensor, activation: Activation, logits: torch.Tensor) -> None:
     """Some planes at a time: a copy in fp32 of all classes of a large tile would be the most that a tile takes."""
-    planes = max(1, SOFTMAX_VALUES // max(1, logits[:, :, 0].numel()))
+    planes = max(1, VALUES_AT_ONCE // max(1, logits[:, :, 0].numel()))
     for part, some in zip(torch.split(total, planes, dim=2), torch.split(logits, planes, dim=2), strict=True):
-        part += some.float().softmax(dim=1)
+        part += activation.probabilities(some.float())
 
 
 def _flipped(tiles: torch.Tensor, flip: Flip) -> torch.Tensor:

@@ -18,7 +18,7 @@ LARGE_ACTIVATIONS = 6
 below and the skip, both joined, the convolution's input, output and workspace."""
 
 SCORE_COPIES = 3
-"""Of a tile's scores: as the network returned them, their softmax, and the sum over folds and flips."""
+"""Of a tile's scores: as the network returned them, their probabilities, and the sum over folds and flips."""
 
 
 MOST_TILES_ON_GPU = 16

@@ -40,6 +40,7 @@ from autoseg.inference.tiles import Tiling, predict_slabs
 from autoseg.inference.window import Slab
 from autoseg.machine import available_memory
 from autoseg.networks import Precision, resolve_device, resolve_precision
+from autoseg.networks.activations import activation_of
 from autoseg.networks.algorithms import trying_algorithms
 from autoseg.networks.devices import free_device_memory
 from autoseg.preprocessing.prepare import PreparedCase, prepare_case
@@ -84,7 +85,7 @@ class Predictor:
 
     Args:
         device: A torch device or its name ("cpu", "cuda", "mps"); None takes the best there is.
-        precision: "auto", "fp32", "bf16" or "fp16"; softmax and averages are always computed in fp32.
+        precision: "auto", "fp32", "bf16" or "fp16"; probabilities and averages are always computed in fp32.
         step_size: How far the window moves, as a fraction of the patch; above 0, at most 1.
         mirror: Average over all flips along the axes that were mirrored in training.
         mode: "normal" resamples probabilities and takes the labels then; "fast" resamples the labels.
@@ -111,6 +112,8 @@ class Predictor:
         if mode not in MODES:
             raise ModelError(f"mode {mode!r}: unknown; use {' or '.join(MODES)}")
         self.model = model
+        self.target = model.target
+        self._activation = activation_of(model.target)
         self.device = device if isinstance(device, torch.device) else resolve_device(device)
         self.precision: Precision = resolve_precision(precision, self.device)
         self.step_size = step_size
@@ -198,7 +201,7 @@ class Predictor:
         prepared = prepare_case(raw, self.model.plans, self.model.configuration)
         if previous is None:
             return prepared
-        labels = prepare_previous(previous, prepared.properties, target=self.model.target)
+        labels = prepare_previous(previous, prepared.properties, target=self.target)
         return replace(prepared, previous=labels)
 
     def predict_prepared(
@@ -207,12 +210,12 @@ class Predictor:
         """Predict a prepared case, and bring the result back to the grid of the original image."""
         if probabilities and self.mode == "fast":
             raise ModelError("probabilities: mode fast takes the labels before anything is resampled; use mode normal")
-        properties, classes = prepared.properties, len(self.model.target.outputs)
-        packer = Packer(properties, classes) if probabilities else None
+        properties, target = prepared.properties, self.target
+        packer = Packer(properties, len(target.outputs)) if probabilities else None
         if self.mode == "fast":
-            segmentation = export_fast(self.scores(prepared, on_tiles), properties, classes)
+            segmentation = export_fast(self.scores(prepared, on_tiles), properties, target)
         else:
-            segmentation = export_segmentation(self.scores(prepared, on_tiles), properties, classes, packer=packer)
+            segmentation = export_segmentation(self.scores(prepared, on_tiles), properties, target, packer=packer)
         return Prediction(
             segmentation=segmentation,
             geometry=properties.geometry,
@@ -271,17 +274,19 @@ class Predictor:
         return tuple(weights_sha256(network.state_dict()) for network in self.model.networks)
 
     def _probabilities(self, tiles: torch.Tensor, *, is_usual: bool) -> torch.Tensor:
-        """`(B, C, *patch)` to the mean of the softmax over all folds and flips, `(B, K, *patch)` float32.
+        """`(B, C, *patch)` to the mean of the probabilities over all folds and flips, `(B, K, *patch)` float32.
 
         Args:
             is_usual: The batch is as large as most; what is left over at an end comes in many sizes.
         """
         tiles = tiles.to(self.device)
         if self.model.plan.previous:
-            tiles = expand_labels(tiles, len(self.model.target.outputs))
+            tiles = expand_labels(tiles, self.target)
         networks = self._networks
         with trying_algorithms(is_usual and self.device.type == "cuda"):
-            return mean_probabilities(networks.forwards, self._flips, tiles, self._at_once, networks.ask)
+            return mean_probabilities(
+                networks.forwards, self._flips, tiles, self._at_once, self._activation, networks.ask
+            )
 
     def _require_fit(self, prepared: PreparedCase) -> None:
         identifier, model = prepared.properties.identifier, self.model
@@ -310,6 +315,7 @@ class Predictor:
             engine=self._wanted_engine,
             precision=self.precision,
             device=self.device,
+            activation=self._activation,
         )
 
     @cached_property
@@ -324,7 +330,7 @@ class Predictor:
         if self.device.type != "cuda":
             return usual
         return tiles_on_gpu(
-            usual, tile_bytes(self.model.plan, len(self.model.target.outputs)), free_device_memory(self.device)
+            usual, tile_bytes(self.model.plan, len(self.target.outputs)), free_device_memory(self.device)
         )
 
     def _tiling(self, prepared: PreparedCase) -> Tiling:
@@ -339,7 +345,7 @@ class Predictor:
 
         Each case anew: what was short for one may be there again for the next.
         """
-        classes = len(self.model.target.outputs)
+        classes = len(self.target.outputs)
         each, sums = tile_bytes(self.model.plan, classes), BYTES_PER_VALUE * (classes + 1) * tiling.held_voxels
         free = int(SHARE_OF_MEMORY * available_memory())
         if sums + each > free:
@@ -355,6 +361,6 @@ class Predictor:
         """Where tiles are summed up: on the GPU when what is held at once fits there."""
         if self.device.type != "cuda":
             return torch.device("cpu")
-        needed = BYTES_PER_VALUE * (len(self.model.target.outputs) + 1) * tiling.held_voxels
+        needed = BYTES_PER_VALUE * (len(self.target.outputs) + 1) * tiling.held_voxels
         fits = needed < SHARE_OF_DEVICE_MEMORY * free_device_memory(self.device)
         return self.device if fits else torch.device("cpu")

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import torch
 
 from autoseg.arrays import Float32Array, Mask
+from autoseg.dataset.target import LARGEST_LABEL, Exclusive, Target
 from autoseg.errors import StorageError
 from autoseg.files.storage import atomic_path
 from autoseg.forms import Forms
@@ -77,6 +78,11 @@ class PackedProbabilities:
     part_boxes: npt.NDArray[np.int32]
     ends: npt.NDArray[np.int64]
     content: Bytes
+
+    @property
+    def target(self) -> Target:
+        """What they are of; the file does not hold the names."""
+        return Exclusive.numbered(self.classes)
 
     def unpacked(self) -> Float32Array:
         """`(C, Z, Y, X)` float32 on the original grid; background outside what was kept."""
@@ -252,7 +258,7 @@ def _from_arrays(arrays: Any) -> PackedProbabilities:
         ends=arrays["ends"],
         content=arrays["content"],
     )
-    _require_parts_inside(packed)
+    _require_plausible(packed)
     return packed
 
 
@@ -262,14 +268,18 @@ def _forms(arrays: Any) -> Forms | None:
     return Forms.from_numbers(numbers) if numbers else None
 
 
-def _require_parts_inside(packed: PackedProbabilities) -> None:
-    """So that no part can ask for more memory than the image."""
+def _require_plausible(packed: PackedProbabilities) -> None:
+    """So that no part can ask for more memory than the image, and no class for a name that there cannot be."""
     sides = box_shape(packed.crop)
     planes, rows, columns = (sides[axis] for axis in packed.transpose_forward)
     number, (top, bottom, left, right) = packed.part_planes, packed.part_boxes.T
     inside = (number >= 0) & (number < planes) & (top >= 0) & (bottom <= rows) & (left >= 0) & (right <= columns)
     if not (inside.all() and (np.diff(number) >= 0).all()):
         raise ValueError("its parts lie outside of the image or are out of order")
+    if not 2 <= packed.classes <= LARGEST_LABEL + 1:
+        raise ValueError(
+            f"it holds {counted(packed.classes, 'class', 'classes')}, and there can be 2 to {LARGEST_LABEL + 1}"
+        )
 
 
 def _quantised(probabilities: torch.Tensor) -> Quantised:

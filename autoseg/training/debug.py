@@ -15,6 +15,7 @@ ELSEWHERE = {
     "plans",
     "plan",
     "target",
+    "output_activation",
     "cases",
     "split",
     "output",

@@ -1,5 +1,7 @@
 """Loss functions on raw logits `(B, C, *space)` and whole-number labels `(B, *space)`; all return a scalar.
 
+What logits and labels mean is the activation's to say, which follows from the target.
+
 Source: Isensee et al. 2021, "Blueprint parameters": cross-entropy plus soft Dice, with deep supervision.
 """
 
@@ -9,7 +11,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from autoseg.dataset.target import BACKGROUND
+from autoseg.networks.activations import ACTIVATIONS, Activation
+
+SOFTMAX = ACTIVATIONS["softmax"]
+"""What losses take for granted where a recipe of your own does not name the target's."""
 
 SMOOTH = 1e-5
 """Keeps the Dice of a class that is absent from both sides at 1 (Isensee et al. 2021)."""
@@ -25,43 +32,33 @@ class DiceLoss(nn.Module):
         per_batch: Sum over the whole batch before dividing, instead of for each sample.
     """
 
-    def __init__(self, *, per_batch: bool, smooth: float = SMOOTH) -> None:
+    def __init__(self, *, per_batch: bool, smooth: float = SMOOTH, activation: Activation = SOFTMAX) -> None:
         super().__init__()
+        self.activation = activation
         self.per_batch = per_batch
         self.smooth = smooth
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        probabilities = torch.softmax(logits, dim=1)
-        truth = torch.zeros_like(probabilities).scatter_(1, target[:, None], 1.0)
+        probabilities = self.activation.probabilities(logits)
+        truth = self.activation.encode(target, torch.zeros_like(probabilities))
         axes = tuple(range(2, logits.ndim))
         if self.per_batch:
             axes = (0, *axes)
         overlap = (probabilities * truth).sum(axes)
         total = probabilities.sum(axes) + truth.sum(axes)
         dice = (2 * overlap + self.smooth) / (total + self.smooth + GUARD)
-        return -dice[..., 1:].mean()
+        return -dice[..., self.activation.scored].mean()
 
 
 class CrossEntropy(nn.Module):
     """Mean cross-entropy over all voxels."""
 
+    def __init__(self, *, activation: Activation = SOFTMAX) -> None:
+        super().__init__()
+        self.activation = activation
+
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        if logits.is_cuda and torch.are_deterministic_algorithms_enabled():
-            return voxel_cross_entropy(logits, target).mean()
-        return F.cross_entropy(logits, target)
-
-
-def voxel_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """The cross-entropy of each voxel, `(B, *space)`."""
-    if logits.is_cuda and torch.are_deterministic_algorithms_enabled():
-        return repeatable_cross_entropy(logits, target)
-    return F.cross_entropy(logits, target, reduction="none")
-
-
-def repeatable_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """The same from torch's deterministic steps alone: its own function has none on a GPU, where space has axes."""
-    classes = torch.arange(logits.shape[1], device=logits.device).reshape(-1, *[1] * (logits.ndim - 2))
-    return -torch.log_softmax(logits, dim=1).where(target[:, None] == classes, 0.0).sum(dim=1)
+        return self.activation.cross_entropy(logits, target)
 
 
 class TopKLoss(nn.Module):
@@ -73,12 +70,13 @@ class TopKLoss(nn.Module):
     Source: Wu et al. 2016, "Bridging category-level and instance-level semantic image segmentation".
     """
 
-    def __init__(self, *, percent: float) -> None:
+    def __init__(self, *, percent: float, activation: Activation = SOFTMAX) -> None:
         super().__init__()
+        self.activation = activation
         self.percent = percent
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        losses = voxel_cross_entropy(logits, target).flatten()
+        losses = self.activation.cross_entropies(logits, target).flatten()
         worst = max(1, int(losses.numel() * self.percent / 100))
         return losses.topk(worst, sorted=False).values.mean()
 
@@ -93,14 +91,15 @@ class FocalLoss(nn.Module):
     Source: Lin et al. 2017, "Focal loss for dense object detection", eq. 5.
     """
 
-    def __init__(self, *, gamma: float, alpha: float) -> None:
+    def __init__(self, *, gamma: float, alpha: float, activation: Activation = SOFTMAX) -> None:
         super().__init__()
+        self.activation = activation
         self.gamma = gamma
         self.alpha = alpha
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        losses = voxel_cross_entropy(logits, target)
-        weights = torch.where(target > 0, self.alpha, 1 - self.alpha)
+        losses = self.activation.cross_entropies(logits, target)
+        weights = torch.where(target > BACKGROUND, self.alpha, 1 - self.alpha)
         return (weights * (1 - torch.exp(-losses)) ** self.gamma * losses).mean()
 
 

@@ -20,7 +20,7 @@ COPIES_OF_WEIGHTS = 3
 """The weights, their gradients, and the momentum."""
 
 COPIES_OF_LOGITS = 3
-"""That the loss keeps in fp32: logits, and of Dice and cross-entropy a softmax each."""
+"""That the loss keeps in fp32: logits, and of Dice and cross-entropy probabilities each."""
 
 LARGEST_TENSORS = 2
 """For each sample on top of what is kept: the gradients into and out of the largest layer."""

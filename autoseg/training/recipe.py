@@ -15,6 +15,7 @@ from autoseg import networks
 from autoseg.dataset import Target
 from autoseg.dataset.splits import Split
 from autoseg.files.layout import FoldFolder
+from autoseg.networks.activations import Activation, activation_of
 from autoseg.networks.devices import resolve_device
 from autoseg.networks.precision import Precision, resolve_precision
 from autoseg.plans import ConfigurationPlan, Plans
@@ -99,7 +100,10 @@ class Recipe:
 
     def build_loss(self) -> nn.Module:
         """A loss of logits `(B, C, *space)` and labels `(B, *space)`; the trainer applies it at every resolution."""
-        return Sum(DiceLoss(per_batch=self.plan.batch_dice), CrossEntropy())
+        return Sum(
+            DiceLoss(per_batch=self.plan.batch_dice, activation=self.output_activation),
+            CrossEntropy(activation=self.output_activation),
+        )
 
     def build_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimiser; its learning rate is set before every step."""
@@ -140,6 +144,11 @@ class Recipe:
     def target(self) -> Target:
         """What is predicted."""
         return self.plans.target
+
+    @cached_property
+    def output_activation(self) -> Activation:
+        """What the network's scores say of it; the losses and counts of a batch ask it."""
+        return activation_of(self.target)
 
     @cached_property
     def pace(self) -> Pace:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from autoseg.errors import StorageError, TrainingError
 from autoseg.files.storage import decode, encode, with_absent
+from autoseg.networks.activations import Activation
 from autoseg.training.history import ABSENT_BEFORE, EpochRecord, pseudo_dice
 from autoseg.training.loader import Batch, BatchKey
 from autoseg.training.samples import TRAINING
@@ -24,7 +25,7 @@ class EpochSums:
 
     Attributes:
         loss, validation_loss: Sums over batches, scalars.
-        counts: `(3, labels above background)`: voxels truly positive, falsely positive and falsely negative.
+        counts: `(3, scored outputs)`: voxels truly positive, falsely positive and falsely negative.
     """
 
     loss: Tensor
@@ -32,16 +33,16 @@ class EpochSums:
     counts: Tensor
 
     @classmethod
-    def empty(cls, labels: int, device: torch.device) -> EpochSums:
+    def empty(cls, scored: int, device: torch.device) -> EpochSums:
         """Nothing seen yet."""
         return cls(
             loss=torch.zeros((), device=device),
             validation_loss=torch.zeros((), device=device),
-            counts=torch.zeros((3, labels), dtype=torch.int64, device=device),
+            counts=torch.zeros((3, scored), dtype=torch.int64, device=device),
         )
 
     def dice_per_class(self) -> list[float | None]:
-        """Pseudo-Dice of each label above background."""
+        """Pseudo-Dice of each scored output."""
         return [pseudo_dice(*column) for column in self.counts.T.tolist()]
 
 
@@ -162,18 +163,17 @@ def step_seed(seed: int, *place: int) -> int:
     return int(np.random.SeedSequence([seed, *place]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def count_voxels(logits: Tensor, target: Tensor) -> Tensor:
-    """`(3, labels above background)`: voxels truly positive, falsely positive and falsely negative.
+def count_voxels(activation: Activation, logits: Tensor, target: Tensor) -> Tensor:
+    """`(3, scored outputs)`: voxels truly positive, falsely positive and falsely negative.
 
     Args:
         logits: `(B, C, *patch)`.
         target: `(B, *patch)`.
     """
-    predicted = logits.argmax(1)
-    columns = []
-    for label in range(1, logits.shape[1]):
-        found, there = predicted == label, target == label
-        columns.append(torch.stack([(found & there).sum(), (found & ~there).sum(), (~found & there).sum()]))
+    columns = [
+        torch.stack([(found & there).sum(), (found & ~there).sum(), (~found & there).sum()])
+        for found, there in activation.found_and_there(logits, target)
+    ]
     return torch.stack(columns, dim=1)
 
 

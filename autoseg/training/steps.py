@@ -74,7 +74,7 @@ class Steps(Recipe):
         at_once = min(at_once, samples_together(state.network, data))
         outputs = outputs_in_parts(lambda part: self._outputs(state.network, data[part]), len(data), at_once)
         loss: Tensor = loss_function(outputs, targets)
-        return loss, count_voxels(outputs[0], targets[0])
+        return loss, count_voxels(self.output_activation, outputs[0], targets[0])
 
     def _computed(self, attempt: Callable[[int], Result], state: TrainingState, loss_function: nn.Module) -> Result:
         """Of as many samples at once as memory holds; not compiled any more where that fails."""
@@ -90,7 +90,7 @@ class Steps(Recipe):
         data = sent_to(self.device, batch.data)
         targets = [sent_to(self.device, target).long() for target in batch.targets]
         if self.plan.previous:
-            data = expand_labels(data, len(self.target.outputs))
+            data = expand_labels(data, self.target)
         return data, targets
 
     def _outputs(self, network: nn.Module, data: Tensor) -> list[Tensor]:

@@ -142,7 +142,7 @@ class TrainerCrossEntropy(Trainer):
 
     def build_loss(self) -> nn.Module:
         """A loss of logits and labels."""
-        return CrossEntropy()
+        return CrossEntropy(activation=self.output_activation)
 
 
 class TrainerDice(Trainer):
@@ -150,7 +150,7 @@ class TrainerDice(Trainer):
 
     def build_loss(self) -> nn.Module:
         """A loss of logits and labels."""
-        return DiceLoss(per_batch=self.plan.batch_dice)
+        return DiceLoss(per_batch=self.plan.batch_dice, activation=self.output_activation)
 
 
 class TrainerNoSmoothing(Trainer):
@@ -158,7 +158,10 @@ class TrainerNoSmoothing(Trainer):
 
     def build_loss(self) -> nn.Module:
         """A loss of logits and labels."""
-        return Sum(DiceLoss(per_batch=self.plan.batch_dice, smooth=0.0), CrossEntropy())
+        return Sum(
+            DiceLoss(per_batch=self.plan.batch_dice, smooth=0.0, activation=self.output_activation),
+            CrossEntropy(activation=self.output_activation),
+        )
 
 
 class TrainerTopK10(Trainer):
@@ -166,7 +169,7 @@ class TrainerTopK10(Trainer):
 
     def build_loss(self) -> nn.Module:
         """A loss of logits and labels."""
-        return TopKLoss(percent=WORST_PERCENT)
+        return TopKLoss(percent=WORST_PERCENT, activation=self.output_activation)
 
 
 class TrainerDiceTopK10(Trainer):
@@ -174,7 +177,10 @@ class TrainerDiceTopK10(Trainer):
 
     def build_loss(self) -> nn.Module:
         """A loss of logits and labels."""
-        return Sum(DiceLoss(per_batch=self.plan.batch_dice), TopKLoss(percent=WORST_PERCENT))
+        return Sum(
+            DiceLoss(per_batch=self.plan.batch_dice, activation=self.output_activation),
+            TopKLoss(percent=WORST_PERCENT, activation=self.output_activation),
+        )
 
 
 class TrainerFocal(Trainer):
@@ -182,7 +188,7 @@ class TrainerFocal(Trainer):
 
     def build_loss(self) -> nn.Module:
         """A loss of logits and labels."""
-        return FocalLoss(gamma=FOCAL_GAMMA, alpha=FOCAL_ALPHA)
+        return FocalLoss(gamma=FOCAL_GAMMA, alpha=FOCAL_ALPHA, activation=self.output_activation)
 
 
 class TrainerDiceFocal(Trainer):
@@ -190,7 +196,10 @@ class TrainerDiceFocal(Trainer):
 
     def build_loss(self) -> nn.Module:
         """A loss of logits and labels."""
-        return Sum(DiceLoss(per_batch=self.plan.batch_dice), FocalLoss(gamma=FOCAL_GAMMA, alpha=FOCAL_ALPHA))
+        return Sum(
+            DiceLoss(per_batch=self.plan.batch_dice, activation=self.output_activation),
+            FocalLoss(gamma=FOCAL_GAMMA, alpha=FOCAL_ALPHA, activation=self.output_activation),
+        )
 
 
 # ------------------------------------------------------------------------ optimiser, network

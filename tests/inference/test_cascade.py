@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from autoseg.dataset import Exclusive
 from autoseg.dataset.raw_cases import RawCase
 from autoseg.errors import CasesFailed, DatasetError, ModelError
 from autoseg.geometry import Geometry
@@ -78,7 +79,7 @@ def labels_and_image(shape: tuple[int, ...], border: tuple[int, ...]) -> tuple[n
 def test_labels_become_zeros_and_ones_just_before_the_network() -> None:
     tiles = torch.tensor([[[0.5, -2.0, 7.0, 1.0], [0.0, 2.0, 1.0, 3.0]]])
 
-    expanded = expand_labels(tiles, 4)
+    expanded = expand_labels(tiles, Exclusive.numbered(4))
 
     assert expanded.tolist() == [[[0.5, -2.0, 7.0, 1.0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]]
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.transform import resize
 
+from autoseg.dataset import Exclusive
 from autoseg.geometry import Box, Geometry, inverse_order, reorder
 from autoseg.inference.export import (
     ON_GPU,
@@ -87,7 +88,7 @@ def plain_formula(scores: np.ndarray, shape: Shape, separated: int | None) -> np
 
 
 def exported(scores: np.ndarray, case: CaseProperties, *sizes: int) -> np.ndarray:
-    return export_segmentation(slabs(scores, *(sizes or (3, 1, 5))), case, len(scores))
+    return export_segmentation(slabs(scores, *(sizes or (3, 1, 5))), case, Exclusive.numbered(len(scores)))
 
 
 @pytest.mark.parametrize(
@@ -189,11 +190,13 @@ def test_bands_of_rows_give_the_labels_and_probabilities_of_whole_planes(
     ]
     whole, parts = Packer(case, 4), Packer(case, 4)
 
-    expected = export_segmentation(slabs(scores, 3), case, 4, packer=whole)
-    labels = export_segmentation(bands, case, 4, packer=parts)
+    expected = export_segmentation(slabs(scores, 3), case, Exclusive.numbered(4), packer=whole)
+    labels = export_segmentation(bands, case, Exclusive.numbered(4), packer=parts)
 
     np.testing.assert_array_equal(labels, expected)
-    np.testing.assert_array_equal(export_fast(bands, case, 4), export_fast(slabs(scores, 3), case, 4))
+    np.testing.assert_array_equal(
+        export_fast(bands, case, Exclusive.numbered(4)), export_fast(slabs(scores, 3), case, Exclusive.numbered(4))
+    )
     np.testing.assert_allclose(parts.finish().unpacked(), whole.finish().unpacked(), atol=1e-6)
 
 
@@ -202,9 +205,9 @@ def test_bands_of_rows_give_the_labels_and_probabilities_of_whole_planes(
 def test_pieces_of_any_size_give_the_same_labels_and_probabilities(pieces: Pieces, spacing: tuple[float, ...]) -> None:
     scores, case = smooth_probabilities(7, (6, 9, 8)), properties((6, 9, 8), (9, 12, 13), spacing=spacing)
     usual, other = Packer(case, 7), Packer(case, 7)
-    whole = export_segmentation(slabs(scores, 3), case, 7, packer=usual)
+    whole = export_segmentation(slabs(scores, 3), case, Exclusive.numbered(7), packer=usual)
 
-    labels = export_segmentation(slabs(scores, 3), case, 7, packer=other, pieces=pieces)
+    labels = export_segmentation(slabs(scores, 3), case, Exclusive.numbered(7), packer=other, pieces=pieces)
 
     np.testing.assert_array_equal(labels, whole)
     np.testing.assert_allclose(other.finish().unpacked(), usual.finish().unpacked(), atol=1e-6)
@@ -258,7 +261,7 @@ def test_fast_mode_resamples_the_labels_of_the_prepared_grid() -> None:
     old, new = (8, 14, 12), (13, 21, 17)
     scores, case = smooth_probabilities(3, old), properties(old, new, margins=((1, 2), (0, 0), (3, 0)))
 
-    labels = export_fast(slabs(scores, 3), case, 3)
+    labels = export_fast(slabs(scores, 3), case, Exclusive.numbered(3))
 
     np.testing.assert_array_equal(labels, restore_segmentation(scores.argmax(axis=0).astype(np.uint8), case))
     assert labels.dtype == np.uint8
@@ -270,7 +273,7 @@ def test_probabilities_are_packed_on_the_way() -> None:
     scores, case = smooth_probabilities(3, old), properties(old, new, order=(2, 0, 1), margins=((1, 2), (0, 0), (3, 0)))
     packer = Packer(case, 3)
 
-    export_segmentation(slabs(scores, 3), case, 3, packer=packer)
+    export_segmentation(slabs(scores, 3), case, Exclusive.numbered(3), packer=packer)
 
     expected = np.zeros((3, *case.original_shape))
     expected[0] = 1

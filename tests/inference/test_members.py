@@ -12,6 +12,9 @@ from torch import nn
 from autoseg.inference import members
 from autoseg.inference.members import all_flips, mean_probabilities
 from autoseg.inference.memory import tiles_at_once
+from autoseg.networks.activations import ACTIVATIONS
+
+SOFTMAX = ACTIVATIONS["softmax"]
 
 
 def fold(seed: int, channels: int = 2, classes: int = 3) -> nn.Module:
@@ -42,7 +45,7 @@ def test_batches_of_any_size_give_the_mean_of_all_folds_and_flips(number: int, s
         return lambda batch: largest.append(len(batch)) or network(batch)
 
     mean = mean_probabilities(
-        [counted(fold(0)), counted(fold(1))], all_flips((0, 1, 2)), tiles(number), tiles_at_once(size)
+        [counted(fold(0)), counted(fold(1))], all_flips((0, 1, 2)), tiles(number), tiles_at_once(size), SOFTMAX
     )
 
     torch.testing.assert_close(mean.double(), plain_mean([fold(0), fold(1)], tiles(number)), rtol=0, atol=1e-6)
@@ -51,9 +54,9 @@ def test_batches_of_any_size_give_the_mean_of_all_folds_and_flips(number: int, s
 
 
 def test_large_tiles_become_probabilities_some_planes_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(members, "SOFTMAX_VALUES", 3 * 6 * 5)
+    monkeypatch.setattr(members, "VALUES_AT_ONCE", 3 * 6 * 5)
 
-    mean = mean_probabilities([fold(0)], all_flips((0, 1, 2)), tiles(1), tiles_at_once(1))
+    mean = mean_probabilities([fold(0)], all_flips((0, 1, 2)), tiles(1), tiles_at_once(1), SOFTMAX)
 
     torch.testing.assert_close(mean.double(), plain_mean([fold(0)], tiles(1)), rtol=0, atol=1e-6)
 
@@ -76,7 +79,7 @@ def test_where_memory_runs_out_fewer_tiles_go_at_once_and_it_is_said_once(caplog
     forward = limited(fold(0), 3, tried)
 
     with caplog.at_level(logging.WARNING):
-        means = [mean_probabilities([forward], all_flips((0, 1, 2)), tiles(2), batch) for _ in range(2)]
+        means = [mean_probabilities([forward], all_flips((0, 1, 2)), tiles(2), batch, SOFTMAX) for _ in range(2)]
 
     for mean in means:
         torch.testing.assert_close(mean.double(), plain_mean([fold(0)], tiles(2)), rtol=0, atol=1e-6)
@@ -88,7 +91,7 @@ def test_where_memory_runs_out_fewer_tiles_go_at_once_and_it_is_said_once(caplog
 
 def test_a_tile_that_does_not_fit_alone_is_out_of_memory() -> None:
     with pytest.raises(torch.OutOfMemoryError):
-        mean_probabilities([limited(fold(0), 0, [])], all_flips(()), tiles(2), tiles_at_once(4))
+        mean_probabilities([limited(fold(0), 0, [])], all_flips(()), tiles(2), tiles_at_once(4), SOFTMAX)
 
 
 def test_another_error_is_not_taken_for_want_of_memory(caplog: pytest.LogCaptureFixture) -> None:
@@ -100,6 +103,6 @@ def test_another_error_is_not_taken_for_want_of_memory(caplog: pytest.LogCapture
 
     batch = tiles_at_once(4)
     with pytest.raises(RuntimeError, match="device-side assert"):
-        mean_probabilities([broken], all_flips(()), tiles(4), batch)
+        mean_probabilities([broken], all_flips(()), tiles(4), batch, SOFTMAX)
 
     assert (calls, batch.number, caplog.messages) == ([4], 4, [])

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from autoseg.dataset import LARGEST_LABEL
 from autoseg.errors import StorageError
 from autoseg.geometry import Geometry
 from autoseg.inference.probabilities import (
@@ -238,6 +239,17 @@ def test_a_plane_that_unpacks_to_another_size_is_refused(tmp_path: Path) -> None
 
     with pytest.raises(StorageError, match=r"damaged: a plane holds \d+ bytes where \d+ are due; predict this case"):
         load_probabilities(path)
+
+
+@pytest.mark.parametrize("classes", [1, LARGEST_LABEL + 2, 10**9])
+def test_so_many_classes_as_no_task_has_are_refused(tmp_path: Path, classes: int) -> None:
+    path = tmp_path / "case.npz"
+    save_probabilities(path, replace(packed(member(two_balls((9, 12, 10)), 0)), classes=classes))
+
+    with pytest.raises(
+        StorageError, match=rf"it holds {classes} class(es)?, and there can be 2 to 32768; predict this"
+    ):
+        load_packed(path)
 
 
 def test_parts_of_planes_in_any_order_come_back_as_whole_planes(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from autoseg.dataset import Exclusive
 from autoseg.errors import TrainingError
 from autoseg.geometry import Geometry
 from autoseg.inference.cascade import expand_labels
@@ -159,7 +160,7 @@ def test_batches_hold_what_the_network_of_a_cascade_takes(stores: Any) -> None:
         assert torch.equal(one.data, other.data)
     validation = here[0]
     assert validation.data.shape == (2, 2, *PATCH)
-    network_input = expand_labels(validation.data, 3)
+    network_input = expand_labels(validation.data, Exclusive.numbered(3))
     for label in (1, 2):
         assert torch.equal(network_input[:, label], (validation.targets[0] == label).float())
 

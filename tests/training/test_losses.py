@@ -13,7 +13,6 @@ from autoseg.training.losses import (
     DiceLoss,
     Sum,
     deep_supervision_weights,
-    repeatable_cross_entropy,
 )
 
 # Two samples of four voxels, three classes; probabilities written out, logits are their logarithms.
@@ -98,18 +97,3 @@ def test_the_gradient_of_the_dice_moves_towards_the_truth() -> None:
 
     truth = F.one_hot(TARGET, 3).movedim(-1, 1).bool()
     assert (logits.grad[truth] < 0).all()
-
-
-@pytest.mark.parametrize("space", [(5,), (4, 3), (2, 3, 4)])
-def test_the_repeatable_cross_entropy_is_torchs(space: tuple[int, ...]) -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 3, *space, generator=generator, dtype=torch.float64, requires_grad=True)
-    target = torch.randint(3, (2, *space), generator=generator)
-    weights = torch.rand(2, *space, generator=generator, dtype=torch.float64)
-
-    found, expected = (
-        torch.autograd.grad((weights * losses).sum(), logits)[0]
-        for losses in (repeatable_cross_entropy(logits, target), F.cross_entropy(logits, target, reduction="none"))
-    )
-    assert torch.allclose(repeatable_cross_entropy(logits, target), F.cross_entropy(logits, target, reduction="none"))
-    assert torch.allclose(found, expected)

@@ -1,0 +1,115 @@
+"""What a network's scores say, by the activation that the target names: probabilities, losses, and what is decided.
+
+All that knows softmax, one-hot channels or the highest score stands here; networks themselves return raw scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from autoseg.dataset.target import BACKGROUND, Target
+
+ROUNDING = 1e-5
+"""Relative; interpolated values may leave the range of those they are made of by single precision's rounding."""
+
+Enlarge: TypeAlias = Callable[[Tensor], Iterable[tuple[int, Tensor]]]
+"""Scores `(K, r, X)` to the interpolated `(n, R, X')`, some of the K at a time, each with the first's index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax:
+    """One output a label, of which exactly one holds; labels are whole numbers `(B, *space)`, outputs' indices."""
+
+    scored: ClassVar = slice(BACKGROUND + 1, None)
+    """Of the outputs, all but the background."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Of `(B, C, *space)`, summing to 1 over the outputs."""
+        return torch.softmax(logits, dim=1)
+
+    def encode(self, labels: Tensor, zeros: Tensor) -> Tensor:
+        """What the probabilities of labels `(B, *space)` should be: `zeros` `(B, outputs, *space)`, with ones in place."""
+        return zeros.scatter_(1, labels.long()[:, None], 1.0)
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The mean over all voxels."""
+        if _is_repeatable(logits):
+            return self.cross_entropies(logits, labels).mean()
+        return F.cross_entropy(logits, labels)
+
+    def cross_entropies(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Of each voxel, `(B, *space)`."""
+        if _is_repeatable(logits):
+            return repeatable_cross_entropies(logits, labels)
+        return F.cross_entropy(logits, labels, reduction="none")
+
+    def found_and_there(self, logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of each scored output, the voxels `(B, *space)` where it is decided and those where it is true."""
+        decided = self.decide(logits, dim=1)
+        for label in range(logits.shape[1])[self.scored]:
+            yield decided == label, labels == label
+
+    def decide(self, scores: Tensor, *, dim: int) -> Tensor:
+        """The label of the highest score along an axis, the first of several."""
+        return scores.max(dim=dim).indices  # many times faster than argmax on a CPU
+
+    def decide_interpolated(self, scores: Tensor, enlarge: Enlarge, shape: tuple[int, int]) -> Tensor:
+        """The labels `shape` of scores `(K, r, X)` after linear interpolation, which only those that can win undergo."""
+        contenders = _contenders(scores)
+        if len(contenders) == 1:
+            return torch.full(shape, int(contenders[0]))
+        best: Tensor | None = None
+        winners = torch.zeros(0)
+        for first, enlarged in enlarge(scores[contenders] if len(contenders) < len(scores) else scores):
+            highest = enlarged.amax(dim=0)
+            labels = contenders[_first_places(enlarged == highest) + first]
+            winners = labels if best is None else torch.where(highest > best, labels, winners)
+            best = highest if best is None else torch.maximum(highest, best)
+        return winners
+
+
+Activation: TypeAlias = Softmax
+"""Every one there is; those to come join it with `|`."""
+
+ACTIVATIONS: Mapping[str, Activation] = {"softmax": Softmax()}
+
+
+def activation_of(target: Target) -> Activation:
+    """What the scores of a network with this target say."""
+    return ACTIVATIONS[target.activation]
+
+
+def repeatable_cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
+    """Torch's, from its deterministic steps alone: its own function has none on a GPU, where space has axes."""
+    classes = torch.arange(logits.shape[1], device=logits.device).reshape(-1, *[1] * (logits.ndim - 2))
+    return -torch.log_softmax(logits, dim=1).where(labels[:, None] == classes, 0.0).sum(dim=1)
+
+
+def _is_repeatable(logits: Tensor) -> bool:
+    return logits.is_cuda and torch.are_deterministic_algorithms_enabled()
+
+
+def _first_places(there: Tensor) -> Tensor:
+    """`(K, r, X)`, somewhere True for each voxel, to the first index where it is: a third of the time of `max(dim=0)`."""
+    number = len(there)
+    kind = torch.uint8 if number <= np.iinfo(np.uint8).max else torch.int32
+    ranks = torch.arange(number, 0, -1, device=there.device, dtype=kind)
+    return number - (there * ranks[:, None, None]).amax(dim=0).long()
+
+
+def _contenders(scores: Tensor) -> Tensor:
+    """Outputs, ascending, that can be highest somewhere in `(K, r, X)` after linear interpolation.
+
+    The highest of several scores is never below their mean, and interpolation keeps both within the range they have
+    there; so an output whose greatest score stays below the smallest mean is nowhere the highest.
+    """
+    floor = scores.mean(dim=0).amin()
+    peaks = scores.amax(dim=(1, 2))
+    return torch.nonzero(peaks >= floor - ROUNDING * floor.abs()).flatten()
