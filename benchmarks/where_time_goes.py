@@ -97,7 +97,7 @@ def planning_parts(home: Path, cases: int) -> dict[str, float]:
     from autoseg.preprocessing.store import PreparedCases
 
     watched = (
-        (raw_cases, "read_image", "reading files"),
+        (raw_cases, "read_images", "reading files"),
         (storage, "file_hash", "hashing files"),
         (prepare, "crop_case", "checking and cropping"),
         (resampling, "resample_image", "resampling"),

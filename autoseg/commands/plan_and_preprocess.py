@@ -197,8 +197,8 @@ def _source_hash(dataset: Dataset, workers: int) -> str:
 
 
 def _case_hash(case: Case) -> tuple[str, ...]:
-    labels = () if case.segmentation is None else (case.segmentation,)
-    return (case.identifier, *(file_hash(path) for path in (*case.images, *labels)))
+    parts = [str(image.part) for image in case.images if image.part is not None]
+    return (case.identifier, *map(file_hash, case.paths), *parts)
 
 
 def _existing_plans(folder: Path, plans_name: str) -> list[Path]:

@@ -291,7 +291,7 @@ def _unfinished(
     for case in cases:
         output = outputs[case.identifier]
         try:
-            inputs = hash_files(*case.images)
+            inputs = hash_files(*case.image_paths)
         except StorageError as error:
             failures[case.identifier] = str(error)
             continue

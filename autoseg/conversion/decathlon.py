@@ -93,15 +93,15 @@ def _number_and_name(source: Path) -> tuple[int, str]:
 
 
 def _check_source(source: Path, dataset: Dataset) -> None:
-    if all(path.is_file() for case in dataset.training for path in case.images):
+    if all(path.is_file() for case in dataset.training for path in case.image_paths):
         raise DatasetError(
             f"{readable(source)}: its images carry channel numbers already, so it needs no conversion; "
             "copy the folder into raw_data as TaskXXX_Name, with three digits"
         )
-    listed = [_unnumbered(case.images[0], case.identifier) for case in dataset.training]
+    listed = [_unnumbered(case.image_paths[0], case.identifier) for case in dataset.training]
     listed += [case.segmentation for case in dataset.training if case.segmentation]
     if (source / TEST_IMAGES).is_dir():
-        listed += [_unnumbered(case.images[0], case.identifier) for case in dataset.test]
+        listed += [_unnumbered(case.image_paths[0], case.identifier) for case in dataset.test]
     missing = [path for path in listed if not path.is_file()]
     if missing:
         lines = "\n".join(f"  {readable(path.relative_to(source))}" for path in missing)

@@ -91,9 +91,7 @@ def convert_dataset(
     target = raw_data / f"Task{number:03d}_{name}"
     require_free_number(target)
     cases = (*understood.training, *understood.test)
-    require_outside(
-        target, {path.parent for case in cases for path in (*case.images, *filter(None, [case.segmentation]))}
-    )
+    require_outside(target, {path.parent for case in cases for path in case.paths})
     _warn_of_few_cases(understood)
     if understood.layout == DECATHLON:
         write_decathlon_task(source, target, remap_labels=settings.remap_labels, workers=workers)
@@ -147,8 +145,8 @@ def _understand_first_generation(source: Path, settings: ConversionSettings) -> 
     )
     dataset = read_dataset(source, description)
     case = dataset.training[0]
-    unnumbered = case.images[0].with_name(case.identifier + split_ending(case.images[0].name)[1])
-    if all(path.is_file() for path in case.images) or not unnumbered.is_file():
+    unnumbered = case.image_paths[0].with_name(case.identifier + split_ending(case.image_paths[0].name)[1])
+    if all(path.is_file() for path in case.image_paths) or not unnumbered.is_file():
         return understand_ours(source, remap_labels=settings.remap_labels)
     if settings.link:
         raise DatasetError(

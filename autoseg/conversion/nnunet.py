@@ -14,7 +14,7 @@ from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case, find_case_files, image_files, read_dataset, read_description
 from autoseg.dataset.description import quoted, turned_round
 from autoseg.errors import DatasetError
-from autoseg.images import IMAGE_ENDINGS, split_ending
+from autoseg.images import IMAGE_ENDINGS, split_ending, whole_files
 from autoseg.words import agreeing, first_few, readable
 
 OURS = "the layout of autoseg and of nnU-Net's first generation (TaskXXX_Name)"
@@ -37,7 +37,7 @@ def understand_ours(folder: Path, *, remap_labels: bool = False) -> Understood:
     """
     description, numbers = close_gaps(read_description(folder), folder / "dataset.json", remap_labels=remap_labels)
     dataset = read_dataset(folder, description)
-    files = [path for case in (*dataset.training, *dataset.test) for path in (*case.images, case.segmentation) if path]
+    files = [path for case in (*dataset.training, *dataset.test) for path in case.paths]
     if missing := [path.relative_to(folder) for path in files if not path.is_file()]:
         raise DatasetError(
             f"{readable(folder)}: {len(missing)} of the files that dataset.json lists "
@@ -197,7 +197,7 @@ def _has_unnumbered(folder: Path, labels: Mapping[str, Path]) -> bool:
 
 
 def _unnumbered_cases(folder: Path) -> Sequence[Case]:
-    return [Case(identifier=name, images=(path,)) for name, path in image_files(folder).items()]
+    return [Case(identifier=name, images=whole_files([path])) for name, path in image_files(folder).items()]
 
 
 def _labelled(folder: Path, cases: Sequence[Case], labels: Mapping[str, Path], ending: str) -> tuple[Case, ...]:
@@ -216,7 +216,7 @@ def _labelled(folder: Path, cases: Sequence[Case], labels: Mapping[str, Path], e
 
 
 def _with_ending(cases: Sequence[Case], ending: str, folder: Path) -> Sequence[Case]:
-    if other := [case.identifier for case in cases if split_ending(case.images[0].name)[1] != ending]:
+    if other := [case.identifier for case in cases if split_ending(case.image_paths[0].name)[1] != ending]:
         raise DatasetError(
             f"{readable(folder)}: {first_few(other)}: the files do not end in {ending}, as dataset.json says; "
             "correct file_ending, or take them away"

@@ -13,7 +13,7 @@ from autoseg.conversion.numbering import Numbering, number_labels
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case, image_files
 from autoseg.errors import DatasetError
-from autoseg.images import split_ending
+from autoseg.images import split_ending, whole_files
 from autoseg.words import counted, first_few, readable
 
 PLAIN = "plain folders of images and labels with equal names"
@@ -116,7 +116,11 @@ def _cases(folder: Path, labels: Mapping[str, Path], *, single: bool) -> list[Ca
             f"{readable(folder)}: {first_few(broken)}: the channel numbers are not 0000, 0001, ... in a row"
         )
     return [
-        Case(identifier=case, images=tuple(files[number] for number in sorted(files)), segmentation=labels.get(case))
+        Case(
+            identifier=case,
+            images=whole_files(files[number] for number in sorted(files)),
+            segmentation=labels.get(case),
+        )
         for case, files in sorted(grouped.items())
     ]
 
@@ -129,7 +133,9 @@ def _require_equal_channels(folder: Path, cases: Sequence[Case]) -> int:
             f"{readable(folder)}: {first_few(fewer)}: without the {counted(number, 'channel')} that other cases have; "
             "add what is missing, or take these cases away"
         )
-    if mixed := [case.identifier for case in cases if len({split_ending(path.name)[1] for path in case.images}) > 1]:
+    if mixed := [
+        case.identifier for case in cases if len({split_ending(path.name)[1] for path in case.image_paths}) > 1
+    ]:
         raise DatasetError(
             f"{readable(folder)}: {first_few(mixed)}: the channels differ in file format; save them in one"
         )

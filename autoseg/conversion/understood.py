@@ -43,7 +43,7 @@ class Understood:
 
     def report(self) -> str:
         """What was understood, a line each."""
-        files = [path for case in (*self.training, *self.test) for path in (*case.images, case.segmentation) if path]
+        files = [path for case in (*self.training, *self.test) for path in case.paths]
         endings = Counter(split_ending(path.name)[1] for path in files)
         lines = [
             f"{readable(self.source)}: {self.layout}",

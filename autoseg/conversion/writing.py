@@ -70,10 +70,10 @@ def _files(understood: Understood) -> list[_File]:
     files = []
     for folder, cases in (("imagesTr", understood.training), ("imagesTs", understood.test)):
         for case in cases:
-            ending = split_ending(case.images[0].name)[1]
+            ending = split_ending(case.image_paths[0].name)[1]
             files += [
                 _File(source=path, target=f"{folder}/{channel_file(case.identifier, channel, ending)}")
-                for channel, path in enumerate(case.images)
+                for channel, path in enumerate(case.image_paths)
             ]
             if case.segmentation is not None:
                 name = case.identifier + _label_ending(understood, case.segmentation)
@@ -126,13 +126,13 @@ def _description(understood: Understood, name: str) -> dict[str, object]:
 
     training = [
         {
-            "image": listed("imagesTr", case.identifier, split_ending(case.images[0].name)[1]),
+            "image": listed("imagesTr", case.identifier, split_ending(case.image_paths[0].name)[1]),
             "label": listed("labelsTr", case.identifier, _label_ending(understood, case.segmentation)),
         }
         for case in understood.training
         if case.segmentation
     ]
-    test = [listed("imagesTs", case.identifier, split_ending(case.images[0].name)[1]) for case in understood.test]
+    test = [listed("imagesTs", case.identifier, split_ending(case.image_paths[0].name)[1]) for case in understood.test]
     return {
         "name": name,
         **understood.description,

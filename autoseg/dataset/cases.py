@@ -13,17 +13,27 @@ from pathlib import Path
 
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError
-from autoseg.images import split_ending
+from autoseg.images import ImageReference, split_ending, whole_files
 from autoseg.words import counted, readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One subject: a file per channel, in channel order, and the label file where there is one."""
+    """One subject: an image per channel, in channel order, and the label file where there is one."""
 
     identifier: str
-    images: tuple[Path, ...]
+    images: tuple[ImageReference, ...]
     segmentation: Path | None = None
+
+    @property
+    def image_paths(self) -> tuple[Path, ...]:
+        """The files that the images lie in, each once."""
+        return tuple(dict.fromkeys(image.path for image in self.images))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The same, and the label file."""
+        return (*self.image_paths, *([self.segmentation] if self.segmentation else []))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +117,6 @@ def find_case_files(folder: Path, channels: int) -> Sequence[Case]:
     if double:
         raise DatasetError(f"{folder}: cases given in two file formats: {', '.join(double)}; keep one of each")
     return [
-        Case(identifier=identifier, images=tuple(files[channel] for channel in sorted(files)))
+        Case(identifier=identifier, images=whole_files(files[channel] for channel in sorted(files)))
         for (identifier, _), files in sorted(groups.items())
     ]

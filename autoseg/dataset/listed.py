@@ -11,7 +11,7 @@ from typing import Any
 
 from autoseg.dataset.cases import Case, channel_file
 from autoseg.dataset.notes import Notes
-from autoseg.images import IMAGE_ENDINGS, split_ending
+from autoseg.images import IMAGE_ENDINGS, split_ending, whole_files
 from autoseg.words import counted, readable
 
 LONGEST_NAME = 200
@@ -92,7 +92,9 @@ def _case(entry: _Entry, meant: Mapping[Path, str], channels: int, notes: Notes)
             f"./{readable(f'{entry.image.parent.name}/{identifier}{ending}')}",
             kind=f"channel number {entry.where.partition('[')[0]}",
         )
-    images = tuple(entry.image.with_name(channel_file(identifier, channel, ending)) for channel in range(channels))
+    images = whole_files(
+        entry.image.with_name(channel_file(identifier, channel, ending)) for channel in range(channels)
+    )
     return Case(identifier=identifier, images=images, segmentation=entry.label)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from autoseg.dataset.cases import Case, find_case_files, image_files
 from autoseg.dataset.contents import describe_contents
 from autoseg.errors import DatasetError
-from autoseg.images import IMAGE_ENDINGS, split_ending
+from autoseg.images import IMAGE_ENDINGS, split_ending, whole_files
 from autoseg.words import counted, for_example, readable
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def find_new_cases(folder: Path, channels: int) -> Sequence[Case]:
             folder,
             counted(len(names), "case"),
         )
-    return [Case(identifier=name, images=(path,)) for name, path in image_files(folder).items()]
+    return [Case(identifier=name, images=whole_files([path])) for name, path in image_files(folder).items()]
 
 
 def _is_image(path: Path) -> bool:

@@ -12,7 +12,7 @@ from autoseg.arrays import Array, Float32Array, LabelArray
 from autoseg.dataset.cases import Case
 from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
-from autoseg.images import Image, grid_differences, read_image, read_label
+from autoseg.images import Image, grid_differences, read_images, read_label
 from autoseg.images.magnitudes import odd_magnitudes
 from autoseg.images.whole_numbers import fractional_values
 from autoseg.words import first_few, in_digits, readable
@@ -44,19 +44,19 @@ def read_case(case: Case) -> RawCase:
         DatasetError: Naming the case: a file that cannot be read, grids that differ, labels with fractions, intensities
             that cannot be computed with.
     """
-    channels = [read_image(path) for path in case.images]
-    for path, channel in zip(case.images, channels, strict=True):
+    paths, channels = [image.path for image in case.images], read_images(case.images)
+    for path, channel in zip(paths, channels, strict=True):
         if (found := odd_magnitudes(channel.data)) and found.unusable:
             raise DatasetError(f"case {readable(case.identifier)}: {readable(path)} {found.text}")
     label = None if case.segmentation is None else read_label(case.segmentation)
-    files = [*case.images, case.segmentation] if case.segmentation else case.images
+    files = [*paths, case.segmentation] if case.segmentation else paths
     _require_one_grid(case.identifier, files, [*channels, label] if label else channels)
     return RawCase(
         identifier=case.identifier,
         data=np.stack([channel.data for channel in channels], dtype=np.float32, casting="unsafe"),
         segmentation=None if label is None else _whole_numbers(label.data, case),
         geometry=channels[0].geometry,
-        doubts=_doubts(case.images, channels),
+        doubts=_doubts(paths, channels),
     )
 
 

@@ -1,8 +1,10 @@
-"""One volume and the grid it lies on."""
+"""One volume and the grid it lies on, and where it is to be found."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from autoseg.arrays import Array
 from autoseg.geometry import Geometry
@@ -14,6 +16,24 @@ class Image:
 
     data: Array
     geometry: Geometry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReference:
+    """Where one image lies.
+
+    Attributes:
+        path: A file.
+        part: Which of the file's volumes, counted from 0; None for a file of one volume.
+    """
+
+    path: Path
+    part: int | None = None
+
+
+def whole_files(paths: Iterable[Path]) -> tuple[ImageReference, ...]:
+    """References to files of one volume each."""
+    return tuple(ImageReference(path=path) for path in paths)
 
 
 def grid_differences(first: Image, other: Image) -> tuple[str, ...]:

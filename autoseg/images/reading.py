@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from autoseg.arrays import Array
 from autoseg.errors import DatasetError
 from autoseg.images.catalogue import format_of
 from autoseg.images.format import Header
-from autoseg.images.image import Image
+from autoseg.images.image import Image, ImageReference
 from autoseg.images.refusals import SeveralVolumesError, refusal
 from autoseg.images.whole_numbers import as_whole_numbers
 from autoseg.machine import available_memory
-from autoseg.words import in_gigabytes
+from autoseg.words import counted, in_gigabytes
 
 ASSUMED_FREE = 2**26
 """Bytes; smaller volumes are read without asking for the free memory, which takes as long as reading them."""
@@ -41,6 +42,25 @@ def read_image(path: Path) -> Image:
     """
     header = read_header(path)
     return Image(data=_read_voxels(path, header), geometry=header.geometry)
+
+
+def read_images(references: Sequence[ImageReference]) -> list[Image]:
+    """Read images wherever they lie, a file that holds several of them once.
+
+    Raises:
+        DatasetError: As `read_image`; or a file has no such part.
+    """
+    volumes = {path: read_volumes(path) for path in {one.path for one in references if one.part is not None}}
+    return [
+        read_image(one.path) if one.part is None else _part(one.path, volumes[one.path], one.part) for one in references
+    ]
+
+
+def _part(path: Path, volumes: Sequence[Image], part: int) -> Image:
+    if not 0 <= part < len(volumes):
+        held = counted(len(volumes), "volume")
+        raise refusal(path, f"holds {held}, and none with the number {part}, counted from 0", "name one that is there")
+    return volumes[part]
 
 
 def read_label(path: Path) -> Image:

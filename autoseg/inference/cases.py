@@ -20,7 +20,7 @@ from autoseg.dataset.raw_cases import RawCase, read_case
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError
 from autoseg.files.storage import remove_file
 from autoseg.geometry import Geometry
-from autoseg.images import split_ending, write_image
+from autoseg.images import split_ending, whole_files, write_image
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import PackedProbabilities, save_probabilities
 from autoseg.inference.progress import TileProgress
@@ -193,7 +193,7 @@ def find_cases(inputs: Sequence[Path], channels: int) -> Sequence[Case]:
             f"{listing}: {counted(len(inputs), 'file')} given, but the model takes {counted(channels, 'channel')}; "
             "give one file for each channel in their order, or a folder"
         )
-    return [Case(identifier=_identifier(inputs[0]), images=tuple(inputs))]
+    return [Case(identifier=_identifier(inputs[0]), images=whole_files(inputs))]
 
 
 def select_part(cases: Sequence[Case], part: int, parts: int) -> Sequence[Case]:
@@ -284,7 +284,7 @@ def _raw_jobs(
             identifier=case.identifier,
             prepare=partial(_read_and_prepare, case, path, predictor, guard),
             output=output,
-            inputs=partial(hash_files, *case.images, *([path] if path else [])),
+            inputs=partial(hash_files, *case.image_paths, *([path] if path else [])),
         )
         for case, path, output in zip(cases, refined, outputs, strict=True)
     ]
@@ -370,7 +370,7 @@ def _cause(error: Exception) -> str:
 
 def _cases_in_folder(folder: Path, channels: int) -> Sequence[Case]:
     cases = find_new_cases(folder, channels)
-    used = {path for case in cases for path in case.images}
+    used = {path for case in cases for path in case.image_paths}
     surplus = sorted(path.name for path in folder.iterdir() if path not in used and not path.name.startswith("."))
     if surplus:
         log.warning("%s: not images, left alone: %s", folder, ", ".join(surplus))

@@ -13,7 +13,7 @@ import numpy as np
 from autoseg.arrays import Array, Float32Array
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError
-from autoseg.images import Image, grid_differences, read_header, read_image, read_stored_label
+from autoseg.images import Image, ImageReference, grid_differences, read_header, read_images, read_stored_label
 from autoseg.images.magnitudes import odd_magnitudes, spread_values
 from autoseg.images.whole_numbers import as_whole_numbers
 from autoseg.planning.appearance import sample_values
@@ -91,10 +91,11 @@ def inspect_case(case: Case, *, folder: Path, labels: Sequence[str]) -> Inspecti
         labels: Their names, background first; empty where they are not known.
     """
     findings: list[Finding] = []
-    images = [_read(path, case, folder, findings) for path in case.images]
-    label = _read(case.segmentation, case, folder, findings) if case.segmentation else None
+    paths = [image.path for image in case.images]
+    images = [_read(image, case, folder, findings) for image in case.images]
+    label = _read(ImageReference(path=case.segmentation), case, folder, findings) if case.segmentation else None
     values = None if label is None else label_values(label.data)
-    for path, image in zip(case.images, images, strict=True):
+    for path, image in zip(paths, images, strict=True):
         if image is not None:
             findings += [_error(case, path, folder, text) for text in _intensity_faults(image.data)]
             findings += _odd_magnitudes(case, path, folder, image.data)
@@ -108,7 +109,7 @@ def inspect_case(case: Case, *, folder: Path, labels: Sequence[str]) -> Inspecti
         on_grid = [image.data for image in images if image is not None and image.data.shape == label.data.shape]
         if len(on_grid) == len(case.images) > 0 and (cut := cut_away(on_grid, label.data, labels)):
             findings.append(_warning(case, case.segmentation, folder, cut))
-    read = [*zip(case.images, images, strict=True), (case.segmentation, label)]
+    read = [*zip(paths, images, strict=True), (case.segmentation, label)]
     findings += _doubts(case, read, folder)
     findings += _grid_faults(case, read, folder)
     readable_images = [image for image in images if image is not None]
@@ -136,12 +137,13 @@ def intensity_range(data: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _read(path: Path, case: Case, folder: Path, findings: list[Finding]) -> Image | None:
+def _read(reference: ImageReference, case: Case, folder: Path, findings: list[Finding]) -> Image | None:
     """The image; None where the file is missing (verification lists those) or cannot be read, which is noted."""
+    path = reference.path
     if not path.is_file():
         return None
     try:
-        image = _read_label(path, case, folder, findings) if path == case.segmentation else read_image(path)
+        image = _read_label(path, case, folder, findings) if path == case.segmentation else read_images([reference])[0]
         findings += [_warning(case, path, folder, text) for text in _voxel_size_faults(path)]
     except DatasetError as error:
         _, _, text = str(error).partition(f"{readable(path)}: ")
@@ -159,7 +161,7 @@ def _read_label(path: Path, case: Case, folder: Path, findings: list[Finding]) -
 
 
 def _voxel_size_faults(path: Path) -> list[str]:
-    geometry = read_header(path).geometry
+    geometry = read_header(path, most_dimensions=4).geometry
     (z, y, x), forms = geometry.spacing, geometry.forms
     if forms is None or forms.sform_code <= 0 or forms.sform_fault is not None or not forms.has_other_sides((x, y, z)):
         return []

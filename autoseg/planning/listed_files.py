@@ -43,7 +43,7 @@ def faulty_files(
         training, test: Each case once.
     """
     cases = [*training, *test]
-    expected = {path for case in cases for path in (*case.images, case.segmentation) if path}
+    expected = {path for case in cases for path in case.paths}
     needed = [folder / "imagesTr", folder / "labelsTr", *[folder / "imagesTs"] * bool(test)]
     absent = [path for path in needed if not path.is_dir()]
     findings = [Finding(severity="error", where=path.name, text=_no_folder(path)) for path in absent]
@@ -69,10 +69,7 @@ def _no_folder(path: Path) -> str:
 
 def _absences(cases: Sequence[Case], expected: Set[Path], absent: Sequence[Path]) -> list[_Absence]:
     missing = [
-        (case, path)
-        for case in cases
-        for path in (*case.images, case.segmentation)
-        if path is not None and path.parent not in absent and not path.is_file()
+        (case, path) for case in cases for path in case.paths if path.parent not in absent and not path.is_file()
     ]
     spare = {parent: _spare_files(parent, expected) for parent in {path.parent for _, path in missing}}
     return [_absence(case, path, spare[path.parent]) for case, path in missing]
@@ -93,7 +90,7 @@ def _likeness(path: Path) -> str:
 def _absence(case: Case, path: Path, spare: Mapping[str, Path]) -> _Absence:
     if path.is_symlink():
         return _Absence(case=case, path=path, remedy="is a link that leads nowhere; correct it")
-    is_image = path in case.images
+    is_image = path in case.image_paths
     stem, ending = split_ending(path.name)
     unnumbered = path.with_name(case.identifier + ending)
     if is_image and unnumbered.is_file():
@@ -123,7 +120,9 @@ def _missing_files(absences: Sequence[_Absence], folder: Path) -> list[Finding]:
     """A finding each, but those of one kind that have a remedy in common together."""
     groups: dict[object, list[_Absence]] = defaultdict(list)
     for absence in absences:
-        groups[(absence.kind, absence.path in absence.case.images) if absence.kind else absence.path].append(absence)
+        groups[(absence.kind, absence.path in absence.case.image_paths) if absence.kind else absence.path].append(
+            absence
+        )
     return [
         Finding(
             severity="error",

@@ -104,9 +104,9 @@ def _prepare_one(
     case: Case, *, plans: Mapping[str, Plans], stores: Mapping[str, PreparedCases], references: Path
 ) -> _Prepared | None:
     """Prepare one case wherever it is not current; None where there was nothing to do."""
-    files = case.images if case.segmentation is None else (*case.images, case.segmentation)
-    hashes = [file_hash(path) for path in files]
-    signatures = {name: _signature(hashes, plans[name], name) for name in plans}
+    hashes = [file_hash(path) for path in case.paths]
+    parts = [str(image.part) for image in case.images if image.part is not None]
+    signatures = {name: _signature([*hashes, *parts], plans[name], name) for name in plans}
     waiting = [name for name in plans if not stores[name].is_current(case.identifier, signatures[name])]
     reference = references / f"{case.identifier}{REFERENCE_ENDING}"
     if case.segmentation and not _is_same_image(reference, case.segmentation, hashes[-1]):

@@ -58,7 +58,7 @@ def estimate_requirements(
             arrays two configurations share to need it once.
     """
     grids = {case.identifier: _raw_grid(case) for case in cases}
-    voxels = {identifier: math.prod(grid.shape) if grid else 0 for identifier, grid in grids.items()}
+    voxels = {identifier: math.prod(grid.shape[-3:]) if grid else 0 for identifier, grid in grids.items()}
     middle, largest = max(1, median(voxels.values())), max(voxels.values())
     disk = memory = 0.0
     for name, store in stores.items():
@@ -100,13 +100,14 @@ def _is_shared(grid: Header | None, name: str, plans: Mapping[str, Plans]) -> bo
     if grid is None:
         return False
     before = list(plans)[: list(plans).index(name)]
-    wanted = preparation(grid.shape, grid.geometry.spacing, plans[name], name)
-    return any(preparation(grid.shape, grid.geometry.spacing, plans[other], other) == wanted for other in before)
+    shape, spacing = grid.shape[-3:], grid.geometry.spacing
+    wanted = preparation(shape, spacing, plans[name], name)
+    return any(preparation(shape, spacing, plans[other], other) == wanted for other in before)
 
 
 def _raw_grid(case: Case) -> Header | None:
     """The header of a case's image; none where that cannot be read, which its preparation will report."""
     try:
-        return read_header(case.images[0])
+        return read_header(case.image_paths[0], most_dimensions=4)
     except DatasetError:
         return None

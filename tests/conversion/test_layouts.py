@@ -532,7 +532,7 @@ def test_label_values_are_renumbered_on_request(plain: Path, tmp_path: Path, lin
         expected = np.vectorize(numbers.get)(label(number, values[number]))
         np.testing.assert_array_equal(found.data, expected)
         assert found.geometry.differences(GRID) == ()
-        assert case.images[0].is_symlink() == link
+        assert case.image_paths[0].is_symlink() == link
         assert not case.segmentation.is_symlink()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from autoseg.dataset import Case, Exclusive, channel_file, find_case_files, inspect_description, read_dataset
 from autoseg.errors import DatasetError
-from autoseg.images import split_ending
+from autoseg.images import split_ending, whole_files
 
 GOOD: dict[str, Any] = {
     "modality": {"0": "T2", "1": "ADC"},
@@ -42,12 +42,12 @@ def test_a_description_becomes_cases_in_order_with_a_file_a_channel(tmp_path: Pa
     assert dataset.training == (
         Case(
             identifier="a",
-            images=(folder / "imagesTr" / "a_0000.nii", folder / "imagesTr" / "a_0001.nii"),
+            images=whole_files([folder / "imagesTr" / "a_0000.nii", folder / "imagesTr" / "a_0001.nii"]),
             segmentation=folder / "labelsTr" / "a.nii",
         ),
         Case(
             identifier="b",
-            images=(folder / "imagesTr" / "b_0000.nii.gz", folder / "imagesTr" / "b_0001.nii.gz"),
+            images=whole_files([folder / "imagesTr" / "b_0000.nii.gz", folder / "imagesTr" / "b_0001.nii.gz"]),
             segmentation=folder / "labelsTr" / "b.nii.gz",
         ),
     )
@@ -225,7 +225,9 @@ def test_cases_listed_with_their_channel_number_are_understood_and_told(tmp_path
     assert found.problems[1:] == tuple(
         f"training: case {case} is listed 2 times; list it once" for case in "ab" if channels == 2
     )
-    assert found.training[0].images == tuple(folder / f"imagesTr/a_000{number}.nii.gz" for number in range(channels))
+    assert found.training[0].image_paths == tuple(
+        folder / f"imagesTr/a_000{number}.nii.gz" for number in range(channels)
+    )
 
 
 def test_a_number_that_is_the_cases_own_is_left_to_it(tmp_path: Path) -> None:
@@ -284,7 +286,7 @@ def test_a_single_file_may_be_a_link_to_data_elsewhere(tmp_path: Path) -> None:
     (folder / "imagesTr").mkdir()
     (folder / "imagesTr" / "a_0000.nii.gz").symlink_to(tmp_path / "archive.nii.gz")
 
-    assert read_dataset(folder).training[0].images == (folder / "imagesTr" / "a_0000.nii.gz",)
+    assert read_dataset(folder).training[0].image_paths == (folder / "imagesTr" / "a_0000.nii.gz",)
 
 
 def test_a_description_that_is_absent_or_no_object_says_so(tmp_path: Path) -> None:
@@ -338,8 +340,8 @@ def test_files_are_grouped_into_cases_by_their_channel_numbers(tmp_path: Path) -
     )
 
     assert find_case_files(folder, 2) == [
-        Case(identifier="a_1", images=(folder / "a_1_0000.nii", folder / "a_1_0001.nii")),
-        Case(identifier="b", images=(folder / "b_0000.nii.gz", folder / "b_0001.nii.gz")),
+        Case(identifier="a_1", images=whole_files([folder / "a_1_0000.nii", folder / "a_1_0001.nii"])),
+        Case(identifier="b", images=whole_files([folder / "b_0000.nii.gz", folder / "b_0001.nii.gz"])),
     ]
 
 

@@ -19,7 +19,7 @@ def fill(folder: Path, *names: str, content: bytes = b"x") -> Path:
 
 
 def found(folder: Path, channels: int = 1) -> dict[str, list[str]]:
-    return {case.identifier: [path.name for path in case.images] for case in find_new_cases(folder, channels)}
+    return {case.identifier: [path.name for path in case.image_paths] for case in find_new_cases(folder, channels)}
 
 
 def test_of_one_channel_images_are_named_after_their_files(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import DatasetError
 from autoseg.forms import NOWHERE, Forms
 from autoseg.geometry import Geometry
-from autoseg.images import read_image, write_image
+from autoseg.images import read_image, whole_files, write_image
 
 SHAPE = (40, 30, 20)
 """Voxels along z, y, x."""
@@ -184,7 +184,7 @@ def test_each_channel_is_looked_at_and_the_same_doubt_told_once(make_nifti):
     headers = [sound, one, one, other]
     files = tuple(large(make_nifti, f"a_{number:04d}.nii", **header) for number, header in enumerate(headers))
 
-    found = read_case(Case(identifier="a", images=files)).doubts
+    found = read_case(Case(identifier="a", images=whole_files(files))).doubts
 
     assert [text.partition(": its qform")[0] for text in found] == ["a_0001.nii", "a_0003.nii"]
 

@@ -16,7 +16,16 @@ from autoseg.dataset import Case
 from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import DatasetError, StorageError
 from autoseg.geometry import Geometry
-from autoseg.images import image_description, read_image, read_label, read_volumes, write_image
+from autoseg.images import (
+    ImageReference,
+    image_description,
+    read_image,
+    read_images,
+    read_label,
+    read_volumes,
+    whole_files,
+    write_image,
+)
 from autoseg.images.refusals import LARGEST_VOLUME
 from autoseg.machine import available_memory
 
@@ -286,7 +295,7 @@ def case(folder: Path, *images: tuple[np.ndarray, Geometry], label: tuple[np.nda
         write_image(folder / "a.nii.gz", *label)
     return Case(
         identifier="a",
-        images=tuple(folder / f"a_{number:04d}.nii.gz" for number in range(len(images))),
+        images=whole_files(folder / f"a_{number:04d}.nii.gz" for number in range(len(images))),
         segmentation=folder / "a.nii.gz" if label else None,
     )
 
@@ -300,6 +309,28 @@ def test_a_case_is_its_channels_and_its_label(tmp_path):
     np.testing.assert_array_equal(raw.data, np.stack([NOISE, NOISE * 0.5]))
     np.testing.assert_array_equal(raw.segmentation, label)
     assert raw.geometry == PLAIN
+
+
+def test_channels_may_be_the_volumes_of_one_file_in_any_order(make_nifti):
+    volumes = np.arange(48, dtype="<i2").reshape(2, 2, 3, 4)
+    path = make_nifti("a.nii.gz", dim=(4, 4, 3, 2, 2, 1, 1, 1), voxels=volumes.tobytes())
+    images = tuple(ImageReference(path=path, part=part) for part in (1, 0))
+
+    case = Case(identifier="a", images=images)
+
+    np.testing.assert_array_equal(read_case(case).data, volumes[::-1])
+    assert case.paths == (path,)
+
+
+def test_a_part_that_a_file_does_not_have_is_refused(make_nifti):
+    path = make_nifti()
+
+    for part in (1, -1):
+        with pytest.raises(DatasetError) as caught:
+            read_images([ImageReference(path=path, part=part)])
+        assert str(caught.value) == (
+            f"{path}: holds 1 volume, and none with the number {part}, counted from 0; name one that is there"
+        )
 
 
 def test_a_case_without_label_has_none(tmp_path):
@@ -321,7 +352,9 @@ def test_labels_that_a_header_scales_are_rounded_and_never_cut_off(make_nifti, t
     path = make_nifti("label.nii", slope=slope, voxels=stored.tobytes())
     write_image(tmp_path / "image.nii", NOISE, read_image(path).geometry)
 
-    found = read_case(Case(identifier="a", images=(tmp_path / "image.nii",), segmentation=path)).segmentation
+    found = read_case(
+        Case(identifier="a", images=whole_files([tmp_path / "image.nii"]), segmentation=path)
+    ).segmentation
 
     assert np.any(read_image(path).data != NOISE % 3)
     np.testing.assert_array_equal(found, NOISE % 3)
@@ -343,7 +376,7 @@ def test_images_that_cannot_be_computed_with_are_refused_with_file_and_voxel(mak
     with pytest.raises(
         DatasetError, match=r"scaled\.nii holds 2\.3e\+37 at voxel .* and 13 voxels in all beyond 1e\+37"
     ):
-        read_case(Case(identifier="b", images=(scaled,)))
+        read_case(Case(identifier="b", images=whole_files([scaled])))
     far = make_nifti("far.nii", slope=1e38)
     assert read_image(far).data.max() == pytest.approx(2.3e39)
 

@@ -169,7 +169,7 @@ def test_files_are_refined_on_their_images_grids(task: Path, make: Any, tmp_path
 
     for case, output in zip(cases, outputs, strict=True):
         written, label = read_image(output), read_image(task / "labelsTr" / f"{case.identifier}.nii.gz")
-        inside = read_image(case.images[0]).data != 0
+        inside = read_image(case.image_paths[0]).data != 0
         np.testing.assert_array_equal(written.data, np.where(inside, label.data, 0))
         assert written.geometry == label.geometry
     assert json.loads((tmp_path / "record.json").read_text())["lowres_segmentations"] == str(task / "labelsTr")

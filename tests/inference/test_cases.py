@@ -21,7 +21,7 @@ from autoseg.dataset import Case
 from autoseg.dataset.raw_cases import read_case
 from autoseg.ensembling.averaging import ensemble_folders
 from autoseg.errors import CasesFailed, DatasetError, ModelError
-from autoseg.images import read_image, write_image
+from autoseg.images import read_image, whole_files, write_image
 from autoseg.inference.cases import (
     Job,
     find_cases,
@@ -79,7 +79,7 @@ def test_a_folder_is_predicted_on_the_inputs_grids(task: Path, predictor: Predic
         np.testing.assert_array_equal(
             read(tmp_path / f"{case.identifier}.nii.gz"), read(task / "labelsTr" / f"{case.identifier}.nii.gz")
         )
-        image, label = sitk.ReadImage(case.images[0]), sitk.ReadImage(tmp_path / f"{case.identifier}.nii.gz")
+        image, label = sitk.ReadImage(case.image_paths[0]), sitk.ReadImage(tmp_path / f"{case.identifier}.nii.gz")
         assert image.GetSpacing() == label.GetSpacing()
         assert image.GetOrigin() == label.GetOrigin()
         assert image.GetDirection() == label.GetDirection()
@@ -114,9 +114,9 @@ def test_a_segmentation_says_twice_where_it_lies_as_its_image_does(
 ) -> None:
     """Through the probabilities, an ensemble of them and rules, too."""
     (case, *_) = find_cases([task / "imagesTr"], 1)
-    image = read_image(case.images[0])
+    image = read_image(case.image_paths[0])
     forms = coregistered(image.geometry).forms
-    write_image(case.images[0], image.data, replace(image.geometry, forms=forms))
+    write_image(case.image_paths[0], image.data, replace(image.geometry, forms=forms))
 
     predict_cases(predictor, [case], [tmp_path / "one" / "a.nii.gz"], probabilities=True)
     ensemble_folders([tmp_path / "one", tmp_path / "one"], tmp_path / "both", workers=1)
@@ -155,8 +155,8 @@ def test_only_what_was_made_from_other_images_is_predicted_again(
     cases = find_cases([task / "imagesTr"], 1)
     predict_cases(predictor, cases, outputs(cases, tmp_path))
     before = written(tmp_path)
-    image = read_image(cases[1].images[0])
-    write_image(cases[1].images[0], np.flip(image.data), image.geometry)
+    image = read_image(cases[1].image_paths[0])
+    write_image(cases[1].image_paths[0], np.flip(image.data), image.geometry)
 
     predict_cases(predictor, cases, outputs(cases, tmp_path))
 
@@ -183,7 +183,7 @@ def test_what_another_model_predicted_is_refused_until_it_is_discarded(
         predict_cases(other, cases, outputs(cases, tmp_path))
     assert not (tmp_path / "case_001.nii.gz").exists()
 
-    cases[2].images[0].write_bytes(b"no image")
+    cases[2].image_paths[0].write_bytes(b"no image")
     with pytest.raises(CasesFailed):
         predict_cases(other, cases, outputs(cases, tmp_path), overwrite=True)
     predict_cases(other, cases[:2], outputs(cases[:2], tmp_path))
@@ -210,8 +210,8 @@ def test_probabilities_of_what_was_replaced_do_not_stay(task: Path, predictor: P
     predict_cases(predictor, cases, outputs(cases, tmp_path))
     assert (tmp_path / "case_000.npz").is_file(), "they are still those of the segmentation"
 
-    image = read_image(cases[0].images[0])
-    write_image(cases[0].images[0], np.flip(image.data), image.geometry)
+    image = read_image(cases[0].image_paths[0])
+    write_image(cases[0].image_paths[0], np.flip(image.data), image.geometry)
     predict_cases(predictor, cases, outputs(cases, tmp_path))
     assert names(tmp_path) == ["case_000.nii.gz"]
 
@@ -255,7 +255,7 @@ def test_probabilities_are_written_beside_and_are_part_of_being_done(
 
 def test_failing_cases_are_named_and_the_others_finished(task: Path, predictor: Predictor, tmp_path: Path) -> None:
     cases = list(find_cases([task / "imagesTr"], 1))
-    cases[0].images[0].write_bytes(b"no image")
+    cases[0].image_paths[0].write_bytes(b"no image")
     blocked = tmp_path / "file"
     blocked.write_text("")
     extra = Case(identifier="double", images=cases[1].images * 2)
@@ -289,9 +289,9 @@ def test_a_bug_in_one_case_is_named_by_its_type(predictor: Predictor, tmp_path: 
 
 def test_the_models_rules_are_applied_unless_disabled(task: Path, predictor: Predictor, tmp_path: Path) -> None:
     (case,) = find_cases([task / "imagesTr"], 1)[:1]
-    image = sitk.ReadImage(case.images[0])
+    image = sitk.ReadImage(case.image_paths[0])
     image[0, 0, 0] = 100.0  # an island, far from the ball
-    sitk.WriteImage(image, case.images[0])
+    sitk.WriteImage(image, case.image_paths[0])
     model = replace(predictor.model, rules=(Rule(kind="keep_largest", labels=(1,)),))
     ruled = Predictor(model, device="cpu", precision="fp32")
 
@@ -364,8 +364,10 @@ def test_one_case_may_be_given_as_its_files(tmp_path: Path) -> None:
     for path in [*files, tmp_path / "scan.nii"]:
         path.write_bytes(b"x")
 
-    assert find_cases(files, 2) == [Case(identifier="liver", images=tuple(files))]
-    assert find_cases([tmp_path / "scan.nii"], 1) == [Case(identifier="scan", images=(tmp_path / "scan.nii",))]
+    assert find_cases(files, 2) == [Case(identifier="liver", images=whole_files(files))]
+    assert find_cases([tmp_path / "scan.nii"], 1) == [
+        Case(identifier="scan", images=whole_files([tmp_path / "scan.nii"]))
+    ]
     with pytest.raises(DatasetError, match="1 file given, but the model takes 2 channels; give one file for each"):
         find_cases(files[:1], 2)
     with pytest.raises(DatasetError, match="absent: no such file or folder"):

@@ -12,6 +12,7 @@ import pytest
 
 from autoseg.dataset import Case
 from autoseg.dataset.raw_cases import RawCase, read_case
+from autoseg.images import whole_files
 from autoseg.planning.appearance import Appearance, IntensityRange, measure_appearance
 from autoseg.planning.comparison import (
     FalseAlarms,
@@ -394,7 +395,7 @@ class TestRealData:
 
 def read(folder: Path, most: int) -> list[RawCase]:
     files = sorted(folder.glob("[!.]*.nii.gz"))[:most]
-    return [read_case(Case(identifier=path.name, images=(path,))) for path in files]
+    return [read_case(Case(identifier=path.name, images=whole_files([path]))) for path in files]
 
 
 def measured(cases: list[RawCase]) -> DatasetFingerprint:

@@ -16,7 +16,7 @@ import autoseg
 from autoseg.dataset import LARGEST_LABEL, Case, Dataset, Exclusive, read_dataset
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.geometry import Geometry
-from autoseg.images import read_image, write_image
+from autoseg.images import read_image, whole_files, write_image
 from autoseg.planning import Planner2D, Planner3D
 from autoseg.planning.appearance import Appearance, IntensityRange
 from autoseg.planning.fingerprint import (
@@ -178,7 +178,7 @@ class TestExtraction:
             channels=("MRI",),
             target=Exclusive(names=("background", "Anterior", "Posterior")),
             training=tuple(
-                Case(identifier=path.name[:-7], images=(root / "imagesTr" / path.name,), segmentation=path)
+                Case(identifier=path.name[:-7], images=whole_files([root / "imagesTr" / path.name]), segmentation=path)
                 for path in labels
             ),
         )

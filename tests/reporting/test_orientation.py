@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from autoseg.dataset import Case
 from autoseg.geometry import Geometry
-from autoseg.images import read_image, write_image
+from autoseg.images import read_image, whole_files, write_image
 from autoseg.reporting.orientation import patient_view
 from autoseg.reporting.overlays import draw_overlay, plot_cases
 
@@ -106,7 +106,7 @@ def test_files_in_any_order_give_one_picture_to_the_last_pixel(tmp_path: Path) -
         for kind, volume in zip(("image", "label", "pred"), volumes, strict=True):
             data = volume.astype(np.float32) if kind == "image" else volume
             write_image(folder / kind / "p.nii", np.ascontiguousarray(data), grid)
-        case = Case(identifier="p", images=(folder / "image/p.nii",), segmentation=folder / "label/p.nii")
+        case = Case(identifier="p", images=whole_files([folder / "image/p.nii"]), segmentation=folder / "label/p.nii")
         (path,) = plot_cases(
             [case], folder, labels=("background", "liver", "cyst"), predictions=folder / "pred", workers=1
         )
