@@ -1,4 +1,4 @@
-"""The folders a user works in, and the name of every artefact inside them. No stage builds a folder name itself."""
+"""The three folders a user works in, and the tasks and models that lie in them; what these are called, `files.layout` says."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from pathlib import Path
 
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import (
-    DEFAULT_PLANS,
-    SELECTION_FILE,
     ModelFolder,
     ModelKey,
     is_task,
     task_number,
     weights_name,
 )
+from autoseg.files.task_folder import TaskFolder
 from autoseg.plans import CONFIGURATIONS
 from autoseg.words import counted
 
@@ -96,41 +95,13 @@ class Workspace:
             )
         )
 
-    def raw_task(self, task: str) -> Path:
-        """`raw_data/TaskXXX_Name`."""
-        return self.raw_data / task
+    def task(self, name: str) -> TaskFolder:
+        """Where a task lies, by its full name."""
+        return TaskFolder(
+            name=name, raw=self.raw_data / name, preprocessed=self.preprocessed / name, results=self.results
+        )
 
-    # ----------------------------------------------------------- preprocessed
-
-    def preprocessed_task(self, task: str) -> Path:
-        """`preprocessed/TaskXXX_Name`."""
-        return self.preprocessed / task
-
-    def fingerprint_file(self, task: str) -> Path:
-        """What was measured on the training cases."""
-        return self.preprocessed_task(task) / "fingerprint.json"
-
-    def splits_file(self, task: str) -> Path:
-        """The folds; an edited file is honoured."""
-        return self.preprocessed_task(task) / "splits_final.json"
-
-    def patients_file(self, task: str) -> Path:
-        """`{case: patient}`, the user's own, beside dataset.json."""
-        return self.raw_task(task) / "patients.json"
-
-    def reference_dir(self, task: str) -> Path:
-        """Copies of the training label files, for scoring."""
-        return self.preprocessed_task(task) / "gt_segmentations"
-
-    def plans_file(self, task: str, configuration: str, plans_name: str = DEFAULT_PLANS) -> Path:
-        """The pickle of plans that holds a configuration."""
-        return plans_file_in(self.preprocessed_task(task), configuration, plans_name)
-
-    def prepared_dir(self, task: str, prepared_name: str, plans_name: str = DEFAULT_PLANS) -> Path:
-        """Prepared cases of one configuration (`ConfigurationPlan.prepared_name`)."""
-        return self.preprocessed_task(task) / f"{plans_name}_{prepared_name}"
-
-    # ---------------------------------------------------------------- results
+    # ----------------------------------------------------------------- models
 
     def model(self, key: ModelKey) -> ModelFolder:
         """Where a model is trained."""
@@ -150,25 +121,8 @@ class Workspace:
             )
         )
 
-    def selection_file(self, task: str) -> Path:
-        """What `autoseg_find_best_configuration` chose."""
-        return self.selection_dir(task) / SELECTION_FILE
-
-    def selection_dir(self, task: str) -> Path:
-        """The selection with what it was made from: scores of every candidate, ensembles, commands."""
-        return self.results / "selections" / task
-
-    def run_dir(self, task: str) -> Path:
-        """What `autoseg_run` keeps of its runs of a task: the journal, the logs, the archive."""
-        return self.results / "runs" / task
-
 
 def _named_folder(environment: Mapping[str, str], variable: str) -> Path | None:
     """The folder a variable names; quotation marks around it, as some shells leave them, are dropped."""
     value = environment.get(variable, "").strip().strip("\"'")
     return Path(value).expanduser() if value else None
-
-
-def plans_file_in(folder: Path, configuration: str, plans_name: str) -> Path:
-    """The pickle of plans that holds a configuration, inside any folder."""
-    return folder / f"{plans_name}_plans_{'2D' if configuration == '2d' else '3D'}.pkl"

@@ -84,3 +84,33 @@ def test_no_file_is_run_and_no_shell_is_started(path: Path) -> None:
             assert given.get("weights_only") == "True", f"{path}, line {call.lineno}: without weights_only"
         if name == "np.load":
             assert given.get("allow_pickle") == "False", f"{path}, line {call.lineno}: with pickles"
+
+
+NAMES = (
+    "fold_ weights_ checkpoint.pt run.json history.json history.csv progress.png training.log debug.json architecture.txt "
+    "architecture.png lr_finder.png validation_raw previous_stage plans.pkl plans.json _plans_ postprocessing.json model_card. "
+    "dataset.json patients.json fingerprint.json fingerprint_source.json splits_final.json gt_segmentations selection.json "
+    "prediction.json report.json summary.json summary.csv prediction_commands.txt lock.json journal.json "
+    ".setting_aside .discarded"
+).split()
+
+
+def texts_of(path: Path) -> Iterator[str]:
+    """Every text of a module that can be a part of a path: no sentence, and no documentation."""
+    tree = ast.parse(path.read_text())
+    documentation = {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield from [node.value] if len(node.value.split()) == 1 else []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_names_of_files_are_spelled_once(path: Path) -> None:
+    """Whoever writes or reads a file asks `files.layout` for its name, and what a folder's name says."""
+    if path == PACKAGE / "files" / "layout.py":
+        assert all(any(name in text for text in texts_of(path)) for name in NAMES)
+        return
+    spelled = {text for text in texts_of(path) if any(name in text for name in NAMES)}
+    assert spelled <= {"weights_sha256"}, "ask files.layout for the name"

@@ -8,7 +8,7 @@ import pytest
 
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import ModelKey
-from autoseg.paths import Workspace, plans_file_in
+from autoseg.paths import Workspace
 
 
 def folders(workspace: Workspace) -> tuple[str, str, str]:
@@ -119,15 +119,18 @@ def test_artefacts_lie_where_users_of_the_field_look_for_them() -> None:
     assert [
         str(path)
         for path in (
-            workspace.raw_task(task),
-            workspace.fingerprint_file(task),
-            workspace.splits_file(task),
-            workspace.patients_file(task),
-            workspace.plans_file(task, "2d"),
-            workspace.plans_file(task, "3d_cascade_fullres", "mine"),
+            workspace.task(task).raw,
+            workspace.task(task).fingerprint,
+            workspace.task(task).splits,
+            workspace.task(task).patients,
+            workspace.task(task).plans("2d"),
+            workspace.task(task).plans("3d_cascade_fullres", "mine"),
             workspace.model(ModelKey(task=task, configuration="3d_fullres")).fold("0").folder,
             workspace.model(ModelKey.named(task, "2d", "my.py:MyTrainer", "mine")).fold("all").folder,
-            plans_file_in(Path("x"), "3d_lowres", "autoseg"),
+            workspace.task(task).prepared("3d_lowres"),
+            workspace.task(task).references,
+            workspace.task(task).selection,
+            workspace.task(task).run_folder,
         )
     ] == [
         "/h/raw_data/Task004_Hippocampus",
@@ -138,5 +141,8 @@ def test_artefacts_lie_where_users_of_the_field_look_for_them() -> None:
         "/h/preprocessed/Task004_Hippocampus/mine_plans_3D.pkl",
         "/h/results/3d_fullres/Task004_Hippocampus/Trainer__autoseg/fold_0",
         "/h/results/2d/Task004_Hippocampus/MyTrainer__mine/all",
-        "x/autoseg_plans_3D.pkl",
+        "/h/preprocessed/Task004_Hippocampus/autoseg_3d_lowres",
+        "/h/preprocessed/Task004_Hippocampus/gt_segmentations",
+        "/h/results/selections/Task004_Hippocampus/selection.json",
+        "/h/results/runs/Task004_Hippocampus",
     ]

@@ -57,9 +57,9 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
         PlanError: The model's plans are damaged.
     """
     model, task = workspace.model(key), key.task
-    splits = _splits(workspace.splits_file(task))
+    splits = _splits(workspace.task(task).splits)
     wanted = folds or [str(number) for number in range(len(splits) or FOLDS)]
-    patients = read_patients(workspace.patients_file(task))
+    patients = read_patients(workspace.task(task).patients)
     cases: list[ValidationCase] = []
     missing: list[str] = []
     for fold in wanted:
@@ -68,7 +68,7 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
         if split is not None and (seen := _seen_in_training(model.fold(fold), split)):
             missing.append(_trained_otherwise(key, fold, seen))
             continue
-        found = list(_fold_cases(model, fold, expected, workspace.reference_dir(task), patients))
+        found = list(_fold_cases(model, fold, expected, workspace.task(task).references, patients))
         cases += found
         if split is not None and found:
             _warn_of_other_cases(model, fold, split)

@@ -20,7 +20,7 @@ from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.commands.train import build_trainer, train, validate
 from autoseg.dataset import Dataset, read_dataset
 from autoseg.errors import Interrupted
-from autoseg.files.layout import ModelKey
+from autoseg.files.layout import DATASET_FILE, ModelKey
 from autoseg.files.storage import write_bytes
 from autoseg.paths import Workspace
 from autoseg.words import counted
@@ -73,10 +73,10 @@ def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
 
     started = time.monotonic()
     workspace = Workspace.from_environment({}, home=home)
-    raw = workspace.raw_task(TASK)
+    raw = workspace.task(TASK).raw
 
     _step(1, "make a task: 20 labelled volumes of two organs, and 4 held out")
-    if not (raw / "dataset.json").is_file():
+    if not (raw / DATASET_FILE).is_file():
         make_phantom_task(workspace.raw_data, TASK)
     dataset = read_dataset(raw)
     print(f"{raw}")

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         copy_beside(arguments.rules, arguments.output)
     print(f"written: {counted(len(written), 'segmentation')} in {arguments.output}")
     task = _predicted_task(arguments.folders[0])
-    if task is not None and (workspace.raw_task(task) / "dataset.json").is_file():
+    if task is not None and workspace.task(task).dataset.is_file():
         say_next(*after_prediction(task, workspace, arguments.output), home=arguments.home)
 
 

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     names: tuple[str, ...] = ()
     task = None if arguments.task is None else workspace.find_task(arguments.task)
     if task is not None:
-        raw = workspace.raw_task(task)
+        raw = workspace.task(task).raw
         names = read_dataset(raw).target.outputs
         references = references or raw / "labelsTr"
     if references is None:
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         overwrite=arguments.overwrite_existing,
     )
     print(score_table(summary, names))
-    print(f"written: {arguments.predictions / 'summary.json'}")
+    print(f"written: {arguments.predictions / SUMMARY_FILE}")
     if task is not None:
         say_next(*looking_words(task, workspace, arguments.predictions), home=arguments.home)
 

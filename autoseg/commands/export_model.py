@@ -123,8 +123,8 @@ def export_model(
         models = _find(task, workspace, configurations, trainer, plans_name, checkpoints)
     sources = Sources(
         about=about_task(task, workspace, models),
-        fingerprint=workspace.fingerprint_file(task) if workspace.fingerprint_file(task).is_file() else None,
-        selection=_fitting_selection(workspace.selection_file(task), models, everything=not (configurations or folds)),
+        fingerprint=workspace.task(task).fingerprint if workspace.task(task).fingerprint.is_file() else None,
+        selection=_fitting_selection(workspace.task(task).selection, models, everything=not (configurations or folds)),
     )
     return export_models(models, target, sources, folds=folds, checkpoints=checkpoints, overwrite=overwrite)
 
@@ -133,8 +133,8 @@ def about_task(task: str, workspace: Workspace, models: Sequence[ModelFolder]) -
     """What is said of the data: by dataset.json where it is here, else by the card that came with an installed model."""
     from autoseg.sharing.card import AboutData, about_data, load_card
 
-    if (workspace.raw_task(task) / "dataset.json").is_file():
-        return about_data(read_description(workspace.raw_task(task)))
+    if workspace.task(task).dataset.is_file():
+        return about_data(read_description(workspace.task(task).raw))
     cards = [model.card for model in models if model.card.is_file()]
     return load_card(cards[0]).about if cards else AboutData()
 
@@ -144,7 +144,7 @@ def _find_selected(task: str, workspace: Workspace, checkpoints: Sequence[str]) 
 
     found = {
         model.folder: model
-        for member in load_selection(workspace.selection_file(task)).members
+        for member in load_selection(workspace.task(task).selection).members
         for model in _find(task, workspace, [member.configuration], member.trainer, member.plans, checkpoints)
     }
     return list(found.values())

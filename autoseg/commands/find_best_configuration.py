@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.command_words import training_command
@@ -26,13 +25,11 @@ from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import POSTPROCESSING_FILE
 from autoseg.files.storage import write_bytes
+from autoseg.files.task_folder import TaskFolder
 from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
     from autoseg.ensembling.candidates import Candidate, Outcome
-
-COMMANDS_FILE = "prediction_commands.txt"
-SUMMARY_FILE = "summary.csv"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -65,9 +62,9 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         workers=arguments.workers,
         everywhere=("--home", str(arguments.home)) if arguments.home else (),
     )
-    folder = workspace.selection_dir(task)
+    lies = workspace.task(task)
     print(selection_report(outcome, validations[0].target.outputs))
-    print(f"\n{(folder / COMMANDS_FILE).read_text()}\nwritten: {folder}")
+    print(f"\n{lies.commands.read_text()}\nwritten: {lies.selection_folder}")
     packing = ("autoseg_export_model", "-t", task, "-o", f"{task}.zip", "--best")
     say_next(predict_words(task, "--best"), packing, home=arguments.home)
 
@@ -104,7 +101,7 @@ def find_best_configuration(
     count = fitting_workers(workers, BYTES_PER_WORKER)
     candidates = _single_candidates(validated)
     if ensembling:
-        candidates += _pairs(validated, candidates, workspace.selection_dir(task), task, workers=count)
+        candidates += _pairs(validated, candidates, workspace.task(task), workers=count)
     outcome = select(candidates, labels, task=task, postprocess=postprocessing, incomplete=incomplete, workers=count)
     commands = prediction_commands(
         outcome.selection,
@@ -113,19 +110,18 @@ def find_best_configuration(
         postprocessing=outcome.winner.postprocessing if postprocessing else None,
         everywhere=everywhere,
     )
-    _write(outcome, validations[0].target.outputs, commands, workspace)
+    _write(outcome, validations[0].target.outputs, commands, workspace.task(task))
     return outcome
 
 
-def _write(outcome: Outcome, names: Sequence[str], commands: Sequence[str], workspace: Workspace) -> None:
+def _write(outcome: Outcome, names: Sequence[str], commands: Sequence[str], task: TaskFolder) -> None:
     """The selection comes last: its presence says that the rest is there."""
     from autoseg.commands.selection_report import write_summary
     from autoseg.ensembling.selection import save_selection
 
-    folder = workspace.selection_dir(outcome.selection.task)
-    write_summary(outcome, names, folder / SUMMARY_FILE)
-    write_bytes(folder / COMMANDS_FILE, ("\n".join(commands) + "\n").encode())
-    save_selection(outcome.selection, workspace.selection_file(outcome.selection.task))
+    write_summary(outcome, names, task.candidates)
+    write_bytes(task.commands, ("\n".join(commands) + "\n").encode())
+    save_selection(outcome.selection, task.selection)
 
 
 def _single_candidates(validations: Sequence[CrossValidation]) -> list[Candidate]:
@@ -152,20 +148,20 @@ def _single_candidates(validations: Sequence[CrossValidation]) -> list[Candidate
 
 
 def _pairs(
-    validations: Sequence[CrossValidation], singles: Sequence[Candidate], folder: Path, task: str, *, workers: int
+    validations: Sequence[CrossValidation], singles: Sequence[Candidate], task: TaskFolder, *, workers: int
 ) -> list[Candidate]:
     from autoseg.ensembling.candidates import Candidate
     from autoseg.ensembling.pairs import ensemble_validation, hash_probabilities
 
     if len(validations) < 2:
         return []
-    _require_probabilities(validations, task)
+    _require_probabilities(validations, task.name)
     hashes = {
         path: digest for one in validations for path, digest in hash_probabilities(one.cases, workers=workers).items()
     }
     pairs = []
     for (first, second), (one, other) in zip(combinations(validations, 2), combinations(singles, 2), strict=True):
-        work = folder / f"{first.model.key.name}--{second.model.key.name}"
+        work = task.pair(first.model.key, second.model.key)
         cases = ensemble_validation((first.cases, second.cases), work, hashes, workers=workers)
         pairs.append(
             Candidate(

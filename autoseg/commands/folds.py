@@ -7,6 +7,7 @@ import logging
 from autoseg.dataset import Case, inspect_description
 from autoseg.dataset.splits import describe_gaps, read_patients, too_few_for_folds
 from autoseg.errors import DatasetError
+from autoseg.files.layout import DATASET_FILE
 from autoseg.paths import Workspace
 
 log = logging.getLogger(__name__)
@@ -21,15 +22,15 @@ def fold_gaps(task: str, workspace: Workspace) -> tuple[str, ...]:
     cases = _identifiers(task, workspace)
     if not cases:
         return ()
-    return describe_gaps(workspace.splits_file(task), cases, patients=workspace.patients_file(task))
+    return describe_gaps(workspace.task(task).splits, cases, patients=workspace.task(task).patients)
 
 
 def why_no_folds(task: str, workspace: Workspace) -> str | None:
     """Why no folds can be made of the task; None where they can, or are there already."""
     cases = _identifiers(task, workspace)
-    if not cases or workspace.splits_file(task).is_file():
+    if not cases or workspace.task(task).splits.is_file():
         return None
-    patients = read_patients(workspace.patients_file(task))
+    patients = read_patients(workspace.task(task).patients)
     number = len({patients.get(case, case) for case in cases})
     reason = too_few_for_folds(number, patients=number < len(cases))
     return reason and f"{task}: {reason}"
@@ -43,8 +44,8 @@ def warn_of_folds(task: str, workspace: Workspace) -> None:
 
 def listed_cases(task: str, workspace: Workspace, *, with_test: bool = False) -> tuple[Case, ...]:
     """The training cases that the task's dataset.json lists; none where it is not here, or not in order."""
-    raw = workspace.raw_task(task)
-    if not (raw / "dataset.json").is_file():
+    raw = workspace.task(task).raw
+    if not (raw / DATASET_FILE).is_file():
         return ()
     try:
         found = inspect_description(raw)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REPORT = "report.json"
-
 
 def open_guard(
     task: str,
@@ -61,7 +59,7 @@ def _find_fingerprint(
     from autoseg.planning.comparison import LIKENESS_NOT_COMPARED, NOT_COMPARED
     from autoseg.planning.fingerprint import load_fingerprint
 
-    own = workspace.fingerprint_file(task)
+    own = workspace.task(task).fingerprint
     models = [workspace.model(choice.key(task)) for choice, _ in members]
     path = next((path for path in (*(model.fingerprint for model in models), own) if path.is_file()), None)
     nothing = "images are not compared with the training cases"

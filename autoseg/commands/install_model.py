@@ -72,10 +72,10 @@ def _predictions(card: ModelCard) -> list[Words]:
 def _warn_of_doubt(task: str, installed: Installation, workspace: Workspace, before: tuple[str, ...]) -> None:
     if same := [name for name in before if name != task and task_number(name) == task_number(task)]:
         log.warning("%s: has the number of %s; name the tasks in full with -t", task, ", ".join(same))
-    if not installed.card.selection and workspace.selection_file(task).is_file():
+    if not installed.card.selection and workspace.task(task).selection.is_file():
         log.warning(
             "%s: was chosen from other models; run autoseg_find_best_configuration again",
-            workspace.selection_file(task),
+            workspace.task(task).selection,
         )
 
 

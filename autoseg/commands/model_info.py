@@ -51,14 +51,14 @@ def task_card(task: str, workspace: Workspace) -> ModelCard:
     if not models:
         command = training_command(ModelKey(task=task, configuration="3d_fullres"), "0")
         raise ModelError(f"{task}: no trained model here; train one with: {command}")
-    fingerprints = [workspace.fingerprint_file(task), *(model.fingerprint for model in models)]
+    fingerprints = [workspace.task(task).fingerprint, *(model.fingerprint for model in models)]
     found = [path for path in fingerprints if path.is_file()]
     return make_card(
         load_plans(models[0].plans),
         about_task(task, workspace, models),
         [_entry(model) for model in models],
         training_cases=len(load_fingerprint(found[0]).cases) if found else None,
-        selection=workspace.selection_file(task).is_file(),
+        selection=workspace.task(task).selection.is_file(),
     )
 
 

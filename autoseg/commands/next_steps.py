@@ -67,7 +67,7 @@ def after_prediction(task: str, workspace: Workspace, predictions: Path, labels:
     """
     training = {case.identifier for case in listed_cases(task, workspace)}
     truth: Words = ("-ref", TRUE_LABELS, "-t", task)
-    if not (workspace.raw_task(task) / "dataset.json").is_file():
+    if not workspace.task(task).dataset.is_file():
         truth = ("-ref", TRUE_LABELS, "-l", *map(str, labels))
     elif training.intersection(image_files(predictions)):
         truth = ("-t", task, "--common")

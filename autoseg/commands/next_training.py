@@ -86,7 +86,7 @@ def after_training(model: ModelKey, fold: str, workspace: Workspace, options: Op
     predict = predict_words(model.task, "-m", model.configuration, *model_words(model))
     if fold == ALL:
         return [(*predict, "-f", ALL)]
-    plans = load_plans(workspace.plans_file(model.task, model.configuration, model.plans))
+    plans = load_plans(workspace.task(model.task).plans(model.configuration, model.plans))
     refining = [name for name in plans.configurations if plans.configuration(name).previous == model.configuration]
     for one in (model, *map(model.of, refining)):
         if training := _next_training(workspace, one, options):
@@ -96,7 +96,7 @@ def after_training(model: ModelKey, fold: str, workspace: Workspace, options: Op
 
 def _next_training(workspace: Workspace, model: ModelKey, options: Options) -> list[Words]:
     """One command, or none where all is done, or is being done, or has to wait for the configuration before."""
-    plans = load_plans(workspace.plans_file(model.task, model.configuration, model.plans))
+    plans = load_plans(workspace.task(model.task).plans(model.configuration, model.plans))
     previous = plans.configuration(model.configuration).previous
     if previous is not None and _next_training(workspace, model.of(previous), {}):
         return []
@@ -127,7 +127,7 @@ def is_begun(fold: FoldFolder) -> bool:
 def _folds(task: str, workspace: Workspace) -> Sequence[str]:
     if why_no_folds(task, workspace):
         return (ALL,)
-    path = workspace.splits_file(task)
+    path = workspace.task(task).splits
     content = read_json(path) if path.is_file() else None
     number = len(content) if isinstance(content, list) and content else FOLDS
     return [str(fold) for fold in range(number)]

@@ -40,8 +40,8 @@ def write_patients(task: str, workspace: Workspace, found_by: re.Pattern[str]) -
     Raises:
         DatasetError: A case's name does not match, or there is a file that says otherwise.
     """
-    path = workspace.patients_file(task)
-    patients = name_patients([case.identifier for case in read_dataset(workspace.raw_task(task)).training], found_by)
+    path = workspace.task(task).patients
+    patients = name_patients([case.identifier for case in read_dataset(workspace.task(task).raw).training], found_by)
     counts = f"{counted(len(patients), 'case')} of {counted(len(set(patients.values())), 'patient')}"
     if path.exists():
         there = read_patients(path)

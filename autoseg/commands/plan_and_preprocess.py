@@ -21,10 +21,10 @@ from autoseg.commands.running import Command, Parser, run_command
 from autoseg.commands.verify_dataset import verify_tasks
 from autoseg.dataset import Case, Dataset, read_dataset
 from autoseg.errors import PlanError, WorkspaceError
-from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
+from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, plans_in
 from autoseg.files.locking import require_no_holder
 from autoseg.files.storage import content_hash, file_hash, read_json, write_json
-from autoseg.paths import Workspace, plans_file_in
+from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS, Plans, load_plans
 from autoseg.words import counted, first_few
 
@@ -118,11 +118,11 @@ def plan_and_preprocess(
     from autoseg.parallel import fitting_workers
 
     started = time.monotonic()
-    dataset = read_dataset(workspace.raw_task(task))
+    dataset = read_dataset(workspace.task(task).raw)
     if reason := why_no_folds(task, workspace):
         log.warning("%s", reason)
     count = fitting_workers(workers, BYTES_PER_WORKER)
-    folder = workspace.preprocessed_task(task)
+    folder = workspace.task(task).preprocessed
     if (planners.planner_3d, planners.planner_2d) == (NO_PLANNER, NO_PLANNER):
         files = _existing_plans(folder, plans_name or DEFAULT_PLANS)
     else:
@@ -160,8 +160,7 @@ def current_fingerprint(dataset: Dataset, workspace: Workspace, *, workers: int)
     """The task's fingerprint: read if the images and labels are those it was measured on, else measured."""
     from autoseg.planning.fingerprint import extract_fingerprint, load_fingerprint, save_fingerprint
 
-    path = workspace.fingerprint_file(dataset.name)
-    marker = path.with_name("fingerprint_source.json")
+    path, marker = workspace.task(dataset.name).fingerprint, workspace.task(dataset.name).fingerprint_source
     source = {"format": 1, "hash": _source_hash(dataset, workers)}
     if path.is_file() and marker.is_file() and read_json(marker) == source:
         known = load_fingerprint(path)
@@ -202,7 +201,7 @@ def _case_hash(case: Case) -> tuple[str, ...]:
 
 
 def _existing_plans(folder: Path, plans_name: str) -> list[Path]:
-    files = [plans_file_in(folder, configuration, plans_name) for configuration in ("3d_fullres", "2d")]
+    files = [plans_in(folder, configuration, plans_name) for configuration in ("3d_fullres", "2d")]
     found = [path for path in files if path.is_file()]
     if not found:
         raise PlanError(
@@ -218,8 +217,8 @@ def _prepare(dataset: Dataset, all_plans: Sequence[Plans], workspace: Workspace,
     prepare_dataset(
         dataset,
         plans,
-        {name: workspace.prepared_dir(dataset.name, name, one.identifier) for name, one in plans.items()},
-        workspace.reference_dir(dataset.name),
+        {name: workspace.task(dataset.name).prepared(name, one.identifier) for name, one in plans.items()},
+        workspace.task(dataset.name).references,
         workers=workers,
     )
 
@@ -228,7 +227,7 @@ def remove_prepared(dataset: Dataset, workspace: Workspace) -> None:
     """Remove what is prepared of cases that the dataset no longer lists, unless somebody trains; either way it is said."""
     from autoseg.preprocessing.leftovers import find_leftovers, remove_leftovers
 
-    task, listed = workspace.preprocessed_task(dataset.name), {case.identifier for case in dataset.training}
+    task, listed = workspace.task(dataset.name).preprocessed, {case.identifier for case in dataset.training}
     leftovers = find_leftovers(task, listed)
     if not leftovers:
         return
@@ -239,7 +238,7 @@ def remove_prepared(dataset: Dataset, workspace: Workspace) -> None:
     except WorkspaceError as error:
         log.warning("%s: kept %s; %s, then run autoseg_plan_and_preprocess again", dataset.name, names, error)
         return
-    remove_leftovers(task, leftovers, listed, workspace.reference_dir(dataset.name))
+    remove_leftovers(task, leftovers, listed, workspace.task(dataset.name).references)
     print(f"{dataset.name}: removed {names}")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
 from functools import partial
 from pathlib import Path
 
 from autoseg.commands.next_steps import preparing_words, say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import PlanError
+from autoseg.files.layout import parse_plans
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans, load_plans_json, require_trainable, save_plans
 
@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     path = plan_from_json(arguments.file)
     print(f"written: {path}")
     task = path.absolute().parent
-    if task.parent == workspace.preprocessed.absolute() and (workspace.raw_task(task.name) / "dataset.json").is_file():
+    if task.parent == workspace.preprocessed.absolute() and workspace.task(task.name).dataset.is_file():
         say_next(preparing_words(task.name, load_plans(path).identifier), home=arguments.home)
 
 
@@ -41,7 +41,7 @@ def plan_from_json(file: Path) -> Path:
         require_trainable(plans)
     except PlanError as error:
         raise PlanError(f"{file}: {error}") from error
-    filed_under = re.sub(r"_plans_[23]D$", "", file.stem)
+    filed_under = parse_plans(file)
     if filed_under not in (plans.identifier, file.stem):
         raise PlanError(
             f"{file}: its name files the plans under {filed_under!r}, but its identifier is {plans.identifier!r}; "

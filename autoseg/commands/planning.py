@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.errors import PlanError
-from autoseg.files.layout import DEFAULT_PLANS
-from autoseg.paths import Workspace, plans_file_in
+from autoseg.files.layout import DEFAULT_PLANS, plans_in
+from autoseg.paths import Workspace
 from autoseg.plans import Plans, load_plans, require_trainable, save_plans
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def make_plans(
         if reference == NO_PLANNER:
             continue
         if configuration != "2d" and planning.is_two_dimensional(fingerprint):
-            _require_2d(planners, plans_file_in(folder, "2d", plans_name or DEFAULT_PLANS), dataset)
+            _require_2d(planners, plans_in(folder, "2d", plans_name or DEFAULT_PLANS), dataset)
             print(f"{dataset}: every case is a single slice, so only 2d is planned")
             continue
         planner = find_planner(reference, base)(
@@ -137,7 +137,7 @@ def take_plans(
         plans = transfer_plans(theirs, fingerprint, dataset=dataset, identifier=plans_name)
         _print_decisions(plans, [*explain_transfer(theirs, plans), *explain_cost(plans, fingerprint)])
         _warn_of_cost(plans, fingerprint)
-        written.append(_save(plans, workspace.preprocessed_task(dataset), configuration))
+        written.append(_save(plans, workspace.task(dataset).preprocessed, configuration))
     return written
 
 
@@ -165,7 +165,7 @@ def _plans_of(task: str, configuration: str, plans_name: str, workspace: Workspa
     """A task's plans of one kind: where it was planned, else in the folder of a model, which may be all there is."""
     from autoseg.sharing.models import find_models
 
-    planned = workspace.plans_file(task, configuration, plans_name)
+    planned = workspace.task(task).plans(configuration, plans_name)
     models = [
         model.plans
         for model in find_models(workspace.results, task)
@@ -205,7 +205,7 @@ def _save(plans: Plans, folder: Path, configuration: str) -> Path:
         require_trainable(plans)
     except PlanError as error:
         raise PlanError(f"{plans.dataset}: planned by {plans.planner}: {error}") from error
-    path = plans_file_in(folder, configuration, plans.identifier)
+    path = plans_in(folder, configuration, plans.identifier)
     if path.is_file() and load_plans(path) == plans:
         return path
     if path.is_file():

@@ -12,6 +12,7 @@ from autoseg.commands.next_steps import say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import Case, Dataset, image_files, read_dataset
 from autoseg.errors import WorkspaceError
+from autoseg.files.layout import has_plans
 from autoseg.paths import Workspace
 from autoseg.words import counted
 
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         workers=arguments.workers,
     )
     print(f"written: {counted(len(written), 'picture')} in {arguments.output}")
-    if arguments.predictions is None and not any(workspace.preprocessed_task(task).glob("*_plans_*.pkl")):
+    if arguments.predictions is None and not has_plans(workspace.task(task).preprocessed):
         say_next(("autoseg_plan_and_preprocess", "-t", task), home=arguments.home)
 
 
@@ -77,7 +78,7 @@ def plot_task(
     from autoseg.parallel import fitting_workers
     from autoseg.reporting.overlays import plot_cases
 
-    dataset = read_dataset(workspace.raw_task(task))
+    dataset = read_dataset(workspace.task(task).raw)
     require_apart(
         [output], {"the folder of the predictions; name one of its own": [predictions] if predictions else []}
     )

@@ -19,7 +19,7 @@ from autoseg.commands.arguments import (
     positive,
     share,
 )
-from autoseg.commands.input_guard import REPORT, describe_warned, open_guard, refused_now
+from autoseg.commands.input_guard import describe_warned, open_guard, refused_now
 from autoseg.commands.next_steps import after_prediction, say_next
 from autoseg.commands.prediction import (
     DEFAULT_CONFIGURATION,
@@ -39,7 +39,7 @@ from autoseg.commands.prediction_by_selection import (
 from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.dataset.contents import require_images
 from autoseg.errors import CasesFailed, WorkspaceError
-from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
+from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, REPORT_FILE
 from autoseg.images import WRITTEN_ENDINGS, split_ending
 from autoseg.paths import Workspace
 from autoseg.plans import CONFIGURATIONS, Plans
@@ -234,7 +234,7 @@ def predict(
         _require_probabilities(settings, "for --save_npz to keep")
     task = find_task_with_models(model.task, workspace)
     require_apart(
-        [output], {"the folder of the task's selection; name one of its own": [workspace.selection_dir(task)]}
+        [output], {"the folder of the task's selection; name one of its own": [workspace.task(task).selection_folder]}
     )
     selection = open_selection(task, model, workspace, best=best)
     if selection is None:
@@ -256,7 +256,7 @@ def predict(
     work_folder = None if single else output
     if work_folder is not None:
         require_same_selection(work_folder, selection, settings, tuple(outputs.values()))
-    report = None if work_folder is None else work_folder / REPORT
+    report = None if work_folder is None else work_folder / REPORT_FILE
     with open_guard(task, members, workspace, report=report, strict=settings.strict_inputs) as guard:
         if selection is None:
             failures = predict_with_model(

@@ -119,7 +119,7 @@ def choose_model(task: str, choice: ModelChoice, workspace: Workspace) -> ModelC
         return choice
     listing = [choosing_words(key) for key in fitting]
     if len(fitting) > 1:
-        best = ["--best"] if workspace.selection_file(task).is_file() else []
+        best = ["--best"] if workspace.task(task).selection.is_file() else []
         lines = "\n".join(f"  {line}" for line in [*listing, *best])
         raise WorkspaceError(
             f"{task}: {counted(len(fitting), 'model is', 'models are')} trained; choose one with\n{lines}"

@@ -53,7 +53,7 @@ def open_selection(task: str, model: ModelChoice, workspace: Workspace, *, best:
     """
     from autoseg.ensembling.selection import load_selection
 
-    path = workspace.selection_file(task)
+    path = workspace.task(task).selection
     unnamed = replace(model, task=None, trainer=None, plans=None) == ModelChoice()
     names_no_model = unnamed and model.plans in (None, DEFAULT_PLANS)
     if best and not names_no_model:

@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     if arguments.dry_run:
         describe(work, workspace, arguments.configurations)
         return
-    with hold_lock(workspace.run_dir(work.task) / LOCK_FILE, f"autoseg_run of {work.task}"):
+    with hold_lock(workspace.task(work.task).run_folder / LOCK_FILE, f"autoseg_run of {work.task}"):
         carry_out(work, workspace, arguments.configurations)
     say_next(predict_words(work.task, "--best"), home=arguments.home)
     say_next(("autoseg_install_model", str(work.archive)), where=" elsewhere")
@@ -106,7 +106,7 @@ def carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None) ->
         Interrupted: Stopped by a signal or time limit.
         KeyboardInterrupt: Stopped by Ctrl-C.
     """
-    runner = Runner(workspace.run_dir(work.task), sys.stdout)
+    runner = Runner(workspace.task(work.task).run_folder, sys.stdout)
     preparation = preparation_steps(work)
     steps = known_steps(work, workspace, wanted)
     runner.run(preparation, total=len(steps) if len(steps) > len(preparation) else None)
@@ -156,7 +156,7 @@ def known_steps(work: Work, workspace: Workspace, wanted: Sequence[str] | None) 
 
 def describe(work: Work, workspace: Workspace, wanted: Sequence[str] | None) -> None:
     """Print every step: whether it is done, and otherwise why it runs and its command line."""
-    runner = Runner(workspace.run_dir(work.task), sys.stdout)
+    runner = Runner(workspace.task(work.task).run_folder, sys.stdout)
     steps = known_steps(work, workspace, wanted)
     complete = len(steps) > len(preparation_steps(work))
     waiting: set[str] = set()
@@ -183,7 +183,7 @@ def set_aside_what_changed(work: Work, workspace: Workspace, configurations: Seq
     for one in configurations:
         model = model_folder(one.name, work, workspace)
         if reason := _other_plans_or_code(one, model, code):
-            kept = set_aside(model.folder, workspace.run_dir(work.task) / "replaced", name=one.name)
+            kept = set_aside(model.folder, workspace.task(work.task).set_aside, name=one.name)
             print(f"{one.name}: {reason}, which is kept in {kept}; it is trained anew")
 
 

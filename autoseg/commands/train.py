@@ -27,7 +27,7 @@ from autoseg.commands.planned import load_planned
 from autoseg.commands.running import Command, Parser, build_parser, limit_threads, run_command, stop_request, tell
 from autoseg.dataset import read_dataset
 from autoseg.errors import DiskError, Interrupted, TrainingError
-from autoseg.files.layout import ALL, DEFAULT_PLANS, FoldFolder, ModelFolder, ModelKey
+from autoseg.files.layout import ALL, DATASET_FILE, DEFAULT_PLANS, FoldFolder, ModelFolder, ModelKey
 from autoseg.paths import Workspace
 from autoseg.words import agreeing, counted, first_few, in_sides
 
@@ -224,8 +224,8 @@ def build_trainer(
     trainer_class = find_trainer(key.named_trainer)
     plans = load_planned(key, workspace)
     plan = plans.configuration(key.configuration)
-    cases = PreparedCases(workspace.prepared_dir(task, plan.prepared_name, key.plans))
-    splits, patients = workspace.splits_file(task), workspace.patients_file(task)
+    cases = PreparedCases(workspace.task(task).prepared(plan.prepared_name, key.plans))
+    splits, patients = workspace.task(task).splits, workspace.task(task).patients
     identifiers = _training_cases(task, workspace, cases)
     split = open_split(splits, identifiers, fold, patients=patients)
     previous = None
@@ -239,7 +239,7 @@ def build_trainer(
         cases=cases,
         split=split,
         output=model.fold(fold).folder,
-        references=workspace.reference_dir(task),
+        references=workspace.task(task).references,
         previous=previous,
         settings=settings,
         device=device,
@@ -325,9 +325,9 @@ def _previous_stage(model: ModelFolder, folds: Sequence[Split], split: Split, fo
 def _training_cases(task: str, workspace: Workspace, cases: PreparedCases) -> tuple[str, ...]:
     """The dataset's cases, which must all be prepared; where the raw data are elsewhere, those that are prepared."""
     prepared = cases.identifiers()
-    raw = workspace.raw_task(task)
+    raw = workspace.task(task).raw
     listed = (
-        tuple(case.identifier for case in read_dataset(raw).training) if (raw / "dataset.json").is_file() else prepared
+        tuple(case.identifier for case in read_dataset(raw).training) if (raw / DATASET_FILE).is_file() else prepared
     )
     missing = sorted(set(listed) - set(prepared))
     if missing or not listed:

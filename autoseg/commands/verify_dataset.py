@@ -46,8 +46,8 @@ def verify_tasks(tasks: list[str], workspace: Workspace, *, workers: int | None 
     faulty = []
     for task in tasks:
         report = verify_dataset(
-            workspace.raw_task(task),
-            splits=workspace.splits_file(task),
+            workspace.task(task).raw,
+            splits=workspace.task(task).splits,
             workers=fitting_workers(workers, BYTES_PER_WORKER),
         )
         print(report)

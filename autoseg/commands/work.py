@@ -58,7 +58,7 @@ def make_work(arguments: argparse.Namespace, workspace: Workspace) -> Work:
     from autoseg.sharing.archive import is_archive
 
     task = workspace.find_task(arguments.task)
-    archive = arguments.archive or workspace.run_dir(task) / f"{task}.zip"
+    archive = arguments.archive or workspace.task(task).run_folder / f"{task}.zip"
     if archive.suffix != ".zip":
         raise WorkspaceError(f"{archive}: an archive's name ends in .zip; name it {archive.name}.zip")
     if archive.is_file() and not is_archive(archive):
@@ -71,12 +71,12 @@ def make_work(arguments: argparse.Namespace, workspace: Workspace) -> Work:
         plans=plans_name,
         launcher=LAUNCHER,
         everywhere=("--home", str(arguments.home)) if arguments.home else (),
-        raw=workspace.raw_task(task),
+        raw=workspace.task(task).raw,
         find_planned_files=partial(_planned_files, task, plans_name, planners, workspace),
         planners=planners,
-        splits=workspace.splits_file(task),
+        splits=workspace.task(task).splits,
         folds=tuple(sorted(set(arguments.folds))) if arguments.folds else _all_folds(task, workspace),
-        selection=workspace.selection_file(task),
+        selection=workspace.task(task).selection,
         archive=archive.absolute(),
         planning=words_of("plan_and_preprocess", arguments),
         training=words_of("train", arguments),
@@ -150,8 +150,8 @@ def _configurations(
                 name=name,
                 folds=folds,
                 previous=follows.get(name),
-                plans=workspace.plans_file(work.task, name, work.plans),
-                prepared=workspace.prepared_dir(work.task, prepared_name, work.plans),
+                plans=workspace.task(work.task).plans(name, work.plans),
+                prepared=workspace.task(work.task).prepared(prepared_name, work.plans),
                 model=model_folder(name, work, workspace),
                 is_candidate=name in wanted,
             )
@@ -163,7 +163,7 @@ def _plans(task: str, plans_name: str, planners: Sequence[str], workspace: Works
     """By configuration, of the planners that are asked for; with neither, of the plans that are there."""
     kinds = dict(zip(("3d_fullres", "2d"), planners, strict=True))
     asked = [kind for kind, planner in kinds.items() if planner != NO_PLANNER] or list(kinds)
-    paths = [workspace.plans_file(task, kind, plans_name) for kind in asked]
+    paths = [workspace.task(task).plans(kind, plans_name) for kind in asked]
     found = [load_plans(path) for path in paths if path.is_file()]
     return {name: plans for plans in found for name in plans.configurations}
 
@@ -171,17 +171,17 @@ def _plans(task: str, plans_name: str, planners: Sequence[str], workspace: Works
 def _planned_files(task: str, plans_name: str, planners: Sequence[str], workspace: Workspace) -> tuple[Path, ...]:
     """The plans that are there, and the marker of every prepared case."""
     plans = _plans(task, plans_name, planners, workspace)
-    files = {workspace.plans_file(task, name, plans_name) for name in plans}
+    files = {workspace.task(task).plans(name, plans_name) for name in plans}
     prepared_names = {plans[name].configuration(name).prepared_name for name in plans}
-    cases = [case.identifier for case in read_dataset(workspace.raw_task(task)).training]
-    folders = [workspace.prepared_dir(task, name, plans_name) for name in sorted(prepared_names)]
+    cases = [case.identifier for case in read_dataset(workspace.task(task).raw).training]
+    folders = [workspace.task(task).prepared(name, plans_name) for name in sorted(prepared_names)]
     found = (*sorted(files), *(folder / f"{case}.json" for folder in folders for case in cases))
     return tuple(path.absolute() for path in found)
 
 
 def _all_folds(task: str, workspace: Workspace) -> tuple[str, ...]:
     """Those of the user's own splits, else five."""
-    path = workspace.splits_file(task)
+    path = workspace.task(task).splits
     content = read_json(path) if path.is_file() else None
     number = len(content) if isinstance(content, list) and content else FOLDS
     return tuple(str(fold) for fold in range(number))

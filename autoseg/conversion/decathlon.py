@@ -18,6 +18,7 @@ from autoseg.conversion.declared import close_gaps
 from autoseg.conversion.writing import renumber
 from autoseg.dataset import Dataset, channel_file, read_dataset, read_description
 from autoseg.errors import CasesFailed, DatasetError
+from autoseg.files.layout import DATASET_FILE
 from autoseg.files.storage import write_json
 from autoseg.images import read_header, read_volumes, split_ending, write_image
 from autoseg.parallel import run_on_cases
@@ -64,7 +65,7 @@ def write_decathlon_task(source: Path, target: Path, *, remap_labels: bool = Fal
     Args:
         remap_labels: Whether label numbers with gaps may be renumbered.
     """
-    description, numbers = close_gaps(read_description(source), source / "dataset.json", remap_labels=remap_labels)
+    description, numbers = close_gaps(read_description(source), source / DATASET_FILE, remap_labels=remap_labels)
     dataset = read_dataset(source, description)
     _check_source(source, dataset)
     require_free_number(target)
@@ -175,10 +176,10 @@ def _volumes(path: Path) -> int:
 def _write_description(source: Path, target: Path, changed: Mapping[str, Any] | None) -> None:
     """dataset.json as it is, but for what changed; where the test images were not downloaded, without test cases."""
     if changed is None and (source / TEST_IMAGES).is_dir():
-        copy_file(source / "dataset.json", target / "dataset.json")
+        copy_file(source / DATASET_FILE, target / DATASET_FILE)
         return
     description = dict(changed or read_description(source))
     if description.get("test") and not (source / TEST_IMAGES).is_dir():
         log.warning("%s: has no %s; its test cases are taken off the list", source, TEST_IMAGES)
         description.update(test=[], numTest=0)
-    write_json(target / "dataset.json", description)
+    write_json(target / DATASET_FILE, description)

@@ -23,6 +23,7 @@ from autoseg.conversion.writing import write_task
 from autoseg.dataset import read_dataset, read_description
 from autoseg.dataset.splits import FOLDS
 from autoseg.errors import DatasetError, StorageError, WorkspaceError
+from autoseg.files.layout import DATASET_FILE, PATIENTS_FILE
 from autoseg.files.storage import read_json
 from autoseg.images import split_ending
 from autoseg.words import counted, readable
@@ -108,7 +109,7 @@ def understand_dataset(source: Path, settings: ConversionSettings, *, workers: i
     """
     if not source.is_dir():
         raise DatasetError(f"{readable(source)}: no such folder; name the dataset's folder")
-    if not (source / "dataset.json").is_file():
+    if not (source / DATASET_FILE).is_file():
         return _understand_plain(source, settings, workers)
     if settings.channels or settings.labels:
         raise DatasetError(
@@ -120,7 +121,7 @@ def understand_dataset(source: Path, settings: ConversionSettings, *, workers: i
         return understand_second_generation(source, remap_labels=settings.remap_labels)
     if "modality" not in description:
         raise DatasetError(
-            f"{readable(source / 'dataset.json')}: names its channels neither under modality nor under channel_names; "
+            f"{readable(source / DATASET_FILE)}: names its channels neither under modality nor under channel_names; "
             "documentation/data_format.md tells what it must say"
         )
     return _understand_first_generation(source, settings)
@@ -141,7 +142,7 @@ def _understand_plain(source: Path, settings: ConversionSettings, workers: int) 
 def _understand_first_generation(source: Path, settings: ConversionSettings) -> Understood:
     """Ours, where files carry channel numbers; the Decathlon's, where they are those that dataset.json names."""
     description, numbers = close_gaps(
-        read_description(source), source / "dataset.json", remap_labels=settings.remap_labels
+        read_description(source), source / DATASET_FILE, remap_labels=settings.remap_labels
     )
     dataset = read_dataset(source, description)
     case = dataset.training[0]
@@ -170,7 +171,7 @@ def _understand_first_generation(source: Path, settings: ConversionSettings) -> 
 
 def _warn_of_few_cases(understood: Understood) -> None:
     """Folds are made late, when all is converted, planned and prepared."""
-    path = understood.source / "patients.json"
+    path = understood.source / PATIENTS_FILE
     try:
         patients = read_json(path) if path.is_file() else None
     except StorageError:  # told when it is used

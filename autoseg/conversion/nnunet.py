@@ -14,6 +14,7 @@ from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case, find_case_files, image_files, read_dataset, read_description
 from autoseg.dataset.description import quoted, turned_round
 from autoseg.errors import DatasetError
+from autoseg.files.layout import DATASET_FILE
 from autoseg.images import IMAGE_ENDINGS, split_ending, whole_files
 from autoseg.words import agreeing, first_few, readable
 
@@ -35,7 +36,7 @@ def understand_ours(folder: Path, *, remap_labels: bool = False) -> Understood:
     Raises:
         DatasetError: dataset.json is wrong, or files that it lists are missing.
     """
-    description, numbers = close_gaps(read_description(folder), folder / "dataset.json", remap_labels=remap_labels)
+    description, numbers = close_gaps(read_description(folder), folder / DATASET_FILE, remap_labels=remap_labels)
     dataset = read_dataset(folder, description)
     files = [path for case in (*dataset.training, *dataset.test) for path in case.paths]
     if missing := [path.relative_to(folder) for path in files if not path.is_file()]:
@@ -70,7 +71,7 @@ def understand_second_generation(folder: Path, *, remap_labels: bool = False) ->
         DatasetError: dataset.json says what is not supported or contradicts itself, or a case is not whole.
     """
     description = read_description(folder)
-    where = folder / "dataset.json"
+    where = folder / DATASET_FILE
     if "dataset" in description:
         raise DatasetError(
             f"{readable(where)}: lists its files one by one under dataset, which is not supported; "

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from autoseg.arrays import Float64Array, Mask
+from autoseg.files.layout import DATASET_FILE
 from autoseg.files.storage import write_json
 from autoseg.geometry import Geometry
 from autoseg.images import write_image
@@ -56,7 +57,7 @@ def make_phantom_task(raw_data: Path, task: str, *, cases: int = 20, test_cases:
         ],
         "test": [f"./imagesTs/{identifier}.nii.gz" for identifier in identifiers[cases:]],
     }
-    write_json(folder / "dataset.json", description)
+    write_json(folder / DATASET_FILE, description)
     return folder
 
 

@@ -15,6 +15,7 @@ from autoseg.dataset.listed import read_cases
 from autoseg.dataset.notes import Notes
 from autoseg.dataset.target import LARGEST_LABEL, Exclusive, too_many_labels
 from autoseg.errors import DatasetError, StorageError
+from autoseg.files.layout import DATASET_FILE
 from autoseg.files.storage import read_json
 from autoseg.words import counted, readable
 
@@ -59,7 +60,7 @@ def read_dataset(folder: Path, description: Mapping[str, Any] | None = None) -> 
     if found.problems:
         listing = "\n".join(f"  {problem}" for problem in found.problems)
         raise DatasetError(
-            f"{folder / 'dataset.json'}: {counted(len(found.problems), 'problem')}\n{listing}\nPut right and run again."
+            f"{folder / DATASET_FILE}: {counted(len(found.problems), 'problem')}\n{listing}\nPut right and run again."
         )
     return Dataset(
         name=folder.name,
@@ -82,7 +83,7 @@ def inspect_description(folder: Path, description: Mapping[str, Any] | None = No
         DatasetError: There is none, it is no JSON object, or it is another program's.
     """
     description, notes = read_description(folder) if description is None else description, Notes()
-    _require_our_generation(description, folder / "dataset.json")
+    _require_our_generation(description, folder / DATASET_FILE)
     channels = _numbered_names(description, "modality", '{"0": "MRI"}', notes)
     labels = _labels(description, notes)
     training = read_cases(_value(description, "training", notes), "training", folder, len(channels), notes)
@@ -102,7 +103,7 @@ def inspect_description(folder: Path, description: Mapping[str, Any] | None = No
 
 def read_description(folder: Path) -> Mapping[str, Any]:
     """The parsed dataset.json, which may hold more than we read."""
-    path = folder / "dataset.json"
+    path = folder / DATASET_FILE
     if not path.is_file():
         raise DatasetError(f"{path}: not found; every task folder needs one (documentation/data_format.md)")
     try:

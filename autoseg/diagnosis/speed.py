@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.diagnosis.finding import Finding
+from autoseg.files.layout import fold_name
 from autoseg.plans import ConfigurationPlan
 from autoseg.words import DAY, counted, rough_time, short_time
 
@@ -75,7 +76,7 @@ def measure_speed(
 
     with tempfile.TemporaryDirectory() as folder:
         store = save_trial_cases(Path(folder) / "prepared", shape)
-        trainer_of = partial(trial_trainer, Trainer, store, fold=Path(folder) / "model" / "fold_0")
+        trainer_of = partial(trial_trainer, Trainer, store, fold=Path(folder) / "model" / fold_name("0"))
         trainer = trainer_of(plans=trial_plans(tried))
         step = time_step(trainer, seconds)
         batch_seconds, workers = time_batches(trainer_of(plans=trial_plans(plan)), seconds)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.ensembling.averaging import ENDING, EnsembleJob, averaging_hash, ensemble_case
+from autoseg.files.layout import fold_name
 from autoseg.files.storage import content_hash, file_hash
 from autoseg.parallel import run_on_cases
 from autoseg.postprocessing.scoring import ValidationCase
@@ -66,7 +67,7 @@ def _job(cases: Sequence[ValidationCase], folder: Path, hashes: Mapping[Path, st
     return EnsembleJob(
         identifier=identifier,
         members=paths,
-        output=folder / f"fold_{fold}" / f"{identifier}.nii.gz",
+        output=folder / fold_name(fold) / f"{identifier}.nii.gz",
         model=averaging_hash(()),
         inputs=partial(str, content_hash([hashes[path] for path in paths])),
     )

@@ -25,7 +25,23 @@ ALL = "all"
 CHECKPOINTS = ("final", "best")
 """The weights that a training leaves: of its last epoch, and of the best by its running validation."""
 
-# ------------------------------------------------------------------ files that lie in more than one kind of folder
+DATASET_FILE = "dataset.json"
+PATIENTS_FILE = "patients.json"
+FINGERPRINT_FILE = "fingerprint.json"
+"""What was measured on the training cases: of a task, and of a model that was installed."""
+
+FINGERPRINT_SOURCE_FILE = "fingerprint_source.json"
+SPLITS_FILE = "splits_final.json"
+REFERENCES_FOLDER = "gt_segmentations"
+
+PLANS_FILE, PLANS_VIEW_FILE = "plans.pkl", "plans.json"
+"""The plans of a trained model, and what they look like."""
+
+POSTPROCESSING_FILE = "postprocessing.json"
+"""The rules for finished segmentations: of a model, and of a pair of models."""
+
+CARD_FILE, CARD_TEXT_FILE = "model_card.json", "model_card.md"
+VALIDATION_FOLDER = "validation_raw"
 
 SELECTION_FILE = "selection.json"
 """Which models predict together: of a task, and in a folder that they predicted."""
@@ -33,26 +49,20 @@ SELECTION_FILE = "selection.json"
 PREDICTION_FILE = "prediction.json"
 """With what a folder was predicted."""
 
+REPORT_FILE = "report.json"
+"""How the images of a folder that was predicted compare with the training cases."""
+
 SUMMARY_FILE = "summary.json"
 """The scores of a folder of predictions."""
 
-FINGERPRINT_FILE = "fingerprint.json"
-"""What was measured on the training cases: of a task, and of a model that was installed."""
-
-POSTPROCESSING_FILE = "postprocessing.json"
-"""The rules for finished segmentations: of a model, and of a pair of models."""
-
-PLANS_FILE, PLANS_VIEW_FILE = "plans.pkl", "plans.json"
-"""The plans of a trained model, and what they look like."""
-
-CARD_FILE, CARD_TEXT_FILE = "model_card.json", "model_card.md"
-DATASET_FILE = "dataset.json"
-"""What a task's author says of it."""
-
-REFERENCES_FOLDER = "gt_segmentations"
-VALIDATION_FOLDER = "validation_raw"
-SELECTIONS_FOLDER, RUNS_FOLDER = "selections", "runs"
 LOCK_FILE = "lock.json"
+
+SELECTIONS_FOLDER, RUNS_FOLDER = "selections", "runs"
+CANDIDATES_FILE, COMMANDS_FILE = "summary.csv", "prediction_commands.txt"
+"""What every candidate of a selection scored, and the command lines that predict with what was selected."""
+
+JOURNAL_FILE, LOGS_FOLDER, SET_ASIDE_FOLDER = "journal.json", "logs", "replaced"
+"""Of a run: which steps are done, what they said, and what another training took the place of."""
 
 TASK_NAME = re.compile(r"Task(\d{3,})_(.+)")
 MODEL_NAME = re.compile(r"(?P<trainer>.+?)__(?P<plans>.+)")
@@ -339,6 +349,21 @@ def parse_fold(folder: Path) -> str | None:
     """The fold that a folder's name says it holds: "0" and so on, or "all"; None where it says none."""
     is_fold = re.fullmatch(FOLD_PATTERN, folder.name)
     return folder.name.removeprefix(_FOLD) if is_fold else None
+
+
+def plans_in(folder: Path, configuration: str, plans: str) -> Path:
+    """The pickle of the plans of a name that holds a configuration, in a task's folder or any other."""
+    return folder / f"{plans}_plans_{'2D' if configuration == '2d' else '3D'}.pkl"
+
+
+def parse_plans(file: Path) -> str:
+    """The name under which a file of plans is filed; all of the file's name where that says none."""
+    return re.sub(r"_plans_[23]D$", "", file.stem)
+
+
+def has_plans(folder: Path) -> bool:
+    """Whether anything is planned in a task's folder."""
+    return any(folder.glob("*_plans_*.pkl"))
 
 
 def predictions_folder(name: str) -> str:

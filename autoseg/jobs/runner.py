@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from autoseg.errors import StorageError, WorkspaceError
+from autoseg.files.layout import JOURNAL_FILE, LOGS_FOLDER, SET_ASIDE_FOLDER
 from autoseg.files.locking import require_no_holder
 from autoseg.jobs import journal as states
 from autoseg.jobs.child import ENDS_WITH_PARENT, Ending, run_child
@@ -55,7 +56,7 @@ class Runner:
     def __init__(self, folder: Path, output: TextIO) -> None:
         self.folder = folder
         self.output = output
-        self.journal = Journal(folder / "journal.json")
+        self.journal = Journal(folder / JOURNAL_FILE)
         self.outcomes: dict[str, Outcome] = {}
         self.stopped: int | None = None
 
@@ -91,7 +92,7 @@ class Runner:
 
     def log_file(self, step: Step) -> Path:
         """Where a step's output goes."""
-        return self.folder / "logs" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', step.name)}.log"
+        return self.folder / LOGS_FOLDER / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', step.name)}.log"
 
     # ------------------------------------------------------------------------------ one step
 
@@ -164,7 +165,7 @@ class Runner:
         """Move away what was made otherwise; nobody's days of training are deleted here."""
         if step.replaces is None or not step.replaces.exists():
             return
-        target = set_aside(step.replaces, self.folder / "replaced", name=step.name)
+        target = set_aside(step.replaces, self.folder / SET_ASIDE_FOLDER, name=step.name)
         self._say(f"  what was made before is kept in {target}")
 
     def _time_left(self, step: Step, outcome: Outcome, later: Sequence[Step]) -> float | None:

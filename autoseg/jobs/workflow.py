@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.extensions import code_digest, files_beside
-from autoseg.files.layout import ModelFolder
+from autoseg.files.layout import CANDIDATES_FILE, COMMANDS_FILE, ModelFolder
 from autoseg.jobs.digests import (
     descriptions_digest,
     file_digest,
@@ -20,7 +20,6 @@ from autoseg.jobs.digests import (
 from autoseg.jobs.steps import Digest, Step
 
 VERIFY, PLAN, CHOOSE, EXPORT = "verify_dataset", "plan_and_preprocess", "find_best_configuration", "export_model"
-BESIDE_SELECTION = ("summary.csv", "prediction_commands.txt")
 PREDICTIONS = (".nii.gz", ".npz")
 CODE_SEPARATOR = ":"
 
@@ -164,7 +163,7 @@ def _choice_step(work: Work, candidates: Sequence[Configuration], needs: tuple[s
         ("-t", work.task, "-m", *names, "-tr", work.trainer, "-p", work.plans, "-f", *work.folds),
         needs=(PLAN, *needs),
         inputs={name: digest for one in candidates for name, digest in _scores(one).items()},
-        products=(work.selection, *(work.selection.with_name(name) for name in BESIDE_SELECTION)),
+        products=(work.selection, *(work.selection.with_name(name) for name in (CANDIDATES_FILE, COMMANDS_FILE))),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from autoseg.dataset.patients import suspect_patients
 from autoseg.dataset.splits import describe_gaps, read_patients, too_few_for_folds
 from autoseg.errors import TrainingError
+from autoseg.files.layout import DATASET_FILE
 from autoseg.planning.inspection import LISTED_NAMES, Finding, Severity
 from autoseg.words import first_few
 
@@ -30,7 +31,7 @@ def fold_findings(cases: Sequence[str], patients: Path, splits: Path | None) -> 
         return [*findings, *(_finding("warning", splits, remark) for remark in remarks)]
     number = len({whose.get(case, case) for case in cases})
     if reason := too_few_for_folds(number, patients=number < len(cases)):
-        findings.append(Finding(severity="warning", where="dataset.json", text=reason))
+        findings.append(Finding(severity="warning", where=DATASET_FILE, text=reason))
     return findings
 
 
@@ -54,7 +55,7 @@ def _names(cases: Sequence[str]) -> list[Finding]:
         f"the names begin alike, as those of one patient's images do: {suspicion.example}; if so, keep them in one fold: "
         f"add --patients '{suspicion.pattern}', which writes patients.json"
     )
-    return [Finding(severity="warning", where="dataset.json", text=text)]
+    return [Finding(severity="warning", where=DATASET_FILE, text=text)]
 
 
 def _finding(severity: Severity, path: Path, text: str) -> Finding:

@@ -11,6 +11,7 @@ from pathlib import Path
 from autoseg.dataset import Case, Description, inspect_description
 from autoseg.dataset.splits import read_patients
 from autoseg.errors import CasesFailed, DatasetError, TrainingError
+from autoseg.files.layout import DATASET_FILE, PATIENTS_FILE
 from autoseg.parallel import run_on_cases
 from autoseg.planning.copies import find_copies
 from autoseg.planning.fold_inspection import fold_findings
@@ -20,8 +21,6 @@ from autoseg.planning.label_inspection import rare_labels
 from autoseg.planning.listed_files import faulty_files
 from autoseg.planning.segment_names import segments_named_otherwise
 from autoseg.words import agreeing, counted, first_few, readable
-
-PATIENTS = "patients.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +66,8 @@ def verify_dataset(folder: Path, *, workers: int, splits: Path | None = None) ->
     try:
         description = inspect_description(folder)
     except DatasetError as error:
-        text = str(error).removeprefix(f"{folder / 'dataset.json'}: ")
-        finding = Finding(severity="error", where="dataset.json", text=text)
+        text = str(error).removeprefix(f"{folder / DATASET_FILE}: ")
+        finding = Finding(severity="error", where=DATASET_FILE, text=text)
         return VerificationReport(task=folder.name, training=0, test=0, findings=(finding,))
     training, test = _once(description.training), _once(description.test)
     inspections, failures = _inspect_all([*training, *test], folder, description, workers)
@@ -76,15 +75,15 @@ def verify_dataset(folder: Path, *, workers: int, splits: Path | None = None) ->
     looked_at_training = [one for one in inspections if one.case in trained_on]
     looked_at_test = [one for one in inspections if one.case not in trained_on]
     findings = [
-        *(Finding(severity="error", where="dataset.json", text=problem) for problem in description.problems),
-        *(Finding(severity="warning", where="dataset.json", text=remark) for remark in description.remarks),
+        *(Finding(severity="error", where=DATASET_FILE, text=problem) for problem in description.problems),
+        *(Finding(severity="warning", where=DATASET_FILE, text=remark) for remark in description.remarks),
         *_wrong_counts(description),
-        *fold_findings([case.identifier for case in training], folder / PATIENTS, splits),
+        *fold_findings([case.identifier for case in training], folder / PATIENTS_FILE, splits),
         *faulty_files(folder, description, training, test),
         *failures,
         *(finding for one in inspections for finding in one.findings),
         *segments_named_otherwise(training, description.labels),
-        *_rare_labels(looked_at_training, description.labels, folder / PATIENTS),
+        *_rare_labels(looked_at_training, description.labels, folder / PATIENTS_FILE),
         *find_copies(looked_at_training, looked_at_test),
         *_unplaced(inspections, folder),
         *_orientations(inspections),
@@ -121,7 +120,7 @@ def _wrong_counts(description: Description) -> list[Finding]:
     return [
         Finding(
             severity="warning",
-            where="dataset.json",
+            where=DATASET_FILE,
             text=f"{key} says {count!r}, but {counted(number, 'is', 'are')} listed; correct the number or the list",
         )
         for key, count, number in zip(("numTraining", "numTest"), description.counts, listed, strict=True)
@@ -141,9 +140,7 @@ def _rare_labels(training: Sequence[Inspection], labels: Sequence[str], patients
         whose = read_patients(patients)
     except TrainingError:  # which is a finding already
         whose = {}
-    return [
-        Finding(severity="warning", where="dataset.json", text=text) for text in rare_labels(labels, holders, whose)
-    ]
+    return [Finding(severity="warning", where=DATASET_FILE, text=text) for text in rare_labels(labels, holders, whose)]
 
 
 def _unplaced(inspections: Sequence[Inspection], folder: Path) -> list[Finding]:

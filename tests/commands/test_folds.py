@@ -82,7 +82,7 @@ def with_a_new_case(home: Path) -> str:
     shutil.copy(raw / "imagesTr/case_000_0000.nii.gz", raw / "imagesTr/new_0000.nii.gz")
     shutil.copy(raw / "labelsTr/case_000.nii.gz", raw / "labelsTr/new.nii.gz")
     lists(home, *CASES, "new")
-    path = workspace(home).splits_file(TASK)
+    path = workspace(home).task(TASK).splits
     return f"{path}: 1 case in no fold, so it is neither trained on nor validated: new; {NEW}"
 
 
@@ -116,7 +116,7 @@ def test_a_case_added_since_is_told_by_every_command(home: Path, said: Callable[
     assert told.partition(": ")[2] in said(verify_dataset, "-t", "1", "--workers", "1", code=1)  # a copy, too
     assert f"{told}\n" in said(train, "2d", "Trainer", "1", "3", "-val", code=1)
     trained(home, "0")
-    shutil.copy(workspace(home).plans_file(TASK, "2d"), workspace(home).model(MODEL).plans)
+    shutil.copy(workspace(home).task(TASK).plans("2d"), workspace(home).model(MODEL).plans)
     assert f"{told}\n" in said(find_best_configuration, "-t", "1", code=1)
     assert f"{told}\n" in said(determine_postprocessing, "-t", "1", "-m", "2d", code=1)
     assert f"{told}\n" in said(run, "-t", "1", "-m", "2d", "-pl3d", "None", "--dry_run")
@@ -135,7 +135,7 @@ def test_patients_declared_late_are_told(home: Path, said: Callable[..., str]) -
 
 
 def test_a_fold_is_not_scored_on_cases_that_it_was_trained_on(home: Path, said: Callable[..., str]) -> None:
-    validated = json.loads(workspace(home).splits_file(TASK).read_text())[0]["val"]
+    validated = json.loads(workspace(home).task(TASK).splits.read_text())[0]["val"]
     folder = trained(home, "0", *CASES)
 
     assert (
@@ -146,15 +146,15 @@ def test_a_fold_is_not_scored_on_cases_that_it_was_trained_on(home: Path, said: 
 
 
 def test_what_is_prepared_of_cases_taken_off_the_list_is_removed(home: Path, said: Callable[..., str]) -> None:
-    workspace(home).splits_file(TASK).unlink()
+    workspace(home).task(TASK).splits.unlink()
     lists(home, *CASES[:5])
-    store = PreparedCases(workspace(home).prepared_dir(TASK, "2d"))
+    store = PreparedCases(workspace(home).task(TASK).prepared("2d"))
 
     told = said(plan_and_preprocess, "-t", "1", *PREPARE)
 
     assert f"{TASK}: removed 2 prepared cases that dataset.json no longer lists: case_005, case_006\n" in told
     assert store.identifiers() == tuple(CASES[:5])
-    assert sorted(path.name for path in workspace(home).reference_dir(TASK).iterdir()) == [
+    assert sorted(path.name for path in workspace(home).task(TASK).references.iterdir()) == [
         f"{case}.nii.gz" for case in CASES[:5]
     ]
     assert "removed" not in said(plan_and_preprocess, "-t", "1", *PREPARE)
@@ -162,7 +162,7 @@ def test_what_is_prepared_of_cases_taken_off_the_list_is_removed(home: Path, sai
 
 def test_nothing_is_removed_while_another_process_trains(home: Path, said: Callable[..., str]) -> None:
     lists(home, *CASES[:6])
-    store = PreparedCases(workspace(home).prepared_dir(TASK, "2d"))
+    store = PreparedCases(workspace(home).task(TASK).prepared("2d"))
 
     with hold_lock(home / "results" / "3d_fullres" / TASK / "Trainer__autoseg" / "fold_0" / "lock.json", "training"):
         told = said(plan_and_preprocess, "-t", "1", *PREPARE)
@@ -173,7 +173,7 @@ def test_nothing_is_removed_while_another_process_trains(home: Path, said: Calla
 
 
 def test_three_cases_are_too_few_before_anything_is_done(home: Path, said: Callable[..., str]) -> None:
-    workspace(home).splits_file(TASK).unlink()
+    workspace(home).task(TASK).splits.unlink()
     lists(home, *CASES[:3])
     few = f"{TASK}: 3 cases are too few for 5 folds; train fold `all`, or write splits_final.json yourself"
 

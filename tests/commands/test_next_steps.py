@@ -153,7 +153,7 @@ class Task:
         return list(map(shlex.join, after_training(key(configuration, trainer), fold, self.workspace, options)))
 
     def planned(self, **weights: Path) -> list[str]:
-        files = [self.workspace.plans_file("Task001_Balls", name) for name in ("3d_fullres", "2d")]
+        files = [self.workspace.task("Task001_Balls").plans(name) for name in ("3d_fullres", "2d")]
         plans = [load_plans(path) for path in files]
         return list(map(shlex.join, after_planning("Task001_Balls", plans, self.workspace, weights)))
 
@@ -233,7 +233,7 @@ def test_planning_names_a_training_for_each_configuration_with_the_weights_that_
 
 
 def test_of_too_few_cases_for_folds_all_are_trained_on(task: Task) -> None:
-    path = task.workspace.raw_task("Task001_Balls") / "dataset.json"
+    path = task.workspace.task("Task001_Balls").raw / "dataset.json"
     content = read_json(path)
     write_json(path, {**content, "training": content["training"][:3], "numTraining": 3})
 
@@ -245,7 +245,7 @@ def test_of_too_few_cases_for_folds_all_are_trained_on(task: Task) -> None:
 def test_plans_without_cases_and_edited_plans_are_prepared_as_they_are(task: Task, step: Step) -> None:
     home = str(task.workspace.raw_data.parent)
     prepare = f"autoseg_plan_and_preprocess -t Task001_Balls -pl3d None -pl2d None --home {home}"
-    view = task.workspace.plans_file("Task001_Balls", "2d").with_suffix(".json")
+    view = task.workspace.task("Task001_Balls").plans("2d").with_suffix(".json")
 
     assert step(("plan_from_json", str(view), "--home", home)) == [prepare]
     assert step(("plan_and_preprocess", "-t", "1", "-no_pp", "-pl3d", "None", "-tf", "1", "--home", home)) == [prepare]

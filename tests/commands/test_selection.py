@@ -82,9 +82,9 @@ def workspace(tmp_path: Path) -> Workspace:
     """The splits and references of ten cases, and no model yet."""
     workspace = Workspace.from_environment({}, home=tmp_path)
     for name in [name for fold in FOLDS for name in names(fold)]:
-        write_image(workspace.reference_dir(TASK) / f"{name}.nii.gz", truth(), GEOMETRY)
+        write_image(workspace.task(TASK).references / f"{name}.nii.gz", truth(), GEOMETRY)
     splits = [{"train": [], "val": names(fold)} for fold in FOLDS]
-    workspace.splits_file(TASK).write_text(json.dumps(splits))
+    workspace.task(TASK).splits.write_text(json.dumps(splits))
     return workspace
 
 
@@ -199,7 +199,7 @@ def test_the_pair_that_is_better_than_its_members_is_selected(
 
     assert find_best(workspace) == DONE
 
-    selection = load_selection(workspace.selection_file(TASK))
+    selection = load_selection(workspace.task(TASK).selection)
     assert selection.name == "2d+3d_fullres"
     assert selection.members == (
         Member(configuration="2d", trainer="Trainer", plans="autoseg", folds=FOLDS),
@@ -215,7 +215,7 @@ def test_the_pair_that_is_better_than_its_members_is_selected(
     assert selection.lead.more_than_noise
     assert selection.lead.difference == pytest.approx(1 - max(mean_dice(too_small), mean_dice(shifted)), abs=1e-12)
     assert (selection.folds, selection.cases, selection.incomplete) == (FOLDS, 10, ())
-    folder = workspace.selection_dir(TASK) / "2d__Trainer__autoseg--3d_fullres__Trainer__autoseg"
+    folder = workspace.task(TASK).selection_folder / "2d__Trainer__autoseg--3d_fullres__Trainer__autoseg"
     np.testing.assert_array_equal(read_image(folder / "fold_3" / "case_31.nii.gz").data, truth())
     assert load_choice(folder / "postprocessing.json") is not None
     printed = capsys.readouterr().out
@@ -238,18 +238,18 @@ def test_candidates_are_compared_as_they_would_be_shipped(workspace: Workspace) 
 
     assert find_best(workspace, "--disable_ensembling") == DONE
 
-    selection = load_selection(workspace.selection_file(TASK))
+    selection = load_selection(workspace.task(TASK).selection)
     assert (selection.name, selection.rules) == ("2d", (LARGEST,))
     assert selection.expected_dice == pytest.approx(mean_dice(too_small), abs=1e-12)
     assert load_rules(folder / "postprocessing.json") == (LARGEST,)
-    table = pd.read_csv(workspace.selection_dir(TASK) / "summary.csv")
+    table = pd.read_csv(workspace.task(TASK).selection_folder / "summary.csv")
     assert table["raw_mean"].tolist() == pytest.approx([raw[0]] * 2 + [raw[1]] * 2, abs=1e-12)
 
     assert find_best(workspace, "--disable_ensembling", "--disable_postprocessing") == DONE
 
-    selection = load_selection(workspace.selection_file(TASK))
+    selection = load_selection(workspace.task(TASK).selection)
     assert (selection.name, selection.rules) == ("3d_fullres", ())
-    assert "--disable_postprocessing" in (workspace.selection_dir(TASK) / "prediction_commands.txt").read_text()
+    assert "--disable_postprocessing" in (workspace.task(TASK).selection_folder / "prediction_commands.txt").read_text()
 
 
 def test_the_table_holds_the_statistics_of_every_candidate(workspace: Workspace) -> None:
@@ -258,7 +258,7 @@ def test_the_table_holds_the_statistics_of_every_candidate(workspace: Workspace)
 
     assert find_best(workspace) == DONE
 
-    table = pd.read_csv(workspace.selection_dir(TASK) / "summary.csv")
+    table = pd.read_csv(workspace.task(TASK).selection_folder / "summary.csv")
     assert table["candidate"].tolist() == [name for name in ("2d+3d_lowres", "3d_lowres", "2d") for _ in range(2)]
     assert table["rank"].tolist() == [1, 1, 2, 2, 3, 3]
     assert table["name"].tolist() == ["ball", "mean"] * 3
@@ -276,7 +276,7 @@ def test_equal_candidates_the_cheaper_is_selected(workspace: Workspace, capsys: 
 
     assert find_best(workspace) == DONE
 
-    assert list(load_selection(workspace.selection_file(TASK)).scores) == [
+    assert list(load_selection(workspace.task(TASK).selection).scores) == [
         "2d",
         "3d_lowres",
         "3d_fullres",
@@ -296,7 +296,7 @@ def test_a_lead_in_one_case_is_said_to_be_noise(workspace: Workspace, capsys: py
 
     assert find_best(workspace, "--disable_ensembling") == DONE
 
-    selection = load_selection(workspace.selection_file(TASK))
+    selection = load_selection(workspace.task(TASK).selection)
     assert selection.lead is not None
     assert (selection.name, selection.lead.runner_up, selection.lead.more_than_noise) == ("3d_fullres", "2d", False)
     assert selection.lead.difference == pytest.approx((1 - dice(too_small(1, 1))) / 10, abs=1e-12)
@@ -309,8 +309,8 @@ def test_a_label_without_a_score_does_not_stop_the_choice(workspace: Workspace) 
 
     assert find_best(workspace, "--disable_ensembling") == DONE
 
-    assert load_selection(workspace.selection_file(TASK)).expected_dice == 1
-    table = pd.read_csv(workspace.selection_dir(TASK) / "summary.csv")
+    assert load_selection(workspace.task(TASK).selection).expected_dice == 1
+    table = pd.read_csv(workspace.task(TASK).selection_folder / "summary.csv")
     nowhere = table[table["name"] == "nowhere"]
     assert nowhere["n"].tolist() == [0, 0]
     assert nowhere["mean"].isna().all()
@@ -320,14 +320,14 @@ def test_cases_of_a_patient_are_drawn_together(workspace: Workspace) -> None:
     validate(workspace, "2d", too_small)
     validate(workspace, "3d_fullres", shifted)
     assert find_best(workspace, "--disable_ensembling") == DONE
-    apart = load_selection(workspace.selection_file(TASK)).interval
-    workspace.patients_file(TASK).parent.mkdir(parents=True)
-    workspace.patients_file(TASK).write_text(json.dumps({name: "same" for fold in FOLDS for name in names(fold)}))
+    apart = load_selection(workspace.task(TASK).selection).interval
+    workspace.task(TASK).patients.parent.mkdir(parents=True)
+    workspace.task(TASK).patients.write_text(json.dumps({name: "same" for fold in FOLDS for name in names(fold)}))
 
     assert find_best(workspace, "--disable_ensembling") == DONE
 
     assert apart is not None
-    assert load_selection(workspace.selection_file(TASK)).interval is None
+    assert load_selection(workspace.task(TASK).selection).interval is None
 
 
 # -------------------------------------------------------------- incompleteness
@@ -342,7 +342,7 @@ def test_folds_need_not_be_contiguous_and_what_is_missing_is_said(
 
     assert find_best(workspace) == DONE
 
-    selection = load_selection(workspace.selection_file(TASK))
+    selection = load_selection(workspace.task(TASK).selection)
     assert (selection.name, selection.folds, selection.cases) == ("3d_fullres", ("1", "3"), 3)
     assert selection.members[0].folds == ("1", "3")
     assert selection.incomplete == (
@@ -361,7 +361,7 @@ def test_folds_need_not_be_contiguous_and_what_is_missing_is_said(
     assert "Task004_Balls: the cross-validation is not complete" in error
     assert "autoseg_train 2d Trainer Task004_Balls 2 --npz" in error
     assert find_best(workspace, "-f", "1", "--strict") == DONE
-    assert load_selection(workspace.selection_file(TASK)).folds == ("1",)
+    assert load_selection(workspace.task(TASK).selection).folds == ("1",)
 
 
 def test_missing_probabilities_are_an_error_that_names_the_command(
@@ -379,7 +379,7 @@ def test_missing_probabilities_are_an_error_that_names_the_command(
     assert error.count("autoseg_train") == 1
     assert "leave ensembles out with --disable_ensembling" in error
     assert find_best(workspace, *words, "--disable_ensembling") == DONE
-    assert load_selection(workspace.selection_file(TASK)).name == "3d_fullres__MyTrainer__autoseg"
+    assert load_selection(workspace.task(TASK).selection).name == "3d_fullres__MyTrainer__autoseg"
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ def test_models_that_cannot_be_compared_are_refused(workspace: Workspace, capsys
     validate(workspace, "3d_lowres", perfect, labels=("background", "box"))
     assert find_best(workspace, "-m", "2d", "3d_lowres") == USER_CAN_FIX
     assert "has the labels background, ball, but" in capsys.readouterr().err
-    assert not workspace.selection_file(TASK).exists()
+    assert not workspace.task(TASK).selection.exists()
 
 
 def test_a_fold_with_no_cross_validation_is_no_fold(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -421,7 +421,7 @@ def test_a_fold_with_no_cross_validation_is_no_fold(workspace: Workspace, capsys
 
 def test_a_reference_that_is_missing_is_named(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     validate(workspace, "2d", perfect)
-    (workspace.reference_dir(TASK) / "case_20.nii.gz").unlink()
+    (workspace.task(TASK).references / "case_20.nii.gz").unlink()
 
     assert find_best(workspace) == USER_CAN_FIX
     assert "case_20.nii.gz: no reference for" in capsys.readouterr().err
@@ -435,8 +435,8 @@ def test_patients_that_do_not_fit_are_refused(
     workspace: Workspace, capsys: pytest.CaptureFixture[str], content: str, message: str
 ) -> None:
     validate(workspace, "2d", perfect)
-    workspace.patients_file(TASK).parent.mkdir(parents=True)
-    workspace.patients_file(TASK).write_text(content)
+    workspace.task(TASK).patients.parent.mkdir(parents=True)
+    workspace.task(TASK).patients.write_text(content)
 
     assert find_best(workspace) == USER_CAN_FIX
     assert message in capsys.readouterr().err
@@ -444,7 +444,7 @@ def test_patients_that_do_not_fit_are_refused(
 
 def test_splits_that_do_not_fit_are_refused(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     validate(workspace, "2d", perfect)
-    workspace.splits_file(TASK).write_text('[{"train": []}]')
+    workspace.task(TASK).splits.write_text('[{"train": []}]')
 
     assert find_best(workspace) == USER_CAN_FIX
     assert "splits_final.json: expected a list of objects such as" in capsys.readouterr().err
@@ -452,13 +452,13 @@ def test_splits_that_do_not_fit_are_refused(workspace: Workspace, capsys: pytest
 
 def test_predictions_of_cases_that_the_fold_no_longer_has_do_not_count(workspace: Workspace) -> None:
     validate(workspace, "2d", perfect)
-    splits = json.loads(workspace.splits_file(TASK).read_text())
+    splits = json.loads(workspace.task(TASK).splits.read_text())
     splits[0]["val"].remove("case_00")
-    workspace.splits_file(TASK).write_text(json.dumps(splits))
+    workspace.task(TASK).splits.write_text(json.dumps(splits))
 
     assert find_best(workspace, "--strict") == DONE
 
-    assert load_selection(workspace.selection_file(TASK)).cases == 9
+    assert load_selection(workspace.task(TASK).selection).cases == 9
 
 
 def trained(workspace: Workspace, configuration: str, fold: str, *cases: str) -> None:
@@ -497,7 +497,7 @@ def test_folds_that_saw_their_present_cases_are_not_compared(
     assert f"the cross-validation is not complete\n  {line}\n" in capsys.readouterr().err
     assert find_best(workspace) == DONE
     assert line in capsys.readouterr().out
-    selection = load_selection(workspace.selection_file(TASK))
+    selection = load_selection(workspace.task(TASK).selection)
     assert (selection.cases, selection.incomplete) == (CASES_A_FOLD * (len(FOLDS) - 1), (line,))
 
 
@@ -505,9 +505,9 @@ def test_folds_of_other_cases_are_compared_but_not_in_silence(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     validate(workspace, "2d", perfect)
-    splits = json.loads(workspace.splits_file(TASK).read_text())
+    splits = json.loads(workspace.task(TASK).splits.read_text())
     splits[0]["train"] = [*names("1"), "more"]
-    workspace.splits_file(TASK).write_text(json.dumps(splits))
+    workspace.task(TASK).splits.write_text(json.dumps(splits))
     trained(workspace, "2d", "0", *names("1"), "less")
 
     assert find_best(workspace, "--strict") == DONE
@@ -525,21 +525,21 @@ def test_what_is_current_is_not_made_again(workspace: Workspace) -> None:
     folder = validate(workspace, "3d_fullres", shifted)
     assert find_best(workspace) == DONE
     before = {path: path.stat().st_mtime_ns for path in workspace.results.rglob("*") if path.is_file()}
-    first = load_selection(workspace.selection_file(TASK))
+    first = load_selection(workspace.task(TASK).selection)
 
     assert find_best(workspace) == DONE
 
     after = {path: path.stat().st_mtime_ns for path in workspace.results.rglob("*") if path.is_file()}
     changed = {path.name for path in after if after[path] != before[path]}
     assert changed == {"selection.json", "summary.csv", "prediction_commands.txt"}
-    assert load_selection(workspace.selection_file(TASK)) == first
+    assert load_selection(workspace.task(TASK).selection) == first
 
     path = folder / "fold_2" / "validation_raw" / "case_20"
     write_probabilities(path.with_suffix(".npz"), truth() * 0.0)
     write_image(path.with_name("case_20.nii.gz"), truth() * 0, GEOMETRY)
     assert find_best(workspace) == DONE
 
-    second = load_selection(workspace.selection_file(TASK))
+    second = load_selection(workspace.task(TASK).selection)
     assert second.scores["3d_fullres"] != first.scores["3d_fullres"]
     assert second.sources["2d"] == first.sources["2d"]
     assert second.sources["2d+3d_fullres"] != first.sources["2d+3d_fullres"]
@@ -553,7 +553,7 @@ def test_what_earlier_weights_predicted_is_missing(workspace: Workspace) -> None
 
     assert find_best(workspace) == DONE
 
-    selection = load_selection(workspace.selection_file(TASK))
+    selection = load_selection(workspace.task(TASK).selection)
     assert (selection.folds, selection.cases) == (("0", "2", "3", "4"), 8)
     assert selection.incomplete == (
         "2d__Trainer__autoseg fold 1: no predictions by the weights that are there; "
@@ -565,7 +565,7 @@ def test_a_selection_by_what_has_changed_since_is_noticed(workspace: Workspace) 
     for configuration, draw in (("2d", too_small), ("3d_fullres", shifted)):
         validate(workspace, configuration, draw)
     assert find_best(workspace) == DONE
-    selection = load_selection(workspace.selection_file(TASK))
+    selection = load_selection(workspace.task(TASK).selection)
     assert selection.name == "2d+3d_fullres"
     assert changed_since(selection, workspace, workers=1) == []
 
@@ -573,7 +573,7 @@ def test_a_selection_by_what_has_changed_since_is_noticed(workspace: Workspace) 
     path = folder / "fold_2" / "validation_raw" / "case_20.nii.gz"
     write_image(path, truth(), GEOMETRY)
     assert changed_since(selection, workspace, workers=1) == ["3d_fullres__Trainer__autoseg"]
-    (workspace.reference_dir(TASK) / "case_11.nii.gz").unlink()
+    (workspace.task(TASK).references / "case_11.nii.gz").unlink()
     assert changed_since(selection, workspace, workers=1) == ["2d__Trainer__autoseg", "3d_fullres__Trainer__autoseg"]
 
     shutil.rmtree(folder)
@@ -588,7 +588,7 @@ def test_rules_of_the_user_stay_and_count(workspace: Workspace) -> None:
 
     assert find_best(workspace) == DONE
 
-    selection = load_selection(workspace.selection_file(TASK))
+    selection = load_selection(workspace.task(TASK).selection)
     assert selection.rules == (Rule(kind="remove_small", labels=(1,), minimum_mm3=500),)
     assert selection.expected_dice == 0
     assert (folder / "postprocessing.json").read_text() == own
@@ -598,7 +598,7 @@ def test_rules_of_the_user_stay_and_count(workspace: Workspace) -> None:
 
 
 def commands(workspace: Workspace) -> list[list[str]]:
-    lines = (workspace.selection_dir(TASK) / "prediction_commands.txt").read_text().splitlines()
+    lines = (workspace.task(TASK).selection_folder / "prediction_commands.txt").read_text().splitlines()
     parsed = [shlex.split(line) for line in lines if line and not line.startswith("#")]
     home = str(workspace.results.parent)
     assert all(words[-2:] == ["--home", home] for words in parsed)
@@ -613,7 +613,9 @@ def test_the_commands_of_a_single_model(workspace: Workspace, capsys: pytest.Cap
     best, *steps = commands(workspace)
     assert best == "autoseg_predict -i INPUT_FOLDER -o OUTPUT_FOLDER -t Task004_Balls --best".split()
     assert steps == ["autoseg_predict -i INPUT_FOLDER -o OUTPUT_FOLDER -t Task004_Balls -m 3d_fullres -f 0 3".split()]
-    assert (workspace.selection_dir(TASK) / "prediction_commands.txt").read_text().strip() in capsys.readouterr().out
+    assert (
+        workspace.task(TASK).selection_folder / "prediction_commands.txt"
+    ).read_text().strip() in capsys.readouterr().out
 
 
 def test_the_commands_of_a_cascade_begin_with_the_low_resolution(workspace: Workspace) -> None:
@@ -648,8 +650,8 @@ def test_the_commands_of_a_pair_predict_the_low_resolution_once(workspace: Works
 
     assert find_best(workspace) == DONE
 
-    assert load_selection(workspace.selection_file(TASK)).rules == (LARGEST,)
-    rules = workspace.selection_dir(TASK) / (
+    assert load_selection(workspace.task(TASK).selection).rules == (LARGEST,)
+    rules = workspace.task(TASK).selection_folder / (
         "3d_lowres__Trainer__autoseg--3d_cascade_fullres__Trainer__autoseg/postprocessing.json"
     )
     lowres, cascade = "OUTPUT_FOLDER_3d_lowres", "OUTPUT_FOLDER_3d_cascade_fullres"

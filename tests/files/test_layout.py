@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from autoseg.command_words import choosing_words, training_command
 from autoseg.errors import WorkspaceError
-from autoseg.files.layout import FoldFolder, ModelFolder, ModelKey, parse_fold, parse_model, task_number
+from autoseg.files.layout import (
+    FoldFolder,
+    ModelFolder,
+    ModelKey,
+    has_plans,
+    parse_fold,
+    parse_model,
+    parse_plans,
+    plans_in,
+    task_number,
+)
 
 KEY = ModelKey(task="Task004_Balls", configuration="2d")
 WORDS = st.from_regex(r"[A-Za-z]\w{0,9}", fullmatch=True).filter(lambda word: "__" not in word and word[-1] != "_")
@@ -107,6 +117,21 @@ def test_what_is_written_just_now_is_no_validated_case(tmp_path: Path) -> None:
 
     assert [path.name for path in model.validated_cases()] == ["c.nii.gz", "b.nii.gz"]
     assert [path.name for path in model.fold("all").validated_cases()] == ["a.nii.gz"]
+
+
+def test_plans_say_in_their_files_name_what_they_are_filed_under(tmp_path: Path) -> None:
+    assert [plans_in(Path("x"), name, "mine").name for name in ("2d", "3d_lowres")] == [
+        "mine_plans_2D.pkl",
+        "mine_plans_3D.pkl",
+    ]
+    assert [parse_plans(plans_in(Path("x"), "2d", name)) for name in ("autoseg", "a_plans_3D")] == [
+        "autoseg",
+        "a_plans_3D",
+    ]
+    assert parse_plans(Path("mine_plans_3D.json")) == "mine" and parse_plans(Path("other.json")) == "other"
+    assert not has_plans(tmp_path)
+    plans_in(tmp_path, "2d", "mine").touch()
+    assert has_plans(tmp_path)
 
 
 def test_a_folder_of_another_name_is_no_tasks() -> None:

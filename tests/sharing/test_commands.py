@@ -41,7 +41,7 @@ def configurations_in(path: Path) -> set[str]:
 
 
 def describe_data(workspace: Workspace, **more: str) -> None:
-    folder = workspace.raw_task(TASK)
+    folder = workspace.task(TASK).raw
     folder.mkdir(parents=True)
     (folder / "dataset.json").write_text(json.dumps({"name": "Balls", "reference": "us, 2026", **more}))
 
@@ -52,8 +52,8 @@ def test_export_install_list_and_info(
     train_model(workspace.results, "2d", folds=("0", "1"))
     train_model(workspace.results, "3d_fullres", folds=("0",))
     describe_data(workspace, licence="CC-BY 4.0")
-    workspace.preprocessed_task(TASK).mkdir(parents=True)
-    workspace.fingerprint_file(TASK).write_bytes(fingerprint_file.read_bytes())
+    workspace.task(TASK).preprocessed.mkdir(parents=True)
+    workspace.task(TASK).fingerprint.write_bytes(fingerprint_file.read_bytes())
     archive = tmp_path / "balls.zip"
 
     assert export_model.main(["-t", "4", "-o", str(archive), "--home", str(home)]) == 0
@@ -229,7 +229,7 @@ def test_the_selection_is_packed_when_its_members_are(
 ) -> None:
     train_model(workspace.results, "2d")
     train_model(workspace.results, "3d_fullres")
-    selection = workspace.selection_file(TASK)
+    selection = workspace.task(TASK).selection
     selection.parent.mkdir(parents=True)
     selection.write_text(json.dumps({"members": members}))
 
