@@ -21,7 +21,7 @@ from autoseg.geometry import SPACING_RANGE, Geometry
 from autoseg.images.format import Format, Header
 from autoseg.images.refusals import CHANNEL_EACH, SeveralVolumesError, first_bytes, refusal, with_true_size
 from autoseg.images.voxels import GZIP, read_plain_voxels
-from autoseg.words import counted
+from autoseg.words import counted, in_brackets
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
@@ -158,7 +158,7 @@ def _spacing(path: Path, pixdim: list[float]) -> tuple[float, float, float]:
     if not all(least <= side <= most for side in (x, y, z)):
         raise refusal(
             path,
-            f"declares a voxel size of ({x:.6g}, {y:.6g}, {z:.6g}) mm; every side must be above zero, "
+            f"declares a voxel size of {in_brackets((x, y, z))} mm; every side must be above zero, "
             f"from {least:g} to {most:g} mm",
             "write the true voxel size (pixdim) into its header",
         )

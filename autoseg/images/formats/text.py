@@ -20,7 +20,7 @@ from autoseg.errors import DatasetError
 from autoseg.forms import NOWHERE, STRAIGHT, skew
 from autoseg.geometry import SPACING_RANGE, Geometry
 from autoseg.images.refusals import CHANNEL_EACH, SeveralVolumesError, refusal
-from autoseg.words import agreeing
+from autoseg.words import agreeing, in_brackets
 
 LARGEST_HEADER = 2**20
 """Bytes; a segmentation of 3D Slicer with a hundred named segments has a tenth."""
@@ -91,10 +91,9 @@ class Fields:
         """The grid, from numbers in the file's order, left-posterior-superior; columns of `axes` are unit vectors."""
         least, most = SPACING_RANGE
         if len(spacing) != 3 or not all(least <= side <= most for side in spacing):
-            listed = ", ".join(f"{side:.6g}" for side in spacing)
+            found = f"a voxel size of {in_brackets(spacing)} mm" if spacing else "no voxel size"
             raise self.refused(
-                f"declares {f'a voxel size of ({listed}) mm' if spacing else 'no voxel size'}; each of 3 sides must be "
-                f"from {least:g} to {most:g} mm",
+                f"declares {found}; each of 3 sides must be from {least:g} to {most:g} mm",
                 "write the true voxel size into its header",
             )
         if len(origin) != 3 or not all(map(math.isfinite, origin)):
