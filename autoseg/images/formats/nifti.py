@@ -122,7 +122,7 @@ def _voxel_type(path: Path, parsed: Nifti1Header) -> np.dtype[Any]:
     code = int(parsed["datatype"])
     found = REFUSED_TYPES.get(code, f"a type of number nobody knows (datatype {code})")
     try:
-        kind = np.dtype(parsed.get_data_dtype().str)  # nibabel's own are equal to numpy's, but called otherwise
+        kind: np.dtype[Any] = np.dtype(parsed.get_data_dtype().str)  # as numpy calls it, nibabel has names of its own
     except KeyError:
         kind = np.dtype(np.void)
     if not _is_plain(kind):
