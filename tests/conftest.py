@@ -149,12 +149,11 @@ class Select(Protocol):
 def select() -> Select:
     """What would stand there after `autoseg_find_best_configuration`."""
     import autoseg
-    from autoseg.ensembling.selection import FORMAT, Member, Selection, save_selection
+    from autoseg.ensembling.selection import Member, Selection, save_selection
 
     def write(home: Path, *configurations: str, task: str = "Task001_Balls", **changes: Any) -> Path:
         path = home / "results" / "selections" / task / "selection.json"
         selection = Selection(
-            format=FORMAT,
             version=autoseg.__version__,
             task=task,
             name="+".join(configurations),

@@ -19,7 +19,8 @@ from autoseg.evaluation.metrics import score_arrays
 from autoseg.evaluation.summary import CaseScores, Summary, save_summary
 from autoseg.extensions import find_class, import_file
 from autoseg.files.locking import Holder
-from autoseg.files.storage import read_json, write_json
+from autoseg.files.records import write_record
+from autoseg.files.storage import read_json
 from autoseg.geometry import Geometry
 from autoseg.inference.guard import CaseReport, InputReport, TrainingLooks
 from autoseg.inference.model import TrainedModel, WeightsFile
@@ -36,7 +37,7 @@ from autoseg.plans import ConfigurationPlan, IntensityStatistics, Plans
 from autoseg.postprocessing.evidence import CaseDice, Comparison, Evidence, JudgedRule
 from autoseg.postprocessing.rules import Rule
 from autoseg.preprocessing.prepare import CaseProperties
-from autoseg.preprocessing.store import Marker, PreparedCases, Shared
+from autoseg.preprocessing.store import FORMAT, Marker, PreparedCases, Shared
 from autoseg.processes import ProcessIdentity
 from autoseg.sharing.card import AboutData, ModelCard, ModelEntry
 from autoseg.sharing.manifest import FileEntry, Manifest
@@ -73,7 +74,6 @@ FINGERPRINT = DatasetFingerprint(
 
 
 MARKER = Marker(
-    format=2,
     signature="of what it was made from",
     segmentation=True,
     foreground={},
@@ -217,13 +217,13 @@ def fields_of(*kinds: type) -> set[str]:
 
 FILES = {
     "Plans": fields_of(Plans, ConfigurationPlan, IntensityStatistics),
-    "Prepared cases": fields_of(Marker, Shared, CaseProperties, Geometry),
+    "Prepared cases": fields_of(Marker, Shared, CaseProperties, Geometry) | {"format"},
     "postprocessing.json": fields_of(Rule, Evidence, Comparison, JudgedRule, CaseDice)
     | {"format", "rules", "evidence"},
-    "selection.json": fields_of(Selection, Member, Lead),
-    "report.json": fields_of(InputReport, TrainingLooks, CaseReport, FalseAlarms, Limits, InputWarning),
+    "selection.json": fields_of(Selection, Member, Lead) | {"format"},
+    "report.json": fields_of(InputReport, TrainingLooks, CaseReport, FalseAlarms, Limits, InputWarning) | {"format"},
     "journal.json": fields_of(Record, ProcessIdentity, Holder) | {"format", "steps"},
-    "Model archive": fields_of(Manifest, FileEntry, ModelCard, AboutData, ModelEntry, LabelDice),
+    "Model archive": fields_of(Manifest, FileEntry, ModelCard, AboutData, ModelEntry, LabelDice) | {"format"},
     "Probabilities": fields_of(PackedProbabilities) - {"geometry"} | fields_of(Geometry) | {"format"},
     "previous_stage": {"format", "signature"},
     "splits_final.json": {"train", "val"},
@@ -284,7 +284,7 @@ def test_every_key_of_a_fold_is_explained(tmp_path: Path) -> None:
     state = trainer._new_state(seed=0)
     trainer._describe(state.network)
     for case in ("case_0", "case_1"):
-        write_json(trainer.cases.folder / f"{case}.json", MARKER)
+        write_record(trainer.cases.folder / f"{case}.json", MARKER, FORMAT)
     checkpoint = trainer._conditions(0) | state.to_checkpoint()
     trainer._begin_record(0, state, ())
     numbers = set(read_json(trainer.output / "run.json")["recipe"]["values"])

@@ -126,11 +126,11 @@ def require_same_selection(
 def _require_records(several: Path, single: Path) -> None:
     """Refuse to replace files that only have a record's name."""
     from autoseg.ensembling.selection import is_selection
-    from autoseg.inference.record import is_record
+    from autoseg.inference.record import is_prediction_record
     from autoseg.outputs import require_own_file
 
     require_own_file(several, is_selection)
-    require_own_file(single, is_record)
+    require_own_file(single, is_prediction_record)
 
 
 def predict_by_selection(

@@ -13,7 +13,7 @@ import autoseg
 from autoseg.arrays import Float64Array
 from autoseg.ensembling.comparison import Ranking, Scores, rank
 from autoseg.ensembling.pairs import Key
-from autoseg.ensembling.selection import FORMAT, Member, Selection
+from autoseg.ensembling.selection import Member, Selection
 from autoseg.errors import ModelError
 from autoseg.postprocessing.choice import judge_as_given, sources_hash
 from autoseg.postprocessing.deciding import candidates_of, decide_postprocessing
@@ -99,7 +99,6 @@ def select(
     best = ranking.candidates[0]
     winner = next(one for one in candidates if one.name == best.name)
     selection = Selection(
-        format=FORMAT,
         version=autoseg.__version__,
         task=task,
         name=winner.name,

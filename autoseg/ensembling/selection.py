@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import autoseg
-from autoseg.errors import ModelError, StorageError
+from autoseg.errors import ModelError
 from autoseg.files.layout import ModelKey
-from autoseg.files.storage import decode, read_json, write_json
+from autoseg.files.records import RecordFormat, is_record, read_record, write_record
 from autoseg.postprocessing.rules import Rule
-from autoseg.versions import remedy, warn_if_newer
 
-FORMAT = 1
+FORMAT = RecordFormat(
+    number=1,
+    what="a selection",
+    error=ModelError,
+    another="install a matching version or select again",
+    damaged="run autoseg_find_best_configuration again",
+)
 PART_OF_A_NAME = re.compile(r"\w[\w.-]*")
 """Of a folder of results: nothing that leaves it."""
 
@@ -65,7 +69,7 @@ class Selection:
     """What `autoseg_find_best_configuration` chose.
 
     Attributes:
-        format, version: Of the file, and of the autoseg that wrote it.
+        version: Of the autoseg that wrote it.
         task: Folder's name.
         name: Of the candidate that won.
         members: One model, or several whose probabilities are averaged.
@@ -80,7 +84,6 @@ class Selection:
         sources: For each candidate the hash of what its score was made from.
     """
 
-    format: int
     version: str
     task: str
     name: str
@@ -105,16 +108,12 @@ class Selection:
 
 def save_selection(selection: Selection, path: Path) -> None:
     """Write a selection.json."""
-    write_json(path, selection)
+    write_record(path, selection, FORMAT)
 
 
 def is_selection(path: Path) -> bool:
     """Whether a file is a selection.json that autoseg wrote, of any version."""
-    try:
-        content = read_json(path)
-    except StorageError:
-        return False
-    return isinstance(content, dict) and {"format", "version", "members"} <= content.keys()
+    return is_record(path, "members")
 
 
 def load_selection(path: Path) -> Selection:
@@ -125,21 +124,4 @@ def load_selection(path: Path) -> Selection:
     """
     if not path.is_file():
         raise ModelError(f"{path}: nothing is selected yet; run autoseg_find_best_configuration")
-    content = None
-    try:
-        content = read_json(path)
-        found = content.get("format") if isinstance(content, dict) else None
-        if found != FORMAT:
-            version = content.get("version") if isinstance(content, dict) else None
-            raise ModelError(
-                f"{path}: a selection of format {found!r} (autoseg {version}), but this is autoseg "
-                f"{autoseg.__version__}, which reads format {FORMAT}; install a matching version or select again"
-            )
-        warn_if_newer(path, content)
-        selection: Selection = decode(Selection, content, str(path))
-    except StorageError as error:
-        advice = remedy(content, "run autoseg_find_best_configuration again")
-        raise ModelError(f"{error}; {advice}") from error
-    except ModelError as error:
-        raise error if str(path) in str(error) else ModelError(f"{path}: {error}") from error
-    return selection
+    return read_record(path, Selection, FORMAT)

@@ -19,6 +19,7 @@ import autoseg
 from autoseg.dataset.raw_cases import RawCase
 from autoseg.errors import DatasetError, ModelError, StorageError, WorkspaceError
 from autoseg.files.locking import hold_lock
+from autoseg.files.records import RecordFormat, read_record, write_record
 from autoseg.files.storage import decode, encode, read_json, write_json
 from autoseg.planning.appearance import measure_appearance
 from autoseg.planning.comparison import (
@@ -35,7 +36,13 @@ from autoseg.words import readable
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = RecordFormat(
+    number=1,
+    what="a report",
+    error=ModelError,
+    another="move the file away, or name another folder",
+    damaged="move the file away, or name another folder",
+)
 
 LONGEST_WAIT = 30.0
 """Seconds for another process to finish writing the report, which takes it a fraction of one."""
@@ -79,7 +86,6 @@ class InputReport:
         cases: By name.
     """
 
-    format: int
     version: str
     remark: str | None
     training: TrainingLooks | None
@@ -172,7 +178,7 @@ class InputGuard:
         if self.report is None or not _cases_folder(self.report).is_dir():
             return
         with _alone(self.report):
-            write_json(self.report, self._report(load_report(self.report).cases))
+            write_record(self.report, self._report(load_report(self.report).cases), FORMAT)
             shutil.rmtree(_cases_folder(self.report), ignore_errors=True)
 
     def _write(self, identifier: str, case: CaseReport) -> None:
@@ -181,12 +187,11 @@ class InputGuard:
             return
         with _alone(self.report):
             if not self.report.is_file():
-                write_json(self.report, self._report({}))
+                write_record(self.report, self._report({}), FORMAT)
             write_json(_cases_folder(self.report) / f"{identifier}.json", {identifier: encode(case)})
 
     def _report(self, cases: Mapping[str, CaseReport]) -> InputReport:
         return InputReport(
-            format=FORMAT,
             version=autoseg.__version__,
             remark=self.remark,
             training=None if self.reference is None else _looks(self.reference),
@@ -237,13 +242,9 @@ def load_report(path: Path) -> InputReport:
     Raises:
         ModelError: It is damaged, of another format, or no report of ours.
     """
+    report = read_record(path, InputReport, FORMAT)
     try:
-        content = read_json(path)
-        found = content.get("format") if isinstance(content, dict) else None
-        if found != FORMAT:
-            raise StorageError(f"{path}: format {found!r}, but this autoseg reads format {FORMAT}")
-        report: InputReport = decode(InputReport, content, str(path))
         added = _read_cases(path)
     except StorageError as error:
-        raise ModelError(f"{error}; move the file away, or name another folder") from error
+        raise ModelError(f"{error}; {FORMAT.damaged}") from error
     return replace(report, cases=dict(sorted({**report.cases, **added}.items())))

@@ -31,13 +31,19 @@ from autoseg.files.layout import (
     parse_model,
     weights_name,
 )
-from autoseg.files.storage import decode, read_json
+from autoseg.files.records import RecordFormat, decode_record
+from autoseg.files.storage import read_json
 from autoseg.networks.tensors import read_tensors, save_tensors
 from autoseg.plans import ConfigurationPlan, Plans, load_plans, plan_signature
 from autoseg.postprocessing.rules import Rule, load_rules
-from autoseg.versions import remedy, warn_if_newer
+from autoseg.versions import remedy
 
-FORMAT = 1
+FORMAT = RecordFormat(
+    number=1,
+    what="weights",
+    error=ModelError,
+    another="install a matching version or train again",
+)
 
 Checkpoint: TypeAlias = Literal["final", "best"]
 BuildNetwork: TypeAlias = Callable[[ConfigurationPlan, int, int], nn.Module]
@@ -156,7 +162,7 @@ def input_channels(plans: Plans, configuration: str) -> int:
 def save_weights(path: Path, file: WeightsFile) -> None:
     """Write a weights file of tensors and plain values, in one step."""
     content = {
-        "format": FORMAT,
+        "format": FORMAT.number,
         "version": autoseg.__version__,
         "trainer": file.trainer,
         "custom_network": file.custom_network,
@@ -174,20 +180,10 @@ def load_weights(path: Path) -> WeightsFile:
         ModelError: It is not there, damaged, holds more than tensors and plain values, or has another format.
     """
     content = _read(path)
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
-        version = content.get("version") if isinstance(content, dict) else None
-        raise ModelError(
-            f"{path}: weights of format {found!r} (autoseg {version}), but this is autoseg {autoseg.__version__}, "
-            f"which reads format {FORMAT}; install a matching version or train again"
-        )
-    warn_if_newer(path, content)
-    values = {name: value for name, value in content.items() if name not in ("format", "version")}
     try:
-        file: WeightsFile = decode(WeightsFile, values, str(path))
+        return decode_record(content, WeightsFile, FORMAT, path)
     except StorageError as error:
         raise ModelError(f"{error}; {remedy(content, 'get the file again or train again')}") from error
-    return file
 
 
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:

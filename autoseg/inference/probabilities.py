@@ -25,6 +25,7 @@ import torch
 from autoseg.arrays import Float32Array, Mask
 from autoseg.dataset.target import LARGEST_LABEL, Exclusive, Target
 from autoseg.errors import StorageError
+from autoseg.files.records import RecordFormat, require_format
 from autoseg.files.storage import atomic_path
 from autoseg.forms import Forms
 from autoseg.geometry import Box, Geometry, box_shape, box_slices
@@ -35,7 +36,7 @@ from autoseg.words import counted
 Quantised = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 
-FORMAT = 2
+FORMAT = RecordFormat(number=2, what="probabilities", another="predict this case again")
 
 LEVELS = 2**18 - 1
 """Of two models in doubt everywhere 4 per million labels change; with 16 bits 14, and with plain steps of 12 bits 240."""
@@ -193,7 +194,7 @@ def save_probabilities(path: Path, packed: PackedProbabilities) -> None:
     with atomic_path(path) as temporary:
         np.savez(
             temporary,
-            format=np.array(FORMAT),
+            format=np.array(FORMAT.number),
             classes=np.array(packed.classes),
             shape=np.array(packed.shape),
             spacing=np.array(geometry.spacing),
@@ -229,11 +230,7 @@ def load_packed(path: Path) -> PackedProbabilities:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            if int(arrays["format"]) != FORMAT:
-                raise StorageError(
-                    f"{path}: probabilities of format {int(arrays['format'])}, but this autoseg reads format {FORMAT}; "
-                    "predict this case again"
-                )
+            require_format({"format": int(arrays["format"])}, FORMAT, path)
             return _from_arrays(arrays)
     except OSError as error:
         raise cannot_be_read(path, error) from error

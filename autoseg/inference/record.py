@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import autoseg
-from autoseg.errors import ModelError, StorageError
+from autoseg.errors import ModelError
 from autoseg.files.layout import PREDICTION_FILE
 from autoseg.files.locking import create_json
+from autoseg.files.records import is_record
 from autoseg.files.storage import content_hash, encode, read_json, write_json
 from autoseg.inference.model import load_weights, weights_sha256
 from autoseg.inference.predictor import Predictor
@@ -43,7 +44,7 @@ def require_record(path: Path, predictor: Predictor, rules: Sequence[Rule], *, f
     if not fresh:
         require_same_record(path, predictor, rules)
     else:
-        require_own_file(path, is_record)
+        require_own_file(path, is_prediction_record)
 
 
 def claim_record(
@@ -119,13 +120,9 @@ def model_hash(predictor: Predictor, rules: Sequence[Rule]) -> str:
     return content_hash(_decisive(_facts(predictor, rules)))
 
 
-def is_record(path: Path) -> bool:
+def is_prediction_record(path: Path) -> bool:
     """Whether a file is a `prediction.json` that autoseg wrote, of any version."""
-    try:
-        content = read_json(path)
-    except StorageError:
-        return False
-    return isinstance(content, dict) and {"format", "version", *HASHES} <= content.keys()
+    return is_record(path, *HASHES)
 
 
 def _decisive(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autoseg.errors import StorageError
-from autoseg.files.storage import decode, read_json, write_json
+from autoseg.files.records import RecordFormat, decode_record, write_record
+from autoseg.files.storage import read_json
 from autoseg.processes import ProcessIdentity
 
-FORMAT = 1
+FORMAT = RecordFormat(number=1)
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 
 
@@ -44,7 +45,6 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Content:
-    format: int = FORMAT
     steps: Mapping[str, Record] = field(default_factory=dict)
 
 
@@ -63,11 +63,7 @@ class Journal:
         if not self.path.is_file():
             return {}
         try:
-            content = read_json(self.path)
-            found = content.get("format") if isinstance(content, dict) else None
-            if found != FORMAT:
-                raise StorageError(f"expected format {FORMAT}, found {found!r}")
-            steps: Mapping[str, Record] = decode(_Content, content, self.path.name).steps
+            steps = decode_record(read_json(self.path), _Content, FORMAT, self.path, where=self.path.name).steps
         except StorageError as error:
             raise StorageError(
                 f"{self.path}: not a journal that this version reads ({error}); delete it, and what is finished is found "
@@ -83,7 +79,7 @@ class Journal:
         """
         records = {**self.read(), name: record}
         steps = {name: self._with_products(record, self._relative) for name, record in records.items()}
-        write_json(self.path, _Content(steps=steps))
+        write_record(self.path, _Content(steps=steps), FORMAT)
 
     def _with_products(self, record: Record, change: Callable[[str], str]) -> Record:
         return replace(record, products=tuple(map(change, record.products)))

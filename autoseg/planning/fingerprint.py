@@ -14,15 +14,16 @@ import autoseg
 from autoseg.arrays import Float32Array, LabelArray
 from autoseg.dataset import BACKGROUND, LARGEST_LABEL, Case, Dataset, Exclusive
 from autoseg.errors import DatasetError, StorageError
-from autoseg.files.storage import decode, encode, read_json, write_json
+from autoseg.files.records import RecordFormat, decode_record, require_format, write_record
+from autoseg.files.storage import decode, encode, read_json
 from autoseg.geometry import Geometry, Spacing, box_shape
 from autoseg.parallel import run_on_cases
 from autoseg.planning.appearance import Appearance, Direction, IntensityRange, measure_likenesses, measure_ranges
 from autoseg.plans import LARGEST_SIDE, IntensityStatistics
-from autoseg.versions import remedy, warn_if_newer
+from autoseg.versions import remedy
 from autoseg.words import counted
 
-FORMAT = 1
+FORMAT = RecordFormat(number=1)
 
 SAMPLING_STEP = 10
 """Every tenth foreground voxel counts: statistics of millions of voxels do not change (reference system)."""
@@ -216,13 +217,13 @@ def measure_case(data: Float32Array, segmentation: LabelArray | None, geometry: 
 
 def save_fingerprint(fingerprint: DatasetFingerprint, path: Path) -> None:
     """Write `fingerprint.json`, whose keys documentation/files.md lists; what was not measured for comparing is left out."""
-    content = {"format": FORMAT, "version": autoseg.__version__, **encode(fingerprint)}
+    content = {"version": autoseg.__version__, **encode(fingerprint)}
     content = {key: value for key, value in content.items() if value or key not in COMPARED}
     content["intensities"] = [
         entry and {FILE_NAMES.get(name, name): value for name, value in entry.items()}
         for entry in content["intensities"]
     ]
-    write_json(path, content)
+    write_record(path, content, FORMAT)
 
 
 def load_fingerprint(path: Path) -> DatasetFingerprint:
@@ -239,8 +240,7 @@ def load_fingerprint(path: Path) -> DatasetFingerprint:
         content = read_json(path)
         if not isinstance(content, dict):
             raise StorageError(f"{path.name}: expected an object with named fields, found {type(content).__name__}")
-        warn_if_newer(path, content)
-        return _decode_full(content, path.name) if "format" in content else _decode_short(content, path.name)
+        return _decode_full(content, path) if "format" in content else _decode_short(content, path.name)
     except (StorageError, DatasetError) as error:
         where = "" if str(path) in str(error) else f"{path}: "
         advice = remedy(content, "correct it, or run autoseg_plan_and_preprocess again")
@@ -271,16 +271,13 @@ def _require_one_entry_each(fingerprint: DatasetFingerprint) -> None:
         raise DatasetError("every entry in likenesses needs one number for each channel")
 
 
-def _decode_full(content: dict[str, Any], where: str) -> DatasetFingerprint:
-    if content["format"] != FORMAT:
-        raise StorageError(f"{where}: format {content['format']!r}, but this autoseg reads format {FORMAT}")
+def _decode_full(content: dict[str, Any], path: Path) -> DatasetFingerprint:
+    require_format(content, FORMAT)
     plain = {**{name: [] for name in COMPARED}, **content}
-    for name in ("format", "version"):
-        plain.pop(name, None)
     if "intensities" in plain:
-        entries = decode(tuple[_IntensityEntry | None, ...], plain["intensities"], f"{where}.intensities")
+        entries = decode(tuple[_IntensityEntry | None, ...], plain["intensities"], f"{path.name}.intensities")
         plain["intensities"] = [entry and _own_names(entry) for entry in entries]
-    return decode(DatasetFingerprint, plain, where)  # type: ignore[no-any-return]
+    return decode_record(plain, DatasetFingerprint, FORMAT, path, where=path.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

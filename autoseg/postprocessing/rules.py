@@ -14,10 +14,16 @@ from typing import Any
 
 from autoseg.arrays import LabelArray
 from autoseg.errors import ModelError, StorageError
-from autoseg.files.storage import decode, encode, read_json, write_json
+from autoseg.files.records import RecordFormat, require_format, write_record
+from autoseg.files.storage import decode, read_json
 from autoseg.postprocessing.components import fill_holes, keep_largest, remove_small
 
-FORMAT = 1
+FORMAT = RecordFormat(
+    number=1,
+    what="postprocessing",
+    error=ModelError,
+    another="install a matching version or choose the postprocessing again",
+)
 KEEP_LARGEST, REMOVE_SMALL, FILL_HOLES = KINDS = ("keep_largest", "remove_small", "fill_holes")
 
 
@@ -66,7 +72,7 @@ def apply_rules(segmentation: LabelArray, spacing: Sequence[float], rules: Seque
 
 def save_rules(rules: Sequence[Rule], path: Path, *, evidence: Any = None) -> None:
     """Write a postprocessing.json; `evidence` says, in plain values or a dataclass, what the rules were chosen on."""
-    write_json(path, {"format": FORMAT, "rules": encode(tuple(rules)), "evidence": encode(evidence)})
+    write_record(path, {"rules": tuple(rules), "evidence": evidence}, FORMAT)
 
 
 def load_rules(path: Path) -> tuple[Rule, ...]:
@@ -105,13 +111,8 @@ def _apply(segmentation: LabelArray, spacing: Sequence[float], rule: Rule) -> La
 
 
 def _content(path: Path) -> Mapping[str, Any]:
-    content = read_json(path)
-    found = content.get("format") if isinstance(content, dict) else None
-    if not isinstance(content, dict) or found != FORMAT:
-        raise ModelError(
-            f"{path}: postprocessing of format {found!r}, but this autoseg reads format {FORMAT}; "
-            "install a matching version or choose the postprocessing again"
-        )
+    content: Mapping[str, Any] = read_json(path)
+    require_format(content, FORMAT, path)
     if unknown := sorted(content.keys() - {"format", "rules", "evidence"}):
         raise StorageError(f"{path}: unknown fields: {', '.join(unknown)}")
     if "rules" not in content:

@@ -17,7 +17,8 @@ from numpy.lib.format import open_memmap
 from autoseg.arrays import LabelArray
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError, StorageError
-from autoseg.files.storage import content_hash, file_hash, read_json, write_json
+from autoseg.files.records import RecordFormat, read_record, write_record
+from autoseg.files.storage import content_hash, file_hash
 from autoseg.geometry import Geometry, Shape, box_slices
 from autoseg.images import read_label
 from autoseg.images.whole_numbers import fractional_values
@@ -28,13 +29,20 @@ from autoseg.preprocessing.store import PreparedCases, write_array
 from autoseg.remedies import pass_on_limit
 from autoseg.words import first_few, in_digits
 
-FORMAT = 1
+FORMAT = RecordFormat(number=1)
 
 RECIPE = 1
 """Raised whenever preparing the same prediction gives another array, so that older ones are made anew."""
 
 BYTES_PER_VOXEL = 16
 """Of the larger of both grids: 5 were measured for a file of bytes, one of floating-point numbers takes 11 more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Marker:
+    """Written last; `signature` stands for what the prediction was prepared from."""
+
+    signature: str
 
 
 def prepare_previous(segmentation: LabelArray, properties: CaseProperties, *, target: Target) -> LabelArray:
@@ -117,13 +125,13 @@ class PreviousMaps:
         if marker.is_file():
             marker.unlink(missing_ok=True)
         write_array(self._array(identifier), labels)
-        write_json(marker, {"format": FORMAT, "signature": signature})
+        write_record(marker, _Marker(signature=signature), FORMAT)
 
     def is_current(self, identifier: str, signature: str) -> bool:
         """Whether the prediction is there, opens, and was made from what `signature` stands for."""
         try:
             self.load(identifier)
-            return bool(read_json(self._marker(identifier)) == {"format": FORMAT, "signature": signature})
+            return self.signature(identifier) == signature
         except StorageError:
             return False
 
@@ -133,8 +141,7 @@ class PreviousMaps:
         Raises:
             StorageError: It is not there, or damaged.
         """
-        content = read_json(self._marker(identifier))
-        return str(content.get("signature") if isinstance(content, dict) else None)
+        return read_record(self._marker(identifier), _Marker, FORMAT).signature
 
     def _array(self, identifier: str) -> Path:
         return self.folder / f"{identifier}.npy"

@@ -20,16 +20,12 @@ from numpy.lib.format import dtype_to_descr, open_memmap, write_array_header_1_0
 
 from autoseg.arrays import Array, LabelArray, Locations
 from autoseg.errors import StorageError
-from autoseg.files.storage import atomic_path, content_hash, decode, read_json, remove_file, write_json
+from autoseg.files.records import RecordFormat, decode_record, write_record
+from autoseg.files.storage import atomic_path, content_hash, read_json, remove_file
 from autoseg.preprocessing.precision import kept_precision
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 from autoseg.remedies import pass_on_limit
 
-FORMAT = 2
-READABLE = (1, 2)
-"""Format 1 knew single precision only."""
-
-SHARED_FORMAT = 1
 DATA, SEGMENTATION, FOREGROUND, SHARED, MARKER = ".npy", "_seg.npy", "_foreground.npy", ".shared", ".json"
 ARRAYS = (DATA, SEGMENTATION, FOREGROUND)
 ENDINGS = (*ARRAYS, SHARED, MARKER)
@@ -46,7 +42,6 @@ class Marker:
         half: Whether the intensities are kept in half precision.
     """
 
-    format: int
     signature: str
     segmentation: bool
     foreground: Mapping[str, int]
@@ -64,10 +59,25 @@ class Shared:
         arrays: Signature in the marker there.
     """
 
-    format: int
     signature: str
     folder: str
     arrays: str
+
+
+def _completed(content: dict[str, Any]) -> dict[str, Any]:
+    """With what earlier versions did not write: the precision, and the forms of the image's header."""
+    content = {**content, **({"half": False} if content["format"] == 1 else {})}
+    properties = content.get("properties")
+    geometry = properties.get("geometry") if isinstance(properties, dict) else None
+    if isinstance(geometry, dict):
+        geometry.setdefault("forms", None)
+    return content
+
+
+FORMAT = RecordFormat(number=2, older=(1,), completed=_completed)
+"""Format 1 knew single precision only."""
+
+SHARED_FORMAT = RecordFormat(number=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +119,13 @@ class PreparedCases:
         write_array(self._path(identifier, FOREGROUND), _table(prepared.foreground))
         remove_file(self._path(identifier, SHARED))
         marker = Marker(
-            format=FORMAT,
             signature=signature,
             segmentation=prepared.segmentation is not None,
             foreground={str(label): len(prepared.foreground[label]) for label in sorted(prepared.foreground)},
             half=precision is np.float16,
             properties=prepared.properties,
         )
-        write_json(self._path(identifier, MARKER), marker)
+        write_record(self._path(identifier, MARKER), marker, FORMAT)
 
     def share(self, other: PreparedCases, properties: CaseProperties, signature: str) -> bool:
         """Take a case whose arrays another configuration has: they stay there, and are those of both.
@@ -140,9 +149,11 @@ class PreparedCases:
         self.withdraw(identifier)
         for ending in ARRAYS:
             remove_file(self._path(identifier, ending))
-        shared = Shared(format=SHARED_FORMAT, signature=signature, folder=owner.folder.name, arrays=marker.signature)
-        write_json(self._path(identifier, SHARED), shared)
-        write_json(self._path(identifier, MARKER), replace(marker, signature=signature, properties=properties))
+        shared = Shared(signature=signature, folder=owner.folder.name, arrays=marker.signature)
+        write_record(self._path(identifier, SHARED), shared, SHARED_FORMAT)
+        write_record(
+            self._path(identifier, MARKER), replace(marker, signature=signature, properties=properties), FORMAT
+        )
         return True
 
     def withdraw(self, identifier: str) -> None:
@@ -247,13 +258,11 @@ class PreparedCases:
         if not path.is_file():
             return None
         try:
-            shared: Shared = decode(Shared, read_json(path), path.name)
+            shared = decode_record(read_json(path), Shared, SHARED_FORMAT, path, where=path.name)
         except StorageError as error:
             raise self._damaged(identifier, str(error)) from error
-        if shared.format != SHARED_FORMAT or shared.folder != Path(shared.folder).name:
-            raise self._damaged(
-                identifier, f"{path.name}: expected format {SHARED_FORMAT} and the name of a folder, found {shared}"
-            )
+        if shared.folder != Path(shared.folder).name:
+            raise self._damaged(identifier, f"{path.name}: expected the name of a folder, found {shared.folder}")
         return shared
 
     def _part_from(self, owner: str, identifier: str) -> None:
@@ -290,14 +299,9 @@ class PreparedCases:
                 f"case {identifier}: not prepared in {self.folder}; run autoseg_plan_and_preprocess (again)"
             )
         try:
-            content = read_json(path)
-            found = content.get("format") if isinstance(content, dict) else None
-            if found not in READABLE:
-                raise StorageError(f"expected format {FORMAT}, found {found!r}")
-            marker: Marker = decode(Marker, _completed(content), path.name)
+            return decode_record(read_json(path), Marker, FORMAT, path, where=path.name)
         except StorageError as error:
             raise self._damaged(identifier, str(error)) from error
-        return marker
 
     def _open(self, identifier: str, ending: str) -> Array:
         path = self._path(identifier, ending)
@@ -313,17 +317,6 @@ class PreparedCases:
             f"case {identifier}: damaged in {self.folder}: {cause}; "
             f"delete {identifier}{MARKER} there and run autoseg_plan_and_preprocess again"
         )
-
-
-def _completed(content: Any) -> Any:
-    """With what earlier versions did not write: the precision, and the forms of the image's header."""
-    if content["format"] == 1:
-        content["half"] = False
-    properties = content.get("properties")
-    geometry = properties.get("geometry") if isinstance(properties, dict) else None
-    if isinstance(geometry, dict):
-        geometry.setdefault("forms", None)
-    return content
 
 
 def write_array(path: Path, array: Array, precision: type[np.floating[Any]] | None = None) -> None:

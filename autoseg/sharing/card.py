@@ -11,13 +11,14 @@ from typing import Any
 import autoseg
 from autoseg.errors import ModelError
 from autoseg.files.layout import CARD_FILE, ModelFolder, ModelKey
-from autoseg.files.storage import decode, read_json
+from autoseg.files.records import RecordFormat, decode_record, write_record
+from autoseg.files.storage import read_json
 from autoseg.geometry import reorder
 from autoseg.plans import Plans
 from autoseg.sharing.models import LabelDice, dice_by_label, load_cross_validation
 from autoseg.words import counted, in_millimetres
 
-FORMAT = 1
+FORMAT = RecordFormat(number=1, what="a model card", error=ModelError)
 NOT_STATED = "not stated"
 LONGEST_TEXT = 20_000
 
@@ -75,7 +76,6 @@ class ModelCard:
         selection: Whether it holds the choice of the best configuration.
     """
 
-    format: int
     autoseg: str
     torch: str
     task: str
@@ -101,7 +101,6 @@ def make_card(
 ) -> ModelCard:
     """The card of models of one task, all planned on the labels and channels of `plans`."""
     return ModelCard(
-        format=FORMAT,
         autoseg=autoseg.__version__,
         torch=metadata.version("torch"),
         task=plans.dataset,
@@ -156,6 +155,11 @@ def about_data(description: Mapping[str, Any]) -> AboutData:
     )
 
 
+def save_card(card: ModelCard, path: Path) -> None:
+    """Write it as data."""
+    write_record(path, card, FORMAT)
+
+
 def load_card(path: Path) -> ModelCard:
     """Read a card.
 
@@ -163,12 +167,7 @@ def load_card(path: Path) -> ModelCard:
         ModelError: Its format is another.
         StorageError: Naming the field that does not fit.
     """
-    content = read_json(path)
-    found = content.get("format") if isinstance(content, dict) else None
-    if type(found) is not int or found != FORMAT:
-        raise ModelError(f"{path}: a model card of format {found!r:.40}, but this autoseg reads format {FORMAT}")
-    card: ModelCard = decode(ModelCard, content, CARD_FILE)
-    return card
+    return decode_record(read_json(path), ModelCard, FORMAT, path, where=CARD_FILE)
 
 
 def card_text(card: ModelCard) -> str:

@@ -23,15 +23,15 @@ from autoseg.files.layout import (
     ModelFolder,
     weights_name,
 )
-from autoseg.files.storage import atomic_path, write_bytes, write_json
+from autoseg.files.storage import atomic_path, write_bytes
 from autoseg.outputs import require_own_file
 from autoseg.parallel import progress
 from autoseg.planning.fingerprint import load_fingerprint
 from autoseg.plans import load_plans
 from autoseg.sharing.archive import BLOCK, is_archive, open_archive
-from autoseg.sharing.card import AboutData, ModelCard, card_text, make_card, make_entry
+from autoseg.sharing.card import AboutData, ModelCard, card_text, make_card, make_entry, save_card
 from autoseg.sharing.checking import check_files
-from autoseg.sharing.manifest import FORMAT, FileEntry, Manifest
+from autoseg.sharing.manifest import FileEntry, Manifest, save_manifest
 from autoseg.sharing.members import MANIFEST, RESULTS, parse_members, place_in_archive
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
@@ -122,7 +122,7 @@ def _collect(
         training_cases=_training_cases(files),
         selection=sources.selection is not None,
     )
-    write_json(made / CARD_FILE, card)
+    save_card(card, made / CARD_FILE)
     write_bytes(made / CARD_TEXT_FILE, card_text(card).encode())
     cards = {name: made / name for name in (CARD_TEXT_FILE, CARD_FILE)}
     return card, cards | dict(sorted(files.items()))
@@ -176,7 +176,7 @@ def _write_archive(files: Mapping[str, Path], target: Path) -> None:
             bar.update()
         with tempfile.TemporaryDirectory() as folder:
             manifest = Path(folder) / MANIFEST
-            write_json(manifest, Manifest(format=FORMAT, version=autoseg.__version__, files=entries))
+            save_manifest(Manifest(version=autoseg.__version__, files=entries), manifest)
             _add(archive, MANIFEST, manifest)
 
 

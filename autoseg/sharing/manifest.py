@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import autoseg
 from autoseg.errors import ModelError
-from autoseg.files.storage import decode, read_json
+from autoseg.files.records import RecordFormat, decode_record, require_format, write_record
+from autoseg.files.storage import read_json
 from autoseg.sharing.members import MANIFEST, shown
-from autoseg.versions import warn_if_newer
 from autoseg.words import counted
 
-FORMAT = 1
+FORMAT = RecordFormat(number=1, what="an archive", error=ModelError, another="install a matching version")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -36,14 +35,17 @@ class FileEntry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Attributes:
-    format: Number of the archive's format.
     version: Version of autoseg that wrote it.
     files: Every file of the archive but the manifest itself.
     """
 
-    format: int
     version: str
     files: Mapping[str, FileEntry]
+
+
+def save_manifest(manifest: Manifest, path: Path) -> None:
+    """Write it for packing."""
+    write_record(path, manifest, FORMAT)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -54,16 +56,8 @@ def read_manifest(path: Path) -> Manifest:
         StorageError: Naming the field that does not fit.
     """
     content: Any = read_json(path)
-    found = content.get("format") if isinstance(content, dict) else None
-    if type(found) is not int or found != FORMAT:
-        version = content.get("version") if isinstance(content, dict) else None
-        raise ModelError(
-            f"an archive of format {found!r:.40} (autoseg {version!s:.40}), but this is autoseg {autoseg.__version__}, "
-            f"which reads format {FORMAT}; install a matching version"
-        )
-    warn_if_newer(Path(MANIFEST), content)
-    manifest: Manifest = decode(Manifest, content, MANIFEST)
-    return manifest
+    require_format(content, FORMAT)
+    return decode_record(content, Manifest, FORMAT, Path(MANIFEST))
 
 
 def require_equal_names(manifest: Manifest, names: Iterable[str]) -> None:

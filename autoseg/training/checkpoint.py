@@ -9,6 +9,7 @@ from typing import Any
 
 import autoseg
 from autoseg.errors import StorageError, TrainingError
+from autoseg.files.records import RecordFormat, require_format
 from autoseg.files.storage import decode
 from autoseg.networks.tensors import read_tensors, save_tensors
 from autoseg.training.recipe_record import RecipeRecord, differences
@@ -16,7 +17,12 @@ from autoseg.versions import warn_if_newer
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = RecordFormat(
+    number=2,
+    what="a checkpoint",
+    error=TrainingError,
+    another="continue with a matching version, or start anew with --overwrite",
+)
 
 HASHED = {
     "plan": "the plan",
@@ -29,7 +35,7 @@ HASHED = {
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Write in one step: until it is whole, the previous checkpoint stays."""
-    save_tensors(path, {"format": FORMAT, "version": autoseg.__version__, **content})
+    save_tensors(path, {"format": FORMAT.number, "version": autoseg.__version__, **content})
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -42,13 +48,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = read_tensors(path)
     except StorageError as error:
         raise TrainingError(f"{error}; start anew with --overwrite") from error
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
-        version = content.get("version") if isinstance(content, dict) else None
-        raise TrainingError(
-            f"{path}: a checkpoint of format {found!r} (autoseg {version}), but this is autoseg {autoseg.__version__}, "
-            f"which reads format {FORMAT}; continue with a matching version, or start anew with --overwrite"
-        )
+    require_format(content, FORMAT, path)
     warn_if_newer(path, content)
     return content
 

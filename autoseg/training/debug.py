@@ -8,9 +8,10 @@ from typing import Any
 from torch import nn
 
 from autoseg.files.layout import FoldFolder
-from autoseg.files.storage import write_json
+from autoseg.files.records import RecordFormat, write_record
 from autoseg.training.recipe import Recipe
 
+FORMAT = RecordFormat(number=1)
 ELSEWHERE = {
     "plans",
     "plan",
@@ -31,10 +32,9 @@ ELSEWHERE = {
 def write_debug(fold: FoldFolder, recipe: Recipe, network: nn.Module) -> None:
     """Write the file: plain values as they are, everything else as Python shows it."""
     kind = type(recipe)
-    write_json(
+    write_record(
         fold.debug,
         {
-            "format": 1,
             "trainer": f"{kind.__module__}.{kind.__qualname__}",
             "settings": {name: _plain(value) for name, value in asdict(recipe.settings).items()},
             "recipe": {name: _plain(value) for name, value in _attributes(recipe).items()},
@@ -42,6 +42,7 @@ def write_debug(fold: FoldFolder, recipe: Recipe, network: nn.Module) -> None:
             "loss": str(recipe.build_loss()),
             "optimizer": str(recipe.build_optimizer(network)),
         },
+        FORMAT,
     )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.files.layout import FoldFolder
-from autoseg.files.storage import atomic_path, encode, write_json
+from autoseg.files.records import RecordFormat, write_record
+from autoseg.files.storage import atomic_path, encode
 from autoseg.words import rough_time
 
 BESIDE: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
@@ -19,6 +20,7 @@ EMA_WEIGHT = 0.9
 """Of the past in the moving average of the Dice that chooses the best weights (Isensee et al. 2021)."""
 
 
+FORMAT = RecordFormat(number=1)
 ABSENT_BEFORE = {"waited": None}
 """What records lack that an older autoseg wrote."""
 
@@ -112,7 +114,7 @@ def write_history(fold: FoldFolder, records: Sequence[EpochRecord]) -> None:
     """`history.json`, and `history.csv` with a column for each label's Dice."""
     import pandas as pd
 
-    write_json(fold.history, {"format": 1, "epochs": list(records)})
+    write_record(fold.history, {"epochs": list(records)}, FORMAT)
     rows = []
     for record in records:
         row = encode(record)

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,14 +15,14 @@ from torch import Tensor
 import autoseg
 from autoseg.errors import StorageError, TrainingError
 from autoseg.files.layout import FoldFolder
-from autoseg.files.storage import decode, read_json, with_absent, write_json
+from autoseg.files.records import RecordFormat, decode_record, write_record
+from autoseg.files.storage import read_json, with_absent
 from autoseg.inference.model import weights_sha256
 from autoseg.training.recipe_record import RecipeRecord, code_differences
 
-FORMAT = 2
 ABSENT_BEFORE = {"recipe": None, "learning_rate": None}
 ABSENT_IN_SESSIONS_BEFORE = {"interpolation": None}
-"""What records of format 1 lack that an older autoseg wrote."""
+"""What records that an older autoseg wrote lack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,6 @@ class RunRecord:
         weights_sha256: Of the final weights' values; None while it goes on.
     """
 
-    format: int
     trainer: str
     configuration: str
     seed: int
@@ -85,14 +85,15 @@ class RunRecord:
 def begin_run(fold: FoldFolder, record: RunRecord, *, continued: bool) -> None:
     """Write the record of a training that begins or goes on; earlier sessions are kept where it goes on."""
     before = read_record(fold) if continued else None
-    write_json(fold.record, replace(record, sessions=(*(before.sessions if before else ()), *record.sessions)))
+    record = replace(record, sessions=(*(before.sessions if before else ()), *record.sessions))
+    write_record(fold.record, record, FORMAT)
 
 
 def finish_run(fold: FoldFolder, weights: Mapping[str, Tensor]) -> None:
     """Add the final weights' hash, and when it was known first."""
     record, digest = read_record(fold), weights_sha256(weights)
     if record is not None and record.weights_sha256 != digest:
-        write_json(fold.record, replace(record, finished=now(), weights_sha256=digest))
+        write_record(fold.record, replace(record, finished=now(), weights_sha256=digest), FORMAT)
 
 
 def trained_cases(fold: FoldFolder) -> tuple[str, ...]:
@@ -140,15 +141,19 @@ def read_record(fold: FoldFolder) -> RunRecord | None:
     if not path.is_file():
         return None
     try:
-        content = read_json(path)
-        if isinstance(content, dict):
-            content = with_absent(content, ABSENT_BEFORE)
-            if isinstance(sessions := content.get("sessions"), list):
-                content["sessions"] = [with_absent(session, ABSENT_IN_SESSIONS_BEFORE) for session in sessions]
-        record: RunRecord = decode(RunRecord, content, path.name)
+        return decode_record(read_json(path), RunRecord, FORMAT, path, where=path.name)
     except StorageError as error:
         raise StorageError(f"{fold.folder}: {error}; delete {path.name} there, it is only a record") from error
-    return record
+
+
+def _completed(content: dict[str, Any]) -> dict[str, Any]:
+    sessions = content.get("sessions")
+    if isinstance(sessions, list):
+        content = {**content, "sessions": [with_absent(session, ABSENT_IN_SESSIONS_BEFORE) for session in sessions]}
+    return {**ABSENT_BEFORE, **content}
+
+
+FORMAT = RecordFormat(number=2, older=(1,), completed=_completed)
 
 
 def present_session(

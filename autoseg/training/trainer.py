@@ -33,7 +33,7 @@ from autoseg.training.memory import require_memory
 from autoseg.training.micro_batches import memory_explained
 from autoseg.training.recipe import Recipe
 from autoseg.training.replacing import keep_new, recover, replacing
-from autoseg.training.run_record import FORMAT, RunRecord, begin_run, finish_run, present_session, require_same_code
+from autoseg.training.run_record import RunRecord, begin_run, finish_run, present_session, require_same_code
 from autoseg.training.samples import TRAINING
 from autoseg.training.state import FiniteLosses, NotFiniteError, TrainingState, set_learning_rate, step_seed
 from autoseg.training.time_needed import BatchTimer, Length, tell
@@ -346,7 +346,6 @@ class Trainer(Assembly):
         conditions = self._conditions(seed)
         del conditions["split"]  # the record holds its cases
         record = RunRecord(
-            format=FORMAT,
             **conditions,
             epochs=self.epochs,
             learning_rate=self.settings.learning_rate,

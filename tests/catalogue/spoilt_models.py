@@ -454,7 +454,7 @@ ENTRIES: tuple[Entry, ...] = (
     continued(
         "a checkpoint that is a list",
         lambda place: a_list(checkpoint(place)),
-        message="{home}/results/2d/Task001_Balls/Trainer__autoseg/fold_0/checkpoint.pt: a checkpoint of format None (autoseg None), but this is autoseg 0.1.0, which reads format 2; continue with a matching version, or start anew with --overwrite",
+        message="{home}/results/2d/Task001_Balls/Trainer__autoseg/fold_0/checkpoint.pt: a checkpoint of format None, but this autoseg reads format 2; continue with a matching version, or start anew with --overwrite",
     ),
     Entry(
         name="a fold that is trained already",

@@ -326,7 +326,7 @@ ENTRIES: tuple[Entry, ...] = (
         name="a fingerprint of a newer format",
         spoil=fingerprint(lambda content: content.update(format=7, version="9.1")),
         words=FROM_FINGERPRINT,
-        message="planning: 1 of 1 case failed\n  {home}/preprocessed/Task001_Balls/fingerprint.json: {home}/preprocessed/Task001_Balls/fingerprint.json: fingerprint.json: format 7, but this autoseg reads format 1; autoseg 9.1 made it, and this is autoseg {some}; install 9.1 or newer",
+        message="planning: 1 of 1 case failed\n  {home}/preprocessed/Task001_Balls/fingerprint.json: {home}/preprocessed/Task001_Balls/fingerprint.json: expected format 1, found 7; autoseg 9.1 made it, and this is autoseg {some}; install 9.1 or newer",
     ),
     Entry(
         name="a fingerprint with negative spacing",

@@ -23,7 +23,7 @@ from autoseg.files.layout import ModelKey
 from autoseg.files.locking import hold_lock
 from autoseg.paths import Workspace
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training.run_record import FORMAT, RunRecord, begin_run
+from autoseg.training.run_record import RunRecord, begin_run
 
 TASK = "Task001_Balls"
 MODEL = ModelKey(task=TASK, configuration="2d")
@@ -91,7 +91,6 @@ def trained(home: Path, fold: str, *cases: str) -> Path:
     trained = workspace(home).model(MODEL).fold(fold)
     trained.folder.mkdir(parents=True, exist_ok=True)
     record = RunRecord(
-        format=FORMAT,
         trainer="Trainer",
         configuration="2d",
         seed=0,

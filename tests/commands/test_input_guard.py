@@ -266,7 +266,7 @@ def test_someone_elses_report_is_not_written_over(home: Path, images: Path, tmp_
     assert run(home, images, tmp_path / "out", "-m", "3d_fullres") == 1
 
     assert capsys.readouterr().err.endswith(
-        f"autoseg_predict: {tmp_path / 'out' / 'report.json'}: format None, but this autoseg reads format 1; "
+        f"autoseg_predict: {tmp_path / 'out' / 'report.json'}: a report of format None, but this autoseg reads format 1; "
         "move the file away, or name another folder\n"
     )
     assert (tmp_path / "out" / "report.json").read_text() == '{"mine": 1}'

@@ -23,7 +23,7 @@ from autoseg.files.storage import read_json, write_json
 from autoseg.jobs.child import STEP_OF_RUN
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans
-from autoseg.training.run_record import FORMAT, RunRecord, begin_run, present_session
+from autoseg.training.run_record import RunRecord, begin_run, present_session
 
 SHORT = shlex.split(
     "--epochs 1 --iterations_per_epoch 1 --batch_size 2 --seed 1 --num_workers 0 -device cpu --precision fp32"
@@ -288,7 +288,6 @@ def a_record(command: tuple[str, ...]) -> RunRecord:
         interpolation=3,
     )
     return RunRecord(
-        format=FORMAT,
         trainer="Trainer",
         configuration="2d",
         seed=0,

@@ -28,7 +28,7 @@ from autoseg.jobs.workflow import all_steps
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans, save_plans
 from autoseg.training.recipe_record import RecipeRecord, own_code
-from autoseg.training.run_record import FORMAT, RunRecord, begin_run
+from autoseg.training.run_record import RunRecord, begin_run
 
 TASK = "Task001_Balls"
 
@@ -317,7 +317,6 @@ def test_other_code_of_the_users_sets_the_whole_model_aside(home: Path, capsys: 
     own = home / "mine.py"
     own.write_text("from autoseg.training import Trainer\n\nclass Mine(Trainer):\n    gradient_clip = 3.0\n")
     trained = RunRecord(
-        format=FORMAT,
         trainer="Mine",
         configuration="2d",
         seed=0,

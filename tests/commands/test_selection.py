@@ -29,7 +29,6 @@ from autoseg.plans import FORMAT, ConfigurationPlan, Plans, save_plans
 from autoseg.postprocessing.evidence import load_choice
 from autoseg.postprocessing.rules import Rule, load_rules, save_rules
 from autoseg.preprocessing.prepare import CaseProperties
-from autoseg.training.run_record import FORMAT as RUN_FORMAT
 from autoseg.training.run_record import RunRecord, begin_run
 
 TASK = "Task004_Balls"
@@ -464,7 +463,6 @@ def test_predictions_of_cases_that_the_fold_no_longer_has_do_not_count(workspace
 def trained(workspace: Workspace, configuration: str, fold: str, *cases: str) -> None:
     """Leave a record of a training on these cases."""
     record = RunRecord(
-        format=RUN_FORMAT,
         trainer="Trainer",
         configuration=configuration,
         seed=0,

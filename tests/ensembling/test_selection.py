@@ -15,7 +15,6 @@ from autoseg.postprocessing.rules import Rule
 
 FOLDS = ("0", "1", "2", "3", "4")
 SELECTION = Selection(
-    format=1,
     version="0.1.0",
     task="Task004_Hippocampus",
     name="2d+3d_fullres",

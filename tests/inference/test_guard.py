@@ -264,8 +264,8 @@ def test_a_report_that_stays_locked_is_told_with_its_holder(tmp_path: Path, monk
     ("written", "message"),
     [
         ("{", "not valid JSON: "),
-        ("[1]", "format None, but this autoseg reads format 1"),
-        ('{"format": 7}', "format 7, but this autoseg reads format 1"),
+        ("[1]", "a report of format None, but this autoseg reads format 1"),
+        ('{"format": 7}', "a report of format 7, but this autoseg reads format 1"),
         (
             '{"format": 1, "mood": 1}',
             "wrong fields: missing cases, false_alarms, remark, training, version; unknown mood",

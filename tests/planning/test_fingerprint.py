@@ -293,7 +293,7 @@ FULL = {
     "intensities": [None],
 }
 REFUSED = [
-    ({**FULL, "format": 2}, "fingerprint.json: format 2, but this autoseg reads format 1"),
+    ({**FULL, "format": 2}, "expected format 1, found 2"),
     ({**FULL, "mood": 1}, "fingerprint.json: wrong fields: unknown mood"),
     ({**SHORT, "mood": 1}, "fingerprint.json: wrong fields: unknown mood"),
     ({key: FULL[key] for key in FULL if key != "shapes"}, "fingerprint.json: wrong fields: missing shapes"),

@@ -62,7 +62,10 @@ def test_another_format_is_refused(tmp_path: Path, content: object) -> None:
     path = tmp_path / "checkpoint.pt"
     torch.save(content, path)
 
-    with pytest.raises(TrainingError, match=r"a checkpoint of format (1 \(autoseg 0\.9\)|None).*which reads format 2"):
+    with pytest.raises(
+        TrainingError,
+        match=r"a checkpoint of format (1 \(autoseg 0\.9\).*which|None, but this autoseg) reads format 2; continue",
+    ):
         load_checkpoint(path)
 
 

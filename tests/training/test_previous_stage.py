@@ -14,7 +14,7 @@ from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.previous_stage import PreviousStage, find_predictions
-from autoseg.training.run_record import FORMAT, RunRecord, begin_run
+from autoseg.training.run_record import RunRecord, begin_run
 
 CASES = ("a", "b", "c", "d", "e", "f")
 SPLITS = (
@@ -26,7 +26,6 @@ SPLITS = (
 
 def record(training: tuple[str, ...]) -> RunRecord:
     return RunRecord(
-        format=FORMAT,
         trainer="Trainer",
         configuration="3d_lowres",
         seed=0,
