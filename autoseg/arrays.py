@@ -33,3 +33,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 Locations: TypeAlias = npt.NDArray[np.int32]
 """Voxels, a row (z, y, x) each."""
+
+
+def label_type(classes: int) -> type[np.uint8] | type[np.uint16]:
+    """The smallest type that holds the labels of so many classes, of which there are 65 536 at most."""
+    return np.uint8 if classes - 1 <= np.iinfo(np.uint8).max else np.uint16

@@ -13,6 +13,7 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
+from autoseg.arrays import Mask
 from autoseg.forms import PRECISE, Forms, disagreement, skew
 from autoseg.words import counted, in_brackets
 
@@ -115,6 +116,18 @@ def reorder(values: Sequence[T], order: Sequence[int]) -> tuple[T, ...]:
 def inverse_order(order: Sequence[int]) -> tuple[int, ...]:
     """The axis order that undoes `order`."""
     return tuple(int(axis) for axis in np.argsort(order))
+
+
+def bounding_box(mask: Mask) -> Box | None:
+    """The smallest box that holds every true voxel; None where there is none."""
+    box, rest = [], mask
+    while rest.ndim:
+        used = np.flatnonzero(rest.any(axis=tuple(range(1, rest.ndim))))
+        if not used.size:
+            return None
+        box.append((int(used[0]), int(used[-1]) + 1))
+        rest = np.any(rest, axis=0)
+    return tuple(box)
 
 
 def box_shape(box: Box) -> Shape:

@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/")
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+"""In which a network may be computed, as far as the machine has them in hardware; `auto` takes the fastest it has."""
+
 UNKNOWN_MEMORY = 8 * 2**30
 """Bytes taken to be there where the system does not say."""
 

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoseg.geometry import Geometry, box_shape, box_slices, inverse_order, reorder
+from autoseg.geometry import Geometry, bounding_box, box_shape, box_slices, inverse_order, reorder
 
 GRID = Geometry(spacing=(3.0, 0.8, 0.8), origin=(-120.5, 33.0, 7.0))
 SIDEWAYS = (0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
@@ -80,3 +80,20 @@ def test_a_box_is_an_index() -> None:
     assert box_shape(box) == (3, 2, 1)
     assert np.zeros((9, 9, 9))[box_slices(box)].shape == (3, 2, 1)
     assert box_slices(box)[0] == slice(1, 4)
+
+
+@pytest.mark.parametrize("shape", [(7,), (5, 6), (4, 5, 6)])
+def test_the_bounding_box_holds_every_true_voxel_and_no_empty_border(shape: tuple[int, ...]) -> None:
+    mask = np.zeros(shape, bool)
+    mask[(1,) * len(shape)] = mask[(3,) * len(shape)] = True
+
+    assert bounding_box(mask) == ((1, 4),) * len(shape)
+    assert bounding_box(np.ones(shape, bool)) == tuple((0, side) for side in shape)
+    assert bounding_box(np.zeros(shape, bool)) is None
+
+
+def test_the_bounding_box_of_one_voxel() -> None:
+    mask = np.zeros((3, 4, 5), bool)
+    mask[2, 0, 4] = True
+
+    assert bounding_box(mask) == ((2, 3), (0, 1), (4, 5))

@@ -11,6 +11,7 @@ from typing import Any
 
 from autoseg.commands.running import Parser
 from autoseg.files.layout import DEFAULT_PLANS
+from autoseg.machine import PRECISIONS
 from autoseg.plans import CONFIGURATIONS
 
 DEVICE_PATTERN = re.compile(r"cpu|cuda(:\d+)?|mps")
@@ -21,7 +22,6 @@ NUMBER = re.compile(r"[+-]?[\d.]+")
 MOST_DIGITS = 18
 """What every library takes as a whole number."""
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 TASK_HELP = "task: its number, or its folder's name, whole or up to the number (4, Task004, Task004_Hippocampus)"
 
 

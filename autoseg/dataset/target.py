@@ -12,7 +12,7 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from autoseg.arrays import FloatArray, LabelArray, Mask
+from autoseg.arrays import FloatArray, LabelArray, Mask, label_type
 from autoseg.errors import DatasetError
 
 BACKGROUND = 0
@@ -66,7 +66,7 @@ class Exclusive:
     @property
     def written_type(self) -> type[np.uint8] | type[np.uint16]:
         """The smallest unsigned type of a segmentation."""
-        return np.uint8 if self.values[-1] <= np.iinfo(np.uint8).max else np.uint16
+        return label_type(len(self.names))
 
     @property
     def kept_type(self) -> type[np.int8] | type[np.int16]:

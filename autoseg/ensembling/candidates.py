@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 import autoseg
 from autoseg.arrays import Float64Array
 from autoseg.ensembling.comparison import Ranking, Scores, rank
 from autoseg.ensembling.pairs import Key
 from autoseg.ensembling.selection import Member, Selection
 from autoseg.errors import ModelError
+from autoseg.evaluation.metrics import defined_mean
 from autoseg.postprocessing.choice import judge_as_given, sources_hash
 from autoseg.postprocessing.deciding import candidates_of, decide_postprocessing
 from autoseg.postprocessing.evidence import Choice
@@ -113,7 +112,7 @@ def select(
         incomplete=tuple(incomplete),
         sources={one.name: choices[one.name].evidence.sources for one in candidates},
     )
-    before = {one.name: _means(_rows(one, choices[one.name].evidence.before, keys)) for one in candidates}
+    before = {one.name: defined_mean(_rows(one, choices[one.name].evidence.before, keys), axis=0) for one in candidates}
     return Outcome(selection=selection, winner=winner, ranking=ranking, choices=choices, before=before)
 
 
@@ -143,11 +142,3 @@ def _common_keys(candidates: Sequence[Candidate]) -> list[Key]:
 def _rows(candidate: Candidate, dice: Float64Array, keys: Sequence[Key]) -> Float64Array:
     row_of = {(case.fold, case.identifier): row for row, case in enumerate(candidate.cases)}
     return dice[[row_of[key] for key in keys]]
-
-
-def _means(dice: Float64Array) -> Float64Array:
-    """Mean of each column over what is defined, NaN where nothing is."""
-    defined = np.isfinite(dice)
-    with np.errstate(invalid="ignore"):
-        means: Float64Array = np.where(defined, dice, 0).sum(axis=0) / defined.sum(axis=0)
-    return means

@@ -14,6 +14,7 @@ import numpy as np
 
 from autoseg.arrays import Float64Array
 from autoseg.ensembling.selection import Lead
+from autoseg.evaluation.metrics import defined_mean
 
 Interval = tuple[float, float]
 
@@ -79,7 +80,7 @@ def rank(scores: Sequence[Scores], patients: Sequence[str]) -> Ranking:
     Args:
         patients: Whose image each case is; patients are drawn, with all their cases.
     """
-    totals = [float(_mean(_per_label(one.dice))) for one in scores]
+    totals = [float(defined_mean(_per_label(one.dice), axis=-1)) for one in scores]
     drawn = _draw(scores, patients)
     order = _order(scores, totals)
     statistics = tuple(_statistics(scores[number], totals[number], drawn[number]) for number in order)
@@ -146,7 +147,7 @@ def _draw(scores: Sequence[Scores], patients: Sequence[str]) -> list[Float64Arra
     for weights in _samples(patients):
         for one, drawn in zip(scores, parts, strict=True):
             means = _per_label(one.dice, weights)
-            drawn.append(np.column_stack([means, _mean(means)]))
+            drawn.append(np.column_stack([means, defined_mean(means, axis=-1)]))
     return [np.concatenate(drawn) for drawn in parts]
 
 
@@ -170,14 +171,6 @@ def _per_label(dice: Float64Array, weights: Float64Array | None = None) -> Float
     with np.errstate(invalid="ignore"):
         means: Float64Array = (weights @ np.where(defined, dice, 0)) / (weights @ defined)
     return means
-
-
-def _mean(means: Float64Array) -> Float64Array:
-    """The mean over the last axis of what is defined; NaN where nothing is."""
-    defined = np.isfinite(means)
-    with np.errstate(invalid="ignore"):
-        mean: Float64Array = np.where(defined, means, 0).sum(axis=-1) / defined.sum(axis=-1)
-    return mean
 
 
 def _interval(drawn: Float64Array) -> Interval | None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from autoseg.arrays import IndexArray, LabelArray, Mask
+from autoseg.arrays import Float64Array, IndexArray, LabelArray, Mask
 
 Metrics = dict[str, float | None]
 
@@ -126,6 +126,14 @@ def foreground_mean(mean: Mapping[int, Metrics]) -> Metrics:
     foreground = [metrics for label, metrics in mean.items() if label > 0]
     names = foreground[0] if foreground else {}
     return {name: mean_of([metrics[name] for metrics in foreground]) for name in names}
+
+
+def defined_mean(values: Float64Array, axis: int) -> Float64Array:
+    """The mean along an axis over what is defined; NaN where nothing is."""
+    defined = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        mean: Float64Array = np.where(defined, values, 0).sum(axis=axis) / defined.sum(axis=axis)
+    return mean
 
 
 def mean_of(values: Sequence[float | None]) -> float | None:

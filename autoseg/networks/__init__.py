@@ -2,12 +2,11 @@
 
 from autoseg.networks.build import build_network, place_network
 from autoseg.networks.devices import resolve_device
-from autoseg.networks.precision import PRECISIONS, Precision, resolve_precision
+from autoseg.networks.precision import Precision, resolve_precision
 from autoseg.networks.residual import ResidualUNet
 from autoseg.networks.unet import UNet
 
 __all__ = [
-    "PRECISIONS",
     "Precision",
     "ResidualUNet",
     "UNet",

@@ -10,10 +10,9 @@ from pathlib import Path
 import torch
 
 from autoseg.errors import ModelError
+from autoseg.machine import PRECISIONS
 from autoseg.networks.bf16_convolutions import SoundConvolutions
 from autoseg.networks.instance_norm import CHANNELS_LAST
-
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 BF16_CPU_FEATURES = ("amx_bf16", "avx512_bf16")
 """Processors without these emulate bfloat16, up to 80 times slower than fp32 (discuss.pytorch.org/t/200273)."""

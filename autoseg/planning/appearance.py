@@ -13,7 +13,7 @@ import numpy as np
 
 from autoseg.arrays import Array, Float32Array, Mask
 from autoseg.errors import DatasetError
-from autoseg.geometry import Geometry
+from autoseg.geometry import Geometry, bounding_box, box_shape
 from autoseg.images.magnitudes import spread_values
 
 Direction: TypeAlias = tuple[float, float, float, float, float, float, float, float, float]
@@ -80,10 +80,10 @@ def measure_appearance(data: Float32Array, geometry: Geometry) -> Appearance | N
         None where every voxel is zero.
     """
     nonzero: Mask = np.any(data, axis=0)
-    plane: Mask = np.any(nonzero, axis=0)
-    depth, height, width = map(_extent, (nonzero, plane, plane.T))
-    if not depth:
+    box = bounding_box(nonzero)
+    if box is None:
         return None
+    depth, height, width = box_shape(box)
     ranges = measure_ranges(data)
     return Appearance(
         spacing=geometry.spacing,
@@ -92,12 +92,6 @@ def measure_appearance(data: Float32Array, geometry: Geometry) -> Appearance | N
         ranges=ranges,
         likenesses=measure_likenesses(data, ranges),
     )
-
-
-def _extent(nonzero: Mask) -> int:
-    """Along the first axis, from the first to the last plane that holds anything."""
-    places = np.flatnonzero(np.any(nonzero, axis=tuple(range(1, nonzero.ndim))))
-    return int(places[-1] - places[0]) + 1 if places.size else 0
 
 
 def measure_ranges(data: Float32Array) -> tuple[IntensityRange | None, ...]:

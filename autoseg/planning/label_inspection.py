@@ -8,10 +8,8 @@ import numpy as np
 
 from autoseg.arrays import Array
 from autoseg.dataset import BACKGROUND
-from autoseg.errors import DatasetError
-from autoseg.geometry import box_slices
+from autoseg.geometry import bounding_box, box_slices
 from autoseg.images.whole_numbers import fractional_values, rounded_values
-from autoseg.preprocessing.cropping import bounding_box
 from autoseg.words import agreeing, counted, first_few, in_digits, readable
 
 LISTED_LABELS = 10
@@ -65,10 +63,9 @@ def cut_away(channels: Sequence[Array], label: Array, names: Sequence[str]) -> s
     nonzero = channels[0] != 0
     for channel in channels[1:]:
         nonzero |= channel != 0
-    try:
-        kept = label[box_slices(bounding_box(nonzero))]
-    except DatasetError:  # nothing but zeros: that is said of the image
+    if (box := bounding_box(nonzero)) is None:  # that is said of the image
         return None
+    kept = label[box_slices(box)]
     if np.count_nonzero(label) == np.count_nonzero(kept):
         return None
     total, rest = _counts(label), _counts(kept)

@@ -20,6 +20,7 @@ import numpy as np
 import autoseg
 from autoseg.arrays import Float64Array, Mask
 from autoseg.errors import ModelError
+from autoseg.evaluation.metrics import defined_mean
 from autoseg.files.storage import content_hash, file_hash
 from autoseg.parallel import run_on_cases
 from autoseg.postprocessing.evidence import CaseDice, Choice, Comparison, Evidence, JudgedRule
@@ -274,8 +275,8 @@ def _compare(before: Float64Array, after: Float64Array, labels: Sequence[int]) -
     return tuple(
         Comparison(
             label=label,
-            before=_with_none(_means(before))[column],
-            after=_with_none(_means(after))[column],
+            before=_with_none(defined_mean(before, axis=0))[column],
+            after=_with_none(defined_mean(after, axis=0))[column],
             n_before=int(np.isfinite(before[:, column]).sum()),
             n_after=int(np.isfinite(after[:, column]).sum()),
         )
@@ -291,15 +292,7 @@ def _helps(before: Float64Array, after: Float64Array) -> bool:
 
 def _gains(before: Float64Array, after: Float64Array) -> Float64Array:
     """How much each label's mean Dice rises; 0 where it has none before or after, which tells nothing."""
-    return np.nan_to_num(_means(after) - _means(before))
-
-
-def _means(dice: Float64Array) -> Float64Array:
-    """Mean of each column over its defined values, NaN where there are none."""
-    defined = np.isfinite(dice)
-    with np.errstate(invalid="ignore"):
-        means: Float64Array = np.where(defined, dice, 0).sum(axis=0) / defined.sum(axis=0)
-    return means
+    return np.nan_to_num(defined_mean(after, axis=0) - defined_mean(before, axis=0))
 
 
 def _with_none(values: Float64Array) -> tuple[float | None, ...]:

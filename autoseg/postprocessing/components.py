@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from autoseg.arrays import Float64Array, IndexArray, LabelArray, Mask
 from autoseg.dataset import BACKGROUND
-from autoseg.geometry import Box, box_slices
+from autoseg.geometry import bounding_box, box_slices
 
 
 def keep_largest(segmentation: LabelArray, labels: Sequence[int], spacing: Sequence[float]) -> LabelArray:
@@ -59,7 +59,7 @@ def fill_holes(segmentation: LabelArray, labels: Sequence[int]) -> LabelArray:
         A new array of the same type.
     """
     filled: LabelArray = np.array(segmentation)
-    box = _bounding_box(_mask(segmentation, labels))
+    box = bounding_box(_mask(segmentation, labels))
     if box is None:
         return filled
     inside = filled[box_slices(box)]
@@ -91,7 +91,7 @@ def _without_components(
     """Turn the components of the union of `labels` that `unwanted` picks by their volumes into background."""
     kept: LabelArray = np.array(segmentation)
     mask = _mask(segmentation, labels)
-    box = _bounding_box(mask)
+    box = bounding_box(mask)
     if box is None:
         return kept
     numbered, volumes = components(mask[box_slices(box)], spacing)
@@ -105,16 +105,6 @@ def _mask(segmentation: LabelArray, labels: Sequence[int]) -> Mask:
         mask: Mask = segmentation == labels[0]
         return mask
     return np.isin(segmentation, labels)
-
-
-def _bounding_box(mask: Mask) -> Box | None:
-    box = []
-    for axis in range(mask.ndim):
-        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        if not len(used):
-            return None
-        box.append((int(used[0]), int(used[-1]) + 1))
-    return tuple(box)
 
 
 def _fill(segmentation: LabelArray, labels: Sequence[int], flat: Sequence[int]) -> None:

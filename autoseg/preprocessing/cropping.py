@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from autoseg.arrays import Float32Array, LabelArray, Mask
+from autoseg.arrays import Float32Array, LabelArray
 from autoseg.dataset import BACKGROUND, OUTSIDE
 from autoseg.errors import DatasetError
-from autoseg.geometry import Box, box_slices
+from autoseg.geometry import Box, bounding_box, box_slices
 
 
 def crop_to_nonzero(
@@ -29,7 +29,10 @@ def crop_to_nonzero(
         DatasetError: Every voxel is zero.
     """
     nonzero = np.any(data, axis=0)
-    box = bounding_box(nonzero)
+    if (box := bounding_box(nonzero)) is None:
+        raise DatasetError(
+            "every voxel of the image is zero, so there is nothing to segment; remove the case or export it again"
+        )
     inside = box_slices(box)
     region = ndimage.binary_fill_holes(nonzero[inside])
     if segmentation is None:
@@ -39,21 +42,3 @@ def crop_to_nonzero(
     labels[(labels == BACKGROUND) & ~region] = OUTSIDE
     every_channel = (slice(None), *inside)
     return data[every_channel], labels, box
-
-
-def bounding_box(mask: Mask) -> Box:
-    """The smallest box that holds every true voxel.
-
-    Raises:
-        DatasetError: There is none.
-    """
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        used = np.flatnonzero(mask.any(axis=others))
-        if not used.size:
-            raise DatasetError(
-                "every voxel of the image is zero, so there is nothing to segment; remove the case or export it again"
-            )
-        box.append((int(used[0]), int(used[-1]) + 1))
-    return tuple(box)

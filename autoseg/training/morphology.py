@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from autoseg.arrays import Mask
-from autoseg.geometry import box_slices
+from autoseg.geometry import bounding_box
 
 
 def dilation(mask: Mask, radius: float) -> Mask:
@@ -34,14 +34,11 @@ def opening(mask: Mask, radius: float) -> Mask:
 
 def surroundings(mask: Mask, radius: float) -> tuple[slice, ...] | None:
     """The part of the array that each of the four, applied there alone, gives all it would; None for an empty mask."""
-    margin = int(radius) + 1
-    box = []
-    for axis, side in enumerate(mask.shape):
-        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        if not used.size:
-            return None
-        box.append((max(0, int(used[0]) - margin), min(side, int(used[-1]) + 1 + margin)))
-    return box_slices(tuple(box))
+    margin, box = int(radius) + 1, bounding_box(mask)
+    if box is None:
+        return None
+    sides = zip(box, mask.shape, strict=True)
+    return tuple(slice(max(0, start - margin), min(side, stop + margin)) for (start, stop), side in sides)
 
 
 def _within(mask: Mask, radius: float) -> Mask:

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from autoseg.evaluation.metrics import Confusion, confusion_metrics, count, hausdorff_distance_95, score_arrays
+from autoseg.evaluation.metrics import (
+    Confusion,
+    confusion_metrics,
+    count,
+    defined_mean,
+    hausdorff_distance_95,
+    score_arrays,
+)
 
 NAMES = (
     "Accuracy, Dice, False Discovery Rate, False Negative Rate, False Omission Rate, False Positive Rate, Jaccard, "
@@ -216,3 +223,12 @@ def test_scores_carry_the_distance_only_when_a_spacing_is_given() -> None:
     assert list(plain[1]) == NAMES
     assert list(advanced[1]) == sorted([*NAMES, "Hausdorff Distance 95"])
     assert advanced[1]["Hausdorff Distance 95"] == 2.0
+
+
+def test_the_mean_of_what_is_defined() -> None:
+    nan = np.nan
+    table = np.array([[0.5, nan, nan], [0.75, 0.25, nan]])
+
+    np.testing.assert_array_equal(defined_mean(table, axis=0), [0.625, 0.25, nan])
+    np.testing.assert_array_equal(defined_mean(table, axis=-1), [0.5, 0.5])
+    assert np.isnan(defined_mean(np.array([nan]), axis=0))

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from autoseg.errors import PlanError
-from autoseg.networks import PRECISIONS, Precision, ResidualUNet, UNet, build_network, place_network, resolve_precision
+from autoseg.machine import PRECISIONS
+from autoseg.networks import Precision, ResidualUNet, UNet, build_network, place_network, resolve_precision
 from autoseg.networks.instance_norm import CHANNELS_LAST, InstanceNorm2d, InstanceNorm3d
 from autoseg.plans import ConfigurationPlan
 
