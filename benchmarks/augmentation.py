@@ -55,7 +55,7 @@ def autoseg_batches(prepared: Path) -> Iterator[Any]:
             Stream(cases=cases, augmentation=trainer.build_augmentation()),
             Stream(cases=cases, augmentation=trainer.build_validation_augmentation()),
         ),
-        patch_size=trainer.plan.patch_size,
+        patch_size=trainer.plan.sampling.patch_size,
         batch_size=trainer.batch_size,
         strides=plans.configuration(CONFIGURATION).topology.strides,
         foreground_fraction=trainer.foreground_fraction,

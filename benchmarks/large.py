@@ -80,20 +80,25 @@ def _limited(side: Side, longest: float = LONGEST_RUN) -> Side:
 
 def make_autoseg_model(prepared: Path, home: Path, patch: tuple[int, ...]) -> None:
     """A small network of random weights, by plans that keep the image's grid."""
-    from autoseg.plans import load_plans
+    from autoseg.plans import NetworkPlan, Sampling, load_plans
 
     plans = load_plans(prepared / "autoseg_plans_3D.pkl")
     plan = plans.configuration(CONFIGURATION)
     levels = len(FEATURES)
     small = replace(
         plan,
-        patch_size=patch,
+        sampling=Sampling(patch_size=patch),
         batch_size=2,
-        num_pool_per_axis=(levels - 1,) * 3,
-        pool_kernel_sizes=((2, 2, 2),) * (levels - 1),
-        conv_kernel_sizes=((3, 3, 3),) * levels,
-        features=FEATURES[0],
-        max_features=FEATURES[-1],
+        network=NetworkPlan(
+            name=plan.network.name,
+            settings={
+                **plan.network.settings,
+                "strides": ((1, 1, 1), *((2, 2, 2),) * (levels - 1)),
+                "kernels": ((3, 3, 3),) * levels,
+                "features": FEATURES[0],
+                "max_features": FEATURES[-1],
+            },
+        ),
     )
     labels = ("background", *(f"organ {number}" for number in range(1, CLASSES)))
     synthetic = replace(plans, dataset=TASK, labels=labels, configurations={CONFIGURATION: small})

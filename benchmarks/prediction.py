@@ -76,7 +76,7 @@ def operations_of_tile(prepared: Path) -> int:
     with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network = build_network(plan, 1, len(plans.labels)).eval()
         network.deep_supervision = False
-        network(torch.empty(1, 1, *plan.patch_size))
+        network(torch.empty(1, 1, *plan.sampling.patch_size))
     return math.ceil(counter.get_total_flops())
 
 

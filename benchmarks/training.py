@@ -107,7 +107,7 @@ def operations_of_step(prepared: Path) -> int:
     plans = load_plans(prepared / "autoseg_plans_3D.pkl")
     plan = plans.configuration(CONFIGURATION)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        outputs = build_network(plan, 1, len(plans.labels))(torch.empty(plan.batch_size, 1, *plan.patch_size))
+        outputs = build_network(plan, 1, len(plans.labels))(torch.empty(plan.batch_size, 1, *plan.sampling.patch_size))
         sum(level.sum() for level in outputs).backward()
     return int(counter.get_total_flops())
 

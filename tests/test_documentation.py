@@ -33,7 +33,16 @@ from autoseg.planning import Planner3D
 from autoseg.planning.appearance import IntensityRange
 from autoseg.planning.comparison import FalseAlarms, InputWarning, Limits, make_reference
 from autoseg.planning.fingerprint import DatasetFingerprint, save_fingerprint
-from autoseg.plans import ConfigurationPlan, IntensityStatistics, Plans
+from autoseg.plans import (
+    ConfigurationPlan,
+    Grid,
+    IntensityRule,
+    IntensityStatistics,
+    NetworkPlan,
+    Plans,
+    Sampling,
+    UNetSettings,
+)
 from autoseg.postprocessing.evidence import CaseDice, Comparison, Evidence, JudgedRule
 from autoseg.postprocessing.rules import Rule
 from autoseg.preprocessing.prepare import CaseProperties
@@ -216,7 +225,9 @@ def fields_of(*kinds: type) -> set[str]:
 
 
 FILES = {
-    "Plans": fields_of(Plans, ConfigurationPlan, IntensityStatistics),
+    "Plans": fields_of(
+        Plans, ConfigurationPlan, IntensityStatistics, Grid, Sampling, NetworkPlan, UNetSettings, IntensityRule
+    ),
     "Prepared cases": fields_of(Marker, Shared, CaseProperties, Geometry) | {"format"},
     "postprocessing.json": fields_of(Rule, Evidence, Comparison, JudgedRule, CaseDice)
     | {"format", "rules", "evidence"},
@@ -342,9 +353,9 @@ def test_every_class_named_on_a_command_line_is_in_a_block_of_the_page(examples:
 def test_trainers_of_the_page_can_learn(reference: str, examples: Path, tmp_path: Path) -> None:
     trainer = a_trainer(find_class(f"{examples / reference}", base=Trainer, modules=[]), tmp_path)
     network = trainer.build_network(trainer.plan, 1, 2)
-    output = network(torch.zeros(1, 1, *trainer.plan.patch_size))
+    output = network(torch.zeros(1, 1, *trainer.plan.sampling.patch_size))
     finest = output[0] if isinstance(output, list) else output
-    loss = trainer.build_loss()(finest, torch.zeros(1, *trainer.plan.patch_size, dtype=torch.long))
+    loss = trainer.build_loss()(finest, torch.zeros(1, *trainer.plan.sampling.patch_size, dtype=torch.long))
     loss.backward()
     trainer.build_optimizer(network).step()
     trainer.build_augmentation()
@@ -387,11 +398,13 @@ def test_planners_of_the_page_plan(examples: Path) -> None:
 
     fine = plans("my_planner.py", "FinePlanner3D")
     assert fine.identifier == "FinePlanner3D"
-    assert fine.configurations["3d_fullres"].spacing == (0.5, 0.5, 0.5)
-    assert fine.configurations["3d_fullres"].median_shape == (72, 100, 70)
-    assert fine.configurations["3d_fullres"].features == 16
+    assert fine.configurations["3d_fullres"].grid.spacing == (0.5, 0.5, 0.5)
+    assert fine.configurations["3d_fullres"].grid.median_shape == (72, 100, 70)
+    assert fine.configurations["3d_fullres"].network.unet().features == 16
     for name, configuration in (("FixedUnit3D", "3d_fullres"), ("FixedUnit2D", "2d")):
-        assert plans("my_normalisation.py", name).configurations[configuration].normalization_schemes == ("CT",)
+        assert plans("my_normalisation.py", name).configurations[configuration].intensities == (
+            IntensityRule(name="CT"),
+        )
 
 
 def test_the_page_lists_the_rooms_in_their_order() -> None:

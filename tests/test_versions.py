@@ -10,19 +10,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_plans import unet_plan
 
 import autoseg
 from autoseg.ensembling.selection import load_selection
 from autoseg.errors import DatasetError, ModelError, PlanError
 from autoseg.inference.model import load_weights
 from autoseg.planning.fingerprint import DatasetFingerprint, load_fingerprint, save_fingerprint
-from autoseg.plans import ConfigurationPlan, Plans, load_plans, load_plans_json, save_plans
+from autoseg.plans import Plans, load_plans, load_plans_json, save_plans
 from autoseg.training.checkpoint import load_checkpoint
 from autoseg.versions import is_newer
 
 HERE = autoseg.__version__
 PLANS = Plans(
-    format=1,
+    format=2,
     version="99.1",
     identifier="autoseg",
     planner="Planner2D",
@@ -33,18 +34,17 @@ PLANS = Plans(
     transpose_backward=(0, 1, 2),
     intensities=None,
     configurations={
-        "2d": ConfigurationPlan(
+        "2d": unet_plan(
             name="2d",
             spacing=(1.0, 1.0, 1.0),
             median_shape=(8, 8, 8),
             patch_size=(8, 8),
             batch_size=2,
-            num_pool_per_axis=(1, 1),
-            pool_kernel_sizes=((2, 2),),
-            conv_kernel_sizes=((3, 3), (3, 3)),
-            do_dummy_2d_augmentation=False,
-            normalization_schemes=("nonCT",),
-            use_mask_for_norm=(False,),
+            poolings=((2, 2),),
+            kernels=((3, 3), (3, 3)),
+            in_plane=False,
+            normalisation=("nonCT",),
+            masked=(False,),
             batch_dice=True,
             previous=None,
             network="unet",

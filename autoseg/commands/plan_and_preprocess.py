@@ -213,7 +213,7 @@ def _existing_plans(folder: Path, plans_name: str) -> list[Path]:
 def _prepare(dataset: Dataset, all_plans: Sequence[Plans], workspace: Workspace, *, workers: int | None) -> None:
     from autoseg.preprocessing.dataset import prepare_dataset
 
-    plans = {configuration.prepared_name: one for one in all_plans for configuration in one.configurations.values()}
+    plans = {configuration.prepared_as: one for one in all_plans for configuration in one.configurations.values()}
     prepare_dataset(
         dataset,
         plans,

@@ -224,7 +224,7 @@ def build_trainer(
     trainer_class = find_trainer(key.named_trainer)
     plans = load_planned(key, workspace)
     plan = plans.configuration(key.configuration)
-    cases = PreparedCases(workspace.task(task).prepared(plan.prepared_name, key.plans))
+    cases = PreparedCases(workspace.task(task).prepared(plan.prepared_as, key.plans))
     splits, patients = workspace.task(task).splits, workspace.task(task).patients
     identifiers = _training_cases(task, workspace, cases)
     split = open_split(splits, identifiers, fold, patients=patients)
@@ -257,7 +257,7 @@ def describe(trainer: Trainer) -> str:
         f"{trainer.plans.dataset}: {trainer.plan.name}, {type(trainer).__name__}, fold {trainer.fold.fold}: {training} to train, "
         f"{validation} to validate; {counted(trainer.epochs, 'epoch')} of "
         f"{counted(trainer.iterations_per_epoch, 'batch', 'batches')} of "
-        f"{trainer.batch_size}, patch {in_sides(trainer.plan.patch_size)}, "
+        f"{trainer.batch_size}, patch {in_sides(trainer.plan.sampling.patch_size)}, "
         f"on {trainer.device} in {trainer.precision.name}"
     )
 

@@ -144,7 +144,7 @@ def _configurations(
     for name in [name for name in CONFIGURATIONS if name in followed or name in wanted]:
         # Each case of a cascade needs the prediction of the fold that did not learn from it.
         folds = every_fold if name in followed else work.folds
-        prepared_name = plans[name].configuration(name).prepared_name if name in plans else name
+        prepared_name = plans[name].configuration(name).prepared_as if name in plans else name
         configurations.append(
             Configuration(
                 name=name,
@@ -172,7 +172,7 @@ def _planned_files(task: str, plans_name: str, planners: Sequence[str], workspac
     """The plans that are there, and the marker of every prepared case."""
     plans = _plans(task, plans_name, planners, workspace)
     files = {workspace.task(task).plans(name, plans_name) for name in plans}
-    prepared_names = {plans[name].configuration(name).prepared_name for name in plans}
+    prepared_names = {plans[name].configuration(name).prepared_as for name in plans}
     cases = [case.identifier for case in read_dataset(workspace.task(task).raw).training]
     folders = [workspace.task(task).prepared(name, plans_name) for name in sorted(prepared_names)]
     found = (*sorted(files), *(folder / f"{case}.json" for folder in folders for case in cases))

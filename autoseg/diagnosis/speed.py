@@ -98,11 +98,11 @@ def judge_speed(speed: Speed) -> list[Finding]:
 
 
 def _step(speed: Speed) -> Finding:
-    plan = speed.plan
-    patch = "x".join(map(str, plan.patch_size))
+    plan, network = speed.plan, speed.plan.network.unet()
+    patch = "x".join(map(str, plan.sampling.patch_size))
     found = (
-        f"{counted(plan.batch_size, 'patch', 'patches')} of {patch} voxels in a U-Net of {plan.features} to "
-        f"{counted(plan.max_features, 'channel')}, forward and backward in {speed.precision}: {short_time(speed.step_seconds)}, "
+        f"{counted(plan.batch_size, 'patch', 'patches')} of {patch} voxels in a U-Net of {network.features} to "
+        f"{counted(network.max_features, 'channel')}, forward and backward in {speed.precision}: {short_time(speed.step_seconds)}, "
         f"{speed.operations / 1e12:.2g} trillion operations a second"
     )
     return Finding(

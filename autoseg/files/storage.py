@@ -289,6 +289,8 @@ def decode(kind: Any, value: Any, where: str) -> Any:
     Raises:
         StorageError: Naming the field, what was expected and what was found.
     """
+    if kind is Any:
+        return value
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         (optional,) = (member for member in inner if member is not types.NoneType)

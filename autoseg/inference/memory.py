@@ -41,7 +41,11 @@ def tiles_on_gpu(usual: int, each: int, free: int) -> int:
 
 def tile_bytes(plan: ConfigurationPlan, classes: int) -> int:
     """What one tile takes while the network runs."""
-    return math.prod(plan.patch_size) * BYTES_PER_VALUE * (LARGE_ACTIVATIONS * plan.features + SCORE_COPIES * classes)
+    return (
+        math.prod(plan.sampling.patch_size)
+        * BYTES_PER_VALUE
+        * (LARGE_ACTIVATIONS * plan.network.features + SCORE_COPIES * classes)
+    )
 
 
 def fitting_batch(most: int, each: int, free: int) -> int:

@@ -260,9 +260,9 @@ def _require_agreement(paths: Sequence[Path], files: Sequence[WeightsFile]) -> N
 
 
 def _require_axes(path: Path, file: WeightsFile, plan: ConfigurationPlan) -> None:
-    if not set(file.mirror_axes) <= set(range(len(plan.patch_size))):
+    if not set(file.mirror_axes) <= set(range(len(plan.sampling.patch_size))):
         raise ModelError(
-            f"{path}: mirrors the axes {file.mirror_axes}, but a patch of {plan.name} has {len(plan.patch_size)}; "
+            f"{path}: mirrors the axes {file.mirror_axes}, but a patch of {plan.name} has {len(plan.sampling.patch_size)}; "
             "get the file again or train again"
         )
 

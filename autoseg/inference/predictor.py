@@ -311,7 +311,7 @@ class Predictor:
         model = self.model
         return start_networks(
             model.networks,
-            (input_channels(model.plans, model.configuration), *model.plan.patch_size),
+            (input_channels(model.plans, model.configuration), *model.plan.sampling.patch_size),
             engine=self._wanted_engine,
             precision=self.precision,
             device=self.device,
@@ -326,7 +326,7 @@ class Predictor:
     def _most_at_once(self) -> int:
         """Tiles, flipped ones counted, that the network is handed at once where memory allows."""
         voxels = BATCH_VOXELS.get(self.device.type, BATCH_VOXELS["cpu"])
-        usual = int(max(1, voxels // np.prod(self.model.plan.patch_size)))
+        usual = int(max(1, voxels // np.prod(self.model.plan.sampling.patch_size)))
         if self.device.type != "cuda":
             return usual
         return tiles_on_gpu(
@@ -335,7 +335,9 @@ class Predictor:
 
     def _tiling(self, prepared: PreparedCase) -> Tiling:
         """The case's tiles, in batches that memory holds."""
-        tiling = Tiling(shape=prepared.data.shape[1:], patch_size=self.model.plan.patch_size, step=self.step_size)
+        tiling = Tiling(
+            shape=prepared.data.shape[1:], patch_size=self.model.plan.sampling.patch_size, step=self.step_size
+        )
         if self.device.type == "cpu":
             self._fit_batch(tiling, prepared.properties.identifier)
         return replace(tiling, batch_size=max(1, self._at_once.number // len(self._flips)))

@@ -8,7 +8,6 @@ from types import MappingProxyType
 import torch
 from torch import nn
 
-from autoseg import plans
 from autoseg.errors import PlanError
 from autoseg.networks.encoder_decoder import EncoderDecoder
 from autoseg.networks.instance_norm import OurInstanceNorm
@@ -16,6 +15,7 @@ from autoseg.networks.precision import Precision
 from autoseg.networks.residual import ResidualUNet
 from autoseg.networks.spread_norm import is_spread_taken
 from autoseg.networks.unet import UNet
+from autoseg.plans import NETWORKS as NAMES
 from autoseg.plans import ConfigurationPlan
 
 
@@ -25,12 +25,12 @@ def build_network(plan: ConfigurationPlan, in_channels: int, classes: int) -> nn
     Raises:
         PlanError: No network of ours has the plan's name.
     """
-    if plan.network not in NETWORKS:
+    if plan.network.name not in NETWORKS:
         raise PlanError(
-            f"{plan.name}: no network is called {plan.network!r}, known are {', '.join(NETWORKS)}; "
-            "correct `network` in the plans, or train with a trainer that builds its own"
+            f"{plan.name}: no network is called {plan.network.name!r}, known are {', '.join(NETWORKS)}; "
+            "correct `network.name` in the plans, or train with a trainer that builds its own"
         )
-    return NETWORKS[plan.network](plan, in_channels, classes)
+    return NETWORKS[plan.network.name](plan, in_channels, classes)
 
 
 def place_network(network: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
@@ -51,30 +51,32 @@ def place_network(network: nn.Module, device: torch.device, precision: Precision
 
 
 def _unet(plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
+    settings = plan.network.unet()
     return UNet(
-        topology=plan.topology,
+        topology=settings.topology,
         in_channels=in_channels,
         classes=classes,
-        features=plan.features,
-        max_features=plan.max_features,
-        convs_per_stage=plan.convs_per_stage,
+        features=settings.features,
+        max_features=settings.max_features,
+        convs_per_stage=settings.convs_per_stage,
     )
 
 
 def _residual_unet(plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
-    if plan.blocks_per_stage is None:
+    settings = plan.network.unet()
+    if settings.blocks_per_stage is None:
         raise PlanError(f"{plan.name}: a residual_unet needs blocks_per_stage, found null; plan again or correct it")
     return ResidualUNet(
-        topology=plan.topology,
+        topology=settings.topology,
         in_channels=in_channels,
         classes=classes,
-        features=plan.features,
-        max_features=plan.max_features,
-        blocks_per_stage=plan.blocks_per_stage,
-        convs_per_stage=plan.convs_per_stage,
+        features=settings.features,
+        max_features=settings.max_features,
+        blocks_per_stage=settings.blocks_per_stage,
+        convs_per_stage=settings.convs_per_stage,
     )
 
 
 NETWORKS: Mapping[str, Callable[[ConfigurationPlan, int, int], nn.Module]] = MappingProxyType(
-    dict(zip(plans.NETWORKS, (_unet, _residual_unet), strict=True))
+    dict(zip(NAMES, (_unet, _residual_unet), strict=True))
 )

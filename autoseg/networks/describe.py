@@ -11,7 +11,7 @@ from torch import nn
 from autoseg.files.layout import FoldFolder
 from autoseg.files.storage import atomic_path, write_bytes
 from autoseg.networks.encoder_decoder import level_widths
-from autoseg.plans import ConfigurationPlan, Topology
+from autoseg.plans import ConfigurationPlan, Topology, UNetSettings
 from autoseg.words import agreeing, counted
 
 
@@ -29,12 +29,12 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
-def encoder_convolutions(plan: ConfigurationPlan) -> tuple[int, ...]:
+def encoder_convolutions(settings: UNetSettings) -> tuple[int, ...]:
     """How many convolutions follow each other on each encoder level, finest first."""
-    if plan.blocks_per_stage is None:
-        return (plan.convs_per_stage,) * len(plan.conv_kernel_sizes)
-    stem = (1,) + (0,) * (len(plan.blocks_per_stage) - 1)
-    return tuple(first + 2 * blocks for first, blocks in zip(stem, plan.blocks_per_stage, strict=True))
+    if settings.blocks_per_stage is None:
+        return (settings.convs_per_stage,) * len(settings.kernels)
+    stem = (1,) + (0,) * (len(settings.blocks_per_stage) - 1)
+    return tuple(first + 2 * blocks for first, blocks in zip(stem, settings.blocks_per_stage, strict=True))
 
 
 def receptive_field(topology: Topology, convolutions: Sequence[int]) -> tuple[int, ...]:
@@ -61,13 +61,14 @@ def level_shapes(topology: Topology, patch_size: Sequence[int]) -> tuple[tuple[i
 
 def describe_unet(network: nn.Module, plan: ConfigurationPlan, in_channels: int) -> str:
     """A table of the levels, then what the whole network amounts to."""
-    topology = plan.topology
-    widths = level_widths(len(topology.strides), plan.features, plan.max_features)
-    shapes = level_shapes(topology, plan.patch_size)
-    field = receptive_field(topology, encoder_convolutions(plan))
-    seen = [size * side for size, side in zip(field, plan.spacing[-len(field) :], strict=True)]
+    settings = plan.network.unet()
+    topology = settings.topology
+    widths = level_widths(len(topology.strides), settings.features, settings.max_features)
+    shapes = level_shapes(topology, plan.sampling.patch_size)
+    field = receptive_field(topology, encoder_convolutions(settings))
+    seen = [size * side for size, side in zip(field, plan.grid.spacing[-len(field) :], strict=True)]
     lines = [
-        f"U-Net of {plan.name}: {counted(in_channels, 'input channel')}, patch {_times(plan.patch_size)}, batch "
+        f"U-Net of {plan.name}: {counted(in_channels, 'input channel')}, patch {_times(plan.sampling.patch_size)}, batch "
         f"{plan.batch_size}",
         "",
         f"{'level':>5}  {'channels':>8}  {'feature map':>14}  {'kernel':>8}  {'stride':>8}",
@@ -79,7 +80,7 @@ def describe_unet(network: nn.Module, plan: ConfigurationPlan, in_channels: int)
         [
             *lines,
             "",
-            _content_of_levels(plan),
+            _content_of_levels(settings),
             f"parameters: {count_parameters(network):,}",
             f"receptive field of the deepest level: {_times(field)} voxels, "
             f"{' x '.join(f'{side:.0f}' for side in seen)} mm",
@@ -90,14 +91,14 @@ def describe_unet(network: nn.Module, plan: ConfigurationPlan, in_channels: int)
     )
 
 
-def _content_of_levels(plan: ConfigurationPlan) -> str:
+def _content_of_levels(settings: UNetSettings) -> str:
     each = "each with normalisation and leaky ReLU"
-    convolutions = counted(plan.convs_per_stage, "convolution")
-    if plan.blocks_per_stage is None:
+    convolutions = counted(settings.convs_per_stage, "convolution")
+    if settings.blocks_per_stage is None:
         return f"{convolutions} on each level, {each}, in the encoder and in the decoder"
-    blocks = ", ".join(map(str, plan.blocks_per_stage))
+    blocks = ", ".join(map(str, settings.blocks_per_stage))
     return (
-        f"a stem and {blocks} {agreeing(sum(plan.blocks_per_stage), 'residual block')} of two convolutions on the "
+        f"a stem and {blocks} {agreeing(sum(settings.blocks_per_stage), 'residual block')} of two convolutions on the "
         "levels of the encoder, "
         f"{convolutions} on each level of the decoder, {each}"
     )
@@ -121,14 +122,15 @@ def _figure(plan: ConfigurationPlan, in_channels: int) -> Any:
     """The U: encoder down on the left, decoder up on the right, skips across."""
     from matplotlib.figure import Figure
 
-    topology = plan.topology
-    widths = level_widths(len(topology.strides), plan.features, plan.max_features)
-    shapes = level_shapes(topology, plan.patch_size)
+    settings = plan.network.unet()
+    topology = settings.topology
+    widths = level_widths(len(topology.strides), settings.features, settings.max_features)
+    shapes = level_shapes(topology, plan.sampling.patch_size)
     deepest = len(widths) - 1
     figure = Figure(figsize=(10, 1.4 + 1.1 * len(widths)), layout="constrained")
     axes = figure.add_subplot()
     axes.set_axis_off()
-    axes.set_title(f"{plan.name}: {counted(in_channels, 'channel')} in, patch {_times(plan.patch_size)}")
+    axes.set_title(f"{plan.name}: {counted(in_channels, 'channel')} in, patch {_times(plan.sampling.patch_size)}")
     for level, (width, shape) in enumerate(zip(widths, shapes, strict=True)):
         offset = COLUMN / 2 + (deepest - level) * 0.55
         label = f"{width}\n{_times(shape)}"

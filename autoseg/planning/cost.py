@@ -73,9 +73,9 @@ def tile_cost(plan: ConfigurationPlan, order: Sequence[int], fingerprint: Datase
     ]
     return TileCost(
         cases=tuple(fingerprint.cases),
-        tiles=tuple(count_tiles(shape, plan.patch_size) for shape in shapes),
-        flips=2 ** len(plan.patch_size),
-        patch_voxels=math.prod(plan.patch_size),
+        tiles=tuple(count_tiles(shape, plan.sampling.patch_size) for shape in shapes),
+        flips=2 ** len(plan.sampling.patch_size),
+        patch_voxels=math.prod(plan.sampling.patch_size),
     )
 
 
@@ -125,6 +125,6 @@ def _time(hours: float) -> str:
 
 def _resampled(plan: ConfigurationPlan, shape: Shape, spacing: Sequence[float]) -> Shape:
     """A case's sides on the network's grid; slices of 2d are not resampled across."""
-    wanted = (spacing[0], *plan.spacing[1:]) if len(plan.patch_size) < len(shape) else plan.spacing
+    wanted = (spacing[0], *plan.grid.spacing[1:]) if len(plan.sampling.patch_size) < len(shape) else plan.grid.spacing
     sides = (round(side * own / other) for side, own, other in zip(shape, spacing, wanted, strict=True))
     return tuple(max(1, side) for side in sides)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from autoseg.planning.planner_3d import Planner3D
 
 AXES = "zyx"
+LOW, FULL, CASCADE = "3d_lowres", "3d_fullres", "3d_cascade_fullres"
+"""What the planner of 3D plans, where a patch shows too little of a case."""
 
 REASONS = {
     "CT": "Hounsfield units mean the same in every scan: clipped, then scaled by the foreground of all cases",
@@ -53,17 +55,17 @@ def explain(planner: Planner) -> tuple[Decision, ...]:
     for name, stage in planner.planned_stages.items():
         if planner.previous(name) is None:
             decisions += [_patch(planner, name, stage), _poolings(planner, name, stage), _batch(planner, name, stage)]
-        decisions += [_batch_dice(planner, name)]
+        decisions += [_batch_dice(planner, name, stage)]
     return tuple(decisions)
 
 
 def explain_low_resolution(planner: Planner3D) -> tuple[Decision, ...]:
     """Whether there is a low-resolution stage and a cascade, and why."""
-    full, low = planner.planned_stages.get("3d_fullres"), planner.planned_stages.get("3d_lowres")
+    full, low = planner.planned_stages.get(FULL), planner.planned_stages.get(LOW)
     if full is None:
         return ()
     needed = f"a coarser stage is made where this is less than {_percent(1 / planner.lowres_coverage)}"
-    seen = f"a 3d_fullres patch shows {_share(full.patch_size, planner.median_target_shape)} of the median case"
+    seen = f"a {FULL} patch shows {_share(full.patch_size, planner.median_target_shape)} of the median case"
     if low is None:
         candidate = planner.coarser_stage(full)
         reason = f"{seen}; {needed}" if candidate is None else f"{seen}, but {_too_similar(planner, candidate, full)}"
@@ -79,8 +81,8 @@ def explain_low_resolution(planner: Planner3D) -> tuple[Decision, ...]:
         Decision(subject="low-resolution stage", outcome=outcome, reason=_reason(planner, "low_resolution_stage", why)),
         Decision(
             subject="cascade",
-            outcome="3d_cascade_fullres",
-            reason="it refines at full resolution what 3d_lowres saw of the whole case",
+            outcome=CASCADE,
+            reason=f"it refines at full resolution what {LOW} saw of the whole case",
         ),
     )
 
@@ -138,7 +140,7 @@ def _normalisation(planner: Planner) -> Iterator[Decision]:
 
 def _patch(planner: Planner, name: str, stage: Stage) -> Decision:
     whole = stage.median_shape[-len(stage.patch_size) :]
-    case = "slice" if name == "2d" else "case"
+    case = "slice" if len(stage.patch_size) == len("yx") else "case"
     if all(side >= edge for side, edge in zip(stage.patch_size, whole, strict=True)):
         reason = f"the whole median {case} of {in_sides(whole)} fits the memory; sides are rounded up for the poolings"
     else:
@@ -185,11 +187,11 @@ def _batch(planner: Planner, name: str, stage: Stage) -> Decision:
     )
 
 
-def _batch_dice(planner: Planner, name: str) -> Decision:
+def _batch_dice(planner: Planner, name: str, stage: Stage) -> Decision:
     whole = planner.batch_dice(name)
     if not whole:
         reason = "a patch shows so much of a case that it can be scored alone"
-    elif name == "2d":
+    elif len(stage.patch_size) == len("yx"):
         reason = "a slice alone often lacks a label"
     else:
         reason = "where there is a low-resolution stage, a patch of full resolution often lacks a label"

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,16 @@ from autoseg.planning.normalisation import choose_mask, choose_scheme
 from autoseg.planning.patch import fit_patch
 from autoseg.planning.spacing import median_resampled_shape
 from autoseg.planning.topology import PatchTopology, plan_topology
-from autoseg.plans import FORMAT, ConfigurationPlan, Plans
+from autoseg.plans import (
+    FORMAT,
+    ConfigurationPlan,
+    Grid,
+    IntensityRule,
+    NetworkPlan,
+    Plans,
+    Sampling,
+)
+from autoseg.plans.configuration import of_configuration
 from autoseg.words import counted
 
 SMALLEST_PLANNED_BATCH = 2
@@ -185,17 +195,38 @@ class Planner(ABC):
         """Whether a 3D patch is so thin along its first axis that rotating it out of its plane would tear it."""
         return len(patch_size) == 3 and max(patch_size) / patch_size[0] > self.dummy_2d_anisotropy
 
+    @abstractmethod
     def batch_dice(self, configuration: str) -> bool:
         """Whether the Dice loss sums over the batch: where a patch shows only a small part of a case."""
-        return configuration == "2d" or (configuration != "3d_lowres" and "3d_lowres" in self.planned_stages)
+
+    @abstractmethod
+    def cost(self, configuration: str) -> int:
+        """Its place in the order of what predicting takes; of equal scores the cheaper is selected."""
 
     def blocks_per_stage(self, levels: int) -> tuple[int, ...] | None:  # noqa: ARG002 - for subclasses
         """Residual blocks of each encoder level, finest first; None for a network without."""
         return None
 
-    def previous(self, configuration: str) -> str | None:
+    def previous(self, configuration: str) -> str | None:  # noqa: ARG002 - for subclasses
         """The configuration whose predictions this one takes as further input channels."""
-        return "3d_lowres" if configuration == "3d_cascade_fullres" else None
+        return None
+
+    def prepared_as(self, configuration: str) -> str:
+        """The configuration whose prepared cases this one uses, where another has its grid and normalisation."""
+        return configuration
+
+    def network_settings(self, topology: PatchTopology) -> Mapping[str, Any]:
+        """What the network is built from; of a U-Net the fields of `UNetSettings`."""
+        levels = len(topology.conv_kernel_sizes)
+        blocks = self.blocks_per_stage(levels)
+        return {
+            "strides": ((1,) * len(topology.patch_size), *topology.pool_kernel_sizes),
+            "kernels": topology.conv_kernel_sizes,
+            "features": self.features,
+            "max_features": self.max_features,
+            "convs_per_stage": self.convs_per_stage,
+            **({} if blocks is None else {"blocks_per_stage": blocks}),
+        }
 
     # ------------------------------------------------------------ consequences
 
@@ -278,26 +309,22 @@ class Planner(ABC):
         )
 
     def _configuration(self, name: str, stage: Stage) -> ConfigurationPlan:
-        return ConfigurationPlan(
-            name=name,
-            spacing=stage.spacing,
-            median_shape=stage.median_shape,
-            patch_size=stage.patch_size,
-            batch_size=stage.batch_size,
-            num_pool_per_axis=stage.topology.num_pool_per_axis,
-            pool_kernel_sizes=stage.topology.pool_kernel_sizes,
-            conv_kernel_sizes=stage.topology.conv_kernel_sizes,
-            do_dummy_2d_augmentation=stage.do_dummy_2d_augmentation,
-            normalization_schemes=self.normalization_schemes(),
-            use_mask_for_norm=self.use_mask_for_norm(),
-            batch_dice=self.batch_dice(name),
-            previous=self.previous(name),
-            network=self.network,
-            features=self.features,
-            max_features=self.max_features,
-            convs_per_stage=self.convs_per_stage,
-            blocks_per_stage=self.blocks_per_stage(len(stage.topology.conv_kernel_sizes)),
-        )
+        schemes, masks = self.normalization_schemes(), self.use_mask_for_norm()
+        with of_configuration(name):
+            return ConfigurationPlan(
+                name=name,
+                grid=Grid(spacing=stage.spacing, median_shape=stage.median_shape),
+                sampling=Sampling(patch_size=stage.patch_size, in_plane=stage.do_dummy_2d_augmentation),
+                network=NetworkPlan(name=self.network, settings=self.network_settings(stage.topology)),
+                intensities=tuple(
+                    IntensityRule(name=scheme, masked=mask) for scheme, mask in zip(schemes, masks, strict=True)
+                ),
+                batch_size=stage.batch_size,
+                batch_dice=self.batch_dice(name),
+                previous=self.previous(name),
+                prepared_as=self.prepared_as(name),
+                cost=self.cost(name),
+            )
 
 
 def is_ours(planner: type[Planner]) -> bool:

@@ -13,6 +13,8 @@ from autoseg.planning.planner import Planner, Stage
 from autoseg.planning.spacing import median_spacing
 from autoseg.planning.topology import PatchTopology
 
+SLICES = "2d"
+
 
 class Planner2D(Planner):
     """Plan the 2d configuration."""
@@ -32,7 +34,15 @@ class Planner2D(Planner):
 
     def stages(self) -> Mapping[str, Stage]:
         """The one resolution of 2d."""
-        return {"2d": self.plan_stage(reorder(self.target.tolist(), self.transpose_forward()))}
+        return {SLICES: self.plan_stage(reorder(self.target.tolist(), self.transpose_forward()))}
+
+    def batch_dice(self, configuration: str) -> bool:  # noqa: ARG002 - for subclasses
+        """Over the batch: a slice alone often lacks a label."""
+        return True
+
+    def cost(self, configuration: str) -> int:  # noqa: ARG002 - for subclasses
+        """Before all that is three-dimensional."""
+        return 0
 
     def initial_patch_size(self, spacing: Spacing, median_shape: Shape) -> Shape:  # noqa: ARG002 - for subclasses
         """A whole slice of the median case."""

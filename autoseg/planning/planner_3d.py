@@ -10,12 +10,15 @@ import numpy as np
 from autoseg.arrays import Float64Array
 from autoseg.errors import PlanError
 from autoseg.geometry import Shape, Spacing, reorder
-from autoseg.planning.explanation import Decision, explain_low_resolution
+from autoseg.planning.explanation import CASCADE, FULL, LOW, Decision, explain_low_resolution
 from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional
 from autoseg.planning.patch import isotropic_patch
 from autoseg.planning.planner import Planner, Stage
 from autoseg.planning.spacing import coarser_spacings, target_spacing
 from autoseg.planning.topology import PatchTopology
+
+COSTS = {LOW: 1, FULL: 2, CASCADE: 3}
+"""A cascade predicts at both resolutions."""
 
 
 class Planner3D(Planner):
@@ -77,8 +80,24 @@ class Planner3D(Planner):
         full = self.plan_stage(reorder(self.target.tolist(), self.transpose_forward()))
         low = self.low_resolution_stage(full)
         if low is None:
-            return {"3d_fullres": full}
-        return {"3d_fullres": full, "3d_lowres": low, "3d_cascade_fullres": full}
+            return {FULL: full}
+        return {FULL: full, LOW: low, CASCADE: full}
+
+    def batch_dice(self, configuration: str) -> bool:
+        """Over the batch where there is a coarser stage, as a patch then shows only a small part of a case."""
+        return configuration != LOW and LOW in self.planned_stages
+
+    def previous(self, configuration: str) -> str | None:
+        """A cascade refines what the coarser stage predicted."""
+        return LOW if configuration == CASCADE else None
+
+    def prepared_as(self, configuration: str) -> str:
+        """A cascade uses the prepared cases of full resolution."""
+        return FULL if configuration == CASCADE else configuration
+
+    def cost(self, configuration: str) -> int:
+        """The coarser stage, full resolution, the cascade; a configuration of another name as full resolution."""
+        return COSTS.get(configuration, COSTS[FULL])
 
     def low_resolution_stage(self, full: Stage) -> Stage | None:
         """The coarser stage, where one is needed and would be clearly smaller than full resolution."""

@@ -13,7 +13,7 @@ from autoseg.files.layout import DEFAULT_PLANS
 from autoseg.planning.explanation import AXES, Decision
 from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional, single_slice_axes
 from autoseg.planning.spacing import median_resampled_shape, median_spacing
-from autoseg.plans import ConfigurationPlan, Plans
+from autoseg.plans import ConfigurationPlan, Grid, Plans
 from autoseg.words import counted, in_millimetres, in_sides
 
 
@@ -58,8 +58,8 @@ def explain_transfer(source: Plans, plans: Plans) -> tuple[Decision, ...]:
         *(
             Decision(
                 subject=f"{plan.name} patch and network",
-                outcome=f"{in_sides(plan.patch_size)} voxels of "
-                f"{in_millimetres(plan.spacing)}, {counted(len(plan.conv_kernel_sizes), 'level')}, "
+                outcome=f"{in_sides(plan.sampling.patch_size)} voxels of "
+                f"{in_millimetres(plan.grid.spacing)}, {counted(len(plan.topology.kernels), 'level')}, "
                 f"batch {plan.batch_size}",
                 reason=where,
             )
@@ -78,14 +78,12 @@ def explain_transfer(source: Plans, plans: Plans) -> tuple[Decision, ...]:
 
 def _explain_normalisation(source: Plans, plans: Plans) -> Iterator[Decision]:
     (one, *_) = plans.configurations.values()
-    for number, (own, other, scheme) in enumerate(
-        zip(plans.channels, source.channels, one.normalization_schemes, strict=True)
-    ):
-        measured = f", with the intensities measured in {source.dataset}" if scheme == "CT" else ""
+    for number, (own, other, rule) in enumerate(zip(plans.channels, source.channels, one.intensities, strict=True)):
+        measured = f", with the intensities measured in {source.dataset}" if rule.name == "CT" else ""
         other_name = "" if own == other else f"; the channel is called {other} there, make sure that it shows the same"
         yield Decision(
             subject=f"normalisation of channel {number} ({own})",
-            outcome=scheme,
+            outcome=rule.name,
             reason=f"as in {source.dataset}{measured}, so that the weights see what they know{other_name}",
         )
 
@@ -102,7 +100,7 @@ def _require_as_many_channels(source: Plans, fingerprint: DatasetFingerprint, da
 def _require_same_dimensions(source: Plans, fingerprint: DatasetFingerprint, dataset: str) -> None:
     if not is_two_dimensional(fingerprint):
         return
-    if set(source.configurations) != {"2d"}:
+    if any(plan.dimensions != len("yx") for plan in source.configurations.values()):
         raise PlanError(f"{dataset}: every case is a single slice, so no 3D configuration is planned; use 2d instead")
     across, flat = source.transpose_forward[0], single_slice_axes(fingerprint)
     if across not in flat:
@@ -117,9 +115,9 @@ def _own_sizes(plan: ConfigurationPlan, source: Plans, fingerprint: DatasetFinge
     order = list(source.transpose_forward)
     spacings = np.array(fingerprint.spacings)[:, order]
     shapes = np.array(fingerprint.shapes)[:, order]
-    across, height, width = plan.spacing
-    if plan.name == "2d":
+    across, height, width = plan.grid.spacing
+    if plan.dimensions == len("yx"):
         across = float(median_spacing(spacings)[0])
     spacing = (across, height, width)
     z, y, x = np.round(median_resampled_shape(spacings, shapes, np.array(spacing))).astype(int).tolist()
-    return replace(plan, spacing=spacing, median_shape=(max(1, z), max(1, y), max(1, x)))
+    return replace(plan, grid=Grid(spacing=spacing, median_shape=(max(1, z), max(1, y), max(1, x))))

@@ -177,11 +177,11 @@ def _signature(file_hashes: Sequence[str], plans: Plans, configuration: str) -> 
         RECIPE,
         file_hashes,
         plans.transpose_forward,
-        plan.spacing[-len(plan.patch_size) :],
+        plan.grid.spacing[-len(plan.sampling.patch_size) :],
         len(plans.target.outputs),
-        plan.normalization_schemes,
-        plan.use_mask_for_norm,
-        plans.intensities if "CT" in plan.normalization_schemes else None,
+        tuple(rule.name for rule in plan.intensities),
+        tuple(rule.masked for rule in plan.intensities),
+        plans.intensities if plan.needs_statistics else None,
     )
 
 

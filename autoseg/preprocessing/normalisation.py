@@ -1,4 +1,4 @@
-"""Bringing intensities to a common scale, one scheme for each channel."""
+"""Bringing intensities to a common scale, by one rule for each channel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from autoseg.arrays import Float32Array, Float64Array, LabelArray, Mask
 from autoseg.dataset.target import is_outside
 from autoseg.errors import PlanError
-from autoseg.plans import IntensityStatistics
+from autoseg.plans import IntensityRule, IntensityStatistics
 
 SMALLEST_DEVIATION = 1e-8
 """What the intensities of training cases are divided by at least, where all are the same."""
@@ -20,12 +20,11 @@ def normalise(
     data: Float32Array,
     segmentation: LabelArray | None,
     *,
-    schemes: Sequence[str],
-    use_mask: Sequence[bool],
+    rules: Sequence[IntensityRule],
     intensities: Sequence[IntensityStatistics | None] | None,
     out: Float32Array | None = None,
 ) -> Float32Array:
-    """Normalise every channel by its scheme.
+    """Normalise every channel by its rule.
 
     CT: clipped to the 0.5 and 99.5 percentiles of the training cases' foreground, then minus its mean, over its
     standard deviation. nonCT: minus the image's own mean, over its own standard deviation, both measured in double
@@ -35,8 +34,7 @@ def normalise(
     Args:
         data: `(C, Z, Y, X)`.
         segmentation: `(Z, Y, X)`, negative outside the mask; may be None where no channel uses the mask.
-        schemes: "CT", "nonCT" or "noNorm" for each channel.
-        use_mask: Whether a channel is normalised inside the mask only.
+        rules: Of each channel.
         intensities: Foreground intensities of the training cases for each channel; needed by CT.
         out: Where to write, `data` itself if wanted; a new array otherwise.
 
@@ -44,17 +42,17 @@ def normalise(
         `(C, Z, Y, X)` float32.
 
     Raises:
-        PlanError: A CT channel without intensities in the plans, an unknown scheme, or a mask that is not given.
+        PlanError: A CT channel without intensities in the plans, or a mask that is not given.
 
     Source: Isensee et al. 2021, Fig. 2, "Intensity normalization".
     """
     normalised = np.empty(data.shape, dtype=np.float32) if out is None else out
     statistics = intensities if intensities is not None else [None] * len(data)
-    if any(use_mask) and segmentation is None:
+    if any(rule.masked for rule in rules) and segmentation is None:
         raise PlanError("a channel is normalised inside the mask, so a segmentation with the mask is needed")
-    for channel, scheme in enumerate(schemes):
-        outside = is_outside(segmentation) if use_mask[channel] and segmentation is not None else None
-        _normalise_channel(data[channel], normalised[channel], scheme, outside, statistics[channel], channel)
+    for channel, rule in enumerate(rules):
+        outside = is_outside(segmentation) if rule.masked and segmentation is not None else None
+        _normalise_channel(data[channel], normalised[channel], rule.name, outside, statistics[channel], channel)
     return normalised
 
 
@@ -71,12 +69,10 @@ def _normalise_channel(
         return
     if scheme == "CT":
         _normalise_ct(values, result, statistics, channel)
-    elif scheme == "nonCT":
+    else:
         mean, deviation = _mean_and_deviation(values, outside)
         np.subtract(values, mean, out=result, dtype=np.float64, casting="same_kind")
         np.divide(result, deviation or 1.0, out=result, dtype=np.float64, casting="same_kind")
-    else:
-        raise PlanError(f"channel {channel}: unknown normalisation {scheme!r}; known are CT, nonCT and noNorm")
     if outside is not None:
         result[outside] = 0
 

@@ -19,7 +19,7 @@ from autoseg.dataset.target import BACKGROUND, LARGEST_LABEL, Target, outside_as
 from autoseg.errors import DatasetError
 from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder
 from autoseg.machine import available_memory
-from autoseg.plans import ConfigurationPlan, IntensityStatistics, Plans
+from autoseg.plans import ConfigurationPlan, IntensityRule, IntensityStatistics, Plans
 from autoseg.preprocessing.cropping import crop_to_nonzero
 from autoseg.preprocessing.normalisation import normalise
 from autoseg.preprocessing.resampling import (
@@ -93,7 +93,7 @@ class Preparation:
         order: Of the axes, from that of files; every entry below is in it.
         shape: Voxels after resampling.
         separated: The axis along which slices are copied, or None.
-        schemes: Normalisation of each channel, as `use_mask`.
+        rules: Normalisation of each channel.
         intensities: Of the training cases, for each channel; None where no normalisation needs them.
         target: What is predicted, for which voxels of each output are kept.
     """
@@ -101,8 +101,7 @@ class Preparation:
     order: tuple[int, ...]
     shape: Shape
     separated: int | None
-    schemes: tuple[str, ...]
-    use_mask: tuple[bool, ...]
+    rules: tuple[IntensityRule, ...]
     intensities: tuple[IntensityStatistics | None, ...] | None
     target: Target
 
@@ -194,9 +193,8 @@ def preparation(shape: Shape, spacing: Spacing, plans: Plans, configuration: str
         order=order,
         shape=resampled_shape(reorder(shape, order), old, new),
         separated=separated_axis(old, new),
-        schemes=plan.normalization_schemes,
-        use_mask=plan.use_mask_for_norm,
-        intensities=plans.intensities if "CT" in plan.normalization_schemes else None,
+        rules=plan.intensities,
+        intensities=plans.intensities if plan.needs_statistics else None,
         target=plans.target,
     )
 
@@ -206,15 +204,14 @@ def _arrays(case: CroppedCase, wanted: Preparation) -> tuple[Float32Array, Label
     transposed = case.data.transpose(0, *(1 + axis for axis in wanted.order))
     data = resample_image(transposed, shape=wanted.shape, separated=wanted.separated)
     segmentation = None
-    if case.labelled or any(wanted.use_mask):
+    if case.labelled or any(rule.masked for rule in wanted.rules):
         segmentation = resample_segmentation(
             case.segmentation.transpose(wanted.order), shape=wanted.shape, separated=wanted.separated
         )
     normalise(
         data,
         segmentation,
-        schemes=wanted.schemes,
-        use_mask=wanted.use_mask,
+        rules=wanted.rules,
         intensities=wanted.intensities,
         out=data,
     )
@@ -343,4 +340,4 @@ def properties_of(case: CroppedCase, plans: Plans, configuration: str) -> CasePr
 
 def _prepared_spacing(spacing: Spacing, plan: ConfigurationPlan) -> Spacing:
     """Slices of a 2D configuration stay where they are: their distance is the case's own."""
-    return (spacing[0], *plan.spacing[1:]) if len(plan.patch_size) == 2 else plan.spacing
+    return (spacing[0], *plan.grid.spacing[1:]) if len(plan.sampling.patch_size) == 2 else plan.grid.spacing

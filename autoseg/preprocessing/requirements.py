@@ -63,8 +63,8 @@ def estimate_requirements(
     disk = memory = 0.0
     for name, store in stores.items():
         channels, labels = len(plans[name].channels), len(plans[name].target.scored)
-        kept = sum(BYTES_ON_DISK[scheme] for scheme in plans[name].configuration(name).normalization_schemes)
-        prepared = math.prod(plans[name].configuration(name).median_shape) / middle  # voxels for each raw voxel
+        kept = sum(BYTES_ON_DISK[rule.name] for rule in plans[name].configuration(name).intensities)
+        prepared = math.prod(plans[name].configuration(name).grid.median_shape) / middle  # voxels for each raw voxel
         waiting = [
             identifier
             for identifier, grid in grids.items()

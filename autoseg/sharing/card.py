@@ -124,7 +124,7 @@ def make_entry(model: ModelFolder, plans: Plans, folds: Sequence[str], *, checkp
     weights = [load_weights(model.fold(fold).weights(checkpoint)) for fold in folds]
     scored, summary = load_cross_validation(model, folds)
     plan = plans.configuration(model.key.configuration)
-    z, y, x = reorder(plan.spacing, plans.transpose_backward)
+    z, y, x = reorder(plan.grid.spacing, plans.transpose_backward)
     return ModelEntry(
         configuration=model.key.configuration,
         trainer=model.key.trainer,
@@ -134,7 +134,7 @@ def make_entry(model: ModelFolder, plans: Plans, folds: Sequence[str], *, checkp
         custom_network=any(file.custom_network for file in weights),
         previous=plan.previous,
         spacing=(z, y, x),
-        patch_size=plan.patch_size,
+        patch_size=plan.sampling.patch_size,
         scored_folds=scored,
         dice=dice_by_label(summary, plans.labels),
     )

@@ -104,7 +104,7 @@ class Assembly(Steps):
                 Stream(cases=self.split.training, augmentation=self._training_augmentation()),
                 Stream(cases=self.split.validation, augmentation=self.build_validation_augmentation()),
             ),
-            patch_size=self.plan.patch_size,
+            patch_size=self.plan.sampling.patch_size,
             batch_size=self.batch_size,
             strides=self.plan.topology.strides,
             foreground_fraction=self.foreground_fraction,

@@ -120,8 +120,8 @@ class Recipe:
         """What happens to training patches."""
         return build_augmentation(
             self.augmentation,
-            patch_size=self.plan.patch_size,
-            dummy_2d=self.plan.do_dummy_2d_augmentation,
+            patch_size=self.plan.sampling.patch_size,
+            dummy_2d=self.plan.sampling.in_plane,
             mirror_axes=self.mirror_axes,
             masked_channels=self.masked_channels,
         )
@@ -174,12 +174,12 @@ class Recipe:
     @property
     def mirror_axes(self) -> tuple[int, ...]:
         """Axes of the patch that are mirrored."""
-        return tuple(range(len(self.plan.patch_size))) if self.mirror else ()
+        return tuple(range(len(self.plan.sampling.patch_size))) if self.mirror else ()
 
     @property
     def masked_channels(self) -> tuple[int, ...]:
         """Channels that were normalised inside the mask and stay 0 outside of it."""
-        return tuple(channel for channel, masked in enumerate(self.plan.use_mask_for_norm) if masked)
+        return tuple(channel for channel, rule in enumerate(self.plan.intensities) if rule.masked)
 
     @property
     def validation_batches(self) -> int:

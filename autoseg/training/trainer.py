@@ -175,7 +175,7 @@ class Trainer(Assembly):
         """On a CPU, where whatever takes too much is killed without a word."""
         if self.device.type == "cpu":
             dtype = torch.float32 if self.precision.name == "fp32" else torch.bfloat16
-            require_memory(state.network, (self._in_channels, *self.plan.patch_size), self.batch_size, dtype)
+            require_memory(state.network, (self._in_channels, *self.plan.sampling.patch_size), self.batch_size, dtype)
 
     def _compile(self, state: TrainingState, loss_function: nn.Module) -> None:
         """Network and loss, where enough batches are to come to make up for the time it takes."""

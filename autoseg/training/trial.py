@@ -21,7 +21,15 @@ from autoseg.dataset.target import Exclusive
 from autoseg.files.layout import DEFAULT_PLANS
 from autoseg.geometry import Geometry, Shape
 from autoseg.networks import build_network
-from autoseg.plans import FORMAT, ConfigurationPlan, Plans
+from autoseg.plans import (
+    FORMAT,
+    ConfigurationPlan,
+    Grid,
+    IntensityRule,
+    NetworkPlan,
+    Plans,
+    Sampling,
+)
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase, sample_foreground
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.compilation import is_compiled
@@ -77,24 +85,27 @@ def trial_plan(
         changes: Other fields of the plan.
     """
     dimensions = len(patch_size)
+    name = "3d_fullres" if dimensions == len("zyx") else "2d"
     plan = ConfigurationPlan(
-        name="3d_fullres" if dimensions == len("zyx") else "2d",
-        spacing=(1.0, 1.0, 1.0),
-        median_shape=(patch_size[0], patch_size[-2], patch_size[-1]),
-        patch_size=patch_size,
+        name=name,
+        grid=Grid(spacing=(1.0, 1.0, 1.0), median_shape=(patch_size[0], patch_size[-2], patch_size[-1])),
+        sampling=Sampling(patch_size=patch_size),
+        network=NetworkPlan(
+            name="unet",
+            settings={
+                "strides": ((1,) * dimensions, *((2,) * dimensions,) * (levels - 1)),
+                "kernels": ((3,) * dimensions,) * levels,
+                "features": features,
+                "max_features": max_features,
+                "convs_per_stage": 2,
+            },
+        ),
+        intensities=(IntensityRule(name="nonCT"),),
         batch_size=batch_size,
-        num_pool_per_axis=(levels - 1,) * dimensions,
-        pool_kernel_sizes=((2,) * dimensions,) * (levels - 1),
-        conv_kernel_sizes=((3,) * dimensions,) * levels,
-        do_dummy_2d_augmentation=False,
-        normalization_schemes=("nonCT",),
-        use_mask_for_norm=(False,),
         batch_dice=False,
         previous=None,
-        network="unet",
-        features=features,
-        max_features=max_features,
-        convs_per_stage=2,
+        prepared_as=name,
+        cost=0,
     )
     return replace(plan, **changes)
 
@@ -112,9 +123,7 @@ def trial_plans(plan: ConfigurationPlan, *, channels: int = 1, labels: Sequence[
         transpose_forward=(0, 1, 2),
         transpose_backward=(0, 1, 2),
         intensities=None,
-        configurations={
-            plan.name: replace(plan, normalization_schemes=("nonCT",) * channels, use_mask_for_norm=(False,) * channels)
-        },
+        configurations={plan.name: replace(plan, intensities=(IntensityRule(name="nonCT"),) * channels)},
     )
 
 
@@ -235,22 +244,26 @@ def step_operations(plan: ConfigurationPlan, channels: int, labels: int = len(TA
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        outputs = build_network(plan, channels, labels)(torch.empty(plan.batch_size, channels, *plan.patch_size))
+        outputs = build_network(plan, channels, labels)(
+            torch.empty(plan.batch_size, channels, *plan.sampling.patch_size)
+        )
         torch.stack([level.sum() for level in outputs]).sum().backward()  # type: ignore[no-untyped-call]
     return int(counter.get_total_flops())
 
 
 def batch_bytes(plan: ConfigurationPlan, channels: int) -> int:
     """What the images of a batch take on disk."""
-    return 4 * channels * plan.batch_size * math.prod(plan.patch_size)
+    return 4 * channels * plan.batch_size * math.prod(plan.sampling.patch_size)
 
 
 def _noise(trainer: Trainer) -> Batch:
     """A batch without content, whose labels are drawn."""
     plan = trainer.plan
     generator = np.random.default_rng(SEED)
-    shape = (trainer.batch_size, len(trainer.plans.channels), *plan.patch_size)
-    labels = generator.integers(len(trainer.target.values), size=(trainer.batch_size, *plan.patch_size), dtype=np.int16)
+    shape = (trainer.batch_size, len(trainer.plans.channels), *plan.sampling.patch_size)
+    labels = generator.integers(
+        len(trainer.target.values), size=(trainer.batch_size, *plan.sampling.patch_size), dtype=np.int16
+    )
     batch = Batch(
         key=BatchKey(TRAINING, 0, 0),
         cases=("noise",) * trainer.batch_size,

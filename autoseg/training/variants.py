@@ -111,8 +111,8 @@ class TrainerDA3(Trainer):
         """What happens to training patches."""
         return build_da3(
             self.augmentation,
-            patch_size=self.plan.patch_size,
-            dummy_2d=self.plan.do_dummy_2d_augmentation,
+            patch_size=self.plan.sampling.patch_size,
+            dummy_2d=self.plan.sampling.in_plane,
             mirror_axes=self.mirror_axes,
             masked_channels=self.masked_channels,
         )
@@ -127,8 +127,8 @@ class TrainerDA5(Trainer):
         """What happens to training patches."""
         return build_da5(
             self.augmentation,
-            patch_size=self.plan.patch_size,
-            dummy_2d=self.plan.do_dummy_2d_augmentation,
+            patch_size=self.plan.sampling.patch_size,
+            dummy_2d=self.plan.sampling.in_plane,
             mirror_axes=self.mirror_axes,
             masked_channels=self.masked_channels,
         )

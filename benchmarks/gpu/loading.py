@@ -62,7 +62,7 @@ def _batches(setting: Setting, store: PreparedCases, channels: int) -> tuple[Tra
     return trainer, Batches(
         store=store,
         streams=(stream, stream),
-        patch_size=plan.patch_size,
+        patch_size=plan.sampling.patch_size,
         batch_size=plan.batch_size,
         strides=plan.topology.strides,
         foreground_fraction=trainer.foreground_fraction,

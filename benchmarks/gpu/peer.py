@@ -16,7 +16,7 @@ import torch
 from autoseg.networks import build_network
 from autoseg.plans import ConfigurationPlan
 from autoseg.training.loader import targets_of_levels
-from autoseg.training.trial import LABELS, SEED
+from autoseg.training.trial import SEED, TARGET
 
 DATASET = "Dataset900_Trial"
 CONFIGURATION = "3d_fullres"
@@ -49,7 +49,7 @@ def peer_step(plan: ConfigurationPlan, device: str, folder: Path) -> Callable[[]
 def _require_same_network(plan: ConfigurationPlan, network: torch.nn.Module) -> None:
     """But for biases, which take no time."""
     with torch.device("meta"):
-        ours = build_network(plan, 1, len(LABELS))
+        ours = build_network(plan, 1, len(TARGET.names))
     sizes = [sum(weights.numel() for weights in one.parameters() if weights.ndim > 1) for one in (ours, network)]
     if sizes[0] != sizes[1]:
         raise RuntimeError(f"not the same network: kernels of {sizes[0]} numbers here, of {sizes[1]} there")
@@ -57,8 +57,10 @@ def _require_same_network(plan: ConfigurationPlan, network: torch.nn.Module) -> 
 
 def _noise(plan: ConfigurationPlan, device: torch.device) -> dict[str, Any]:
     generator = np.random.default_rng(SEED)
-    labels = generator.integers(len(LABELS), size=(plan.batch_size, *plan.patch_size)).astype(np.int16)
-    data = torch.from_numpy(generator.standard_normal((plan.batch_size, 1, *plan.patch_size), dtype=np.float32))
+    labels = generator.integers(len(TARGET.names), size=(plan.batch_size, *plan.sampling.patch_size)).astype(np.int16)
+    data = torch.from_numpy(
+        generator.standard_normal((plan.batch_size, 1, *plan.sampling.patch_size), dtype=np.float32)
+    )
     levels = [
         torch.from_numpy(np.ascontiguousarray(level[:, None]))
         for level in targets_of_levels(labels, plan.topology.strides)
@@ -73,7 +75,7 @@ def _noise(plan: ConfigurationPlan, device: torch.device) -> dict[str, Any]:
 def _dataset() -> dict[str, Any]:
     return {
         "channel_names": {"0": "channel"},
-        "labels": {name: number for number, name in enumerate(LABELS)},
+        "labels": {name: number for number, name in enumerate(TARGET.names)},
         "numTraining": 1,
         "file_ending": ".nii.gz",
     }
@@ -82,16 +84,17 @@ def _dataset() -> dict[str, Any]:
 def _plans(plan: ConfigurationPlan) -> dict[str, Any]:
     """The same plan in its words (its `documentation/explanation_plans_files.md`)."""
     strides, levels = [list(one) for one in plan.topology.strides], len(plan.topology.strides)
+    unet = plan.network.unet()
     architecture = {
         "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
         "arch_kwargs": {
             "n_stages": levels,
-            "features_per_stage": [min(plan.features * 2**level, plan.max_features) for level in range(levels)],
+            "features_per_stage": [min(unet.features * 2**level, unet.max_features) for level in range(levels)],
             "conv_op": "torch.nn.modules.conv.Conv3d",
             "kernel_sizes": [list(kernel) for kernel in plan.topology.kernels],
             "strides": strides,
-            "n_conv_per_stage": [plan.convs_per_stage] * levels,
-            "n_conv_per_stage_decoder": [plan.convs_per_stage] * (levels - 1),
+            "n_conv_per_stage": [unet.convs_per_stage] * levels,
+            "n_conv_per_stage_decoder": [unet.convs_per_stage] * (levels - 1),
             "conv_bias": True,
             "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
             "norm_op_kwargs": {"eps": 1e-05, "affine": True},
@@ -119,9 +122,9 @@ def _plans(plan: ConfigurationPlan) -> dict[str, Any]:
                 "data_identifier": f"nnUNetPlans_{CONFIGURATION}",
                 "preprocessor_name": "DefaultPreprocessor",
                 "batch_size": plan.batch_size,
-                "patch_size": list(plan.patch_size),
-                "median_image_size_in_voxels": list(plan.median_shape),
-                "spacing": list(plan.spacing),
+                "patch_size": list(plan.sampling.patch_size),
+                "median_image_size_in_voxels": list(plan.grid.median_shape),
+                "spacing": list(plan.grid.spacing),
                 "normalization_schemes": ["ZScoreNormalization"],
                 "use_mask_for_norm": [False],
                 "batch_dice": plan.batch_dice,

@@ -11,7 +11,7 @@ from autoseg.inference.model import TrainedModel
 from autoseg.inference.predictor import Predictor
 from autoseg.networks import build_network
 from autoseg.preprocessing.prepare import PreparedCase
-from autoseg.training.trial import LABELS, trial_case, trial_plan, trial_plans
+from autoseg.training.trial import TARGET, trial_case, trial_plan, trial_plans
 from gpu.checks import Check, Setting, judge_time
 from gpu.machine import wait_for
 
@@ -28,12 +28,12 @@ def checks(setting: Setting) -> Iterator[Check]:
     large, original = ((20, 24, 24), (26, 30, 30)) if setting.is_small else ((300, 400, 400), (400, 512, 512))
     little = trial_case("little", (20, 20, 20) if setting.is_small else (200, 256, 256))
     case = trial_case("large", large, original=original)
-    for classes, bounds in ((len(LABELS), FEW_MS), (ORGANS, MANY_MS)):
+    for classes, bounds in ((len(TARGET.names), FEW_MS), (ORGANS, MANY_MS)):
         what = f"{classes} classes"
         network, exporting = _seconds(setting, classes, False, case)
         yield judge_time("predict", f"{what}, network", network, setting.expect(NETWORK_MS), mend=NETWORK_MENDS)
         yield judge_time("predict", f"{what}, export", exporting, setting.expect(bounds), mend=EXPORT_MENDS)
-    network, exporting = _seconds(setting, len(LABELS), True, little)
+    network, exporting = _seconds(setting, len(TARGET.names), True, little)
     yield judge_time("predict", "8 flips, network", network, None)
     yield judge_time("predict", "8 flips, export", exporting, None)
 
@@ -49,7 +49,7 @@ def _seconds(setting: Setting, classes: int, mirror: bool, case: PreparedCase) -
     model = TrainedModel(plans=plans, configuration=plan.name, networks=(network,), mirror_axes=(0, 1, 2), folds=("0",))
     device = torch.device(setting.device)
     asked = Predictor(model, device=device, mirror=mirror)
-    asked.predict_prepared(trial_case("warm", plan.patch_size))
+    asked.predict_prepared(trial_case("warm", plan.sampling.patch_size))
     wait_for(device)
     times = [time.perf_counter()]
     for _ in asked.scores(case):

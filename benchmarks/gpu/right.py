@@ -17,7 +17,7 @@ from autoseg.errors import Interrupted
 from autoseg.files.storage import read_json
 from autoseg.inference.model import load_weights, weights_sha256
 from autoseg.inference.predictor import Predictor
-from autoseg.plans import ConfigurationPlan
+from autoseg.plans import ConfigurationPlan, NetworkPlan
 from autoseg.training import Trainer
 from autoseg.training.compilation import is_compiled
 from autoseg.training.trial import save_trial_cases, step_on_noise, trial_case, trial_plan, trial_plans, trial_trainer
@@ -25,7 +25,12 @@ from gpu.checks import Check, Setting, attempt, left_out
 from gpu.machine import known_precisions
 
 PLAN = trial_plan((16, 16, 16), batch_size=2, levels=3, features=8, max_features=32)
-RESIDUAL = replace(PLAN, network="residual_unet", blocks_per_stage=(1, 2, 2), convs_per_stage=1)
+RESIDUAL = replace(
+    PLAN,
+    network=NetworkPlan(
+        name="residual_unet", settings={**PLAN.network.settings, "blocks_per_stage": (1, 2, 2), "convs_per_stage": 1}
+    ),
+)
 CASE, UNSEEN = (24, 28, 26), (40, 44, 42)
 RUN, SMALL_RUN = {"epochs": 2, "iterations_per_epoch": 6}, {"epochs": 1, "iterations_per_epoch": 3}
 
@@ -59,7 +64,7 @@ def checks(setting: Setting) -> Iterator[Check]:
     else:
         yield left_out("right", "overflow in the first fp16 step")
     for plan in (PLAN, RESIDUAL):
-        what = f"--deterministic twice, {plan.network}"
+        what = f"--deterministic twice, {plan.network.name}"
         yield check(what, "equal weights", partial(_twice, setting, plan), mend=DETERMINISM)
     yield check("stopped and continued", "the weights of one that was not", partial(_stopped, setting), mend=RESUMING)
     for first, second in permutations(known, 2):
@@ -141,7 +146,7 @@ def _overflow(setting: Setting) -> tuple[str, bool]:
 
 
 def _twice(setting: Setting, plan: ConfigurationPlan) -> tuple[str, bool]:
-    trainers = [_trainer(setting, f"{plan.network}_{number}", plan, deterministic=True) for number in range(2)]
+    trainers = [_trainer(setting, f"{plan.network.name}_{number}", plan, deterministic=True) for number in range(2)]
     for trainer in trainers:
         trainer.run()
     is_equal = _weights(trainers[0]) == _weights(trainers[1])

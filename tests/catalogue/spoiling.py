@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from small_plans import changed
 
 from autoseg.files.storage import encode
 from autoseg.images import Image, read_image, write_image
@@ -163,11 +164,14 @@ def moved(path: Path, change: Callable[[Image], Image]) -> None:
 
 
 def planned(configuration: str, **changes: Any) -> Spoil:
-    """Other values in a configuration's plan, as a pickle that no check of ours has seen."""
+    """Other values in a configuration's plan, in the part that knows them, as a pickle that no check of ours has seen."""
 
     def spoil(place: Place) -> None:
         content = encode(load_plans(place.plans(configuration)))
-        content["configurations"][configuration].update(changes)
+        plan = content["configurations"][configuration]
+        parts = (plan["grid"], plan["sampling"], plan["network"]["settings"])
+        for key, value in changes.items():
+            next((part for part in parts if key in part), plan)[key] = value
         place.plans(configuration).write_bytes(pickle.dumps(content, protocol=4))
 
     return spoil
@@ -259,7 +263,7 @@ def small(plans: Plans) -> Plans:
 
 
 def _small_configuration(plan: ConfigurationPlan) -> ConfigurationPlan:
-    return replace(plan, features=2, max_features=4, convs_per_stage=1, batch_size=2)
+    return changed(plan, features=2, max_features=4, convs_per_stage=1, batch_size=2)
 
 
 def shrink(home: Path) -> None:

@@ -117,7 +117,7 @@ def two_channels(place: Place) -> None:
     content["channels"] = ["T1", "T2"]
     content["intensities"] = None
     for plan in content["configurations"].values():
-        plan.update(normalization_schemes=["nonCT"] * 2, use_mask_for_norm=[False] * 2)
+        plan["intensities"] = [dict(rule) for rule in plan["intensities"] * 2]
     path.write_bytes(pickle.dumps(content, protocol=4))
     network = build_network(load_plans(path).configuration("2d"), 2, 2)
     save_weights(place.weights(), replace(load_weights(place.weights()), weights=dict(network.state_dict())))

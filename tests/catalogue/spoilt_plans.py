@@ -92,8 +92,8 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     trained(
         "plans cut short",
-        lambda place: place.plans().write_bytes(place.plans().read_bytes()[:-30]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: not a whole pickle: expected 15 bytes in a unicodestring1, but only 12 remain\n{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl is damaged or was edited wrongly; run autoseg_plan_and_preprocess again",
+        lambda place: place.plans().write_bytes(place.plans().read_bytes().partition(b"pared_as")[0]),
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: not a whole pickle: expected 11 bytes in a unicodestring1, but only 3 remain\n{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl is damaged or was edited wrongly; run autoseg_plan_and_preprocess again",
     ),
     trained(
         "plans that are text",
@@ -123,12 +123,12 @@ ENTRIES: tuple[Entry, ...] = (
     trained(
         "plans that are a list",
         pickled([1, 2, 3]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: plans of format None (autoseg None), but this is autoseg 0.1.0, which reads format 1; install a matching version or plan again",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: plans of format None (autoseg None), but this is autoseg 0.1.0, which reads format 1 and 2; install a matching version or plan again",
     ),
     trained(
         "plans of a newer format",
-        all_planned("2d", format=2, version="9.1.0"),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: plans of format 2 (autoseg 9.1.0), but this is autoseg 0.1.0, which reads format 1; install a matching version or plan again",
+        all_planned("2d", format=3, version="9.1.0"),
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: plans of format 3 (autoseg 9.1.0), but this is autoseg 0.1.0, which reads format 1 and 2; install a matching version or plan again",
     ),
     trained(
         "plans with a field missing",
@@ -153,17 +153,17 @@ ENTRIES: tuple[Entry, ...] = (
     trained(
         "plans with a patch of zero",
         planned("2d", patch_size=[0, 8]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2d: every side of the patch (0, 8) must be divisible by (2, 2), the product of the pooling kernels",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2d: every side of the patch (0, 8) must be divisible by (2, 2), the product of the strides",
     ),
     trained(
         "plans with a patch that does not pool",
         planned("2d", patch_size=[13, 13]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2d: every side of the patch (13, 13) must be divisible by (2, 2), the product of the pooling kernels",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2d: every side of the patch (13, 13) must be divisible by (2, 2), the product of the strides",
     ),
     trained(
         "plans with a patch of three sides for slices",
         planned("2d", patch_size=[8, 8, 8]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2d: patch (8, 8, 8) and kernels must have the configuration's dimensions",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2d: patch (8, 8, 8) and kernels must have the same two or three dimensions",
     ),
     trained(
         "plans with a batch of a billion",
@@ -213,17 +213,17 @@ ENTRIES: tuple[Entry, ...] = (
     trained(
         "plans with a spacing of 400 digits",
         planned("2d", spacing=[10**400, 1.0, 1.0]),
-        message="autoseg_plans_2D.pkl.configurations.2d.spacing[0]: expected float, found 100000000000000000...0000000000000000000\n{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl is damaged or was edited wrongly; run autoseg_plan_and_preprocess again",
+        message="autoseg_plans_2D.pkl.configurations.2d.grid.spacing[0]: expected float, found 100000000000000000...0000000000000000000\n{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl is damaged or was edited wrongly; run autoseg_plan_and_preprocess again",
     ),
     trained(
         "plans with a kernel of a billion",
-        planned("2d", conv_kernel_sizes=[[HUGE + 1] * 2, [3, 3]]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: a U-Net has at most 32 levels and kernels of 63",
+        planned("2d", kernels=[[HUGE + 1] * 2, [3, 3]]),
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2d: a U-Net has at most 32 levels and kernels of 63",
     ),
     trained(
         "plans with even kernels",
-        planned("2d", conv_kernel_sizes=[[2, 2], [3, 3]]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: kernels must be odd, found ((2, 2), (3, 3))",
+        planned("2d", kernels=[[2, 2], [3, 3]]),
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2d: kernels must be odd, found ((2, 2), (3, 3))",
     ),
     trained(
         "plans with a median case of no size",
@@ -232,14 +232,14 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     trained(
         "plans with an unknown normalisation",
-        planned("2d", normalization_schemes=["zscore"]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2d: unknown normalisation zscore",
+        planned("2d", intensities=[{"name": "zscore", "masked": False}]),
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2d: unknown normalisation zscore, known are CT, nonCT, noNorm",
     ),
     trained(
         "plans with an unknown network",
-        planned("2d", network="transformer"),
+        planned("2d", network={"name": "transformer", "settings": {}}),
         writes=NEW_FOLD,
-        message="2d: no network is called 'transformer', known are unet, residual_unet; correct `network` in the plans, or train with a trainer that builds its own",
+        message="2d: no network is called 'transformer', known are unet, residual_unet; correct `network.name` in the plans, or train with a trainer that builds its own",
     ),
     trained(
         "plans that turn axes without turning back",
@@ -249,7 +249,7 @@ ENTRIES: tuple[Entry, ...] = (
     trained(
         "plans of another configuration",
         planned("2d", name="3d_fullres"),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 3d_fullres: patch (12, 12) and kernels must have the configuration's dimensions",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: the configuration under '2d' calls itself '3d_fullres'",
     ),
     trained(
         "plans that follow what is not planned",
@@ -282,27 +282,27 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         name="an edited view with an absurd patch",
-        spoil=view(lambda plans: plans["configurations"]["2d"].update(patch_size=[HUGE, 8])),
+        spoil=view(lambda plans: plans["configurations"]["2d"]["sampling"].update(patch_size=[HUGE, 8])),
         words=FROM_JSON,
         message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.json: 2d: a batch of 2 patches of (1000000000, 8) is impossibly large; at most 268435456 voxels; correct that place of the file; the plans that were there stay",
     ),
     Entry(
         name="an edited view with a network that nobody knows",
-        spoil=view(lambda plans: plans["configurations"]["2d"].update(network="transformer")),
+        spoil=view(lambda plans: plans["configurations"]["2d"]["network"].update(name="transformer")),
         words=FROM_JSON,
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.json: 2d.network: no network is called 'transformer', known are unet, residual_unet; take one of these; a trainer that builds a network of its own may ignore it",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.json: 2d.network.name: no network is called 'transformer', known are unet, residual_unet; take one of these; a trainer that builds a network of its own may ignore it",
     ),
     Entry(
         name="an edited view with a residual network without blocks",
-        spoil=view(lambda plans: plans["configurations"]["2d"].update(network="residual_unet")),
+        spoil=view(lambda plans: plans["configurations"]["2d"]["network"].update(name="residual_unet")),
         words=FROM_JSON,
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.json: 2d.blocks_per_stage: a residual_unet needs a number of blocks for each level (2 levels), found null",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.json: 2d.network.settings.blocks_per_stage: a residual_unet needs a number of blocks for each level (2 levels), found null",
     ),
     Entry(
         name="an edited view whose patch ends in one voxel",
-        spoil=view(lambda plans: plans["configurations"]["2d"].update(patch_size=[2, 2])),
+        spoil=view(lambda plans: plans["configurations"]["2d"]["sampling"].update(patch_size=[2, 2])),
         words=FROM_JSON,
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.json: 2d.patch_size: a patch of (2, 2) ends in a single voxel after all poolings, which cannot be normalised; take a larger one, or fewer poolings",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.json: 2d.sampling.patch_size: a patch of (2, 2) ends in a single voxel after all poolings, which cannot be normalised; take a larger one, or fewer poolings",
     ),
     Entry(
         name="an edited view of a newer autoseg with a field more",

@@ -41,8 +41,8 @@ def test_plans_are_made_without_an_image_one_folder_a_file(tmp_path: Path, capsy
     assert code == 0
     full = load_plans(tmp_path / "out" / "hippocampus" / "autoseg_plans_3D.pkl").configuration("3d_fullres")
     flat = load_plans(tmp_path / "out" / "hippocampus" / "autoseg_plans_2D.pkl").configuration("2d")
-    assert (full.patch_size, full.batch_size) == ((40, 56, 40), 9)
-    assert (flat.patch_size, flat.batch_size) == ((56, 40), 366)
+    assert (full.sampling.patch_size, full.batch_size) == ((40, 56, 40), 9)
+    assert (flat.sampling.patch_size, flat.batch_size) == ((56, 40), 366)
     assert sorted(path.name for path in (tmp_path / "out" / "flat.v2").iterdir()) == [
         "autoseg_plans_2D.json",
         "autoseg_plans_2D.pkl",
@@ -97,7 +97,9 @@ def test_planners_memory_and_name_can_be_chosen(tmp_path: Path, capsys: pytest.C
         "Fine_plans_3D.pkl",
         "small_plans_2D.pkl",
     ]
-    assert load_plans(tmp_path / "out" / "f" / "Fine_plans_3D.pkl").configuration("3d_fullres").spacing == (0.5,) * 3
+    assert (
+        load_plans(tmp_path / "out" / "f" / "Fine_plans_3D.pkl").configuration("3d_fullres").grid.spacing == (0.5,) * 3
+    )
     assert load_plans(tmp_path / "out" / "f" / "small_plans_2D.pkl").configuration("2d").batch_size < 50
     assert "Half a millimetre everywhere" in capsys.readouterr().out
 
@@ -125,8 +127,11 @@ def test_an_unknown_planner_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("network = 'swin'", "3d_fullres.network: no network is called 'swin', known are unet, residual_unet"),
-        ("network = 'residual_unet'", "3d_fullres.blocks_per_stage: a residual_unet needs a number of blocks"),
+        ("network = 'swin'", "3d_fullres.network.name: no network is called 'swin', known are unet, residual_unet"),
+        (
+            "network = 'residual_unet'",
+            "3d_fullres.network.settings.blocks_per_stage: a residual_unet needs a number of blocks",
+        ),
     ],
 )
 def test_a_planner_of_ones_own_whose_network_nobody_knows_is_refused_when_planning(
@@ -196,7 +201,7 @@ def test_a_task_is_measured_planned_and_prepared_and_then_left_alone(
     folder = tmp_path / "preprocessed" / task.name
     plans = load_plans(folder / "autoseg_plans_3D.pkl")
     assert plans.dataset == task.name
-    assert plans.configuration("3d_fullres").median_shape == (12, 16, 14)
+    assert plans.configuration("3d_fullres").grid.median_shape == (12, 16, 14)
     for configuration in ("2d", "3d_fullres"):
         assert PreparedCases(folder / f"autoseg_{configuration}").identifiers() == tuple(
             f"case_{number:03d}" for number in range(5)
@@ -331,7 +336,7 @@ def test_a_low_resolution_stage_can_be_asked_for(tmp_path: Path, make_task, caps
 
     plans = load_plans(tmp_path / "preprocessed" / task.name / "autoseg_plans_3D.pkl")
     assert list(plans.configurations) == ["3d_fullres", "3d_lowres", "3d_cascade_fullres"]
-    low, full = (math.prod(plans.configuration(name).median_shape) for name in ("3d_lowres", "3d_fullres"))
+    low, full = (math.prod(plans.configuration(name).grid.median_shape) for name in ("3d_lowres", "3d_fullres"))
     assert 2 * low < full
     assert "  low-resolution stage: " in capsys.readouterr().out
 
@@ -354,7 +359,9 @@ def test_another_tasks_plans_are_taken_and_the_cases_prepared_for_them(
     source = load_plans(tmp_path / "preprocessed" / "Task001_Source" / "autoseg_plans_3D.pkl")
     plans = load_plans(folder / "from_Task001_plans_3D.pkl")
     assert (plans.dataset, plans.identifier, plans.labels) == ("Task002_Own", "from_Task001", ("background", "a", "b"))
-    assert plans.configuration("3d_fullres").patch_size == source.configuration("3d_fullres").patch_size
+    assert (
+        plans.configuration("3d_fullres").sampling.patch_size == source.configuration("3d_fullres").sampling.patch_size
+    )
     for configuration in ("2d", "3d_fullres"):
         assert len(PreparedCases(folder / f"from_Task001_{configuration}").identifiers()) == 6
     assert "Task002_Own: plans 'from_Task001' by Planner3D for 3d_fullres\n" in capsys.readouterr().out
@@ -405,8 +412,10 @@ def test_the_residual_encoder_is_planned_by_name(tmp_path: Path) -> None:
     assert plan_from_fingerprint.main(["-i", str(tmp_path / "f.json"), "-o", str(tmp_path), *planners]) == 0
 
     plans = load_plans(tmp_path / "f" / "autoseg_ResEncM_plans_3D.pkl")
-    assert plans.configuration("3d_fullres").blocks_per_stage == (1, 3, 4, 6)
-    assert load_plans(tmp_path / "f" / "autoseg_ResEncM_plans_2D.pkl").configuration("2d").network == "residual_unet"
+    assert plans.configuration("3d_fullres").network.unet().blocks_per_stage == (1, 3, 4, 6)
+    assert (
+        load_plans(tmp_path / "f" / "autoseg_ResEncM_plans_2D.pkl").configuration("2d").network.name == "residual_unet"
+    )
 
 
 def test_single_slices_take_the_plans_of_2d_only(tmp_path: Path, make_task, capsys: pytest.CaptureFixture[str]) -> None:

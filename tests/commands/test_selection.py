@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small_plans import unet_plan
 
 import autoseg
 from autoseg.commands import apply_postprocessing, determine_postprocessing, ensemble, find_best_configuration
@@ -25,7 +26,7 @@ from autoseg.images import read_image, write_image
 from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.inference.probabilities import Packer, save_probabilities
 from autoseg.paths import Workspace
-from autoseg.plans import FORMAT, ConfigurationPlan, Plans, save_plans
+from autoseg.plans import FORMAT, Plans, save_plans
 from autoseg.postprocessing.evidence import load_choice
 from autoseg.postprocessing.rules import Rule, load_rules, save_rules
 from autoseg.preprocessing.prepare import CaseProperties
@@ -149,18 +150,17 @@ def plans(configuration: str, labels: tuple[str, ...]) -> Plans:
         transpose_backward=(0, 1, 2),
         intensities=None,
         configurations={
-            name: ConfigurationPlan(
+            name: unet_plan(
                 name=name,
                 spacing=(1.0, 1.0, 1.0),
                 median_shape=SHAPE,
                 patch_size=(8,) * (2 if name == "2d" else 3),
                 batch_size=2,
-                num_pool_per_axis=(1,) * (2 if name == "2d" else 3),
-                pool_kernel_sizes=((2,) * (2 if name == "2d" else 3),),
-                conv_kernel_sizes=((3,) * (2 if name == "2d" else 3),) * 2,
-                do_dummy_2d_augmentation=False,
-                normalization_schemes=("nonCT",),
-                use_mask_for_norm=(False,),
+                poolings=((2,) * (2 if name == "2d" else 3),),
+                kernels=((3,) * (2 if name == "2d" else 3),) * 2,
+                in_plane=False,
+                normalisation=("nonCT",),
+                masked=(False,),
                 batch_dice=False,
                 previous=previous if name == configuration else None,
                 network="unet",

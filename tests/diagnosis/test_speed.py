@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small_plans import changed
 
 from autoseg.diagnosis import disk_speed
 from autoseg.diagnosis.disk_speed import DiskSpeed, check_disk_speed, judge_disk, measure_disk
 from autoseg.diagnosis.speed import Speed, judge_speed, measure_speed
 from autoseg.planning import Planner3D
 from autoseg.planning.fingerprint import DatasetFingerprint
-from autoseg.plans import IntensityStatistics
+from autoseg.plans import IntensityRule, IntensityStatistics
 from autoseg.training.trial import step_operations, trial_plan
 
 GPU = Speed(
@@ -90,7 +91,10 @@ def test_what_is_timed_is_what_is_planned_for_large_cases() -> None:
     plans = Planner3D(fingerprint=fingerprint, dataset="Task900_Trial", labels=fingerprint.labels).plan()
 
     planned = plans.configuration("3d_fullres")
-    assert replace(planned, median_shape=(128, 128, 128), normalization_schemes=("nonCT",)) == trial_plan()
+    assert (
+        changed(planned, median_shape=(128, 128, 128), intensities=(IntensityRule(name="nonCT"),), cost=0)
+        == trial_plan()
+    )
 
 
 def test_a_disk_is_written_and_read_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from small_plans import unet_plan
 from torch import nn
 
 from autoseg.inference.model import TrainedModel
-from autoseg.plans import ConfigurationPlan, Plans
+from autoseg.plans import Plans
 
 BRIGHTNESS_STEP = 100.0
 """Brightness of label 1 in the synthetic tasks; label k has k times as much."""
@@ -64,18 +65,17 @@ class Make:
     ) -> Plans:
         """Plans with one configuration, intensities as they are."""
         name = "2d" if len(patch) == 2 else "3d_cascade_fullres" if previous else "3d_fullres"
-        plan = ConfigurationPlan(
+        plan = unet_plan(
             name=name,
             spacing=spacing,
             median_shape=(16, 16, 16),
             patch_size=patch,
             batch_size=2,
-            num_pool_per_axis=(1,) * len(patch),
-            pool_kernel_sizes=((2,) * len(patch),),
-            conv_kernel_sizes=((3,) * len(patch),) * 2,
-            do_dummy_2d_augmentation=False,
-            normalization_schemes=("noNorm",) * len(channels),
-            use_mask_for_norm=(False,) * len(channels),
+            poolings=((2,) * len(patch),),
+            kernels=((3,) * len(patch),) * 2,
+            in_plane=False,
+            normalisation=("noNorm",) * len(channels),
+            masked=(False,) * len(channels),
             batch_dice=False,
             previous=None,
             network="unet",
@@ -84,7 +84,7 @@ class Make:
             convs_per_stage=1,
         )
         return Plans(
-            format=1,
+            format=2,
             version="0.1.0",
             identifier="autoseg",
             planner="Planner3D",

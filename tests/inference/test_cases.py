@@ -193,7 +193,9 @@ def test_what_another_model_predicted_is_refused_until_it_is_discarded(
 def test_a_folder_of_other_weights_under_the_same_names_is_refused(task: Path, make: Any, tmp_path: Path) -> None:
     cases = find_cases([task / "imagesTr"], 1)[:1]
     plans = make.plans(spacing=(2.0, 1.0, 1.0))
-    networks = [make.constant(torch.zeros(2, *plans.configuration("3d_fullres").patch_size) + n) for n in (0, 1)]
+    networks = [
+        make.constant(torch.zeros(2, *plans.configuration("3d_fullres").sampling.patch_size) + n) for n in (0, 1)
+    ]
     one, other = (Predictor(make.model(plans, network), device="cpu") for network in networks)
     record = tmp_path / "prediction.json"
     predict_cases(one, cases, outputs(cases, tmp_path), record=record)

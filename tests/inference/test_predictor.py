@@ -208,7 +208,7 @@ def test_an_array_with_other_axes_is_refused_with_the_way_out(make: Any, shape: 
 
 def test_a_predictor_of_a_folder_has_its_networks_and_the_settings_given(make: Any, tmp_path: Path) -> None:
     def build_constant(plan: Any, _channels: int, classes: int) -> nn.Module:
-        return make.constant(torch.zeros(classes, *plan.patch_size))
+        return make.constant(torch.zeros(classes, *plan.sampling.patch_size))
 
     plans = make.plans()
     save_plans(plans, tmp_path / "plans.pkl")

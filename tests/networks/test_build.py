@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
+from small_plans import changed, unet_plan
 from torch import nn
 
 from autoseg.errors import PlanError
@@ -14,18 +13,17 @@ from autoseg.networks import Precision, ResidualUNet, UNet, build_network, place
 from autoseg.networks.instance_norm import CHANNELS_LAST, InstanceNorm2d, InstanceNorm3d
 from autoseg.plans import ConfigurationPlan
 
-PLAN = ConfigurationPlan(
+PLAN = unet_plan(
     name="2d",
     spacing=(3.0, 1.0, 1.0),
     median_shape=(8, 20, 20),
     patch_size=(16, 16),
     batch_size=2,
-    num_pool_per_axis=(1, 1),
-    pool_kernel_sizes=((2, 2),),
-    conv_kernel_sizes=((3, 3), (3, 3)),
-    do_dummy_2d_augmentation=False,
-    normalization_schemes=("nonCT",),
-    use_mask_for_norm=(False,),
+    poolings=((2, 2),),
+    kernels=((3, 3), (3, 3)),
+    in_plane=False,
+    normalisation=("nonCT",),
+    masked=(False,),
     batch_dice=True,
     previous=None,
     network="unet",
@@ -44,7 +42,7 @@ def test_the_plain_network_has_the_plans_numbers() -> None:
 
 
 def test_the_residual_network_has_the_plans_numbers() -> None:
-    plan = replace(PLAN, network="residual_unet", convs_per_stage=1, blocks_per_stage=(2, 3))
+    plan = changed(PLAN, network="residual_unet", convs_per_stage=1, blocks_per_stage=(2, 3))
     network = build_network(plan, 2, 5)
 
     assert isinstance(network, ResidualUNet)
@@ -57,26 +55,25 @@ def test_the_residual_network_has_the_plans_numbers() -> None:
 
 def test_a_network_of_another_name_is_refused() -> None:
     with pytest.raises(PlanError) as caught:
-        build_network(replace(PLAN, network="unett"), 1, 2)
+        build_network(changed(PLAN, network="unett"), 1, 2)
     assert str(caught.value) == (
-        "2d: no network is called 'unett', known are unet, residual_unet; correct `network` in the plans, or train "
+        "2d: no network is called 'unett', known are unet, residual_unet; correct `network.name` in the plans, or train "
         "with a trainer that builds its own"
     )
 
 
 def test_a_residual_network_without_blocks_is_refused() -> None:
     with pytest.raises(PlanError, match="2d: a residual_unet needs blocks_per_stage, found null"):
-        build_network(replace(PLAN, network="residual_unet"), 1, 2)
+        build_network(changed(PLAN, network="residual_unet"), 1, 2)
 
 
 CPU = torch.device("cpu")
-DEEP = replace(
+DEEP = changed(
     PLAN,
     name="3d_fullres",
     patch_size=(8, 8, 8),
-    num_pool_per_axis=(1, 1, 1),
-    pool_kernel_sizes=((2, 2, 2),),
-    conv_kernel_sizes=((3, 3, 3), (3, 3, 3)),
+    poolings=((2, 2, 2),),
+    kernels=((3, 3, 3), (3, 3, 3)),
 )
 
 
@@ -88,15 +85,15 @@ def test_in_bf16_on_a_cpu_everything_inside_our_networks_has_its_channels_last(
     precision = resolve_precision("auto", CPU)
     if precision.name != "bf16":
         pytest.skip("needs a processor with bfloat16")
-    network = place_network(build_network(replace(plan, network=kind, blocks_per_stage=(1, 1)), 2, 3), CPU, precision)
-    last = CHANNELS_LAST[len(plan.patch_size) + 2]
+    network = place_network(build_network(changed(plan, network=kind, blocks_per_stage=(1, 1)), 2, 3), CPU, precision)
+    last = CHANNELS_LAST[len(plan.sampling.patch_size) + 2]
     seen = []
     for layer in network.modules():
         if isinstance(layer, (InstanceNorm2d, InstanceNorm3d)):
             layer.register_forward_hook(lambda _, inputs, output: seen.extend([*inputs, output]))
 
     with precision.autocast():
-        network(torch.randn(2, 2, *plan.patch_size))
+        network(torch.randn(2, 2, *plan.sampling.patch_size))
 
     assert len(seen) > 4
     assert all(values.is_contiguous(memory_format=last) and not values.is_contiguous() for values in seen)

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from small_plans import changed, unet_plan
 from torch import nn
 
 from autoseg.files.layout import FoldFolder
@@ -14,18 +14,17 @@ from autoseg.plans import ConfigurationPlan, Topology
 
 
 def plan() -> ConfigurationPlan:
-    return ConfigurationPlan(
+    return unet_plan(
         name="3d_fullres",
         spacing=(3.0, 1.0, 1.0),
         median_shape=(8, 20, 20),
         patch_size=(8, 16, 16),
         batch_size=2,
-        num_pool_per_axis=(1, 2, 2),
-        pool_kernel_sizes=((1, 2, 2), (2, 2, 2)),
-        conv_kernel_sizes=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
-        do_dummy_2d_augmentation=False,
-        normalization_schemes=("nonCT",),
-        use_mask_for_norm=(False,),
+        poolings=((1, 2, 2), (2, 2, 2)),
+        kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
+        in_plane=False,
+        normalisation=("nonCT",),
+        masked=(False,),
         batch_dice=False,
         previous=None,
         network="unet",
@@ -95,7 +94,7 @@ def test_a_users_own_network_is_described_without_a_picture(tmp_path: Path) -> N
 
 def test_the_residual_encoder_is_described_with_its_blocks(tmp_path: Path) -> None:
     """Levels of 1 + 2, 6 and 8 convolutions, the first of the second and third level still at the finer step."""
-    residual = replace(plan(), network="residual_unet", convs_per_stage=1, blocks_per_stage=(1, 3, 4))
+    residual = changed(plan(), network="residual_unet", convs_per_stage=1, blocks_per_stage=(1, 3, 4))
     write_architecture(FoldFolder(folder=tmp_path), build_network(residual, 1, 3), residual, 1)
     text = (tmp_path / "architecture.txt").read_text()
 

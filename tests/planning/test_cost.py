@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from small_plans import changed
 
 from autoseg.inference.tiles import Tiling
 from autoseg.planning import Planner2D, Planner3D
@@ -37,19 +38,19 @@ def test_cases_are_counted_on_the_networks_grid(make_fingerprint: Any) -> None:
         [(40, 96, 96), (80, 192, 192), (80, 96, 96)],
     )
     plans = Planner3D(fingerprint=fingerprint, dataset="Task001_A", labels=fingerprint.labels).plan()
-    plan = replace(plans.configuration("3d_fullres"), spacing=(2.0, 1.0, 1.0), patch_size=(48, 96, 96))
+    plan = changed(plans.configuration("3d_fullres"), spacing=(2.0, 1.0, 1.0), patch_size=(48, 96, 96))
 
     cost = tile_cost(plan, (0, 1, 2), fingerprint)
     assert (cost.tiles, cost.median, cost.largest[1], cost.flips) == ((1, 1, 3), 1, 3, 8)
     assert cost.largest[0] == fingerprint.cases[2]
-    turned = tile_cost(replace(plan, spacing=(1.0, 2.0, 1.0), patch_size=(96, 48, 96)), (1, 0, 2), fingerprint)
+    turned = tile_cost(changed(plan, spacing=(1.0, 2.0, 1.0), patch_size=(96, 48, 96)), (1, 0, 2), fingerprint)
     assert turned.tiles == cost.tiles
 
 
 def test_slices_of_2d_are_not_resampled_across(make_fingerprint: Any) -> None:
     fingerprint = make_fingerprint([(5.0, 1.0, 1.0), (1.0, 1.0, 1.0)], [(20, 64, 64), (100, 64, 64)])
     plans = Planner2D(fingerprint=fingerprint, dataset="Task001_A", labels=fingerprint.labels).plan()
-    plan = replace(plans.configuration("2d"), patch_size=(64, 64), spacing=(3.0, 1.0, 1.0))
+    plan = changed(plans.configuration("2d"), patch_size=(64, 64), spacing=(3.0, 1.0, 1.0))
     assert tile_cost(plan, (0, 1, 2), fingerprint).tiles == (20, 100)
     assert tile_cost(plan, (0, 1, 2), fingerprint).flips == 4
 
@@ -66,7 +67,7 @@ def test_a_transferred_plan_on_finer_data_warns_before_anything_is_trained(
 ) -> None:
     coarse = make_fingerprint([(4.0, 4.0, 4.0)], [(100, 100, 100)], cases=3)
     planned = Planner3D(fingerprint=coarse, dataset="Task001_A", labels=coarse.labels).plan()
-    plan = replace(planned.configuration("3d_fullres"), patch_size=patch)
+    plan = changed(planned.configuration("3d_fullres"), patch_size=patch)
     source = replace(planned, configurations={"3d_fullres": plan})
     fingerprint = make_fingerprint([(4.0, 4.0, 4.0)], [fine], cases=3)
     plans = transfer_plans(source, fingerprint, dataset="Task002_B")

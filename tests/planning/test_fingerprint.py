@@ -186,15 +186,21 @@ class TestExtraction:
         assert len(fingerprint.cases) == 200
 
         found = {
-            one.name: (one.patch_size, one.batch_size, one.spacing, one.median_shape, one.num_pool_per_axis)
+            one.name: (
+                one.sampling.patch_size,
+                one.batch_size,
+                one.grid.spacing,
+                one.grid.median_shape,
+                one.topology.divisor,
+            )
             for kind in (Planner3D, Planner2D)
             for one in kind(fingerprint=fingerprint, dataset=dataset.name, labels=dataset.target.outputs)
             .plan()
             .configurations.values()
         }
         assert found == {
-            "3d_fullres": ((40, 56, 40), 7, (1.0, 1.0, 1.0), (36, 50, 35), (3, 3, 3)),
-            "2d": ((56, 40), 281, (1.0, 1.0, 1.0), (36, 50, 35), (3, 3)),
+            "3d_fullres": ((40, 56, 40), 7, (1.0, 1.0, 1.0), (36, 50, 35), (8, 8, 8)),
+            "2d": ((56, 40), 281, (1.0, 1.0, 1.0), (36, 50, 35), (8, 8)),
         }
 
 

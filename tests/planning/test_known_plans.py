@@ -14,6 +14,7 @@ from autoseg.geometry import Shape
 from autoseg.planning import Planner, Planner2D, Planner3D, is_two_dimensional
 from autoseg.planning.fingerprint import DatasetFingerprint, load_fingerprint
 from autoseg.plans import Plans
+from autoseg.plans.format_1 import as_format_1
 
 MakeFingerprint = Callable[..., DatasetFingerprint]
 
@@ -54,7 +55,7 @@ def test_known_fingerprints_give_known_plans(make_fingerprint: MakeFingerprint, 
     found.pop("3d_cascade_fullres", None)
     assert found.keys() == stages.keys()
     for name, one in found.items():
-        expected = frozen(stages[name])
+        expected, one = frozen(stages[name]), as_format_1(one)
         assert one.spacing == pytest.approx(expected.pop("spacing"), rel=1e-12)
         kernels = {key: written(getattr(one, key)) for key in ("pool_kernel_sizes", "conv_kernel_sizes")}
         assert {key: kernels.get(key, getattr(one, key)) for key in expected} == expected
@@ -87,7 +88,10 @@ def outcome(plans: Plans) -> dict[str, Any]:
         "transpose_forward": plans.transpose_forward,
         "transpose_backward": plans.transpose_backward,
         "configurations": {
-            name: {key: getattr(one, key) for key in (*REFERENCE_NAMES, "normalization_schemes", "use_mask_for_norm")}
+            name: {
+                key: getattr(as_format_1(one), key)
+                for key in (*REFERENCE_NAMES, "normalization_schemes", "use_mask_for_norm")
+            }
             for name, one in plans.configurations.items()
             if name != "3d_cascade_fullres"
         },

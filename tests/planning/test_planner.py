@@ -35,7 +35,9 @@ class TestConfigurations:
 
         assert list(plans.configurations) == ["3d_fullres", "3d_lowres", "3d_cascade_fullres"]
         full, cascade = plans.configuration("3d_fullres"), plans.configuration("3d_cascade_fullres")
-        assert cascade == dataclasses.replace(full, name="3d_cascade_fullres", previous="3d_lowres")
+        assert cascade == dataclasses.replace(full, name="3d_cascade_fullres", previous="3d_lowres", cost=3)
+        assert cascade.prepared_as == full.name
+        assert [one.cost for one in plans.configurations.values()] == [2, 1, 3]
         assert {name: one.batch_dice for name, one in plans.configurations.items()} == {
             "3d_fullres": True,
             "3d_lowres": False,
@@ -52,7 +54,7 @@ class TestConfigurations:
         fingerprint = make_fingerprint([(1, 1, 1)], [(256, 224, 160)], cases=20)
         plans = plan(Planner3D, fingerprint)
 
-        assert 4 * math.prod(plans.configuration("3d_fullres").patch_size) == 256 * 224 * 160
+        assert 4 * math.prod(plans.configuration("3d_fullres").sampling.patch_size) == 256 * 224 * 160
         assert list(plans.configurations) == ["3d_fullres"]
 
     def test_a_stage_hardly_smaller_than_full_resolution_is_dropped(self, make_fingerprint: MakeFingerprint) -> None:
@@ -69,7 +71,8 @@ class TestConfigurations:
         fingerprint = make_fingerprint(**HIPPOCAMPUS)
 
         def settings(one: ConfigurationPlan) -> tuple[Any, ...]:
-            return one.network, one.features, one.max_features, one.convs_per_stage, one.previous
+            unet = one.network.unet()
+            return one.network.name, unet.features, unet.max_features, unet.convs_per_stage, one.previous
 
         assert settings(plan(Planner3D, fingerprint).configuration("3d_fullres")) == ("unet", 32, 320, 2, None)
         assert settings(plan(Planner2D, fingerprint).configuration("2d")) == ("unet", 32, 512, 2, None)
@@ -92,13 +95,13 @@ class TestConfigurations:
         plans = plan(Planner2D, make_fingerprint([(1, 1, 1)], [shape], cases=4))
 
         assert plans.transpose_forward == forward
-        assert plans.configuration("2d").patch_size == (64, 80)
+        assert plans.configuration("2d").sampling.patch_size == (64, 80)
 
     def test_a_few_thicker_cases_make_data_three_dimensional(self, make_fingerprint: MakeFingerprint) -> None:
         fingerprint = make_fingerprint([(5, 1, 1)] * 3, [(1, 64, 64), (1, 64, 64), (2, 64, 64)])
 
         assert not is_two_dimensional(fingerprint)
-        assert plan(Planner3D, fingerprint).configuration("3d_fullres").patch_size == (1, 64, 64)
+        assert plan(Planner3D, fingerprint).configuration("3d_fullres").sampling.patch_size == (1, 64, 64)
 
 
 class TestMemory:
@@ -119,7 +122,7 @@ class TestMemory:
         fingerprint = make_fingerprint([(1.37, 1.25, 1.25)], [(115, 320, 232)], cases=20)
         one = plan(Planner3D, fingerprint, gpu_memory_target=gigabytes).configuration("3d_fullres")
 
-        assert (one.patch_size, one.batch_size) == (patch, batch)
+        assert (one.sampling.patch_size, one.batch_size) == (patch, batch)
 
     @pytest.mark.parametrize("gigabytes", [11, 16, 32])
     def test_the_budget_is_that_of_8_gb_in_proportion(
@@ -169,8 +172,8 @@ class TestForcedLowResolution:
         plans = plan(Planner3D, make_fingerprint(**HIPPOCAMPUS), force_lowres=True)
 
         low = plans.configuration("3d_lowres")
-        assert low.spacing == pytest.approx((1.01**24,) * 3, rel=1e-12)
-        assert (low.median_shape, low.patch_size, low.batch_size) == ((28, 39, 28), (28, 40, 28), 13)
+        assert low.grid.spacing == pytest.approx((1.01**24,) * 3, rel=1e-12)
+        assert (low.grid.median_shape, low.sampling.patch_size, low.batch_size) == ((28, 39, 28), (28, 40, 28), 13)
         assert list(plans.configurations) == ["3d_fullres", "3d_lowres", "3d_cascade_fullres"]
 
     def test_large_cases_keep_the_stage_they_would_have(self, make_fingerprint: MakeFingerprint) -> None:
@@ -184,7 +187,7 @@ class TestPlans:
         fingerprint = make_fingerprint(**HIPPOCAMPUS)
         plans = plan(Planner3D, fingerprint)
 
-        assert (plans.format, plans.version, plans.dataset) == (1, autoseg.__version__, "Task001_X")
+        assert (plans.format, plans.version, plans.dataset) == (2, autoseg.__version__, "Task001_X")
         assert (plans.identifier, plans.planner) == ("autoseg", "Planner3D")
         assert (plans.channels, plans.labels) == (("MRI",), ("background", "label 1", "label 2"))
         assert plans.intensities is None
@@ -235,9 +238,9 @@ class TestExtension:
 
         assert (plans.identifier, plans.planner) == ("FinePlanner", "FinePlanner")
         one = plans.configuration("3d_fullres")
-        assert one.spacing == (3.0, 1.0, 1.0)
-        assert one.median_shape == (40, 60, 60)
-        assert one.batch_size == round(0.02 * 200 * 40 * 60 * 60 / math.prod(one.patch_size))
+        assert one.grid.spacing == (3.0, 1.0, 1.0)
+        assert one.grid.median_shape == (40, 60, 60)
+        assert one.batch_size == round(0.02 * 200 * 40 * 60 * 60 / math.prod(one.sampling.patch_size))
         assert planner.decisions[0].reason == "Lesions are thinner than the median slice: take the finest quarter"
 
     def test_ours_are_found_by_name(self) -> None:

@@ -50,7 +50,7 @@ def measured(plan: ConfigurationPlan, channels: int, classes: int) -> int:
         for module in network.modules():
             if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
                 module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output.numel()))
-        network(torch.empty(1, channels, *plan.patch_size))
+        network(torch.empty(1, channels, *plan.sampling.patch_size))
     return sum(outputs)
 
 
@@ -166,11 +166,17 @@ class TestDecisions:
 
         for name in ("3d_fullres", "3d_lowres", "3d_cascade_fullres"):
             one = three.configuration(name)
-            assert (one.network, one.convs_per_stage, one.blocks_per_stage) == ("residual_unet", 1, (1, 3, 4, 6, 6, 6))
-            assert (one.features, one.max_features) == (32, 320)
+            network = one.network.unet()
+            assert (one.network.name, network.convs_per_stage) == ("residual_unet", 1)
+            assert network.blocks_per_stage == (1, 3, 4, 6, 6, 6)
+            assert (network.features, network.max_features) == (32, 320)
         one = two.configuration("2d")
-        assert (one.network, one.convs_per_stage, one.max_features) == ("residual_unet", 1, 512)
-        assert one.blocks_per_stage == (1, 3, 4, 6, 6, 6, 6, 6)
+        assert (one.network.name, one.network.unet().convs_per_stage, one.network.unet().max_features) == (
+            "residual_unet",
+            1,
+            512,
+        )
+        assert one.network.unet().blocks_per_stage == (1, 3, 4, 6, 6, 6, 6, 6)
 
     @pytest.mark.parametrize("size", ["M", "L", "XL"])
     def test_sizes_are_found_by_name_and_filed_under_a_name_of_their_own(
@@ -196,11 +202,11 @@ def test_a_users_own_size_has_its_class_name_and_its_blocks(make_fingerprint: Ma
     plans = planner(Deeper, make_fingerprint(**HIPPOCAMPUS)).plan()
 
     assert plans.identifier == "Deeper"
-    assert plans.configuration("3d_fullres").blocks_per_stage == (2, 2, 3, 3)
+    assert plans.configuration("3d_fullres").network.unet().blocks_per_stage == (2, 2, 3, 3)
 
 
 def test_spacing_is_the_plain_planners(make_fingerprint: MakeFingerprint) -> None:
     def spacing(kind: type[Planner]) -> Spacing:
-        return planner(kind, make_fingerprint(**PROSTATE)).plan().configuration("3d_fullres").spacing
+        return planner(kind, make_fingerprint(**PROSTATE)).plan().configuration("3d_fullres").grid.spacing
 
     assert spacing(Planner3DResidualM) == spacing(Planner3D) == (3.6, 0.625, 0.625)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from small_plans import changed
 
 from autoseg.errors import PlanError
 from autoseg.planning import Planner, Planner2D, Planner3D, Planner3DResidualM
@@ -50,7 +51,7 @@ class TestTransfer:
         assert list(plans.configurations) == ["3d_fullres", "3d_lowres", "3d_cascade_fullres"]
         for name, one in plans.configurations.items():
             there = source.configuration(name)
-            assert replace(one, median_shape=there.median_shape) == there
+            assert changed(one, median_shape=there.grid.median_shape) == there
         assert (plans.transpose_forward, plans.transpose_backward) == ((2, 0, 1), (1, 2, 0))
         assert plans.intensities == (STATISTICS,)
         assert plans.planner == "Planner3D"
@@ -68,7 +69,7 @@ class TestTransfer:
         )
         assert plans.identifier == "from_Task004"
         # voxels of 2, 0.8 and 0.8 mm instead of 4, 1.6 and 1.6, axes x, z, y
-        assert plans.configuration("3d_fullres").median_shape == (120, 200, 240)
+        assert plans.configuration("3d_fullres").grid.median_shape == (120, 200, 240)
 
     def test_in_2d_the_spacing_across_slices_is_the_datasets_own(
         self, source_data: DatasetFingerprint, own_data: DatasetFingerprint
@@ -76,9 +77,9 @@ class TestTransfer:
         source = plan(Planner2D, source_data)
         one = transfer_plans(source, own_data, dataset="Task007_Tumour").configuration("2d")
 
-        assert one.spacing == (4.0, 0.8, 0.8)
-        assert one.median_shape == (60, 200, 240)
-        assert replace(one, spacing=(2.0, 0.8, 0.8), median_shape=source.configuration("2d").median_shape) == (
+        assert one.grid.spacing == (4.0, 0.8, 0.8)
+        assert one.grid.median_shape == (60, 200, 240)
+        assert changed(one, spacing=(2.0, 0.8, 0.8), median_shape=source.configuration("2d").grid.median_shape) == (
             source.configuration("2d")
         )
 
@@ -89,7 +90,7 @@ class TestTransfer:
         plans = transfer_plans(residual, own_data, dataset="Task007_Tumour")
 
         assert plans.identifier == "from_Task004_autoseg_ResEncM"
-        assert plans.configuration("3d_fullres").network == "residual_unet"
+        assert plans.configuration("3d_fullres").network.name == "residual_unet"
         assert transfer_plans(residual, own_data, dataset="X", identifier="mine").identifier == "mine"
 
 
@@ -119,7 +120,7 @@ class TestRefusals:
         along: dict[str, Any] = {"spacings": [(1, 1, 1)], "cases": 9}
 
         fitting = transfer_plans(source, make_fingerprint(shapes=[(64, 64, 1)], **along), dataset="X")
-        assert fitting.configuration("2d").median_shape == (1, 80, 80)
+        assert fitting.configuration("2d").grid.median_shape == (1, 80, 80)
         with pytest.raises(PlanError) as caught:
             transfer_plans(source, make_fingerprint(shapes=[(1, 64, 64)], **along), dataset="Task007_Flat")
         assert str(caught.value) == (

@@ -7,10 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytest
+from small_plans import unet_plan
 
 from autoseg.dataset.raw_cases import RawCase
 from autoseg.geometry import Geometry
-from autoseg.plans import ConfigurationPlan, IntensityStatistics, Plans
+from autoseg.plans import IntensityStatistics, Plans
 
 OBLIQUE = (0.96, 0.28, 0.0, -0.28, 0.96, 0.0, 0.0, 0.0, 1.0)
 
@@ -57,18 +58,17 @@ def make_plans() -> MakePlans:
             "median_shape": (16, 16, 16),
         } | changes
         dimensions = 2 if given["name"] == "2d" else 3
-        configuration = ConfigurationPlan(
+        configuration = unet_plan(
             name=given["name"],
             spacing=tuple(spacing),
             median_shape=given["median_shape"],
             patch_size=(8,) * dimensions,
             batch_size=2,
-            num_pool_per_axis=(1,) * dimensions,
-            pool_kernel_sizes=((2,) * dimensions,),
-            conv_kernel_sizes=((3,) * dimensions,) * 2,
-            do_dummy_2d_augmentation=False,
-            normalization_schemes=tuple(given["schemes"]),
-            use_mask_for_norm=tuple(given["masks"]),
+            poolings=((2,) * dimensions,),
+            kernels=((3,) * dimensions,) * 2,
+            in_plane=False,
+            normalisation=tuple(given["schemes"]),
+            masked=tuple(given["masks"]),
             batch_dice=False,
             previous=None,
             network="unet",
@@ -77,7 +77,7 @@ def make_plans() -> MakePlans:
             convs_per_stage=1,
         )
         return Plans(
-            format=1,
+            format=2,
             version="0",
             identifier="autoseg",
             planner="Planner3D",

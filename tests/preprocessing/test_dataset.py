@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from small_plans import changed
 
 from autoseg.dataset import read_dataset
 from autoseg.dataset.raw_cases import read_case
@@ -178,7 +179,7 @@ def test_a_reference_that_is_gone_comes_back(prepare, tmp_path) -> None:
 
 def test_a_plan_that_matters_makes_cases_anew_and_one_that_does_not_leaves_them(plans, prepare, make_plans) -> None:
     before = written(prepare())
-    other_patch = replace(plans["3d_fullres"].configurations["3d_fullres"], batch_size=9, patch_size=(16, 16, 16))
+    other_patch = changed(plans["3d_fullres"].configurations["3d_fullres"], batch_size=9, patch_size=(16, 16, 16))
     same = plans | {
         "2d": make_plans(
             (9.0, 2.0, 2.0), name="2d", labels=2, intensities=(INTENSITIES,)

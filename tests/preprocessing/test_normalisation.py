@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from autoseg.errors import PlanError
-from autoseg.plans import IntensityStatistics
+from autoseg.plans import IntensityRule, IntensityStatistics
 from autoseg.preprocessing.normalisation import normalise
 
+INSIDE = IntensityRule(name="nonCT", masked=True)
 LIVER = IntensityStatistics(
     mean=100.0, sd=20.0, median=99.0, minimum=-900.0, maximum=2000.0, percentile_00_5=40.0, percentile_99_5=180.0
 )
@@ -17,7 +18,9 @@ MASK = np.array([0, 0, 1, 2, 0, -1], dtype=np.int16).reshape(1, 2, 3)
 
 
 def normalised(scheme: str, *, mask: bool = False, intensities=None, values: np.ndarray = VALUES) -> np.ndarray:
-    return normalise(values, MASK if mask else None, schemes=[scheme], use_mask=[mask], intensities=intensities).ravel()
+    return normalise(
+        values, MASK if mask else None, rules=[IntensityRule(name=scheme, masked=mask)], intensities=intensities
+    ).ravel()
 
 
 def test_ct_is_clipped_and_scaled_by_the_training_cases() -> None:
@@ -50,7 +53,7 @@ def test_constant_images_become_zero_and_empty_masks_do_no_harm() -> None:
     flat = [replace(LIVER, sd=0.0)]
 
     assert not normalised("nonCT", values=constant).any()
-    assert not normalise(constant, nowhere, schemes=["nonCT"], use_mask=[True], intensities=None).any()
+    assert not normalise(constant, nowhere, rules=[INSIDE], intensities=None).any()
     assert np.isfinite(normalised("CT", intensities=flat)).all()
 
 
@@ -71,7 +74,7 @@ def test_the_unit_of_an_image_does_not_matter(scale, mask):
     inside = values[0] > 205 if mask else np.full((4, 5, 6), True)
 
     result = normalise(
-        (values * scale).astype(np.float32), outside, schemes=["nonCT"], use_mask=[mask], intensities=None
+        (values * scale).astype(np.float32), outside, rules=[IntensityRule(name="nonCT", masked=mask)], intensities=None
     )
 
     kept = values[0][inside]
@@ -98,7 +101,10 @@ def test_each_channel_has_its_own_scheme_and_the_input_is_kept() -> None:
     values = np.concatenate([VALUES, VALUES, VALUES])
 
     result = normalise(
-        values, MASK, schemes=["noNorm", "CT", "nonCT"], use_mask=[False, False, True], intensities=[None, LIVER, None]
+        values,
+        MASK,
+        rules=[IntensityRule(name="noNorm"), IntensityRule(name="CT"), INSIDE],
+        intensities=[None, LIVER, None],
     )
 
     np.testing.assert_array_equal(result[0], VALUES[0])
@@ -110,7 +116,7 @@ def test_each_channel_has_its_own_scheme_and_the_input_is_kept() -> None:
 def test_writing_over_the_input_gives_the_same() -> None:
     values = VALUES.copy()
 
-    normalise(values, None, schemes=["nonCT"], use_mask=[False], intensities=None, out=values)
+    normalise(values, None, rules=[IntensityRule(name="nonCT")], intensities=None, out=values)
 
     np.testing.assert_array_equal(values.ravel(), normalised("nonCT"))
 
@@ -125,8 +131,8 @@ def test_ct_without_intensities_says_how_to_get_them(intensities) -> None:
         normalised("CT", intensities=intensities)
 
 
-def test_unknown_schemes_and_missing_masks_are_refused() -> None:
-    with pytest.raises(PlanError, match="channel 0: unknown normalisation 'PET'; known are CT, nonCT and noNorm"):
-        normalised("PET")
+def test_unknown_rules_and_missing_masks_are_refused() -> None:
+    with pytest.raises(PlanError, match="unknown normalisation PET, known are CT, nonCT, noNorm"):
+        IntensityRule(name="PET")
     with pytest.raises(PlanError, match="normalised inside the mask, so a segmentation with the mask is needed"):
-        normalise(VALUES, None, schemes=["nonCT"], use_mask=[True], intensities=None)
+        normalise(VALUES, None, rules=[INSIDE], intensities=None)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 import torch
+from small_plans import unet_plan
 
 import autoseg
 from autoseg.evaluation.summary import CaseScores, Summary, save_summary
@@ -17,7 +18,7 @@ from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.networks import build_network
 from autoseg.paths import Workspace
 from autoseg.planning.fingerprint import DatasetFingerprint, save_fingerprint
-from autoseg.plans import FORMAT, ConfigurationPlan, Plans, save_plans
+from autoseg.plans import FORMAT, Plans, save_plans
 from autoseg.postprocessing.rules import Rule, save_rules
 from autoseg.sharing.card import AboutData
 from autoseg.sharing.exporting import Sources, export_models
@@ -32,18 +33,17 @@ def plans_of(configuration: str, *, task: str = TASK, previous: str | None = Non
     dimensions = 2 if configuration == "2d" else 3
     names = [configuration, *([previous] if previous else [])]
     plans = {
-        name: ConfigurationPlan(
+        name: unet_plan(
             name=name,
             spacing=(1.0, 1.5, 2.0),
             median_shape=(12, 16, 14),
             patch_size=(8,) * dimensions,
             batch_size=2,
-            num_pool_per_axis=(1,) * dimensions,
-            pool_kernel_sizes=((2,) * dimensions,),
-            conv_kernel_sizes=((3,) * dimensions,) * 2,
-            do_dummy_2d_augmentation=False,
-            normalization_schemes=("nonCT",),
-            use_mask_for_norm=(False,),
+            poolings=((2,) * dimensions,),
+            kernels=((3,) * dimensions,) * 2,
+            in_plane=False,
+            normalisation=("nonCT",),
+            masked=(False,),
             batch_dice=False,
             previous=previous if name == configuration else None,
             network="unet",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from small_plans import unet_plan
 
 from autoseg.geometry import Geometry
 from autoseg.images import write_image
@@ -62,34 +64,16 @@ def references(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _plan(name: str = "3d_fullres", **changes: object) -> ConfigurationPlan:
-    flat = name == "2d"
-    settings = {
-        "name": name,
-        "spacing": (1.0, 1.0, 1.0),
-        "median_shape": SHAPE,
-        "patch_size": (12, 8) if flat else (8, 12, 8),
-        "batch_size": 3,
-        "num_pool_per_axis": (1, 1) if flat else (1, 1, 1),
-        "pool_kernel_sizes": ((2, 2),) if flat else ((2, 2, 2),),
-        "conv_kernel_sizes": ((3, 3),) * 2 if flat else ((3, 3, 3),) * 2,
-        "do_dummy_2d_augmentation": False,
-        "normalization_schemes": ("nonCT",),
-        "use_mask_for_norm": (False,),
-        "batch_dice": False,
-        "previous": None,
-        "network": "unet",
-        "features": 4,
-        "max_features": 8,
-        "convs_per_stage": 2,
-        **changes,
-    }
-    return ConfigurationPlan(**settings)  # type: ignore[arg-type]
+def _plan(name: str = "3d_fullres", **changes: Any) -> ConfigurationPlan:
+    patch = (12, 8) if name == "2d" else (8, 12, 8)
+    return unet_plan(
+        name, **{"patch_size": patch, "median_shape": SHAPE, "batch_size": 3, "convs_per_stage": 2} | changes
+    )
 
 
 def _plans(*configurations: ConfigurationPlan) -> Plans:
     return Plans(
-        format=1,
+        format=2,
         version="test",
         identifier="autoseg",
         planner="Planner3D",

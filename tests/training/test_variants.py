@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_plans import changed
 from torch import nn
 
 from autoseg import training
@@ -67,7 +68,7 @@ def test_flat_patches_are_trained_too(trainer: MakeTrainer, name: str) -> None:
 def test_the_residual_encoder_trains_is_described_and_loads_without_naming_a_trainer(
     trainer: MakeTrainer, plans: Plans
 ) -> None:
-    one = replace(
+    one = changed(
         plans.configuration("3d_fullres"), network="residual_unet", convs_per_stage=1, blocks_per_stage=(1, 3)
     )
     made = trainer("Trainer", epochs=1, iterations_per_epoch=2)

@@ -1,0 +1,158 @@
+"""One pipeline of a plan, part by part: grid, sampling, network, intensities.
+
+Spatial entries are in transposed axis order: first the axis with the largest voxels, then the others in file order
+(z, y, x).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from autoseg.errors import PlanError
+from autoseg.geometry import SPACING_RANGE
+from autoseg.plans.network import NetworkPlan, Topology
+from autoseg.words import counted
+
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
+"""That our planners plan."""
+
+NORMALISATIONS = ("CT", "nonCT", "noNorm")
+"""By name: of Hounsfield units, of intensities without a unit, and none."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
+"""Of a configuration: it is a folder's name, and stands in command lines."""
+
+MOST_BATCH_VOXELS = 2**28
+"""Voxels of all patches of a batch; a single layer of 32 features takes 34 GB for them. No network is trained with as many
+today, by a factor of ten: a plan beyond is damaged or hostile, and would take all memory before anything else went wrong."""
+
+LARGEST_SIDE = 2**18
+"""Voxels along one axis of a case; the largest microscopes make half of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """The voxels that cases are brought to.
+
+    Attributes:
+        spacing: Voxel size in mm, three entries; with patches of two dimensions the first is only informative, as slices
+            are not resampled across.
+        median_shape: The median case on it, three entries, voxels.
+    """
+
+    spacing: tuple[float, float, float]
+    median_shape: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        if any(not 1 <= side <= LARGEST_SIDE for side in self.median_shape):
+            raise PlanError(f"median_shape must be from 1 to {LARGEST_SIDE} voxels, found {self.median_shape}")
+        least, most = SPACING_RANGE
+        if not all(least <= side <= most for side in self.spacing):
+            raise PlanError(f"spacing must be from {least:g} to {most:g} mm, found {self.spacing}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """What of a case the network sees at once.
+
+    Attributes:
+        patch_size: Two sides, of a slice, or three; voxels.
+        in_plane: A patch of three sides is so thin along its first axis that it is varied within its slices only.
+    """
+
+    patch_size: tuple[int, ...]
+    in_plane: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntensityRule:
+    """How one channel is normalised.
+
+    Attributes:
+        name: One of `NORMALISATIONS`.
+        masked: Inside the nonzero region only.
+    """
+
+    name: str
+    masked: bool = False
+
+    def __post_init__(self) -> None:
+        if self.name not in NORMALISATIONS:
+            raise PlanError(f"unknown normalisation {self.name}, known are {', '.join(NORMALISATIONS)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationPlan:
+    """One pipeline: what cases become, what the network sees of them, and the network.
+
+    Attributes:
+        name: Any; nothing hangs on it.
+        intensities: One rule for each channel.
+        batch_dice: Whether the Dice loss sums over the batch before dividing.
+        previous: The configuration whose predictions are extra input channels (cascade), else None.
+        prepared_as: The configuration whose prepared cases this one uses: its own name, or one of equal grid and rules.
+        cost: Place in the order of what predicting takes, the least first; of equal scores the cheaper wins.
+    """
+
+    name: str
+    grid: Grid
+    sampling: Sampling
+    network: NetworkPlan
+    intensities: tuple[IntensityRule, ...]
+    batch_size: int
+    batch_dice: bool
+    previous: str | None
+    prepared_as: str
+    cost: int
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise PlanError(
+                f"configuration {self.name!a}: a name is of up to 50 letters, digits, dots, hyphens and underscores, and begins "
+                "with a letter or digit"
+            )
+        patch, topology = self.sampling.patch_size, self.topology
+        if len(patch) not in (2, 3) or topology.dimensions != len(patch):
+            raise PlanError(f"patch {patch} and kernels must have the same two or three dimensions")
+        if any(side < 1 or side % factor for side, factor in zip(patch, topology.divisor, strict=True)):
+            raise PlanError(
+                f"every side of the patch {patch} must be divisible by {topology.divisor}, the product of the strides"
+            )
+        if self.batch_size < 1:
+            raise PlanError(f"batch_size must be at least 1, found {self.batch_size}")
+        if self.batch_size * math.prod(patch) > MOST_BATCH_VOXELS:
+            raise PlanError(
+                f"a batch of {counted(self.batch_size, 'patch', 'patches')} of {patch} is "
+                f"impossibly large; at most {MOST_BATCH_VOXELS} voxels"
+            )
+
+    @property
+    def dimensions(self) -> int:
+        """Of the patch, 2 or 3."""
+        return len(self.sampling.patch_size)
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether a channel is normalised by the intensities of all training cases."""
+        return any(rule.name == "CT" for rule in self.intensities)
+
+    @property
+    def topology(self) -> Topology:
+        """The levels that the network answers at; of another network than ours the finest alone."""
+        if self.network.is_unet:
+            return self.network.unet().topology
+        ones = ((1,) * len(self.sampling.patch_size),)
+        return Topology(strides=ones, kernels=ones)
+
+
+@contextmanager
+def of_configuration(name: str) -> Iterator[None]:
+    """What is wrong with a part of a configuration is said with its name."""
+    try:
+        yield
+    except PlanError as error:
+        raise PlanError(f"{name}: {error}") from error

@@ -1,0 +1,123 @@
+"""Plans on disk: the pickle that is read, and its JSON view beside it, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import autoseg
+from autoseg.errors import PlanError, StorageError
+from autoseg.files.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
+from autoseg.plans.configuration import ConfigurationPlan, of_configuration
+from autoseg.plans.format_1 import as_format_1, from_format_1
+from autoseg.plans.network import NETWORKS, RESIDUAL_UNET
+from autoseg.plans.plans import Plans
+from autoseg.versions import remedy, warn_if_newer
+from autoseg.words import counted
+
+FORMAT = 2
+
+
+def save_plans(plans: Plans, path: Path) -> None:
+    """Write the pickle that is read, then its JSON view beside it."""
+    write_plain_pickle(path, plans)
+    write_json(path.with_suffix(".json"), plans)
+
+
+def load_plans(path: Path) -> Plans:
+    """Read a pickle of plans.
+
+    Raises:
+        PlanError: Naming the file, and the field or opcode that is refused.
+    """
+    return _decode_plans(path, read_plain_pickle)
+
+
+def load_plans_json(path: Path) -> Plans:
+    """Read the JSON view of plans, for turning an edited one back into the pickle.
+
+    Raises:
+        PlanError: Naming the file, and the field that is refused; an edit is to be corrected, not to be planned away.
+    """
+    return _decode_plans(path, read_json, edited="correct that place of the file; the plans that were there stay")
+
+
+def require_trainable(plans: Plans) -> None:
+    """Refuse, when planning, what would fail in training.
+
+    A trainer that builds a network of its own is handed the plan, whatever network stands in it.
+
+    Raises:
+        PlanError: No network of ours has a configuration's name, or it lacks what that network needs, or its patch
+            leaves nothing to normalise.
+    """
+    for name, configuration in plans.configurations.items():
+        if configuration.network.name not in NETWORKS:
+            raise PlanError(
+                f"{name}.network.name: no network is called {configuration.network.name!r}, known are {', '.join(NETWORKS)}; "
+                "take one of these; a trainer that builds a network of its own may ignore it"
+            )
+        network, patch = configuration.network.unet(), configuration.sampling.patch_size
+        if configuration.network.name == RESIDUAL_UNET and network.blocks_per_stage is None:
+            raise PlanError(
+                f"{name}.network.settings.blocks_per_stage: a residual_unet needs a number of blocks for each level "
+                f"({counted(len(network.kernels), 'level')}), found null"
+            )
+        if tuple(patch) == network.topology.divisor:
+            raise PlanError(
+                f"{name}.sampling.patch_size: a patch of {patch} ends in a single voxel after all poolings, which "
+                "cannot be normalised; take a larger one, or fewer poolings"
+            )
+
+
+def plan_signature(plans: Plans, configuration: str) -> str:
+    """Hash of all in the plans that training a configuration, and predicting with it, depend on.
+
+    Raises:
+        PlanError: The configuration is not planned.
+    """
+    return content_hash(
+        as_format_1(plans.configuration(configuration)),
+        plans.labels,
+        plans.channels,
+        plans.transpose_forward,
+        plans.intensities,
+    )
+
+
+def _decode_plans(path: Path, read: Callable[[Path], Any], *, edited: str = "") -> Plans:
+    """Plans as they are read; `edited` is the advice where a person may have written them."""
+    if not path.is_file():
+        raise PlanError(f"{path}: no plans here; run autoseg_plan_and_preprocess first")
+    content = None
+    try:
+        content = read(path)
+        found = content.get("format") if isinstance(content, dict) else None
+        if found == 1:
+            content = from_format_1(content, path.name)
+        elif found != FORMAT:
+            made_by = content.get("version") if isinstance(content, dict) else None
+            raise PlanError(
+                f"{path}: plans of format {found!r} (autoseg {made_by}), but this is autoseg {autoseg.__version__}, "
+                f"which reads format 1 and {FORMAT}; install a matching version or plan again"
+            )
+        warn_if_newer(path, content)
+        return _decoded(content, path.name)
+    except StorageError as error:
+        advice = remedy(content, edited or "run autoseg_plan_and_preprocess again")
+        raise PlanError(f"{error}\n{path} is damaged or was edited wrongly; {advice}") from error
+    except PlanError as error:
+        if str(path) in str(error):
+            raise
+        advice = remedy(content, edited)
+        raise PlanError(f"{path}: {error}" + (f"; {advice}" if advice else "")) from error
+
+
+def _decoded(content: dict[str, Any], where: str) -> Plans:
+    configurations = content.get("configurations")
+    for name, one in configurations.items() if isinstance(configurations, dict) else ():
+        with of_configuration(name):
+            decode(ConfigurationPlan, one, f"{where}.configurations.{name}")
+    plans: Plans = decode(Plans, content, where)
+    return plans
