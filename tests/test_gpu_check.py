@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from autoseg.files.layout import FoldFolder
 from autoseg.networks.precision import Precision
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -155,7 +156,7 @@ def test_a_training_is_right_with_a_finite_loss_of_every_epoch(
     right: ModuleType, checks: ModuleType, tmp_path: Path, losses: str, is_right: bool
 ) -> None:
     class Ended:
-        output, epochs = tmp_path, 2
+        fold, epochs = FoldFolder(folder=tmp_path), 2
 
     records = ", ".join(f'{{"loss": {loss}}}' for loss in losses.split(", "))
     (tmp_path / "history.json").write_text(f'{{"epochs": [{records}]}}')

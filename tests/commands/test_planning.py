@@ -247,7 +247,7 @@ def test_cases_that_the_input_guard_would_warn_of_are_named() -> None:
     )
     for cases, names in (
         (15, "case_0, case_1, case_2"),
-        (60, ", ".join(f"case_{n}" for n in range(10)) + ", and 2 more"),
+        (60, ", ".join(f"case_{n}" for n in range(10)) + " and 2 more"),
     ):
         odd = ((9.0, 1.0, 1.0),) * (cases // 5) + ((1.0, 1.0, 1.0),) * (cases - cases // 5)
         assert describe_false_alarms(dataclasses.replace(fingerprint(cases=cases), spacings=odd)) == (
