@@ -75,7 +75,7 @@ class TaskFolder:
         return plans_in(self.preprocessed, configuration, plans)
 
     def prepared(self, prepared_name: str, plans: str = DEFAULT_PLANS) -> Path:
-        """The folder of the prepared cases of one configuration (`ConfigurationPlan.prepared_name`)."""
+        """The folder of the prepared cases of one configuration (`ConfigurationPlan.prepared_as`)."""
         return self.preprocessed / f"{plans}_{prepared_name}"
 
     @property
