@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import autoseg
 from autoseg.errors import PlanError, StorageError
+from autoseg.files.records import RecordFormat, require_format
 from autoseg.files.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
 from autoseg.plans.configuration import ConfigurationPlan, of_configuration
 from autoseg.plans.format_1 import as_format_1, from_format_1
@@ -17,6 +17,9 @@ from autoseg.versions import remedy, warn_if_newer
 from autoseg.words import counted
 
 FORMAT = 2
+FORM = RecordFormat(
+    number=FORMAT, what="plans", error=PlanError, another="install a matching version or plan again", older=(1,)
+)
 
 
 def save_plans(plans: Plans, path: Path) -> None:
@@ -93,15 +96,9 @@ def _decode_plans(path: Path, read: Callable[[Path], Any], *, edited: str = "") 
     content = None
     try:
         content = read(path)
-        found = content.get("format") if isinstance(content, dict) else None
-        if found == 1:
+        require_format(content, FORM, path)
+        if content["format"] == 1:
             content = from_format_1(content, path.name)
-        elif found != FORMAT:
-            made_by = content.get("version") if isinstance(content, dict) else None
-            raise PlanError(
-                f"{path}: plans of format {found!r} (autoseg {made_by}), but this is autoseg {autoseg.__version__}, "
-                f"which reads format 1 and {FORMAT}; install a matching version or plan again"
-            )
         warn_if_newer(path, content)
         return _decoded(content, path.name)
     except StorageError as error:

@@ -123,7 +123,7 @@ ENTRIES: tuple[Entry, ...] = (
     trained(
         "plans that are a list",
         pickled([1, 2, 3]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: plans of format None (autoseg None), but this is autoseg 0.1.0, which reads format 1 and 2; install a matching version or plan again",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: plans of format None, but this autoseg reads format 1 and 2; install a matching version or plan again",
     ),
     trained(
         "plans of a newer format",
