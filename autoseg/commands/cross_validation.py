@@ -76,7 +76,7 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
             missing.append(_what_is_missing(model, fold, len(found), expected))
     return CrossValidation(
         model=model,
-        target=load_plans(model.plans).target,
+        target=load_plans(model.plans_file).target,
         folds=tuple(dict.fromkeys(case.fold for case in cases)),
         cases=tuple(cases),
         missing=tuple(missing),
@@ -102,7 +102,7 @@ def find_models(
             for trainer in dict.fromkeys(trainers)
             for name in dict.fromkeys(plans)
         ]
-        by_configuration[configuration] = [model for model in models if workspace.model(model).plans.is_file()]
+        by_configuration[configuration] = [model for model in models if workspace.model(model).plans_file.is_file()]
     found = [model for models in by_configuration.values() for model in models]
     absent = [name for name, models in by_configuration.items() if not models]
     if (configurations is not None and absent) or not found:

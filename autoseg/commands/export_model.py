@@ -181,7 +181,7 @@ def _find(
 
 
 def _stage_before(model: ModelFolder) -> str | None:
-    return load_plans(model.plans).configuration(model.key.configuration).previous
+    return load_plans(model.plans_file).configuration(model.key.configuration).previous
 
 
 def _fitting_selection(path: Path, models: Sequence[ModelFolder], *, everything: bool) -> Path | None:

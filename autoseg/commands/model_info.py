@@ -54,7 +54,7 @@ def task_card(task: str, workspace: Workspace) -> ModelCard:
     fingerprints = [workspace.task(task).fingerprint, *(model.fingerprint for model in models)]
     found = [path for path in fingerprints if path.is_file()]
     return make_card(
-        load_plans(models[0].plans),
+        load_plans(models[0].plans_file),
         about_task(task, workspace, models),
         [_entry(model) for model in models],
         training_cases=len(load_fingerprint(found[0]).cases) if found else None,
@@ -66,7 +66,7 @@ def _entry(model: ModelFolder) -> ModelEntry:
     from autoseg.sharing.card import make_entry
 
     checkpoint = _checkpoint(model)
-    return make_entry(model, load_plans(model.plans), model.folds(checkpoint), checkpoint=checkpoint)
+    return make_entry(model, load_plans(model.plans_file), model.folds(checkpoint), checkpoint=checkpoint)
 
 
 def _checkpoint(model: ModelFolder) -> str:

@@ -86,7 +86,7 @@ def after_training(model: ModelKey, fold: str, workspace: Workspace, options: Op
     predict = predict_words(model.task, "-m", model.configuration, *model_words(model))
     if fold == ALL:
         return [(*predict, "-f", ALL)]
-    plans = load_plans(workspace.task(model.task).plans(model.configuration, model.plans))
+    plans = load_plans(workspace.task(model.task).plans_file(model.configuration, model.plans))
     refining = [name for name in plans.configurations if plans.configuration(name).previous == model.configuration]
     for one in (model, *map(model.of, refining)):
         if training := _next_training(workspace, one, options):
@@ -96,7 +96,7 @@ def after_training(model: ModelKey, fold: str, workspace: Workspace, options: Op
 
 def _next_training(workspace: Workspace, model: ModelKey, options: Options) -> list[Words]:
     """One command, or none where all is done, or is being done, or has to wait for the configuration before."""
-    plans = load_plans(workspace.task(model.task).plans(model.configuration, model.plans))
+    plans = load_plans(workspace.task(model.task).plans_file(model.configuration, model.plans))
     previous = plans.configuration(model.configuration).previous
     if previous is not None and _next_training(workspace, model.of(previous), {}):
         return []
@@ -138,7 +138,7 @@ def _conclusion(workspace: Workspace, model: ModelKey) -> Words:
     if _folds(model.task, workspace) == (ALL,):
         return predict_words(model.task, "-m", model.configuration, *model_words(model), "-f", ALL)
     models = [workspace.model(model.of(name)) for name in CONFIGURATIONS]
-    trained = [one for one in models if one.plans.is_file()]
+    trained = [one for one in models if one.plans_file.is_file()]
     files = [path for one in trained for path in one.validated_cases()]
     # Several are also compared in pairs, for which every probability must be there.
     singly = len(trained) > 1 and not all(probabilities_file(path).is_file() for path in files)

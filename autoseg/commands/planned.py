@@ -15,9 +15,9 @@ def load_planned(key: ModelKey, workspace: Workspace) -> Plans:
         PlanError: It is not planned; what is planned is named, and single slices are told to take 2d.
     """
     task, configuration = key.task, key.configuration
-    path = workspace.task(task).plans(configuration, key.plans)
+    path = workspace.task(task).plans_file(configuration, key.plans)
     is_flat = configuration != "2d" and not path.is_file() and _has_single_slices(task, workspace)
-    if is_flat and workspace.task(task).plans("2d", key.plans).is_file():
+    if is_flat and workspace.task(task).plans_file("2d", key.plans).is_file():
         raise PlanError(
             f"{task}: every case is a single slice, of which {configuration} learns nothing and is not planned; take 2d"
         )

@@ -165,9 +165,9 @@ def _plans_of(task: str, configuration: str, plans_name: str, workspace: Workspa
     """A task's plans of one kind: where it was planned, else in the folder of a model, which may be all there is."""
     from autoseg.sharing.models import find_models
 
-    planned = workspace.task(task).plans(configuration, plans_name)
+    planned = workspace.task(task).plans_file(configuration, plans_name)
     models = [
-        model.plans
+        model.plans_file
         for model in find_models(workspace.results, task)
         if model.key.plans == plans_name and (model.key.configuration == "2d") == (configuration == "2d")
     ]

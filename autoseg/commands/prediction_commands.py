@@ -79,7 +79,7 @@ def _own_output(key: ModelKey) -> str:
 
 def _previous(key: ModelKey, workspace: Workspace) -> ModelKey | None:
     """The model of the stage before a cascade."""
-    previous = load_plans(workspace.model(key).plans).configuration(key.configuration).previous
+    previous = load_plans(workspace.model(key).plans_file).configuration(key.configuration).previous
     return None if previous is None else key.of(previous)
 
 

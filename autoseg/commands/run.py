@@ -190,7 +190,7 @@ def set_aside_what_changed(work: Work, workspace: Workspace, configurations: Seq
 def _other_plans_or_code(one: Configuration, model: ModelFolder, code: Mapping[str, str]) -> str | None:
     from autoseg.training.run_record import other_code
 
-    then, now = plan_digest(model.plans, one.name), plan_digest(one.plans, one.name)
+    then, now = plan_digest(model.plans_file, one.name), plan_digest(one.plans_file, one.name)
     if None not in (then, now) and then != now:
         return "planned otherwise than what is trained"
     changes = next(other_code(model.fold_folders(), model.key.trainer, code), None) if code else None

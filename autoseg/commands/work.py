@@ -150,7 +150,7 @@ def _configurations(
                 name=name,
                 folds=folds,
                 previous=follows.get(name),
-                plans=workspace.task(work.task).plans(name, work.plans),
+                plans_file=workspace.task(work.task).plans_file(name, work.plans),
                 prepared=workspace.task(work.task).prepared(prepared_name, work.plans),
                 model=model_folder(name, work, workspace),
                 is_candidate=name in wanted,
@@ -163,7 +163,7 @@ def _plans(task: str, plans_name: str, planners: Sequence[str], workspace: Works
     """By configuration, of the planners that are asked for; with neither, of the plans that are there."""
     kinds = dict(zip(("3d_fullres", "2d"), planners, strict=True))
     asked = [kind for kind, planner in kinds.items() if planner != NO_PLANNER] or list(kinds)
-    paths = [workspace.task(task).plans(kind, plans_name) for kind in asked]
+    paths = [workspace.task(task).plans_file(kind, plans_name) for kind in asked]
     found = [load_plans(path) for path in paths if path.is_file()]
     return {name: plans for plans in found for name in plans.configurations}
 
@@ -171,7 +171,7 @@ def _plans(task: str, plans_name: str, planners: Sequence[str], workspace: Works
 def _planned_files(task: str, plans_name: str, planners: Sequence[str], workspace: Workspace) -> tuple[Path, ...]:
     """The plans that are there, and the marker of every prepared case."""
     plans = _plans(task, plans_name, planners, workspace)
-    files = {workspace.task(task).plans(name, plans_name) for name in plans}
+    files = {workspace.task(task).plans_file(name, plans_name) for name in plans}
     prepared_names = {plans[name].configuration(name).prepared_as for name in plans}
     cases = [case.identifier for case in read_dataset(workspace.task(task).raw).training]
     folders = [workspace.task(task).prepared(name, plans_name) for name in sorted(prepared_names)]

@@ -133,12 +133,12 @@ class ModelFolder:
         return cls(key=key, folder=results / key.configuration / key.task / key.folder_name)
 
     @property
-    def plans(self) -> Path:
+    def plans_file(self) -> Path:
         """The plans that it was trained with."""
         return self.folder / PLANS_FILE
 
     @property
-    def plans_view(self) -> Path:
+    def plans_view_file(self) -> Path:
         """The same to be read."""
         return self.folder / PLANS_VIEW_FILE
 

@@ -70,7 +70,7 @@ class TaskFolder:
         """The folder of copies of the training label files, for scoring."""
         return self.preprocessed / REFERENCES_FOLDER
 
-    def plans(self, configuration: str, plans: str = DEFAULT_PLANS) -> Path:
+    def plans_file(self, configuration: str, plans: str = DEFAULT_PLANS) -> Path:
         """The pickle of plans that holds a configuration."""
         return plans_in(self.preprocessed, configuration, plans)
 

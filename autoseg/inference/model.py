@@ -304,7 +304,7 @@ def _require_own_plans(
     ]
     if others:
         raise ModelError(
-            f"{model.plans}: {', '.join(others)} trained with other plans than these, so the "
+            f"{model.plans_file}: {', '.join(others)} trained with other plans than these, so the "
             "images would be prepared otherwise than the weights expect; predict with other folds (-f), or train anew "
             "with --overwrite"
         )

@@ -39,7 +39,7 @@ class Configuration:
     Attributes:
         folds: To be trained.
         previous: The configuration whose predictions it takes, all of its folds; else None.
-        plans: The pickle it is planned in.
+        plans_file: The pickle it is planned in.
         prepared: The folder of its prepared cases.
         model: Where it is trained.
         is_candidate: Whether it may be chosen; else it is only trained for the one that follows it.
@@ -48,7 +48,7 @@ class Configuration:
     name: str
     folds: tuple[str, ...]
     previous: str | None
-    plans: Path
+    plans_file: Path
     prepared: Path
     model: ModelFolder
     is_candidate: bool = True
@@ -142,7 +142,7 @@ def _training_step(work: Work, own: Configuration, fold: str, configurations: Se
         name=training_name(own.name, fold),
         needs=(PLAN, *(training_name(one.name, number) for one in before for number in one.folds)),
         inputs={
-            "the plan": partial(plan_digest, own.plans, own.name),
+            "the plan": partial(plan_digest, own.plans_file, own.name),
             "prepared cases": partial(descriptions_digest, own.prepared),
             f"the split of fold {fold}": partial(split_digest, work.splits, int(fold)),
             **_own_code((work.trainer,)),

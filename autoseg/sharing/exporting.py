@@ -108,7 +108,7 @@ def _collect(
     files: dict[str, Path] = {}
     entries = []
     for number, (model, folds) in enumerate(chosen.items()):
-        plans = load_plans(model.plans)
+        plans = load_plans(model.plans_file)
         files |= _model_files(model, sources.fingerprint)
         for fold in folds:
             files |= _fold_files(model, fold, checkpoints, made / str(number))
@@ -129,7 +129,7 @@ def _collect(
 
 
 def _model_files(model: ModelFolder, fingerprint: Path | None) -> dict[str, Path]:
-    own = (model.plans, model.plans_view, model.postprocessing, model.fingerprint)
+    own = (model.plans_file, model.plans_view_file, model.postprocessing, model.fingerprint)
     wanted = {_name_of(model, path): path for path in own}
     if fingerprint is not None and not model.fingerprint.is_file():
         wanted[_name_of(model, model.fingerprint)] = fingerprint

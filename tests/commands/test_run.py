@@ -285,12 +285,12 @@ def test_other_plans_set_the_whole_model_aside(home: Path, capsys: pytest.Captur
     for name in ("2d", "3d_fullres"):
         model = home / "results" / name / TASK / "Trainer__autoseg"
         (model / "fold_0").mkdir(parents=True)
-        shutil.copy(workspace.task(TASK).plans(name), model / "plans.pkl")
-    plans = load_plans(workspace.task(TASK).plans("3d_fullres"))
+        shutil.copy(workspace.task(TASK).plans_file(name), model / "plans.pkl")
+    plans = load_plans(workspace.task(TASK).plans_file("3d_fullres"))
     changed = replace(plans.configuration("3d_fullres"), batch_size=7)
     save_plans(
         replace(plans, configurations={**plans.configurations, "3d_fullres": changed}),
-        workspace.task(TASK).plans("3d_fullres"),
+        workspace.task(TASK).plans_file("3d_fullres"),
     )
 
     run.set_aside_what_changed(work, workspace, planned_configurations(work, workspace, ["2d", "3d_fullres"]))

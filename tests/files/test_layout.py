@@ -47,7 +47,7 @@ def test_every_file_of_a_fold_has_the_name_that_users_know() -> None:
         "tensorboard",
     ]
     assert fold.summary() == folder / "validation_raw" / "summary.json"
-    assert fold.model_plans == folder.parent / "plans.pkl" == ModelFolder.below(Path("results"), KEY).plans
+    assert fold.model_plans == folder.parent / "plans.pkl" == ModelFolder.below(Path("results"), KEY).plans_file
 
 
 @given(task=st.integers(0, 999), configuration=WORDS, trainer=WORDS, plans=WORDS, fold=st.integers(0, 999))

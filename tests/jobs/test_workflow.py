@@ -39,7 +39,7 @@ def configuration(
         name=name,
         folds=folds,
         previous=previous,
-        plans=folder / "plans.pkl",
+        plans_file=folder / "plans.pkl",
         prepared=folder / f"prepared_{name}",
         model=ModelFolder(key=ModelKey(task="Task004_X", configuration=name), folder=folder / name),
         is_candidate=candidate,
