@@ -114,7 +114,7 @@ def planning_parts(home: Path, cases: int) -> dict[str, float]:
         plans = {}
         with watch.part("planning"):
             for planner, name in ((planning.Planner3D, CONFIGURATION), (planning.Planner2D, "2d")):
-                plans[name] = planner(fingerprint=fingerprint, dataset=TASK, labels=fingerprint.labels).plan()
+                plans[name] = planner(fingerprint=fingerprint, dataset=TASK).plan()
         folders = {name: Path(folder) / name for name in plans}
         datasets.prepare_dataset(dataset, plans, folders, Path(folder) / "references", workers=1)
     return watch.look()

@@ -114,3 +114,55 @@ def test_names_of_files_are_spelled_once(path: Path) -> None:
         return
     spelled = {text for text in texts_of(path) if any(name in text for name in NAMES)}
     assert spelled <= {"weights_sha256", "load_plans_json"}, "ask files.layout for the name"
+
+
+TARGET_MODULES = {"dataset/target.py", "networks/activations.py"}
+"""What knows the convention of a target: which numbers labels are, and what scores say of them."""
+
+OF_ACTIVATIONS = {"softmax", "log_softmax", "sigmoid", "logsigmoid", "one_hot", "scatter_", "cross_entropy", "nll_loss"}
+LARGEST_OF_OTHER_THINGS = {
+    "geometry.py": "the side that an axis points to",
+    "images/magnitudes.py": "the places of the extremes",
+    "evaluation/summary.py": "a value beyond all labels",
+    "planning/spacing.py": "the axis of the largest voxels",
+    "postprocessing/components.py": "the largest component",
+    "reporting/overlays.py": "the fullest slice",
+    "inference/probabilities.py": "the class that a file of format 2 does not hold",
+}
+ITS_OWN_WORDS = {"planning/label_inspection.py"}
+"""Speaks of the numbers in dataset.json, also where they are wrong and make no target."""
+
+
+def spelled_conventions(path: Path) -> Iterator[str]:
+    """Places that know by themselves what a target has to say."""
+    name = path.relative_to(PACKAGE).as_posix()
+    for node in ast.walk(ast.parse(path.read_text())):
+        source = ast.unparse(node) if isinstance(node, (ast.Call, ast.Attribute, ast.Assign, ast.Subscript)) else ""
+        if isinstance(node, ast.Attribute) and node.attr in OF_ACTIVATIONS:
+            if not ast.unparse(node.value).endswith("activation"):
+                yield f"line {node.lineno}: {source}"
+        elif isinstance(node, ast.Attribute) and node.attr == "argmax" and name not in LARGEST_OF_OTHER_THINGS:
+            yield f"line {node.lineno}: {source}"
+        elif isinstance(node, ast.Call) and re.match(r"range\(1, len\(.*(label|name|output|class)\w*\)\)$", source):
+            if name not in ITS_OWN_WORDS:
+                yield f"line {node.lineno}: {source}"
+        elif (
+            (isinstance(node, ast.Call) and re.match(r"len\(.*(plans?|fingerprint|dataset|model)\.labels\)$", source))
+            or (isinstance(node, ast.Subscript) and re.search(r"\b(labels|outputs)\[1:\]$", source))
+            or (isinstance(node, ast.Assign) and re.match(r"\w*OUTSIDE\w* = -1$", source))
+        ):
+            yield f"line {node.lineno}: {source}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_is_predicted_is_asked_of_the_target(path: Path) -> None:
+    if path.relative_to(PACKAGE).as_posix() not in TARGET_MODULES:
+        assert not list(spelled_conventions(path)), f"{path}: ask the target, or its activation"
+
+
+def test_spelled_conventions_are_found_where_they_are_at_home() -> None:
+    at_home = [" ".join(spelled_conventions(PACKAGE / name)) for name in sorted(TARGET_MODULES)]
+
+    assert re.search(r"OUTSIDE = -1.*", at_home[0])
+    assert all(word in at_home[1] for word in ("softmax", "log_softmax", "scatter_", "cross_entropy"))
+    assert all((PACKAGE / name).is_file() for name in (*LARGEST_OF_OTHER_THINGS, *ITS_OWN_WORDS))

@@ -105,7 +105,7 @@ class Tiny3D(Planner3D):
     features = 2
 
 
-PLANS = Tiny3D(fingerprint=FINGERPRINT, dataset="Task001_Test", labels=FINGERPRINT.labels).plan()
+PLANS = Tiny3D(fingerprint=FINGERPRINT, dataset="Task001_Test").plan()
 
 
 def a_trainer(kind: type[Trainer], folder: Path) -> Trainer:
@@ -393,7 +393,7 @@ def test_examples_do_what_the_page_says(examples: Path, tmp_path: Path) -> None:
 def test_planners_of_the_page_plan(examples: Path) -> None:
     def plans(file: str, name: str) -> Plans:
         planner = example(file, name, examples)
-        made: Plans = planner(fingerprint=FINGERPRINT, dataset="Task001_Test", labels=FINGERPRINT.labels).plan()
+        made: Plans = planner(fingerprint=FINGERPRINT, dataset="Task001_Test").plan()
         return made
 
     fine = plans("my_planner.py", "FinePlanner3D")

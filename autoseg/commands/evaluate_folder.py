@@ -13,6 +13,7 @@ from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, fo
 from autoseg.commands.next_steps import looking_words, say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_dataset
+from autoseg.dataset.target import Target
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import SUMMARY_FILE
 from autoseg.paths import Workspace
@@ -52,52 +53,53 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Score, write summary.json, print the means."""
     references: Path | None = arguments.references
-    names: tuple[str, ...] = ()
+    target: Target | None = None
     task = None if arguments.task is None else workspace.find_task(arguments.task)
     if task is not None:
         raw = workspace.task(task).raw
-        names = read_dataset(raw).target.outputs
+        target = read_dataset(raw).target
         references = references or raw / "labelsTr"
     if references is None:
         raise WorkspaceError("what are the true labels? Name their folder (-ref), or the task that they belong to (-t)")
     summary = evaluate_folder(
         references,
         arguments.predictions,
-        labels=label_numbers(arguments.labels, names),
+        labels=label_numbers(arguments.labels, target),
         workers=arguments.workers,
         common=arguments.common,
         surface_distances=arguments.surface_distances,
         overwrite=arguments.overwrite_existing,
     )
-    print(score_table(summary, names))
+    print(score_table(summary, target.outputs if target else ()))
     print(f"written: {arguments.predictions / SUMMARY_FILE}")
     if task is not None:
         say_next(*looking_words(task, workspace, arguments.predictions), home=arguments.home)
 
 
-def label_numbers(wanted: Sequence[int | str] | None, names: Sequence[str]) -> list[int]:
+def label_numbers(wanted: Sequence[int | str] | None, target: Target | None) -> list[int]:
     """The numbers of labels that are named by number or name.
 
     Args:
-        wanted: None takes all labels above background.
-        names: Of the task's labels, the index is the number; empty where no task is known.
+        wanted: None takes all that are scored.
+        target: The task's; None where no task is known.
 
     Raises:
         WorkspaceError: A label that the task does not have, or names without a task.
     """
-    if not names:
+    if target is None:
         if unknown := [str(one) for one in wanted or () if isinstance(one, str)]:
             raise WorkspaceError(
                 f"-l {unknown[0]}: names are known of a task only; name it (-t), or the label's number"
             )
         if wanted is None:
             raise WorkspaceError("which labels? Name their numbers (-l), or the task that they belong to (-t)")
-    return list(range(1, len(names))) if wanted is None else [_number(one, names) for one in wanted]
+        return [int(one) for one in wanted]
+    return list(target.scored) if wanted is None else [_number(one, target.outputs) for one in wanted]
 
 
 def _number(wanted: int | str, names: Sequence[str]) -> int:
-    if not names or (isinstance(wanted, int) and wanted < len(names)):
-        return int(wanted)
+    if isinstance(wanted, int) and wanted < len(names):
+        return wanted
     alike = [number for number, name in enumerate(names) if name.casefold() == str(wanted).casefold()]
     exact = [number for number in alike if names[number] == wanted]
     if len(exact or alike) != 1:

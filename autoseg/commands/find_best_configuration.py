@@ -22,6 +22,7 @@ from autoseg.commands.next_steps import predict_words, say_next
 from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.prediction_commands import prediction_commands
 from autoseg.commands.running import Command, Parser, run_command
+from autoseg.dataset.target import Target
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import POSTPROCESSING_FILE
 from autoseg.files.storage import write_bytes
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         everywhere=("--home", str(arguments.home)) if arguments.home else (),
     )
     lies = workspace.task(task)
-    print(selection_report(outcome, validations[0].target.outputs))
+    print(selection_report(outcome, validations[0].target))
     print(f"\n{lies.commands.read_text()}\nwritten: {lies.selection_folder}")
     packing = ("autoseg_export_model", "-t", task, "-o", f"{task}.zip", "--best")
     say_next(predict_words(task, "--best"), packing, home=arguments.home)
@@ -110,16 +111,16 @@ def find_best_configuration(
         postprocessing=outcome.winner.postprocessing if postprocessing else None,
         everywhere=everywhere,
     )
-    _write(outcome, validations[0].target.outputs, commands, workspace.task(task))
+    _write(outcome, validations[0].target, commands, workspace.task(task))
     return outcome
 
 
-def _write(outcome: Outcome, names: Sequence[str], commands: Sequence[str], task: TaskFolder) -> None:
+def _write(outcome: Outcome, target: Target, commands: Sequence[str], task: TaskFolder) -> None:
     """The selection comes last: its presence says that the rest is there."""
     from autoseg.commands.selection_report import write_summary
     from autoseg.ensembling.selection import save_selection
 
-    write_summary(outcome, names, task.candidates)
+    write_summary(outcome, target, task.candidates)
     write_bytes(task.commands, ("\n".join(commands) + "\n").encode())
     save_selection(outcome.selection, task.selection)
 

@@ -74,7 +74,6 @@ def make_plans(
         planner = find_planner(reference, base)(
             fingerprint=fingerprint,
             dataset=dataset,
-            labels=fingerprint.labels,
             gpu_memory_target=planners.gpu_memory_target,
             identifier=plans_name,
             **({"force_lowres": True} if planners.force_lowres and configuration != "2d" else {}),

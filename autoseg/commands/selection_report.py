@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autoseg.dataset.target import Target
 from autoseg.ensembling.comparison import SMALLEST_LEAD
 from autoseg.files.storage import write_bytes
 from autoseg.words import agreeing, counted
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from autoseg.ensembling.comparison import CandidateStatistics, LabelStatistics
 
 
-def selection_report(outcome: Outcome, names: Sequence[str]) -> str:
+def selection_report(outcome: Outcome, target: Target) -> str:
     """All candidates, best first; the winner label by label; how sure the choice is.
 
     Args:
-        names: Label names, the index is the value.
+        target: Of all candidates.
     """
     selection = outcome.selection
     lines = [
@@ -39,19 +39,19 @@ def selection_report(outcome: Outcome, names: Sequence[str]) -> str:
         rules = ", ".join(map(str, outcome.choices[one.name].rules)) or "none"
         raw = _or_none(outcome.before[one.name])
         lines.append(f"  {one.name:<{width}}  {_score(one.score)}  {_range(one.interval)}  {_score(raw)}  {rules}")
-    lines += [_lead_line(outcome), *_label_lines(outcome, names)]
+    lines += [_lead_line(outcome), *_label_lines(outcome, target)]
     return "\n".join(lines)
 
 
-def write_summary(outcome: Outcome, names: Sequence[str], path: Path) -> None:
+def write_summary(outcome: Outcome, target: Target, path: Path) -> None:
     """Write `summary.csv`: for every candidate a line for each label, and one for their mean."""
     import pandas as pd
 
     rows: list[dict[str, object]] = []
     for place, one in enumerate(outcome.ranking.candidates, 1):
         raw = outcome.before[one.name]
-        for value, (label, before) in enumerate(zip(one.labels, raw, strict=True), 1):
-            name = {"rank": place, "candidate": one.name, "label": value, "name": names[value]}
+        for value, label, before in zip(target.scored, one.labels, raw, strict=True):
+            name = {"rank": place, "candidate": one.name, "label": value, "name": target.outputs[value]}
             rows.append({**name, **_row(label), "raw_mean": before})
         rows.append({"rank": place, "candidate": one.name, "label": "", "name": "mean", **_mean_row(one, raw)})
     table = pd.DataFrame(rows).astype({"n": "Int64"})
@@ -93,9 +93,9 @@ def _lead_line(outcome: Outcome) -> str:
     )
 
 
-def _label_lines(outcome: Outcome, names: Sequence[str]) -> list[str]:
+def _label_lines(outcome: Outcome, target: Target) -> list[str]:
     best = outcome.ranking.candidates[0]
-    titles = [f"{value} {names[value]}" for value in range(1, len(best.labels) + 1)]
+    titles = [f"{value} {target.outputs[value]}" for value in target.scored]
     width = max(5, *map(len, titles))
     lines = [f"  {'label':<{width}}  {'mean':>7}  {'std':>7}  {'min':>7}  {'max':>7}  {'n':>5}  {'95 %':>15}"]
     for title, label in zip(titles, best.labels, strict=True):

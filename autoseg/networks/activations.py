@@ -78,7 +78,8 @@ class Softmax:
 Activation: TypeAlias = Softmax
 """Every one there is; those to come join it with `|`."""
 
-ACTIVATIONS: Mapping[str, Activation] = {"softmax": Softmax()}
+SOFTMAX = Softmax()
+ACTIVATIONS: Mapping[str, Activation] = {"softmax": SOFTMAX}
 
 
 def activation_of(target: Target) -> Activation:

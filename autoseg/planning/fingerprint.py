@@ -12,7 +12,7 @@ import numpy as np
 
 import autoseg
 from autoseg.arrays import Float32Array, LabelArray
-from autoseg.dataset import BACKGROUND, LARGEST_LABEL, Case, Dataset, Exclusive
+from autoseg.dataset import BACKGROUND, LARGEST_LABEL, Case, Dataset, Exclusive, Target
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.records import RecordFormat, decode_record, require_format, write_record
 from autoseg.files.storage import decode, encode, read_json
@@ -76,6 +76,11 @@ class DatasetFingerprint:
                 raise DatasetError(f"case {case}: every side must have 1 to {LARGEST_SIDE} voxels, found {shape}")
             if not 0 < kept <= 1:
                 raise DatasetError(f"case {case}: the kept fraction must lie above 0 and at most at 1, found {kept}")
+
+    @property
+    def target(self) -> Target:
+        """What is predicted."""
+        return Exclusive(names=self.labels)
 
     def spacing_percentile(self, percentile: float) -> Spacing:
         """A percentile of the voxel sizes in mm, each axis for itself."""
@@ -147,7 +152,7 @@ def extract_fingerprint(dataset: Dataset, *, workers: int) -> DatasetFingerprint
         )
     return DatasetFingerprint(
         channels=dataset.channels,
-        labels=dataset.target.outputs,
+        labels=dataset.target.names,
         cases=tuple(case.identifier for case in dataset.training),
         spacings=tuple(case.geometry.spacing for case in measured),
         shapes=tuple(case.shape for case in measured),

@@ -79,7 +79,6 @@ class Planner(ABC):
     Args:
         fingerprint: What was measured on the training cases.
         dataset: Folder name of the task.
-        labels: Label names, background first.
         gpu_memory_target: GB that training may take; None is `reference_gpu_memory`.
         identifier: Name the plans are filed under; None is `shipped_identifier` for planners of ours, else the class's
             name.
@@ -107,13 +106,11 @@ class Planner(ABC):
         *,
         fingerprint: DatasetFingerprint,
         dataset: str,
-        labels: tuple[str, ...],
         gpu_memory_target: float | None = None,
         identifier: str | None = None,
     ) -> None:
         self.fingerprint = fingerprint
         self.dataset = dataset
-        self.labels = labels
         self.gpu_memory_target = gpu_memory_target
         self.identifier = identifier
 
@@ -242,7 +239,7 @@ class Planner(ABC):
         return estimate_memory(
             topology,
             channels=len(self.fingerprint.channels),
-            classes=len(self.labels),
+            classes=len(self.fingerprint.target.outputs),
             features=self.features if features is None else features,
             max_features=self.max_features,
             convs_per_stage=self.convs_per_stage,
@@ -301,7 +298,7 @@ class Planner(ABC):
             planner=type(self).__name__,
             dataset=self.dataset,
             channels=self.fingerprint.channels,
-            labels=self.labels,
+            labels=self.fingerprint.labels,
             transpose_forward=forward,
             transpose_backward=(z, y, x),
             intensities=intensities if any(intensities) else None,

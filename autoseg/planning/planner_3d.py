@@ -47,7 +47,6 @@ class Planner3D(Planner):
         *,
         fingerprint: DatasetFingerprint,
         dataset: str,
-        labels: tuple[str, ...],
         gpu_memory_target: float | None = None,
         identifier: str | None = None,
         force_lowres: bool = False,
@@ -55,7 +54,6 @@ class Planner3D(Planner):
         super().__init__(
             fingerprint=fingerprint,
             dataset=dataset,
-            labels=labels,
             gpu_memory_target=gpu_memory_target,
             identifier=identifier,
         )

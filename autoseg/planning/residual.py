@@ -35,7 +35,7 @@ class ResidualEncoder(Planner):
         """Elements in the outputs of all convolutions for one sample, to be compared with `memory_budget`."""
         return count_residual_activations(
             topology,
-            classes=len(self.labels),
+            classes=len(self.fingerprint.target.outputs),
             features=self.features if features is None else features,
             max_features=self.max_features,
             blocks_per_stage=self.blocks_per_stage(len(topology.conv_kernel_sizes)),

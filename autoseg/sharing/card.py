@@ -136,7 +136,7 @@ def make_entry(model: ModelFolder, plans: Plans, folds: Sequence[str], *, checkp
         spacing=(z, y, x),
         patch_size=plan.sampling.patch_size,
         scored_folds=scored,
-        dice=dice_by_label(summary, plans.labels),
+        dice=dice_by_label(summary, plans.target.outputs),
     )
 
 

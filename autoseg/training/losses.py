@@ -1,6 +1,7 @@
 """Loss functions on raw logits `(B, C, *space)` and whole-number labels `(B, *space)`; all return a scalar.
 
-What logits and labels mean is the activation's to say, which follows from the target.
+What logits and labels mean is the activation's to say, which follows from the target; a recipe of your own that does
+not name it takes softmax.
 
 Source: Isensee et al. 2021, "Blueprint parameters": cross-entropy plus soft Dice, with deep supervision.
 """
@@ -13,10 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.dataset.target import BACKGROUND
-from autoseg.networks.activations import ACTIVATIONS, Activation
-
-SOFTMAX = ACTIVATIONS["softmax"]
-"""What losses take for granted where a recipe of your own does not name the target's."""
+from autoseg.networks.activations import SOFTMAX, Activation
 
 SMOOTH = 1e-5
 """Keeps the Dice of a class that is absent from both sides at 1 (Isensee et al. 2021)."""

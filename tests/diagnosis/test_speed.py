@@ -88,7 +88,7 @@ def test_what_is_timed_is_what_is_planned_for_large_cases() -> None:
         kept_fractions=(1.0,) * len(cases),
         intensities=(values,),
     )
-    plans = Planner3D(fingerprint=fingerprint, dataset="Task900_Trial", labels=fingerprint.labels).plan()
+    plans = Planner3D(fingerprint=fingerprint, dataset="Task900_Trial").plan()
 
     planned = plans.configuration("3d_fullres")
     assert (

@@ -17,7 +17,7 @@ from autoseg.inference import engines
 from autoseg.inference.engines import ENGINES, start_networks
 from autoseg.inference.predictor import Predictor
 from autoseg.networks import Precision, UNet
-from autoseg.networks.activations import ACTIVATIONS
+from autoseg.networks.activations import SOFTMAX
 from autoseg.plans import Topology
 
 CPU = torch.device("cpu")
@@ -41,9 +41,7 @@ def unet(dimensions: int = 3, *, deep: bool = False, seed: int = 0) -> nn.Module
 
 
 def forwards(engine: Any, networks: list[nn.Module], *, precision: Precision = FP32, patch: Any = (12, 8, 16)) -> Any:
-    return start_networks(
-        networks, (2, *patch), engine=engine, precision=precision, device=CPU, activation=ACTIVATIONS["softmax"]
-    )
+    return start_networks(networks, (2, *patch), engine=engine, precision=precision, device=CPU, activation=SOFTMAX)
 
 
 @needs_openvino

@@ -12,9 +12,7 @@ from torch import nn
 from autoseg.inference import members
 from autoseg.inference.members import all_flips, mean_probabilities
 from autoseg.inference.memory import tiles_at_once
-from autoseg.networks.activations import ACTIVATIONS
-
-SOFTMAX = ACTIVATIONS["softmax"]
+from autoseg.networks.activations import SOFTMAX
 
 
 def fold(seed: int, channels: int = 2, classes: int = 3) -> nn.Module:

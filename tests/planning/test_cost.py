@@ -37,7 +37,7 @@ def test_cases_are_counted_on_the_networks_grid(make_fingerprint: Any) -> None:
         [(2.0, 1.0, 1.0), (1.0, 0.5, 0.5), (2.0, 1.0, 1.0)],
         [(40, 96, 96), (80, 192, 192), (80, 96, 96)],
     )
-    plans = Planner3D(fingerprint=fingerprint, dataset="Task001_A", labels=fingerprint.labels).plan()
+    plans = Planner3D(fingerprint=fingerprint, dataset="Task001_A").plan()
     plan = changed(plans.configuration("3d_fullres"), spacing=(2.0, 1.0, 1.0), patch_size=(48, 96, 96))
 
     cost = tile_cost(plan, (0, 1, 2), fingerprint)
@@ -49,7 +49,7 @@ def test_cases_are_counted_on_the_networks_grid(make_fingerprint: Any) -> None:
 
 def test_slices_of_2d_are_not_resampled_across(make_fingerprint: Any) -> None:
     fingerprint = make_fingerprint([(5.0, 1.0, 1.0), (1.0, 1.0, 1.0)], [(20, 64, 64), (100, 64, 64)])
-    plans = Planner2D(fingerprint=fingerprint, dataset="Task001_A", labels=fingerprint.labels).plan()
+    plans = Planner2D(fingerprint=fingerprint, dataset="Task001_A").plan()
     plan = changed(plans.configuration("2d"), patch_size=(64, 64), spacing=(3.0, 1.0, 1.0))
     assert tile_cost(plan, (0, 1, 2), fingerprint).tiles == (20, 100)
     assert tile_cost(plan, (0, 1, 2), fingerprint).flips == 4
@@ -66,7 +66,7 @@ def test_a_transferred_plan_on_finer_data_warns_before_anything_is_trained(
     make_fingerprint: Any, patch: tuple[int, ...], fine: tuple[int, ...], told: str
 ) -> None:
     coarse = make_fingerprint([(4.0, 4.0, 4.0)], [(100, 100, 100)], cases=3)
-    planned = Planner3D(fingerprint=coarse, dataset="Task001_A", labels=coarse.labels).plan()
+    planned = Planner3D(fingerprint=coarse, dataset="Task001_A").plan()
     plan = changed(planned.configuration("3d_fullres"), patch_size=patch)
     source = replace(planned, configurations={"3d_fullres": plan})
     fingerprint = make_fingerprint([(4.0, 4.0, 4.0)], [fine], cases=3)
@@ -86,6 +86,6 @@ def test_a_transferred_plan_on_finer_data_warns_before_anything_is_trained(
 
 def test_many_slices_are_usual(make_fingerprint: Any) -> None:
     fingerprint = make_fingerprint([(1.0, 1.0, 1.0)], [(600, 64, 64)])
-    plans = Planner2D(fingerprint=fingerprint, dataset="Task001_A", labels=fingerprint.labels).plan()
+    plans = Planner2D(fingerprint=fingerprint, dataset="Task001_A").plan()
     assert tile_cost(plans.configuration("2d"), plans.transpose_forward, fingerprint).median >= 600
     assert warn_of_cost(plans, fingerprint) == ()

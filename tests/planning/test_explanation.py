@@ -17,7 +17,7 @@ MakeFingerprint = Callable[..., DatasetFingerprint]
 
 
 def lines(kind: type[Planner], fingerprint: DatasetFingerprint, **arguments: bool | float) -> list[str]:
-    planner = kind(fingerprint=fingerprint, dataset="X", labels=fingerprint.labels, **arguments)  # type: ignore[arg-type]
+    planner = kind(fingerprint=fingerprint, dataset="X", **arguments)  # type: ignore[arg-type]
     return [str(decision) for decision in planner.decisions]
 
 
@@ -149,7 +149,7 @@ class WholeCase(Base):
 
 def test_what_a_user_overrides_is_explained_by_the_users_words(make_fingerprint: MakeFingerprint) -> None:
     fingerprint = make_fingerprint([(1, 1, 1)], [(64, 64, 64)], cases=9)
-    planner = WholeCase(fingerprint=fingerprint, dataset="X", labels=fingerprint.labels, gpu_memory_target=11)
+    planner = WholeCase(fingerprint=fingerprint, dataset="X", gpu_memory_target=11)
     by_subject = {decision.subject: decision for decision in planner.decisions}
 
     assert by_subject["3d_fullres patch"] == Decision(
@@ -162,7 +162,7 @@ def test_what_a_user_overrides_is_explained_by_the_users_words(make_fingerprint:
 def test_decisions_are_the_plans_own(make_fingerprint: MakeFingerprint) -> None:
     """Asked before planning they still agree with it, and data that cannot be planned has none."""
     fingerprint = make_fingerprint([(1, 1, 1)], [(36, 50, 35)], cases=200)
-    planner = Planner3D(fingerprint=fingerprint, dataset="X", labels=fingerprint.labels)
+    planner = Planner3D(fingerprint=fingerprint, dataset="X")
 
     before = planner.decisions
     assert planner.plan().configuration("3d_fullres").batch_size == 7

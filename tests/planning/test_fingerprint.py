@@ -194,9 +194,7 @@ class TestExtraction:
                 one.topology.divisor,
             )
             for kind in (Planner3D, Planner2D)
-            for one in kind(fingerprint=fingerprint, dataset=dataset.name, labels=dataset.target.outputs)
-            .plan()
-            .configurations.values()
+            for one in kind(fingerprint=fingerprint, dataset=dataset.name).plan().configurations.values()
         }
         assert found == {
             "3d_fullres": ((40, 56, 40), 7, (1.0, 1.0, 1.0), (36, 50, 35), (8, 8, 8)),

@@ -34,7 +34,7 @@ REFERENCE_NAMES = {
 
 
 def plan(kind: type[Planner], fingerprint: DatasetFingerprint, **arguments: Any) -> Plans:
-    return kind(fingerprint=fingerprint, dataset="Task001_X", labels=fingerprint.labels, **arguments).plan()
+    return kind(fingerprint=fingerprint, dataset="Task001_X", **arguments).plan()
 
 
 @pytest.mark.parametrize("known", TABLE)

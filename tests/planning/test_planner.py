@@ -22,7 +22,7 @@ MakeFingerprint = Callable[..., DatasetFingerprint]
 
 
 def plan(kind: type[Planner], fingerprint: DatasetFingerprint, **arguments: Any) -> Plans:
-    return kind(fingerprint=fingerprint, dataset="Task001_X", labels=fingerprint.labels, **arguments).plan()
+    return kind(fingerprint=fingerprint, dataset="Task001_X", **arguments).plan()
 
 
 LARGE = {"spacings": [(1, 0.76757812, 0.76757812)], "shapes": [(482, 512, 512)], "cases": 131}
@@ -59,7 +59,7 @@ class TestConfigurations:
 
     def test_a_stage_hardly_smaller_than_full_resolution_is_dropped(self, make_fingerprint: MakeFingerprint) -> None:
         fingerprint = make_fingerprint([(1, 1, 1)], [(256, 256, 160)], cases=20)
-        planner = Planner3D(fingerprint=fingerprint, dataset="X", labels=fingerprint.labels)
+        planner = Planner3D(fingerprint=fingerprint, dataset="X")
 
         full = planner.planned_stages["3d_fullres"]
         candidate = planner.coarser_stage(full)
@@ -129,9 +129,7 @@ class TestMemory:
         self, make_fingerprint: MakeFingerprint, gigabytes: float
     ) -> None:
         fingerprint = make_fingerprint(**HIPPOCAMPUS)
-        planner = Planner3D(
-            fingerprint=fingerprint, dataset="X", labels=fingerprint.labels, gpu_memory_target=gigabytes
-        )
+        planner = Planner3D(fingerprint=fingerprint, dataset="X", gpu_memory_target=gigabytes)
         assert planner.memory_budget() == pytest.approx(520e6 * 32 / 30 * gigabytes / 8, rel=1e-12)
 
     def test_2d_batch_follows_the_target(self, make_fingerprint: MakeFingerprint) -> None:
@@ -233,7 +231,7 @@ class TestExtension:
         kind = find_class(f"{tmp_path / 'lesions.py'}:FinePlanner", base=Planner3D, modules=[autoseg.planning])
         sides = [(3, 1, 1), (2, 1, 1), (4, 1, 1), (5, 1, 1), (6, 1, 1)]
         fingerprint = make_fingerprint(sides, [(30, 60, 60)] * 5, cases=40)
-        planner = kind(fingerprint=fingerprint, dataset="Task001_X", labels=fingerprint.labels)
+        planner = kind(fingerprint=fingerprint, dataset="Task001_X")
         plans = planner.plan()
 
         assert (plans.identifier, plans.planner) == ("FinePlanner", "FinePlanner")

@@ -34,7 +34,7 @@ PROSTATE = {"spacings": [(3.6, 0.625, 0.625)], "shapes": [(20, 320, 319)], "case
 
 
 def planner(kind: type[Planner], fingerprint: DatasetFingerprint, **arguments: Any) -> Planner:
-    return kind(fingerprint=fingerprint, dataset="Task001_X", labels=fingerprint.labels, **arguments)
+    return kind(fingerprint=fingerprint, dataset="Task001_X", **arguments)
 
 
 def measured(plan: ConfigurationPlan, channels: int, classes: int) -> int:
@@ -70,7 +70,7 @@ class TestMemory:
         one = planner(kind, make_fingerprint(**data, channels=("MRI",) * channels))
         for name, stage in one.planned_stages.items():
             plan = one.plan().configuration(name)
-            assert one.memory_needed(stage.topology) == measured(plan, channels, len(one.labels))
+            assert one.memory_needed(stage.topology) == measured(plan, channels, len(one.fingerprint.target.outputs))
 
     def test_every_term_by_hand(self) -> None:
         """16 x 16 halved twice; channels 10, 20, then 25 at the cap; stem, blocks, skips, upsampling, convolutions, heads."""

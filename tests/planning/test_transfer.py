@@ -23,7 +23,7 @@ STATISTICS = IntensityStatistics(
 
 
 def plan(kind: type[Planner], fingerprint: DatasetFingerprint, dataset: str = "Task004_Organ") -> Plans:
-    return kind(fingerprint=fingerprint, dataset=dataset, labels=fingerprint.labels).plan()
+    return kind(fingerprint=fingerprint, dataset=dataset).plan()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from autoseg.networks.activations import ACTIVATIONS
+from autoseg.networks.activations import SOFTMAX
 from autoseg.training.loader import Batch, BatchKey
 from autoseg.training.samples import TRAINING, VALIDATION
 from autoseg.training.state import (
@@ -28,7 +28,7 @@ def test_voxels_are_counted_for_each_label() -> None:
     target = torch.tensor([[[0, 1, 2, 0], [2, 1, 1, 0]]])
     logits = F.one_hot(predicted, 3).movedim(-1, 1).float()
 
-    assert count_voxels(ACTIVATIONS["softmax"], logits, target).tolist() == [[1, 1], [2, 1], [2, 1]]
+    assert count_voxels(SOFTMAX, logits, target).tolist() == [[1, 1], [2, 1], [2, 1]]
 
 
 def test_dice_of_the_counts() -> None:
