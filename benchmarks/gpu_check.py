@@ -24,6 +24,7 @@ SECTIONS = {
     "right": "right",
     "layers": "layers",
     "step": "step",
+    "augment": "augmenting",
     "loader": "loading",
     "epoch": "epoch",
     "predict": "prediction",

@@ -50,7 +50,7 @@ def test_every_section_runs_on_a_cpu_and_nothing_is_wrong(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
     lines = re.findall(r"^\[ *\d+ s\] (right|noted|left out) +(\w+), (.+)$", done.stdout, re.MULTILINE)
     assert list(dict.fromkeys(section for _, section, _ in lines)) == [
-        *("machine", "right", "layers", "step", "loader", "epoch", "predict")
+        *("machine", "right", "layers", "step", "augment", "loader", "epoch", "predict")
     ]
     assert "training in fp32: losses " in done.stdout
     assert "right     right, --deterministic twice, residual_unet: equal (expected: equal weights)\n" in done.stdout
@@ -59,6 +59,9 @@ def test_every_section_runs_on_a_cpu_and_nothing_is_wrong(tmp_path: Path) -> Non
     )
     assert "left out  right, overflow in the first fp16 step: needs an NVIDIA GPU\n" in done.stdout
     assert "step, nnU-Net v2's" in done.stdout
+    assert re.findall(
+        r"right     augment, (\d) channels?: \S+ of the range apart, \d+ of \d+ labels differ", done.stdout
+    ) == [*("1", "4")]
     assert re.search(r"^\d+ right, \d+ noted, \d+ left out$", done.stdout, re.MULTILINE)
     assert list(tmp_path.glob("gpu_check_*")) == []
 
@@ -67,7 +70,10 @@ def test_an_unknown_section_is_a_wrong_command_line() -> None:
     done = run("--only", "step,everything")
 
     assert done.returncode == 2
-    assert "no section 'everything', known are machine, right, layers, step, loader, epoch, predict" in done.stderr
+    assert (
+        "no section 'everything', known are machine, right, layers, step, augment, loader, epoch, predict"
+        in done.stderr
+    )
 
 
 def test_a_device_that_is_not_there_is_said(checks: ModuleType) -> None:  # noqa: ARG001

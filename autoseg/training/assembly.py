@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -22,7 +23,7 @@ from autoseg.networks.pretrained import transfer_weights
 from autoseg.plans import plan_signature
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.determinism import DEFAULT_SEED
-from autoseg.training.loader import Batch, Batches, Stream, choose_supply, iterate, remaining_keys
+from autoseg.training.loader import AnyBatch, Batches, Stream, choose_supply, iterate, remaining_keys
 from autoseg.training.previous_stage import Gathered
 from autoseg.training.recipe_record import RecipeRecord, record_recipe
 from autoseg.training.state import EpochSums, TrainingState, start_momentum, step_seed
@@ -33,6 +34,11 @@ from autoseg.words import counted
 log = logging.getLogger(__name__)
 
 SEED_BITS = 31
+
+LEAST_VALUES_ON_DEVICE = 2**20
+"""Voxels times channels of a patch. Some 200 operations are launched for a sample, 400 with four channels, which takes
+one or two milliseconds of the training process; a dozen workers make one of this size in three (estimated from counts and
+times of CPUs)."""
 
 
 class Assembly(Steps):
@@ -96,12 +102,26 @@ class Assembly(Steps):
         steps = self.build_previous_augmentation() if self.plan.previous else ()
         return replace(augmentation, transforms=(*augmentation.transforms, *steps))
 
-    def _batches(self, seed: int, state: TrainingState) -> tuple[Generator[Batch, None, None], Waiting]:
+    @cached_property
+    def varies_on_device(self) -> bool:
+        """Whether training patches are varied by the device that trains; else the workers do all of it.
+
+        A cascade's are not: what the previous stage found is varied by its connected components.
+        """
+        values = len(self.plans.channels) * math.prod(self.plan.sampling.patch_size)
+        is_worth_it = self.device.type == "cuda" and values >= LEAST_VALUES_ON_DEVICE
+        return is_worth_it and self._training_augmentation().has_device_form
+
+    def _batches(self, seed: int, state: TrainingState) -> tuple[Generator[AnyBatch, None, None], Waiting]:
         """Those still to come, and what watches how they come."""
         batches = Batches(
             store=self.cases,
             streams=(
-                Stream(cases=self.split.training, augmentation=self._training_augmentation()),
+                Stream(
+                    cases=self.split.training,
+                    augmentation=self._training_augmentation(),
+                    on_device=self.varies_on_device,
+                ),
                 Stream(cases=self.split.validation, augmentation=self.build_validation_augmentation()),
             ),
             patch_size=self.plan.sampling.patch_size,
@@ -121,12 +141,13 @@ class Assembly(Steps):
         stored_channels = len(self.plans.channels) + bool(self.plan.previous)
         supply = choose_supply(self.settings.workers, self.device, batches.bytes_of_one(stored_channels))
         log.info(
-            "%s, %s, %s, up to %d ahead",
+            "%s, %s, %s, up to %d ahead%s",
             *(
                 self.device,
                 self.precision.name,
                 counted(supply.workers, "worker prepares batches", "workers prepare batches"),
                 supply.ahead,
+                ", and the device varies them" if self.varies_on_device else "",
             ),
         )
         waiting = Waiting(stopwatch_for(self.device), workers=supply.workers, cores=available_cores())

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from autoseg.dataset.target import BACKGROUND, is_outside, outside_as_background
 from autoseg.geometry import Shape
+from autoseg.training.device_warping import ORDERS
 from autoseg.training.intensity import RandomBlur, RandomBrightness, RandomContrast, RandomGamma, RandomNoise
 from autoseg.training.low_resolution import SimulateLowResolution
 from autoseg.training.spatial import SpatialTransform
@@ -42,6 +43,17 @@ class Augmentation:
     transforms: tuple[Transform, ...] = ()
     spatial: SpatialTransform | None = None
     window: Shape | None = None
+
+    @property
+    def has_device_form(self) -> bool:
+        """Whether a device can do all of it, and is spared the workers much by that: they turn and scale images."""
+        drawn = all(isinstance(transform, Drawing) for transform in self.transforms)
+        return drawn and self.spatial is not None and self.spatial.order in ORDERS
+
+    def draw(self, channels: int, shape: Shape) -> tuple[Variation, ...]:
+        """What all transforms draw one after the other, where there is a device form."""
+        drawn = (transform.draw(channels, shape) for transform in self.transforms if isinstance(transform, Drawing))
+        return tuple(one for one in drawn if one is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -84,11 +85,12 @@ def spline_weights(points: Tensor, voxels: int, order: int) -> Tensor:
     return weights * inside[:, None]
 
 
+@lru_cache(maxsize=256)
 def enlarging_weights(voxels_in: int, voxels_out: int, device: torch.device) -> Tensor:
     """Cubic interpolation on another number of voxels, borders aligned, edges repeated, as `axis_matrix` has it.
 
     Returns:
-        `(voxels_out, voxels_in)` float32.
+        `(voxels_out, voxels_in)` float32, kept: patches of one size are reduced to few others.
     """
     points = (_counted(0, voxels_out, device) + 0.5) * (voxels_in / voxels_out) - 0.5
     padded = spline_weights(points + EDGE_PADDING, voxels_in + 2 * EDGE_PADDING, 3)

@@ -21,7 +21,7 @@ from autoseg.inference.model import weights_sha256
 from autoseg.training.recipe_record import RecipeRecord, code_differences
 
 ABSENT_BEFORE = {"recipe": None, "learning_rate": None}
-ABSENT_IN_SESSIONS_BEFORE = {"interpolation": None}
+ABSENT_IN_SESSIONS_BEFORE = {"interpolation": None, "augmentation": None}
 """What records that an older autoseg wrote lack."""
 
 
@@ -35,6 +35,7 @@ class Session:
         epoch, iteration: Where it went on: the epoch, from 0, and how many of its batches were done.
         threads: That computed; on a CPU the sums' last bits depend on it.
         interpolation: Order of the spline that images are rotated and scaled with; None where an older autoseg trained.
+        augmentation: Who varied training patches, "workers" or "device"; the same up to rounding. None as before.
     """
 
     command: tuple[str, ...]
@@ -47,6 +48,7 @@ class Session:
     deterministic: bool
     threads: int
     interpolation: int | None = None
+    augmentation: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +167,7 @@ def present_session(
     precision: str,
     deterministic: bool,
     interpolation: int,
+    augmentation: str,
 ) -> Session:
     """This process, on this machine."""
     return Session(
@@ -184,6 +187,7 @@ def present_session(
         deterministic=deterministic,
         threads=torch.get_num_threads(),
         interpolation=interpolation,
+        augmentation=augmentation,
     )
 
 

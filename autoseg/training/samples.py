@@ -7,10 +7,10 @@ whatever came before: on this rests that a training can be resumed and repeated.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.interpolation import OUTSIDE_DATA
 from autoseg.training.sampling import draw_foreground_voxel, draw_start, read_box
+from autoseg.training.variations import Values, Variation
+from autoseg.training.warping import Warp
 
 TRAINING, VALIDATION = 0, 1
 """The two streams of samples."""
@@ -42,6 +44,32 @@ class Sample:
     labels: LabelArray
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnSample:
+    """A patch that is still to be varied: what was read for it, and all that was drawn.
+
+    Attributes:
+        data: `(C, *window)` as stored.
+        labels: `(S, *window)`, the true ones and for a cascade those of the previous stage.
+        warp: From the window to the patch; None: the window is the patch.
+        variations: Applied after it, one after the other.
+    """
+
+    data: Values
+    labels: Values
+    warp: Warp | None
+    variations: tuple[Variation, ...]
+
+    def mapped(self, function: Callable[[Any], Any]) -> DrawnSample:
+        """The same with something done to each array in it."""
+        return DrawnSample(
+            data=function(self.data),
+            labels=function(self.labels),
+            warp=self.warp,
+            variations=tuple(variation.mapped(function) for variation in self.variations),
+        )
+
+
 def sample_generator(seed: int, stream: int, epoch: int, number: int) -> np.random.Generator:
     """The source of every decision about one sample."""
     return np.random.default_rng([seed, stream, epoch, number])
@@ -56,23 +84,30 @@ def make_sample(
         patch_size: Two entries take a slice of the first axis.
         forced: The patch must hold foreground, where the case has any.
     """
-    data, labels = case.data, case.segmentation
-    if labels is None:
-        raise TrainingError("it has no labels; only labelled cases can train")
-    maps = [(labels, OUTSIDE)] + ([] if case.previous is None else [(case.previous, BACKGROUND)])
-    by_slice = len(patch_size) == 2
-    voxel = draw_foreground_voxel(case.foreground, generator, by_slice=by_slice) if forced else None
-    start = draw_start(labels.shape, (1, *patch_size) if by_slice else patch_size, voxel, generator)
-    if by_slice:
-        data, maps = data[:, start[0]], [(array[start[0]], outside) for array, outside in maps]
-        start = start[1:]
-
+    region = _draw_region(case, patch_size, forced, generator)
     with global_generators_seeded(generator):
-        image, segmentation = _read_patch(data, maps, start, patch_size, augmentation)
+        image, segmentation, warp = region.read(augmentation)
+        if warp is not None:
+            image, segmentation = warp.apply(image, segmentation)
         arrays = {"data": image[None], "seg": segmentation[None]}
         for transform in augmentation.transforms:
             arrays = transform(**arrays)
     return _checked(arrays["data"][0], arrays["seg"][0], patch_size)
+
+
+def draw_sample(
+    case: PreparedCase, *, patch_size: Shape, forced: bool, augmentation: Augmentation, generator: np.random.Generator
+) -> DrawnSample:
+    """What `make_sample` would make of the same arguments, before anything is done to it.
+
+    Args:
+        augmentation: With a device form.
+    """
+    region = _draw_region(case, patch_size, forced, generator)
+    with global_generators_seeded(generator):
+        data, labels, warp = region.read(augmentation, as_stored=True)
+        variations = augmentation.draw(len(data), patch_size)
+    return DrawnSample(data=data, labels=labels, warp=warp, variations=variations)
 
 
 @contextmanager
@@ -88,23 +123,48 @@ def global_generators_seeded(generator: np.random.Generator) -> Iterator[None]:
         random.setstate(python_state)
 
 
-def _read_patch(
-    data: Array, maps: Sequence[LabelMap], start: Shape, patch_size: Shape, augmentation: Augmentation
-) -> tuple[Array, Array]:
-    """Read what the augmentation asks for around the patch, and no more; rotate and scale it to the patch."""
-    spatial = augmentation.spatial
-    matrix = spatial.draw(np.random.mtrand._rand) if spatial else None
-    if spatial is None or matrix is None:
-        shape = patch_size if spatial or augmentation.window is None else augmentation.window
-        low = tuple(first - (wide - side) // 2 for first, wide, side in zip(start, shape, patch_size, strict=True))
-    else:
-        low, shape = spatial.window(matrix, start, data.shape[1:])
-    window = read_box(data, low, shape, outside=OUTSIDE_DATA)
-    segmentation = np.concatenate([read_box(labels[None], low, shape, outside=outside) for labels, outside in maps])
-    if spatial is None or matrix is None:
-        return window, segmentation
-    centre = np.array(start) - low + (np.array(patch_size) - 1) / 2
-    return spatial.warp(matrix, centre).apply(window, segmentation)
+@dataclass(frozen=True, slots=True)
+class _Region:
+    """Where in a case a patch lies.
+
+    Attributes:
+        data: `(C, *space)` of the case, or of one slice of it.
+        start: First voxel of the patch.
+    """
+
+    data: Array
+    maps: Sequence[LabelMap]
+    start: Shape
+    patch_size: Shape
+
+    def read(self, augmentation: Augmentation, *, as_stored: bool = False) -> tuple[Array, LabelArray, Warp | None]:
+        """Draw how the patch is turned and scaled, and read what that needs around it, and no more."""
+        spatial, start, patch_size = augmentation.spatial, self.start, self.patch_size
+        matrix = spatial.draw(np.random.mtrand._rand) if spatial else None
+        if spatial is None or matrix is None:
+            shape = patch_size if spatial or augmentation.window is None else augmentation.window
+            low = tuple(first - (wide - side) // 2 for first, wide, side in zip(start, shape, patch_size, strict=True))
+        else:
+            low, shape = spatial.window(matrix, start, self.data.shape[1:])
+        window = read_box(self.data, low, shape, outside=OUTSIDE_DATA, as_stored=as_stored)
+        labels = np.concatenate([read_box(map_[None], low, shape, outside=outside) for map_, outside in self.maps])
+        if spatial is None or matrix is None:
+            return window, labels, None
+        return window, labels, spatial.warp(matrix, np.array(start) - low + (np.array(patch_size) - 1) / 2)
+
+
+def _draw_region(case: PreparedCase, patch_size: Shape, forced: bool, generator: np.random.Generator) -> _Region:
+    data, labels = case.data, case.segmentation
+    if labels is None:
+        raise TrainingError("it has no labels; only labelled cases can train")
+    maps = [(labels, OUTSIDE)] + ([] if case.previous is None else [(case.previous, BACKGROUND)])
+    by_slice = len(patch_size) == 2
+    voxel = draw_foreground_voxel(case.foreground, generator, by_slice=by_slice) if forced else None
+    start = draw_start(labels.shape, (1, *patch_size) if by_slice else patch_size, voxel, generator)
+    if by_slice:
+        data, maps = data[:, start[0]], [(array[start[0]], outside) for array, outside in maps]
+        start = start[1:]
+    return _Region(data, maps, start, patch_size)
 
 
 def _checked(data: Array, maps: Array, patch_size: Shape) -> Sample:

@@ -72,16 +72,16 @@ def start_range(side: int, patch: int) -> tuple[int, int]:
     return -((missing + 1) // 2), side + missing // 2 + missing % 2 - patch
 
 
-def read_box(array: Array, start: Sequence[int], shape: Shape, *, outside: float) -> Array:
+def read_box(array: Array, start: Sequence[int], shape: Shape, *, outside: float, as_stored: bool = False) -> Array:
     """Copy a box out of `(C, *space)`, a memory map perhaps; voxels outside of the array are `outside`.
 
-    Half precision becomes single.
+    Half precision becomes single, unless it is to stay `as_stored`.
     """
     ends = [first + length for first, length in zip(start, shape, strict=True)]
     lows = [max(0, first) for first in start]
     highs = [max(low, min(end, side)) for low, end, side in zip(lows, ends, array.shape[1:], strict=True)]
     part = array[_slices(lows, highs)]
-    kind = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype
+    kind = np.dtype(np.float32) if array.dtype == np.float16 and not as_stored else array.dtype
     if part.shape[1:] == tuple(shape):
         return _copied(part, np.empty(part.shape, dtype=kind))
     box = np.full((len(array), *shape), outside, dtype=kind)

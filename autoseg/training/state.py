@@ -15,7 +15,7 @@ from autoseg.errors import StorageError, TrainingError
 from autoseg.files.storage import decode, encode, with_absent
 from autoseg.networks.activations import Activation
 from autoseg.training.history import ABSENT_BEFORE, EpochRecord, pseudo_dice
-from autoseg.training.loader import Batch, BatchKey
+from autoseg.training.loader import AnyBatch, BatchKey
 from autoseg.training.samples import TRAINING
 
 
@@ -133,7 +133,7 @@ class FiniteLosses:
         self.look_every = 1 if device.type == "cpu" else self.LOOK_EVERY
         self.seen: list[tuple[BatchKey, tuple[str, ...], Tensor]] = []
 
-    def add(self, batch: Batch, loss: Tensor) -> None:
+    def add(self, batch: AnyBatch, loss: Tensor) -> None:
         """Remember a batch's loss."""
         self.seen.append((batch.key, batch.cases, loss))
         if len(self.seen) >= self.look_every:

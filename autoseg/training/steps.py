@@ -13,7 +13,7 @@ from autoseg.inference.cascade import expand_labels
 from autoseg.networks.algorithms import trying_algorithms
 from autoseg.networks.fitting import FittingNumber
 from autoseg.training.compilation import or_uncompiled
-from autoseg.training.loader import Batch
+from autoseg.training.loader import AnyBatch, DrawnBatch
 from autoseg.training.micro_batches import (
     add_gradients,
     outputs_in_parts,
@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 class Steps(Recipe):
     """A recipe and its two kinds of step; see `Recipe` for its arguments."""
 
-    def training_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
+    def training_step(self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module) -> Tensor:
         """Learn from one batch; returns its loss, still on the device, NaN where a gradient spoilt the weights."""
         state.network.train()
         loss = self._computed(partial(self._find_gradients, state, batch, loss_function), state, loss_function)
@@ -43,7 +43,7 @@ class Steps(Recipe):
         state.sums.loss += loss
         return loss
 
-    def _find_gradients(self, state: TrainingState, batch: Batch, loss_function: nn.Module, at_once: int) -> Tensor:
+    def _find_gradients(self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module, at_once: int) -> Tensor:
         if at_once < len(batch.cases):
             require_independent_samples(state.network)
         state.optimizer.zero_grad(set_to_none=True)
@@ -59,7 +59,7 @@ class Steps(Recipe):
         )
 
     @torch.no_grad()
-    def validation_step(self, state: TrainingState, batch: Batch, loss_function: nn.Module) -> Tensor:
+    def validation_step(self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module) -> Tensor:
         """Look at one validation batch; returns its loss, still on the device."""
         state.network.eval()
         loss, counts = self._computed(partial(self._look, state, batch, loss_function), state, loss_function)
@@ -68,7 +68,7 @@ class Steps(Recipe):
         return loss
 
     def _look(
-        self, state: TrainingState, batch: Batch, loss_function: nn.Module, at_once: int
+        self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module, at_once: int
     ) -> tuple[Tensor, Tensor]:
         data, targets = self._on_device(batch)
         at_once = min(at_once, samples_together(state.network, data))
@@ -85,8 +85,10 @@ class Steps(Recipe):
     def _samples_at_once(self) -> FittingNumber:
         return samples_at_once(self.batch_size)
 
-    def _on_device(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+    def _on_device(self, batch: AnyBatch) -> tuple[Tensor, list[Tensor]]:
         """What the network sees, and the labels at every resolution, finest first."""
+        if isinstance(batch, DrawnBatch):
+            batch = batch.varied(self.device)
         data = sent_to(self.device, batch.data)
         targets = [sent_to(self.device, target).long() for target in batch.targets]
         if self.plan.previous:

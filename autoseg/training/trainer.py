@@ -361,6 +361,7 @@ class Trainer(Assembly):
                     precision=self.precision.name,
                     deterministic=self.settings.deterministic,
                     interpolation=self.augmentation.order,
+                    augmentation="device" if self.varies_on_device else "workers",
                 ),
             ),
         )

@@ -24,7 +24,7 @@ SPARED_CORES = (8, 4, 2)
 WANTED_MS = (0.0, 50.0)
 """A GPU takes a batch of two large patches every 50 to 70 ms."""
 
-MENDS = "more cores or workers (--num_workers), faster transforms (autoseg/training/spatial.py), or rotation on the GPU"
+MENDS = "more cores or workers (--num_workers), or faster transforms (autoseg/training/warping.py)"
 
 
 def checks(setting: Setting) -> Iterator[Check]:
@@ -32,7 +32,7 @@ def checks(setting: Setting) -> Iterator[Check]:
     for channels, side in CASES.items():
         shape = (SMALL_CASE if setting.is_small else side,) * 3
         store = save_trial_cases(setting.folder / f"loading_{channels}", shape, channels=channels)
-        trainer, batches = _batches(setting, store, channels)
+        trainer, batches = made_up_batches(setting, store, channels)
         usual = choose_supply(None, trainer.device, batches.bytes_of_one(channels))
         for supply in _supplies(setting, usual):
             seconds = _seconds_of_one(batches, supply, setting)
@@ -54,11 +54,18 @@ def _supplies(setting: Setting, usual: Supply) -> list[Supply]:
     ]
 
 
-def _batches(setting: Setting, store: PreparedCases, channels: int) -> tuple[Trainer, Batches]:
+def made_up_batches(
+    setting: Setting, store: PreparedCases, channels: int, *, on_device: bool | None = None
+) -> tuple[Trainer, Batches]:
+    """A trainer and its batches, varied on the device or by workers, as the trainer has it unless that is said."""
     plan = trial_plan((setting.side,) * 3, **setting.network)
-    fold = setting.folder / "loading_model" / "fold_0"
+    fold = setting.folder / "batches_model" / "fold_0"
     trainer = trial_trainer(Trainer, store, trial_plans(plan, channels=channels), fold, device=setting.device)
-    stream = Stream(cases=store.identifiers(), augmentation=trainer.build_augmentation())
+    stream = Stream(
+        cases=store.identifiers(),
+        augmentation=trainer.build_augmentation(),
+        on_device=trainer.varies_on_device if on_device is None else on_device,
+    )
     return trainer, Batches(
         store=store,
         streams=(stream, stream),

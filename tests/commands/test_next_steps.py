@@ -286,6 +286,7 @@ def a_record(command: tuple[str, ...]) -> RunRecord:
         precision="fp32",
         deterministic=False,
         interpolation=3,
+        augmentation="workers",
     )
     return RunRecord(
         trainer="Trainer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainingSettings
 from autoseg.training.display import Display
-from autoseg.training.loader import Batch
+from autoseg.training.loader import AnyBatch, DrawnBatch
 from autoseg.training.losses import DeepSupervision
 from autoseg.training.samples import TRAINING
 from autoseg.training.state import FiniteLosses, TrainingState
@@ -76,15 +77,16 @@ def trainer_of(kind: type[Trainer], plans: Plans, store: PreparedCases, output: 
     )
 
 
-def batches_of(trainer: Trainer, state: TrainingState) -> Iterator[Batch]:
+def batches_of(trainer: Trainer, state: TrainingState, *, on_device: bool = False) -> Iterator[AnyBatch]:
     """As the training makes them, on the CPU."""
     trainer.device_name = "cpu"
     host = trainer_of(Trainer, trainer.plans, trainer.cases, trainer.output, trainer.plan.name)
+    host.varies_on_device = on_device
     batches, _ = host._batches(3, state)
     return batches
 
 
-def loop(trainer: Trainer, state: TrainingState, batches: Sequence[Batch], finite: FiniteLosses) -> None:
+def loop(trainer: Trainer, state: TrainingState, batches: Sequence[AnyBatch], finite: FiniteLosses) -> None:
     """What the training does with each batch."""
     loss_function = DeepSupervision(trainer.build_loss())
     display = Display(trainer.fold, labels=trainer.plans.labels[1:], epochs=1, batches=len(batches))
@@ -110,6 +112,24 @@ def test_a_step_asks_the_device_for_nothing_and_sends_it_the_batch_alone(
     assert waits.asked == []
     sent = [tuple(tensor.shape) for batch in batches for tensor in (batch.data, *batch.targets)]
     assert waits.copies == sent
+
+
+@pytest.mark.parametrize("configuration", ["3d_fullres", "2d"])
+def test_a_step_that_varies_patches_asks_for_nothing_either_and_sends_what_was_read_alone(
+    configuration: str, plans: Plans, store: PreparedCases, tmp_path: Path
+) -> None:
+    made = trainer_of(OnMeta, plans, store, tmp_path / "fold_0", configuration)
+    state = made._new_state(3)
+    batches = [batch for batch in batches_of(made, state, on_device=True) if isinstance(batch, DrawnBatch)]
+    samples = [sample for batch in batches for sample in batch.samples.samples]
+    assert len(samples) == 60 and sum(sample.warp is not None for sample in samples) > 10
+
+    with Waits("meta") as waits:
+        loop(made, state, batches, FiniteLosses(made.device))
+
+    assert waits.asked == []
+    held = [piece.numel() for batch in batches for piece in batch.samples.pieces.values()]
+    assert sum(math.prod(shape) for shape in waits.copies) == sum(held)
 
 
 def test_losses_are_looked_at_once_for_many_batches(plans: Plans, store: PreparedCases, tmp_path: Path) -> None:
