@@ -58,6 +58,7 @@ def test_every_section_runs_on_a_cpu_and_nothing_is_wrong(tmp_path: Path) -> Non
         "right     right, stopped and continued: the same (expected: the weights of one that was not)\n" in done.stdout
     )
     assert "left out  right, overflow in the first fp16 step: needs an NVIDIA GPU\n" in done.stdout
+    assert "left out  augment, 4 channels, waiting for the device: needs an NVIDIA GPU\n" in done.stdout
     assert "step, nnU-Net v2's" in done.stdout
     assert re.findall(
         r"right     augment, (\d) channels?: \S+ of the range apart, \d+ of \d+ labels differ", done.stdout

@@ -39,11 +39,12 @@ def multiplied(images: Tensor, weights: Sequence[Tensor]) -> Tensor:
     Returns:
         `(C, *voxels out)`.
     """
-    for axis, matrix in enumerate(weights, start=1):
+    *across, last = weights
+    for axis, matrix in enumerate(across, start=1):
         before, after = math.prod(images.shape[:axis]), math.prod(images.shape[axis + 1 :])
         shape = (*images.shape[:axis], len(matrix), *images.shape[axis + 1 :])
         images = torch.matmul(matrix, images.reshape(before, -1, after)).reshape(shape)
-    return images
+    return images @ last.T
 
 
 def spline_coefficients(voxels: int, device: torch.device) -> Tensor:

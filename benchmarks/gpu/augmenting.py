@@ -14,7 +14,7 @@ from autoseg.training.loader import Batch, Batches, BatchKey, DrawnBatch
 from autoseg.training.samples import TRAINING
 from autoseg.training.trial import save_trial_cases
 from autoseg.words import counted
-from gpu.checks import Check, Setting, attempt, judge_time, milliseconds
+from gpu.checks import Check, Setting, attempt, judge_time, left_out, milliseconds
 from gpu.loading import CASES, SMALL_CASE, made_up_batches
 from gpu.machine import seconds_of
 
@@ -52,6 +52,7 @@ def _of(setting: Setting, store: PreparedCases, channels: int, keys: Sequence[Ba
     expected = f"within {TOLERANCE:g} of the range, and the same labels"
     yield attempt("augment", what, expected, partial(_agreement, made, drawn, device), mend=WRONG)
 
+    yield _not_waited_for(setting, what, drawn, device)
     tries, warm_up = (1, 1) if setting.is_small else (10, 2)
     seconds = seconds_of(lambda: [batch.varied(device) for batch in drawn], device, tries=tries, warm_up=warm_up)
     beside = f" a batch, {milliseconds(in_worker)} of a worker"
@@ -62,6 +63,23 @@ def _of(setting: Setting, store: PreparedCases, channels: int, keys: Sequence[Ba
 def _drawn(batches: Batches, key: BatchKey, *, pinned: bool) -> DrawnBatch:
     batch = cast(DrawnBatch, batches.make(key))
     return batch.pin_memory() if pinned else batch
+
+
+def _not_waited_for(setting: Setting, what: str, drawn: Sequence[DrawnBatch], device: torch.device) -> Check:
+    """torch raises in this mode where an operation waits for the GPU."""
+    if not setting.is_cuda:
+        return left_out("augment", f"{what}, waiting for the device")
+
+    def vary() -> tuple[str, bool]:
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for batch in drawn:
+                batch.varied(device)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        return "never", True
+
+    return attempt("augment", f"{what}, waiting for the device", "never", vary, mend=SLOW)
 
 
 def _agreement(made: Sequence[Batch], drawn: Sequence[DrawnBatch], device: torch.device) -> tuple[str, bool]:
