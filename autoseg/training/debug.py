@@ -25,6 +25,7 @@ ELSEWHERE = {
     "previous",
     "settings",
     "device_name",
+    "varies_on_device",
 }
 """Attributes that are files of their own, or stand in `run.json` or under `settings`."""
 
