@@ -11,12 +11,12 @@ from autoseg.errors import WorkspaceError
 from autoseg.files.layout import (
     ModelFolder,
     ModelKey,
+    configurations_in,
     is_task,
     task_number,
     weights_name,
 )
 from autoseg.files.task_folder import TaskFolder
-from autoseg.plans import CONFIGURATIONS
 from autoseg.words import counted
 
 DEFAULT_HOME = "autoseg_data"
@@ -82,7 +82,7 @@ class Workspace:
 
     def tasks(self) -> tuple[str, ...]:
         """Names of all tasks found in any of the three folders, sorted."""
-        roots = [self.raw_data, self.preprocessed, *(self.results / name for name in CONFIGURATIONS)]
+        roots = [self.raw_data, self.preprocessed, *(self.results / name for name in configurations_in(self.results))]
         return tuple(
             sorted(
                 {
@@ -113,8 +113,7 @@ class Workspace:
             sorted(
                 {
                     path.name
-                    for name in CONFIGURATIONS
-                    if (self.results / name).is_dir()
+                    for name in configurations_in(self.results)
                     for path in (self.results / name).iterdir()
                     if path.is_dir() and is_task(path.name) and any(path.glob(f"*/*/{weights_name('*')}"))
                 }

@@ -9,6 +9,7 @@ import pytest
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import ModelKey
 from autoseg.paths import Workspace
+from autoseg.plans import find_plans
 
 
 def folders(workspace: Workspace) -> tuple[str, str, str]:
@@ -123,8 +124,8 @@ def test_artefacts_lie_where_users_of_the_field_look_for_them() -> None:
             workspace.task(task).fingerprint,
             workspace.task(task).splits,
             workspace.task(task).patients,
-            workspace.task(task).plans_file("2d"),
-            workspace.task(task).plans_file("3d_cascade_fullres", "mine"),
+            find_plans(workspace.task(task), "2d"),
+            find_plans(workspace.task(task), "3d_cascade_fullres", "mine"),
             workspace.model(ModelKey(task=task, configuration="3d_fullres")).fold("0").folder,
             workspace.model(ModelKey.named(task, "2d", "my.py:MyTrainer", "mine")).fold("all").folder,
             workspace.task(task).prepared("3d_lowres"),

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.commands.running import Parser
-from autoseg.files.layout import DEFAULT_PLANS
+from autoseg.files.layout import (
+    DEFAULT_PLANS,
+    USUAL_CONFIGURATIONS,
+    is_configuration,
+)
 from autoseg.machine import PRECISIONS
-from autoseg.plans import CONFIGURATIONS
 
 DEVICE_PATTERN = re.compile(r"cpu|cuda(:\d+)?|mps")
 PLANS_NAME = re.compile(r"\w[\w.-]*")
@@ -67,7 +70,7 @@ def add_tasks(parser: Parser) -> None:
 def add_configuration(parser: Parser) -> None:
     """The positional CONFIGURATION."""
     parser.add_argument(
-        "configuration", metavar="CONFIGURATION", choices=CONFIGURATIONS, help=", ".join(CONFIGURATIONS)
+        "configuration", metavar="CONFIGURATION", type=configuration_name, help=", ".join(USUAL_CONFIGURATIONS)
     )
 
 
@@ -130,6 +133,15 @@ def add_overwrite(parser: Parser) -> None:
     parser.add_argument(
         "--overwrite_existing", action="store_true", help="replace what is there, whoever made it (default: keep it)"
     )
+
+
+def configuration_name(text: str) -> str:
+    """The name of a configuration; whether it is planned, the plans say."""
+    if not is_configuration(text):
+        raise argparse.ArgumentTypeError(
+            f"expected a name of letters, digits, ., - and _, such as {USUAL_CONFIGURATIONS[1]}, found {text!r}"
+        )
+    return text
 
 
 def plans_name(text: str) -> str:

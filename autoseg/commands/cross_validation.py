@@ -13,11 +13,18 @@ from autoseg.command_words import training_command
 from autoseg.dataset.splits import FOLDS, Split, read_patients
 from autoseg.dataset.target import Target
 from autoseg.errors import ModelError, StorageError, WorkspaceError
-from autoseg.files.layout import FoldFolder, ModelFolder, ModelKey
+from autoseg.files.layout import (
+    USUAL_CONFIGURATIONS,
+    FoldFolder,
+    ModelFolder,
+    ModelKey,
+    configurations_in,
+    in_usual_order,
+)
 from autoseg.files.storage import read_json
 from autoseg.images import split_ending
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS, load_plans
+from autoseg.plans import load_plans
 from autoseg.words import counted, first_few
 
 if TYPE_CHECKING:
@@ -96,7 +103,8 @@ def find_models(
         WorkspaceError: One that is named was never trained, or none was; the command that trains it is given.
     """
     by_configuration: dict[str, list[ModelKey]] = {}
-    for configuration in [name for name in CONFIGURATIONS if configurations is None or name in configurations]:
+    usual = (*USUAL_CONFIGURATIONS, *configurations_in(workspace.results))
+    for configuration in in_usual_order(usual if configurations is None else configurations):
         models = [
             ModelKey.named(task, configuration, trainer, name)
             for trainer in dict.fromkeys(trainers)

@@ -8,16 +8,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.commands.arguments import TASK_HELP, add_workers, not_negative
+from autoseg.commands.arguments import (
+    TASK_HELP,
+    add_workers,
+    configuration_name,
+    not_negative,
+)
 from autoseg.commands.cross_validation import CrossValidation, collect, find_models
 from autoseg.commands.folds import warn_of_folds
 from autoseg.commands.next_steps import model_words, predict_words, say_next
 from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import WorkspaceError
-from autoseg.files.layout import DEFAULT_PLANS
+from autoseg.files.layout import (
+    DEFAULT_PLANS,
+    USUAL_CONFIGURATIONS,
+)
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS
 from autoseg.words import counted
 
 if TYPE_CHECKING:
@@ -53,8 +60,8 @@ def add_models(parser: Parser) -> None:
         dest="configurations",
         metavar="CONFIGURATION",
         nargs="+",
-        choices=CONFIGURATIONS,
-        help=f"any of {', '.join(CONFIGURATIONS)} (default: every one that is trained)",
+        type=configuration_name,
+        help=f"any of {', '.join(USUAL_CONFIGURATIONS)} (default: every one that is trained)",
     )
     parser.add_argument(
         "-tr",

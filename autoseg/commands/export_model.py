@@ -10,14 +10,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.command_words import choosing_words, training_command
-from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_plans_name, fold, folder
+from autoseg.commands.arguments import (
+    TASK_HELP,
+    add_overwrite,
+    add_plans_name,
+    configuration_name,
+    fold,
+    folder,
+)
 from autoseg.commands.next_steps import say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_description
 from autoseg.errors import ModelError, WorkspaceError
-from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, ModelFolder, ModelKey
+from autoseg.files.layout import (
+    DEFAULT_PLANS,
+    DEFAULT_TRAINER,
+    USUAL_CONFIGURATIONS,
+    ModelFolder,
+    ModelKey,
+    in_usual_order,
+)
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS, load_plans
+from autoseg.plans import load_plans
 from autoseg.words import agreeing
 
 if TYPE_CHECKING:
@@ -40,8 +54,8 @@ def add_arguments(parser: Parser) -> None:
         dest="configurations",
         metavar="CONFIGURATION",
         nargs="+",
-        choices=CONFIGURATIONS,
-        help=f"{', '.join(CONFIGURATIONS)} (default: all that are trained)",
+        type=configuration_name,
+        help=f"{', '.join(USUAL_CONFIGURATIONS)} (default: all that are trained)",
     )
     parser.add_argument(
         "-tr",
@@ -177,7 +191,7 @@ def _find(
             f"{task}: no trained {', '.join(missing)} by {trainer} with plans {plans_name}; train with\n"
             f"  {training_command(first, '0')}\n{listing}"
         )
-    return [fitting[name] for name in CONFIGURATIONS if name in wanted]
+    return [fitting[name] for name in in_usual_order(wanted)]
 
 
 def _stage_before(model: ModelFolder) -> str | None:

@@ -28,6 +28,7 @@ from autoseg.files.layout import POSTPROCESSING_FILE
 from autoseg.files.storage import write_bytes
 from autoseg.files.task_folder import TaskFolder
 from autoseg.paths import Workspace
+from autoseg.plans import load_plans
 
 if TYPE_CHECKING:
     from autoseg.ensembling.candidates import Candidate, Outcome
@@ -143,6 +144,7 @@ def _single_candidates(validations: Sequence[CrossValidation]) -> list[Candidate
             ),
             cases=one.cases,
             postprocessing=one.model.postprocessing,
+            costs=(load_plans(one.model.plans).configuration(one.model.key.configuration).cost,),
         )
         for one in validations
     ]
@@ -170,6 +172,7 @@ def _pairs(
                 members=one.members + other.members,
                 cases=cases,
                 postprocessing=work / POSTPROCESSING_FILE,
+                costs=one.costs + other.costs,
             )
         )
     return pairs

@@ -15,12 +15,18 @@ from autoseg.commands.next_steps import Words, model_words, predict_words
 from autoseg.commands.running import Parser
 from autoseg.dataset.splits import FOLDS
 from autoseg.errors import WorkspaceError
-from autoseg.files.layout import ALL, FoldFolder, ModelKey
+from autoseg.files.layout import (
+    ALL,
+    FoldFolder,
+    ModelKey,
+    configurations_in,
+    in_usual_order,
+)
 from autoseg.files.locking import require_no_holder
 from autoseg.files.storage import read_json
 from autoseg.outputs import probabilities_file
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS, Plans, load_plans
+from autoseg.plans import Plans, find_plans, load_plans
 
 SUGGESTED_FIRST = "3d_fullres"
 """Of the configurations that are planned; the others follow as alternatives."""
@@ -71,7 +77,8 @@ def after_planning(
         for one in all_plans
         for name in one.configurations
     ]
-    models.sort(key=lambda one: (one.configuration != SUGGESTED_FIRST, CONFIGURATIONS.index(one.configuration)))
+    order = in_usual_order(model.configuration for model in models)
+    models.sort(key=lambda one: (one.configuration != SUGGESTED_FIRST, order.index(one.configuration)))
     trainings = []
     for model in models:
         start = weights.get(model.configuration)
@@ -86,7 +93,7 @@ def after_training(model: ModelKey, fold: str, workspace: Workspace, options: Op
     predict = predict_words(model.task, "-m", model.configuration, *model_words(model))
     if fold == ALL:
         return [(*predict, "-f", ALL)]
-    plans = load_plans(workspace.task(model.task).plans_file(model.configuration, model.plans))
+    plans = load_plans(find_plans(workspace.task(model.task), model.configuration, model.plans))
     refining = [name for name in plans.configurations if plans.configuration(name).previous == model.configuration]
     for one in (model, *map(model.of, refining)):
         if training := _next_training(workspace, one, options):
@@ -96,7 +103,7 @@ def after_training(model: ModelKey, fold: str, workspace: Workspace, options: Op
 
 def _next_training(workspace: Workspace, model: ModelKey, options: Options) -> list[Words]:
     """One command, or none where all is done, or is being done, or has to wait for the configuration before."""
-    plans = load_plans(workspace.task(model.task).plans_file(model.configuration, model.plans))
+    plans = load_plans(find_plans(workspace.task(model.task), model.configuration, model.plans))
     previous = plans.configuration(model.configuration).previous
     if previous is not None and _next_training(workspace, model.of(previous), {}):
         return []
@@ -137,7 +144,7 @@ def _conclusion(workspace: Workspace, model: ModelKey) -> Words:
     """The choice among all that the trainer trained by these plans; where no folds can be made, predicting with `all`."""
     if _folds(model.task, workspace) == (ALL,):
         return predict_words(model.task, "-m", model.configuration, *model_words(model), "-f", ALL)
-    models = [workspace.model(model.of(name)) for name in CONFIGURATIONS]
+    models = [workspace.model(model.of(name)) for name in configurations_in(workspace.results)]
     trained = [one for one in models if one.plans_file.is_file()]
     files = [path for one in trained for path in one.validated_cases()]
     # Several are also compared in pairs, for which every probability must be there.

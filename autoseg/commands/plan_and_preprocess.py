@@ -21,11 +21,16 @@ from autoseg.commands.running import Command, Parser, run_command
 from autoseg.commands.verify_dataset import verify_tasks
 from autoseg.dataset import Case, Dataset, read_dataset
 from autoseg.errors import PlanError, WorkspaceError
-from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, plans_in
+from autoseg.files.layout import (
+    DEFAULT_PLANS,
+    DEFAULT_TRAINER,
+    configurations_in,
+    plans_in,
+)
 from autoseg.files.locking import require_no_holder
 from autoseg.files.storage import content_hash, file_hash, read_json, write_json
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS, Plans, load_plans
+from autoseg.plans import Plans, load_plans
 from autoseg.words import counted, first_few
 
 if TYPE_CHECKING:
@@ -201,7 +206,7 @@ def _case_hash(case: Case) -> tuple[str, ...]:
 
 
 def _existing_plans(folder: Path, plans_name: str) -> list[Path]:
-    files = [plans_in(folder, configuration, plans_name) for configuration in ("3d_fullres", "2d")]
+    files = [plans_in(folder, dimensions, plans_name) for dimensions in (3, 2)]
     found = [path for path in files if path.is_file()]
     if not found:
         raise PlanError(
@@ -233,7 +238,7 @@ def remove_prepared(dataset: Dataset, workspace: Workspace) -> None:
         return
     names = f"{counted(len(leftovers), 'prepared case')} that dataset.json no longer lists: {first_few(leftovers)}"
     try:
-        for configuration in CONFIGURATIONS:
+        for configuration in configurations_in(workspace.results):
             require_no_holder(workspace.results / configuration / dataset.name)
     except WorkspaceError as error:
         log.warning("%s: kept %s; %s, then run autoseg_plan_and_preprocess again", dataset.name, names, error)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from autoseg.errors import PlanError
-from autoseg.files.layout import ModelKey
+from autoseg.files.layout import ModelKey, plans_in
 from autoseg.paths import Workspace
-from autoseg.plans import Plans, load_plans
+from autoseg.plans import Plans, find_plans, load_plans
 
 
 def load_planned(key: ModelKey, workspace: Workspace) -> Plans:
@@ -15,9 +15,9 @@ def load_planned(key: ModelKey, workspace: Workspace) -> Plans:
         PlanError: It is not planned; what is planned is named, and single slices are told to take 2d.
     """
     task, configuration = key.task, key.configuration
-    path = workspace.task(task).plans_file(configuration, key.plans)
-    is_flat = configuration != "2d" and not path.is_file() and _has_single_slices(task, workspace)
-    if is_flat and workspace.task(task).plans_file("2d", key.plans).is_file():
+    path = find_plans(workspace.task(task), configuration, key.plans)
+    slices = plans_in(workspace.task(task).preprocessed, 2, key.plans)
+    if path != slices and not path.is_file() and slices.is_file() and _has_single_slices(task, workspace):
         raise PlanError(
             f"{task}: every case is a single slice, of which {configuration} learns nothing and is not planned; take 2d"
         )

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.errors import PlanError
-from autoseg.files.layout import DEFAULT_PLANS, plans_in
+from autoseg.files.layout import (
+    DEFAULT_PLANS,
+    ModelFolder,
+    plans_in,
+)
 from autoseg.paths import Workspace
 from autoseg.plans import Plans, load_plans, require_trainable, save_plans
 
@@ -61,14 +65,14 @@ def make_plans(
 
     written: list[Path] = []
     told: set[Decision] = set()
-    for reference, configuration, base in (
-        (planners.planner_3d, "3d_fullres", planning.Planner3D),
-        (planners.planner_2d, "2d", planning.Planner2D),
+    for reference, dimensions, base in (
+        (planners.planner_3d, 3, planning.Planner3D),
+        (planners.planner_2d, 2, planning.Planner2D),
     ):
         if reference == NO_PLANNER:
             continue
-        if configuration != "2d" and planning.is_two_dimensional(fingerprint):
-            _require_2d(planners, plans_in(folder, "2d", plans_name or DEFAULT_PLANS), dataset)
+        if dimensions != 2 and planning.is_two_dimensional(fingerprint):
+            _require_2d(planners, plans_in(folder, 2, plans_name or DEFAULT_PLANS), dataset)
             print(f"{dataset}: every case is a single slice, so only 2d is planned")
             continue
         planner = find_planner(reference, base)(
@@ -76,14 +80,14 @@ def make_plans(
             dataset=dataset,
             gpu_memory_target=planners.gpu_memory_target,
             identifier=plans_name,
-            **({"force_lowres": True} if planners.force_lowres and configuration != "2d" else {}),
+            **({"force_lowres": True} if planners.force_lowres and dimensions != 2 else {}),
         )
         plans = planner.plan()
         decided = [decision for decision in planner.decisions if decision not in told]
         _print_decisions(plans, [*decided, *explain_cost(plans, fingerprint)])
         _warn_of_cost(plans, fingerprint)
         told.update(planner.decisions)
-        written.append(_save(plans, folder, configuration))
+        written.append(_save(plans, folder, dimensions))
     return written
 
 
@@ -117,26 +121,26 @@ def take_plans(
     _require_no_other_wishes(planners)
     name, _, filed_under = source.partition(":")
     task = workspace.find_task(name)
-    found: list[tuple[str, Plans]] = []
-    for reference, configuration in ((planners.planner_3d, "3d_fullres"), (planners.planner_2d, "2d")):
-        path = _plans_of(task, configuration, filed_under or DEFAULT_PLANS, workspace)
+    found: list[tuple[int, Plans]] = []
+    for reference, dimensions in ((planners.planner_3d, 3), (planners.planner_2d, 2)):
+        path = _plans_of(task, dimensions, filed_under or DEFAULT_PLANS, workspace)
         if reference == NO_PLANNER or path is None:
             continue
-        if configuration != "2d" and planning.is_two_dimensional(fingerprint):
+        if dimensions != 2 and planning.is_two_dimensional(fingerprint):
             print(f"{dataset}: every case is a single slice, so only 2d is planned")
             continue
-        found.append((configuration, load_plans(path)))
+        found.append((dimensions, load_plans(path)))
     if not found:
         raise PlanError(
             f"{task}: no plans {filed_under or DEFAULT_PLANS!r} to take, neither in {workspace.preprocessed} nor "
             f"with a model in {workspace.results}; plan that task, install its model, or name its plans: {task}:PLANS"
         )
     written = []
-    for configuration, theirs in found:
+    for dimensions, theirs in found:
         plans = transfer_plans(theirs, fingerprint, dataset=dataset, identifier=plans_name)
         _print_decisions(plans, [*explain_transfer(theirs, plans), *explain_cost(plans, fingerprint)])
         _warn_of_cost(plans, fingerprint)
-        written.append(_save(plans, workspace.task(dataset).preprocessed, configuration))
+        written.append(_save(plans, workspace.task(dataset).preprocessed, dimensions))
     return written
 
 
@@ -160,17 +164,21 @@ def _require_2d(planners: PlannerChoice, path: Path, dataset: str) -> None:
         )
 
 
-def _plans_of(task: str, configuration: str, plans_name: str, workspace: Workspace) -> Path | None:
+def _plans_of(task: str, dimensions: int, plans_name: str, workspace: Workspace) -> Path | None:
     """A task's plans of one kind: where it was planned, else in the folder of a model, which may be all there is."""
     from autoseg.sharing.models import find_models
 
-    planned = workspace.task(task).plans_file(configuration, plans_name)
+    planned = plans_in(workspace.task(task).preprocessed, dimensions, plans_name)
     models = [
         model.plans_file
         for model in find_models(workspace.results, task)
-        if model.key.plans == plans_name and (model.key.configuration == "2d") == (configuration == "2d")
+        if model.key.plans == plans_name and model.plans.is_file() and _dimensions_of(model) == dimensions
     ]
     return next((path for path in (planned, *models) if path.is_file()), None)
+
+
+def _dimensions_of(model: ModelFolder) -> int:
+    return load_plans(model.plans).configuration(model.key.configuration).dimensions
 
 
 def find_planner(reference: str, base: type[Planner]) -> type[Planner]:
@@ -199,12 +207,12 @@ def _warn_of_cost(plans: Plans, fingerprint: DatasetFingerprint) -> None:
         log.warning("%s", warning)
 
 
-def _save(plans: Plans, folder: Path, configuration: str) -> Path:
+def _save(plans: Plans, folder: Path, dimensions: int) -> Path:
     try:
         require_trainable(plans)
     except PlanError as error:
         raise PlanError(f"{plans.dataset}: planned by {plans.planner}: {error}") from error
-    path = plans_in(folder, configuration, plans.identifier)
+    path = plans_in(folder, dimensions, plans.identifier)
     if path.is_file() and load_plans(path) == plans:
         return path
     if path.is_file():

@@ -12,6 +12,7 @@ from pathlib import Path
 from autoseg.commands.arguments import (
     TASK_HELP,
     add_device,
+    configuration_name,
     fold,
     folder,
     not_negative,
@@ -39,10 +40,15 @@ from autoseg.commands.prediction_by_selection import (
 from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.dataset.contents import require_images
 from autoseg.errors import CasesFailed, WorkspaceError
-from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, REPORT_FILE
+from autoseg.files.layout import (
+    DEFAULT_PLANS,
+    DEFAULT_TRAINER,
+    REPORT_FILE,
+    USUAL_CONFIGURATIONS,
+)
 from autoseg.images import WRITTEN_ENDINGS, split_ending
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS, Plans
+from autoseg.plans import Plans
 from autoseg.words import counted
 
 log = logging.getLogger(__name__)
@@ -87,8 +93,8 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         "-m",
         dest="configuration",
         metavar="CONFIGURATION",
-        choices=CONFIGURATIONS,
-        help=f"{', '.join(CONFIGURATIONS)} (default: the task's selection, else {DEFAULT_CONFIGURATION}, else the only one "
+        type=configuration_name,
+        help=f"{', '.join(USUAL_CONFIGURATIONS)} (default: the task's selection, else {DEFAULT_CONFIGURATION}, else the only one "
         "that is trained)",
     )
     group.add_argument(

@@ -8,7 +8,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from autoseg.commands.arguments import TASK_HELP, fold_number, folder
+from autoseg.commands.arguments import (
+    TASK_HELP,
+    configuration_name,
+    fold_number,
+    folder,
+)
 from autoseg.commands.folds import warn_of_folds, why_no_folds
 from autoseg.commands.models import find_trainer
 from autoseg.commands.next_steps import predict_words, say_next
@@ -24,7 +29,12 @@ from autoseg.commands.work import (
     planned_configurations,
 )
 from autoseg.errors import AutosegError, Interrupted, PlanError, TrainingError
-from autoseg.files.layout import DEFAULT_TRAINER, LOCK_FILE, ModelFolder
+from autoseg.files.layout import (
+    DEFAULT_TRAINER,
+    LOCK_FILE,
+    USUAL_CONFIGURATIONS,
+    ModelFolder,
+)
 from autoseg.files.locking import hold_lock
 from autoseg.jobs.digests import plan_digest
 from autoseg.jobs.runner import Runner, set_aside
@@ -32,7 +42,6 @@ from autoseg.jobs.steps import Step
 from autoseg.jobs.telling import GOOD, header, summary_table
 from autoseg.jobs.workflow import CODE_SEPARATOR, Configuration, Work, all_steps, preparation_steps, training_name
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS
 from autoseg.words import agreeing, counted
 
 
@@ -44,8 +53,8 @@ def add_arguments(parser: Parser) -> None:
         dest="configurations",
         metavar="CONFIGURATION",
         nargs="+",
-        choices=CONFIGURATIONS,
-        help=f"{', '.join(CONFIGURATIONS)} (default: all that are planned)",
+        type=configuration_name,
+        help=f"{', '.join(USUAL_CONFIGURATIONS)} (default: all that are planned)",
     )
     parser.add_argument(
         "--folds",

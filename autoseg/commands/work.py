@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -16,11 +16,11 @@ from autoseg.commands.running import Parser
 from autoseg.dataset import read_dataset
 from autoseg.dataset.splits import FOLDS
 from autoseg.errors import PlanError, WorkspaceError
-from autoseg.files.layout import DEFAULT_PLANS, ModelFolder, ModelKey
+from autoseg.files.layout import DEFAULT_PLANS, ModelFolder, ModelKey, in_usual_order, plans_in
 from autoseg.files.storage import read_json
 from autoseg.jobs.workflow import Configuration, Words, Work
 from autoseg.paths import Workspace
-from autoseg.plans import CONFIGURATIONS, Plans, load_plans
+from autoseg.plans import Plans, find_plans, load_plans
 
 LAUNCHER = (sys.executable, str(Path(autoseg.__file__).with_name("__main__.py")))
 """By its path: `-m` would look into the working folder first."""
@@ -112,7 +112,7 @@ def planned_configurations(work: Work, workspace: Workspace, wanted: Sequence[st
         PlanError: A wanted configuration is not planned, or nothing is.
     """
     plans = _plans(work.task, work.plans, work.planners, workspace)
-    planned = [name for name in CONFIGURATIONS if name in plans]
+    planned = in_usual_order(plans)
     if not planned:
         raise PlanError(f"{work.task}: nothing is planned as {work.plans!r}; leave away -pl3d None and -pl2d None")
     if unplanned := [name for name in wanted or () if name not in planned]:
@@ -141,7 +141,7 @@ def _configurations(
     followed = {follows[name] for name in wanted if name in follows}
     every_fold = tuple(sorted({*work.folds, *_all_folds(work.task, workspace)}))
     configurations = []
-    for name in [name for name in CONFIGURATIONS if name in followed or name in wanted]:
+    for name in _in_turn({*followed, *wanted}, follows):
         # Each case of a cascade needs the prediction of the fold that did not learn from it.
         folds = every_fold if name in followed else work.folds
         prepared_name = plans[name].configuration(name).prepared_as if name in plans else name
@@ -150,7 +150,7 @@ def _configurations(
                 name=name,
                 folds=folds,
                 previous=follows.get(name),
-                plans_file=workspace.task(work.task).plans_file(name, work.plans),
+                plans_file=find_plans(workspace.task(work.task), name, work.plans),
                 prepared=workspace.task(work.task).prepared(prepared_name, work.plans),
                 model=model_folder(name, work, workspace),
                 is_candidate=name in wanted,
@@ -159,11 +159,22 @@ def _configurations(
     return configurations
 
 
+def _in_turn(names: Collection[str], follows: Mapping[str, str]) -> list[str]:
+    """Each behind the one that it follows."""
+    ordered: list[str] = []
+    for name in in_usual_order(names):
+        chain = [name]
+        while (before := follows.get(chain[-1], name)) in names and before not in chain:
+            chain.append(before)
+        ordered += [one for one in reversed(chain) if one not in ordered]
+    return ordered
+
+
 def _plans(task: str, plans_name: str, planners: Sequence[str], workspace: Workspace) -> dict[str, Plans]:
     """By configuration, of the planners that are asked for; with neither, of the plans that are there."""
-    kinds = dict(zip(("3d_fullres", "2d"), planners, strict=True))
-    asked = [kind for kind, planner in kinds.items() if planner != NO_PLANNER] or list(kinds)
-    paths = [workspace.task(task).plans_file(kind, plans_name) for kind in asked]
+    kinds = dict(zip((3, 2), planners, strict=True))
+    asked = [dimensions for dimensions, planner in kinds.items() if planner != NO_PLANNER] or list(kinds)
+    paths = [plans_in(workspace.task(task).preprocessed, dimensions, plans_name) for dimensions in asked]
     found = [load_plans(path) for path in paths if path.is_file()]
     return {name: plans for plans in found for name in plans.configurations}
 
@@ -171,7 +182,7 @@ def _plans(task: str, plans_name: str, planners: Sequence[str], workspace: Works
 def _planned_files(task: str, plans_name: str, planners: Sequence[str], workspace: Workspace) -> tuple[Path, ...]:
     """The plans that are there, and the marker of every prepared case."""
     plans = _plans(task, plans_name, planners, workspace)
-    files = {workspace.task(task).plans_file(name, plans_name) for name in plans}
+    files = {find_plans(workspace.task(task), name, plans_name) for name in plans}
     prepared_names = {plans[name].configuration(name).prepared_as for name in plans}
     cases = [case.identifier for case in read_dataset(workspace.task(task).raw).training]
     folders = [workspace.task(task).prepared(name, plans_name) for name in sorted(prepared_names)]

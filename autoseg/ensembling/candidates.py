@@ -22,9 +22,6 @@ from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 
-CHEAPEST_FIRST = ("2d", "3d_lowres", "3d_fullres", "3d_cascade_fullres")
-"""By the time of predicting a case; the cascade runs two networks."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
@@ -33,17 +30,19 @@ class Candidate:
     Attributes:
         cases: What it predicted in cross-validation.
         postprocessing: Its postprocessing.json, which may not be there yet.
+        costs: Of each member, as its plan has it.
     """
 
     name: str
     members: tuple[Member, ...]
     cases: tuple[ValidationCase, ...]
     postprocessing: Path
+    costs: tuple[int, ...]
 
     @property
     def cost(self) -> tuple[int, ...]:
         """One before two, then by configuration."""
-        return len(self.members), sum(CHEAPEST_FIRST.index(member.configuration) for member in self.members)
+        return len(self.members), sum(self.costs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

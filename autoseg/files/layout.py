@@ -10,6 +10,7 @@ results/runs/TaskXXX_Name/                                 the journal and the l
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -66,6 +67,12 @@ JOURNAL_FILE, LOGS_FOLDER, SET_ASIDE_FOLDER = "journal.json", "logs", "replaced"
 
 TASK_NAME = re.compile(r"Task(\d{3,})_(.+)")
 MODEL_NAME = re.compile(r"(?P<trainer>.+?)__(?P<plans>.+)")
+
+CONFIGURATION_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}"
+"""What a configuration may be called: it is a folder's name below the results, and stands on command lines."""
+
+USUAL_CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
+"""That our planners plan, in the order in which they are listed; a planner of the user's own may plan others."""
 
 _FOLD = "fold_"
 FOLD_PATTERN = rf"{_FOLD}\d{{1,3}}|{ALL}"
@@ -351,9 +358,26 @@ def parse_fold(folder: Path) -> str | None:
     return folder.name.removeprefix(_FOLD) if is_fold else None
 
 
-def plans_in(folder: Path, configuration: str, plans: str) -> Path:
-    """The pickle of the plans of a name that holds a configuration, in a task's folder or any other."""
-    return folder / f"{plans}_plans_{'2D' if configuration == '2d' else '3D'}.pkl"
+def is_configuration(name: str) -> bool:
+    """Whether a configuration can have this name; it is no other folder's in the results."""
+    return bool(re.fullmatch(CONFIGURATION_PATTERN, name)) and name not in (SELECTIONS_FOLDER, RUNS_FOLDER)
+
+
+def in_usual_order(names: Iterable[str]) -> list[str]:
+    """Each configuration once, ours first."""
+    order = {name: number for number, name in enumerate(USUAL_CONFIGURATIONS)}
+    return sorted(set(names), key=lambda name: (order.get(name, len(order)), name))
+
+
+def configurations_in(results: Path) -> list[str]:
+    """The configurations of which there may be models."""
+    folders = results.iterdir() if results.is_dir() else ()
+    return in_usual_order(path.name for path in folders if path.is_dir() and is_configuration(path.name))
+
+
+def plans_in(folder: Path, dimensions: int, plans: str) -> Path:
+    """The pickle of the plans of a name by the planner of slices, or of volumes, in a task's folder or any other."""
+    return folder / f"{plans}_plans_{dimensions}D.pkl"
 
 
 def parse_plans(file: Path) -> str:

@@ -20,7 +20,6 @@ from autoseg.files.layout import (
     SET_ASIDE_FOLDER,
     SPLITS_FILE,
     ModelKey,
-    plans_in,
 )
 
 
@@ -69,10 +68,6 @@ class TaskFolder:
     def references(self) -> Path:
         """The folder of copies of the training label files, for scoring."""
         return self.preprocessed / REFERENCES_FOLDER
-
-    def plans_file(self, configuration: str, plans: str = DEFAULT_PLANS) -> Path:
-        """The pickle of plans that holds a configuration."""
-        return plans_in(self.preprocessed, configuration, plans)
 
     def prepared(self, prepared_name: str, plans: str = DEFAULT_PLANS) -> Path:
         """The folder of the prepared cases of one configuration (`ConfigurationPlan.prepared_as`)."""

@@ -1,10 +1,11 @@
 """Plans: what is decided about a task before training, as frozen values, and their files."""
 
-from autoseg.plans.configuration import CONFIGURATIONS, LARGEST_SIDE, ConfigurationPlan, Grid, IntensityRule, Sampling
+from autoseg.plans.configuration import LARGEST_SIDE, ConfigurationPlan, Grid, IntensityRule, Sampling
 from autoseg.plans.network import NETWORKS, NetworkPlan, Topology, UNetSettings
 from autoseg.plans.plans import IntensityStatistics, Plans
 from autoseg.plans.stored import (
     FORMAT,
+    find_plans,
     load_plans,
     load_plans_json,
     plan_signature,
@@ -13,7 +14,6 @@ from autoseg.plans.stored import (
 )
 
 __all__ = [
-    "CONFIGURATIONS",
     "FORMAT",
     "LARGEST_SIDE",
     "NETWORKS",
@@ -26,6 +26,7 @@ __all__ = [
     "Sampling",
     "Topology",
     "UNetSettings",
+    "find_plans",
     "load_plans",
     "load_plans_json",
     "plan_signature",

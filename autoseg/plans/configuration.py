@@ -7,24 +7,18 @@ Spatial entries are in transposed axis order: first the axis with the largest vo
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from autoseg.errors import PlanError
+from autoseg.files.layout import is_configuration
 from autoseg.geometry import SPACING_RANGE
 from autoseg.plans.network import NetworkPlan, Topology
 from autoseg.words import counted
 
-CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
-"""That our planners plan."""
-
 NORMALISATIONS = ("CT", "nonCT", "noNorm")
 """By name: of Hounsfield units, of intensities without a unit, and none."""
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
-"""Of a configuration: it is a folder's name, and stands in command lines."""
 
 MOST_BATCH_VOXELS = 2**28
 """Voxels of all patches of a batch; a single layer of 32 features takes 34 GB for them. No network is trained with as many
@@ -110,10 +104,10 @@ class ConfigurationPlan:
     cost: int
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
+        if not is_configuration(self.name):
             raise PlanError(
-                f"configuration {self.name!a}: a name is of up to 50 letters, digits, dots, hyphens and underscores, and begins "
-                "with a letter or digit"
+                f"configuration {self.name!a}: a name is of up to 50 letters, digits, dots, hyphens and underscores, begins "
+                "with a letter or digit, and is not that of another folder of the results"
             )
         patch, topology = self.sampling.patch_size, self.topology
         if len(patch) not in (2, 3) or topology.dimensions != len(patch):

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import PlanError, StorageError
+from autoseg.files.layout import DEFAULT_PLANS, plans_in
 from autoseg.files.records import RecordFormat, require_format
 from autoseg.files.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
+from autoseg.files.task_folder import TaskFolder
 from autoseg.plans.configuration import ConfigurationPlan, of_configuration
 from autoseg.plans.format_1 import as_format_1, from_format_1
 from autoseg.plans.network import NETWORKS, RESIDUAL_UNET
@@ -17,6 +19,9 @@ from autoseg.versions import remedy, warn_if_newer
 from autoseg.words import counted
 
 FORMAT = 2
+SLICES = "2d"
+"""As our planner of slices calls what it plans."""
+
 FORM = RecordFormat(
     number=FORMAT, what="plans", error=PlanError, another="install a matching version or plan again", older=(1,)
 )
@@ -44,6 +49,18 @@ def load_plans_json(path: Path) -> Plans:
         PlanError: Naming the file, and the field that is refused; an edit is to be corrected, not to be planned away.
     """
     return _decode_plans(path, read_json, edited="correct that place of the file; the plans that were there stay")
+
+
+def find_plans(task: TaskFolder, configuration: str, plans: str = DEFAULT_PLANS) -> Path:
+    """Of a task's two files of plans of a name the one that holds a configuration; where neither does, the one that should.
+
+    Raises:
+        PlanError: A file is damaged.
+    """
+    slices, volumes = (plans_in(task.preprocessed, dimensions, plans) for dimensions in (2, 3))
+    files = (slices, volumes) if configuration == SLICES else (volumes, slices)
+    holding = (path for path in files if path.is_file() and configuration in load_plans(path).configurations)
+    return next(holding, files[0])
 
 
 def require_trainable(plans: Plans) -> None:

@@ -21,11 +21,13 @@ from autoseg.files.layout import (
     CARD_FILE,
     CARD_TEXT_FILE,
     CHECKPOINTS,
+    CONFIGURATION_PATTERN,
     FINGERPRINT_FILE,
     FOLD_PATTERN,
     PLANS_FILE,
     PLANS_VIEW_FILE,
     POSTPROCESSING_FILE,
+    RUNS_FOLDER,
     SELECTION_FILE,
     SELECTIONS_FOLDER,
     SUMMARY_FILE,
@@ -34,7 +36,6 @@ from autoseg.files.layout import (
     weights_name,
 )
 from autoseg.files.storage import LARGEST_PICKLE
-from autoseg.plans import CONFIGURATIONS
 
 MANIFEST = "manifest.json"
 RESULTS = "results"
@@ -64,7 +65,7 @@ def _one_of(*names: str) -> str:
 
 
 TASK = r"(?P<task>Task\d{3,6}_\w(?:[\w .+()-]{0,98}[\w+()])?)"
-MODEL = rf"{RESULTS}/(?P<configuration>{'|'.join(CONFIGURATIONS)})/{TASK}/(?P<model>[^\W\d]\w{{0,99}}__[\w.-]{{1,99}})"
+MODEL = rf"{RESULTS}/(?P<configuration>(?!{_one_of(SELECTIONS_FOLDER, RUNS_FOLDER)}/){CONFIGURATION_PATTERN})/{TASK}/(?P<model>[^\W\d]\w{{0,99}}__[\w.-]{{1,99}})"
 FOLD = rf"(?P<fold>{FOLD_PATTERN})"
 NAMES = (
     (re.compile(re.escape(MANIFEST)), SMALL_FILE),

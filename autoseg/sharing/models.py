@@ -9,9 +9,14 @@ from typing import Any
 
 from autoseg.errors import ModelError
 from autoseg.evaluation.summary import Summary, load_summary
-from autoseg.files.layout import ALL, ModelFolder, is_task, parse_model
+from autoseg.files.layout import (
+    ALL,
+    ModelFolder,
+    configurations_in,
+    is_task,
+    parse_model,
+)
 from autoseg.files.storage import read_json
-from autoseg.plans import CONFIGURATIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +39,7 @@ def find_models(results: Path, task: str | None = None) -> tuple[ModelFolder, ..
     """All folders of trained models, in the order of configurations; of one task where it is named."""
     return tuple(
         model
-        for configuration in CONFIGURATIONS
+        for configuration in configurations_in(results)
         for folder in sorted((results / configuration).glob(f"{task or '*'}/*"))
         if folder.is_dir() and is_task(folder.parent.name)
         if (model := parse_model(folder)) is not None
@@ -88,8 +93,8 @@ def selected_configurations(selection: Path) -> frozenset[str]:
     found = set()
     while names:
         entry = names.pop()
-        if isinstance(entry, (list, dict)):
+        if isinstance(entry, dict) and isinstance(name := entry.get("configuration"), str):
+            found.add(name)
+        elif isinstance(entry, (list, dict)):
             names += entry.values() if isinstance(entry, dict) else entry
-        elif entry in CONFIGURATIONS:
-            found.add(entry)
     return frozenset(found)

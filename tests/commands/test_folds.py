@@ -22,6 +22,7 @@ from autoseg.commands import (
 from autoseg.files.layout import ModelKey
 from autoseg.files.locking import hold_lock
 from autoseg.paths import Workspace
+from autoseg.plans import find_plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.run_record import RunRecord, begin_run
 
@@ -115,7 +116,7 @@ def test_a_case_added_since_is_told_by_every_command(home: Path, said: Callable[
     assert told.partition(": ")[2] in said(verify_dataset, "-t", "1", "--workers", "1", code=1)  # a copy, too
     assert f"{told}\n" in said(train, "2d", "Trainer", "1", "3", "-val", code=1)
     trained(home, "0")
-    shutil.copy(workspace(home).task(TASK).plans_file("2d"), workspace(home).model(MODEL).plans_file)
+    shutil.copy(find_plans(workspace(home).task(TASK), "2d"), workspace(home).model(MODEL).plans_file)
     assert f"{told}\n" in said(find_best_configuration, "-t", "1", code=1)
     assert f"{told}\n" in said(determine_postprocessing, "-t", "1", "-m", "2d", code=1)
     assert f"{told}\n" in said(run, "-t", "1", "-m", "2d", "-pl3d", "None", "--dry_run")

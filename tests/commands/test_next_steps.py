@@ -22,7 +22,10 @@ from autoseg.files.locking import hold_lock
 from autoseg.files.storage import read_json, write_json
 from autoseg.jobs.child import STEP_OF_RUN
 from autoseg.paths import Workspace
-from autoseg.plans import load_plans
+from autoseg.plans import (
+    find_plans,
+    load_plans,
+)
 from autoseg.training.run_record import RunRecord, begin_run, present_session
 
 SHORT = shlex.split(
@@ -153,7 +156,7 @@ class Task:
         return list(map(shlex.join, after_training(key(configuration, trainer), fold, self.workspace, options)))
 
     def planned(self, **weights: Path) -> list[str]:
-        files = [self.workspace.task("Task001_Balls").plans_file(name) for name in ("3d_fullres", "2d")]
+        files = [find_plans(self.workspace.task("Task001_Balls"), name) for name in ("3d_fullres", "2d")]
         plans = [load_plans(path) for path in files]
         return list(map(shlex.join, after_planning("Task001_Balls", plans, self.workspace, weights)))
 
@@ -245,7 +248,7 @@ def test_of_too_few_cases_for_folds_all_are_trained_on(task: Task) -> None:
 def test_plans_without_cases_and_edited_plans_are_prepared_as_they_are(task: Task, step: Step) -> None:
     home = str(task.workspace.raw_data.parent)
     prepare = f"autoseg_plan_and_preprocess -t Task001_Balls -pl3d None -pl2d None --home {home}"
-    view = task.workspace.task("Task001_Balls").plans_file("2d").with_suffix(".json")
+    view = find_plans(task.workspace.task("Task001_Balls"), "2d").with_suffix(".json")
 
     assert step(("plan_from_json", str(view), "--home", home)) == [prepare]
     assert step(("plan_and_preprocess", "-t", "1", "-no_pp", "-pl3d", "None", "-tf", "1", "--home", home)) == [prepare]

@@ -26,7 +26,11 @@ from autoseg.files.locking import hold_lock
 from autoseg.jobs.runner import Runner
 from autoseg.jobs.workflow import all_steps
 from autoseg.paths import Workspace
-from autoseg.plans import load_plans, save_plans
+from autoseg.plans import (
+    find_plans,
+    load_plans,
+    save_plans,
+)
 from autoseg.training.recipe_record import RecipeRecord, own_code
 from autoseg.training.run_record import RunRecord, begin_run
 
@@ -285,12 +289,12 @@ def test_other_plans_set_the_whole_model_aside(home: Path, capsys: pytest.Captur
     for name in ("2d", "3d_fullres"):
         model = home / "results" / name / TASK / "Trainer__autoseg"
         (model / "fold_0").mkdir(parents=True)
-        shutil.copy(workspace.task(TASK).plans_file(name), model / "plans.pkl")
-    plans = load_plans(workspace.task(TASK).plans_file("3d_fullres"))
+        shutil.copy(find_plans(workspace.task(TASK), name), model / "plans.pkl")
+    plans = load_plans(find_plans(workspace.task(TASK), "3d_fullres"))
     changed = replace(plans.configuration("3d_fullres"), batch_size=7)
     save_plans(
         replace(plans, configurations={**plans.configurations, "3d_fullres": changed}),
-        workspace.task(TASK).plans_file("3d_fullres"),
+        find_plans(workspace.task(TASK), "3d_fullres"),
     )
 
     run.set_aside_what_changed(work, workspace, planned_configurations(work, workspace, ["2d", "3d_fullres"]))

@@ -120,17 +120,17 @@ def test_what_is_written_just_now_is_no_validated_case(tmp_path: Path) -> None:
 
 
 def test_plans_say_in_their_files_name_what_they_are_filed_under(tmp_path: Path) -> None:
-    assert [plans_in(Path("x"), name, "mine").name for name in ("2d", "3d_lowres")] == [
+    assert [plans_in(Path("x"), dimensions, "mine").name for dimensions in (2, 3)] == [
         "mine_plans_2D.pkl",
         "mine_plans_3D.pkl",
     ]
-    assert [parse_plans(plans_in(Path("x"), "2d", name)) for name in ("autoseg", "a_plans_3D")] == [
+    assert [parse_plans(plans_in(Path("x"), 2, name)) for name in ("autoseg", "a_plans_3D")] == [
         "autoseg",
         "a_plans_3D",
     ]
     assert parse_plans(Path("mine_plans_3D.json")) == "mine" and parse_plans(Path("other.json")) == "other"
     assert not has_plans(tmp_path)
-    plans_in(tmp_path, "2d", "mine").touch()
+    plans_in(tmp_path, 2, "mine").touch()
     assert has_plans(tmp_path)
 
 
