@@ -67,7 +67,7 @@ def workspace(tmp_path: Path) -> Workspace:
         workspace.preprocessed / "Task005_Prostate",
         workspace.results / "2d" / "Task006_Lung" / "Trainer__autoseg" / "fold_0",
         workspace.results / "2d" / "Task007_Empty" / "Trainer__autoseg" / "fold_0",
-        workspace.results / "ensembles" / "Task008_NoModel",
+        workspace.results / "runs" / "Task008_NoModel",
     ):
         folder.mkdir(parents=True)
     (workspace.results / "2d" / "Task006_Lung" / "Trainer__autoseg" / "fold_0" / "weights_best.pt").touch()

@@ -144,7 +144,7 @@ def _single_candidates(validations: Sequence[CrossValidation]) -> list[Candidate
             ),
             cases=one.cases,
             postprocessing=one.model.postprocessing,
-            costs=(load_plans(one.model.plans).configuration(one.model.key.configuration).cost,),
+            costs=(load_plans(one.model.plans_file).configuration(one.model.key.configuration).cost,),
         )
         for one in validations
     ]

@@ -172,13 +172,13 @@ def _plans_of(task: str, dimensions: int, plans_name: str, workspace: Workspace)
     models = [
         model.plans_file
         for model in find_models(workspace.results, task)
-        if model.key.plans == plans_name and model.plans.is_file() and _dimensions_of(model) == dimensions
+        if model.key.plans == plans_name and model.plans_file.is_file() and _dimensions_of(model) == dimensions
     ]
     return next((path for path in (planned, *models) if path.is_file()), None)
 
 
 def _dimensions_of(model: ModelFolder) -> int:
-    return load_plans(model.plans).configuration(model.key.configuration).dimensions
+    return load_plans(model.plans_file).configuration(model.key.configuration).dimensions
 
 
 def find_planner(reference: str, base: type[Planner]) -> type[Planner]:

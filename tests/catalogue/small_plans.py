@@ -8,6 +8,8 @@ from typing import Any
 
 from autoseg.plans import ConfigurationPlan, Grid, IntensityRule, NetworkPlan, Sampling
 
+COSTS = {"2d": 0, "3d_lowres": 1, "3d_fullres": 2, "3d_cascade_fullres": 3}
+
 
 def unet_plan(
     name: str = "3d_fullres",
@@ -24,7 +26,7 @@ def unet_plan(
     batch_dice: bool = False,
     previous: str | None = None,
     prepared_as: str | None = None,
-    cost: int = 2,
+    cost: int | None = None,
     network: str = "unet",
     **settings: object,
 ) -> ConfigurationPlan:
@@ -54,7 +56,7 @@ def unet_plan(
         batch_dice=batch_dice,
         previous=previous,
         prepared_as=prepared_as or name,
-        cost=cost,
+        cost=COSTS.get(name, 2) if cost is None else cost,
     )
 
 

@@ -25,9 +25,9 @@ ENTRIES: tuple[Entry, ...] = (
         message="error: the following arguments are required: CONFIGURATION, TRAINER, TASK, FOLD",
     ),
     typed(
-        "a configuration that does not exist",
-        "autoseg_train 4d Trainer 1 0",
-        message="error: argument CONFIGURATION: invalid choice: '4d' (choose from '2d', '3d_fullres', '3d_lowres', '3d_cascade_fullres')",
+        "a configuration that no folder can be called",
+        "autoseg_train ../2d Trainer 1 0",
+        message="error: argument CONFIGURATION: expected a name of letters, digits, ., - and _, such as 3d_fullres, found '../2d'",
     ),
     typed(
         "a fold that is no number",

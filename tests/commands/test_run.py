@@ -179,7 +179,10 @@ def test_a_deterministic_run_trains_deterministically() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-m", "4d"], "argument -m: invalid choice: '4d'"),
+        (
+            ["-m", "runs"],
+            "argument -m: expected a name of letters, digits, ., - and _, such as 3d_fullres, found 'runs'",
+        ),
         (["--folds", "all"], "argument --folds: expected a whole number from 0, found 'all'"),
         (["--epoch", "3"], "unknown option --epoch; did you mean --epochs?"),
         (["--overwrite"], "unknown option --overwrite"),

@@ -496,7 +496,10 @@ def test_what_the_user_can_put_right_is_said(results: Path, capsys: Told, words:
         ("3d_fullres Trainer 1 0 -device gpu", "argument -device: expected cpu, cuda, cuda:1 or mps, found 'gpu'"),
         ("3d_fullres Trainer 1 first", "argument FOLD: expected 0 to 4, or all, found 'first'"),
         ("3d_fullres Trainer 1", "the following arguments are required: FOLD"),
-        ("3d Trainer 1 0", "argument CONFIGURATION: invalid choice: '3d'"),
+        (
+            "3d/x Trainer 1 0",
+            "argument CONFIGURATION: expected a name of letters, digits, ., - and _, such as 3d_fullres",
+        ),
     ],
 )
 def test_a_mistyped_command_line_is_code_2(results: Path, capsys: Told, words: str, message: str) -> None:
