@@ -23,6 +23,7 @@ STARTED_BY_HAND = (
     "transforms",
     "delivery",
     "prepared",
+    "structure",
 )
 SIDES_OF_STAGES = ("agreement", "augmentation", "export", "folds", "large", "machine", "models", "training")
 MEGABYTE = 2**20
@@ -252,3 +253,30 @@ def test_delivery_is_simulated_as_workers_deliver(monkeypatch: pytest.MonkeyPatc
     assert any_free(uneven, 2, 1000) == pytest.approx(2 / 2.5, rel=0.01)
     assert in_turn(uneven, 2, 1000) == pytest.approx(2 / 4, rel=0.01)
     assert any_free(uneven, 2, 1) < any_free(uneven, 2, 4) <= 0.8
+
+
+def test_the_layout_of_the_source_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    structure = importlib.import_module("structure")
+    one = '"""A module."""\n\n\ndef same(a, b, c, d, e, f, g):\n    """Words."""\n    return "ends with --npz or -c"\n'
+    other = 'class Other:\n    def same(self, *, a):\n        x = a\n        return x\n\n\ndef same():\n    return "fold_0"\n'
+    for place, text in (("one.py", one), ("commands/other.py", other)):
+        path = tmp_path / "autoseg" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    modules = structure.read_modules(tmp_path)
+
+    assert structure.measure(modules) == {
+        "files, lines": "2, 14",
+        "a file's lines: median, 90 %, longest": "8, 8, 8",
+        "a function's lines: median, 90 %, longest": "1, 2, 2",
+        "functions of more than 6 parameters": "1",
+        "public names defined in two modules": "1",
+        "pairs of 6 repeated lines": "0",
+        "modules that spell a fold's folder": "1",
+        "lines of commands": "8",
+        "texts outside commands that name an option": "1",
+        "lines of image formats": "0",
+    }
+    assert structure.rooms(modules) == {"commands": "1, 8", "ground floor": "1, 6"}
