@@ -340,6 +340,7 @@ FIELDS = (
 """Of a NIfTI header, those that say what and where its voxels are."""
 
 SPLIT = {"train": ["a", "b", "c"], "val": ["d"]}
+METADATA = "case\tpatient\tsite\na\tp1\tMontréal\nb\tp2\tn/a\nc\tp2\t\n".encode()
 JSON_FILES: Mapping[str, Any] = {
     "dataset.json": {
         "name": "Balls",
@@ -511,6 +512,7 @@ def json_target() -> Target:
     import sklearn.model_selection  # noqa: F401 - what making folds imports on first use
 
     from autoseg.dataset import read_dataset
+    from autoseg.dataset.facts import read_facts
     from autoseg.dataset.splits import open_splits
     from autoseg.ensembling.selection import load_selection
     from autoseg.evaluation.summary import load_summary
@@ -522,7 +524,10 @@ def json_target() -> Target:
     readers: Mapping[str, Callable[[Path], object]] = {
         "dataset.json": lambda path: read_dataset(path.parent),
         "splits_final.json": lambda path: open_splits(path, "abcd"),
-        "patients.json": lambda path: open_splits(path.with_name("splits_final.json"), "abcde", patients=path),
+        "patients.json": lambda path: open_splits(
+            path.with_name("splits_final.json"), "abcde", facts=read_facts(path.parent)
+        ),
+        "metadata.tsv": lambda path: read_facts(path.parent, "abcde"),
         "plans.json": load_plans_json,
         "fingerprint.json": load_fingerprint,
         "postprocessing.json": load_rules,
@@ -532,6 +537,8 @@ def json_target() -> Target:
 
     def make(generator: random.Random) -> tuple[str, bytes]:
         name = generator.choice(sorted(readers))
+        if name == "metadata.tsv":
+            return name, with_other_bytes(generator, METADATA)
         if generator.random() < STRUCTURAL:
             return name, as_json(mutated(generator, JSON_FILES[name]))
         return name, with_other_bytes(generator, as_json(JSON_FILES[name]))

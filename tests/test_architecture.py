@@ -89,8 +89,8 @@ def test_no_file_is_run_and_no_shell_is_started(path: Path) -> None:
 NAMES = (
     "fold_ weights_ checkpoint.pt run.json history.json history.csv progress.png training.log debug.json architecture.txt "
     "architecture.png lr_finder.png validation_raw previous_stage plans.pkl plans.json _plans_ postprocessing.json model_card. "
-    "dataset.json patients.json fingerprint.json fingerprint_source.json splits_final.json gt_segmentations selection.json "
-    "prediction.json report.json summary.json summary.csv prediction_commands.txt lock.json journal.json "
+    "dataset.json metadata.tsv patients.json fingerprint.json fingerprint_source.json splits_final.json gt_segmentations "
+    "selection.json prediction.json report.json summary.json summary.csv prediction_commands.txt lock.json journal.json "
     ".setting_aside .discarded"
 ).split()
 

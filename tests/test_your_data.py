@@ -13,6 +13,7 @@ import pytest
 from autoseg.commands.running import run_command
 from autoseg.commands.umbrella import find_command
 from autoseg.dataset import read_dataset
+from autoseg.dataset.facts import read_facts
 from autoseg.dataset.splits import open_splits
 from autoseg.geometry import Geometry
 from autoseg.images import write_image
@@ -93,7 +94,7 @@ def test_patients_as_the_page_writes_them_stay_together(tmp_path: Path) -> None:
     patients = shown | {scan: scan.partition("_")[0] for scan in SCANS if scan not in shown}
     (tmp_path / "patients.json").write_text(json.dumps(patients))
 
-    splits = open_splits(tmp_path / "splits_final.json", SCANS, patients=tmp_path / "patients.json")
+    splits = open_splits(tmp_path / "splits_final.json", SCANS, facts=read_facts(tmp_path))
 
     assert shown["p01_ED"] == shown["p01_ES"]
     assert [{"p01_ED", "p01_ES"} <= set(split.training) for split in splits].count(False) == 1

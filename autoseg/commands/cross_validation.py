@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import autoseg
 from autoseg.command_words import training_command
-from autoseg.dataset.splits import FOLDS, Split, read_patients
+from autoseg.dataset.description import known_facts
+from autoseg.dataset.facts import FactsTable
+from autoseg.dataset.splits import FOLDS, Split
 from autoseg.dataset.target import Target
 from autoseg.errors import ModelError, StorageError, WorkspaceError
 from autoseg.files.layout import (
@@ -60,13 +62,13 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
 
     Raises:
         WorkspaceError: References are missing.
-        TrainingError: patients.json cannot be read.
+        DatasetError: What is known of the cases cannot be read.
         PlanError: The model's plans are damaged.
     """
     model, task = workspace.model(key), key.task
     splits = _splits(workspace.task(task).splits)
     wanted = folds or [str(number) for number in range(len(splits) or FOLDS)]
-    patients = read_patients(workspace.task(task).patients)
+    facts = known_facts(workspace.task(task).raw)
     cases: list[ValidationCase] = []
     missing: list[str] = []
     for fold in wanted:
@@ -75,7 +77,7 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
         if split is not None and (seen := _seen_in_training(model.fold(fold), split)):
             missing.append(_trained_otherwise(key, fold, seen))
             continue
-        found = list(_fold_cases(model, fold, expected, workspace.task(task).references, patients))
+        found = list(_fold_cases(model, fold, expected, workspace.task(task).references, facts))
         cases += found
         if split is not None and found:
             _warn_of_other_cases(model, fold, split)
@@ -171,7 +173,7 @@ def require_one_set_of_labels(validations: Sequence[CrossValidation]) -> range:
 
 
 def _fold_cases(
-    model: ModelFolder, fold: str, expected: Sequence[str] | None, references: Path, patients: Mapping[str, str]
+    model: ModelFolder, fold: str, expected: Sequence[str] | None, references: Path, facts: FactsTable
 ) -> Iterator[ValidationCase]:
     """The predictions that a fold's weights made, as they are now; where the split is known, of its cases only."""
     from autoseg.inference.record import predicted_with
@@ -191,7 +193,7 @@ def _fold_cases(
         yield ValidationCase(
             identifier=identifier,
             fold=fold,
-            patient=patients.get(identifier, identifier),
+            patient=facts.patient(identifier),
             prediction=predictions / name,
             reference=reference,
         )

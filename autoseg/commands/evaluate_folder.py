@@ -13,6 +13,7 @@ from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, fo
 from autoseg.commands.next_steps import looking_words, say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_dataset
+from autoseg.dataset.facts import NOTHING_KNOWN, FactsTable
 from autoseg.dataset.target import Target
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import SUMMARY_FILE
@@ -54,10 +55,12 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Score, write summary.json, print the means."""
     references: Path | None = arguments.references
     target: Target | None = None
+    facts = NOTHING_KNOWN
     task = None if arguments.task is None else workspace.find_task(arguments.task)
     if task is not None:
         raw = workspace.task(task).raw
-        target = read_dataset(raw).target
+        dataset = read_dataset(raw)
+        target, facts = dataset.target, dataset.facts
         references = references or raw / "labelsTr"
     if references is None:
         raise WorkspaceError("what are the true labels? Name their folder (-ref), or the task that they belong to (-t)")
@@ -69,6 +72,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         common=arguments.common,
         surface_distances=arguments.surface_distances,
         overwrite=arguments.overwrite_existing,
+        facts=facts,
     )
     print(score_table(summary, target.outputs if target else ()))
     print(f"written: {arguments.predictions / SUMMARY_FILE}")
@@ -117,11 +121,13 @@ def evaluate_folder(
     common: bool = False,
     surface_distances: bool = False,
     overwrite: bool = False,
+    facts: FactsTable = NOTHING_KNOWN,
 ) -> Summary:
     """Score all cases of two folders of equal names, or those that both hold, and write `predictions/summary.json`.
 
     Args:
         overwrite: Replace a summary.json that autoseg did not write.
+        facts: What is known of the cases, which summary.json then says, too.
 
     Raises:
         WorkspaceError: Both are one folder, or `predictions` holds a task's own data or a summary.json of another program.
@@ -144,7 +150,7 @@ def evaluate_folder(
         workers=fitting_workers(workers, BYTES_PER_WORKER),
         cases=cases,
         surface_distances=surface_distances,
-    )
+    ).with_facts(facts.by_case)
     require_apart([predictions], {"the folder of the true labels; name that of the predictions": [references]})
     save_summary(summary, predictions / SUMMARY_FILE)
     return summary

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 from autoseg.dataset import Case, inspect_description
-from autoseg.dataset.splits import describe_gaps, read_patients, too_few_for_folds
+from autoseg.dataset.description import known_facts
+from autoseg.dataset.splits import describe_gaps, too_few_for_folds
 from autoseg.errors import DatasetError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.paths import Workspace
@@ -14,15 +15,17 @@ log = logging.getLogger(__name__)
 
 
 def fold_gaps(task: str, workspace: Workspace) -> tuple[str, ...]:
-    """What is amiss with the task's folds, a line each; nothing where there are none, or no dataset.json.
+    """What is amiss with the task's folds and what is known of its cases, a line each; nothing without dataset.json.
 
     Raises:
-        TrainingError: splits_final.json or patients.json cannot be read.
+        TrainingError: splits_final.json cannot be read.
+        DatasetError: What is known of the cases cannot.
     """
     cases = _identifiers(task, workspace)
     if not cases:
         return ()
-    return describe_gaps(workspace.task(task).splits, cases, patients=workspace.task(task).patients)
+    facts = known_facts(workspace.task(task).raw)
+    return (*facts.remarks, *describe_gaps(workspace.task(task).splits, cases, facts=facts))
 
 
 def why_no_folds(task: str, workspace: Workspace) -> str | None:
@@ -30,9 +33,9 @@ def why_no_folds(task: str, workspace: Workspace) -> str | None:
     cases = _identifiers(task, workspace)
     if not cases or workspace.task(task).splits.is_file():
         return None
-    patients = read_patients(workspace.task(task).patients)
-    number = len({patients.get(case, case) for case in cases})
-    reason = too_few_for_folds(number, patients=number < len(cases))
+    facts = known_facts(workspace.task(task).raw)
+    number = len({facts.patient(case) for case in cases})
+    reason = too_few_for_folds(number, "patient" if number < len(cases) else "case")
     return reason and f"{task}: {reason}"
 
 

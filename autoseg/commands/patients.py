@@ -8,7 +8,6 @@ import re
 from autoseg.commands.running import Parser
 from autoseg.dataset import read_dataset
 from autoseg.dataset.patients import name_patients
-from autoseg.dataset.splits import read_patients
 from autoseg.errors import DatasetError
 from autoseg.files.storage import write_json
 from autoseg.paths import Workspace
@@ -35,23 +34,23 @@ def pattern(text: str) -> re.Pattern[str]:
 
 
 def write_patients(task: str, workspace: Workspace, found_by: re.Pattern[str]) -> None:
-    """Write the task's `patients.json`; one that says the same is left alone, another one refused.
+    """Write the task's `patients.json`, unless that or metadata.tsv says the same.
 
     Raises:
-        DatasetError: A case's name does not match, or there is a file that says otherwise.
+        DatasetError: A case's name does not match, or one of the two says otherwise.
     """
-    path = workspace.task(task).patients
-    patients = name_patients([case.identifier for case in read_dataset(workspace.task(task).raw).training], found_by)
+    path, dataset = workspace.task(task).patients, read_dataset(workspace.task(task).raw)
+    patients = name_patients([case.identifier for case in dataset.training], found_by)
     counts = f"{counted(len(patients), 'case')} of {counted(len(set(patients.values())), 'patient')}"
-    if path.exists():
-        there = read_patients(path)
-        other = sorted(case for case in {*patients, *there} if patients.get(case) != there.get(case))
-        if other:
+    there, source = dataset.facts.patients, dataset.facts.patients_file
+    if source is not None:
+        named = {*patients, *there} if source == path else patients.keys()  # a table may hold test cases, too
+        if other := sorted(case for case in named if patients.get(case) != there.get(case)):
             raise DatasetError(
-                f"{path}: is there already and says otherwise of {first_few(other)}; it is not overwritten, move it away to "
-                "have it written anew, or leave --patients out"
+                f"{source}: is there already and says otherwise of {first_few(other)}; it is not overwritten, move it "
+                "away to have it written anew, or leave --patients out"
             )
-        print(f"{path}: {counts}, as it was")
+        print(f"{source}: {counts}, as it was")
         return
     write_json(path, patients)
     print(f"written: {path}: {counts}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -26,6 +27,7 @@ from autoseg.commands.next_training import after_training, is_begun, training_op
 from autoseg.commands.planned import load_planned
 from autoseg.commands.running import Command, Parser, build_parser, limit_threads, run_command, stop_request, tell
 from autoseg.dataset import read_dataset
+from autoseg.dataset.description import known_facts
 from autoseg.errors import DiskError, Interrupted, TrainingError
 from autoseg.files.layout import ALL, DATASET_FILE, DEFAULT_PLANS, FoldFolder, ModelFolder, ModelKey
 from autoseg.paths import Workspace
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from autoseg.preprocessing.store import PreparedCases
     from autoseg.training import Split, Trainer, TrainingSettings
     from autoseg.training.previous_stage import PreviousStage
+
+log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -224,14 +228,16 @@ def build_trainer(
     trainer_class = find_trainer(key.named_trainer)
     plans = load_planned(key, workspace)
     plan = plans.configuration(key.configuration)
-    cases = PreparedCases(workspace.task(task).prepared(plan.prepared_as, key.plans))
-    splits, patients = workspace.task(task).splits, workspace.task(task).patients
+    facts, splits = known_facts(workspace.task(task).raw), workspace.task(task).splits
+    for remark in facts.remarks:
+        log.warning("%s", remark)
+    cases = PreparedCases(workspace.task(task).prepared(plan.prepared_as, key.plans), facts.by_case)
     identifiers = _training_cases(task, workspace, cases)
-    split = open_split(splits, identifiers, fold, patients=patients)
+    split = open_split(splits, identifiers, fold, facts=facts)
     previous = None
     if plan.previous is not None:
         before = workspace.model(key.of(plan.previous))
-        folds = open_splits(splits, identifiers, patients=patients)
+        folds = open_splits(splits, identifiers, facts=facts)
         previous = _previous_stage(before, folds, split, model.previous_stage)
     return trainer_class(
         plans=plans,

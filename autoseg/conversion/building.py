@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autoseg.errors import StorageError, WorkspaceError
+from autoseg.files.layout import METADATA_FILE, PATIENTS_FILE
 from autoseg.files.storage import SPACE_AND_PERMISSIONS
 from autoseg.remedies import remedy
 from autoseg.words import readable
@@ -95,6 +96,17 @@ def _is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def copy_facts(source: Path, target: Path) -> None:
+    """Copy what is known of the cases beside their images, as far as it is there.
+
+    Raises:
+        StorageError: Naming the file and the folder.
+    """
+    for name in (METADATA_FILE, PATIENTS_FILE):
+        if (source / name).exists():
+            copy_file(source / name, target / name)
 
 
 def copy_file(path: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from autoseg.conversion.building import built_beside, copy_file, require_free_number
+from autoseg.conversion.building import built_beside, copy_facts, copy_file, require_free_number
 from autoseg.conversion.declared import close_gaps
 from autoseg.conversion.writing import renumber
 from autoseg.dataset import Dataset, channel_file, read_dataset, read_description
@@ -76,6 +76,7 @@ def write_decathlon_task(source: Path, target: Path, *, remap_labels: bool = Fal
         convert = partial(_convert, target=temporary, channels=len(dataset.channels), numbers=numbers)
         _convert_all(source, files, convert, workers)
         _write_description(source, temporary, None if numbers is None else description)
+        copy_facts(source, temporary)
     log.info("%s: %d training and %s", target, len(dataset.training), counted(len(dataset.test), "test case"))
 
 

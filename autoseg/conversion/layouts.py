@@ -21,10 +21,10 @@ from autoseg.conversion.plain_folders import FOLDER_PAIRS, PlainSettings, plain_
 from autoseg.conversion.understood import Understood
 from autoseg.conversion.writing import write_task
 from autoseg.dataset import read_dataset, read_description
+from autoseg.dataset.facts import read_facts
 from autoseg.dataset.splits import FOLDS
-from autoseg.errors import DatasetError, StorageError, WorkspaceError
-from autoseg.files.layout import DATASET_FILE, PATIENTS_FILE
-from autoseg.files.storage import read_json
+from autoseg.errors import DatasetError, WorkspaceError
+from autoseg.files.layout import DATASET_FILE
 from autoseg.images import split_ending
 from autoseg.words import counted, readable
 
@@ -78,7 +78,7 @@ def convert_dataset(
         tasks: Folder names of all tasks known, whose numbers are not free.
 
     Raises:
-        DatasetError: The layout is none of these, or its files do not fit it.
+        DatasetError: The layout is none of these, or its files or what is known of its cases do not fit it.
         WorkspaceError: The task, or another of its number, exists; nothing is ever overwritten. Or it would lie among the
             files that are converted.
     """
@@ -171,19 +171,14 @@ def _understand_first_generation(source: Path, settings: ConversionSettings) -> 
 
 def _warn_of_few_cases(understood: Understood) -> None:
     """Folds are made late, when all is converted, planned and prepared."""
-    path = understood.source / PATIENTS_FILE
-    try:
-        patients = read_json(path) if path.is_file() else None
-    except StorageError:  # told when it is used
-        patients = None
-    known = patients if isinstance(patients, dict) else {}
-    groups = {str(known.get(case.identifier, case.identifier)) for case in understood.training}
+    facts = read_facts(understood.source, {case.identifier for case in (*understood.training, *understood.test)})
+    groups = {facts.patient(case.identifier) for case in understood.training}
     if len(groups) < FOLDS:
         log.warning(
             "%s: %s with labels, too few for %s; add more, or train fold `all`, which keeps none to score by",
             *(
                 readable(understood.source),
-                counted(len(groups), "patient" if known else "case"),
+                counted(len(groups), "patient" if facts.patients else "case"),
                 counted(FOLDS, "fold"),
             ),
         )

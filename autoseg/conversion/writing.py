@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.conversion.building import built_beside, copy_file
+from autoseg.conversion.building import built_beside, copy_facts, copy_file
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import channel_file, read_dataset
 from autoseg.errors import CasesFailed, DatasetError, StorageError
-from autoseg.files.layout import DATASET_FILE, PATIENTS_FILE
+from autoseg.files.layout import DATASET_FILE
 from autoseg.files.storage import write_json
 from autoseg.images import read_label, split_ending, write_image
 from autoseg.parallel import run_on_cases
@@ -60,9 +60,7 @@ def write_task(understood: Understood, target: Path, *, link: bool, workers: int
                 f"{lines}\nNothing was written; put {agreeing(len(failed.failures), 'this', 'these')} right and "
                 "convert again."
             ) from failed
-        patients = understood.source / PATIENTS_FILE
-        if patients.is_file():
-            copy_file(patients, temporary / PATIENTS_FILE)
+        copy_facts(understood.source, temporary)
         write_json(temporary / DATASET_FILE, _description(understood, target.name.partition("_")[2]))
         read_dataset(temporary)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.dataset.facts import NOTHING, NOTHING_KNOWN, Facts, FactsTable
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError
 from autoseg.images import ImageReference, split_ending, whole_files
@@ -19,11 +20,12 @@ from autoseg.words import counted, readable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One subject: an image per channel, in channel order, and the label file where there is one."""
+    """One subject: an image per channel, in channel order, the label file where there is one, and what else is known."""
 
     identifier: str
     images: tuple[ImageReference, ...]
     segmentation: Path | None = None
+    facts: Facts = NOTHING
 
     @property
     def image_paths(self) -> tuple[Path, ...]:
@@ -47,6 +49,7 @@ class Dataset:
         target: What is predicted: the labels.
         training: Cases with a label file, sorted by identifier.
         test: Cases without, sorted by identifier; may be empty.
+        facts: What is known of the cases beside their images; each case has its own, too.
         remarks: What dataset.json says that is ignored, or read otherwise than it stands there.
     """
 
@@ -56,6 +59,7 @@ class Dataset:
     target: Target
     training: tuple[Case, ...]
     test: tuple[Case, ...] = ()
+    facts: FactsTable = NOTHING_KNOWN
     remarks: tuple[str, ...] = ()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from autoseg.dataset.cases import Case, Dataset
+from autoseg.dataset.facts import FactsTable, read_facts
 from autoseg.dataset.listed import read_cases
 from autoseg.dataset.notes import Notes
 from autoseg.dataset.target import LARGEST_LABEL, Exclusive, too_many_labels
@@ -48,13 +49,13 @@ class Description:
 
 
 def read_dataset(folder: Path, description: Mapping[str, Any] | None = None) -> Dataset:
-    """Read and check `folder/dataset.json`; the image files themselves are not opened.
+    """Read and check `folder/dataset.json` and what is known of its cases; the image files themselves are not opened.
 
     Args:
         description: What to take for the file's content.
 
     Raises:
-        DatasetError: One line for everything that is wrong with the description.
+        DatasetError: One line for everything that is wrong with the description, or with what is known of the cases.
     """
     found = inspect_description(folder, description)
     if found.problems:
@@ -62,13 +63,15 @@ def read_dataset(folder: Path, description: Mapping[str, Any] | None = None) -> 
         raise DatasetError(
             f"{folder / DATASET_FILE}: {counted(len(found.problems), 'problem')}\n{listing}\nPut right and run again."
         )
+    facts = read_facts(folder, listed_names(found))
     return Dataset(
         name=folder.name,
         folder=folder,
         channels=found.channels,
         target=Exclusive(names=found.labels),
-        training=found.training,
-        test=found.test,
+        training=tuple(replace(case, facts=facts.of(case.identifier)) for case in found.training),
+        test=tuple(replace(case, facts=facts.of(case.identifier)) for case in found.test),
+        facts=facts,
         remarks=found.remarks,
     )
 
@@ -99,6 +102,26 @@ def inspect_description(folder: Path, description: Mapping[str, Any] | None = No
         problems=notes.problems,
         remarks=tuple(notes.remarks),
     )
+
+
+def listed_names(description: Description) -> Set[str] | None:
+    """The names of all cases, for training and test; None where they cannot be understood."""
+    if description.problems:
+        return None
+    return {case.identifier for case in (*description.training, *description.test)}
+
+
+def known_facts(folder: Path) -> FactsTable:
+    """What is known of a raw task's cases, also where its dataset.json is elsewhere or not in order: then of any names.
+
+    Raises:
+        DatasetError: One line for everything that is wrong with metadata.tsv and patients.json.
+    """
+    try:
+        names = listed_names(inspect_description(folder))
+    except DatasetError:  # what is wrong with it, the commands that need it say
+        names = None
+    return read_facts(folder, names)
 
 
 def read_description(folder: Path) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """Which cases train and which validate: five folds in `splits_final.json`, or the user's own.
 
-The file is a list of `{"train": [...], "val": [...]}`, one entry for each fold; an edited file is honoured. With a
-`patients.json` (`{case: patient}`) all cases of a patient fall into one fold.
+The file is a list of `{"train": [...], "val": [...]}`, one entry for each fold; an edited file is honoured. Where there is
+none, folds are made by a rule from what is known of the cases.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from autoseg.dataset.facts import NOTHING_KNOWN, Facts, FactsTable
+from autoseg.dataset.metadata import PATIENT
 from autoseg.errors import StorageError, TrainingError
 from autoseg.files.layout import ALL
 from autoseg.files.storage import read_json, write_json
@@ -24,8 +26,7 @@ FOLDS = 5
 SPLIT_SEED = 12345
 """Both are those of the field's published cross-validations, so that scores compare."""
 
-
-NEW_FOLDS = "move that file away to have new folds made, for which every fold has to be trained anew"
+NEW_FOLDS = "move that file away and autoseg_train makes new folds, for which every fold has to be trained anew"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +37,81 @@ class Split:
     validation: tuple[str, ...]
 
 
-def open_split(path: Path, identifiers: Sequence[str], fold: str, *, patients: Path | None = None) -> Split:
+class SplitRule(Protocol):
+    """How folds follow from what is known of the cases."""
+
+    def split(self, facts: Mapping[str, Facts]) -> tuple[Split, ...]:
+        """The folds of these cases.
+
+        Raises:
+            TrainingError: The cases do not allow it.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomFolds:
+    """Folds that are shuffled and of equal size.
+
+    Attributes:
+        together: The column whose cases stay together where they are equal in it; then it is these groups that are
+            shuffled. A case of which it is not known is a group of its own.
+    """
+
+    number: int = FOLDS
+    seed: int = SPLIT_SEED
+    together: str = PATIENT
+
+    def split(self, facts: Mapping[str, Facts]) -> tuple[Split, ...]:
+        """Each case validates in one fold and trains in all others.
+
+        Raises:
+            TrainingError: There are fewer cases, or groups of them, than folds.
+        """
+        from sklearn.model_selection import KFold
+
+        group_of = {case: facts[case].get(self.together) or case for case in sorted(facts)}
+        groups = sorted(set(group_of.values()))
+        known = any(facts[case].get(self.together) for case in facts)
+        if reason := too_few_for_folds(len(groups), self.together if known else "case", folds=self.number):
+            raise TrainingError(reason)
+        splits = []
+        for _, held_out in KFold(self.number, shuffle=True, random_state=self.seed).split(groups):
+            chosen = {groups[number] for number in held_out}
+            splits.append(
+                Split(
+                    training=tuple(case for case in group_of if group_of[case] not in chosen),
+                    validation=tuple(case for case in group_of if group_of[case] in chosen),
+                )
+            )
+        return tuple(splits)
+
+
+PATIENTS_TOGETHER: SplitRule = RandomFolds()
+"""What is done where nobody asks for anything else."""
+
+
+def too_few_for_folds(number: int, of: str = "case", *, folds: int = FOLDS) -> str | None:
+    """Why so many cases, or groups of them, cannot be cross-validated; None where they can.
+
+    Args:
+        of: What they are, in words.
+    """
+    if number >= folds:
+        return None
+    return (
+        f"{counted(number, f'{of} is', f'{of}s are')} too few for {counted(folds, 'fold')}; train fold `all`, "
+        "or write splits_final.json yourself"
+    )
+
+
+def open_split(path: Path, identifiers: Sequence[str], fold: str, *, facts: FactsTable = NOTHING_KNOWN) -> Split:
     """The split of one fold, from `path` where that file is, else made and written there.
 
     Args:
         identifiers: All prepared cases.
         fold: "0" to "4" (as many as the file has), or "all": every case trains and validates, no file is read.
-        patients: The user's `patients.json`; may not exist. Folds that are made keep its patients together; of folds
-            that are there it is said when they do not.
+        facts: What is known of the cases. Folds that are made keep patients together; of folds that are there it is
+            said when they do not.
 
     Raises:
         TrainingError: Too few cases, a fold that is not there, or a file that does not fit the cases.
@@ -51,34 +119,34 @@ def open_split(path: Path, identifiers: Sequence[str], fold: str, *, patients: P
     everything = tuple(sorted(identifiers))
     if fold == ALL:
         return Split(training=everything, validation=everything)
-    splits = open_splits(path, everything, patients=patients)
+    splits = open_splits(path, everything, facts=facts)
     if not fold.isdecimal() or int(fold) >= len(splits):
         known = ", ".join(str(number) for number in range(len(splits)))
         raise TrainingError(
             f"fold {fold}: {path} holds the {agreeing(len(splits), 'fold')} {known}; "
             f"use {agreeing(len(splits), 'it', 'one of them')}, or all"
         )
-    for remark in _remarks(path, splits, everything, read_patients(patients), shown=(int(fold),)):
+    for remark in _remarks(path, splits, everything, facts, shown=(int(fold),)):
         log.warning("%s", remark)
     return splits[int(fold)]
 
 
-def describe_gaps(path: Path, identifiers: Sequence[str], *, patients: Path | None = None) -> tuple[str, ...]:
+def describe_gaps(path: Path, identifiers: Sequence[str], *, facts: FactsTable = NOTHING_KNOWN) -> tuple[str, ...]:
     """What is amiss with the folds in a file, a line each.
 
     Cases that are in no fold, cases that are no longer listed, and patients who are on both sides of one.
 
     Args:
         identifiers: All cases that could be trained on.
-        patients: The user's `patients.json`; may not exist.
+        facts: What is known of them.
 
     Raises:
-        TrainingError: The file does not fit the cases, or the patients cannot be read.
+        TrainingError: The file does not fit the cases.
     """
     if not path.is_file():
         return ()
     splits, everything = _read_splits(path, None), sorted(identifiers)
-    remarks = _remarks(path, splits, everything, read_patients(patients), shown=range(len(splits)))
+    remarks = _remarks(path, splits, everything, facts, shown=range(len(splits)))
     named = {case for split in splits for case in (*split.training, *split.validation)}
     if unknown := sorted(named - set(everything)):
         remarks += (
@@ -88,25 +156,20 @@ def describe_gaps(path: Path, identifiers: Sequence[str], *, patients: Path | No
     return remarks
 
 
-def too_few_for_folds(number: int, *, patients: bool = False) -> str | None:
-    """Why so many cases, or patients, cannot be cross-validated; None where they can."""
-    if number >= FOLDS:
-        return None
-    one = "patient" if patients else "case"
-    return (
-        f"{counted(number, f'{one} is', f'{one}s are')} too few for {FOLDS} folds; train fold `all`, "
-        "or write splits_final.json yourself"
-    )
-
-
-def open_splits(path: Path, identifiers: Sequence[str], *, patients: Path | None = None) -> tuple[Split, ...]:
-    """All folds, from `path` where that file is, else made and written there; see `open_split`."""
+def open_splits(
+    path: Path,
+    identifiers: Sequence[str],
+    *,
+    facts: FactsTable = NOTHING_KNOWN,
+    rule: SplitRule = PATIENTS_TOGETHER,
+) -> tuple[Split, ...]:
+    """All folds, from `path` where that file is, else made by a rule and written there; see `open_split`."""
     everything = tuple(sorted(identifiers))
     if path.is_file():
         return _read_splits(path, everything)
-    patient_of = _patients_of(patients, everything)
+    _require_patients(everything, facts)
     try:
-        splits = make_splits(everything, patients=patient_of)
+        splits = rule.split({case: facts.of(case) for case in everything})
     except TrainingError as error:
         raise TrainingError(f'{path}: {error}, one entry {{"train": [...], "val": [...]}} for each fold') from error
     write_json(path, [{"train": split.training, "val": split.validation} for split in splits])
@@ -114,60 +177,22 @@ def open_splits(path: Path, identifiers: Sequence[str], *, patients: Path | None
     return splits
 
 
-def make_splits(identifiers: Sequence[str], *, patients: Mapping[str, str] | None = None) -> tuple[Split, ...]:
-    """Five folds, shuffled with a fixed seed; with `patients` it is patients that are shuffled and kept together.
-
-    Raises:
-        TrainingError: Fewer than five cases or patients.
-    """
-    from sklearn.model_selection import KFold
-
-    group_of = patients or {identifier: identifier for identifier in identifiers}
-    groups = sorted({group_of[identifier] for identifier in identifiers})
-    if reason := too_few_for_folds(len(groups), patients=bool(patients)):
-        raise TrainingError(reason)
-    splits = []
-    for _, held_out in KFold(FOLDS, shuffle=True, random_state=SPLIT_SEED).split(groups):
-        chosen = {groups[number] for number in held_out}
-        splits.append(
-            Split(
-                training=tuple(sorted(case for case in identifiers if group_of[case] not in chosen)),
-                validation=tuple(sorted(case for case in identifiers if group_of[case] in chosen)),
-            )
-        )
-    return tuple(splits)
-
-
-def read_patients(path: Path | None) -> Mapping[str, str]:
-    """The user's `patients.json`, `{case: patient}`; empty where there is none.
-
-    Raises:
-        TrainingError: It is no such object.
-    """
-    if path is None or not path.is_file():
-        return {}
-    patients = _read(path)
-    if not isinstance(patients, dict) or not all(isinstance(patient, str) for patient in patients.values()):
-        raise TrainingError(f'{path}: expected an object such as {{"case_001": "patient_a"}}; correct the file')
-    return patients
-
-
-def _patients_of(path: Path | None, identifiers: Sequence[str]) -> Mapping[str, str] | None:
-    """Of every case; None where there is no such file."""
-    if path is None or not path.is_file():
-        return None
-    patients = read_patients(path)
+def _require_patients(identifiers: Sequence[str], facts: FactsTable) -> None:
+    """Where patients are given, every case needs one: folds are made once."""
+    if facts.patients_file is None:
+        return
+    patients = facts.patients
     if missing := [identifier for identifier in identifiers if identifier not in patients]:
-        raise TrainingError(f"{path}: no patient is given for {first_few(missing)}; add them")
-    log.info("%s: %s, each kept in one fold", path, counted(len({patients[case] for case in identifiers}), "patient"))
-    return patients
+        raise TrainingError(f"{facts.patients_file}: no patient is given for {first_few(missing)}; add them")
+    number = counted(len({patients[case] for case in identifiers}), "patient")
+    log.info("%s: %s, each kept in one fold", facts.patients_file, number)
 
 
 def _remarks(
-    path: Path, splits: Sequence[Split], identifiers: Sequence[str], patients: Mapping[str, str], shown: Sequence[int]
+    path: Path, splits: Sequence[Split], identifiers: Sequence[str], facts: FactsTable, shown: Sequence[int]
 ) -> tuple[str, ...]:
     """What is missing in the folds, and for those shown the patients on both sides."""
-    remarks = []
+    remarks, patients = [], facts.patients
     known = {case for split in splits for case in (*split.training, *split.validation)}
     if outside := [case for case in identifiers if case not in known]:
         remarks.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from autoseg.arrays import LabelArray
 from autoseg.dataset import image_files
+from autoseg.dataset.facts import NOTHING, Facts
 from autoseg.errors import DatasetError, StorageError
 from autoseg.evaluation.metrics import Metrics, foreground_mean, mean_of, score_arrays, volumes
 from autoseg.files.storage import content_hash, read_json, write_json
@@ -38,11 +39,17 @@ BYTES_PER_WORKER = 2 * 10**9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseScores:
-    """The scores of one case: paths of the two files, metrics by label and name."""
+    """The scores of one case: paths of the two files, metrics by label and name, and what else is known of the case."""
 
     test: str
     reference: str
     scores: Mapping[int, Metrics]
+    facts: Facts = NOTHING
+
+    @property
+    def identifier(self) -> str:
+        """The case's name."""
+        return split_ending(Path(self.test).name)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +85,11 @@ class Summary:
     def foreground_mean(self) -> Metrics:
         """The mean of `mean` over the labels above background."""
         return foreground_mean(self.mean)
+
+    def with_facts(self, facts: Mapping[str, Facts]) -> Summary:
+        """The same with what is known of the cases beside their images, by their names."""
+        cases = (replace(case, facts=facts.get(case.identifier, NOTHING)) for case in self.cases)
+        return replace(self, cases=tuple(cases))
 
     def _each_metric(self, label: int, combine: Callable[[Sequence[float | None]], Any]) -> dict[str, Any]:
         scores = [case.scores[label] for case in self.cases]
@@ -168,7 +180,8 @@ def read_labels(path: Path) -> Image:
 
 
 def save_summary(summary: Summary, path: Path) -> None:
-    """Write a summary.json; undefined values are null."""
+    """Write a summary.json; undefined values are null, and what is known of cases is left out where nothing is."""
+    facts = {case.identifier: dict(case.facts.known) for case in summary.cases if case.facts}
     content: dict[str, Any] = {
         "name": summary.name,
         "description": DESCRIPTION,
@@ -182,6 +195,7 @@ def save_summary(summary: Summary, path: Path) -> None:
             "n": summary.number,
             "foreground_mean": summary.foreground_mean,
         },
+        **({"facts": facts} if facts else {}),
     }
     write_json(path, {**content, "id": content_hash(content)[:IDENTIFIER_LENGTH]})
 
@@ -203,14 +217,15 @@ def load_summary(path: Path) -> Summary:
     """
     content = read_json(path)
     try:
-        results = content["results"]
-        return Summary(
+        results, facts = content["results"], content.get("facts", {})
+        summary = Summary(
             name=content["name"],
             task=content["task"],
             timestamp=content["timestamp"],
             labels=tuple(int(label) for label in results["mean"]),
             cases=tuple(_case_scores(entry) for entry in results["all"]),
         )
+        return summary.with_facts({case: Facts(known=tuple(known.items())) for case, known in facts.items()})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StorageError(f"{path}: not a summary of scores ({error!r}); evaluate the folder again") from error
 

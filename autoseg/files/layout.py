@@ -1,6 +1,6 @@
 """What every folder and file of a task and of a trained model is called; nothing else spells these names or takes them apart.
 
-raw_data/TaskXXX_Name/                                     the user's images and labels, dataset.json, patients.json
+raw_data/TaskXXX_Name/                                     the user's images and labels, dataset.json, metadata.tsv, patients.json
 preprocessed/TaskXXX_Name/                                 fingerprint, folds, plans, prepared cases, references
 results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/   a model: its plans, its postprocessing, a folder for each fold
 results/selections/TaskXXX_Name/                           what was selected among the task's models, and by what
@@ -27,7 +27,9 @@ CHECKPOINTS = ("final", "best")
 """The weights that a training leaves: of its last epoch, and of the best by its running validation."""
 
 DATASET_FILE = "dataset.json"
-PATIENTS_FILE = "patients.json"
+METADATA_FILE, PATIENTS_FILE = "metadata.tsv", "patients.json"
+"""What is known of the cases beside their images."""
+
 FINGERPRINT_FILE = "fingerprint.json"
 """What was measured on the training cases: of a task, and of a model that was installed."""
 

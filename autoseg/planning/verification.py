@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from autoseg.dataset import Case, Description, inspect_description
-from autoseg.dataset.splits import read_patients
-from autoseg.errors import CasesFailed, DatasetError, TrainingError
-from autoseg.files.layout import DATASET_FILE, PATIENTS_FILE
+from autoseg.dataset.description import listed_names
+from autoseg.dataset.facts import inspect_facts
+from autoseg.errors import CasesFailed, DatasetError
+from autoseg.files.layout import DATASET_FILE
 from autoseg.parallel import run_on_cases
 from autoseg.planning.copies import find_copies
 from autoseg.planning.fold_inspection import fold_findings
@@ -69,6 +70,7 @@ def verify_dataset(folder: Path, *, workers: int, splits: Path | None = None) ->
         text = str(error).removeprefix(f"{folder / DATASET_FILE}: ")
         finding = Finding(severity="error", where=DATASET_FILE, text=text)
         return VerificationReport(task=folder.name, training=0, test=0, findings=(finding,))
+    facts = inspect_facts(folder, listed_names(description))
     training, test = _once(description.training), _once(description.test)
     inspections, failures = _inspect_all([*training, *test], folder, description, workers)
     trained_on = set(training)
@@ -78,12 +80,12 @@ def verify_dataset(folder: Path, *, workers: int, splits: Path | None = None) ->
         *(Finding(severity="error", where=DATASET_FILE, text=problem) for problem in description.problems),
         *(Finding(severity="warning", where=DATASET_FILE, text=remark) for remark in description.remarks),
         *_wrong_counts(description),
-        *fold_findings([case.identifier for case in training], folder / PATIENTS_FILE, splits),
+        *fold_findings([case.identifier for case in training], facts, splits),
         *faulty_files(folder, description, training, test),
         *failures,
         *(finding for one in inspections for finding in one.findings),
         *segments_named_otherwise(training, description.labels),
-        *_rare_labels(looked_at_training, description.labels, folder / PATIENTS_FILE),
+        *_rare_labels(looked_at_training, description.labels, facts.patients),
         *find_copies(looked_at_training, looked_at_test),
         *_unplaced(inspections, folder),
         *_orientations(inspections),
@@ -131,16 +133,13 @@ def _wrong_counts(description: Description) -> list[Finding]:
 # ------------------------------------------------------- cases side by side
 
 
-def _rare_labels(training: Sequence[Inspection], labels: Sequence[str], patients: Path) -> list[Finding]:
+def _rare_labels(training: Sequence[Inspection], labels: Sequence[str], patients: Mapping[str, str]) -> list[Finding]:
     """Only where every label file could be read: one more may hold what is missing in the others."""
     holders = {one.case.identifier: one.label_values for one in training if one.label_values is not None}
     if len(holders) < len(training):
         return []
-    try:
-        whose = read_patients(patients)
-    except TrainingError:  # which is a finding already
-        whose = {}
-    return [Finding(severity="warning", where=DATASET_FILE, text=text) for text in rare_labels(labels, holders, whose)]
+    rare = rare_labels(labels, holders, patients)
+    return [Finding(severity="warning", where=DATASET_FILE, text=text) for text in rare]
 
 
 def _unplaced(inspections: Sequence[Inspection], folder: Path) -> list[Finding]:

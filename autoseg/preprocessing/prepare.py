@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.arrays import Float32Array, LabelArray, LabelType, Locations
+from autoseg.dataset.facts import NOTHING, Facts
 from autoseg.dataset.raw_cases import RawCase
 from autoseg.dataset.target import BACKGROUND, LARGEST_LABEL, Target, outside_as_background
 from autoseg.errors import DatasetError
@@ -76,6 +77,7 @@ class PreparedCase:
         segmentation: `(Z, Y, X)` labels, -1 outside the nonzero region; None where the case has no labels.
         foreground: For each label above background some of its voxels, `(k, 3)` int32 indices into `segmentation`.
         previous: `(Z, Y, X)` labels that the configuration before a cascade predicted; None for all others.
+        facts: What is known of the case beside its image.
     """
 
     data: Float32Array | npt.NDArray[np.float16]
@@ -83,6 +85,7 @@ class PreparedCase:
     foreground: Mapping[int, Locations]
     properties: CaseProperties
     previous: LabelArray | None = None
+    facts: Facts = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.lib.format import dtype_to_descr, open_memmap, write_array_header_1_0
 
 from autoseg.arrays import Array, LabelArray, Locations
+from autoseg.dataset.facts import NOTHING, Facts
 from autoseg.errors import StorageError
 from autoseg.files.records import RecordFormat, decode_record, write_record
 from autoseg.files.storage import atomic_path, content_hash, read_json, remove_file
@@ -87,9 +88,13 @@ class PreparedCases:
     `<case>.npy` is `(C, Z, Y, X)` float16 or float32, `<case>_seg.npy` `(Z, Y, X)` int8 or int16, `<case>_foreground.npy`
     `(n, 4)` int32 of label, z, y, x sorted by label, `<case>.json` the marker. In place of the arrays there may be
     `<case>.shared`, which names the folder beside this one that has them.
+
+    Attributes:
+        facts: What is known of cases beside their images. It is read anew each time, and not kept in the folder.
     """
 
     folder: Path
+    facts: Mapping[str, Facts] = field(default_factory=dict, compare=False)
 
     def identifiers(self) -> tuple[str, ...]:
         """Cases that are wholly there, sorted. Take a dataset's or split's own list: others may have been left behind."""
@@ -192,7 +197,12 @@ class PreparedCases:
             segmentation=segmentation,
             foreground=_by_label(table, marker.foreground),
             properties=marker.properties,
+            facts=self.facts_of(identifier),
         )
+
+    def facts_of(self, identifier: str) -> Facts:
+        """What is known of a case beside its images; the case need not be there."""
+        return self.facts.get(identifier, NOTHING)
 
     def properties(self, identifier: str) -> CaseProperties:
         """What undoing the preparation needs, without opening an array.

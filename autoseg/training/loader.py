@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoseg.dataset.facts import Facts
 from autoseg.errors import AutosegError, LimitError, TrainingError
 from autoseg.geometry import Shape
 from autoseg.machine import ROOT, available_cores, available_memory, free_shared_memory
@@ -82,10 +83,12 @@ class Batch:
         data: `(B, C, *patch)` float32; for a cascade with the previous stage's labels as last channel.
         targets: Labels `(B, *shape)` for each level of the decoder, finest first.
         cases: Identifiers, one for each sample.
+        facts: What is known of these cases beside their images.
     """
 
     key: BatchKey
     cases: tuple[str, ...]
+    facts: tuple[Facts, ...]
     data: Tensor
     targets: tuple[Tensor, ...]
 
@@ -94,6 +97,7 @@ class Batch:
         return Batch(
             key=self.key,
             cases=self.cases,
+            facts=self.facts,
             data=self.data.pin_memory(),
             targets=tuple(target.pin_memory() for target in self.targets),
         )
@@ -109,6 +113,7 @@ class DrawnBatch:
 
     key: BatchKey
     cases: tuple[str, ...]
+    facts: tuple[Facts, ...]
     samples: Packed
     strides: tuple[tuple[int, ...], ...]
 
@@ -119,7 +124,8 @@ class DrawnBatch:
     def varied(self, device: torch.device) -> Batch:
         """The batch, made and left on the device."""
         data, labels = vary_all(self.samples, device)
-        return Batch(key=self.key, cases=self.cases, data=data, targets=targets_of_levels(labels, self.strides))
+        targets = targets_of_levels(labels, self.strides)
+        return Batch(key=self.key, cases=self.cases, facts=self.facts, data=data, targets=targets)
 
 
 AnyBatch: TypeAlias = Batch | DrawnBatch
@@ -176,13 +182,15 @@ class Batches:
         stream = self.streams[key.stream]
         drawn = [self._draw(key, number) for number in range(self.batch_size)]
         cases = tuple(case for case, _, _ in drawn)
+        facts = tuple(map(self.store.facts_of, cases))
         if stream.on_device:
             drawn_samples = self._sampled(draw_sample, stream, drawn, note)
             if isinstance(drawn_samples, Failure):
                 return drawn_samples
-            return DrawnBatch(key=key, cases=cases, samples=pack(drawn_samples), strides=self.strides)
+            packed = pack(drawn_samples)
+            return DrawnBatch(key=key, cases=cases, facts=facts, samples=packed, strides=self.strides)
         samples = self._sampled(make_sample, stream, drawn, note)
-        return samples if isinstance(samples, Failure) else _collate(key, cases, samples, self.strides)
+        return samples if isinstance(samples, Failure) else _collate(key, cases, facts, samples, self.strides)
 
     def _sampled(
         self,
@@ -332,12 +340,17 @@ def targets_of_levels(labels: Values, strides: Sequence[Sequence[int]]) -> tuple
 
 
 def _collate(
-    key: BatchKey, cases: tuple[str, ...], samples: Sequence[Sample], strides: Sequence[Sequence[int]]
+    key: BatchKey,
+    cases: tuple[str, ...],
+    facts: tuple[Facts, ...],
+    samples: Sequence[Sample],
+    strides: Sequence[Sequence[int]],
 ) -> Batch:
     labels = np.stack([sample.labels for sample in samples])
     return Batch(
         key=key,
         cases=cases,
+        facts=facts,
         data=torch.from_numpy(np.stack([sample.data for sample in samples])),
         targets=tuple(torch.from_numpy(np.ascontiguousarray(level)) for level in targets_of_levels(labels, strides)),
     )

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 import autoseg
+from autoseg.dataset.facts import NOTHING
 from autoseg.dataset.splits import Split
 from autoseg.dataset.target import Exclusive
 from autoseg.files.layout import DEFAULT_PLANS
@@ -267,6 +268,7 @@ def _noise(trainer: Trainer) -> Batch:
     batch = Batch(
         key=BatchKey(TRAINING, 0, 0),
         cases=("noise",) * trainer.batch_size,
+        facts=(NOTHING,) * trainer.batch_size,
         data=torch.from_numpy(generator.standard_normal(shape, dtype=np.float32)),
         targets=tuple(
             torch.from_numpy(np.ascontiguousarray(level)) for level in targets_of_levels(labels, plan.topology.strides)

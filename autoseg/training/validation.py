@@ -72,7 +72,7 @@ def validate_fold(
         task=model.plans.dataset,
         name=f"{model.trainer} {model.configuration} fold {', '.join(model.folds)} {model.checkpoint}",
         cases=identifiers,
-    )
+    ).with_facts(cases.facts)
     save_summary(summary, folder / SUMMARY_FILE)
     for label, metrics in summary.mean.items():
         dice = metrics["Dice"]

@@ -131,7 +131,7 @@ ENTRIES: tuple[Entry, ...] = (
     patients(
         "patients cut short",
         '{"case_000": "pat',
-        message="{home}/raw_data/Task001_Balls/patients.json: not valid JSON: Unterminated string starting at: line 1 column 14 (char 13); correct the file, or delete it to have folds made",
+        message="{home}/raw_data/Task001_Balls/patients.json: not valid JSON: Unterminated string starting at: line 1 column 14 (char 13); correct the file",
     ),
     Entry(
         name="four cases for five folds",

@@ -18,6 +18,7 @@ import pytest
 import spoilt_archives
 import spoilt_command_lines
 import spoilt_datasets
+import spoilt_facts
 import spoilt_images
 import spoilt_layouts
 import spoilt_models
@@ -33,6 +34,7 @@ from autoseg.plans import load_plans, save_plans
 
 TABLES = (
     spoilt_datasets,
+    spoilt_facts,
     spoilt_images,
     spoilt_layouts,
     spoilt_plans,

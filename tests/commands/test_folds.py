@@ -30,7 +30,7 @@ TASK = "Task001_Balls"
 MODEL = ModelKey(task=TASK, configuration="2d")
 CASES = [f"case_00{number}" for number in range(7)]
 PREPARE = ("-tf", "1", "-pl3d", "None")
-NEW = "move that file away to have new folds made, for which every fold has to be trained anew"
+NEW = "move that file away and autoseg_train makes new folds, for which every fold has to be trained anew"
 
 Told = pytest.CaptureFixture[str]
 

@@ -1,15 +1,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autoseg.dataset.splits import Split, describe_gaps, make_splits, open_split, too_few_for_folds
+from autoseg.dataset.facts import NOTHING, Facts, FactsTable, read_facts
+from autoseg.dataset.splits import RandomFolds, Split, describe_gaps, open_split, open_splits, too_few_for_folds
 from autoseg.errors import TrainingError
 
 CASES = [f"case_{number:02d}" for number in range(12)]
+
+
+def of_patients(patients: Mapping[str, str]) -> FactsTable:
+    """As a patients.json has them."""
+    by_case = {case: NOTHING.with_patient(patient) for case, patient in patients.items()}
+    return FactsTable(by_case=by_case, patients_file=Path("patients.json"))
+
+
+def make_splits(cases: Sequence[str], patients: Mapping[str, str] | None = None) -> tuple[Split, ...]:
+    facts = of_patients(patients or {})
+    return RandomFolds().split({case: facts.of(case) for case in cases})
 
 
 def numbers(names: tuple[str, ...]) -> list[int]:
@@ -49,9 +62,9 @@ def test_fold_all_trains_and_validates_on_everything_without_a_file(tmp_path: Pa
 
 
 def test_patients_are_read_from_the_users_file(tmp_path: Path) -> None:
-    patients = tmp_path / "patients.json"
-    patients.write_text(json.dumps({case: case[:6] + "a" if number < 6 else case for number, case in enumerate(CASES)}))
-    split = open_split(tmp_path / "splits_final.json", CASES, "0", patients=patients)
+    patients = {case: case[:6] + "a" if number < 6 else case for number, case in enumerate(CASES)}
+    (tmp_path / "patients.json").write_text(json.dumps(patients))
+    split = open_split(tmp_path / "splits_final.json", CASES, "0", facts=read_facts(tmp_path))
 
     together = set(CASES[:6])
     assert together <= set(split.training) or together <= set(split.validation)
@@ -109,25 +122,47 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         open_split(path, CASES, "0")
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (["a"], "expected an object such as"),
-        ({"case_00": 1}, "expected an object such as"),
-        ({}, "no patient is given"),
-    ],
-)
-def test_a_patients_file_that_does_not_fit_is_refused(tmp_path: Path, content: Any, message: str) -> None:
-    patients = tmp_path / "patients.json"
-    patients.write_text(json.dumps(content))
+def test_a_case_without_a_patient_is_refused_when_folds_are_made(tmp_path: Path) -> None:
+    (tmp_path / "patients.json").write_text("{}")
+    with pytest.raises(
+        TrainingError, match=r"patients\.json: no patient is given for case_00, .* and 2 more; add them"
+    ):
+        open_split(tmp_path / "splits_final.json", CASES, "0", facts=read_facts(tmp_path))
 
-    with pytest.raises(TrainingError, match=message):
-        open_split(tmp_path / "splits_final.json", CASES, "0", patients=patients)
+    (tmp_path / "patients.json").unlink()
+    lines = [f"{case}\tp{number}\n" for number, case in enumerate(CASES[1:])]
+    (tmp_path / "metadata.tsv").write_text("".join(["case\tpatient\n", f"{CASES[0]}\tn/a\n", *lines]))
+    with pytest.raises(TrainingError, match=r"metadata\.tsv: no patient is given for case_00; add them"):
+        open_split(tmp_path / "splits_final.json", CASES, "0", facts=read_facts(tmp_path))
+    assert not (tmp_path / "splits_final.json").exists()
+
+
+def test_the_column_of_a_table_and_patients_json_make_the_same_folds(tmp_path: Path) -> None:
+    patients = {case: f"p{number % 6}" for number, case in enumerate(CASES)}
+    lines = [f"{case}\t{patient}\tx\n" for case, patient in patients.items()]
+    (tmp_path / "metadata.tsv").write_text("".join(["case\tpatient\tsite\n", *lines]))
+
+    made = open_splits(tmp_path / "splits_final.json", CASES, facts=read_facts(tmp_path, CASES))
+
+    assert made == make_splits(CASES, patients) != make_splits(CASES)
+
+
+def test_folds_follow_from_a_rule_over_facts(tmp_path: Path) -> None:
+    by_case = {case: Facts(known=(("site", "abc"[number % 3]),)) for number, case in enumerate(CASES)}
+    facts = FactsTable(by_case=by_case)
+    by_site = RandomFolds(number=3, together="site")
+
+    splits = open_splits(tmp_path / "splits_final.json", CASES, facts=facts, rule=by_site)
+
+    assert sorted(split.validation for split in splits) == [tuple(CASES[first::3]) for first in range(3)]
+    assert all(sorted(split.training + split.validation) == CASES for split in splits)
+    with pytest.raises(TrainingError, match="3 sites are too few for 4 folds; train fold `all`"):
+        RandomFolds(number=4, together="site").split(by_case)
 
 
 # ------------------------------------------------------------------ what folds miss
 
-NEW = "move that file away to have new folds made, for which every fold has to be trained anew"
+NEW = "move that file away and autoseg_train makes new folds, for which every fold has to be trained anew"
 
 
 def write_folds(path: Path, cases: list[str] = CASES) -> Path:
@@ -172,16 +207,16 @@ def test_cases_taken_off_the_list_are_named(tmp_path: Path) -> None:
 def test_patients_on_both_sides_are_named_for_every_fold_or_the_one_that_is_opened(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path, patients = tmp_path / "splits_final.json", tmp_path / "patients.json"
+    path = tmp_path / "splits_final.json"
     folds = [{"train": CASES[:6], "val": CASES[6:]}, {"train": CASES[1:7], "val": [CASES[0]]}]
     path.write_text(json.dumps(folds))
-    patients.write_text(json.dumps({CASES[5]: "Ann", CASES[6]: "Ann", CASES[0]: "Bob", CASES[1]: "Bob"}))
+    facts = of_patients({CASES[5]: "Ann", CASES[6]: "Ann", CASES[0]: "Bob", CASES[1]: "Bob"})
     good = "so the scores are too good: {}; keep all cases of a patient on one side, or " + NEW
 
-    assert describe_gaps(path, CASES, patients=patients) == (
+    assert describe_gaps(path, CASES, facts=facts) == (
         f"{path}: folds 0, 1: trained on and validated with images of the same patients, {good.format('Ann, Bob')}",
     )
-    open_split(path, CASES, "0", patients=patients)
+    open_split(path, CASES, "0", facts=facts)
     assert caplog.messages == [
         f"{path}: fold 0: trained on and validated with images of the same patient, {good.format('Ann')}"
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoseg.dataset.facts import Facts
 from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.evaluation.summary import load_summary, save_summary, score_folder
 from autoseg.geometry import Geometry
@@ -59,6 +60,37 @@ def test_the_background_does_not_enter_the_foreground_mean(folders: tuple[Path, 
 
     assert with_background.mean[0]["Dice"] == pytest.approx((2 / 5 + 1 + 10 / 12) / 3)
     assert with_background.foreground_mean == score_folder(*folders, [1, 2], workers=1).foreground_mean
+
+
+def test_what_is_known_of_cases_stands_beside_the_results_and_comes_back(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    plain = score_folder(*folders, [1, 2], workers=1)
+    summary = plain.with_facts(
+        {"b": Facts(known=(("site", "unf"), ("age", "61"))), "other": Facts(known=(("age", "1"),))}
+    )
+
+    save_summary(summary, tmp_path / "summary.json")
+    save_summary(plain, tmp_path / "plain.json")
+
+    written = json.loads((tmp_path / "summary.json").read_text())
+    before = json.loads((tmp_path / "plain.json").read_text())
+    assert written.pop("facts") == {"b": {"site": "unf", "age": "61"}}
+    assert written["results"] == before["results"]
+    assert "facts" not in before
+    assert [case.facts.get("site") for case in load_summary(tmp_path / "summary.json").cases] == [None, "unf", None]
+    assert load_summary(tmp_path / "summary.json") == summary
+    assert load_summary(tmp_path / "plain.json") == plain
+
+
+@pytest.mark.parametrize("facts", [["b"], {"b": "unf"}])
+def test_facts_of_another_form_are_no_summary(folders: tuple[Path, Path], tmp_path: Path, facts: object) -> None:
+    path = tmp_path / "summary.json"
+    save_summary(score_folder(*folders, [1, 2], workers=1), path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "facts": facts}))
+
+    with pytest.raises(StorageError, match=r"summary\.json: not a summary of scores"):
+        load_summary(path)
 
 
 def test_summary_json_has_the_documented_structure(folders: tuple[Path, Path], tmp_path: Path) -> None:

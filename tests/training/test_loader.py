@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from autoseg.dataset.facts import NOTHING
 from autoseg.errors import TrainingError
 from autoseg.machine import available_cores
 from autoseg.preprocessing.store import PreparedCases
@@ -83,6 +84,21 @@ def test_a_training_goes_on_with_the_very_next_batch(store: PreparedCases) -> No
     rest = list(iterate(batches(store), keys(epoch=1, iteration=2), Supply(workers=0, ahead=4)))
 
     assert all(map(equal, everything[6:], rest)) and len(rest) == 2
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_batch_says_what_is_known_of_each_of_its_cases(store: PreparedCases, workers: int) -> None:
+    known = {case: NOTHING.with_patient(f"of {case}") for case in store.identifiers()[1:]}
+    informed = batches(replace(store, facts=known))
+
+    made = list(iterate(informed, keys(epochs=1), Supply(workers=workers, ahead=4)))
+
+    plain = list(iterate(batches(store), keys(epochs=1), Supply(workers=0, ahead=4)))
+    assert [batch.facts for batch in made] == [
+        tuple(known.get(case, NOTHING) for case in batch.cases) for batch in plain
+    ]
+    assert all(map(equal, made, plain))
+    assert {fact for batch in plain for fact in batch.facts} == {NOTHING}
 
 
 def test_each_epoch_has_its_training_batches_then_its_validation_batches() -> None:

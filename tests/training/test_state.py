@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from autoseg.dataset.facts import NOTHING
 from autoseg.networks.activations import SOFTMAX
 from autoseg.training.loader import Batch, BatchKey
 from autoseg.training.samples import TRAINING, VALIDATION
@@ -39,7 +40,8 @@ def test_dice_of_the_counts() -> None:
 
 
 def batch(number: int, stream: int = TRAINING) -> Batch:
-    return Batch(key=BatchKey(stream, 4, number), cases=(f"case_{number}", "b"), data=torch.zeros(1), targets=())
+    cases = (f"case_{number}", "b")
+    return Batch(key=BatchKey(stream, 4, number), cases=cases, facts=(NOTHING,) * 2, data=torch.zeros(1), targets=())
 
 
 def test_losses_are_looked_at_rarely_on_a_gpu_and_the_first_bad_batch_is_named() -> None:
