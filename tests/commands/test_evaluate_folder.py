@@ -91,6 +91,19 @@ def test_a_task_tells_where_its_labels_lie_and_what_they_are_called(home: Path, 
     assert list(json.loads((tmp_path / "pred" / "summary.json").read_text())["results"]["mean"]) == ["1", "2"]
 
 
+def test_what_a_task_knows_of_its_cases_goes_with_their_scores(home: Path, tmp_path: Path) -> None:
+    raw = home / "raw_data" / "Task007_Balls"
+    (raw / "metadata.tsv").write_text("case\tsite\ncase_000\tunf\ncase_001\tn/a\ncase_002\tmni\n")
+    (raw / "patients.json").write_text('{"case_000": "Ann"}')
+
+    assert evaluate_folder.main(["-t", "7", "-pred", str(tmp_path / "pred"), "--home", str(home)]) == 0
+
+    assert json.loads((tmp_path / "pred" / "summary.json").read_text())["facts"] == {
+        "case_000": {"site": "unf", "patient": "Ann"},
+        "case_002": {"site": "mni"},
+    }
+
+
 def test_a_folder_of_references_wins_over_the_tasks_own(home: Path, tmp_path: Path, capsys) -> None:
     shutil.copytree(tmp_path / "pred", tmp_path / "other")
     (tmp_path / "other" / "case_000.nii.gz").unlink()

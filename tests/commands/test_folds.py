@@ -134,6 +134,31 @@ def test_patients_declared_late_are_told(home: Path, said: Callable[..., str]) -
     assert f"folds 0, 1, 2, 3, 4: {both}" in said(run, "-t", "1", "-m", "2d", "-pl3d", "None", "--dry_run")
 
 
+def test_patients_declared_late_in_a_table_are_told(home: Path, said: Callable[..., str]) -> None:
+    lines = [f"{case}\tpatient {number // 2}\n" for number, case in enumerate(CASES)]
+    (home / "raw_data" / TASK / "metadata.tsv").write_text("".join(["case\tpatient\n", *lines]))
+
+    both = "trained on and validated with images of the same patient"
+    assert f"folds 0, 1, 2, 3, 4: {both}" in said(verify_dataset, "-t", "1", "--workers", "1")
+    assert f"fold 2: {both}" in said(train, "2d", "Trainer", "1", "2", "-val", code=1)
+    assert f"folds 0, 1, 2, 3, 4: {both}" in said(plan_and_preprocess, "-t", "1", *PREPARE)
+
+
+def test_a_case_without_a_line_in_the_table_is_told_once_by_each_command(home: Path, said: Callable[..., str]) -> None:
+    lines = [f"{case}\tunf\n" for case in CASES[1:]]
+    (home / "raw_data" / TASK / "metadata.tsv").write_text("".join(["case\tsite\n", *lines]))
+    told = "metadata.tsv: no line for 1 case, so nothing is known of it: case_000\n"
+
+    for command, words, code in (
+        (verify_dataset, ("-t", "1", "--workers", "1"), 0),
+        (plan_and_preprocess, ("-t", "1", *PREPARE), 0),
+        (train, ("2d", "Trainer", "1", "2", "-val"), 1),
+        (train, ("2d", "Trainer", "1", "all", "-val"), 1),
+        (run, ("-t", "1", "-m", "2d", "-pl3d", "None", "--dry_run"), 0),
+    ):
+        assert said(command, *words, code=code).count(told) == 1
+
+
 def test_a_fold_is_not_scored_on_cases_that_it_was_trained_on(home: Path, said: Callable[..., str]) -> None:
     validated = json.loads(workspace(home).task(TASK).splits.read_text())[0]["val"]
     folder = trained(home, "0", *CASES)
@@ -181,6 +206,15 @@ def test_three_cases_are_too_few_before_anything_is_done(home: Path, said: Calla
     assert said(run, "-t", "1", code=1) == (
         f'autoseg_run: {few}, one entry {{"train": [...], "val": [...]}} for each fold\n'
     )
+
+
+def test_patients_are_not_written_beside_a_table_that_has_them(home: Path, said: Callable[..., str]) -> None:
+    raw = home / "raw_data" / TASK
+    (raw / "metadata.tsv").write_text("".join(["case\tpatient\n", *(f"{case}\t{case[-1]}\n" for case in CASES)]))
+
+    words = ("-t", "1", "--workers", "1", "--patients", "[0-9]$")
+    assert said(verify_dataset, *words).startswith(f"{raw}/metadata.tsv: 7 cases of 7 patients, as it was\n")
+    assert not (raw / "patients.json").exists()
 
 
 def test_patients_are_written_once_and_never_overwritten(home: Path, said: Callable[..., str]) -> None:

@@ -237,6 +237,7 @@ def first(tmp_path: Path) -> Path:
         name="Hearts of ours",
     )
     (folder / "patients.json").write_text('{"c0": "a", "c1": "a"}')
+    (folder / "metadata.tsv").write_text("case\tsite\nc0\tunf\nc1\tn/a\n")
     return folder
 
 
@@ -435,6 +436,18 @@ def test_too_few_cases_are_told_before_anything_is_written(
 
     told = [record for record in caplog.records if "too few" in record.message]
     assert [said in record.message for record in told] == [True] * bool(said)
+
+
+def test_what_is_known_of_other_cases_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    for number in range(5):
+        write(tmp_path / "x" / "images" / f"s{number}.nii.gz", image(number))
+        write(tmp_path / "x" / "labels" / f"s{number}.nii.gz", label(number))
+    (tmp_path / "x" / "metadata.tsv").write_text("case\tsite\ns0\ta\ns9.nii.gz\ta\n")
+
+    assert refusal(tmp_path / "x", tmp_path) == (
+        f"{tmp_path}/x/metadata.tsv: names 1 case that dataset.json does not list: s9.nii.gz (line 3); correct the name, or "
+        "take the line out"
+    )
 
 
 # ---------------------------------------------------------------- plain folders

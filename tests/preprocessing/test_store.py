@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from autoseg.dataset.facts import NOTHING, Facts
 from autoseg.errors import StorageError
 from autoseg.preprocessing.prepare import prepare_case
 from autoseg.preprocessing.store import PreparedCases
@@ -49,6 +50,16 @@ def test_what_the_images_header_said_comes_back_and_older_markers_are_read_witho
 
     assert store.load("liver_012").properties == prepared.properties
     assert store.properties("liver_012").geometry.forms is None
+
+
+def test_what_is_known_of_a_case_comes_with_it_and_is_not_kept(store, prepared) -> None:
+    known = Facts(known=(("site", "unf"),))
+    informed = PreparedCases(store.folder, {"liver_012": known})
+
+    assert (informed.load("liver_012").facts, store.load("liver_012").facts) == (known, NOTHING)
+    assert (informed.facts_of("liver_012"), informed.facts_of("other")) == (known, NOTHING)
+    assert (informed, hash(informed)) == (store, hash(store))
+    assert informed.signature("liver_012") == store.signature("liver_012")
 
 
 def test_files_are_plain_arrays_and_a_marker(store, prepared) -> None:

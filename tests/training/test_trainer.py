@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autoseg.dataset.facts import Facts
 from autoseg.errors import DiskError, Interrupted, ModelError, StorageError, TrainingError
 from autoseg.extensions import find_class
 from autoseg.files.storage import write_json
@@ -47,11 +48,10 @@ MakeTrainer = Callable[..., Trainer]
 @pytest.fixture
 def trainer(store: PreparedCases, references: Path, tmp_path: Path, plans: Plans) -> MakeTrainer:
     def make(kind: type[Trainer] = Trainer, *, fold: str = "fold_0", **changes: Any) -> Trainer:
-        arguments = {"plans": plans, "configuration": "3d_fullres", "split": SPLIT, "device": "cpu"}
+        arguments = {"cases": store, "plans": plans, "configuration": "3d_fullres", "split": SPLIT, "device": "cpu"}
         arguments |= {name: changes.pop(name) for name in list(changes) if name in arguments}
         settings = {"epochs": EPOCHS, "iterations_per_epoch": TRAINING_BATCHES, "seed": 7, "workers": 0}
         return kind(
-            cases=store,
             references=references,
             output=tmp_path / "model" / fold,
             settings=TrainingSettings(**{**settings, "precision": "fp32", **changes}),
@@ -264,6 +264,19 @@ def test_only_what_these_weights_did_not_predict_is_validated_again(trainer: Mak
     assert predicted_with(predictions(folder), made.output / "weights_final.pt") == ()
     longer.validate()
     assert (folder / "ball_5.nii.gz").stat().st_mtime_ns != before
+
+
+def test_a_training_does_not_depend_on_what_is_known_and_its_validation_says_it(
+    trainer: MakeTrainer, untouched: Trainer, store: PreparedCases
+) -> None:
+    made = trainer(cases=replace(store, facts={"ball_5": Facts(known=(("site", "unf"),))}))
+    made.run()
+    summary = made.validate()
+
+    assert_same(made, untouched)
+    assert [case.facts.get("site") for case in summary.cases] == [None, "unf"]
+    written = json.loads((made.output / "validation_raw" / "summary.json").read_text())
+    assert written["facts"] == {"ball_5": {"site": "unf"}}
 
 
 def predictions(folder: Path) -> list[Path]:
