@@ -148,7 +148,7 @@ def _note_unknown(table: Table, cases: Collection[str], notes: Notes) -> None:
     if unknown:
         named = first_few(unknown, say=lambda row: f"{readable(row.case)} (line {row.line})")
         notes.add(
-            f"{METADATA_FILE}: names {counted(len(unknown), 'case')} that dataset.json does not list: {named}"
+            f"{METADATA_FILE}: names {counted(len(unknown), 'case')} that the dataset does not have: {named}"
             f"{_hint(unknown[0].case, cases)}; correct {agreeing(len(unknown), 'the name', 'the names')}, or take "
             f"{agreeing(len(unknown), 'the line', 'the lines')} out"
         )

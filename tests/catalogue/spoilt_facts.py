@@ -53,7 +53,7 @@ ENTRIES: tuple[Entry, ...] = (
     table(
         "a table with a case that nobody knows",
         f"case\tsite\n{LINES}case_009\tunf\n",
-        f"{FILE}: names 1 case that dataset.json does not list: case_009 (line 8); correct the name, or take the line out",
+        f"{FILE}: names 1 case that the dataset does not have: case_009 (line 8); correct the name, or take the line out",
         words=TRAIN,
     ),
     table(

@@ -445,7 +445,7 @@ def test_what_is_known_of_other_cases_is_refused_before_anything_is_written(tmp_
     (tmp_path / "x" / "metadata.tsv").write_text("case\tsite\ns0\ta\ns9.nii.gz\ta\n")
 
     assert refusal(tmp_path / "x", tmp_path) == (
-        f"{tmp_path}/x/metadata.tsv: names 1 case that dataset.json does not list: s9.nii.gz (line 3); correct the name, or "
+        f"{tmp_path}/x/metadata.tsv: names 1 case that the dataset does not have: s9.nii.gz (line 3); correct the name, or "
         "take the line out"
     )
 

@@ -200,16 +200,16 @@ REFUSED: Mapping[str, tuple[str | bytes, str]] = {
     ),
     "a case that nobody knows": (
         "case\tsite\ncase_1\ta\ncase_7\tb\n",
-        "metadata.tsv: names 1 case that dataset.json does not list: case_7 (line 3); correct the name, or take the line out",
+        "metadata.tsv: names 1 case that the dataset does not have: case_7 (line 3); correct the name, or take the line out",
     ),
     "cases by their files": (
         "case\tsite\ncase_1.nii.gz\ta\ncase_2_0000.nii.gz\tb\n",
-        "metadata.tsv: names 2 cases that dataset.json does not list: case_1.nii.gz (line 2), case_2_0000.nii.gz (line 3); "
+        "metadata.tsv: names 2 cases that the dataset does not have: case_1.nii.gz (line 2), case_2_0000.nii.gz (line 3); "
         "case_1.nii.gz seems to be case_1; correct the names, or take the lines out",
     ),
     "a spreadsheet's name": (
         "case\tsite\nCASE-001\ta\n",
-        "metadata.tsv: names 1 case that dataset.json does not list: CASE-001 (line 2); CASE-001 seems to be case_1; "
+        "metadata.tsv: names 1 case that the dataset does not have: CASE-001 (line 2); CASE-001 seems to be case_1; "
         "correct the name, or take the line out",
     ),
     "Latin 1": (
@@ -264,7 +264,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         f"{tmp_path}: 3 problems in what is said of the cases\n"
         "  metadata.tsv: line 2: 3 cells, where 2 columns are named; take out what is too much, or name its column\n"
         '  patients.json: expected an object such as {"case_001": "patient_a"}; correct the file\n'
-        "  metadata.tsv: names 1 case that dataset.json does not list: case_9 (line 3); correct the name, or take the line "
+        "  metadata.tsv: names 1 case that the dataset does not have: case_9 (line 3); correct the name, or take the line "
         "out\n"
         "Put right and run again."
     )

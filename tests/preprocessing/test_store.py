@@ -52,7 +52,7 @@ def test_what_the_images_header_said_comes_back_and_older_markers_are_read_witho
     assert store.properties("liver_012").geometry.forms is None
 
 
-def test_what_is_known_of_a_case_comes_with_it_and_is_not_kept(store, prepared) -> None:
+def test_what_is_known_of_a_case_comes_with_it_and_is_not_kept(store) -> None:
     known = Facts(known=(("site", "unf"),))
     informed = PreparedCases(store.folder, {"liver_012": known})
 
