@@ -118,7 +118,7 @@ def inspect_facts(folder: Path, cases: Collection[str] | None = None) -> FactsTa
         by_case=by_case,
         patients_file=_patients_file(folder, patients, table),
         problems=notes.problems,
-        remarks=_without_row(table, cases or ()),
+        remarks=() if notes.faults else _without_row(table, cases or ()),
     )
 
 

@@ -79,7 +79,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     table(
         "a table with quotation marks",
-        LINES.replace("mni", '"mni, Montreal"').join(["case\tsite\n", ""]),
+        "case\tsite\n" + LINES.replace("mni", '"mni, Montreal"'),
         f"{FILE}: line 7: the cell '\"mni, Montreal\"' in column site stands in quotation marks, which this kind of table does "
         "not have; take them out",
     ),

@@ -228,6 +228,7 @@ def test_a_table_that_does_not_fit_is_refused_by_line(tmp_path: Path, text: str 
     table(tmp_path, text)
 
     assert problem(tmp_path) == message
+    assert inspect_facts(tmp_path, CASES).remarks == ()
     with pytest.raises(DatasetError) as caught:
         read_facts(tmp_path, CASES)
     assert str(caught.value) == f"{tmp_path}/{message}"
