@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOMS = (
-    "module_path words arrays errors remedies versions forms geometry processes files command_words machine images dataset plans extensions workers parallel outputs evaluation networks "
+    "module_path words arrays errors remedies versions forms geometry processes files command_words machine images dataset plans paths extensions workers parallel outputs evaluation networks "
     "preprocessing planning postprocessing inference training ensembling "
-    "conversion sharing reporting jobs diagnosis paths commands __main__"
+    "conversion sharing reporting jobs diagnosis commands __main__"
 ).split()
 TORCH = {"networks", "inference", "training", "reporting", "commands"}
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"

@@ -14,12 +14,10 @@ from autoseg.commands.arguments import (
     configuration_name,
     not_negative,
 )
-from autoseg.commands.cross_validation import CrossValidation, collect, find_models
 from autoseg.commands.folds import warn_of_folds
 from autoseg.commands.next_steps import model_words, predict_words, say_next
 from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.running import Command, Parser, run_command
-from autoseg.errors import WorkspaceError
 from autoseg.files.layout import (
     DEFAULT_PLANS,
     USUAL_CONFIGURATIONS,
@@ -29,10 +27,6 @@ from autoseg.words import counted
 
 if TYPE_CHECKING:
     from autoseg.postprocessing.evidence import Choice, Comparison
-    from autoseg.postprocessing.rules import Rule
-
-BYTES_PER_WORKER = 3 * 10**9
-"""A prediction and a reference of 1000 slices of 512x512, the numbers of their components, and a copy."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -91,6 +85,7 @@ def add_models(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Choose for each model, print the evidence."""
+    from autoseg.ensembling.validation import collect, determine_postprocessing, find_models
     from autoseg.postprocessing.rules import load_rules
 
     task = find_task_with_models(arguments.task, workspace)
@@ -110,42 +105,6 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         print(f"written: {validation.model.postprocessing}")
     options = [("-m", one.configuration, *model_words(one)) for one in models]
     say_next(*(predict_words(task, *words) for words in options), home=arguments.home)
-
-
-def determine_postprocessing(
-    validation: CrossValidation,
-    *,
-    candidates: Sequence[Rule] | None = None,
-    overwrite: bool = False,
-    workers: int | None = None,
-) -> Choice:
-    """Choose a model's postprocessing and write it into its folder.
-
-    Args:
-        candidates: A user's own rules to try.
-
-    Raises:
-        WorkspaceError: Nothing was validated, or there is a user's own file that is not to be overwritten.
-    """
-    from autoseg.parallel import fitting_workers
-    from autoseg.postprocessing.deciding import decide_postprocessing, is_own
-
-    path = validation.model.postprocessing
-    if not validation.cases:
-        raise WorkspaceError(f"{validation.model.folder}: nothing to choose on\n" + "\n".join(validation.missing))
-    if is_own(path) and not overwrite:
-        raise WorkspaceError(
-            f"{path}: holds rules without evidence, so somebody wrote them; they are applied as they are. "
-            "Give --overwrite to have rules chosen instead, or --rules FILE --overwrite to have these judged"
-        )
-    return decide_postprocessing(
-        path,
-        validation.cases,
-        validation.target.scored,
-        workers=fitting_workers(workers, BYTES_PER_WORKER),
-        candidates=candidates,
-        overwrite=overwrite,
-    )
 
 
 def evidence_table(choice: Choice, names: Sequence[str]) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from autoseg.commands.cross_validation import changed_since
 from autoseg.commands.prediction import (
     Failures,
     ModelChoice,
@@ -52,6 +51,7 @@ def open_selection(task: str, model: ModelChoice, workspace: Workspace, *, best:
         ModelError: It is asked for and missing, or cannot be read.
     """
     from autoseg.ensembling.selection import load_selection
+    from autoseg.ensembling.validation import changed_since
 
     path = workspace.task(task).selection
     unnamed = replace(model, task=None, trainer=None, plans=None) == ModelChoice()

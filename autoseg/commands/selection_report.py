@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from autoseg.dataset.target import Target
 from autoseg.ensembling.comparison import SMALLEST_LEAD
-from autoseg.files.storage import write_bytes
+from autoseg.ensembling.table import mean_of_defined
 from autoseg.words import agreeing, counted
 
 if TYPE_CHECKING:
-    from autoseg.arrays import Float64Array
     from autoseg.ensembling.candidates import Outcome
-    from autoseg.ensembling.comparison import CandidateStatistics, LabelStatistics
 
 
 def selection_report(outcome: Outcome, target: Target) -> str:
@@ -37,43 +32,10 @@ def selection_report(outcome: Outcome, target: Target) -> str:
     lines.append(f"  {'candidate':<{width}}  {'Dice':>7}  {'95 %':>15}  {'raw':>7}  postprocessing")
     for one in outcome.ranking.candidates:
         rules = ", ".join(map(str, outcome.choices[one.name].rules)) or "none"
-        raw = _or_none(outcome.before[one.name])
+        raw = mean_of_defined(outcome.before[one.name])
         lines.append(f"  {one.name:<{width}}  {_score(one.score)}  {_range(one.interval)}  {_score(raw)}  {rules}")
     lines += [_lead_line(outcome), *_label_lines(outcome, target)]
     return "\n".join(lines)
-
-
-def write_summary(outcome: Outcome, target: Target, path: Path) -> None:
-    """Write `summary.csv`: for every candidate a line for each label, and one for their mean."""
-    import pandas as pd
-
-    rows: list[dict[str, object]] = []
-    for place, one in enumerate(outcome.ranking.candidates, 1):
-        raw = outcome.before[one.name]
-        for value, label, before in zip(target.scored, one.labels, raw, strict=True):
-            name = {"rank": place, "candidate": one.name, "label": value, "name": target.outputs[value]}
-            rows.append({**name, **_row(label), "raw_mean": before})
-        rows.append({"rank": place, "candidate": one.name, "label": "", "name": "mean", **_mean_row(one, raw)})
-    table = pd.DataFrame(rows).astype({"n": "Int64"})
-    write_bytes(path, table.to_csv(index=False).encode())
-
-
-def _row(label: LabelStatistics) -> dict[str, float | None]:
-    low, high = label.interval or (None, None)
-    return {
-        "mean": label.mean,
-        "std": label.std,
-        "min": label.minimum,
-        "max": label.maximum,
-        "n": label.n,
-        "low": low,
-        "high": high,
-    }
-
-
-def _mean_row(one: CandidateStatistics, raw: Float64Array) -> dict[str, float | None]:
-    low, high = one.interval or (None, None)
-    return {"mean": one.score, "low": low, "high": high, "raw_mean": _or_none(raw)}
 
 
 def _lead_line(outcome: Outcome) -> str:
@@ -110,8 +72,3 @@ def _score(value: float | None) -> str:
 
 def _range(interval: tuple[float, float] | None) -> str:
     return f"{'-' if interval is None else f'{interval[0]:.4f}-{interval[1]:.4f}':>15}"
-
-
-def _or_none(means: Float64Array) -> float | None:
-    defined = means[np.isfinite(means)]
-    return float(defined.mean()) if len(defined) else None

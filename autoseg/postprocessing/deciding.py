@@ -10,6 +10,9 @@ from autoseg.postprocessing.evidence import Choice, load_choice, save_choice
 from autoseg.postprocessing.rules import Rule, load_rules
 from autoseg.postprocessing.scoring import ValidationCase
 
+BYTES_PER_WORKER = 3 * 10**9
+"""A prediction and a reference of 1000 slices of 512x512, the numbers of their components, and a copy."""
+
 
 def decide_postprocessing(
     path: Path,

@@ -16,9 +16,9 @@ from small_plans import unet_plan
 
 import autoseg
 from autoseg.commands import apply_postprocessing, determine_postprocessing, ensemble, find_best_configuration
-from autoseg.commands.cross_validation import changed_since
 from autoseg.commands.running import DONE, USAGE, USER_CAN_FIX
 from autoseg.ensembling.selection import Member, load_selection
+from autoseg.ensembling.validation import changed_since
 from autoseg.files.layout import ModelKey
 from autoseg.files.storage import write_json
 from autoseg.geometry import Geometry

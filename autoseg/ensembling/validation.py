@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import autoseg
 from autoseg.command_words import training_command
@@ -14,6 +13,7 @@ from autoseg.dataset.description import known_facts
 from autoseg.dataset.facts import FactsTable
 from autoseg.dataset.splits import FOLDS, Split
 from autoseg.dataset.target import Target
+from autoseg.ensembling.selection import Selection
 from autoseg.errors import ModelError, StorageError, WorkspaceError
 from autoseg.files.layout import (
     USUAL_CONFIGURATIONS,
@@ -25,13 +25,17 @@ from autoseg.files.layout import (
 )
 from autoseg.files.storage import read_json
 from autoseg.images import split_ending
+from autoseg.inference.record import predicted_with
+from autoseg.parallel import fitting_workers
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans
+from autoseg.postprocessing.choice import sources_hash
+from autoseg.postprocessing.deciding import BYTES_PER_WORKER, decide_postprocessing, is_own
+from autoseg.postprocessing.evidence import Choice
+from autoseg.postprocessing.rules import Rule
+from autoseg.postprocessing.scoring import ValidationCase
+from autoseg.training.run_record import trained_cases
 from autoseg.words import counted, first_few
-
-if TYPE_CHECKING:
-    from autoseg.ensembling.selection import Selection
-    from autoseg.postprocessing.scoring import ValidationCase
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +129,39 @@ def find_models(
     return found
 
 
+def determine_postprocessing(
+    validation: CrossValidation,
+    *,
+    candidates: Sequence[Rule] | None = None,
+    overwrite: bool = False,
+    workers: int | None = None,
+) -> Choice:
+    """Choose a model's postprocessing and write it into its folder.
+
+    Args:
+        candidates: A user's own rules to try.
+
+    Raises:
+        WorkspaceError: Nothing was validated, or there is a user's own file that is not to be overwritten.
+    """
+    path = validation.model.postprocessing
+    if not validation.cases:
+        raise WorkspaceError(f"{validation.model.folder}: nothing to choose on\n" + "\n".join(validation.missing))
+    if is_own(path) and not overwrite:
+        raise WorkspaceError(
+            f"{path}: holds rules without evidence, so somebody wrote them; they are applied as they are. "
+            "Give --overwrite to have rules chosen instead, or --rules FILE --overwrite to have these judged"
+        )
+    return decide_postprocessing(
+        path,
+        validation.cases,
+        validation.target.scored,
+        workers=fitting_workers(workers, BYTES_PER_WORKER),
+        candidates=candidates,
+        overwrite=overwrite,
+    )
+
+
 def changed_since(selection: Selection, workspace: Workspace, *, workers: int) -> list[str]:
     """The members of a selection whose validation is no longer what they were selected by.
 
@@ -144,7 +181,6 @@ def changed_since(selection: Selection, workspace: Workspace, *, workers: int) -
 
 def _sources(key: ModelKey, workspace: Workspace, folds: Sequence[str], *, workers: int) -> str | None:
     """Hash of what a model's score is made from; empty where it was never validated here, None where that is incomplete."""
-    from autoseg.postprocessing.choice import sources_hash
 
     if not workspace.model(key).validated_cases():
         return ""
@@ -176,8 +212,6 @@ def _fold_cases(
     model: ModelFolder, fold: str, expected: Sequence[str] | None, references: Path, facts: FactsTable
 ) -> Iterator[ValidationCase]:
     """The predictions that a fold's weights made, as they are now; where the split is known, of its cases only."""
-    from autoseg.inference.record import predicted_with
-    from autoseg.postprocessing.scoring import ValidationCase
 
     trained = model.fold(fold)
     predictions = trained.validation()
@@ -216,15 +250,11 @@ def _trained_otherwise(key: ModelKey, fold: str, seen: Sequence[str]) -> str:
 
 def _seen_in_training(fold: FoldFolder, split: Split) -> list[str]:
     """The validation cases that a fold was trained on, as when folds were made anew since."""
-    from autoseg.training.run_record import trained_cases
-
     return sorted(set(trained_cases(fold)) & set(split.validation))
 
 
 def _warn_of_other_cases(model: ModelFolder, fold: str, split: Split) -> None:
     """Models of other cases are compared, but not in silence."""
-    from autoseg.training.run_record import trained_cases
-
     trained = set(trained_cases(model.fold(fold)))
     if trained and trained != set(split.training):
         log.warning(

@@ -1,0 +1,144 @@
+"""The best of a task's models, or of their pairs, by cross-validation: what is compared, and what is written of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from autoseg.command_words import training_command
+from autoseg.dataset.target import Target
+from autoseg.ensembling.candidates import Candidate, Outcome, select
+from autoseg.ensembling.pairs import ensemble_validation, hash_probabilities, probabilities_file
+from autoseg.ensembling.selection import Member, save_selection
+from autoseg.ensembling.table import write_table
+from autoseg.ensembling.validation import CrossValidation, require_one_set_of_labels
+from autoseg.errors import WorkspaceError
+from autoseg.files.layout import POSTPROCESSING_FILE
+from autoseg.files.task_folder import TaskFolder
+from autoseg.parallel import fitting_workers
+from autoseg.paths import Workspace
+from autoseg.plans import load_plans
+from autoseg.postprocessing.deciding import BYTES_PER_WORKER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionSettings:
+    """How models are compared.
+
+    Attributes:
+        strict: A fold that is missing is an error.
+        ensembling: Compare pairs of models, too.
+        postprocessing: Choose rules for each candidate; without, all are compared as they were predicted.
+        workers: Processes; None lets the machine decide.
+    """
+
+    strict: bool = False
+    ensembling: bool = True
+    postprocessing: bool = True
+    workers: int | None = None
+
+
+def find_best_configuration(
+    validations: Sequence[CrossValidation], workspace: Workspace, settings: SelectionSettings | None = None
+) -> Outcome:
+    """Select among a task's trained models and their pairs, and write what `save_outcome` does.
+
+    Raises:
+        WorkspaceError: Folds are missing (with `strict`, any; else all), or probabilities for ensembles.
+        ModelError: Models differ in their labels, or no case was predicted by all.
+        CasesFailed: Naming the cases that cannot be read or compared.
+    """
+    outcome = compare_configurations(validations, workspace, settings or SelectionSettings())
+    save_outcome(outcome, validations[0].target, workspace)
+    return outcome
+
+
+def compare_configurations(
+    validations: Sequence[CrossValidation], workspace: Workspace, settings: SelectionSettings
+) -> Outcome:
+    """The same, of which the selection is not written yet."""
+    task, labels = validations[0].model.key.task, require_one_set_of_labels(validations)
+    incomplete = [line for validation in validations for line in validation.missing]
+    validated = [validation for validation in validations if validation.cases]
+    if incomplete and (settings.strict or not validated):
+        raise WorkspaceError(f"{task}: the cross-validation is not complete\n" + _indented(incomplete))
+    count = fitting_workers(settings.workers, BYTES_PER_WORKER)
+    candidates = _single_candidates(validated)
+    if settings.ensembling:
+        candidates += _pairs(validated, candidates, workspace.task(task), workers=count)
+    return select(
+        candidates, labels, task=task, postprocess=settings.postprocessing, incomplete=incomplete, workers=count
+    )
+
+
+def save_outcome(outcome: Outcome, target: Target, workspace: Workspace) -> None:
+    """Write `summary.csv` with what every candidate scored, and last `selection.json`, which says that the rest is there."""
+    task = workspace.task(outcome.selection.task)
+    write_table(outcome, target, task.candidates)
+    save_selection(outcome.selection, task.selection)
+
+
+def _single_candidates(validations: Sequence[CrossValidation]) -> list[Candidate]:
+    several = len({(one.model.key.trainer, one.model.key.plans) for one in validations}) > 1
+    return [
+        Candidate(
+            name=one.model.key.name if several else one.model.key.configuration,
+            members=(
+                Member(
+                    configuration=one.model.key.configuration,
+                    trainer=one.model.key.trainer,
+                    plans=one.model.key.plans,
+                    folds=one.folds,
+                ),
+            ),
+            cases=one.cases,
+            postprocessing=one.model.postprocessing,
+            costs=(load_plans(one.model.plans_file).configuration(one.model.key.configuration).cost,),
+        )
+        for one in validations
+    ]
+
+
+def _pairs(
+    validations: Sequence[CrossValidation], singles: Sequence[Candidate], task: TaskFolder, *, workers: int
+) -> list[Candidate]:
+    if len(validations) < 2:
+        return []
+    _require_probabilities(validations, task.name)
+    hashes = {
+        path: digest for one in validations for path, digest in hash_probabilities(one.cases, workers=workers).items()
+    }
+    pairs = []
+    for (first, second), (one, other) in zip(combinations(validations, 2), combinations(singles, 2), strict=True):
+        work = task.pair(first.model.key, second.model.key)
+        cases = ensemble_validation((first.cases, second.cases), work, hashes, workers=workers)
+        pairs.append(
+            Candidate(
+                name=f"{one.name}+{other.name}",
+                members=one.members + other.members,
+                cases=cases,
+                postprocessing=work / POSTPROCESSING_FILE,
+                costs=one.costs + other.costs,
+            )
+        )
+    return pairs
+
+
+def _require_probabilities(validations: Sequence[CrossValidation], task: str) -> None:
+    commands = [
+        training_command(one.model.key, fold, "-val", "--npz")
+        for one in validations
+        for fold in one.folds
+        if any(not probabilities_file(case).is_file() for case in one.cases if case.fold == fold)
+    ]
+    if commands:
+        raise WorkspaceError(
+            f"{task}: ensembles are made of the validation's probabilities (<case>.npz), which are missing; run\n"
+            + _indented(commands)
+            + "\nor leave ensembles out with --disable_ensembling"
+        )
+
+
+def _indented(lines: Sequence[str]) -> str:
+    return "\n".join(f"  {line}" for line in lines)
