@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from autoseg.files.layout import (
 )
 from autoseg.files.task_folder import TaskFolder
 from autoseg.words import counted
+
+log = logging.getLogger(__name__)
 
 DEFAULT_HOME = "autoseg_data"
 FOLDERS = ("raw_data", "preprocessed", "results")
@@ -79,6 +82,22 @@ class Workspace:
                 "Name it as 4, Task004 or Task004_Name, and check AUTOSEG_HOME or --home."
             )
         return matches[0]
+
+    def find_task_with_models(self, task: str | None) -> str:
+        """The task named, or the only one that has a trained model.
+
+        Raises:
+            WorkspaceError: None has, or several have; they are listed.
+        """
+        if task is not None:
+            return self.find_task(task)
+        known = self.tasks_with_models()
+        if len(known) == 1:
+            log.info("%s: the only task with a trained model", known[0])
+            return known[0]
+        if not known:
+            raise WorkspaceError(f"{self.results}: no trained model here; train one with autoseg_train, or set --home")
+        raise WorkspaceError(f"{self.results}: several tasks have models; choose one with -t: {', '.join(known)}")
 
     def tasks(self) -> tuple[str, ...]:
         """Names of all tasks found in any of the three folders, sorted."""

@@ -12,6 +12,9 @@ UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
+RESULT = {"is_result": True}
+"""The `extra` of a log record that says what came out rather than how it goes: a command prints it as its own."""
+
 
 def counted(number: int | str, noun: str, nouns: str = "") -> str:
     """`1 case`, `2 cases`.

@@ -14,7 +14,7 @@ import pytest
 ROOMS = (
     "module_path words arrays errors remedies versions forms geometry processes files command_words machine images dataset plans paths extensions workers parallel outputs evaluation networks "
     "preprocessing planning postprocessing inference training ensembling "
-    "conversion sharing reporting jobs diagnosis commands __main__"
+    "conversion sharing prediction reporting jobs diagnosis commands __main__"
 ).split()
 TORCH = {"networks", "inference", "training", "reporting", "commands"}
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
@@ -62,7 +62,7 @@ def test_what_arrays_hold_is_named_in_one_place(path: Path) -> None:
 def test_as_many_workers_are_started_as_memory_holds() -> None:
     """A process a core, where nobody asks what each needs, is for those that hold no volume: hashes of files."""
     careless = [path.name for path in FILES if "workers=available_cores(" in path.read_text()]
-    assert careless == ["prediction_by_selection.py"]
+    assert careless == ["selected.py"]
 
 
 SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "eval", "exec"}

@@ -14,8 +14,6 @@ from autoseg.commands.next_steps import OWN_FOLDER, say_next
 from autoseg.commands.plan_and_preprocess import plan_and_preprocess
 from autoseg.commands.planning import NO_PLANNER, PlannerChoice
 from autoseg.commands.plot_task import BYTES_PER_WORKER
-from autoseg.commands.predict import predict
-from autoseg.commands.prediction import ModelChoice, PredictionSettings
 from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.commands.train import build_trainer, train, validate
 from autoseg.dataset import Dataset, read_dataset
@@ -69,6 +67,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
 def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
     """Walk all the way in `home`; what is there already is kept. Returns the mean Dice of the held-out cases."""
     from autoseg.conversion.phantom import make_phantom_task
+    from autoseg.prediction import ModelChoice, PredictionSettings, predict
     from autoseg.training import TrainingSettings
 
     started = time.monotonic()
@@ -107,6 +106,7 @@ def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
         model=ModelChoice(task=TASK, configuration=CONFIGURATION, plans=PLANS),
         settings=PredictionSettings(overwrite=True),
     )
+    print(f"written: {predictions}")
 
     _step(5, "score them against the truth  (autoseg_evaluate_folder)")
     summary = evaluate_folder(raw / "labelsTs", predictions, labels=dataset.target.scored)

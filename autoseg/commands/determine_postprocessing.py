@@ -16,7 +16,6 @@ from autoseg.commands.arguments import (
 )
 from autoseg.commands.folds import warn_of_folds
 from autoseg.commands.next_steps import model_words, predict_words, say_next
-from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.files.layout import (
     DEFAULT_PLANS,
@@ -88,7 +87,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     from autoseg.ensembling.validation import collect, determine_postprocessing, find_models
     from autoseg.postprocessing.rules import load_rules
 
-    task = find_task_with_models(arguments.task, workspace)
+    task = workspace.find_task_with_models(arguments.task)
     warn_of_folds(task, workspace)
     models = find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
     for model in models:

@@ -12,7 +12,6 @@ from autoseg.commands.arguments import add_workers
 from autoseg.commands.determine_postprocessing import add_models
 from autoseg.commands.folds import warn_of_folds
 from autoseg.commands.next_steps import predict_words, say_next
-from autoseg.commands.prediction import find_task_with_models
 from autoseg.commands.prediction_commands import prediction_commands
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.files.storage import write_bytes
@@ -40,7 +39,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     from autoseg.ensembling.best import SelectionSettings, compare_configurations, save_outcome
     from autoseg.ensembling.validation import collect, find_models
 
-    task = find_task_with_models(arguments.task, workspace)
+    task = workspace.find_task_with_models(arguments.task)
     warn_of_folds(task, workspace)
     models = find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
     folds = [str(fold) for fold in dict.fromkeys(arguments.folds)] if arguments.folds else None

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import logging
-from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import (
     TASK_HELP,
@@ -20,38 +17,14 @@ from autoseg.commands.arguments import (
     positive,
     share,
 )
-from autoseg.commands.input_guard import describe_warned, open_guard, refused_now
 from autoseg.commands.next_steps import after_prediction, say_next
-from autoseg.commands.prediction import (
-    DEFAULT_CONFIGURATION,
-    ModelChoice,
-    PredictionSettings,
-    choose_model,
-    find_task_with_models,
-    open_model,
-    predict_with_model,
-)
-from autoseg.commands.prediction_by_selection import (
-    open_selection,
-    predict_by_selection,
-    require_same_selection,
-    selected_models,
-)
 from autoseg.commands.running import Command, Parser, limit_threads, run_command
-from autoseg.dataset.contents import require_images
-from autoseg.errors import CasesFailed, WorkspaceError
-from autoseg.files.layout import (
-    DEFAULT_PLANS,
-    DEFAULT_TRAINER,
-    REPORT_FILE,
-    USUAL_CONFIGURATIONS,
-)
-from autoseg.images import WRITTEN_ENDINGS, split_ending
+from autoseg.files.layout import DEFAULT_CONFIGURATION, DEFAULT_PLANS, DEFAULT_TRAINER, USUAL_CONFIGURATIONS
 from autoseg.paths import Workspace
-from autoseg.plans import Plans
 from autoseg.words import counted
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from autoseg.prediction import Predicted
 
 
 def add_arguments(parser: Parser) -> None:
@@ -174,7 +147,10 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Predict; a case that fails is named, the others are finished."""
-    plans = predict(
+    from autoseg.prediction import ModelChoice, PredictionSettings, predict
+
+    limit_threads()
+    predicted = predict(
         arguments.inputs,
         arguments.output,
         workspace,
@@ -205,110 +181,19 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             engine=arguments.engine,
         ),
     )
+    if predicted.unlike:
+        print(describe_unlike(predicted))
+    print(f"written: {arguments.output}")
     if arguments.output.is_dir() and arguments.num_parts == 1:
+        plans = predicted.plans
         labels = plans.target.scored
         say_next(*after_prediction(plans.dataset, workspace, arguments.output, labels), home=arguments.home)
 
 
-def predict(
-    inputs: Sequence[Path],
-    output: Path,
-    workspace: Workspace,
-    *,
-    model: ModelChoice,
-    settings: PredictionSettings,
-    best: bool = False,
-) -> Plans:
-    """Predict a folder of images into a folder, or one case's files into a file; returns the plans of the model.
-
-    Args:
-        best: Predict with the task's selection, which must be there; without it the selection is used where `model`
-            names nothing but the task.
-
-    Raises:
-        WorkspaceError: No such model, an output that does not fit the input, or strict inputs with nothing to compare.
-        ModelError: No selection, or weights that cannot be used.
-        CasesFailed: After all cases were tried, naming those that failed.
-    """
-    from autoseg.outputs import require_apart
-
-    single = not (len(inputs) == 1 and inputs[0].is_dir())
-    require_images(inputs)
-    _require_fitting_output(inputs, output, single=single)
-    _require_output_apart(inputs, output, model.lowres_segmentations, single=single)
-    if settings.save_npz:
-        _require_probabilities(settings, "for --save_npz to keep")
-    task = find_task_with_models(model.task, workspace)
-    require_apart(
-        [output], {"the folder of the task's selection; name one of its own": [workspace.task(task).selection_folder]}
-    )
-    selection = open_selection(task, model, workspace, best=best)
-    if selection is None:
-        model = choose_model(task, model, workspace)
-
-    from autoseg.inference.cases import find_cases, select_part
-
-    limit_threads()
-    choices = [model] if selection is None else selected_models(selection, model)
-    if len(choices) > 1:
-        _require_probabilities(settings, "by which several models are averaged")
-    members = [(choice, open_model(task, choice, workspace)) for choice in choices]
-    channels = len(members[0][1].plans.channels)
-    found = find_cases(inputs, channels)
-    cases = select_part(found, settings.part, settings.parts)
-    if settings.parts > 1:
-        log.info("part %d of %d: %d of %s", settings.part, settings.parts, len(cases), counted(len(found), "case"))
-    outputs = {case.identifier: output if single else output / f"{case.identifier}.nii.gz" for case in cases}
-    work_folder = None if single else output
-    if work_folder is not None:
-        require_same_selection(work_folder, selection, settings, tuple(outputs.values()))
-    report = None if work_folder is None else work_folder / REPORT_FILE
-    with open_guard(task, members, workspace, report=report, strict=settings.strict_inputs) as guard:
-        if selection is None:
-            failures = predict_with_model(
-                members[0][1], model, cases, outputs, workspace, settings, work_folder=work_folder, guard=guard
-            )
-        else:
-            failures = predict_by_selection(
-                selection, members, cases, outputs, workspace, settings, work_folder=work_folder, guard=guard
-            )
-    failures = [*failures, *refused_now(guard, cases)]
-    if failures:
-        raise CasesFailed("predicting", failures, len(cases))
-    if work_folder is not None and cases:  # whatever was started beside
-        require_same_selection(work_folder, selection, replace(settings, overwrite=False), tuple(outputs.values()))
-    if guard.warned:
-        print(describe_warned(guard, len(cases)))
-    print(f"written: {output}")
-    return members[0][1].plans
-
-
-def _require_probabilities(settings: PredictionSettings, purpose: str) -> None:
-    if settings.mode == "fast":
-        raise WorkspaceError(f"--mode fast makes no probabilities {purpose}; use --mode normal")
-
-
-def _require_fitting_output(inputs: Sequence[Path], output: Path, *, single: bool) -> None:
-    if absent := [path for path in inputs if not path.exists()]:
-        raise WorkspaceError(f"{absent[0]}: no such file or folder; name a folder of images, or the files of one case")
-    ending = split_ending(output.name)[1]
-    is_file_name = bool(ending)
-    if single and is_file_name and ending.lower() not in WRITTEN_ENDINGS:
-        raise WorkspaceError(
-            f"{output}: segmentations are written as {' or '.join(WRITTEN_ENDINGS)}; change the ending"
-        )
-    if single and not is_file_name:
-        raise WorkspaceError(f"{output}: for the files of one case, -o names a file; let it end in .nii.gz")
-    if not single and (is_file_name or output.is_file()):
-        raise WorkspaceError(f"{output}: for a folder of images, -o names a folder, not a file")
-
-
-def _require_output_apart(inputs: Sequence[Path], output: Path, refined: Path | None, *, single: bool) -> None:
-    from autoseg.outputs import require_apart
-
-    what = "one of the images; give the segmentation a name" if single else "the folder of the images; name one"
-    earlier = [] if refined is None else [refined]
-    require_apart([output], {f"{what} of its own": inputs, "the folder that -l names; name one of its own": earlier})
+def describe_unlike(predicted: Predicted) -> str:
+    """How many cases are unlike the training cases, and where it says in what."""
+    where = "as told above" if predicted.report is None else f"{predicted.report} says in what"
+    return f"unlike the training cases: {len(predicted.unlike)} of {counted(len(predicted.files), 'case')}; {where}"
 
 
 COMMAND = Command(

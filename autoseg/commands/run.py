@@ -15,7 +15,6 @@ from autoseg.commands.arguments import (
     folder,
 )
 from autoseg.commands.folds import warn_of_folds, why_no_folds
-from autoseg.commands.models import find_trainer
 from autoseg.commands.next_steps import predict_words, say_next
 from autoseg.commands.patients import add_patients, write_patients
 from autoseg.commands.running import CTRL_C, Command, Parser, run_command
@@ -210,6 +209,7 @@ def _code_of(trainer: str) -> dict[str, str]:
     """Of a trainer in the user's own file; nothing of ours, for which torch need not be imported."""
     if CODE_SEPARATOR not in trainer:
         return {}
+    from autoseg.training import find_trainer
     from autoseg.training.recipe_record import own_code
 
     return own_code(find_trainer(trainer))

@@ -28,12 +28,9 @@ from autoseg.extensions import find_fault
 from autoseg.module_path import protect_children
 from autoseg.paths import DEFAULT_HOME, Workspace
 from autoseg.remedies import address_space, allow_open_files, describe_os_error, shortage
-from autoseg.words import in_bytes, readable
+from autoseg.words import RESULT, in_bytes, readable
 
 log = logging.getLogger(__name__)
-
-PRINTED = "printed"
-"""Marks a log record that stands in the terminal already."""
 
 DONE, USER_CAN_FIX, USAGE, BUG, RESUMABLE, CTRL_C = 0, 1, 2, 3, 75, 130
 SECONDS_OF_ONE_REQUEST = 2.0
@@ -144,7 +141,7 @@ def build_parser(command: Command, program: str) -> Parser:
 
 
 def configure_logging(*, verbose: bool) -> None:
-    """Send what autoseg logs to stderr, between progress bars rather than through them."""
+    """Send results to stdout, all else that autoseg logs to stderr, between progress bars rather than through them."""
     logger = logging.getLogger("autoseg")
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     for handler in [handler for handler in logger.handlers if isinstance(handler, _TerminalHandler)]:
@@ -154,8 +151,7 @@ def configure_logging(*, verbose: bool) -> None:
 
 def tell(text: str) -> None:
     """Print a result, and hand it to whatever keeps what is said, as the log of a training."""
-    print(text)
-    log.info("%s", text, extra={PRINTED: True})
+    log.info("%s", text, extra=RESULT)
 
 
 class Terminated(KeyboardInterrupt):
@@ -239,7 +235,8 @@ def versions() -> str:
 
 class _TerminalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        if hasattr(record, PRINTED):
+        if any(hasattr(record, mark) for mark in RESULT):
+            print(self.format(record))
             return
         prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         message = prefix + self.format(record)

@@ -21,7 +21,6 @@ from autoseg.commands.arguments import (
     positive_number,
 )
 from autoseg.commands.evaluate_folder import score_table
-from autoseg.commands.models import find_trainer
 from autoseg.commands.next_steps import say_next
 from autoseg.commands.next_training import after_training, is_begun, training_options, training_with_rate
 from autoseg.commands.planned import load_planned
@@ -222,7 +221,7 @@ def build_trainer(
     """
     from autoseg.dataset.splits import open_splits
     from autoseg.preprocessing.store import PreparedCases
-    from autoseg.training import open_split
+    from autoseg.training import find_trainer, open_split
 
     task, model = key.task, workspace.model(key)
     trainer_class = find_trainer(key.named_trainer)

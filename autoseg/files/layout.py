@@ -16,6 +16,7 @@ from pathlib import Path
 
 from autoseg.errors import WorkspaceError
 
+DEFAULT_CONFIGURATION = "3d_fullres"
 DEFAULT_TRAINER = "Trainer"
 DEFAULT_PLANS = "autoseg"
 """The names that are meant where none is given."""

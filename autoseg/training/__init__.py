@@ -3,6 +3,7 @@
 from autoseg.dataset.splits import Split, open_split
 from autoseg.training.settings import TrainingSettings
 from autoseg.training.trainer import Trainer
+from autoseg.training.trainers import find_trainer
 from autoseg.training.variants import (
     Trainer5Epochs,
     Trainer20Epochs,
@@ -56,5 +57,6 @@ __all__ = [
     "TrainerNoSmoothing",
     "TrainerTopK10",
     "TrainingSettings",
+    "find_trainer",
     "open_split",
 ]

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from autoseg.commands import plan_and_preprocess, run
-from autoseg.commands.models import find_trainer
 from autoseg.commands.running import build_parser
 from autoseg.commands.work import make_work, passed_on, planned_configurations, words_of
 from autoseg.files.layout import FoldFolder
@@ -31,6 +30,7 @@ from autoseg.plans import (
     load_plans,
     save_plans,
 )
+from autoseg.training import find_trainer
 from autoseg.training.recipe_record import RecipeRecord, own_code
 from autoseg.training.run_record import RunRecord, begin_run
 

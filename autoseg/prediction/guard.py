@@ -5,25 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from autoseg.commands.prediction import ModelChoice
 from autoseg.dataset import Case
 from autoseg.errors import DatasetError, WorkspaceError
+from autoseg.inference.guard import InputGuard, load_report
 from autoseg.paths import Workspace
-from autoseg.words import counted
-
-if TYPE_CHECKING:
-    from autoseg.inference.guard import InputGuard
-    from autoseg.inference.model import TrainedModel
-    from autoseg.planning.fingerprint import DatasetFingerprint
+from autoseg.planning.comparison import LIKENESS_NOT_COMPARED, NOT_COMPARED
+from autoseg.planning.fingerprint import DatasetFingerprint, load_fingerprint
+from autoseg.prediction.choice import ChosenModel
 
 log = logging.getLogger(__name__)
 
 
 def open_guard(
     task: str,
-    members: Sequence[tuple[ModelChoice, TrainedModel]],
+    members: Sequence[ChosenModel],
     workspace: Workspace,
     *,
     report: Path | None,
@@ -40,8 +36,6 @@ def open_guard(
         WorkspaceError: `strict`, and neither grid and intensities can be compared, nor all of both.
         ModelError: The report that is there already is none of ours.
     """
-    from autoseg.inference.guard import InputGuard, load_report
-
     if report is not None and report.is_file():
         load_report(report)
     fingerprint, remark = _find_fingerprint(task, members, workspace)
@@ -53,14 +47,11 @@ def open_guard(
 
 
 def _find_fingerprint(
-    task: str, members: Sequence[tuple[ModelChoice, TrainedModel]], workspace: Workspace
+    task: str, members: Sequence[ChosenModel], workspace: Workspace
 ) -> tuple[DatasetFingerprint | None, str | None]:
     """What was measured on the training cases, and a remark where something of it is missing."""
-    from autoseg.planning.comparison import LIKENESS_NOT_COMPARED, NOT_COMPARED
-    from autoseg.planning.fingerprint import load_fingerprint
-
     own = workspace.task(task).fingerprint
-    models = [workspace.model(choice.key(task)) for choice, _ in members]
+    models = [workspace.model(member.choice.key(task)) for member in members]
     path = next((path for path in (*(model.fingerprint for model in models), own) if path.is_file()), None)
     nothing = "images are not compared with the training cases"
     if path is None:
@@ -71,7 +62,7 @@ def _find_fingerprint(
         fingerprint = load_fingerprint(path)
     except DatasetError as error:
         return None, f"{nothing}: {error}"
-    channels = members[0][1].plans.channels
+    channels = members[0].trained.plans.channels
     if fingerprint.channels != channels:
         return None, (
             f"{path}: {nothing}: it is of the channels {', '.join(fingerprint.channels)}, but the model's are "
@@ -85,9 +76,3 @@ def _find_fingerprint(
 def refused_now(guard: InputGuard, cases: Sequence[Case]) -> list[tuple[str, str]]:
     """Where inputs are strict: cases that an earlier run, which was not, has warned of and predicted."""
     return guard.warned_earlier([case.identifier for case in cases]) if guard.strict else []
-
-
-def describe_warned(guard: InputGuard, cases: int) -> str:
-    """How many cases were warned of, and where it says of what."""
-    where = "as told above" if guard.report is None else f"{guard.report} says in what"
-    return f"unlike the training cases: {len(guard.warned)} of {counted(cases, 'case')}; {where}"

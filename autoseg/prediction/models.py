@@ -1,27 +1,11 @@
-"""Trainers and trained models as the commands name them: `Trainer`, or `my_file.py:MyTrainer`."""
+"""Trained models, with the network of the user's own trainer where it builds one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from autoseg.files.layout import DEFAULT_TRAINER, ModelFolder
-
-if TYPE_CHECKING:
-    from autoseg.inference.model import BuildNetwork, TrainedModel
-    from autoseg.training import Trainer
-
-
-def find_trainer(reference: str) -> type[Trainer]:
-    """The class that a reference names.
-
-    Raises:
-        ExtensionError: There is no such class; the known ones are listed.
-    """
-    from autoseg import training
-    from autoseg.extensions import find_class
-
-    return find_class(reference, base=training.Trainer, modules=[training])
+from autoseg.inference.model import BuildNetwork, TrainedModel, load_model
 
 
 def load_trained_model(model: ModelFolder, *, folds: Sequence[str] | None, checkpoint: str) -> TrainedModel:
@@ -30,8 +14,6 @@ def load_trained_model(model: ModelFolder, *, folds: Sequence[str] | None, check
     Raises:
         ModelError: Weights are missing, damaged or of another version, or need the trainer's file.
     """
-    from autoseg.inference.model import load_model
-
     return load_model(
         model.folder,
         model.key.configuration,
@@ -48,6 +30,6 @@ def _network_builder(reference: str) -> BuildNetwork | None:
     from autoseg import training
 
     if ":" in reference:
-        return find_trainer(reference).build_network
+        return training.find_trainer(reference).build_network
     shipped = getattr(training, reference, None)
     return shipped.build_network if isinstance(shipped, type) and issubclass(shipped, training.Trainer) else None
