@@ -84,19 +84,20 @@ def run_on_cases(
 
 
 def progress(total: int | None, task: str, *, unit: str = "case", since: float | None = None) -> tqdm[Any]:
-    """A progress bar with the time left; silent where there is no terminal.
+    """A progress bar with the time left; silent where there is no terminal, or nobody asked for what is logged.
 
     Args:
         total: None where it is not known yet: then the task alone is shown until `reset` tells it.
         since: When the first item was begun, as `time.time` has it; None for now.
     """
+    is_closed = sys.stderr is None or getattr(sys.stderr, "closed", False)
     bar: tqdm[Any] = tqdm(
         total=total,
         desc=task,
         unit=unit,
         unit_scale=unit == "B",
         bar_format="{desc}" if total is None else None,
-        disable=True if sys.stderr is None or getattr(sys.stderr, "closed", False) else None,
+        disable=True if is_closed or not log.isEnabledFor(logging.INFO) else None,
         leave=False,
         dynamic_ncols=True,
     )

@@ -14,6 +14,7 @@ from autoseg.files.layout import (
     ModelKey,
     configurations_in,
     is_task,
+    parse_model,
     task_number,
     weights_name,
 )
@@ -138,6 +139,17 @@ class Workspace:
                 }
             )
         )
+
+
+def find_models(results: Path, task: str | None = None) -> tuple[ModelFolder, ...]:
+    """All folders of trained models, in the order of configurations; of one task where it is named."""
+    return tuple(
+        model
+        for configuration in configurations_in(results)
+        for folder in sorted((results / configuration).glob(f"{task or '*'}/*"))
+        if folder.is_dir() and is_task(folder.parent.name)
+        if (model := parse_model(folder)) is not None
+    )
 
 
 def _named_folder(environment: Mapping[str, str], variable: str) -> Path | None:

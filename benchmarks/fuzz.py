@@ -257,10 +257,10 @@ def valid_archive() -> dict[str, bytes]:
     from autoseg.evaluation.summary import CaseScores, Summary, save_summary
     from autoseg.inference.model import WeightsFile, save_weights
     from autoseg.networks import build_network
+    from autoseg.paths import find_models
     from autoseg.plans import load_plans_json, save_plans
     from autoseg.postprocessing.rules import Rule, save_rules
     from autoseg.sharing.exporting import Sources, export_models
-    from autoseg.sharing.models import find_models
 
     with tempfile.TemporaryDirectory() as name:
         results = Path(name)

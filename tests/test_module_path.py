@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.commands.work import LAUNCHER
+from autoseg.jobs.asked import LAUNCHER
 
 NAMES = "logging random numpy torch socket pickle threading multiprocessing tqdm scipy sitecustomize argparse".split()
 SAFE_PATH = sys.version_info >= (3, 11)

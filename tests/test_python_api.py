@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import io
 import re
+import subprocess
+import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +54,20 @@ def test_the_page_runs_and_gives_what_it_says(tmp_path: Path, monkeypatch: pytes
     assert [(line, said) for line, _, said in results] == [(line, gave) for line, gave, _ in results]
     assert len(results) > 10
     assert {path.name for path in tmp_path.iterdir()} == {"autoseg_data"}
+
+
+def test_the_whole_walk_takes_twenty_lines_and_prints_nothing(tmp_path: Path) -> None:
+    code = BLOCK.search(PAGE.read_text())
+    assert code is not None
+    lines = [line for line in code[1].splitlines() if line and not line.startswith("from ")]
+
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code[1]], cwd=tmp_path, capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len(lines) <= 24, "twenty, and the four of a planner of one's own"
+    assert [path.name for path in (tmp_path / "autoseg_data" / "predictions").glob("*.nii.gz")] == [
+        "phantom_005.nii.gz"
+    ]
 
 
 def test_what_the_page_says_is_compared() -> None:

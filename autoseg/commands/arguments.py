@@ -7,7 +7,7 @@ import math
 import re
 import reprlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoseg.commands.running import Parser
 from autoseg.files.layout import (
@@ -16,6 +16,9 @@ from autoseg.files.layout import (
     is_configuration,
 )
 from autoseg.machine import PRECISIONS
+
+if TYPE_CHECKING:
+    from autoseg.planning.making import PlannerChoice
 
 DEVICE_PATTERN = re.compile(r"cpu|cuda(:\d+)?|mps")
 PLANS_NAME = re.compile(r"\w[\w.-]*")
@@ -101,6 +104,18 @@ def add_planners(parser: Parser) -> None:
         "--force_lowres",
         action="store_true",
         help="plan 3d_lowres and the cascade even where a patch of 3d_fullres shows enough of a case",
+    )
+
+
+def chosen_planners(arguments: argparse.Namespace) -> PlannerChoice:
+    """As given by `add_planners`."""
+    from autoseg.planning.making import PlannerChoice
+
+    return PlannerChoice(
+        planner_3d=arguments.planner_3d,
+        planner_2d=arguments.planner_2d,
+        gpu_memory_target=arguments.gpu_memory_target,
+        force_lowres=arguments.force_lowres,
     )
 
 

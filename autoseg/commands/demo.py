@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.commands.arguments import positive
-from autoseg.commands.evaluate_folder import evaluate_folder, score_table
+from autoseg.commands.evaluate_folder import score_table
 from autoseg.commands.next_steps import OWN_FOLDER, say_next
 from autoseg.commands.plan_and_preprocess import plan_and_preprocess
-from autoseg.commands.planning import NO_PLANNER, PlannerChoice
 from autoseg.commands.plot_task import BYTES_PER_WORKER
+from autoseg.commands.predict import describe_unlike
 from autoseg.commands.running import Command, Parser, limit_threads, run_command
-from autoseg.commands.train import build_trainer, train, validate
+from autoseg.commands.train import train, validate
 from autoseg.dataset import Dataset, read_dataset
 from autoseg.errors import Interrupted
 from autoseg.files.layout import DATASET_FILE, ModelKey
@@ -67,8 +67,10 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
 def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
     """Walk all the way in `home`; what is there already is kept. Returns the mean Dice of the held-out cases."""
     from autoseg.conversion.phantom import make_phantom_task
+    from autoseg.evaluation.folders import evaluate_folder
+    from autoseg.planning.making import NO_PLANNER, PlannerChoice
     from autoseg.prediction import ModelChoice, PredictionSettings, predict
-    from autoseg.training import TrainingSettings
+    from autoseg.training import TrainingSettings, build_trainer
 
     started = time.monotonic()
     workspace = Workspace.from_environment({}, home=home)
@@ -99,13 +101,15 @@ def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
 
     _step(4, "predict the held-out cases  (autoseg_predict)")
     predictions = home / "predictions"
-    predict(
+    predicted = predict(
         [raw / "imagesTs"],
         predictions,
         workspace,
         model=ModelChoice(task=TASK, configuration=CONFIGURATION, plans=PLANS),
         settings=PredictionSettings(overwrite=True),
     )
+    if predicted.unlike:
+        print(describe_unlike(predicted))
     print(f"written: {predictions}")
 
     _step(5, "score them against the truth  (autoseg_evaluate_folder)")

@@ -84,12 +84,12 @@ def add_models(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Choose for each model, print the evidence."""
-    from autoseg.ensembling.validation import collect, determine_postprocessing, find_models
+    from autoseg.ensembling.validation import choose_models, collect, determine_postprocessing
     from autoseg.postprocessing.rules import load_rules
 
     task = workspace.find_task_with_models(arguments.task)
     warn_of_folds(task, workspace)
-    models = find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
+    models = choose_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
     for model in models:
         validation = collect(model, workspace, _texts(arguments.folds))
         choice = determine_postprocessing(

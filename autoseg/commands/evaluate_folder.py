@@ -13,12 +13,12 @@ from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, fo
 from autoseg.commands.next_steps import looking_words, say_next
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.dataset import read_dataset
-from autoseg.dataset.facts import NOTHING_KNOWN, FactsTable
+from autoseg.dataset.facts import NOTHING_KNOWN
 from autoseg.dataset.target import Target
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import SUMMARY_FILE
 from autoseg.paths import Workspace
-from autoseg.words import first_few, readable
+from autoseg.words import readable
 
 if TYPE_CHECKING:
     from autoseg.evaluation.summary import Summary
@@ -53,6 +53,8 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Score, write summary.json, print the means."""
+    from autoseg.evaluation.folders import evaluate_folder
+
     references: Path | None = arguments.references
     target: Target | None = None
     facts = NOTHING_KNOWN
@@ -110,50 +112,6 @@ def _number(wanted: int | str, names: Sequence[str]) -> int:
         known = ", ".join(f"{number} {readable(name)}" for number, name in enumerate(names))
         raise WorkspaceError(f"-l {readable(wanted)}: the task has no such label; it has {known}")
     return (exact or alike)[0]
-
-
-def evaluate_folder(
-    references: Path,
-    predictions: Path,
-    *,
-    labels: Sequence[int],
-    workers: int | None = None,
-    common: bool = False,
-    surface_distances: bool = False,
-    overwrite: bool = False,
-    facts: FactsTable = NOTHING_KNOWN,
-) -> Summary:
-    """Score all cases of two folders of equal names, or those that both hold, and write `predictions/summary.json`.
-
-    Args:
-        overwrite: Replace a summary.json that autoseg did not write.
-        facts: What is known of the cases, which summary.json then says, too.
-
-    Raises:
-        WorkspaceError: Both are one folder, or `predictions` holds a task's own data or a summary.json of another program.
-        DatasetError: The folders hold different names; both sides are listed.
-        CasesFailed: Naming each case whose files cannot be compared.
-    """
-    from autoseg.evaluation.summary import BYTES_PER_WORKER, common_cases, is_summary, save_summary, score_folder
-    from autoseg.outputs import require_apart, require_own_file
-    from autoseg.parallel import fitting_workers
-
-    if not overwrite:
-        require_own_file(predictions / SUMMARY_FILE, is_summary)
-    cases, left_out = common_cases(predictions, references) if common else (None, [])
-    if left_out:
-        log.warning("left out, for one of the folders lacks them: %s", first_few(left_out))
-    summary = score_folder(
-        predictions,
-        references,
-        sorted(set(labels)),
-        workers=fitting_workers(workers, BYTES_PER_WORKER),
-        cases=cases,
-        surface_distances=surface_distances,
-    ).with_facts(facts.by_case)
-    require_apart([predictions], {"the folder of the true labels; name that of the predictions": [references]})
-    save_summary(summary, predictions / SUMMARY_FILE)
-    return summary
 
 
 def score_table(summary: Summary, names: Sequence[str] = ()) -> str:

@@ -37,11 +37,11 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Select, write, print the table and the commands."""
     from autoseg.commands.selection_report import selection_report
     from autoseg.ensembling.best import SelectionSettings, compare_configurations, save_outcome
-    from autoseg.ensembling.validation import collect, find_models
+    from autoseg.ensembling.validation import choose_models, collect
 
     task = workspace.find_task_with_models(arguments.task)
     warn_of_folds(task, workspace)
-    models = find_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
+    models = choose_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
     folds = [str(fold) for fold in dict.fromkeys(arguments.folds)] if arguments.folds else None
     validations = [collect(model, workspace, folds) for model in models]
     settings = SelectionSettings(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.next_steps import Words, model_words, predict_words, say_next
@@ -32,6 +30,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Install, and say how to predict."""
     from autoseg.sharing.card import card_text
+    from autoseg.sharing.workspace import install_model
 
     before = workspace.tasks()
     installed = install_model(arguments.source, workspace, overwrite=arguments.overwrite)
@@ -40,21 +39,6 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         print(f"{'replaced' if folder in installed.replaced else 'installed'}: {folder}")
     _warn_of_doubt(installed.card.task, installed, workspace, before)
     say_next(*_predictions(installed.card), home=arguments.home)
-
-
-def install_model(source: str, workspace: Workspace, *, overwrite: bool = False) -> Installation:
-    """Install from a file or a web address.
-
-    Raises:
-        ModelError: The archive is refused, or a model of that name is here; nothing has changed then.
-        StorageError: It cannot be fetched or written; nothing has changed then.
-    """
-    from autoseg.sharing.downloading import downloaded, is_url
-    from autoseg.sharing.installing import install_models
-
-    path = downloaded(source, workspace.results) if is_url(source) else nullcontext(Path(source).expanduser())
-    with path as archive:
-        return install_models(archive, workspace.results, overwrite=overwrite)
 
 
 def _predictions(card: ModelCard) -> list[Words]:

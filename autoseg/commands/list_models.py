@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
 
 def models_table(results: Path) -> str:
     """A line for each model: its folds, the mean cross-validated Dice over labels, the size of its weights."""
-    from autoseg.sharing.models import find_models
+    from autoseg.paths import find_models
 
     models = sorted(find_models(results), key=lambda model: model.key.task)
     if not models:

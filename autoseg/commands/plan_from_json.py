@@ -8,10 +8,8 @@ from pathlib import Path
 
 from autoseg.commands.next_steps import preparing_words, say_next
 from autoseg.commands.running import Command, Parser, run_command
-from autoseg.errors import PlanError
-from autoseg.files.layout import parse_plans
 from autoseg.paths import Workspace
-from autoseg.plans import load_plans, load_plans_json, require_trainable, save_plans
+from autoseg.plans import load_plans, plan_from_json
 
 
 def add_arguments(parser: Parser) -> None:
@@ -26,30 +24,6 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     task = path.absolute().parent
     if task.parent == workspace.preprocessed.absolute() and workspace.task(task.name).dataset.is_file():
         say_next(preparing_words(task.name, load_plans(path).identifier), home=arguments.home)
-
-
-def plan_from_json(file: Path) -> Path:
-    """Turn `<name>.json` into `<name>.pkl` beside it, once every field is found to fit, and return its path.
-
-    Raises:
-        PlanError: Naming the field that does not fit; nothing is written then.
-    """
-    if file.suffix != ".json":
-        raise PlanError(f"{file}: expected the .json view of plans; edit that and name it here")
-    plans = load_plans_json(file)
-    try:
-        require_trainable(plans)
-    except PlanError as error:
-        raise PlanError(f"{file}: {error}") from error
-    filed_under = parse_plans(file)
-    if filed_under not in (plans.identifier, file.stem):
-        raise PlanError(
-            f"{file}: its name files the plans under {filed_under!r}, but its identifier is {plans.identifier!r}; "
-            "make the two equal"
-        )
-    path = file.with_suffix(".pkl")
-    save_plans(plans, path)
-    return path
 
 
 COMMAND = Command(

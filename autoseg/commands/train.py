@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -23,22 +22,15 @@ from autoseg.commands.arguments import (
 from autoseg.commands.evaluate_folder import score_table
 from autoseg.commands.next_steps import say_next
 from autoseg.commands.next_training import after_training, is_begun, training_options, training_with_rate
-from autoseg.commands.planned import load_planned
 from autoseg.commands.running import Command, Parser, build_parser, limit_threads, run_command, stop_request, tell
-from autoseg.dataset import read_dataset
-from autoseg.dataset.description import known_facts
-from autoseg.errors import DiskError, Interrupted, TrainingError
-from autoseg.files.layout import ALL, DATASET_FILE, DEFAULT_PLANS, FoldFolder, ModelFolder, ModelKey
+from autoseg.errors import DiskError, Interrupted
+from autoseg.files.layout import DEFAULT_PLANS, FoldFolder, ModelKey
 from autoseg.paths import Workspace
-from autoseg.words import agreeing, counted, first_few, in_sides
+from autoseg.words import counted, in_sides
 
 if TYPE_CHECKING:
     from autoseg.evaluation.summary import Summary
-    from autoseg.preprocessing.store import PreparedCases
-    from autoseg.training import Split, Trainer, TrainingSettings
-    from autoseg.training.previous_stage import PreviousStage
-
-log = logging.getLogger(__name__)
+    from autoseg.training import Trainer, TrainingSettings
 
 
 def add_arguments(parser: Parser) -> None:
@@ -158,7 +150,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 
 def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> FoldFolder | None:
     """Do what is asked for; the fold's folder where it has a training.log."""
-    from autoseg.training import TrainingSettings
+    from autoseg.training import TrainingSettings, build_trainer
     from autoseg.training.fold import require_untrained
 
     settings = TrainingSettings(
@@ -209,48 +201,6 @@ def _as_before(settings: TrainingSettings, fold: FoldFolder, device: str | None)
     return settings_to_continue(settings, fold, device=resolve_device(device).type)
 
 
-def build_trainer(
-    key: ModelKey, fold: str, workspace: Workspace, *, settings: TrainingSettings, device: str | None = None
-) -> Trainer:
-    """The trainer of one fold, with everything it needs from the workspace; nothing is trained yet.
-
-    Raises:
-        PlanError: The configuration is not planned.
-        TrainingError: Cases are not prepared, the fold does not exist, or a cascade lacks predictions to refine.
-        ExtensionError: There is no such trainer.
-    """
-    from autoseg.dataset.splits import open_splits
-    from autoseg.preprocessing.store import PreparedCases
-    from autoseg.training import find_trainer, open_split
-
-    task, model = key.task, workspace.model(key)
-    trainer_class = find_trainer(key.named_trainer)
-    plans = load_planned(key, workspace)
-    plan = plans.configuration(key.configuration)
-    facts, splits = known_facts(workspace.task(task).raw), workspace.task(task).splits
-    for remark in facts.remarks:
-        log.warning("%s", remark)
-    cases = PreparedCases(workspace.task(task).prepared(plan.prepared_as, key.plans), facts.by_case)
-    identifiers = _training_cases(task, workspace, cases)
-    split = open_split(splits, identifiers, fold, facts=facts)
-    previous = None
-    if plan.previous is not None:
-        before = workspace.model(key.of(plan.previous))
-        folds = open_splits(splits, identifiers, facts=facts)
-        previous = _previous_stage(before, folds, split, model.previous_stage)
-    return trainer_class(
-        plans=plans,
-        configuration=key.configuration,
-        cases=cases,
-        split=split,
-        output=model.fold(fold).folder,
-        references=workspace.task(task).references,
-        previous=previous,
-        settings=settings,
-        device=device,
-    )
-
-
 def describe(trainer: Trainer) -> str:
     """One line: what is trained, on how much, and where.
 
@@ -288,24 +238,13 @@ def train(trainer: Trainer, *, resume: bool = False, overwrite: bool = False, co
 
 def validate(trainer: Trainer, *, best: bool = False, probabilities: bool = False) -> Summary:
     """Predict and score the fold's validation cases, and print the means."""
-    _require_left_out(trainer)
+    from autoseg.training.workspace import require_left_out
+
+    require_left_out(trainer)
     summary = trainer.validate(checkpoint="best" if best else "final", save_probabilities=probabilities)
     tell(score_table(summary, trainer.target.outputs))
     tell(f"written: {trainer.output}")
     return summary
-
-
-def _require_left_out(trainer: Trainer) -> None:
-    """Refuse to score a fold on cases that it was trained on, as when folds were made anew since."""
-    from autoseg.training.run_record import trained_cases
-
-    if trainer.fold.fold == ALL:
-        return
-    if seen := sorted(set(trained_cases(trainer.fold)) & set(trainer.split.validation)):
-        raise TrainingError(
-            f"{trainer.output}: was trained on {first_few(seen)}, which splits_final.json now has among its validation cases, "
-            "so its scores would be too good; train it anew with --overwrite, or put the file back that it was trained by"
-        )
 
 
 def find_learning_rate(trainer: Trainer) -> float:
@@ -316,33 +255,6 @@ def find_learning_rate(trainer: Trainer) -> float:
     print(f"suggested: --learning_rate {result.suggestion:.2g}; lr_finder.png shows the loss at every rate")
     print(f"written: {trainer.output}")
     return result.suggestion
-
-
-def _previous_stage(model: ModelFolder, folds: Sequence[Split], split: Split, folder: Path) -> PreviousStage:
-    """What the model predicted for every case of a cascade's fold; `folder` keeps it on the cascade's grid."""
-    from autoseg.preprocessing.previous import PreviousMaps
-    from autoseg.training.previous_stage import PreviousStage, find_predictions
-
-    predictions = find_predictions(model, folds, [*split.training, *split.validation])
-    return PreviousStage(predictions=predictions, maps=PreviousMaps(folder))
-
-
-def _training_cases(task: str, workspace: Workspace, cases: PreparedCases) -> tuple[str, ...]:
-    """The dataset's cases, which must all be prepared; where the raw data are elsewhere, those that are prepared."""
-    prepared = cases.identifiers()
-    raw = workspace.task(task).raw
-    listed = (
-        tuple(case.identifier for case in read_dataset(raw).training) if (raw / DATASET_FILE).is_file() else prepared
-    )
-    missing = sorted(set(listed) - set(prepared))
-    if missing or not listed:
-        names = f" ({first_few(missing)})" if missing else ""
-        raise TrainingError(
-            f"{cases.folder}: {len(prepared)} of {counted(len(listed), 'case')} "
-            f"{agreeing(len(prepared), 'is', 'are')} prepared here{names}; "
-            "run autoseg_plan_and_preprocess first"
-        )
-    return listed
 
 
 COMMAND = Command(

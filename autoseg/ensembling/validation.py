@@ -16,6 +16,8 @@ from autoseg.dataset.target import Target
 from autoseg.ensembling.selection import Selection
 from autoseg.errors import ModelError, StorageError, WorkspaceError
 from autoseg.files.layout import (
+    DEFAULT_PLANS,
+    DEFAULT_TRAINER,
     USUAL_CONFIGURATIONS,
     FoldFolder,
     ModelFolder,
@@ -96,12 +98,12 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
     )
 
 
-def find_models(
+def choose_models(
     task: str,
     workspace: Workspace,
-    configurations: Sequence[str] | None,
-    trainers: Sequence[str],
-    plans: Sequence[str],
+    configurations: Sequence[str] | None = None,
+    trainers: Sequence[str] = (DEFAULT_TRAINER,),
+    plans: Sequence[str] = (DEFAULT_PLANS,),
 ) -> list[ModelKey]:
     """The models that are named, or with no configuration named all that were trained.
 

@@ -8,6 +8,7 @@ from autoseg.planning.fingerprint import (
     load_fingerprint,
     save_fingerprint,
 )
+from autoseg.planning.making import PlannerChoice
 from autoseg.planning.planner import Planner
 from autoseg.planning.planner_2d import Planner2D
 from autoseg.planning.planner_3d import Planner3D
@@ -19,6 +20,7 @@ from autoseg.planning.residual import (
     Planner3DResidualM,
     Planner3DResidualXL,
 )
+from autoseg.planning.workflow import plan_task, prepare_task
 
 __all__ = [
     "DatasetFingerprint",
@@ -32,8 +34,11 @@ __all__ = [
     "Planner3DResidualL",
     "Planner3DResidualM",
     "Planner3DResidualXL",
+    "PlannerChoice",
     "extract_fingerprint",
     "is_two_dimensional",
     "load_fingerprint",
+    "plan_task",
+    "prepare_task",
     "save_fingerprint",
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import PlanError, StorageError
-from autoseg.files.layout import DEFAULT_PLANS, plans_in
+from autoseg.files.layout import DEFAULT_PLANS, parse_plans, plans_in
 from autoseg.files.records import RecordFormat, require_format
 from autoseg.files.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
 from autoseg.files.task_folder import TaskFolder
@@ -61,6 +61,30 @@ def find_plans(task: TaskFolder, configuration: str, plans: str = DEFAULT_PLANS)
     files = (slices, volumes) if configuration == SLICES else (volumes, slices)
     holding = (path for path in files if path.is_file() and configuration in load_plans(path).configurations)
     return next(holding, files[0])
+
+
+def plan_from_json(file: Path) -> Path:
+    """Turn `<name>.json` into `<name>.pkl` beside it, once every field is found to fit, and return its path.
+
+    Raises:
+        PlanError: Naming the field that does not fit; nothing is written then.
+    """
+    if file.suffix != ".json":
+        raise PlanError(f"{file}: expected the .json view of plans; edit that and name it here")
+    plans = load_plans_json(file)
+    try:
+        require_trainable(plans)
+    except PlanError as error:
+        raise PlanError(f"{file}: {error}") from error
+    filed_under = parse_plans(file)
+    if filed_under not in (plans.identifier, file.stem):
+        raise PlanError(
+            f"{file}: its name files the plans under {filed_under!r}, but its identifier is {plans.identifier!r}; "
+            "make the two equal"
+        )
+    path = file.with_suffix(".pkl")
+    save_plans(plans, path)
+    return path
 
 
 def require_trainable(plans: Plans) -> None:

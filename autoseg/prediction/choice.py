@@ -16,9 +16,8 @@ from autoseg.files.layout import (
     ModelKey,
 )
 from autoseg.inference.model import TrainedModel
-from autoseg.paths import Workspace
+from autoseg.paths import Workspace, find_models
 from autoseg.prediction.models import load_trained_model
-from autoseg.sharing.models import find_models
 from autoseg.words import counted
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,6 @@ from autoseg.evaluation.summary import Summary, load_summary
 from autoseg.files.layout import (
     ALL,
     ModelFolder,
-    configurations_in,
-    is_task,
-    parse_model,
 )
 from autoseg.files.storage import read_json
 
@@ -33,17 +30,6 @@ class LabelDice:
     mean: float | None
     std: float | None
     number: int
-
-
-def find_models(results: Path, task: str | None = None) -> tuple[ModelFolder, ...]:
-    """All folders of trained models, in the order of configurations; of one task where it is named."""
-    return tuple(
-        model
-        for configuration in configurations_in(results)
-        for folder in sorted((results / configuration).glob(f"{task or '*'}/*"))
-        if folder.is_dir() and is_task(folder.parent.name)
-        if (model := parse_model(folder)) is not None
-    )
 
 
 def load_cross_validation(model: ModelFolder, folds: Sequence[str]) -> tuple[tuple[str, ...], Summary | None]:

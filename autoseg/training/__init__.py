@@ -29,6 +29,7 @@ from autoseg.training.variants import (
     TrainerNoSmoothing,
     TrainerTopK10,
 )
+from autoseg.training.workspace import build_trainer
 
 __all__ = [
     "Split",
@@ -57,6 +58,7 @@ __all__ = [
     "TrainerNoSmoothing",
     "TrainerTopK10",
     "TrainingSettings",
+    "build_trainer",
     "find_trainer",
     "open_split",
 ]

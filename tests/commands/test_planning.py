@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from autoseg.commands import plan_and_preprocess, plan_from_fingerprint, plan_from_json
-from autoseg.commands.plan_and_preprocess import describe_false_alarms
 from autoseg.planning.fingerprint import DatasetFingerprint, save_fingerprint
+from autoseg.planning.workflow import describe_false_alarms
 from autoseg.plans import load_plans
 from autoseg.preprocessing.store import PreparedCases
 

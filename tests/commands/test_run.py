@@ -19,9 +19,11 @@ import pytest
 
 from autoseg.commands import plan_and_preprocess, run
 from autoseg.commands.running import build_parser
-from autoseg.commands.work import make_work, passed_on, planned_configurations, words_of
+from autoseg.commands.work import make_work, passed_on, words_of
 from autoseg.files.layout import FoldFolder
 from autoseg.files.locking import hold_lock
+from autoseg.jobs.carrying_out import say_what_is_trained, set_aside_what_changed
+from autoseg.jobs.configurations import planned_configurations
 from autoseg.jobs.runner import Runner
 from autoseg.jobs.workflow import all_steps
 from autoseg.paths import Workspace
@@ -300,7 +302,7 @@ def test_other_plans_set_the_whole_model_aside(home: Path, capsys: pytest.Captur
         find_plans(workspace.task(TASK), "3d_fullres"),
     )
 
-    run.set_aside_what_changed(work, workspace, planned_configurations(work, workspace, ["2d", "3d_fullres"]))
+    set_aside_what_changed(work, workspace, planned_configurations(work, workspace, ["2d", "3d_fullres"]), sys.stdout)
 
     assert (home / "results" / "2d" / TASK / "Trainer__autoseg" / "fold_0").is_dir()
     assert list((home / "results" / "3d_fullres" / TASK).iterdir()) == []
@@ -315,7 +317,7 @@ def test_before_many_trainings_it_says_how_many(home: Path, capsys: pytest.Captu
     work = make_work(build_parser(run.COMMAND, "autoseg_run").parse_args(words), workspace)
     configurations = planned_configurations(work, workspace, ["2d", "3d_fullres"])
 
-    run.say_what_is_trained(work, configurations, all_steps(work, configurations), Runner(home / "run", sys.stdout))
+    say_what_is_trained(work, configurations, all_steps(work, configurations), Runner(home / "run", sys.stdout))
     assert "Task001_Balls: 4 trainings follow, one after the other; where one takes long" in capsys.readouterr().out
 
 
@@ -343,11 +345,11 @@ def test_other_code_of_the_users_sets_the_whole_model_aside(home: Path, capsys: 
     words = ["-t", "1", "--home", str(home), "-m", "2d", "-tr", f"{own}:Mine"]
     workspace = Workspace.from_environment({}, home=home)
     work = make_work(build_parser(run.COMMAND, "autoseg_run").parse_args(words), workspace)
-    run.set_aside_what_changed(work, workspace, planned_configurations(work, workspace, ["2d"]))
+    set_aside_what_changed(work, workspace, planned_configurations(work, workspace, ["2d"]), sys.stdout)
     assert (model / "fold_1").is_dir()
 
     own.write_text(own.read_text().replace("3.0", "4.0"))
-    run.set_aside_what_changed(work, workspace, planned_configurations(work, workspace, ["2d"]))
+    set_aside_what_changed(work, workspace, planned_configurations(work, workspace, ["2d"]), sys.stdout)
 
     assert not model.exists()
     assert f"2d: the code in {own} changed since what is there was trained, which is kept in" in capsys.readouterr().out

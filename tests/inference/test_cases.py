@@ -16,7 +16,6 @@ import SimpleITK as sitk
 import torch
 
 import autoseg
-from autoseg.commands.apply_postprocessing import apply_postprocessing
 from autoseg.dataset import Case
 from autoseg.dataset.raw_cases import read_case
 from autoseg.ensembling.averaging import ensemble_folders
@@ -35,6 +34,7 @@ from autoseg.inference.predictor import Predictor
 from autoseg.inference.probabilities import load_probabilities
 from autoseg.inference.record import model_hash, predicted_with, read_origin, save_record
 from autoseg.plans import plan_signature
+from autoseg.postprocessing.folders import apply_postprocessing
 from autoseg.postprocessing.rules import Rule
 
 

@@ -16,13 +16,12 @@ import autoseg
 from autoseg.evaluation.summary import CaseScores, Summary, save_summary
 from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.networks import build_network
-from autoseg.paths import Workspace
+from autoseg.paths import Workspace, find_models
 from autoseg.planning.fingerprint import DatasetFingerprint, save_fingerprint
 from autoseg.plans import FORMAT, Plans, save_plans
 from autoseg.postprocessing.rules import Rule, save_rules
 from autoseg.sharing.card import AboutData
 from autoseg.sharing.exporting import Sources, export_models
-from autoseg.sharing.models import find_models
 
 TASK = "Task004_Balls"
 CASES = ("case_000", "case_001", "case_002", "case_003")

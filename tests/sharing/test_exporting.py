@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import ModelError, PlanError, StorageError
+from autoseg.paths import find_models
 from autoseg.sharing.card import AboutData
 from autoseg.sharing.exporting import Sources, export_models
-from autoseg.sharing.models import find_models
 
 FULLRES = "results/3d_fullres/Task004_Balls/Trainer__autoseg"
 

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autoseg.errors import AutosegError
+from autoseg.paths import find_models
 from autoseg.sharing.exporting import Sources, export_models
 from autoseg.sharing.installing import install_models
-from autoseg.sharing.models import find_models
 
 EXAMPLES = int(os.environ.get("AUTOSEG_FUZZ_EXAMPLES", "150"))
 """For each way to mutate; more by hand."""

@@ -20,12 +20,12 @@ import torch
 from autoseg.errors import AutosegError, ModelError, StorageError
 from autoseg.files.storage import read_json
 from autoseg.inference.model import load_model
+from autoseg.paths import find_models
 from autoseg.sharing import archive as archive_module
 from autoseg.sharing.card import card_text
 from autoseg.sharing.exporting import Sources, export_models
 from autoseg.sharing.installing import install_models, read_archived_card
 from autoseg.sharing.members import parse_member, parse_members
-from autoseg.sharing.models import find_models
 
 FULLRES = "results/3d_fullres/Task004_Balls/Trainer__autoseg"
 FLAT = "results/2d/Task004_Balls/Trainer__autoseg"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import ModelError
-from autoseg.sharing.models import LabelDice, dice_by_label, find_models, load_cross_validation
+from autoseg.paths import find_models
+from autoseg.sharing.models import LabelDice, dice_by_label, load_cross_validation
 
 
 def test_models_are_found_by_configuration_task_trainer_and_plans(tmp_path: Path, train_model) -> None:

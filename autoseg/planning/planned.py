@@ -5,6 +5,7 @@ from __future__ import annotations
 from autoseg.errors import PlanError
 from autoseg.files.layout import ModelKey, plans_in
 from autoseg.paths import Workspace
+from autoseg.planning.fingerprint import is_two_dimensional, load_fingerprint
 from autoseg.plans import Plans, find_plans, load_plans
 
 
@@ -31,7 +32,5 @@ def load_planned(key: ModelKey, workspace: Workspace) -> Plans:
 
 
 def _has_single_slices(task: str, workspace: Workspace) -> bool:
-    from autoseg.planning.fingerprint import is_two_dimensional, load_fingerprint
-
     path = workspace.task(task).fingerprint
     return path.is_file() and is_two_dimensional(load_fingerprint(path))

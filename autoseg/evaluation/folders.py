@@ -1,0 +1,63 @@
+"""Two folders of segmentations of equal names, scored against each other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from autoseg.dataset.facts import NOTHING_KNOWN, FactsTable
+from autoseg.evaluation.summary import (
+    BYTES_PER_WORKER,
+    Summary,
+    common_cases,
+    is_summary,
+    save_summary,
+    score_folder,
+)
+from autoseg.files.layout import SUMMARY_FILE
+from autoseg.outputs import require_apart, require_own_file
+from autoseg.parallel import fitting_workers
+from autoseg.words import first_few
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_folder(
+    references: Path,
+    predictions: Path,
+    *,
+    labels: Sequence[int],
+    workers: int | None = None,
+    common: bool = False,
+    surface_distances: bool = False,
+    overwrite: bool = False,
+    facts: FactsTable = NOTHING_KNOWN,
+) -> Summary:
+    """Score all cases of two folders of equal names, or those that both hold, and write `predictions/summary.json`.
+
+    Args:
+        overwrite: Replace a summary.json that autoseg did not write.
+        facts: What is known of the cases, which summary.json then says, too.
+
+    Raises:
+        WorkspaceError: Both are one folder, or `predictions` holds a task's own data or a summary.json of another program.
+        DatasetError: The folders hold different names; both sides are listed.
+        CasesFailed: Naming each case whose files cannot be compared.
+    """
+    if not overwrite:
+        require_own_file(predictions / SUMMARY_FILE, is_summary)
+    cases, left_out = common_cases(predictions, references) if common else (None, [])
+    if left_out:
+        log.warning("left out, for one of the folders lacks them: %s", first_few(left_out))
+    summary = score_folder(
+        predictions,
+        references,
+        sorted(set(labels)),
+        workers=fitting_workers(workers, BYTES_PER_WORKER),
+        cases=cases,
+        surface_distances=surface_distances,
+    ).with_facts(facts.by_case)
+    require_apart([predictions], {"the folder of the true labels; name that of the predictions": [references]})
+    save_summary(summary, predictions / SUMMARY_FILE)
+    return summary

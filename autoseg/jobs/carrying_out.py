@@ -1,0 +1,156 @@
+"""A run of a task, from raw images to an archive: the steps that are not done, told to whoever listens."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+from autoseg.errors import AutosegError, Interrupted, PlanError
+from autoseg.files.layout import LOCK_FILE, ModelFolder
+from autoseg.files.locking import hold_lock
+from autoseg.jobs.asked import LAUNCHER
+from autoseg.jobs.configurations import expected_configurations, model_folder, planned_configurations
+from autoseg.jobs.digests import plan_digest
+from autoseg.jobs.runner import CTRL_C, Runner, set_aside
+from autoseg.jobs.steps import Step
+from autoseg.jobs.telling import GOOD, header, summary_table
+from autoseg.jobs.workflow import CODE_SEPARATOR, Configuration, Work, all_steps, preparation_steps, training_name
+from autoseg.paths import Workspace
+from autoseg.words import agreeing, counted
+
+
+def carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None, output: TextIO) -> None:
+    """Run the steps that are not done; once the plans are there, it is known what is trained. One run of a task at a time.
+
+    Args:
+        wanted: Configurations; None for all that are planned.
+        output: Is told about every step, and gets the steps' own output.
+
+    Raises:
+        PlanError: A wanted configuration is not planned.
+        AutosegError: Steps failed; all that do not depend on them are done.
+        Interrupted: Stopped by a signal or time limit.
+        KeyboardInterrupt: Stopped by Ctrl-C.
+    """
+    with hold_lock(workspace.task(work.task).run_folder / LOCK_FILE, f"autoseg_run of {work.task}"):
+        _carry_out(work, workspace, wanted, output)
+
+
+def _carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None, output: TextIO) -> None:
+    runner = Runner(workspace.task(work.task).run_folder, output)
+    preparation = preparation_steps(work)
+    steps = known_steps(work, workspace, wanted)
+    runner.run(preparation, total=len(steps) if len(steps) > len(preparation) else None)
+    if all(step.name in runner.outcomes and runner.outcomes[step.name].state in GOOD for step in preparation):
+        configurations = planned_configurations(work, workspace, wanted)
+        set_aside_what_changed(work, workspace, configurations, output)
+        steps = all_steps(work, configurations)
+        say_what_is_trained(work, configurations, steps, runner)
+    runner.run(steps, total=len(steps))
+    _finish(work, runner, steps)
+
+
+def say_what_is_trained(
+    work: Work, configurations: Sequence[Configuration], steps: Sequence[Step], runner: Runner
+) -> None:
+    """How many trainings are left; how long one takes, its first batches tell."""
+    trainings = {training_name(one.name, fold) for one in configurations for fold in one.folds}
+    left = sum(step.name in trainings and not runner.decide(step).done for step in steps)
+    if left > 1:
+        print(
+            f"{work.task}: {counted(left, 'training follows', 'trainings follow')}, one after the other; where one "
+            "takes long, it says how long once its "
+            "first batches are done",
+            file=runner.output,
+        )
+
+
+def known_steps(work: Work, workspace: Workspace, wanted: Sequence[str] | None) -> tuple[Step, ...]:
+    """All steps, as far as one can know them before the task is planned (as is asked for now)."""
+    try:
+        return all_steps(work, planned_configurations(work, workspace, wanted))
+    except PlanError:
+        if not wanted:
+            return preparation_steps(work)
+        return all_steps(work, expected_configurations(work, workspace, wanted))
+
+
+def describe(work: Work, workspace: Workspace, wanted: Sequence[str] | None, output: TextIO) -> None:
+    """Tell every step: whether it is done, and otherwise why it runs and its command line."""
+    runner = Runner(workspace.task(work.task).run_folder, output)
+    steps = known_steps(work, workspace, wanted)
+    complete = len(steps) > len(preparation_steps(work))
+    waiting: set[str] = set()
+    for number, step in enumerate(steps, start=1):
+        decision = runner.decide(step)
+        if decision.done:
+            before = waiting.intersection(step.needs)
+            remark = decision.reason + ("; again if what it reads changes before" if before else "")
+        else:
+            waiting.add(step.name)
+            kept = decision.anew and step.replaces is not None and step.replaces.exists()
+            remark = f"to run: {decision.reason}" + ("; what is there is kept aside" if kept else "")
+        print(header(number, len(steps) if complete else None, step.name, remark), file=output)
+        if not decision.done:
+            print(f"    {_by_hand(step)}", file=output)
+    print(_done(len(steps) - len(waiting), len(steps)), file=output)
+    if not complete:
+        print("then everything that the plans hold is trained, the best is chosen and packed", file=output)
+
+
+def set_aside_what_changed(
+    work: Work, workspace: Workspace, configurations: Sequence[Configuration], output: TextIO
+) -> None:
+    """Move away models that were trained with other plans or code of the user's, which the folds of a model share."""
+    code = _code_of(work.trainer)
+    for one in configurations:
+        model = model_folder(one.name, work, workspace)
+        if reason := _other_plans_or_code(one, model, code):
+            kept = set_aside(model.folder, workspace.task(work.task).set_aside, name=one.name)
+            print(f"{one.name}: {reason}, which is kept in {kept}; it is trained anew", file=output)
+
+
+def _other_plans_or_code(one: Configuration, model: ModelFolder, code: Mapping[str, str]) -> str | None:
+    from autoseg.training.run_record import other_code
+
+    then, now = plan_digest(model.plans_file, one.name), plan_digest(one.plans_file, one.name)
+    if None not in (then, now) and then != now:
+        return "planned otherwise than what is trained"
+    changes = next(other_code(model.fold_folders(), model.key.trainer, code), None) if code else None
+    return f"{'; '.join(changes[1])} since what is there was trained" if changes else None
+
+
+def _code_of(trainer: str) -> dict[str, str]:
+    """Of a trainer in the user's own file; nothing of ours, for which torch need not be imported."""
+    if CODE_SEPARATOR not in trainer:
+        return {}
+    from autoseg.training import find_trainer
+    from autoseg.training.recipe_record import own_code
+
+    return own_code(find_trainer(trainer))
+
+
+def _done(some: int, steps: int, state: str = "done") -> str:
+    return f"{some} of {counted(steps, 'step')} {agreeing(some, 'is', 'are')} {state}"
+
+
+def _finish(work: Work, runner: Runner, steps: Sequence[Step]) -> None:
+    done = sum(runner.outcomes[step.name].state in GOOD for step in steps if step.name in runner.outcomes)
+    if runner.stopped is not None:
+        message = f"stopped, {_done(done, len(steps))}; run the same command again to go on"
+        raise KeyboardInterrupt(message) if runner.stopped == CTRL_C else Interrupted(message)
+    print(f"\n{summary_table(steps, runner.outcomes)}\n", file=runner.output)
+    if done < len(steps):
+        raise AutosegError(
+            f"{work.task}: {_done(len(steps) - done, len(steps), 'not done')}; put right what is named above and run "
+            "the same command again, what is done is kept"
+        )
+    print(
+        f"{work.task}: the selection is {work.selection}\n{work.task}: the model is {work.archive}", file=runner.output
+    )
+
+
+def _by_hand(step: Step) -> str:
+    """The command line, with the program as a user knows it."""
+    return shlex.join(("autoseg", *step.argv[len(LAUNCHER) :]))

@@ -1,0 +1,98 @@
+"""The trainer of one fold, with everything it needs from a workspace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from autoseg.dataset import read_dataset
+from autoseg.dataset.description import known_facts
+from autoseg.dataset.splits import Split, open_split, open_splits
+from autoseg.errors import TrainingError
+from autoseg.files.layout import ALL, DATASET_FILE, ModelFolder, ModelKey
+from autoseg.paths import Workspace
+from autoseg.planning.planned import load_planned
+from autoseg.preprocessing.previous import PreviousMaps
+from autoseg.preprocessing.store import PreparedCases
+from autoseg.training.previous_stage import PreviousStage, find_predictions
+from autoseg.training.run_record import trained_cases
+from autoseg.training.settings import TrainingSettings
+from autoseg.training.trainer import Trainer
+from autoseg.training.trainers import find_trainer
+from autoseg.words import agreeing, counted, first_few
+
+log = logging.getLogger(__name__)
+
+
+def build_trainer(
+    key: ModelKey, fold: str, workspace: Workspace, *, settings: TrainingSettings, device: str | None = None
+) -> Trainer:
+    """The trainer of one fold, with everything it needs from the workspace; nothing is trained yet.
+
+    Raises:
+        PlanError: The configuration is not planned.
+        TrainingError: Cases are not prepared, the fold does not exist, or a cascade lacks predictions to refine.
+        ExtensionError: There is no such trainer.
+    """
+    task, model = key.task, workspace.model(key)
+    trainer_class = find_trainer(key.named_trainer)
+    plans = load_planned(key, workspace)
+    plan = plans.configuration(key.configuration)
+    facts, splits = known_facts(workspace.task(task).raw), workspace.task(task).splits
+    for remark in facts.remarks:
+        log.warning("%s", remark)
+    cases = PreparedCases(workspace.task(task).prepared(plan.prepared_as, key.plans), facts.by_case)
+    identifiers = _training_cases(task, workspace, cases)
+    split = open_split(splits, identifiers, fold, facts=facts)
+    previous = None
+    if plan.previous is not None:
+        before = workspace.model(key.of(plan.previous))
+        folds = open_splits(splits, identifiers, facts=facts)
+        previous = _previous_stage(before, folds, split, model.previous_stage)
+    return trainer_class(
+        plans=plans,
+        configuration=key.configuration,
+        cases=cases,
+        split=split,
+        output=model.fold(fold).folder,
+        references=workspace.task(task).references,
+        previous=previous,
+        settings=settings,
+        device=device,
+    )
+
+
+def require_left_out(trainer: Trainer) -> None:
+    """Refuse to score a fold on cases that it was trained on, as when folds were made anew since."""
+    if trainer.fold.fold == ALL:
+        return
+    if seen := sorted(set(trained_cases(trainer.fold)) & set(trainer.split.validation)):
+        raise TrainingError(
+            f"{trainer.output}: was trained on {first_few(seen)}, which splits_final.json now has among its validation cases, "
+            "so its scores would be too good; train it anew with --overwrite, or put the file back that it was trained by"
+        )
+
+
+def _previous_stage(model: ModelFolder, folds: Sequence[Split], split: Split, folder: Path) -> PreviousStage:
+    """What the model predicted for every case of a cascade's fold; `folder` keeps it on the cascade's grid."""
+    predictions = find_predictions(model, folds, [*split.training, *split.validation])
+    return PreviousStage(predictions=predictions, maps=PreviousMaps(folder))
+
+
+def _training_cases(task: str, workspace: Workspace, cases: PreparedCases) -> tuple[str, ...]:
+    """The dataset's cases, which must all be prepared; where the raw data are elsewhere, those that are prepared."""
+    prepared = cases.identifiers()
+    raw = workspace.task(task).raw
+    listed = (
+        tuple(case.identifier for case in read_dataset(raw).training) if (raw / DATASET_FILE).is_file() else prepared
+    )
+    missing = sorted(set(listed) - set(prepared))
+    if missing or not listed:
+        names = f" ({first_few(missing)})" if missing else ""
+        raise TrainingError(
+            f"{cases.folder}: {len(prepared)} of {counted(len(listed), 'case')} "
+            f"{agreeing(len(prepared), 'is', 'are')} prepared here{names}; "
+            "run autoseg_plan_and_preprocess first"
+        )
+    return listed
