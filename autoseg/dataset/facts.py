@@ -97,7 +97,7 @@ def read_facts(folder: Path, cases: Collection[str] | None = None) -> FactsTable
     if table.problems:
         listing = "\n".join(f"  {problem}" for problem in table.problems)
         raise DatasetError(
-            f"{folder}: {len(table.problems)} problems in what is said of the cases\n{listing}\nPut right and run again."
+            f"{folder}: {counted(len(table.problems), 'problem')} in what is said of the cases\n{listing}\nPut right and run again."
         )
     return table
 

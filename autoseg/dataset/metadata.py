@@ -116,7 +116,7 @@ def _row(path: Path, line: Line, names: Sequence[str], notes: Notes) -> Row | No
     number, cells = line
     where, before = f"{path.name}: line {number}", len(notes.faults)
     if len(cells) != len(names):
-        found = f"{where}: {counted(len(cells), 'cell')}, where {counted(len(names), 'column')} are named"
+        found = f"{where}: {counted(len(cells), 'cell')}, where {counted(len(names), 'column is', 'columns are')} named"
         few = len(cells) < len(names)
         remedy = (
             "write every cell, n/a where nothing is known" if few else "take out what is too much, or name its column"
