@@ -84,7 +84,7 @@ def run_on_cases(
 
 
 def progress(total: int | None, task: str, *, unit: str = "case", since: float | None = None) -> tqdm[Any]:
-    """A progress bar with the time left; silent where there is no terminal, or nobody asked for what is logged.
+    """A progress bar with the time left; silent where there is no terminal.
 
     Args:
         total: None where it is not known yet: then the task alone is shown until `reset` tells it.
@@ -97,7 +97,7 @@ def progress(total: int | None, task: str, *, unit: str = "case", since: float |
         unit=unit,
         unit_scale=unit == "B",
         bar_format="{desc}" if total is None else None,
-        disable=True if is_closed or not log.isEnabledFor(logging.INFO) else None,
+        disable=True if is_closed else None,
         leave=False,
         dynamic_ncols=True,
     )
