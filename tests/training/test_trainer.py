@@ -207,7 +207,7 @@ def test_the_recipe_is_written_down_with_all_its_numbers(trainer: MakeTrainer) -
 def test_a_damaged_record_is_named(trainer: MakeTrainer, untouched: Trainer) -> None:
     (untouched.output / "run.json").write_text("{}")
     with pytest.raises(
-        StorageError, match=r"fold_1: run\.json: wrong fields: missing .*; delete run\.json there, it is"
+        StorageError, match=r"fold_1: expected format 2, found None; delete run\.json there, it is only a record"
     ):
         trainer(fold="fold_1", epochs=5).run(resume=True)
 
