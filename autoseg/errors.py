@@ -5,9 +5,14 @@ A message says where, what is wrong, and what to do. Anything else that is raise
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from autoseg.words import counted, without_case
+
+# A script that asks for nothing is told nothing. Not in the package's own module: `python -m autoseg` runs that before it
+# leaves out the folder that it is started in, where a logging.py may lie.
+logging.getLogger("autoseg").addHandler(logging.NullHandler())
 
 
 class AutosegError(Exception):
