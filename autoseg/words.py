@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from numbers import Integral
@@ -67,6 +68,13 @@ def first_few(items: Listed, most: int = 10, *, noun: str = "", say: Callable[[A
 def for_example(names: Sequence[object], most: int = 3) -> str:
     """`a, b, c, ...`, where how many there are stands elsewhere."""
     return ", ".join(map(readable, names[:most])) + (", ..." if len(names) > most else "")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean epochs?`, or nothing where no known name is like this one."""
+    spelt = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(name.casefold(), spelt, n=1)
+    return f"; did you mean {spelt[near[0]]}?" if near else ""
 
 
 def in_digits(value: SupportsFloat) -> str:

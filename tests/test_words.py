@@ -18,6 +18,7 @@ from autoseg.words import (
     in_gigabytes,
     in_millimetres,
     in_sides,
+    nearest,
     readable,
     rough_time,
     short_time,
@@ -149,3 +150,16 @@ def test_a_time_that_is_left(seconds: float, said: str) -> None:
 @pytest.mark.parametrize(("seconds", "said"), [(0.253, "0.25 s"), (9.96, "10 s"), (22.4, "22 s")])
 def test_a_short_time(seconds: float, said: str) -> None:
     assert short_time(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("epoch", "; did you mean epochs?"),
+        ("EPOCHS", "; did you mean epochs?"),
+        ("sgd", "; did you mean SGD?"),
+        ("x", ""),
+    ],
+)
+def test_the_nearest_of_known_names_is_offered(name: str, said: str) -> None:
+    assert nearest(name, ("epochs", "SGD", "mirror")) == said

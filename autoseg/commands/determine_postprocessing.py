@@ -62,7 +62,7 @@ def add_models(parser: Parser) -> None:
         metavar="TRAINER",
         nargs="+",
         default=["Trainer"],
-        help="Trainer, or my_file.py:MyTrainer (default: Trainer)",
+        help="Trainer, my_recipe.json, or my_file.py:MyTrainer (default: Trainer)",
     )
     parser.add_argument(
         "-p",

@@ -22,6 +22,7 @@ from autoseg.files.layout import (
     DEFAULT_PLANS,
     DEFAULT_TRAINER,
     USUAL_CONFIGURATIONS,
+    trainer_name,
 )
 from autoseg.paths import Workspace
 from autoseg.words import agreeing
@@ -83,7 +84,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     choice = ExportChoice(
         best=arguments.best,
         configurations=tuple(arguments.configurations) if arguments.configurations else None,
-        trainer=arguments.trainer.rpartition(":")[2],
+        trainer=trainer_name(arguments.trainer),
         plans=arguments.plans,
         folds=tuple(arguments.folds) if arguments.folds else None,
         checkpoints=tuple(dict.fromkeys(arguments.checkpoints)),

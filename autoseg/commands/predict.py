@@ -74,7 +74,7 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         "-tr",
         dest="trainer",
         metavar="TRAINER",
-        help=f"Trainer, or my_file.py:MyTrainer (default: {DEFAULT_TRAINER}, else the only one that trained)",
+        help=f"Trainer, my_recipe.json, or my_file.py:MyTrainer (default: {DEFAULT_TRAINER}, else the only one that trained)",
     )
     group.add_argument(
         "-p",

@@ -42,7 +42,7 @@ def add_arguments(parser: Parser) -> None:
         dest="trainer",
         metavar="TRAINER",
         default=DEFAULT_TRAINER,
-        help=f"{DEFAULT_TRAINER}, or my_file.py:MyTrainer (default: {DEFAULT_TRAINER})",
+        help=f"{DEFAULT_TRAINER}, my_recipe.json, or my_file.py:MyTrainer (default: {DEFAULT_TRAINER})",
     )
     parser.add_argument(
         "-p",

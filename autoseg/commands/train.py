@@ -39,7 +39,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "trainer",
         metavar="TRAINER",
-        help="Trainer, another of documentation/variants.md, or my_file.py:MyTrainer for a recipe of your own",
+        help="Trainer, another of documentation/variants.md, my_recipe.json, or my_file.py:MyTrainer for a class of your own",
     )
     parser.add_argument("task", metavar="TASK", help=TASK_HELP)
     parser.add_argument(
@@ -209,7 +209,7 @@ def describe(trainer: Trainer) -> str:
     """
     training, validation = (counted(len(cases), "case") for cases in (trainer.split.training, trainer.split.validation))
     return (
-        f"{trainer.plans.dataset}: {trainer.plan.name}, {type(trainer).__name__}, fold {trainer.fold.fold}: {training} to train, "
+        f"{trainer.plans.dataset}: {trainer.plan.name}, {trainer.name}, fold {trainer.fold.fold}: {training} to train, "
         f"{validation} to validate; {counted(trainer.epochs, 'epoch')} of "
         f"{counted(trainer.iterations_per_epoch, 'batch', 'batches')} of "
         f"{trainer.batch_size}, patch {in_sides(trainer.plan.sampling.patch_size)}, "
@@ -267,6 +267,7 @@ COMMAND = Command(
     "validation_raw/ with predictions and summary.json, which of 3d_lowres are what 3d_cascade_fullres learns from",
     example="autoseg_train 3d_fullres Trainer 4 0\n"
     "autoseg_train 3d_fullres Trainer 4 0 -c        (then: go on after an interruption)\n"
+    "autoseg_train 3d_fullres my_recipe.json 4 0   (what differs from the default; autoseg_make_recipe writes one)\n"
     "autoseg_train 2d my_recipes.py:ShortTrainer Task004 all --epochs 100 -device cuda",
     add_arguments=add_arguments,
     run=run,

@@ -125,7 +125,7 @@ def _batches(speed: Speed) -> Finding:
 
 def _training(speed: Speed) -> Finding:
     from autoseg.training import Trainer
-    from autoseg.training.recipe import VALIDATION_SHARE
+    from autoseg.training.parts import VALIDATION_SHARE
     from autoseg.training.time_needed import Length, within_a_day
 
     length = Length(

@@ -77,6 +77,11 @@ CONFIGURATION_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}"
 USUAL_CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 """That our planners plan, in the order in which they are listed; a planner of the user's own may plan others."""
 
+RECIPE_NAME = re.compile(r"\w(?:(?!__)[\w.-])*")
+"""A recipe file's stem becomes a part of the model's folder, before two underscores."""
+
+RECIPE_ENDING = ".json"
+
 _FOLD = "fold_"
 FOLD_PATTERN = rf"{_FOLD}\d{{1,3}}|{ALL}"
 """What a fold's folder is called."""
@@ -88,9 +93,9 @@ class ModelKey:
 
     Attributes:
         task: `TaskXXX_Name`.
-        trainer: The class's name.
+        trainer: The name of the recipe or class.
         plans: Their name.
-        reference: How the user names the trainer, `my_file.py:MyTrainer`; the same model whatever stands here.
+        reference: How the user names the trainer, `my_recipe.json` or `my_file.py:MyTrainer`; the same model whatever stands here.
     """
 
     task: str
@@ -101,9 +106,14 @@ class ModelKey:
 
     @classmethod
     def named(cls, task: str, configuration: str, trainer: str, plans: str = DEFAULT_PLANS) -> ModelKey:
-        """The model of a trainer as a user names it: `Trainer`, or `my_file.py:MyTrainer`."""
-        name = trainer.rpartition(":")[2]
-        return cls(task=task, configuration=configuration, trainer=name, plans=plans, reference=trainer)
+        """The model of a trainer as a user names it: `Trainer`, or `my_recipe.json`, or `my_file.py:MyTrainer`.
+
+        Raises:
+            WorkspaceError: A recipe file has a name that no folder can have.
+        """
+        return cls(
+            task=task, configuration=configuration, trainer=trainer_name(trainer), plans=plans, reference=trainer
+        )
 
     @property
     def named_trainer(self) -> str:
@@ -343,6 +353,34 @@ class FoldFolder:
     def neighbours(self) -> tuple[FoldFolder, ...]:
         """Every folder of the model that may be a fold's, this one among them, in the order of their names."""
         return _fold_folders(self.model)
+
+
+def is_recipe_file(reference: str) -> bool:
+    """Whether a trainer is named by a recipe file, and not by a class or a name that ships."""
+    return reference.endswith(RECIPE_ENDING)
+
+
+def trainer_name(reference: str) -> str:
+    """What models are called after, of a trainer as a user names it: a recipe file's stem, a class's name, or what ships.
+
+    Raises:
+        WorkspaceError: A recipe file has a name that no folder can have.
+    """
+    return recipe_name(Path(reference)) if is_recipe_file(reference) else reference.rpartition(":")[2]
+
+
+def recipe_name(path: Path) -> str:
+    """What a recipe file's models are called after.
+
+    Raises:
+        WorkspaceError: It cannot be part of a folder's name.
+    """
+    if not RECIPE_NAME.fullmatch(path.stem):
+        raise WorkspaceError(
+            f"{path}: a recipe file's name becomes part of a folder's: letters, digits, ., - and _, but no __, before "
+            f"{RECIPE_ENDING}; give the file another name"
+        )
+    return path.stem
 
 
 def parse_model(folder: Path) -> ModelFolder | None:

@@ -27,7 +27,7 @@ from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from autoseg.errors import DiskError, StorageError
 from autoseg.remedies import cannot_be_read, remedy
@@ -295,6 +295,10 @@ def decode(kind: Any, value: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         (optional,) = (member for member in inner if member is not types.NoneType)
         return None if value is None else decode(optional, value, where)
+    if origin is Literal:
+        if not any(type(value) is type(choice) and value == choice for choice in inner):
+            raise StorageError(f"{where}: expected {' or '.join(map(str, inner))}, found {reprlib.repr(value)}")
+        return value
     if isinstance(kind, type) and is_dataclass(kind):
         return _decode_dataclass(kind, value, where)
     if origin is tuple and isinstance(value, list):

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -17,10 +18,10 @@ import torch
 from torch import nn
 
 import autoseg
-from autoseg import networks
+from autoseg.catalogue import Part
 from autoseg.command_words import training_command
 from autoseg.dataset.target import Target
-from autoseg.errors import ModelError, StorageError
+from autoseg.errors import ExtensionError, ModelError, StorageError
 from autoseg.files.layout import (
     ALL,
     DEFAULT_TRAINER,
@@ -32,7 +33,8 @@ from autoseg.files.layout import (
     weights_name,
 )
 from autoseg.files.records import RecordFormat, decode_record
-from autoseg.files.storage import read_json
+from autoseg.files.storage import encode, read_json
+from autoseg.networks.build import PLANNED, RECIPE_NETWORKS, build_named_network
 from autoseg.networks.tensors import read_tensors, save_tensors
 from autoseg.plans import ConfigurationPlan, Plans, load_plans, plan_signature
 from autoseg.postprocessing.rules import Rule, load_rules
@@ -43,6 +45,7 @@ FORMAT = RecordFormat(
     what="weights",
     error=ModelError,
     another="install a matching version or train again",
+    completed=lambda content: {"network": encode(PLANNED), **content},
 )
 
 Checkpoint: TypeAlias = Literal["final", "best"]
@@ -55,8 +58,9 @@ class WeightsFile:
     """What one fold's training leaves for prediction.
 
     Attributes:
-        trainer: Class that trained.
-        custom_network: Whether that class builds a network of its own, which a file cannot hold.
+        trainer: Class or recipe that trained.
+        custom_network: Whether it is a network of the user's or of a library's, which a file cannot hold.
+        network: Otherwise the recipe's name and settings of it.
         mirror_axes: Axes of the patch that were mirrored in training, so that prediction may mirror them too.
         epoch: Epochs trained.
         weights: The network's state, by name.
@@ -67,6 +71,7 @@ class WeightsFile:
     mirror_axes: tuple[int, ...]
     epoch: int
     weights: dict[str, torch.Tensor]
+    network: Part = PLANNED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +140,14 @@ def load_model(
     _require_agreement(paths, files)
     _require_axes(paths[0], files[0], plan)
     _require_builder(paths[0], files[0], build_network)
-    build = build_network or networks.build_network
     loaded = tuple(
-        fill_network(build(plan, input_channels(plans, configuration), len(plans.target.outputs)), file, path)
+        fill_network(
+            (build_network or _builder(path, file))(
+                plan, input_channels(plans, configuration), len(plans.target.outputs)
+            ),
+            file,
+            path,
+        )
         for file, path in zip(files, paths, strict=True)
     )
     _require_own_plans(model, trained, files, checkpoint, plan_signature(plans, configuration))
@@ -168,6 +178,7 @@ def save_weights(path: Path, file: WeightsFile) -> None:
         "custom_network": file.custom_network,
         "mirror_axes": list(file.mirror_axes),
         "epoch": file.epoch,
+        "network": encode(file.network),
         "weights": {name: tensor.detach().cpu() for name, tensor in file.weights.items()},
     }
     save_tensors(path, content)
@@ -324,9 +335,19 @@ def _require_builder(path: Path, file: WeightsFile, build_network: BuildNetwork 
     if file.custom_network and build_network is None:
         raise ModelError(
             f"{path}: {file.trainer} built a network of its own, which the file does not hold; "
-            f"name the trainer's file: -tr path/to/file.py:{file.trainer} "
+            f"name the trainer's file: -tr path/to/file.py:{file.trainer} or path/to/{file.trainer}.json "
             f"(in Python: build_network={file.trainer}.build_network)"
         )
+
+
+def _builder(path: Path, file: WeightsFile) -> BuildNetwork:
+    """Of a network of ours; a file of weights makes nothing else run."""
+    if file.network.name not in RECIPE_NETWORKS.entries:
+        raise ModelError(f"{path}: no network of ours is called {file.network.name!r:.60}; get the file again")
+    try:
+        return partial(build_named_network, RECIPE_NETWORKS.completed(file.network))
+    except (ExtensionError, StorageError) as error:
+        raise ModelError(f"{path}: {error}; get the file again or train again") from error
 
 
 def fill_network(network: Any, file: WeightsFile, path: Path) -> nn.Module:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import TextIO
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
 
 from autoseg.errors import AutosegError, Interrupted, PlanError
-from autoseg.files.layout import LOCK_FILE, ModelFolder
+from autoseg.files.layout import LOCK_FILE, ModelFolder, is_recipe_file
 from autoseg.files.locking import hold_lock
 from autoseg.jobs.asked import LAUNCHER
 from autoseg.jobs.configurations import expected_configurations, model_folder, planned_configurations
@@ -18,6 +18,9 @@ from autoseg.jobs.telling import GOOD, header, summary_table
 from autoseg.jobs.workflow import CODE_SEPARATOR, Configuration, Work, all_steps, preparation_steps, training_name
 from autoseg.paths import Workspace
 from autoseg.words import agreeing, counted
+
+if TYPE_CHECKING:
+    from autoseg.training.recipe_record import RecipeRecord
 
 
 def carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None, output: TextIO) -> None:
@@ -103,32 +106,31 @@ def set_aside_what_changed(
     work: Work, workspace: Workspace, configurations: Sequence[Configuration], output: TextIO
 ) -> None:
     """Move away models that were trained with other plans or code of the user's, which the folds of a model share."""
-    code = _code_of(work.trainer)
+    recipe = _recipe_of(work.trainer)
     for one in configurations:
         model = model_folder(one.name, work, workspace)
-        if reason := _other_plans_or_code(one, model, code):
+        if reason := _other_plans_or_recipe(one, model, recipe):
             kept = set_aside(model.folder, workspace.task(work.task).set_aside, name=one.name)
             print(f"{one.name}: {reason}, which is kept in {kept}; it is trained anew", file=output)
 
 
-def _other_plans_or_code(one: Configuration, model: ModelFolder, code: Mapping[str, str]) -> str | None:
-    from autoseg.training.run_record import other_code
+def _other_plans_or_recipe(one: Configuration, model: ModelFolder, recipe: RecipeRecord | None) -> str | None:
+    from autoseg.training.run_record import other_recipes
 
     then, now = plan_digest(model.plans_file, one.name), plan_digest(one.plans_file, one.name)
     if None not in (then, now) and then != now:
         return "planned otherwise than what is trained"
-    changes = next(other_code(model.fold_folders(), model.key.trainer, code), None) if code else None
+    changes = next(other_recipes(model.fold_folders(), model.key.trainer, recipe), None) if recipe else None
     return f"{'; '.join(changes[1])} since what is there was trained" if changes else None
 
 
-def _code_of(trainer: str) -> dict[str, str]:
+def _recipe_of(trainer: str) -> RecipeRecord | None:
     """Of a trainer in the user's own file; nothing of ours, for which torch need not be imported."""
-    if CODE_SEPARATOR not in trainer:
-        return {}
+    if CODE_SEPARATOR not in trainer and not is_recipe_file(trainer):
+        return None
     from autoseg.training import find_trainer
-    from autoseg.training.recipe_record import own_code
 
-    return own_code(find_trainer(trainer))
+    return find_trainer(trainer).record
 
 
 def _done(some: int, steps: int, state: str = "done") -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from autoseg.catalogue import files_of_recipe
 from autoseg.extensions import code_digest, files_beside
-from autoseg.files.layout import CANDIDATES_FILE, COMMANDS_FILE, ModelFolder
+from autoseg.files.layout import CANDIDATES_FILE, COMMANDS_FILE, ModelFolder, is_recipe_file
 from autoseg.jobs.digests import (
     descriptions_digest,
     file_digest,
@@ -197,10 +198,18 @@ def _scores(configuration: Configuration) -> dict[str, Digest]:
 
 
 def _own_code(references: Sequence[str]) -> dict[str, Digest]:
-    """The user's own files among `Name` and `path/to/file.py:Name`, and those beside them that they import."""
+    """The user's own files among `Name`, `path/to/recipe.json` and `path/to/file.py:Name`, and those beside them that
+    they name or import."""
+    recipes = [
+        file for reference in references if is_recipe_file(reference) for file in files_of_recipe(Path(reference))
+    ]
     named = {Path(reference.rpartition(CODE_SEPARATOR)[0]) for reference in references if CODE_SEPARATOR in reference}
+    named |= {file for file in recipes if not is_recipe_file(file.name)}
     files = named.union(*map(files_beside, named))
-    return {f"the code in {file}": partial(code_digest, file) for file in sorted(files)}
+    return {
+        **{f"the recipe {file}": partial(file_digest, file) for file in recipes if is_recipe_file(file.name)},
+        **{f"the code in {file}": partial(code_digest, file) for file in sorted(files)},
+    }
 
 
 def _step(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Literal
 
 import torch
 from torch import nn
 
+from autoseg.catalogue import Catalogue, Part
 from autoseg.errors import PlanError
+from autoseg.networks.batch_norm import with_batch_norm
 from autoseg.networks.encoder_decoder import EncoderDecoder
 from autoseg.networks.instance_norm import OurInstanceNorm
 from autoseg.networks.precision import Precision
@@ -80,3 +83,37 @@ def _residual_unet(plan: ConfigurationPlan, in_channels: int, classes: int) -> n
 NETWORKS: Mapping[str, Callable[[ConfigurationPlan, int, int], nn.Module]] = MappingProxyType(
     dict(zip(NAMES, (_unet, _residual_unet), strict=True))
 )
+
+
+def planned_network(
+    plan: ConfigurationPlan,
+    in_channels: int,
+    out_channels: int,
+    *,
+    normalisation: Literal["instance", "batch"] = "instance",
+) -> nn.Module:
+    """The plan's network.
+
+    Args:
+        normalisation: Of what every layer normalises over: each sample by itself, or the whole batch.
+    """
+    network = build_network(plan, in_channels, out_channels)
+    return with_batch_norm(network) if normalisation == "batch" else network
+
+
+RECIPE_NETWORKS = Catalogue(
+    kind="network",
+    entries={"planned": planned_network},
+    given=("plan", "in_channels", "out_channels", "spatial_dims"),
+)
+"""What a recipe may name; of the plan's networks it takes the planned one."""
+
+PLANNED = RECIPE_NETWORKS.part("planned")
+
+
+def build_named_network(part: Part, plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
+    """The network that a recipe names, with deep supervision on where it has that."""
+    network: nn.Module = RECIPE_NETWORKS.build(
+        part, plan=plan, in_channels=in_channels, out_channels=classes, spatial_dims=plan.dimensions
+    )
+    return network

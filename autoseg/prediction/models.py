@@ -1,10 +1,10 @@
-"""Trained models, with the network of the user's own trainer where it builds one."""
+"""Trained models, with the network of the user's own trainer or recipe where that names one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoseg.files.layout import DEFAULT_TRAINER, ModelFolder
+from autoseg.files.layout import DEFAULT_TRAINER, ModelFolder, is_recipe_file
 from autoseg.inference.model import BuildNetwork, TrainedModel, load_model
 
 
@@ -27,9 +27,7 @@ def _network_builder(reference: str) -> BuildNetwork | None:
     if reference == DEFAULT_TRAINER:
         return None  # the plans' own network, for which the second that importing trainings takes is not spent
 
-    from autoseg import training
+    from autoseg.training import RECIPES, find_trainer
 
-    if ":" in reference:
-        return training.find_trainer(reference).build_network
-    shipped = getattr(training, reference, None)
-    return shipped.build_network if isinstance(shipped, type) and issubclass(shipped, training.Trainer) else None
+    is_named = ":" in reference or is_recipe_file(reference) or reference in RECIPES
+    return find_trainer(reference).build_network if is_named else None

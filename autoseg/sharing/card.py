@@ -205,7 +205,9 @@ def _model_lines(model: ModelEntry) -> list[str]:
         f"- Patch: {'x'.join(map(str, model.patch_size))} voxels",
     ]
     if model.custom_network:
-        lines.append(f"- Needs the file of its trainer to predict: -tr path/to/file.py:{model.trainer}")
+        lines.append(
+            f"- Needs the file of its trainer to predict: -tr path/to/file.py:{model.trainer} or path/to/{model.trainer}.json"
+        )
     if model.previous:
         lines.append(f"- Takes the predictions of {model.previous} as input")
     return [*lines, "", *_score_lines(model)]

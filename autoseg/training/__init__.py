@@ -1,64 +1,24 @@
-"""Training: from prepared cases and a plan to the weights of one fold. Trainers imported here are shipped by name."""
+"""Training: from prepared cases and a plan to the weights of one fold."""
 
 from autoseg.dataset.splits import Split, open_split
+from autoseg.training.choice import TrainerChoice, find_trainer
+from autoseg.training.recipe import Recipe
+from autoseg.training.recipe_file import read_recipe, write_recipe
+from autoseg.training.recipes import RECIPES
 from autoseg.training.settings import TrainingSettings
 from autoseg.training.trainer import Trainer
-from autoseg.training.trainers import find_trainer
-from autoseg.training.variants import (
-    Trainer5Epochs,
-    Trainer20Epochs,
-    Trainer50Epochs,
-    Trainer100Epochs,
-    Trainer250Epochs,
-    Trainer500Epochs,
-    Trainer2000Epochs,
-    Trainer4000Epochs,
-    TrainerAdam,
-    TrainerAdamW,
-    TrainerBatchNorm,
-    TrainerCrossEntropy,
-    TrainerDA3,
-    TrainerDA5,
-    TrainerDice,
-    TrainerDiceFocal,
-    TrainerDiceTopK10,
-    TrainerFocal,
-    TrainerLinearInterpolation,
-    TrainerNoAugmentation,
-    TrainerNoMirroring,
-    TrainerNoSmoothing,
-    TrainerTopK10,
-)
 from autoseg.training.workspace import build_trainer
 
 __all__ = [
+    "RECIPES",
+    "Recipe",
     "Split",
     "Trainer",
-    "Trainer5Epochs",
-    "Trainer20Epochs",
-    "Trainer50Epochs",
-    "Trainer100Epochs",
-    "Trainer250Epochs",
-    "Trainer500Epochs",
-    "Trainer2000Epochs",
-    "Trainer4000Epochs",
-    "TrainerAdam",
-    "TrainerAdamW",
-    "TrainerBatchNorm",
-    "TrainerCrossEntropy",
-    "TrainerDA3",
-    "TrainerDA5",
-    "TrainerDice",
-    "TrainerDiceFocal",
-    "TrainerDiceTopK10",
-    "TrainerFocal",
-    "TrainerLinearInterpolation",
-    "TrainerNoAugmentation",
-    "TrainerNoMirroring",
-    "TrainerNoSmoothing",
-    "TrainerTopK10",
+    "TrainerChoice",
     "TrainingSettings",
     "build_trainer",
     "find_trainer",
     "open_split",
+    "read_recipe",
+    "write_recipe",
 ]

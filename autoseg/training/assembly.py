@@ -42,7 +42,7 @@ times of CPUs)."""
 
 
 class Assembly(Steps):
-    """A recipe's parts put together; see `Recipe` for its arguments."""
+    """A recipe's parts put together; see `Parts` for its arguments."""
 
     def _restored(self, seed: int, content: Mapping[str, Any] | None) -> TrainingState:
         """A checkpoint's state; without one that of a training that begins."""
@@ -76,7 +76,10 @@ class Assembly(Steps):
         )
 
     def _network(self) -> nn.Module:
-        return self.build_network(self.plan, self._in_channels, len(self.target.outputs))
+        network = self.network_builder(self.plan, self._in_channels, len(self.target.outputs))
+        if not self.deep_supervision and hasattr(network, "deep_supervision"):
+            network.deep_supervision = False  # type: ignore[assignment]  # a plain attribute
+        return network
 
     @property
     def _in_channels(self) -> int:
@@ -156,7 +159,7 @@ class Assembly(Steps):
     def _conditions(self, seed: int) -> dict[str, Any]:
         """What must not change while a training goes on."""
         return {
-            "trainer": type(self).__name__,
+            "trainer": self.name,
             "configuration": self.plan.name,
             "seed": seed,
             "batch_size": self.batch_size,

@@ -64,15 +64,31 @@ class AugmentationRecipe:
 
     Attributes:
         rotation: Greatest angle in degrees about each axis, in three dimensions.
-        rotation_in_plane: The same in two dimensions and for thick slices, and for elongated 2D patches.
+        rotation_in_plane: The same in two dimensions and for thick slices.
+        rotation_in_plane_elongated: The same for elongated patches of two dimensions.
+        rotation_probability: That a sample is rotated.
         scale: Factor of the coordinates, half of the draws below 1 (zoom in).
+        scale_probability: That a sample is scaled.
         order: Of the spline that interpolates data; 1 is faster and blurs a little.
         noise: Standard deviation of Gaussian noise.
+        noise_probability: That a sample gets noise.
         blur: Standard deviation of Gaussian blur in voxels, drawn for each channel.
+        blur_probability: That a sample is blurred.
+        blur_channel_probability: Of such a sample, that a channel is.
+        brightness: Factor of all intensities.
+        brightness_probability: That a sample's are multiplied.
+        contrast: Factor of the distance from the mean intensity.
+        contrast_probability: That a sample's is.
         low_resolution: Zoom to which data are reduced and enlarged again.
+        low_resolution_probability: That a sample is.
+        low_resolution_channel_probability: Of such a sample, that a channel is.
         gamma: Exponent, half of the draws below 1.
+        inverted_gamma_probability: That it is applied to a sample's negative.
+        gamma_probability: That it is applied to a sample.
         previous_radius: Of the ball, in voxels, that changes the previous stage's labels of a cascade.
+        previous_morphology_probability: That a sample's are changed so.
         previous_removed_share: Components below this share of the patch may be removed from those labels.
+        previous_removal_probability: That a sample's are.
     """
 
     rotation: float = 30.0
@@ -103,8 +119,11 @@ class AugmentationRecipe:
     previous_removal_probability: float = 0.2
 
 
+DEFAULT = AugmentationRecipe()
+
+
 def build_augmentation(
-    recipe: AugmentationRecipe,
+    numbers: AugmentationRecipe = DEFAULT,
     *,
     patch_size: Shape,
     dummy_2d: bool,
@@ -114,18 +133,24 @@ def build_augmentation(
     """The default training augmentation.
 
     Args:
+        numbers: Its ranges and probabilities.
         dummy_2d: Slices are much thicker than wide: rotate, scale and blur resolution within them only.
         masked_channels: Channels that were normalised inside the mask and stay 0 outside of it.
     """
     return Augmentation(
-        spatial=build_spatial(recipe, patch_size=patch_size, dummy_2d=dummy_2d),
+        spatial=build_spatial(numbers, patch_size=patch_size, dummy_2d=dummy_2d),
         transforms=(
-            *build_intensity(recipe, dummy_2d=dummy_2d),
+            *build_intensity(numbers, dummy_2d=dummy_2d),
             *([RandomMirroring(tuple(mirror_axes))] if mirror_axes else []),
             *([ZeroOutside(tuple(masked_channels))] if masked_channels else []),
             OutsideBecomesBackground(),
         ),
     )
+
+
+def build_no_augmentation() -> Augmentation:
+    """Patches as they are, not even those of a cascade's previous stage are varied."""
+    return build_validation_augmentation()
 
 
 def build_validation_augmentation() -> Augmentation:

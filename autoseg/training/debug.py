@@ -9,7 +9,7 @@ from torch import nn
 
 from autoseg.files.layout import FoldFolder
 from autoseg.files.records import RecordFormat, write_record
-from autoseg.training.recipe import Recipe
+from autoseg.training.parts import Parts
 
 FORMAT = RecordFormat(number=1)
 ELSEWHERE = {
@@ -26,17 +26,21 @@ ELSEWHERE = {
     "settings",
     "device_name",
     "varies_on_device",
+    "name",
+    "network_builder",
+    "recipe",
 }
 """Attributes that are files of their own, or stand in `run.json` or under `settings`."""
 
 
-def write_debug(fold: FoldFolder, recipe: Recipe, network: nn.Module) -> None:
+def write_debug(fold: FoldFolder, recipe: Parts, network: nn.Module) -> None:
     """Write the file: plain values as they are, everything else as Python shows it."""
     kind = type(recipe)
     write_record(
         fold.debug,
         {
             "trainer": f"{kind.__module__}.{kind.__qualname__}",
+            "name": recipe.name,
             "settings": {name: _plain(value) for name, value in asdict(recipe.settings).items()},
             "recipe": {name: _plain(value) for name, value in _attributes(recipe).items()},
             "network": type(network).__name__,
@@ -47,7 +51,7 @@ def write_debug(fold: FoldFolder, recipe: Recipe, network: nn.Module) -> None:
     )
 
 
-def _attributes(recipe: Recipe) -> dict[str, Any]:
+def _attributes(recipe: Parts) -> dict[str, Any]:
     """All that is public and no method, of the object and of its classes."""
     names = [name for name in dir(recipe) if not name.startswith("_") and name not in ELSEWHERE]
     return {name: value for name in names if not callable(value := getattr(recipe, name))}

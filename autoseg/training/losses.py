@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from autoseg.catalogue import Catalogue
 from autoseg.dataset.target import BACKGROUND
 from autoseg.networks.activations import SOFTMAX, Activation
 
@@ -23,11 +24,19 @@ GUARD = 1e-8
 """Keeps the denominator above zero where smoothing is switched off."""
 
 
+WORST_PERCENT = 10.0
+"""Of the voxels count in the Top-K losses (reference system)."""
+
+FOCAL_GAMMA, FOCAL_ALPHA = 2.0, 0.5
+"""Lin et al. 2017 for the exponent; foreground and background weigh the same (reference system)."""
+
+
 class DiceLoss(nn.Module):
     """Minus the soft Dice of the foreground classes, their mean.
 
     Args:
         per_batch: Sum over the whole batch before dividing, instead of for each sample.
+        smooth: What is added above and below the fraction.
     """
 
     def __init__(self, *, per_batch: bool, smooth: float = SMOOTH, activation: Activation = SOFTMAX) -> None:
@@ -68,7 +77,7 @@ class TopKLoss(nn.Module):
     Source: Wu et al. 2016, "Bridging category-level and instance-level semantic image segmentation".
     """
 
-    def __init__(self, *, percent: float, activation: Activation = SOFTMAX) -> None:
+    def __init__(self, *, percent: float = WORST_PERCENT, activation: Activation = SOFTMAX) -> None:
         super().__init__()
         self.activation = activation
         self.percent = percent
@@ -89,7 +98,9 @@ class FocalLoss(nn.Module):
     Source: Lin et al. 2017, "Focal loss for dense object detection", eq. 5.
     """
 
-    def __init__(self, *, gamma: float, alpha: float, activation: Activation = SOFTMAX) -> None:
+    def __init__(
+        self, *, gamma: float = FOCAL_GAMMA, alpha: float = FOCAL_ALPHA, activation: Activation = SOFTMAX
+    ) -> None:
         super().__init__()
         self.activation = activation
         self.gamma = gamma
@@ -134,3 +145,10 @@ def deep_supervision_weights(levels: int) -> tuple[float, ...]:
     if levels > 1:
         raw[-1] = 0.0
     return tuple(weight / sum(raw) for weight in raw)
+
+
+LOSSES = Catalogue(
+    kind="loss",
+    entries={"dice": DiceLoss, "cross_entropy": CrossEntropy, "top_k": TopKLoss, "focal": FocalLoss},
+    given=("activation", "per_batch"),
+)

@@ -18,7 +18,7 @@ from autoseg.files.layout import FoldFolder
 from autoseg.files.records import RecordFormat, decode_record, write_record
 from autoseg.files.storage import read_json, with_absent
 from autoseg.inference.model import weights_sha256
-from autoseg.training.recipe_record import RecipeRecord, code_differences
+from autoseg.training.recipe_record import RecipeRecord, differences
 
 ABSENT_BEFORE = {"recipe": None, "learning_rate": None}
 ABSENT_IN_SESSIONS_BEFORE = {"interpolation": None, "augmentation": None}
@@ -104,32 +104,37 @@ def trained_cases(fold: FoldFolder) -> tuple[str, ...]:
     return record.training if record is not None else ()
 
 
-def require_same_code(fold: FoldFolder, trainer: str, recipe: RecipeRecord) -> None:
-    """Refuse a class of the user's own that is another than that which other folds of its model were trained with.
+def require_same_recipe(fold: FoldFolder, trainer: str, recipe: RecipeRecord) -> None:
+    """Refuse a recipe that is another than that which other folds of its model were trained by.
 
-    Models are told apart by the names of their trainers' classes, and two files may hold two classes of one name.
+    Models are told apart by the names of their recipes, and two files may hold two of one name.
 
     Raises:
-        TrainingError: Naming the folds and the files.
+        TrainingError: Naming the folds, and what differs.
     """
-    for other, changed in other_code(fold.neighbours(), trainer, recipe.code):
+    for other, changed in other_recipes(fold.neighbours(), trainer, recipe):
         if other != fold:
             raise TrainingError(
                 f"{other.folder}: was trained with another {trainer}: {'; '.join(changed)}; folds of one model are trained with "
-                "the same code: give the class another name, so that it gets a folder of its own, or remove "
-                f"{fold.model} to train every fold anew"
+                "the same recipe and code: give the class another name, or the recipe file, so that it gets a folder of its "
+                f"own, or remove {fold.model} to train every fold anew"
             )
 
 
-def other_code(
-    folds: Sequence[FoldFolder], trainer: str, code: Mapping[str, str]
+def other_recipes(
+    folds: Sequence[FoldFolder], trainer: str, recipe: RecipeRecord
 ) -> Iterator[tuple[FoldFolder, list[str]]]:
-    """The folds of a model that were trained with other code of the user's, and what differs, in words."""
+    """The folds of a model that were trained by another recipe or code, and what differs, in words.
+
+    Args:
+        recipe: Of which only what it says is compared.
+    """
     for fold in folds:
         record = read_record(fold)
         if record is None or record.recipe is None or record.trainer != trainer:
             continue
-        if changed := code_differences(record.recipe.code, code):
+        values = {name: value for name, value in record.recipe.values.items() if name in recipe.values}
+        if changed := differences(replace(record.recipe, values=values), recipe):
             yield fold, changed
 
 

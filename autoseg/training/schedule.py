@@ -1,8 +1,11 @@
-"""The learning rate as a pure function of the epoch, and how it starts in a training that is short."""
+"""Schedules by name, the learning rate as a pure function of the epoch; and how it starts in a training that is short."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
+
+from autoseg.catalogue import Catalogue
 
 POLY_EXPONENT = 0.9
 """Isensee et al. 2021, "Blueprint parameters"."""
@@ -23,8 +26,28 @@ class Pace(NamedTuple):
 
 
 def poly_learning_rate(epoch: int, epochs: int, initial: float, *, exponent: float = POLY_EXPONENT) -> float:
-    """The learning rate of `epoch` (from 0) of `epochs`: from `initial` nearly linearly down to almost nothing."""
+    """The learning rate of `epoch` (from 0) of `epochs`: from `initial` nearly linearly down to almost nothing.
+
+    Args:
+        exponent: 1 falls linearly, a smaller one later.
+    """
     return float(initial * (1 - epoch / epochs) ** exponent)
+
+
+def cosine_learning_rate(epoch: int, epochs: int, initial: float, *, warm_up: int = 0) -> float:
+    """Half a cosine from `initial` down to almost nothing (Loshchilov and Hutter 2017).
+
+    Args:
+        warm_up: Epochs before it, in which the rate grows linearly.
+    """
+    if epoch < warm_up:
+        return initial * (epoch + 1) / (warm_up + 1)
+    return initial * (1 + math.cos(math.pi * (epoch - warm_up) / max(1, epochs - warm_up))) / 2
+
+
+def constant_learning_rate(initial: float) -> float:
+    """The same rate in every epoch."""
+    return initial
 
 
 def fit_to_length(pace: Pace, steps: int) -> Pace:
@@ -40,3 +63,10 @@ def fit_to_length(pace: Pace, steps: int) -> Pace:
     if forgotten == 1 - pace.momentum:
         return pace
     return Pace(pace.learning_rate * forgotten / (1 - pace.momentum), 1 - forgotten)
+
+
+SCHEDULES = Catalogue(
+    kind="schedule",
+    entries={"poly": poly_learning_rate, "cosine": cosine_learning_rate, "constant": constant_learning_rate},
+    given=("epoch", "epochs", "initial"),
+)

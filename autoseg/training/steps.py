@@ -21,14 +21,14 @@ from autoseg.training.micro_batches import (
     samples_at_once,
     samples_together,
 )
-from autoseg.training.recipe import Recipe
+from autoseg.training.parts import Parts
 from autoseg.training.state import TrainingState, count_voxels
 
 Result = TypeVar("Result")
 
 
-class Steps(Recipe):
-    """A recipe and its two kinds of step; see `Recipe` for its arguments."""
+class Steps(Parts):
+    """Parts and the two kinds of step they make; see `Parts` for its arguments."""
 
     def training_step(self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module) -> Tensor:
         """Learn from one batch; returns its loss, still on the device, NaN where a gradient spoilt the weights."""

@@ -31,6 +31,7 @@ from batchgenerators.transforms.spatial_transforms import (
 )
 from batchgenerators.transforms.utility_transforms import OneOfTransform
 
+from autoseg.catalogue import Catalogue
 from autoseg.dataset.target import OUTSIDE
 from autoseg.geometry import Shape
 from autoseg.training.augmentation import (
@@ -40,7 +41,9 @@ from autoseg.training.augmentation import (
     RandomMirroring,
     Transform,
     ZeroOutside,
+    build_augmentation,
     build_intensity,
+    build_no_augmentation,
     build_spatial,
 )
 from autoseg.training.intensity import RandomGamma, RandomNoise
@@ -79,20 +82,24 @@ LOCAL_CENTRE = (-0.5, 1.5)
 
 
 def build_da3(
-    recipe: AugmentationRecipe,
+    numbers: AugmentationRecipe = DA3,
     *,
     patch_size: Shape,
     dummy_2d: bool,
     mirror_axes: Sequence[int],
     masked_channels: Sequence[int],
 ) -> Augmentation:
-    """Wider ranges than the default, each axis scaled for itself, elastic deformation, additive brightness."""
-    noise, blur, brightness, *others = build_intensity(recipe, dummy_2d=dummy_2d)
+    """Wider ranges than the default, each axis scaled for itself, elastic deformation, additive brightness.
+
+    Args:
+        numbers: Its ranges and probabilities.
+    """
+    noise, blur, brightness, *others = build_intensity(numbers, dummy_2d=dummy_2d)
     return Augmentation(
-        window=window_of(recipe, patch_size=patch_size, dummy_2d=dummy_2d),
+        window=window_of(numbers, patch_size=patch_size, dummy_2d=dummy_2d),
         transforms=(
             flexible_spatial(
-                recipe,
+                numbers,
                 patch_size=patch_size,
                 dummy_2d=dummy_2d,
                 elastic_probability=0.3,
@@ -111,19 +118,23 @@ def build_da3(
 
 
 def build_da5(
-    recipe: AugmentationRecipe,
+    numbers: AugmentationRecipe = DA5,
     *,
     patch_size: Shape,
     dummy_2d: bool,
     mirror_axes: Sequence[int],
     masked_channels: Sequence[int],
 ) -> Augmentation:
-    """Right angles and exchanged axes, filters, blank rectangles, and effects that vary over the patch."""
+    """Right angles and exchanged axes, filters, blank rectangles, and effects that vary over the patch.
+
+    Args:
+        numbers: Its ranges and probabilities.
+    """
     return Augmentation(
-        window=window_of(recipe, patch_size=patch_size, dummy_2d=dummy_2d),
+        window=window_of(numbers, patch_size=patch_size, dummy_2d=dummy_2d),
         transforms=(
             flexible_spatial(
-                recipe,
+                numbers,
                 patch_size=patch_size,
                 dummy_2d=dummy_2d,
                 elastic_probability=0.0,
@@ -131,7 +142,7 @@ def build_da5(
                 scaled_axis_probability=1.0,
             ),
             *_right_angles(patch_size, dummy_2d),
-            *_da5_intensity(recipe, dummy_2d),
+            *_da5_intensity(numbers, dummy_2d),
             *_mirror(mirror_axes),
             BlankRectangles(patch_size=patch_size, number=(1, 5), sample_probability=0.4),
             *_local_effects(),
@@ -333,3 +344,10 @@ def _rotated_side(side: float, other: float, limit: float) -> float:
     """The greatest extent along an axis of a rectangle that is turned by at most `limit` (radians)."""
     angle = min(limit, math.atan2(other, side))
     return side * math.cos(angle) + other * math.sin(angle)
+
+
+AUGMENTATIONS = Catalogue(
+    kind="augmentation",
+    entries={"default": build_augmentation, "DA3": build_da3, "DA5": build_da5, "none": build_no_augmentation},
+    given=("patch_size", "dummy_2d", "mirror_axes", "masked_channels"),
+)

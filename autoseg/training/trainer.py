@@ -19,6 +19,7 @@ from autoseg.files.locking import hold_lock
 from autoseg.files.storage import encode
 from autoseg.inference.model import Checkpoint, TrainedModel, WeightsFile, fill_network, load_weights, save_weights
 from autoseg.inference.predictor import Predictor
+from autoseg.networks.build import PLANNED
 from autoseg.networks.describe import write_architecture
 from autoseg.training.assembly import Assembly
 from autoseg.training.checkpoint import load_checkpoint, recipe_changes, require_same, save_checkpoint
@@ -31,9 +32,8 @@ from autoseg.training.history import next_record
 from autoseg.training.losses import DeepSupervision
 from autoseg.training.memory import require_memory
 from autoseg.training.micro_batches import memory_explained
-from autoseg.training.recipe import Recipe
 from autoseg.training.replacing import keep_new, recover, replacing
-from autoseg.training.run_record import RunRecord, begin_run, finish_run, present_session, require_same_code
+from autoseg.training.run_record import RunRecord, begin_run, finish_run, present_session, require_same_recipe
 from autoseg.training.samples import TRAINING
 from autoseg.training.state import FiniteLosses, NotFiniteError, TrainingState, set_learning_rate, step_seed
 from autoseg.training.time_needed import BatchTimer, Length, tell
@@ -54,7 +54,7 @@ def never() -> bool:
 
 
 class Trainer(Assembly):
-    """Trains one fold of one configuration, and validates it; see `Recipe` for its arguments."""
+    """Trains one fold of one configuration, and validates it; see `Parts` for its arguments."""
 
     # ------------------------------------------------------------------------------- training
 
@@ -315,10 +315,11 @@ class Trainer(Assembly):
         save_checkpoint(self.fold.checkpoint, content)
 
     def _save_weights(self, checkpoint: Checkpoint, epoch: int, weights: Mapping[str, Tensor]) -> None:
-        custom = type(self).build_network.__func__ is not Recipe.build_network.__func__  # type: ignore[attr-defined]
+        custom = self.builds_own_network() or self.recipe.network.is_foreign
         file = WeightsFile(
-            trainer=type(self).__name__,
+            trainer=self.name,
             custom_network=custom,
+            network=PLANNED if custom else self.recipe.network,
             mirror_axes=self.mirror_axes,
             epoch=epoch,
             weights={name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()},
@@ -337,7 +338,7 @@ class Trainer(Assembly):
 
     def _describe(self, network: nn.Module) -> None:
         """Write down, before the first batch, what is trained and how."""
-        require_same_code(self.fold, type(self).__name__, self._recipe_record)
+        require_same_recipe(self.fold, self.name, self._recipe_record)
         write_model_plans(self.plans, self.plan.name, self.fold)
         write_architecture(self.fold, network, self.plan, self._in_channels)
         write_debug(self.fold, self, network)

@@ -15,11 +15,11 @@ from autoseg.paths import Workspace
 from autoseg.planning.planned import load_planned
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
+from autoseg.training.choice import find_trainer
 from autoseg.training.previous_stage import PreviousStage, find_predictions
 from autoseg.training.run_record import trained_cases
 from autoseg.training.settings import TrainingSettings
 from autoseg.training.trainer import Trainer
-from autoseg.training.trainers import find_trainer
 from autoseg.words import agreeing, counted, first_few
 
 log = logging.getLogger(__name__)
@@ -33,10 +33,10 @@ def build_trainer(
     Raises:
         PlanError: The configuration is not planned.
         TrainingError: Cases are not prepared, the fold does not exist, or a cascade lacks predictions to refine.
-        ExtensionError: There is no such trainer.
+        ExtensionError: There is no such trainer, or its recipe file does not hold a recipe.
     """
     task, model = key.task, workspace.model(key)
-    trainer_class = find_trainer(key.named_trainer)
+    chosen = find_trainer(key.named_trainer)
     plans = load_planned(key, workspace)
     plan = plans.configuration(key.configuration)
     facts, splits = known_facts(workspace.task(task).raw), workspace.task(task).splits
@@ -50,7 +50,7 @@ def build_trainer(
         before = workspace.model(key.of(plan.previous))
         folds = open_splits(splits, identifiers, facts=facts)
         previous = _previous_stage(before, folds, split, model.previous_stage)
-    return trainer_class(
+    return chosen.build(
         plans=plans,
         configuration=key.configuration,
         cases=cases,

@@ -33,7 +33,6 @@ from autoseg.plans import (
     save_plans,
 )
 from autoseg.training import find_trainer
-from autoseg.training.recipe_record import RecipeRecord, own_code
 from autoseg.training.run_record import RunRecord, begin_run
 
 TASK = "Task001_Balls"
@@ -338,7 +337,7 @@ def test_other_code_of_the_users_sets_the_whole_model_aside(home: Path, capsys: 
         data="",
         previous=None,
         sessions=(),
-        recipe=RecipeRecord(values={}, code=own_code(find_trainer(f"{own}:Mine"))),
+        recipe=find_trainer(f"{own}:Mine").record,
     )
     model = home / "results" / "2d" / TASK / "Mine__autoseg"
     begin_run(FoldFolder(folder=model / "fold_1"), trained, continued=False)

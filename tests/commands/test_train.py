@@ -468,7 +468,7 @@ def test_cases_of_a_patient_stay_in_one_fold(make_task: Any, tmp_path: Path, my_
         ("3d_fullres Trainer 1 0 -p other", "other_plans_3D.pkl: no plans here; run autoseg_plan_and_preprocess first"),
         ("3d_fullres Trainer 7 0", "'7': no task of that name in "),
         ("3d_fullres Trainer 1 9", "holds the folds 0, 1, 2, 3, 4; use one of them, or all"),
-        ("3d_fullres Trainr 1 0", "0 Trainer classes are called 'Trainr'; known: Trainer, "),
+        ("3d_fullres Trainr 1 0", "no trainer is called 'Trainr'; known: Trainer, "),
         ("3d_fullres absent.py:Mine 1 0", "absent.py: no such file; name a class of your own as path/to/file.py:Class"),
         (
             "3d_fullres Trainer 1 0 --learning_rate 20",

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -286,6 +286,13 @@ def test_a_damaged_pickle_is_read_or_refused_and_nothing_else(
         assert str(error).startswith(f"{path}: ")
     else:
         json.dumps(encode(value), default=str)
+
+
+def test_one_of_several_values_is_that_value_of_its_own_type() -> None:
+    assert decode(Literal[0, 1], 1, "f") == 1
+    for value in (True, 2, "1"):
+        with pytest.raises(StorageError, match=f"f: expected 0 or 1, found {value!r}"):
+            decode(Literal[0, 1], value, "f")
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,8 @@ def test_a_trainer_with_a_network_of_its_own_needs_its_builder(folder: Path, mak
     save_weights(folder / "fold_3" / "weights_final.pt", file)
 
     with pytest.raises(
-        ModelError, match=r"Mine built a network of its own.*-tr path/to/file\.py:Mine \(.*=Mine\.build_network"
+        ModelError,
+        match=r"Mine built a network of its own.*-tr path/to/file\.py:Mine or path/to/Mine\.json \(.*=Mine\.build_network",
     ):
         load_model(folder, "3d_fullres", folds=["3"])
     model = load_model(

@@ -19,7 +19,7 @@ from autoseg.inference.model import load_model
 from autoseg.plans import Plans
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training import Split, Trainer, TrainerNoAugmentation, TrainingSettings
+from autoseg.training import RECIPES, Split, Trainer, TrainingSettings
 from autoseg.training.augmentation import Transform
 from autoseg.training.previous_stage import PreviousStage
 
@@ -66,6 +66,7 @@ def trainer(noise: PreparedCases, references: Path, tmp_path: Path, plans: Plans
     def make(kind: type[Trainer] = Trainer, *, fold: str = "fold_0", **changes: Any) -> Trainer:
         maps = PreviousMaps(tmp_path / "model" / "previous_stage")
         previous = changes.pop("previous", PreviousStage(predictions=predictions, maps=maps))
+        recipe = changes.pop("recipe", None)
         settings = {"epochs": 2, "iterations_per_epoch": 3, "seed": 7, "workers": 0, "precision": "fp32", **changes}
         return kind(
             plans=cascade_plans,
@@ -77,6 +78,7 @@ def trainer(noise: PreparedCases, references: Path, tmp_path: Path, plans: Plans
             previous=previous,
             settings=TrainingSettings(**settings),
             device="cpu",
+            recipe=recipe,
         )
 
     return make
@@ -147,4 +149,4 @@ def test_a_cascade_without_the_previous_stage_is_refused(trainer: MakeTrainer) -
 
 def test_without_augmentation_the_previous_stage_is_left_alone_too(trainer: MakeTrainer) -> None:
     assert len(trainer().build_previous_augmentation()) == 2
-    assert trainer(TrainerNoAugmentation).build_previous_augmentation() == ()
+    assert trainer(recipe=RECIPES["TrainerNoAugmentation"]).build_previous_augmentation() == ()

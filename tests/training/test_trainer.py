@@ -28,7 +28,7 @@ from autoseg.inference.record import predicted_with
 from autoseg.networks.precision import Precision
 from autoseg.plans import ConfigurationPlan, Plans, save_plans
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training import Split, Trainer, TrainerBatchNorm, TrainingSettings
+from autoseg.training import RECIPES, Split, Trainer, TrainingSettings
 from autoseg.training.augmentation import Augmentation
 from autoseg.training.checkpoint import load_checkpoint, save_checkpoint
 from autoseg.training.determinism import deterministic_algorithms
@@ -1036,10 +1036,8 @@ class SmallGpu(Trainer):
         return Full(super().build_network(plan, in_channels, classes))
 
 
-class SmallGpuBatchNorm(TrainerBatchNorm):
-    @classmethod
-    def build_network(cls, plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
-        return Full(super().build_network(plan, in_channels, classes))
+class SmallGpuBatchNorm(SmallGpu):
+    recipe = RECIPES["TrainerBatchNorm"]
 
 
 def test_batch_normalisation_is_not_computed_in_parts(trainer: MakeTrainer) -> None:

@@ -13,18 +13,16 @@ import torch
 from small_plans import changed
 from torch import nn
 
-from autoseg import training
-from autoseg.extensions import find_class
 from autoseg.inference.model import load_model, load_weights
 from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training import Split, Trainer, TrainingSettings
+from autoseg.training import RECIPES, Split, Trainer, TrainingSettings, find_trainer
 from autoseg.training.augmentation import OutsideBecomesBackground
 from autoseg.training.losses import FocalLoss, TopKLoss
 
 CASES = tuple(f"ball_{number}" for number in range(6))
 SPLIT = Split(training=CASES[:4], validation=CASES[4:])
-NAMES = sorted(name for name in training.__all__ if name.startswith("Trainer"))
+NAMES = sorted(RECIPES)
 
 MakeTrainer = Callable[..., Trainer]
 
@@ -32,8 +30,7 @@ MakeTrainer = Callable[..., Trainer]
 @pytest.fixture
 def trainer(store: PreparedCases, references: Path, tmp_path: Path, plans: Plans) -> MakeTrainer:
     def make(name: str, *, configuration: str = "3d_fullres", **settings: Any) -> Trainer:
-        kind = find_class(name, base=Trainer, modules=[training])
-        return kind(
+        return find_trainer(name).build(
             plans=plans,
             configuration=configuration,
             cases=store,
@@ -193,13 +190,13 @@ class TestBatchNorm:
         assert {layer.eps for layer in exchanged.values()} == {1e-5}
         assert not any(isinstance(layer, nn.InstanceNorm3d) for layer in network.modules())
 
-    def test_the_model_is_loaded_by_the_class_and_not_without(self, trainer: MakeTrainer) -> None:
+    def test_the_weights_say_which_network_of_ours_they_are_of(self, trainer: MakeTrainer) -> None:
         made = trainer("TrainerBatchNorm", epochs=1, iterations_per_epoch=2)
         made.run()
         file = load_weights(made.output / "weights_final.pt")
-        assert file.custom_network
+        assert (file.custom_network, file.network.settings) == (False, {"normalisation": "batch"})
 
-        (network,) = load_model(made.output.parent, "3d_fullres", build_network=type(made).build_network).networks
+        (network,) = load_model(made.output.parent, "3d_fullres").networks
         found = network.state_dict()
         assert all(torch.equal(found[name], tensor) for name, tensor in file.weights.items())
         assert found["encoder.0.0.1.num_batches_tracked"] == 2

@@ -1,0 +1,256 @@
+"""What a recipe's names stand for, built; each part may be replaced by a class of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from autoseg.catalogue import Part
+from autoseg.dataset import Target
+from autoseg.dataset.splits import Split
+from autoseg.files.layout import FoldFolder
+from autoseg.inference.model import BuildNetwork
+from autoseg.networks.activations import Activation, activation_of
+from autoseg.networks.build import build_named_network
+from autoseg.networks.devices import resolve_device
+from autoseg.networks.precision import Precision, resolve_precision
+from autoseg.plans import ConfigurationPlan, Plans
+from autoseg.preprocessing.store import PreparedCases
+from autoseg.training.augmentation import (
+    Augmentation,
+    AugmentationRecipe,
+    Transform,
+    build_validation_augmentation,
+)
+from autoseg.training.losses import LOSSES, Sum
+from autoseg.training.optimisers import OPTIMISERS
+from autoseg.training.previous_augmentation import build_previous_augmentation
+from autoseg.training.previous_stage import PreviousStage
+from autoseg.training.recipe import DEFAULT, Recipe
+from autoseg.training.recipe_record import OPTIMISER_NUMBERS
+from autoseg.training.schedule import SCHEDULES, Pace, fit_to_length
+from autoseg.training.settings import TrainingSettings
+from autoseg.training.strong_augmentation import AUGMENTATIONS
+
+VALIDATION_SHARE = 5
+"""Validation batches of an epoch: one for every so many training batches."""
+
+NUMBERS = {
+    "epochs": "epochs",
+    "iterations_per_epoch": "iterations_per_epoch",
+    "initial_learning_rate": "learning_rate",
+    "gradient_clip": "gradient_clip",
+    "foreground_fraction": "foreground_fraction",
+    "mirror": "mirror",
+    "deep_supervision": "deep_supervision",
+}
+"""What a class of your own may set as attributes, and what each is called in a recipe."""
+
+
+class Parts:
+    """The settings and parts of a training, without the training itself.
+
+    Args:
+        cases: The prepared cases of the configuration.
+        output: The fold's folder; its parent is the model's.
+        references: Label files as they were, `<case>.nii.gz`, for the scores of the final validation.
+        previous: For a cascade, what the configuration before it predicted for every case.
+        settings: The user's; they win over the recipe.
+        device: "cpu", "cuda" or "mps"; None takes the best there is.
+        recipe: What to train by; None takes the class's.
+        name: Of the recipe; None takes the class's.
+    """
+
+    recipe = DEFAULT
+    """Attributes of a class of your own win over it."""
+
+    epochs = DEFAULT.epochs
+    iterations_per_epoch = DEFAULT.iterations_per_epoch
+    initial_learning_rate = DEFAULT.learning_rate
+    momentum: float = DEFAULT.optimiser.settings["momentum"]
+    """Of a long training; `pace` is what a short one starts with."""
+    nesterov: bool = DEFAULT.optimiser.settings["nesterov"]
+    weight_decay: float = DEFAULT.optimiser.settings["weight_decay"]
+    gradient_clip = DEFAULT.gradient_clip
+    foreground_fraction = DEFAULT.foreground_fraction
+    mirror = DEFAULT.mirror
+    deep_supervision = DEFAULT.deep_supervision
+    augmentation: AugmentationRecipe = DEFAULT.augmentation.settings["numbers"]
+
+    def __init__(
+        self,
+        *,
+        plans: Plans,
+        configuration: str,
+        cases: PreparedCases,
+        split: Split,
+        output: Path,
+        references: Path,
+        previous: PreviousStage | None = None,
+        settings: TrainingSettings | None = None,
+        device: str | None = None,
+        recipe: Recipe | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.plans = plans
+        self.plan = plans.configuration(configuration)
+        self.cases = cases
+        self.split = split
+        self.output = output
+        self.fold = FoldFolder(folder=output)
+        self.references = references
+        self.previous = previous
+        self.settings = settings or TrainingSettings()
+        self.device_name = device
+        self.name = name or type(self).__name__
+        self._take(recipe or self.as_recipe())
+
+    def _take(self, recipe: Recipe) -> None:
+        """The numbers of the recipe that hold, which the user's settings win over."""
+        self.recipe = recipe
+        for name, called in NUMBERS.items():
+            setattr(self, name, getattr(recipe, called))
+        for name in OPTIMISER_NUMBERS:
+            setattr(self, name, recipe.optimiser.settings.get(name, getattr(Parts, name)))
+        self.augmentation = recipe.augmentation.settings.get("numbers", Parts.augmentation)
+        self.epochs = self.settings.epochs or recipe.epochs
+        self.iterations_per_epoch = self.settings.iterations_per_epoch or recipe.iterations_per_epoch
+        self.initial_learning_rate = self.settings.learning_rate or recipe.learning_rate
+        self.batch_size = self.settings.batch_size or recipe.batch_size or self.plan.batch_size
+
+    @classmethod
+    def as_recipe(cls) -> Recipe:
+        """The class's recipe, with what a class of your own sets as attributes."""
+        own: dict[str, Any] = {}
+        for ancestor in cls.__mro__[: cls.__mro__.index(Parts)]:
+            own = dict(vars(ancestor)) | own
+        changes = {called: own[name] for name, called in NUMBERS.items() if name in own}
+        optimiser = {name: own[name] for name in OPTIMISER_NUMBERS if name in own}
+        numbers = {"numbers": own["augmentation"]} if "augmentation" in own else {}
+        return replace(
+            cls.recipe,
+            **changes,
+            optimiser=_with_known(cls.recipe.optimiser, optimiser),
+            augmentation=_with_known(cls.recipe.augmentation, numbers),
+        )
+
+    # ------------------------------------------------------ what a class of your own replaces
+
+    @classmethod
+    def build_network(cls, plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
+        """The network; prediction calls this too. Logits, or with deep supervision a list of them, finest first."""
+        return build_named_network(cls.recipe.network, plan, in_channels, classes)
+
+    def build_loss(self) -> nn.Module:
+        """A loss of logits `(B, C, *space)` and labels `(B, *space)`; the trainer applies it at every resolution."""
+        losses: list[nn.Module] = [
+            LOSSES.build(part, activation=self.output_activation, per_batch=self.plan.batch_dice)
+            for part in self.recipe.loss
+        ]
+        return losses[0] if len(losses) == 1 else Sum(*losses)
+
+    def build_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser; its learning rate is set before every step."""
+        part = _with_known(self.recipe.optimiser, {"momentum": self.pace.momentum})
+        optimizer: torch.optim.Optimizer = OPTIMISERS.build(
+            part, params=network.parameters(), lr=self.pace.learning_rate
+        )
+        return optimizer
+
+    def build_augmentation(self) -> Augmentation:
+        """What happens to training patches."""
+        augmentation: Augmentation = AUGMENTATIONS.build(
+            _with_known(self.recipe.augmentation, {"numbers": self.augmentation}),
+            patch_size=self.plan.sampling.patch_size,
+            dummy_2d=self.plan.sampling.in_plane,
+            mirror_axes=self.mirror_axes,
+            masked_channels=self.masked_channels,
+        )
+        return augmentation
+
+    def build_previous_augmentation(self) -> tuple[Transform, ...]:
+        """What happens, last, to the previous stage's labels in training patches of a cascade."""
+        varied = "numbers" in self.recipe.augmentation.settings
+        return build_previous_augmentation(self.augmentation) if varied else ()
+
+    def build_validation_augmentation(self) -> Augmentation:
+        """What happens to validation patches."""
+        return build_validation_augmentation()
+
+    def learning_rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, from 0."""
+        return float(self._schedule(epoch=epoch, epochs=self.epochs, initial=self.pace.learning_rate))
+
+    # --------------------------------------------------------------------- what follows from it
+
+    @classmethod
+    def builds_own_network(cls) -> bool:
+        """Whether the class does it, and not the recipe."""
+        return cls.build_network.__func__ is not Parts.build_network.__func__  # type: ignore[attr-defined]
+
+    @property
+    def network_builder(self) -> BuildNetwork:
+        """The class's own way, or the recipe's."""
+        return self.build_network if self.builds_own_network() else partial(build_named_network, self.recipe.network)
+
+    @cached_property
+    def _schedule(self) -> Callable[..., float]:
+        return SCHEDULES.ready(self.recipe.schedule)
+
+    @cached_property
+    def target(self) -> Target:
+        """What is predicted."""
+        return self.plans.target
+
+    @cached_property
+    def output_activation(self) -> Activation:
+        """What the network's scores say of it; the losses and counts of a batch ask it."""
+        return activation_of(self.target)
+
+    @cached_property
+    def pace(self) -> Pace:
+        """Learning rate and momentum at the start, fitted to the length of the training unless you chose.
+
+        A learning rate of the user's and an optimiser of your own are left as they are.
+        """
+        own = Pace(self.initial_learning_rate, self.momentum)
+        is_own = type(self).build_optimizer is not Parts.build_optimizer
+        if self.settings.learning_rate is not None or is_own or not self.recipe.optimiser.settings.get("fit_to_length"):
+            return own
+        return fit_to_length(own, self.epochs * self.iterations_per_epoch)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return resolve_device(self.device_name)
+
+    @cached_property
+    def precision(self) -> Precision:
+        """In which format the network computes."""
+        return resolve_precision(self.settings.precision, self.device)
+
+    @property
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Axes of the patch that are mirrored."""
+        return tuple(range(len(self.plan.sampling.patch_size))) if self.mirror else ()
+
+    @property
+    def masked_channels(self) -> tuple[int, ...]:
+        """Channels that were normalised inside the mask and stay 0 outside of it."""
+        return tuple(channel for channel, rule in enumerate(self.plan.intensities) if rule.masked)
+
+    @property
+    def validation_batches(self) -> int:
+        """In each epoch."""
+        return self.recipe.validation_batches or max(1, self.iterations_per_epoch // VALIDATION_SHARE)
+
+
+def _with_known(part: Part, settings: Mapping[str, Any]) -> Part:
+    """A part with other values of those settings that it has."""
+    return replace(part, settings={name: settings.get(name, value) for name, value in part.settings.items()})
