@@ -242,7 +242,7 @@ ENTRIES: tuple[Entry, ...] = (
     installed(
         "an archive whose files are not its manifest's",
         repacked(cut_weights, honest=False),
-        message="{outer}/balls.zip: refused: 'results/2d/Task001_Balls/Trainer__autoseg/fold_0/weights_final.pt' has 5281 bytes, but manifest.json says 5881\nNothing of it was kept. Get the file again, as autoseg_export_model wrote it, from someone you trust.",
+        message="{outer}/balls.zip: refused: 'results/2d/Task001_Balls/Trainer__autoseg/fold_0/weights_final.pt' has 5409 bytes, but manifest.json says 6009\nNothing of it was kept. Get the file again, as autoseg_export_model wrote it, from someone you trust.",
     ),
     installed(
         "an archive with weights cut short",
