@@ -17,13 +17,14 @@ from autoseg.files.storage import read_json, write_json
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training import Split, Trainer, TrainerDA3, TrainerDA5, TrainerNoAugmentation, TrainingSettings
+from autoseg.training import Split, Trainer, TrainingSettings
 from autoseg.training.augmentation import Augmentation, AugmentationRecipe, build_augmentation
 from autoseg.training.device_augmentation import vary_all
 from autoseg.training.device_warping import SLAB_POINTS
 from autoseg.training.loader import Batch, Batches, DrawnBatch, Stream, Supply, iterate, remaining_keys
 from autoseg.training.packing import pack
 from autoseg.training.previous_augmentation import build_previous_augmentation
+from autoseg.training.recipes import RECIPES
 from autoseg.training.run_record import read_record
 from autoseg.training.samples import DrawnSample, draw_sample, make_sample, sample_generator
 from autoseg.training.trial import trial_plan, trial_plans, trial_trainer
@@ -261,11 +262,14 @@ def trainer_of(
     )
 
 
+WITH_THE_WORKERS = ("TrainerDA3", "TrainerDA5", "TrainerNoAugmentation")
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
         *((Trainer, True), (Linear, True), (Quadratic, False), (Own, False)),
-        *((TrainerDA3, False), (TrainerDA5, False), (TrainerNoAugmentation, False)),
+        *((type(name, (Trainer,), {"recipe": RECIPES[name]}), False) for name in WITH_THE_WORKERS),
     ],
 )
 def test_what_has_no_device_form_as_a_whole_stays_with_the_workers(
