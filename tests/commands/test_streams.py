@@ -149,7 +149,7 @@ TRAIN = "train 3d_fullres Trainer 1 0 --epochs 1 --iterations_per_epoch 2 --batc
     [
         ("ulimit -n 6", TRAIN, "oo many open files; this process may have 6 open (ulimit -n); raise it (ulimit -n 4096)"),
         ("ulimit -v 400000", TRAIN, "out of memory; this process may have 410 MB of address space (ulimit -v); raise it"),
-        ("ulimit -v 60000", "list_models", "out of memory; this process may have 61 MB of address space (ulimit -v)"),
+        ("ulimit -v 60000", "verify_dataset -t 1", "out of memory; this process may have 61 MB of address space (ulimit -v)"),
         ("ulimit -f 1", TRAIN, "File too large; this process may write files of 1 kB (ulimit -f); raise it (ulimit -f unlimited)"),
         ("mkdir -p $AUTOSEG_HOME/gone; cd $AUTOSEG_HOME/gone; rmdir ../gone", TRAIN, "autoseg train: the folder that this is started in was deleted; change to another (cd)"),
     ],
