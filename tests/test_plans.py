@@ -157,6 +157,7 @@ def test_an_impossible_network_cannot_exist(strides: Any, kernels: Any, message:
     [
         ({"name": "3d small"}, "configuration '3d small': a name is of up to 50 letters, digits, dots, hyphens"),
         ({"name": "../up"}, r"configuration '\.\./up': a name is of up to 50 letters"),
+        ({"prepared_as": "x/../../up"}, r"configuration 'x/\.\./\.\./up': a name is of up to 50 letters"),
         ({"patch_size": (64, 64)}, r"^patch \(64, 64\) and kernels must have the same two or three dimensions"),
         (
             {"patch_size": (16, 62, 64)},

@@ -17,6 +17,7 @@ from autoseg.dataset.splits import FOLDS
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import (
     ALL,
+    FULL,
     FoldFolder,
     ModelKey,
     configurations_in,
@@ -28,7 +29,7 @@ from autoseg.outputs import probabilities_file
 from autoseg.paths import Workspace
 from autoseg.plans import Plans, find_plans, load_plans
 
-SUGGESTED_FIRST = "3d_fullres"
+SUGGESTED_FIRST = FULL
 """Of the configurations that are planned; the others follow as alternatives."""
 
 OF_ONE_FOLD = frozenset("help home verbose version plans resume overwrite own_settings validate_only find_lr".split())

@@ -183,7 +183,6 @@ def changed_since(selection: Selection, workspace: Workspace, *, workers: int) -
 
 def _sources(key: ModelKey, workspace: Workspace, folds: Sequence[str], *, workers: int) -> str | None:
     """Hash of what a model's score is made from; empty where it was never validated here, None where that is incomplete."""
-
     if not workspace.model(key).validated_cases():
         return ""
     try:
@@ -214,7 +213,6 @@ def _fold_cases(
     model: ModelFolder, fold: str, expected: Sequence[str] | None, references: Path, facts: FactsTable
 ) -> Iterator[ValidationCase]:
     """The predictions that a fold's weights made, as they are now; where the split is known, of its cases only."""
-
     trained = model.fold(fold)
     predictions = trained.validation()
     for path in predicted_with(trained.validated_cases(), trained.weights()):

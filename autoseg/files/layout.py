@@ -16,7 +16,11 @@ from pathlib import Path
 
 from autoseg.errors import WorkspaceError
 
-DEFAULT_CONFIGURATION = "3d_fullres"
+SLICES, FULL, LOW, CASCADE = "2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"
+USUAL_CONFIGURATIONS = (SLICES, FULL, LOW, CASCADE)
+"""That our planners plan, in the order in which they are listed; a planner of the user's own may plan others."""
+
+DEFAULT_CONFIGURATION = FULL
 DEFAULT_TRAINER = "Trainer"
 DEFAULT_PLANS = "autoseg"
 """The names that are meant where none is given."""
@@ -73,9 +77,6 @@ MODEL_NAME = re.compile(r"(?P<trainer>.+?)__(?P<plans>.+)")
 
 CONFIGURATION_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}"
 """What a configuration may be called: it is a folder's name below the results, and stands on command lines."""
-
-USUAL_CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
-"""That our planners plan, in the order in which they are listed; a planner of the user's own may plan others."""
 
 RECIPE_NAME = re.compile(r"\w(?:(?!__)[\w.-])*")
 """A recipe file's stem becomes a part of the model's folder, before two underscores."""

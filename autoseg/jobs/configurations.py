@@ -8,13 +8,20 @@ from pathlib import Path
 from autoseg.dataset import read_dataset
 from autoseg.dataset.splits import FOLDS
 from autoseg.errors import PlanError
-from autoseg.files.layout import ModelFolder, ModelKey, in_usual_order, plans_in
+from autoseg.files.layout import (
+    CASCADE,
+    LOW,
+    ModelFolder,
+    ModelKey,
+    in_usual_order,
+    plans_in,
+)
 from autoseg.files.storage import read_json
 from autoseg.jobs.workflow import Configuration, Work
 from autoseg.paths import Workspace
 from autoseg.plans import Plans, find_plans, load_plans
 
-FOLLOWS = {"3d_cascade_fullres": "3d_lowres"}
+FOLLOWS = {CASCADE: LOW}
 """As the planners plan it; only for telling the steps before there are plans, which then say it themselves."""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import autoseg
+from autoseg.files.layout import CASCADE, FULL, LOW
 from autoseg.planning.fingerprint import single_slice_axes
 from autoseg.planning.normalisation import KEPT_FRACTION_FOR_MASK, looks_like_ct
 from autoseg.planning.spacing import coarse_axis, median_spacing
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from autoseg.planning.planner_3d import Planner3D
 
 AXES = "zyx"
-LOW, FULL, CASCADE = "3d_lowres", "3d_fullres", "3d_cascade_fullres"
-"""What the planner of 3D plans, where a patch shows too little of a case."""
 
 REASONS = {
     "CT": "Hounsfield units mean the same in every scan: clipped, then scaled by the foreground of all cases",

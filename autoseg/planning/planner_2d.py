@@ -8,12 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
+from autoseg.files.layout import SLICES
 from autoseg.geometry import Shape, Spacing, reorder
 from autoseg.planning.planner import Planner, Stage
 from autoseg.planning.spacing import median_spacing
 from autoseg.planning.topology import PatchTopology
-
-SLICES = "2d"
 
 
 class Planner2D(Planner):

@@ -9,8 +9,9 @@ import numpy as np
 
 from autoseg.arrays import Float64Array
 from autoseg.errors import PlanError
+from autoseg.files.layout import CASCADE, FULL, LOW
 from autoseg.geometry import Shape, Spacing, reorder
-from autoseg.planning.explanation import CASCADE, FULL, LOW, Decision, explain_low_resolution
+from autoseg.planning.explanation import Decision, explain_low_resolution
 from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional
 from autoseg.planning.patch import isotropic_patch
 from autoseg.planning.planner import Planner, Stage

@@ -104,9 +104,9 @@ class ConfigurationPlan:
     cost: int
 
     def __post_init__(self) -> None:
-        if not is_configuration(self.name):
+        if absurd := [name for name in (self.name, self.prepared_as) if not is_configuration(name)]:
             raise PlanError(
-                f"configuration {self.name!a}: a name is of up to 50 letters, digits, dots, hyphens and underscores, begins "
+                f"configuration {absurd[0]!a}: a name is of up to 50 letters, digits, dots, hyphens and underscores, begins "
                 "with a letter or digit, and is not that of another folder of the results"
             )
         patch, topology = self.sampling.patch_size, self.topology

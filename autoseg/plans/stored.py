@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.errors import PlanError, StorageError
-from autoseg.files.layout import DEFAULT_PLANS, parse_plans, plans_in
+from autoseg.files.layout import (
+    DEFAULT_PLANS,
+    SLICES,
+    parse_plans,
+    plans_in,
+)
 from autoseg.files.records import RecordFormat, require_format
 from autoseg.files.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
 from autoseg.files.task_folder import TaskFolder
@@ -19,8 +24,6 @@ from autoseg.versions import remedy, warn_if_newer
 from autoseg.words import counted
 
 FORMAT = 2
-SLICES = "2d"
-"""As our planner of slices calls what it plans."""
 
 FORM = RecordFormat(
     number=FORMAT, what="plans", error=PlanError, another="install a matching version or plan again", older=(1,)

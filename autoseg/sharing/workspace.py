@@ -12,7 +12,15 @@ from autoseg.command_words import choosing_words, training_command
 from autoseg.dataset import read_description
 from autoseg.ensembling.selection import load_selection
 from autoseg.errors import ModelError
-from autoseg.files.layout import CHECKPOINTS, DEFAULT_PLANS, DEFAULT_TRAINER, ModelFolder, ModelKey, in_usual_order
+from autoseg.files.layout import (
+    CHECKPOINTS,
+    DEFAULT_PLANS,
+    DEFAULT_TRAINER,
+    FULL,
+    ModelFolder,
+    ModelKey,
+    in_usual_order,
+)
 from autoseg.paths import Workspace, find_models
 from autoseg.planning.fingerprint import load_fingerprint
 from autoseg.plans import load_plans
@@ -92,7 +100,7 @@ def task_card(task: str, workspace: Workspace) -> ModelCard:
     """
     models = [model for model in find_models(workspace.results, task) if _checkpoint(model)]
     if not models:
-        command = training_command(ModelKey(task=task, configuration="3d_fullres"), "0")
+        command = training_command(ModelKey(task=task, configuration=FULL), "0")
         raise ModelError(f"{task}: no trained model here; train one with: {command}")
     fingerprints = [workspace.task(task).fingerprint, *(model.fingerprint for model in models)]
     found = [path for path in fingerprints if path.is_file()]
@@ -146,7 +154,7 @@ def _find_named(task: str, workspace: Workspace, choice: ExportChoice) -> list[M
     trained = [name for name, model in fitting.items() if model.folds(choice.checkpoints[0])]
     wanted = set(choice.configurations or trained)
     wanted |= {before for name in wanted & fitting.keys() if (before := _stage_before(fitting[name]))}
-    if missing := sorted(wanted - fitting.keys()) or ([] if wanted else ["3d_fullres"]):
+    if missing := sorted(wanted - fitting.keys()) or ([] if wanted else [FULL]):
         others = [f"  {choosing_words(model.key)}" for model in known if model.folds()]
         first = ModelKey(task=task, configuration=missing[0], trainer=choice.trainer, plans=choice.plans)
         listing = "\n".join(["trained are:", *others]) if others else "nothing is trained yet"

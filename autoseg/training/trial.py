@@ -19,7 +19,11 @@ import autoseg
 from autoseg.dataset.facts import NOTHING
 from autoseg.dataset.splits import Split
 from autoseg.dataset.target import Exclusive
-from autoseg.files.layout import DEFAULT_PLANS
+from autoseg.files.layout import (
+    DEFAULT_PLANS,
+    FULL,
+    SLICES,
+)
 from autoseg.geometry import Geometry, Shape
 from autoseg.networks import build_network
 from autoseg.plans import (
@@ -86,7 +90,7 @@ def trial_plan(
         changes: Other fields of the plan.
     """
     dimensions = len(patch_size)
-    name = "3d_fullres" if dimensions == len("zyx") else "2d"
+    name = FULL if dimensions == len("zyx") else SLICES
     plan = ConfigurationPlan(
         name=name,
         grid=Grid(spacing=(1.0, 1.0, 1.0), median_shape=(patch_size[0], patch_size[-2], patch_size[-1])),
