@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from autoseg.files.layout import DEFAULT_PLANS, ModelKey
+from autoseg.files.layout import DEFAULT_PLANS
+from autoseg.files.model_folder import ModelKey
 
 
 def training_words(model: ModelKey, fold: str, *options: str) -> tuple[str, ...]:

@@ -9,15 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.errors import WorkspaceError
-from autoseg.files.layout import (
-    ModelFolder,
-    ModelKey,
-    configurations_in,
-    is_task,
-    parse_model,
-    task_number,
-    weights_name,
-)
+from autoseg.files.layout import configurations_in, is_task, task_number, weights_name
+from autoseg.files.model_folder import ModelFolder, ModelKey, parse_model
 from autoseg.files.task_folder import TaskFolder
 from autoseg.words import counted
 

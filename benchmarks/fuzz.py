@@ -398,7 +398,7 @@ JSON_FILES: Mapping[str, Any] = {
 
 
 def plans_target() -> Target:
-    from autoseg.files.storage import read_plain_pickle
+    from autoseg.files.pickles import read_plain_pickle
     from autoseg.plans import load_plans
 
     plain = valid_plans()

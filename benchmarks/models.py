@@ -38,7 +38,7 @@ def make_autoseg(prepared: Path, model: Path) -> int:
 
 def save_autoseg_fold(plans: Any, fold: Path) -> int:
     """One fold's random weights, as training leaves them."""
-    from autoseg.files.layout import FoldFolder
+    from autoseg.files.model_folder import FoldFolder
     from autoseg.inference.model import WeightsFile, input_channels, save_weights
     from autoseg.training import Trainer
     from autoseg.training.fold import write_model_plans

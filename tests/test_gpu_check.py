@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from autoseg.files.layout import FoldFolder
+from autoseg.files.model_folder import FoldFolder
 from autoseg.networks.precision import Precision
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import WorkspaceError
-from autoseg.files.layout import ModelKey
+from autoseg.files.model_folder import ModelKey
 from autoseg.paths import Workspace
 from autoseg.plans import find_plans
 

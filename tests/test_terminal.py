@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from autoseg.files.layout import FoldFolder
+from autoseg.files.model_folder import FoldFolder
 from autoseg.inference.progress import TileProgress
 from autoseg.parallel import progress
 from autoseg.training.display import Display

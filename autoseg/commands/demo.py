@@ -18,7 +18,8 @@ from autoseg.commands.running import Command, Parser, limit_threads, run_command
 from autoseg.commands.train import train, validate
 from autoseg.dataset import Dataset, read_dataset
 from autoseg.errors import Interrupted
-from autoseg.files.layout import DATASET_FILE, ModelKey
+from autoseg.files.layout import DATASET_FILE
+from autoseg.files.model_folder import ModelKey
 from autoseg.files.storage import write_bytes
 from autoseg.paths import Workspace
 from autoseg.words import counted

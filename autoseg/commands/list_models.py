@@ -8,7 +8,8 @@ from pathlib import Path
 
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import AutosegError
-from autoseg.files.layout import CHECKPOINTS, ModelFolder
+from autoseg.files.layout import CHECKPOINTS
+from autoseg.files.model_folder import ModelFolder
 from autoseg.paths import Workspace
 from autoseg.words import counted
 

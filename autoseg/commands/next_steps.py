@@ -10,7 +10,8 @@ from pathlib import Path
 from autoseg.commands.folds import listed_cases
 from autoseg.commands.running import tell
 from autoseg.dataset import image_files
-from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, ModelKey
+from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
+from autoseg.files.model_folder import ModelKey
 from autoseg.jobs.child import STEP_OF_RUN
 from autoseg.paths import Workspace
 

@@ -15,15 +15,9 @@ from autoseg.commands.next_steps import Words, model_words, predict_words
 from autoseg.commands.running import Parser
 from autoseg.dataset.splits import FOLDS
 from autoseg.errors import WorkspaceError
-from autoseg.files.layout import (
-    ALL,
-    FULL,
-    FoldFolder,
-    ModelKey,
-    configurations_in,
-    in_usual_order,
-)
+from autoseg.files.layout import ALL, FULL, configurations_in, in_usual_order
 from autoseg.files.locking import require_no_holder
+from autoseg.files.model_folder import FoldFolder, ModelKey
 from autoseg.files.storage import read_json
 from autoseg.outputs import probabilities_file
 from autoseg.paths import Workspace

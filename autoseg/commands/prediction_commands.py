@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.next_steps import OUTPUT, model_words, predict_words
-from autoseg.files.layout import ALL, DEFAULT_PLANS, DEFAULT_TRAINER, ModelKey
+from autoseg.files.layout import ALL, DEFAULT_PLANS, DEFAULT_TRAINER
+from autoseg.files.model_folder import ModelKey
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans
 

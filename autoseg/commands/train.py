@@ -24,7 +24,8 @@ from autoseg.commands.next_steps import say_next
 from autoseg.commands.next_training import after_training, is_begun, training_options, training_with_rate
 from autoseg.commands.running import Command, Parser, build_parser, limit_threads, run_command, stop_request, tell
 from autoseg.errors import DiskError, Interrupted
-from autoseg.files.layout import DEFAULT_PLANS, FoldFolder, ModelKey
+from autoseg.files.layout import DEFAULT_PLANS
+from autoseg.files.model_folder import FoldFolder, ModelKey
 from autoseg.paths import Workspace
 from autoseg.words import counted, in_sides
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.errors import ModelError
-from autoseg.files.layout import ModelKey
+from autoseg.files.model_folder import ModelKey
 from autoseg.files.records import RecordFormat, is_record, read_record, write_record
 from autoseg.postprocessing.rules import Rule
 

@@ -15,16 +15,8 @@ from autoseg.dataset.splits import FOLDS, Split
 from autoseg.dataset.target import Target
 from autoseg.ensembling.selection import Selection
 from autoseg.errors import ModelError, StorageError, WorkspaceError
-from autoseg.files.layout import (
-    DEFAULT_PLANS,
-    DEFAULT_TRAINER,
-    USUAL_CONFIGURATIONS,
-    FoldFolder,
-    ModelFolder,
-    ModelKey,
-    configurations_in,
-    in_usual_order,
-)
+from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, USUAL_CONFIGURATIONS, configurations_in, in_usual_order
+from autoseg.files.model_folder import FoldFolder, ModelFolder, ModelKey
 from autoseg.files.storage import read_json
 from autoseg.images import split_ending
 from autoseg.inference.record import predicted_with

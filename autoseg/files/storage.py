@@ -1,8 +1,7 @@
-"""Reading and writing small files: JSON, plain pickles, atomic writes. Nothing read here can run code.
+"""Reading and writing small files: bytes and JSON, in one step each. Nothing read here can run code.
 
-Typed values go to plain builtins with `encode` and come back with `decode`, which names the exact field that
-does not fit. Plans are pickles of plain builtins; every pickle opcode that could import, call or build an object
-is refused, by name, before anything is built.
+Typed values go to plain builtins with `encode` and come back with `decode`, which names the exact field that does not
+fit.
 """
 
 from __future__ import annotations
@@ -13,15 +12,13 @@ import json
 import math
 import numbers
 import os
-import pickle
-import pickletools
 import re
 import reprlib
 import secrets
 import socket
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
@@ -38,8 +35,6 @@ T = TypeVar("T")
 LARGEST_FILE = 256 * 2**20
 """Bytes; splits and fingerprints of the largest datasets stay far below."""
 
-LARGEST_PICKLE = 16 * 2**20
-"""Bytes; plans take a few thousand, whatever the size of the dataset."""
 
 TEMPORARY_PREFIX = ".writing-"
 STALE_SECONDS = 24 * 3600
@@ -57,20 +52,6 @@ SPACE_AND_PERMISSIONS = "check space and permissions"
 DEEPEST_NESTING = 64
 MOST_DIGITS = 300
 """Of a whole number, which then is a float, too."""
-
-PICKLE_PROTOCOL = 4
-
-TEXT_OPCODES = frozenset({"SHORT_BINUNICODE", "BINUNICODE"})
-REFERENCE_OPCODES = frozenset({"BINGET", "LONG_BINGET"})
-PLAIN_OPCODES = (
-    TEXT_OPCODES
-    | REFERENCE_OPCODES
-    | frozenset(
-        "PROTO FRAME STOP MARK MEMOIZE NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT "
-        "EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS".split()
-    )
-)
-"""All that protocol 4 needs for plain values; everything else is refused before anything is built."""
 
 
 @contextmanager
@@ -218,50 +199,6 @@ def read_bytes(path: Path, *, limit: int = LARGEST_FILE) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise cannot_be_read(path, error) from error
-
-
-def write_plain_pickle(path: Path, value: Any) -> None:
-    """Pickle a frozen dataclass or plain builtins as plain builtins."""
-    write_bytes(path, pickle.dumps(encode(value), protocol=PICKLE_PROTOCOL))
-
-
-def read_plain_pickle(path: Path) -> Any:
-    """Read a pickle of plain builtins (dict, list, str, int, float, bool, None).
-
-    Raises:
-        StorageError: Naming the first opcode that is not allowed; nothing has been built then.
-    """
-    content = read_bytes(path, limit=LARGEST_PICKLE)
-    try:
-        _refuse_all_but_plain(pickletools.genops(content), path)
-        return pickle.loads(content)
-    except StorageError:
-        raise
-    except Exception as error:
-        raise StorageError(f"{path}: not a whole pickle: {error}") from error
-
-
-def _refuse_all_but_plain(operations: Iterable[tuple[pickletools.OpcodeInfo, Any, int | None]], path: Path) -> None:
-    """Refuse opcodes that import, call or build, and references to anything but text.
-
-    A container referred to twice could hold itself, or double at every level until memory ends.
-    """
-    memo: dict[int, bool] = {}
-    before = ""
-    for opcode, argument, position in operations:
-        if opcode.name not in PLAIN_OPCODES:
-            raise StorageError(
-                f"{path}: refused: the pickle opcode {opcode.name} at byte {position} could build or run something; "
-                "plans hold plain values only. Do not trust this file."
-            )
-        if opcode.name == "MEMOIZE":
-            memo[len(memo)] = before in TEXT_OPCODES
-        elif opcode.name in REFERENCE_OPCODES and not memo.get(argument, False):
-            raise StorageError(
-                f"{path}: refused: the pickle opcode {opcode.name} at byte {position} refers to something that is not "
-                "text; plans hold plain values only. Do not trust this file."
-            )
-        before = opcode.name
 
 
 def encode(value: Any) -> Any:

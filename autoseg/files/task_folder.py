@@ -19,8 +19,8 @@ from autoseg.files.layout import (
     SELECTIONS_FOLDER,
     SET_ASIDE_FOLDER,
     SPLITS_FILE,
-    ModelKey,
 )
+from autoseg.files.model_folder import ModelKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

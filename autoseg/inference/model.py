@@ -22,16 +22,8 @@ from autoseg.catalogue import Part
 from autoseg.command_words import training_command
 from autoseg.dataset.target import Target
 from autoseg.errors import ExtensionError, ModelError, StorageError
-from autoseg.files.layout import (
-    ALL,
-    DEFAULT_TRAINER,
-    PLANS_FILE,
-    FoldFolder,
-    ModelFolder,
-    ModelKey,
-    parse_model,
-    weights_name,
-)
+from autoseg.files.layout import ALL, DEFAULT_TRAINER, PLANS_FILE, weights_name
+from autoseg.files.model_folder import FoldFolder, ModelFolder, ModelKey, parse_model
 from autoseg.files.records import RecordFormat, decode_record
 from autoseg.files.storage import encode, read_json
 from autoseg.networks.build import PLANNED, RECIPE_NETWORKS, build_named_network

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from autoseg.errors import AutosegError, Interrupted, PlanError
-from autoseg.files.layout import LOCK_FILE, ModelFolder, is_recipe_file
+from autoseg.files.layout import LOCK_FILE, is_recipe_file
 from autoseg.files.locking import hold_lock
+from autoseg.files.model_folder import ModelFolder
 from autoseg.jobs.asked import LAUNCHER
 from autoseg.jobs.configurations import expected_configurations, model_folder, planned_configurations
 from autoseg.jobs.digests import plan_digest

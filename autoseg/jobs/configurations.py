@@ -8,14 +8,8 @@ from pathlib import Path
 from autoseg.dataset import read_dataset
 from autoseg.dataset.splits import FOLDS
 from autoseg.errors import PlanError
-from autoseg.files.layout import (
-    CASCADE,
-    LOW,
-    ModelFolder,
-    ModelKey,
-    in_usual_order,
-    plans_in,
-)
+from autoseg.files.layout import CASCADE, LOW, in_usual_order, plans_in
+from autoseg.files.model_folder import ModelFolder, ModelKey
 from autoseg.files.storage import read_json
 from autoseg.jobs.workflow import Configuration, Work
 from autoseg.paths import Workspace

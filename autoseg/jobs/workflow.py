@@ -9,7 +9,8 @@ from pathlib import Path
 
 from autoseg.catalogue import files_of_recipe
 from autoseg.extensions import code_digest, files_beside
-from autoseg.files.layout import CANDIDATES_FILE, COMMANDS_FILE, ModelFolder, is_recipe_file
+from autoseg.files.layout import CANDIDATES_FILE, COMMANDS_FILE, is_recipe_file
+from autoseg.files.model_folder import ModelFolder
 from autoseg.jobs.digests import (
     descriptions_digest,
     file_digest,

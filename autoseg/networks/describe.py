@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from autoseg.files.layout import FoldFolder
+from autoseg.files.model_folder import FoldFolder
 from autoseg.files.storage import atomic_path, write_bytes
 from autoseg.networks.encoder_decoder import level_widths
 from autoseg.plans import ConfigurationPlan, Topology, UNetSettings

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from autoseg.errors import PlanError
-from autoseg.files.layout import ModelKey, plans_in
+from autoseg.files.layout import plans_in
+from autoseg.files.model_folder import ModelKey
 from autoseg.paths import Workspace
 from autoseg.planning.fingerprint import is_two_dimensional, load_fingerprint
 from autoseg.plans import Plans, find_plans, load_plans

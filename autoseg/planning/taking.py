@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 
 from autoseg.errors import PlanError
-from autoseg.files.layout import DEFAULT_PLANS, ModelFolder, plans_in
+from autoseg.files.layout import DEFAULT_PLANS, plans_in
+from autoseg.files.model_folder import ModelFolder
 from autoseg.paths import Workspace, find_models
 from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional
 from autoseg.planning.making import NO_PLANNER, PlannerChoice, save_planned, tell_plans

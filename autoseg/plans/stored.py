@@ -13,8 +13,9 @@ from autoseg.files.layout import (
     parse_plans,
     plans_in,
 )
+from autoseg.files.pickles import read_plain_pickle, write_plain_pickle
 from autoseg.files.records import RecordFormat, require_format
-from autoseg.files.storage import content_hash, decode, read_json, read_plain_pickle, write_json, write_plain_pickle
+from autoseg.files.storage import content_hash, decode, read_json, write_json
 from autoseg.files.task_folder import TaskFolder
 from autoseg.plans.configuration import ConfigurationPlan, of_configuration
 from autoseg.plans.format_1 import as_format_1, from_format_1

@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 from autoseg.ensembling.averaging import EnsembleJob, averaging_hash, ensemble_case
 from autoseg.ensembling.selection import Selection
 from autoseg.errors import CasesFailed, StorageError
-from autoseg.files.layout import PREDICTION_FILE, ModelKey, predictions_folder
+from autoseg.files.layout import PREDICTION_FILE, predictions_folder
+from autoseg.files.model_folder import ModelKey
 from autoseg.inference.cases import is_finished
 from autoseg.inference.record import model_hash
 from autoseg.outputs import hash_files, probabilities_file, require_known_origin, require_one_origin

@@ -8,13 +8,8 @@ from pathlib import Path
 
 from autoseg.command_words import choosing_words, training_command
 from autoseg.errors import WorkspaceError
-from autoseg.files.layout import (
-    CHECKPOINTS,
-    DEFAULT_CONFIGURATION,
-    DEFAULT_PLANS,
-    DEFAULT_TRAINER,
-    ModelKey,
-)
+from autoseg.files.layout import CHECKPOINTS, DEFAULT_CONFIGURATION, DEFAULT_PLANS, DEFAULT_TRAINER
+from autoseg.files.model_folder import ModelKey
 from autoseg.inference.model import TrainedModel
 from autoseg.paths import Workspace, find_models
 from autoseg.prediction.models import load_trained_model

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoseg.files.layout import DEFAULT_TRAINER, ModelFolder, is_recipe_file
+from autoseg.files.layout import DEFAULT_TRAINER, is_recipe_file
+from autoseg.files.model_folder import ModelFolder
 from autoseg.inference.model import BuildNetwork, TrainedModel, load_model
 
 

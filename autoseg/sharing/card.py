@@ -10,7 +10,8 @@ from typing import Any
 
 import autoseg
 from autoseg.errors import ModelError
-from autoseg.files.layout import CARD_FILE, ModelFolder, ModelKey
+from autoseg.files.layout import CARD_FILE
+from autoseg.files.model_folder import ModelFolder, ModelKey
 from autoseg.files.records import RecordFormat, decode_record, write_record
 from autoseg.files.storage import read_json
 from autoseg.geometry import reorder

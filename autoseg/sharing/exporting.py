@@ -20,9 +20,9 @@ from autoseg.files.layout import (
     FINGERPRINT_FILE,
     SELECTION_FILE,
     SELECTIONS_FOLDER,
-    ModelFolder,
     weights_name,
 )
+from autoseg.files.model_folder import ModelFolder
 from autoseg.files.storage import atomic_path, write_bytes
 from autoseg.outputs import require_own_file
 from autoseg.parallel import progress

@@ -32,10 +32,10 @@ from autoseg.files.layout import (
     SELECTIONS_FOLDER,
     SUMMARY_FILE,
     VALIDATION_FOLDER,
-    ModelKey,
     weights_name,
 )
-from autoseg.files.storage import LARGEST_PICKLE
+from autoseg.files.model_folder import ModelKey
+from autoseg.files.pickles import LARGEST_PICKLE
 
 MANIFEST = "manifest.json"
 RESULTS = "results"

@@ -9,10 +9,8 @@ from typing import Any
 
 from autoseg.errors import ModelError
 from autoseg.evaluation.summary import Summary, load_summary
-from autoseg.files.layout import (
-    ALL,
-    ModelFolder,
-)
+from autoseg.files.layout import ALL
+from autoseg.files.model_folder import ModelFolder
 from autoseg.files.storage import read_json
 
 

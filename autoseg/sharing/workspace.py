@@ -12,15 +12,8 @@ from autoseg.command_words import choosing_words, training_command
 from autoseg.dataset import read_description
 from autoseg.ensembling.selection import load_selection
 from autoseg.errors import ModelError
-from autoseg.files.layout import (
-    CHECKPOINTS,
-    DEFAULT_PLANS,
-    DEFAULT_TRAINER,
-    FULL,
-    ModelFolder,
-    ModelKey,
-    in_usual_order,
-)
+from autoseg.files.layout import CHECKPOINTS, DEFAULT_PLANS, DEFAULT_TRAINER, FULL, in_usual_order
+from autoseg.files.model_folder import ModelFolder, ModelKey
 from autoseg.paths import Workspace, find_models
 from autoseg.planning.fingerprint import load_fingerprint
 from autoseg.plans import load_plans

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from autoseg.files.layout import FoldFolder
+from autoseg.files.model_folder import FoldFolder
 from autoseg.training.checkpoint import load_checkpoint
 from autoseg.training.replacing import set_aside_in
 from autoseg.training.run_record import read_record

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from autoseg.files.layout import FoldFolder
+from autoseg.files.model_folder import FoldFolder
 from autoseg.files.records import RecordFormat, write_record
 from autoseg.training.parts import Parts
 

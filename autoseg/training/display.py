@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from autoseg.errors import AutosegError
-from autoseg.files.layout import FoldFolder
+from autoseg.files.model_folder import FoldFolder
 from autoseg.parallel import progress
 from autoseg.training.history import (
     EpochRecord,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autoseg.errors import TrainingError
-from autoseg.files.layout import FoldFolder
+from autoseg.files.model_folder import FoldFolder
 from autoseg.inference.model import trained_plan
 from autoseg.plans import Plans, load_plans, plan_signature, save_plans
 from autoseg.words import agreeing

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoseg.files.layout import FoldFolder
+from autoseg.files.model_folder import FoldFolder
 from autoseg.files.records import RecordFormat, write_record
 from autoseg.files.storage import atomic_path, encode
 from autoseg.words import rough_time

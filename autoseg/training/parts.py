@@ -14,7 +14,7 @@ from torch import nn
 from autoseg.catalogue import Part
 from autoseg.dataset import Target
 from autoseg.dataset.splits import Split
-from autoseg.files.layout import FoldFolder
+from autoseg.files.model_folder import FoldFolder
 from autoseg.inference.model import BuildNetwork
 from autoseg.networks.activations import Activation, activation_of
 from autoseg.networks.build import build_named_network

@@ -14,7 +14,8 @@ from autoseg.command_words import training_command
 from autoseg.dataset.splits import Split
 from autoseg.dataset.target import Target
 from autoseg.errors import TrainingError
-from autoseg.files.layout import ALL, ModelFolder
+from autoseg.files.layout import ALL
+from autoseg.files.model_folder import ModelFolder
 from autoseg.inference.record import predicted_with
 from autoseg.preprocessing.previous import PreviousMaps, gather_previous
 from autoseg.preprocessing.store import PreparedCases

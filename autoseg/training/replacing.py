@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autoseg.errors import StorageError
-from autoseg.files.layout import FoldFolder
+from autoseg.files.model_folder import FoldFolder
 
 log = logging.getLogger(__name__)
 

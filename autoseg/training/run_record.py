@@ -14,7 +14,7 @@ from torch import Tensor
 
 import autoseg
 from autoseg.errors import StorageError, TrainingError
-from autoseg.files.layout import FoldFolder
+from autoseg.files.model_folder import FoldFolder
 from autoseg.files.records import RecordFormat, decode_record, write_record
 from autoseg.files.storage import read_json, with_absent
 from autoseg.inference.model import weights_sha256

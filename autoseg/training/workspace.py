@@ -10,7 +10,8 @@ from autoseg.dataset import read_dataset
 from autoseg.dataset.description import known_facts
 from autoseg.dataset.splits import Split, open_split, open_splits
 from autoseg.errors import TrainingError
-from autoseg.files.layout import ALL, DATASET_FILE, ModelFolder, ModelKey
+from autoseg.files.layout import ALL, DATASET_FILE
+from autoseg.files.model_folder import ModelFolder, ModelKey
 from autoseg.paths import Workspace
 from autoseg.planning.planned import load_planned
 from autoseg.preprocessing.previous import PreviousMaps

@@ -19,8 +19,8 @@ from autoseg.commands import (
     train,
     verify_dataset,
 )
-from autoseg.files.layout import ModelKey
 from autoseg.files.locking import hold_lock
+from autoseg.files.model_folder import ModelKey
 from autoseg.paths import Workspace
 from autoseg.plans import find_plans
 from autoseg.preprocessing.store import PreparedCases

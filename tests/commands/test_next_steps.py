@@ -17,8 +17,9 @@ from autoseg.commands import train
 from autoseg.commands.next_training import after_planning, after_training, training_options
 from autoseg.commands.running import build_parser
 from autoseg.commands.umbrella import main
-from autoseg.files.layout import LOCK_FILE, FoldFolder, ModelKey
+from autoseg.files.layout import LOCK_FILE
 from autoseg.files.locking import hold_lock
+from autoseg.files.model_folder import FoldFolder, ModelKey
 from autoseg.files.storage import read_json, write_json
 from autoseg.jobs.child import STEP_OF_RUN
 from autoseg.paths import Workspace

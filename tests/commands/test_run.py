@@ -20,8 +20,8 @@ import pytest
 from autoseg.commands import plan_and_preprocess, run
 from autoseg.commands.running import build_parser
 from autoseg.commands.work import make_work, passed_on, words_of
-from autoseg.files.layout import FoldFolder
 from autoseg.files.locking import hold_lock
+from autoseg.files.model_folder import FoldFolder
 from autoseg.jobs.carrying_out import say_what_is_trained, set_aside_what_changed
 from autoseg.jobs.configurations import planned_configurations
 from autoseg.jobs.runner import Runner

@@ -19,7 +19,7 @@ from autoseg.commands import apply_postprocessing, determine_postprocessing, ens
 from autoseg.commands.running import DONE, USAGE, USER_CAN_FIX
 from autoseg.ensembling.selection import Member, load_selection
 from autoseg.ensembling.validation import changed_since
-from autoseg.files.layout import ModelKey
+from autoseg.files.model_folder import ModelKey
 from autoseg.files.storage import write_json
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image

@@ -10,17 +10,8 @@ from hypothesis import strategies as st
 
 from autoseg.command_words import choosing_words, training_command
 from autoseg.errors import WorkspaceError
-from autoseg.files.layout import (
-    FoldFolder,
-    ModelFolder,
-    ModelKey,
-    has_plans,
-    parse_fold,
-    parse_model,
-    parse_plans,
-    plans_in,
-    task_number,
-)
+from autoseg.files.layout import has_plans, parse_fold, parse_plans, plans_in, task_number
+from autoseg.files.model_folder import FoldFolder, ModelFolder, ModelKey, parse_model
 
 KEY = ModelKey(task="Task004_Balls", configuration="2d")
 WORDS = st.from_regex(r"[A-Za-z]\w{0,9}", fullmatch=True).filter(lambda word: "__" not in word and word[-1] != "_")

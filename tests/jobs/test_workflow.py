@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.files.layout import ModelFolder, ModelKey
+from autoseg.files.model_folder import ModelFolder, ModelKey
 from autoseg.jobs.steps import require_order
 from autoseg.jobs.workflow import Configuration, Words, Work, all_steps, preparation_steps
 

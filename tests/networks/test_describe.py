@@ -7,7 +7,7 @@ import torch
 from small_plans import changed, unet_plan
 from torch import nn
 
-from autoseg.files.layout import FoldFolder
+from autoseg.files.model_folder import FoldFolder
 from autoseg.networks import UNet, build_network
 from autoseg.networks.describe import count_parameters, level_shapes, receptive_field, write_architecture
 from autoseg.plans import ConfigurationPlan, Topology

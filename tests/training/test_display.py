@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from autoseg.files.layout import FoldFolder
+from autoseg.files.model_folder import FoldFolder
 from autoseg.training.display import Display, training_log
 from autoseg.training.history import EpochRecord, next_record
 

@@ -8,7 +8,7 @@ import pytest
 from autoseg.dataset import Exclusive
 from autoseg.dataset.splits import Split
 from autoseg.errors import TrainingError
-from autoseg.files.layout import FoldFolder, ModelFolder, ModelKey
+from autoseg.files.model_folder import FoldFolder, ModelFolder, ModelKey
 from autoseg.files.storage import write_json
 from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.preprocessing.previous import PreviousMaps
