@@ -157,7 +157,7 @@ def skew(axes: Array) -> float:
     return float(np.abs(axes.T @ axes - np.eye(3)).max())
 
 
-def disagreement(forms: Forms, spacing: Side, shape: tuple[int, ...]) -> str | None:
+def difference_of_forms(forms: Forms, spacing: Side, shape: tuple[int, ...]) -> str | None:
     """How the two forms of an image differ, by how much, and which of them counts; None where they agree, or one is alone.
 
     Args:

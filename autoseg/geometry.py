@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from autoseg.arrays import Mask
-from autoseg.forms import PRECISE, Forms, disagreement, skew
+from autoseg.forms import PRECISE, Forms, difference_of_forms, skew
 from autoseg.words import counted, in_brackets
 
 Spacing: TypeAlias = tuple[float, ...]
@@ -72,7 +72,7 @@ class Geometry:
             shape: Voxels of the image, (z, y, x).
         """
         z, y, x = self.spacing
-        found = self.forms and disagreement(self.forms, (x, y, z), shape[::-1])
+        found = self.forms and difference_of_forms(self.forms, (x, y, z), shape[::-1])
         rounded = skew(np.reshape(self.direction, (3, 3)))
         if not found and rounded > PRECISE:
             degrees = math.degrees(math.asin(min(1.0, rounded)))

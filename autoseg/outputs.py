@@ -31,7 +31,7 @@ PROBABILITY_ARRAYS = {"format.npy", "classes.npy", "content.npy"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Maker:
     """What makes segmentations, and what it says of those it finds in their place.
 
     Attributes:
@@ -45,18 +45,18 @@ class Work:
     replaces: str
 
 
-PREDICTION = Work(
+PREDICTION = Maker(
     mark="",
     others="predicted with other weights or settings; name another output, or predict all of them again with "
     "--overwrite_existing",
     replaces="predicts",
 )
-AVERAGING = Work(
+AVERAGING = Maker(
     mark="mean",
     others="not made by averaging; name another output, or replace them with --overwrite_existing",
     replaces="replaces",
 )
-POSTPROCESSING = Work(
+POSTPROCESSING = Maker(
     mark="rules",
     others="not made by applying rules; name another output, or replace them with --overwrite_existing",
     replaces="replaces",
@@ -118,7 +118,7 @@ def require_apart(outputs: Iterable[Path], inputs: Mapping[str, Iterable[Path]])
         _require_free_folder(output)
 
 
-def require_known_origin(outputs: Sequence[Path], model: str, work: Work = PREDICTION) -> list[Path]:
+def require_known_origin(outputs: Sequence[Path], model: str, maker: Maker = PREDICTION) -> list[Path]:
     """Of a user's files those of which nothing is known, so that they may be the user's own; they are said to be kept.
 
     Raises:
@@ -126,16 +126,16 @@ def require_known_origin(outputs: Sequence[Path], model: str, work: Work = PREDI
             archive where a segmentation's probabilities lie.
     """
     there = {path: read_origin(path) for path in outputs if is_there(path)}
-    others = [path for path, origin in there.items() if origin is not None and not _is_of(origin, model, work)]
+    others = [path for path, origin in there.items() if origin is not None and not _is_of(origin, model, maker)]
     if others:
-        raise ModelError(f"{listed_files(others)}: {work.others}")
+        raise ModelError(f"{listed_files(others)}: {maker.others}")
     archives = [path for output in outputs if (path := probabilities_file(output)).is_file() and not _is_ours(path)]
     if archives:
         raise ModelError(
             f"{listed_files(archives)}: there already, and no probabilities that autoseg wrote, which would take this "
             "name; move it away, or replace it with --overwrite_existing"
         )
-    return others_files(outputs, lambda path: there[path] is not None, work.replaces)
+    return others_files(outputs, lambda path: there[path] is not None, maker.replaces)
 
 
 def require_own_file(path: Path, is_ours: Callable[[Path], bool]) -> None:
@@ -193,7 +193,7 @@ def probabilities_file(output: Path) -> Path:
     return output.with_name(split_ending(output.name)[0] + ".npz")
 
 
-def require_room_for_copy(source: Path, folder: Path, work: Work) -> None:
+def require_room_for_copy(source: Path, folder: Path, maker: Maker) -> None:
     """Refuse to copy a file into the folder of what is made with it over anything but an earlier copy.
 
     Raises:
@@ -203,7 +203,7 @@ def require_room_for_copy(source: Path, folder: Path, work: Work) -> None:
     target = folder / source.name
     if not target.exists() or target.samefile(source) or read_bytes(target) == read_bytes(source):
         return
-    if not any(origin.mark == work.mark for _, origin in _made_in(folder)):
+    if not any(origin.mark == maker.mark for _, origin in _made_in(folder)):
         raise WorkspaceError(
             f"{target}: another file than {source}, a copy of which would take its place; name another output, or "
             "replace it with --overwrite_existing"
@@ -222,8 +222,8 @@ def listed_files(paths: Sequence[Path]) -> str:
     return f"{paths[0].parent}: {first_few([path.name for path in paths], FILES_SHOWN, noun='file')}"
 
 
-def _is_of(origin: Origin, model: str, work: Work) -> bool:
-    return origin.model == model or bool(work.mark and origin.mark == work.mark)
+def _is_of(origin: Origin, model: str, maker: Maker) -> bool:
+    return origin.model == model or bool(maker.mark and origin.mark == maker.mark)
 
 
 def _is_ours(archive: Path) -> bool:

@@ -26,7 +26,7 @@ def warn_if_newer(path: Path, content: Mapping[str, Any]) -> None:
         _warn(str(path), str(version))
 
 
-def remedy(content: Any, otherwise: str) -> str:
+def remedy_by_version(content: Any, otherwise: str) -> str:
     """What to do about a file that cannot be read: get the autoseg that made it, where that is newer than this one."""
     version = content.get("version") if isinstance(content, Mapping) else None
     if not is_newer(version):

@@ -32,8 +32,10 @@ from autoseg.jobs.journal import Record
 from autoseg.networks import build_network
 from autoseg.planning import Planner3D
 from autoseg.planning.appearance import IntensityRange
-from autoseg.planning.comparison import FalseAlarms, InputWarning, Limits, make_reference
+from autoseg.planning.comparison import FalseAlarms, make_reference
 from autoseg.planning.fingerprint import DatasetFingerprint, save_fingerprint
+from autoseg.planning.input_warnings import InputWarning
+from autoseg.planning.limits import Limits
 from autoseg.plans import (
     ConfigurationPlan,
     Grid,

@@ -16,7 +16,7 @@ from autoseg.paths import Workspace
 from autoseg.words import counted
 
 if TYPE_CHECKING:
-    from autoseg.diagnosis.finding import Check, Finding
+    from autoseg.diagnosis.page import Check, Diagnosis
 
 
 log = logging.getLogger(__name__)
@@ -36,14 +36,14 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Print the page."""
-    from autoseg.diagnosis.finding import examine, page
+    from autoseg.diagnosis.page import examine, page
 
     checks = all_checks(workspace, os.environ, home=arguments.home, clean=arguments.clean)
     if arguments.benchmark:
         log.info("measuring, which takes a minute or two; other work on this computer makes it slower")
-    findings = examine(checks | (speed_checks(workspace) if arguments.benchmark else {}))
-    print(f"{versions()}\n\n{page(findings)}\n")
-    _end([finding for found in findings.values() for finding in found])
+    diagnoses = examine(checks | (speed_checks(workspace) if arguments.benchmark else {}))
+    print(f"{versions()}\n\n{page(diagnoses)}\n")
+    _end([diagnosis for found in diagnoses.values() for diagnosis in found])
 
 
 def all_checks(
@@ -52,39 +52,39 @@ def all_checks(
     """By heading. What a check needs is imported when it is made, so that one that cannot be is a line of the page."""
     folders = {name: getattr(workspace, name) for name in ("raw_data", "preprocessed", "results")}
 
-    def check_folders() -> list[Finding]:
+    def check_folders() -> list[Diagnosis]:
         from autoseg.diagnosis.folders import check_folder, check_variables
 
         named = [check_folder(name, folder, needs_writing=name != "raw_data") for name, folder in folders.items()]
         return [*check_variables(environment, home=home), *named]
 
-    def check_disks() -> list[Finding]:
+    def check_disks() -> list[Diagnosis]:
         from autoseg.diagnosis.folders import check_leftovers, check_room
 
         places = list(folders.values())
         return [*check_room(places), *check_leftovers(places, clean=clean)]
 
-    def check_machine() -> list[Finding]:
+    def check_machine() -> list[Diagnosis]:
         from autoseg.diagnosis.resources import check_cores, check_memory, check_shared_memory
 
         return [*check_memory(), *check_cores(), *check_shared_memory()]
 
-    def check_packages() -> list[Finding]:
+    def check_packages() -> list[Diagnosis]:
         from autoseg.diagnosis.software import check_installation
 
         return check_installation()
 
-    def check_computing() -> list[Finding]:
+    def check_computing() -> list[Diagnosis]:
         from autoseg.diagnosis.computing import check_arithmetic, check_device, check_torch
 
         return [*check_torch(), *check_device(), *check_arithmetic()]
 
-    def check_images() -> list[Finding]:
+    def check_images() -> list[Diagnosis]:
         from autoseg.diagnosis import trying
 
         return trying.check_images()
 
-    def check_processes() -> list[Finding]:
+    def check_processes() -> list[Diagnosis]:
         from autoseg.diagnosis import trying
 
         return [*trying.check_workers(), *trying.check_shared_batches()]
@@ -103,12 +103,12 @@ def all_checks(
 def speed_checks(workspace: Workspace) -> dict[str, Check]:
     """By heading: what is measured rather than looked at."""
 
-    def check_training() -> list[Finding]:
+    def check_training() -> list[Diagnosis]:
         from autoseg.diagnosis.speed import check_speed
 
         return check_speed()
 
-    def check_storage() -> list[Finding]:
+    def check_storage() -> list[Diagnosis]:
         from autoseg.diagnosis.disk_speed import check_disk_speed
 
         return check_disk_speed([workspace.preprocessed, workspace.results])
@@ -116,8 +116,8 @@ def speed_checks(workspace: Workspace) -> dict[str, Check]:
     return {"speed": check_training, "storage": check_storage}
 
 
-def _end(findings: Sequence[Finding]) -> None:
-    faults, warnings = ([one for one in findings if one.level == level] for level in ("fault", "warning"))
+def _end(diagnoses: Sequence[Diagnosis]) -> None:
+    faults, warnings = ([one for one in diagnoses if one.level == level] for level in ("fault", "warning"))
     summary = f"{counted(len(faults), 'fault')}, {counted(len(warnings), 'warning')}"
     if faults:
         raise AutosegError(f"{summary}; do what stands below each fault, and ask again")

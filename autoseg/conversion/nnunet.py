@@ -12,7 +12,7 @@ from typing import Any
 from autoseg.conversion.declared import close_gaps, closed_gaps, renumbering_note
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case, find_case_files, image_files, read_dataset, read_description
-from autoseg.dataset.description import quoted, turned_round
+from autoseg.dataset.description import quoted_entries, turned_round
 from autoseg.errors import DatasetError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.images import IMAGE_ENDINGS, split_ending, whole_files
@@ -122,7 +122,7 @@ def _channels(names: Any, where: Path) -> tuple[str, ...]:
     if isinstance(names, dict) and (right := turned_round(names)):
         raise DatasetError(
             f"{readable(where)}: channel_names: the wrong way round, the number comes first, then the name; write "
-            f"{quoted(dict(sorted(right.items())))}"
+            f"{quoted_entries(dict(sorted(right.items())))}"
         )
     if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
         raise DatasetError(
@@ -154,7 +154,7 @@ def _labels(values: Any, where: Path, *, remap_labels: bool) -> tuple[tuple[str,
     if right := turned_round({value: number for number, value in values.items() if isinstance(value, str)}):
         names = {name: number for number, name in sorted(right.items())}
         raise DatasetError(
-            f"{readable(where)}: labels: the wrong way round, the name comes first, then the number; write {quoted(names)}"
+            f"{readable(where)}: labels: the wrong way round, the name comes first, then the number; write {quoted_entries(names)}"
         )
     if wrong := [name for name, value in values.items() if type(value) is not int]:
         raise DatasetError(

@@ -157,7 +157,7 @@ def turned_round(entries: Mapping[str, Any]) -> dict[int, str] | None:
     return {number: name for number, name in zip(numbers, entries, strict=True) if number is not None}
 
 
-def quoted(entries: Mapping[Any, Any]) -> str:
+def quoted_entries(entries: Mapping[Any, Any]) -> str:
     """An object as it should stand in a JSON file, shortened."""
     text = json.dumps({str(key): value for key, value in entries.items()}, ensure_ascii=False)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
@@ -204,7 +204,7 @@ def _numbered_names(description: Mapping[str, Any], key: str, example: str, note
         return ()
     if (by_number := turned_round(entries)) is not None:
         right = {number: by_number[number] for number in sorted(by_number)}
-        notes.add(f"{key}: the wrong way round, the number comes first, then the name; write {quoted(right)}")
+        notes.add(f"{key}: the wrong way round, the number comes first, then the name; write {quoted_entries(right)}")
     elif not all(isinstance(name, str) for name in entries.values()):
         found = ", ".join(sorted(map(repr, entries.values())))
         notes.add(f"{key}: every name must be text, as in {example}, found {found}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from autoseg.diagnosis.finding import Finding, Level
+from autoseg.diagnosis.page import Diagnosis, Level
 from autoseg.words import in_bytes
 
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -19,7 +19,7 @@ OTHER_BUILD = (
 NEWER_CUDNN = "take a newer cuDNN (pip install -U nvidia-cudnn-cu12), or another torch (pytorch#166122)"
 
 
-def check_torch() -> list[Finding]:
+def check_torch() -> list[Diagnosis]:
     """Import torch."""
     started = time.monotonic()
     from autoseg.networks.devices import torch_version
@@ -28,11 +28,11 @@ def check_torch() -> list[Finding]:
     found = f"{torch_version()}, imported in {seconds:.1f} s"
     if seconds > SLOW_IMPORT_SECONDS:
         remedy = "install Python's packages on a local disk: every command that trains or predicts waits for this"
-        return [Finding(level="warning", subject="torch", found=found, remedy=remedy)]
-    return [Finding(level="ok", subject="torch", found=found)]
+        return [Diagnosis(level="warning", subject="torch", found=found, remedy=remedy)]
+    return [Diagnosis(level="ok", subject="torch", found=found)]
 
 
-def check_arithmetic() -> list[Finding]:
+def check_arithmetic() -> list[Diagnosis]:
     """Whether the device computes what a CPU knows, forward and backward, and on a GPU faster than in fp32."""
     from autoseg.networks.agreement import MOST_DISAGREEMENT
     from autoseg.networks.trial import try_arithmetic
@@ -51,25 +51,25 @@ def check_arithmetic() -> list[Finding]:
     return [_arithmetic("ok", f"small U-Nets, forward and backward in {trial.precision}, are {off}")]
 
 
-def _arithmetic(level: Level, found: str, remedy: str = "") -> Finding:
-    return Finding(level=level, subject="arithmetic", found=found, remedy=remedy)
+def _arithmetic(level: Level, found: str, remedy: str = "") -> Diagnosis:
+    return Diagnosis(level=level, subject="arithmetic", found=found, remedy=remedy)
 
 
-def check_device(driver: Path = DRIVER) -> list[Finding]:
+def check_device(driver: Path = DRIVER) -> list[Diagnosis]:
     """The device that is chosen when none is named, its format of numbers, and a GPU that torch does not see."""
     from autoseg.networks.devices import describe_device, has_cuda
 
     device = describe_device()
     memory = "" if device.free_memory is None else f", {in_bytes(device.free_memory)} free"
-    findings = [
-        Finding(level="ok", subject="device", found=f"{device.name} ({device.model}){memory}"),
-        Finding(level="ok", subject="precision", found=f"{device.precision}: {device.reason}"),
+    diagnoses = [
+        Diagnosis(level="ok", subject="device", found=f"{device.name} ({device.model}){memory}"),
+        Diagnosis(level="ok", subject="precision", found=f"{device.precision}: {device.reason}"),
     ]
     if driver.exists() and not has_cuda():
-        findings[0] = Finding(
+        diagnoses[0] = Diagnosis(
             level="warning",
             subject="device",
             found=f"{device.name}, though there is an NVIDIA driver: torch is built without CUDA, or does not fit the driver",
             remedy="install torch for your driver's CUDA (pytorch.org/get-started); in a container, pass the GPU on (--gpus all)",
         )
-    return findings
+    return diagnoses

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.diagnosis.finding import Finding
 from autoseg.diagnosis.folders import NO_ROOM, existing_folder
+from autoseg.diagnosis.page import Diagnosis
 from autoseg.words import in_bytes, readable
 
 PIECE = 16 * 2**20
@@ -34,7 +34,7 @@ class DiskSpeed:
     is_from_disk: bool
 
 
-def check_disk_speed(folders: Sequence[Path]) -> list[Finding]:
+def check_disk_speed(folders: Sequence[Path]) -> list[Diagnosis]:
     """Write and read a file on each disk that holds one of the folders; it is removed again."""
     from autoseg.networks.devices import resolve_device
 
@@ -43,28 +43,28 @@ def check_disk_speed(folders: Sequence[Path]) -> list[Finding]:
     return [_check(place, wanted) for place in disks.values()]
 
 
-def _check(place: Path, wanted: float) -> Finding:
+def _check(place: Path, wanted: float) -> Diagnosis:
     subject, where = "disk speed", readable(place)
     if (free := shutil.disk_usage(place).free) < NO_ROOM:
         found = f"not measured where {where} lies, where {in_bytes(free)} are free"
-        return Finding(level="warning", subject=subject, found=found, remedy="free some space, or use another disk")
+        return Diagnosis(level="warning", subject=subject, found=found, remedy="free some space, or use another disk")
     try:
         speed = measure_disk(place)
     except OSError as error:
         remedy = "give yourself the right to write there, or name another folder (--home)"
         found = f"{where}: {error.strerror or error}"
-        return Finding(level="fault", subject=subject, found=found, remedy=remedy)
+        return Diagnosis(level="fault", subject=subject, found=found, remedy=remedy)
     return judge_disk(where, speed, wanted)
 
 
-def judge_disk(where: str, speed: DiskSpeed, wanted: float) -> Finding:
+def judge_disk(where: str, speed: DiskSpeed, wanted: float) -> Diagnosis:
     """Whether a training that reads `wanted` bytes a second would wait for this disk."""
     found = f"writes {speed.writing / 1e6:.0f} MB and reads {speed.reading / 1e6:.0f} MB a second where {where} lies"
     if not speed.is_from_disk:
         found += ", as far as memory lets it be seen"
     if speed.reading >= wanted:
-        return Finding(level="ok", subject="disk speed", found=found)
-    return Finding(
+        return Diagnosis(level="ok", subject="disk speed", found=found)
+    return Diagnosis(
         level="warning",
         subject="disk speed",
         found=f"{found}; a training here reads up to {wanted / 1e6:.0f} MB where memory does not hold its cases",

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from autoseg.diagnosis.finding import Finding
+from autoseg.diagnosis.page import Diagnosis
 from autoseg.errors import StorageError
 from autoseg.files.storage import STALE_SECONDS, stale_files, write_bytes
 from autoseg.words import counted, in_bytes, readable
@@ -33,37 +33,39 @@ STALE_FOLDERS = (".downloading-*", ".installing-*")
 KEPT_FOLDER = ".replaced-*"
 
 
-def check_variables(environment: Mapping[str, str], *, home: Path | None) -> list[Finding]:
+def check_variables(environment: Mapping[str, str], *, home: Path | None) -> list[Diagnosis]:
     """Which variables name folders, and which look as if they were meant to."""
     named = {name: environment[name] for name in VARIABLES[:4] if environment.get(name)}
-    findings = [_check_variable(name, value, home) for name, value in named.items()]
+    diagnoses = [_check_variable(name, value, home) for name, value in named.items()]
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in VARIABLES:
             near = difflib.get_close_matches(name, VARIABLES[:4], n=1, cutoff=LOOKS_MEANT)
             remedy = f"set {near[0]} instead" if near else f"known are {', '.join(VARIABLES[:4])}"
-            findings.append(Finding(level="warning", subject=name, found="nothing reads this variable", remedy=remedy))
-    return findings
+            diagnoses.append(
+                Diagnosis(level="warning", subject=name, found="nothing reads this variable", remedy=remedy)
+            )
+    return diagnoses
 
 
-def _check_variable(name: str, value: str, home: Path | None) -> Finding:
+def _check_variable(name: str, value: str, home: Path | None) -> Diagnosis:
     if home is not None:
-        return Finding(level="ok", subject=name, found=f"{readable(value)}, which --home {home} wins over")
+        return Diagnosis(level="ok", subject=name, found=f"{readable(value)}, which --home {home} wins over")
     if not Path(value.strip("\"'")).expanduser().is_absolute():
-        return Finding(
+        return Diagnosis(
             level="warning",
             subject=name,
             found=f"{readable(value)}: another folder wherever you start autoseg",
             remedy="give the whole path, from / on",
         )
-    return Finding(level="ok", subject=name, found=readable(value))
+    return Diagnosis(level="ok", subject=name, found=readable(value))
 
 
-def check_folder(name: str, folder: Path, *, needs_writing: bool = True) -> Finding:
+def check_folder(name: str, folder: Path, *, needs_writing: bool = True) -> Diagnosis:
     """Whether a folder is there, or can be made, and takes a file; `needs_writing`: or whether it is only read, too."""
     existing = existing_folder(folder)
     where = f"{readable(folder.absolute())}" + ("" if existing == folder.absolute() else ", which is not there yet")
     if not existing.is_dir():
-        return Finding(
+        return Diagnosis(
             level="fault",
             subject=name,
             found=f"{where}: {readable(existing)} is a file",
@@ -73,33 +75,33 @@ def check_folder(name: str, folder: Path, *, needs_writing: bool = True) -> Find
         _try_writing(existing)
     except StorageError as error:
         if existing == folder.absolute() and not needs_writing:
-            return Finding(level="ok", subject=name, found=f"{where}; can be read only: enough but for converting")
-        return Finding(
+            return Diagnosis(level="ok", subject=name, found=f"{where}; can be read only: enough but for converting")
+        return Diagnosis(
             level="fault",
             subject=name,
             found=f"{where}: {(error.__cause__ and getattr(error.__cause__, 'strerror', '')) or error}",
             remedy=f"make room and give yourself the right to write in {readable(existing)}, or name another folder (--home)",
         )
-    return Finding(level="ok", subject=name, found=f"{where}; a file could be written")
+    return Diagnosis(level="ok", subject=name, found=f"{where}; a file could be written")
 
 
-def check_room(folders: Sequence[Path]) -> list[Finding]:
+def check_room(folders: Sequence[Path]) -> list[Diagnosis]:
     """Free space of each disk that holds one of the folders."""
     disks = {existing.stat().st_dev: existing for existing in map(existing_folder, folders)}
     return [_room_of(place) for place in disks.values()]
 
 
-def _room_of(place: Path) -> Finding:
+def _room_of(place: Path) -> Diagnosis:
     free, files = shutil.disk_usage(place).free, os.statvfs(place)
     found = f"{in_bytes(free)} free where {readable(place)} lies"
     remedy = "free some space, or name folders on a larger disk (AUTOSEG_PREPROCESSED, AUTOSEG_RESULTS)"
     if files.f_files and files.f_favail < FEW_FILES:
         found = f"{found}, but only {counted(files.f_favail, 'more file')} may be made there"
-        return Finding(level="warning", subject="disk", found=found, remedy="delete files, or use another disk")
+        return Diagnosis(level="warning", subject="disk", found=found, remedy="delete files, or use another disk")
     if free < LITTLE_ROOM:
         level = "fault" if free < NO_ROOM else "warning"
-        return Finding(level=level, subject="disk", found=found, remedy=remedy)  # type: ignore[arg-type]
-    return Finding(level="ok", subject="disk", found=found)
+        return Diagnosis(level=level, subject="disk", found=found, remedy=remedy)  # type: ignore[arg-type]
+    return Diagnosis(level="ok", subject="disk", found=found)
 
 
 def leftovers(folders: Sequence[Path]) -> list[Path]:
@@ -117,23 +119,23 @@ def _leftovers_below(folder: Path) -> Iterator[Path]:
             yield from stale_files(Path(place))
 
 
-def check_leftovers(folders: Sequence[Path], *, clean: bool) -> list[Finding]:
+def check_leftovers(folders: Sequence[Path], *, clean: bool) -> list[Diagnosis]:
     """Say what was left half-written, and with `clean` remove it."""
     left = leftovers(folders)
     size = sum(_size(path) for path in left)
     what = f"{counted(len(left), 'file')} of killed processes, {in_bytes(size)}"
     if not left:
-        findings = [Finding(level="ok", subject="left-overs", found="no half-written files")]
+        diagnoses = [Diagnosis(level="ok", subject="left-overs", found="no half-written files")]
     elif clean:
         for path in left:
             _remove(path)
-        findings = [Finding(level="ok", subject="left-overs", found=f"removed {what}")]
+        diagnoses = [Diagnosis(level="ok", subject="left-overs", found=f"removed {what}")]
     else:
         remedy = "autoseg_doctor --clean removes them; whoever writes in their folder next does, too"
         found = f"half-written: {what}, as {readable(left[0])}"
-        findings = [Finding(level="warning", subject="left-overs", found=found, remedy=remedy)]
-    return findings + [
-        Finding(
+        diagnoses = [Diagnosis(level="warning", subject="left-overs", found=found, remedy=remedy)]
+    return diagnoses + [
+        Diagnosis(
             level="warning",
             subject="left-overs",
             found=f"{readable(path)}: models that were about to be replaced when installing was killed",

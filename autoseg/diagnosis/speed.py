@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from autoseg.diagnosis.finding import Finding
+from autoseg.diagnosis.page import Diagnosis
 from autoseg.files.layout import fold_name
 from autoseg.plans import ConfigurationPlan
 from autoseg.words import DAY, counted, rough_time, short_time
@@ -44,7 +44,7 @@ class Speed:
     workers: int
 
 
-def check_speed() -> list[Finding]:
+def check_speed() -> list[Diagnosis]:
     """Train and make batches for some seconds, as for the usual plan of large cases, and say what an epoch takes."""
     from autoseg.networks.devices import resolve_device
     from autoseg.training.trial import trial_plan
@@ -92,12 +92,12 @@ def measure_speed(
     )
 
 
-def judge_speed(speed: Speed) -> list[Finding]:
+def judge_speed(speed: Speed) -> list[Diagnosis]:
     """What was measured, what it means for a training, and what to do about it."""
     return [_step(speed), _batches(speed), _training(speed)]
 
 
-def _step(speed: Speed) -> Finding:
+def _step(speed: Speed) -> Diagnosis:
     plan, network = speed.plan, speed.plan.network.unet()
     patch = "x".join(map(str, plan.sampling.patch_size))
     found = (
@@ -105,17 +105,17 @@ def _step(speed: Speed) -> Finding:
         f"{counted(network.max_features, 'channel')}, forward and backward in {speed.precision}: {short_time(speed.step_seconds)}, "
         f"{speed.operations / 1e12:.2g} trillion operations a second"
     )
-    return Finding(
+    return Diagnosis(
         level="ok", subject="step", found=found if speed.is_whole else f"{found} (measured on a smaller patch)"
     )
 
 
-def _batches(speed: Speed) -> Finding:
+def _batches(speed: Speed) -> Diagnosis:
     made = f"{counted(speed.workers, 'worker makes', 'workers make')} such a batch in {short_time(speed.batch_seconds)}"
     if speed.batch_seconds <= speed.step_seconds:
-        return Finding(level="ok", subject="batches", found=f"{made}, so the network need not wait")
+        return Diagnosis(level="ok", subject="batches", found=f"{made}, so the network need not wait")
     waiting = 1 - speed.step_seconds / speed.batch_seconds
-    return Finding(
+    return Diagnosis(
         level="warning",
         subject="batches",
         found=f"{made}: the network will wait {100 * waiting:.0f} % of the time",
@@ -123,7 +123,7 @@ def _batches(speed: Speed) -> Finding:
     )
 
 
-def _training(speed: Speed) -> Finding:
+def _training(speed: Speed) -> Diagnosis:
     from autoseg.training import Trainer
     from autoseg.training.parts import VALIDATION_SHARE
     from autoseg.training.time_needed import Length, within_a_day
@@ -141,6 +141,6 @@ def _training(speed: Speed) -> Finding:
         f"the usual {length.epochs} take {rough_time(epoch * length.epochs)}"
     )
     if epoch * length.epochs <= DAY:
-        return Finding(level="ok", subject="training", found=found)
+        return Diagnosis(level="ok", subject="training", found=found)
     gpu = "" if speed.device == "cuda" else "train on a GPU, or shorter: "
-    return Finding(level="warning", subject="training", found=found, remedy=f"{gpu}{within_a_day(length, epoch)}")
+    return Diagnosis(level="warning", subject="training", found=found, remedy=f"{gpu}{within_a_day(length, epoch)}")

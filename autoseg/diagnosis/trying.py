@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autoseg.diagnosis.finding import Finding
+from autoseg.diagnosis.page import Diagnosis
 from autoseg.errors import AutosegError
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
@@ -42,17 +42,17 @@ NRRD_HEADER = (
 )
 
 
-def check_workers(patience: float = PATIENCE) -> list[Finding]:
+def check_workers(patience: float = PATIENCE) -> list[Diagnosis]:
     """Start two processes that answer with their number."""
     return [_timed("workers", "two processes started and answered", _start_workers, ONE_WORKER, patience)]
 
 
-def check_shared_batches(patience: float = PATIENCE) -> list[Finding]:
+def check_shared_batches(patience: float = PATIENCE) -> list[Diagnosis]:
     """Have a worker hand over a batch as the training does."""
     return [_timed("batches", "a worker handed over 4 MB through shared memory", _share_a_batch, NO_WORKER, patience)]
 
 
-def check_images() -> list[Finding]:
+def check_images() -> list[Diagnosis]:
     """Write and read a small image, and read one of another format, in the system's folder for temporary files."""
     voxels = np.arange(24, dtype="<i2").reshape(2, 3, 4)
     with tempfile.TemporaryDirectory() as folder:
@@ -60,15 +60,18 @@ def check_images() -> list[Finding]:
         write_image(compressed, voxels, GEOMETRY)
         other.write_bytes(NRRD_HEADER + voxels.tobytes())
         found = [_read_back(path, voxels) for path in (compressed, other)]
-    return [*found, Finding(level="ok", subject="temporary files", found=f"can be written in {tempfile.gettempdir()}")]
+    return [
+        *found,
+        Diagnosis(level="ok", subject="temporary files", found=f"can be written in {tempfile.gettempdir()}"),
+    ]
 
 
-def _read_back(path: Path, voxels: Any) -> Finding:
+def _read_back(path: Path, voxels: Any) -> Diagnosis:
     image = read_image(path)
     ending = "".join(path.suffixes)
     if np.array_equal(image.data, voxels) and not image.geometry.differences(GEOMETRY):
-        return Finding(level="ok", subject=ending, found="voxels and geometry come back as they were")
-    return Finding(
+        return Diagnosis(level="ok", subject=ending, found="voxels and geometry come back as they were")
+    return Diagnosis(
         level="fault",
         subject=ending,
         found=f"other voxels or another place in space come back: {image.geometry}",
@@ -76,7 +79,7 @@ def _read_back(path: Path, voxels: Any) -> Finding:
     )
 
 
-def _timed(subject: str, done: str, action: Callable[[], None], remedy: str, patience: float) -> Finding:
+def _timed(subject: str, done: str, action: Callable[[], None], remedy: str, patience: float) -> Diagnosis:
     """Do something in a thread, which can be left alone when it hangs."""
     errors: list[str] = []
 
@@ -92,13 +95,13 @@ def _timed(subject: str, done: str, action: Callable[[], None], remedy: str, pat
     thread.join(patience)
     seconds = time.monotonic() - started
     if thread.is_alive():
-        return Finding(level="fault", subject=subject, found=f"no answer in {patience:.0f} s", remedy=remedy)
+        return Diagnosis(level="fault", subject=subject, found=f"no answer in {patience:.0f} s", remedy=remedy)
     if errors:
-        return Finding(level="fault", subject=subject, found=errors[0], remedy=remedy)
+        return Diagnosis(level="fault", subject=subject, found=errors[0], remedy=remedy)
     if seconds > SLOW_SECONDS:
         remedy = "the machine may be busy, or Python's packages lie on a slow disk; few workers then pay"
-        return Finding(level="warning", subject=subject, found=f"{done}, in {seconds:.1f} s", remedy=remedy)
-    return Finding(level="ok", subject=subject, found=f"{done}, in {seconds:.2f} s")
+        return Diagnosis(level="warning", subject=subject, found=f"{done}, in {seconds:.1f} s", remedy=remedy)
+    return Diagnosis(level="ok", subject=subject, found=f"{done}, in {seconds:.2f} s")
 
 
 def _start_workers() -> None:

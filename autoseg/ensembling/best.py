@@ -9,7 +9,7 @@ from itertools import combinations
 from autoseg.command_words import training_command
 from autoseg.dataset.target import Target
 from autoseg.ensembling.candidates import Candidate, Outcome, select
-from autoseg.ensembling.pairs import ensemble_validation, hash_probabilities, probabilities_file
+from autoseg.ensembling.pairs import case_probabilities, ensemble_validation, hash_probabilities
 from autoseg.ensembling.selection import Member, save_selection
 from autoseg.ensembling.table import write_table
 from autoseg.ensembling.validation import CrossValidation, require_one_set_of_labels
@@ -130,7 +130,7 @@ def _require_probabilities(validations: Sequence[CrossValidation], task: str) ->
         training_command(one.model.key, fold, "-val", "--npz")
         for one in validations
         for fold in one.folds
-        if any(not probabilities_file(case).is_file() for case in one.cases if case.fold == fold)
+        if any(not case_probabilities(case).is_file() for case in one.cases if case.fold == fold)
     ]
     if commands:
         raise WorkspaceError(

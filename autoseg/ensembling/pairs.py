@@ -52,18 +52,18 @@ def ensemble_validation(
 
 def hash_probabilities(cases: Sequence[ValidationCase], *, workers: int) -> dict[Path, str]:
     """The hashes of the probability files beside the cases' predictions."""
-    paths = [probabilities_file(case) for case in cases]
+    paths = [case_probabilities(case) for case in cases]
     return dict(zip(paths, run_on_cases(file_hash, paths, task="looking for changes", workers=workers), strict=True))
 
 
-def probabilities_file(case: ValidationCase) -> Path:
+def case_probabilities(case: ValidationCase) -> Path:
     """`<case>.npz` beside `<case>.nii.gz`."""
     return case.prediction.with_name(f"{case.identifier}{ENDING}")
 
 
 def _job(cases: Sequence[ValidationCase], folder: Path, hashes: Mapping[Path, str]) -> EnsembleJob:
     fold, identifier = _key(cases[0])
-    paths = tuple(probabilities_file(case) for case in cases)
+    paths = tuple(case_probabilities(case) for case in cases)
     return EnsembleJob(
         identifier=identifier,
         members=paths,

@@ -19,7 +19,7 @@ from autoseg.files.storage import TEMPORARY_PREFIX, write_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class Heartbeat:
     """How often a sign of life is given, and how long one holds, in seconds.
 
     A network file system may show the time of a file up to a minute late (nfs(5), acregmax).
@@ -34,7 +34,7 @@ class Pace:
         return 3 * self.beat
 
 
-USUAL = Pace()
+USUAL = Heartbeat()
 
 
 class Lease:
@@ -45,8 +45,8 @@ class Lease:
         content: What it holds, for whoever reads it.
     """
 
-    def __init__(self, path: Path, content: str, pace: Pace) -> None:
-        self.path, self.pace = path, pace
+    def __init__(self, path: Path, content: str, heartbeat: Heartbeat) -> None:
+        self.path, self.heartbeat = path, heartbeat
         self.renewed = seconds_awake_or_not()
         self._over = threading.Event()
         write_bytes(path, content.encode())
@@ -59,7 +59,7 @@ class Lease:
     @property
     def is_fresh(self) -> bool:
         """Whether nobody can have found it ended: it was renewed less than half its time ago."""
-        return seconds_awake_or_not() - self.renewed < self.pace.lease / 2
+        return seconds_awake_or_not() - self.renewed < self.heartbeat.lease / 2
 
     def renew(self) -> bool:
         """Touch it; False where others found it ended."""
@@ -80,11 +80,11 @@ class Lease:
             self.path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
-        while not self._over.wait(self.pace.beat):
+        while not self._over.wait(self.heartbeat.beat):
             self.renew()
 
 
-def end_where_over(path: Path, pace: Pace) -> bool:
+def end_where_over(path: Path, heartbeat: Heartbeat) -> bool:
     """Whether another's lease has ended, after which it stays so.
 
     Its file is renamed before it is looked at for the last time, so that its holder, should it live, can no longer renew
@@ -93,10 +93,10 @@ def end_where_over(path: Path, pace: Pace) -> bool:
     ended = _ended(path)
     with suppress(FileNotFoundError):  # someone else renamed it
         if not ended.exists():
-            if not (_is_old(path, pace) and _stays_untouched(path, pace)):
+            if not (_is_old(path, heartbeat) and _stays_untouched(path, heartbeat)):
                 return False
             path.rename(ended)
-    if _is_old(ended, pace):
+    if _is_old(ended, heartbeat):
         return True
     with suppress(FileNotFoundError):
         ended.rename(path)
@@ -126,21 +126,21 @@ def _ended(path: Path) -> Path:
     return path.with_name(f"{path.name}.ended")
 
 
-def _is_old(path: Path, pace: Pace) -> bool:
+def _is_old(path: Path, heartbeat: Heartbeat) -> bool:
     touched = _touched(path)
     if touched is None:
         return False
     try:
         with _probe(path.parent) as now:
-            return now - touched > pace.lease
+            return now - touched > heartbeat.lease
     except OSError:  # without a time of this file system nobody can tell
         return False
 
 
-def _stays_untouched(path: Path, pace: Pace) -> bool:
-    before, end = _touched(path), time.monotonic() + pace.watch
+def _stays_untouched(path: Path, heartbeat: Heartbeat) -> bool:
+    before, end = _touched(path), time.monotonic() + heartbeat.watch
     while time.monotonic() < end:
-        time.sleep(pace.beat / 4)
+        time.sleep(heartbeat.beat / 4)
         if _touched(path) != before:
             return False
     return before is not None

@@ -19,7 +19,7 @@ from typing import Any
 
 from autoseg.errors import StorageError, WorkspaceError
 from autoseg.files.layout import LOCK_FILE
-from autoseg.files.leases import USUAL, Lease, Pace, end_where_over, read_lease, remove_lease
+from autoseg.files.leases import USUAL, Heartbeat, Lease, end_where_over, read_lease, remove_lease
 from autoseg.files.storage import (
     TEMPORARY_PREFIX,
     ask_before_writing,
@@ -55,7 +55,7 @@ class Holder:
 
 
 @contextmanager
-def hold_lock(path: Path, what: str, *, pace: Pace = USUAL) -> Iterator[None]:
+def hold_lock(path: Path, what: str, *, heartbeat: Heartbeat = USUAL) -> Iterator[None]:
     """Hold the lock while the body runs; its folder is made where it is not there.
 
     Where the lock was taken over meanwhile, as this process stood still for longer than its lease, nothing more is
@@ -68,9 +68,9 @@ def hold_lock(path: Path, what: str, *, pace: Pace = USUAL) -> Iterator[None]:
         WorkspaceError: Another process holds it; its number and computer are named.
     """
     me = Holder(process=ProcessIdentity.of(os.getpid()), since=datetime.now().isoformat(timespec="microseconds"))
-    lease = Lease(me.lease(path), place_of_processes(), pace)
+    lease = Lease(me.lease(path), place_of_processes(), heartbeat)
     try:
-        _take(path, me, what, pace)
+        _take(path, me, what, heartbeat)
         try:
             with ask_before_writing(lambda target: _require_held(target, path, me, lease)):
                 yield
@@ -81,15 +81,15 @@ def hold_lock(path: Path, what: str, *, pace: Pace = USUAL) -> Iterator[None]:
         lease.end()
 
 
-def require_no_holder(folder: Path, *, pace: Pace = USUAL) -> None:
+def require_no_holder(folder: Path, *, heartbeat: Heartbeat = USUAL) -> None:
     """Refuse to move or delete a folder in which, or below which, a process is at work.
 
     Raises:
         WorkspaceError: The process and its computer are named.
     """
     for path in sorted(folder.rglob(LOCK_FILE)):
-        if (holder := _read(path)) is not None and _may_be_alive(path, holder, pace):
-            raise WorkspaceError(_refusal(path, holder, f"{path.parent}: work in this folder", pace))
+        if (holder := _read(path)) is not None and _may_be_alive(path, holder, heartbeat):
+            raise WorkspaceError(_refusal(path, holder, f"{path.parent}: work in this folder", heartbeat))
 
 
 def _require_held(target: Path, lock: Path, me: Holder, lease: Lease) -> None:
@@ -103,7 +103,7 @@ def _require_held(target: Path, lock: Path, me: Holder, lease: Lease) -> None:
         )
 
 
-def _take(path: Path, me: Holder, what: str, pace: Pace) -> None:
+def _take(path: Path, me: Holder, what: str, heartbeat: Heartbeat) -> None:
     own = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}-{path.name}")
     own.write_bytes(to_json(me))
     try:
@@ -114,21 +114,21 @@ def _take(path: Path, me: Holder, what: str, pace: Pace) -> None:
             holder = _holder(content)
             if holder is None and _is_being_written(path, content):
                 continue
-            if holder is not None and _may_be_alive(path, holder, pace):
-                raise WorkspaceError(_refusal(path, holder, what, pace))
-            if _take_over(path, content, own, me, what, pace):
+            if holder is not None and _may_be_alive(path, holder, heartbeat):
+                raise WorkspaceError(_refusal(path, holder, what, heartbeat))
+            if _take_over(path, content, own, me, what, heartbeat):
                 return
     finally:
         own.unlink(missing_ok=True)
 
 
-def _take_over(path: Path, content: bytes, own: Path, me: Holder, what: str, pace: Pace) -> bool:
+def _take_over(path: Path, content: bytes, own: Path, me: Holder, what: str, heartbeat: Heartbeat) -> bool:
     """Put our lock in the place of one that nobody holds; only whoever holds the lock on doing so may.
 
     That second lock belongs to the content of the first. Who finds it free late finds another content there by now.
     """
     claim = path.with_name(f".{path.name}-after-{content_hash(content.hex())[:16]}")
-    _take(claim, me, what, pace)
+    _take(claim, me, what, heartbeat)
     try:
         if _bytes(path) != content:
             return False
@@ -140,7 +140,7 @@ def _take_over(path: Path, content: bytes, own: Path, me: Holder, what: str, pac
         claim.unlink(missing_ok=True)
 
 
-def _may_be_alive(path: Path, holder: Holder, pace: Pace) -> bool:
+def _may_be_alive(path: Path, holder: Holder, heartbeat: Heartbeat) -> bool:
     """Whether it runs, or might: where nobody here can see it, its lease decides."""
     if holder.process.runs_here:
         return True
@@ -150,7 +150,7 @@ def _may_be_alive(path: Path, holder: Holder, pace: Pace) -> bool:
         return holder.process.is_elsewhere
     if place == place_of_processes():
         return replace(holder.process, host=socket.gethostname()).runs_here
-    return not end_where_over(lease, pace)
+    return not end_where_over(lease, heartbeat)
 
 
 def create_json(path: Path, value: Any) -> bool:
@@ -227,11 +227,11 @@ def _holder(content: bytes) -> Holder | None:
     return None
 
 
-def _refusal(path: Path, holder: Holder, what: str, pace: Pace) -> str:
+def _refusal(path: Path, holder: Holder, what: str, heartbeat: Heartbeat) -> str:
     remedy = "wait for it, or stop it with Ctrl-C there"
     if not holder.process.runs_here:
         remedy += (
-            f"; if it no longer runs there, its lock ends {counted(round(pace.lease), 'second')} after its last sign of life, "
+            f"; if it no longer runs there, its lock ends {counted(round(heartbeat.lease), 'second')} after its last sign of life, "
             "run the same command again then"
             if read_lease(holder.lease(path)) is not None
             else f"; if it no longer runs on that computer, delete {path}"

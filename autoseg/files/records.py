@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import autoseg
 from autoseg.errors import AutosegError, StorageError
 from autoseg.files.storage import decode, encode, read_json, write_json
-from autoseg.versions import remedy, warn_if_newer
+from autoseg.versions import remedy_by_version, warn_if_newer
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ def read_record(path: Path, kind: type[T], form: RecordFormat) -> T:
     except StorageError as error:
         if form.error is StorageError:
             raise
-        raise form.error(f"{error}; {remedy(content, form.damaged)}") from error
+        raise form.error(f"{error}; {remedy_by_version(content, form.damaged)}") from error
     except form.error as error:
         raise error if str(path) in str(error) else form.error(f"{path}: {error}") from error
 

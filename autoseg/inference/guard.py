@@ -22,16 +22,10 @@ from autoseg.files.locking import hold_lock
 from autoseg.files.records import RecordFormat, read_record, write_record
 from autoseg.files.storage import decode, encode, read_json, write_json
 from autoseg.planning.appearance import measure_appearance
-from autoseg.planning.comparison import (
-    FalseAlarms,
-    InputWarning,
-    Limits,
-    Reference,
-    compare,
-    count_false_alarms,
-    make_reference,
-)
+from autoseg.planning.comparison import FalseAlarms, compare_input, count_false_alarms, make_reference
 from autoseg.planning.fingerprint import DatasetFingerprint
+from autoseg.planning.input_warnings import InputWarning
+from autoseg.planning.limits import Limits, Reference
 from autoseg.words import readable
 
 log = logging.getLogger(__name__)
@@ -157,7 +151,7 @@ class InputGuard:
         appearance = None if self.reference is None else measure_appearance(raw.data, raw.geometry)
         if appearance is None or self.reference is None:  # preparing refuses an image without any value
             return CaseReport(warnings=(), refused=False, orientation=None, values={})
-        found = compare(appearance, self.reference)
+        found = compare_input(appearance, self.reference)
         return CaseReport(
             warnings=found.warnings,
             refused=self.strict and bool(found.warnings),

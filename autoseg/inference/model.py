@@ -30,7 +30,7 @@ from autoseg.networks.build import PLANNED, RECIPE_NETWORKS, build_named_network
 from autoseg.networks.tensors import read_tensors, save_tensors
 from autoseg.plans import ConfigurationPlan, Plans, load_plans, plan_signature
 from autoseg.postprocessing.rules import Rule, load_rules
-from autoseg.versions import remedy
+from autoseg.versions import remedy_by_version
 
 FORMAT = RecordFormat(
     number=1,
@@ -186,7 +186,7 @@ def load_weights(path: Path) -> WeightsFile:
     try:
         return decode_record(content, WeightsFile, FORMAT, path)
     except StorageError as error:
-        raise ModelError(f"{error}; {remedy(content, 'get the file again or train again')}") from error
+        raise ModelError(f"{error}; {remedy_by_version(content, 'get the file again or train again')}") from error
 
 
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:

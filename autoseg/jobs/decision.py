@@ -14,7 +14,7 @@ BEFORE = {RUNNING: "was cut off", FAILED: "failed the last time", INTERRUPTED: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class StepDecision:
     """What is to be done about a step.
 
     Attributes:
@@ -27,7 +27,7 @@ class Decision:
     anew: bool = False
 
 
-def decide(step: Step, record: Record | None, inputs: Mapping[str, str | None]) -> Decision:
+def decide(step: Step, record: Record | None, inputs: Mapping[str, str | None]) -> StepDecision:
     """Decide by content: a step is done when it ended well, with these settings and inputs, and its products are there.
 
     Args:
@@ -36,14 +36,16 @@ def decide(step: Step, record: Record | None, inputs: Mapping[str, str | None]) 
     """
     if record is None:
         found = step.replaces is not None and step.replaces.exists()
-        return Decision(done=False, reason="something is there that no run made; continued" if found else "not run yet")
+        return StepDecision(
+            done=False, reason="something is there that no run made; continued" if found else "not run yet"
+        )
     if changed := _changed(step, record, inputs):
-        return Decision(done=False, anew=True, reason=f"changed: {', '.join(changed)}")
+        return StepDecision(done=False, anew=True, reason=f"changed: {', '.join(changed)}")
     if record.state != DONE:
-        return Decision(done=False, reason=BEFORE.get(record.state, record.state))
+        return StepDecision(done=False, reason=BEFORE.get(record.state, record.state))
     if gone := missing([*step.products, *map(Path, record.products)]):
-        return Decision(done=False, reason=f"missing: {first_few(gone, 1)}")
-    return Decision(done=True, reason=f"done {record.finished}")
+        return StepDecision(done=False, reason=f"missing: {first_few(gone, 1)}")
+    return StepDecision(done=True, reason=f"done {record.finished}")
 
 
 def _changed(step: Step, record: Record, inputs: Mapping[str, str | None]) -> list[str]:

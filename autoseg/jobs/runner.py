@@ -17,7 +17,7 @@ from autoseg.files.layout import JOURNAL_FILE, LOGS_FOLDER, SET_ASIDE_FOLDER
 from autoseg.files.locking import require_no_holder
 from autoseg.jobs import journal as states
 from autoseg.jobs.child import ENDS_WITH_PARENT, Ending, run_child
-from autoseg.jobs.decision import Decision, decide
+from autoseg.jobs.decision import StepDecision, decide
 from autoseg.jobs.journal import Journal, Record
 from autoseg.jobs.steps import Step, missing, require_order
 from autoseg.jobs.telling import (
@@ -27,7 +27,7 @@ from autoseg.jobs.telling import (
     GOOD,
     INTERRUPTED,
     SKIPPED,
-    Outcome,
+    StepOutcome,
     header,
     remaining_seconds,
 )
@@ -57,7 +57,7 @@ class Runner:
         self.folder = folder
         self.output = output
         self.journal = Journal(folder / JOURNAL_FILE)
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, StepOutcome] = {}
         self.stopped: int | None = None
 
     def run(self, steps: Sequence[Step], *, total: int | None) -> None:
@@ -80,13 +80,13 @@ class Runner:
                 continue
             failed = [name for name in step.needs if self.outcomes[name].state not in GOOD]
             if failed:
-                outcome = Outcome(state=SKIPPED, message=f"needs {', '.join(failed)}")
+                outcome = StepOutcome(state=SKIPPED, message=f"needs {', '.join(failed)}")
                 self._say(header(number, total, step.name, f"skipped: {outcome.message}"))
             else:
                 outcome = self._run_or_leave(step, number, total, steps[number:])
             self.outcomes[step.name] = outcome
 
-    def decide(self, step: Step) -> Decision:
+    def decide(self, step: Step) -> StepDecision:
         """Whether a step is done as things are now."""
         return decide(step, self.journal.read().get(step.name), step.measure_inputs())
 
@@ -96,14 +96,14 @@ class Runner:
 
     # ------------------------------------------------------------------------------ one step
 
-    def _run_or_leave(self, step: Step, number: int, total: int | None, later: Sequence[Step]) -> Outcome:
+    def _run_or_leave(self, step: Step, number: int, total: int | None, later: Sequence[Step]) -> StepOutcome:
         inputs = step.measure_inputs()
         before = self.journal.read().get(step.name)
         decision = decide(step, before, inputs)
         if decision.done:
             seconds = before.seconds if before else 0.0
             self._say(header(number, total, step.name, f"done before, in {time_span(seconds)}"))
-            return Outcome(state=DONE_BEFORE, seconds=seconds)
+            return StepOutcome(state=DONE_BEFORE, seconds=seconds)
         self._say(header(number, total, step.name, "" if before is None else decision.reason))
         if decision.anew:
             self._set_aside(step)
@@ -123,7 +123,7 @@ class Runner:
         self._say(header(number, total, step.name, remark))
         return outcome
 
-    def _attempt(self, step: Step, record: Record) -> Outcome:
+    def _attempt(self, step: Step, record: Record) -> StepOutcome:
         def started(pid: int) -> None:
             nonlocal record
             record = replace(record, process=ProcessIdentity.of(pid))
@@ -145,7 +145,7 @@ class Runner:
         self.journal.write(step.name, record)
         return outcome
 
-    def _judge(self, step: Step, ending: Ending, seconds: float) -> Outcome:
+    def _judge(self, step: Step, ending: Ending, seconds: float) -> StepOutcome:
         if ending.signals:
             self.stopped = CTRL_C if ending.signals[0] == signal.SIGINT else RESUMABLE
         elif ending.code in (RESUMABLE, CTRL_C):
@@ -154,12 +154,12 @@ class Runner:
         if ending.code == 0:
             gone = ", ".join(str(path) for path in missing(step.products))
             if not gone:
-                return Outcome(state=DONE, seconds=seconds)
+                return StepOutcome(state=DONE, seconds=seconds)
             message = f"it ended well, but did not write {gone}"
         elif ending.code < 0:
             message = f"{_cause_of_death(-ending.code)}\n{message}".strip()
         state = FAILED if self.stopped is None else INTERRUPTED
-        return Outcome(state=state, seconds=seconds, message=message, log=self.log_file(step))
+        return StepOutcome(state=state, seconds=seconds, message=message, log=self.log_file(step))
 
     def _set_aside(self, step: Step) -> None:
         """Move away what was made otherwise; nobody's days of training are deleted here."""
@@ -168,7 +168,7 @@ class Runner:
         target = set_aside(step.replaces, self.folder / SET_ASIDE_FOLDER, name=step.name)
         self._say(f"  what was made before is kept in {target}")
 
-    def _time_left(self, step: Step, outcome: Outcome, later: Sequence[Step]) -> float | None:
+    def _time_left(self, step: Step, outcome: StepOutcome, later: Sequence[Step]) -> float | None:
         """Of the steps after this one, whose outcome is not known yet."""
         measured: dict[str, list[float]] = {step.kind: [outcome.seconds]}
         records = self.journal.read()

@@ -16,7 +16,7 @@ GOOD = frozenset({DONE, DONE_BEFORE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class StepOutcome:
     """How one step ended in this run.
 
     Attributes:
@@ -50,11 +50,11 @@ def remaining_seconds(waiting: Sequence[Step], measured: Mapping[str, Sequence[f
     return sum(known.get(step.kind, other) for step in counted)
 
 
-def summary_table(steps: Sequence[Step], outcomes: Mapping[str, Outcome]) -> str:
+def summary_table(steps: Sequence[Step], outcomes: Mapping[str, StepOutcome]) -> str:
     """A line for each step, those that failed with their message and log below."""
     lines = []
     for step in steps:
-        outcome = outcomes.get(step.name, Outcome(state=SKIPPED, message="the run was stopped before"))
+        outcome = outcomes.get(step.name, StepOutcome(state=SKIPPED, message="the run was stopped before"))
         remark = time_span(outcome.seconds) if outcome.state in GOOD else ""
         if outcome.state == SKIPPED:
             remark = outcome.message

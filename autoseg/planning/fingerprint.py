@@ -20,7 +20,7 @@ from autoseg.geometry import Geometry, Spacing, box_shape
 from autoseg.parallel import run_on_cases
 from autoseg.planning.appearance import Appearance, Direction, IntensityRange, measure_likenesses, measure_ranges
 from autoseg.plans import LARGEST_SIDE, IntensityStatistics
-from autoseg.versions import remedy
+from autoseg.versions import remedy_by_version
 from autoseg.words import counted
 
 FORMAT = RecordFormat(number=1)
@@ -248,7 +248,7 @@ def load_fingerprint(path: Path) -> DatasetFingerprint:
         return _decode_full(content, path) if "format" in content else _decode_short(content, path.name)
     except (StorageError, DatasetError) as error:
         where = "" if str(path) in str(error) else f"{path}: "
-        advice = remedy(content, "correct it, or run autoseg_plan_and_preprocess again")
+        advice = remedy_by_version(content, "correct it, or run autoseg_plan_and_preprocess again")
         raise DatasetError(f"{where}{error}; {advice}") from error
 
 

@@ -324,11 +324,11 @@ class Planner(ABC):
             )
 
 
-def is_ours(planner: type[Planner]) -> bool:
+def is_shipped(planner: type[Planner]) -> bool:
     """Whether a planner is shipped with autoseg, rather than a user's."""
     return planner.__module__.partition(".")[0] == autoseg.__name__
 
 
 def default_identifier(planner: type[Planner]) -> str:
     """The name plans are filed under when none is given."""
-    return planner.shipped_identifier if is_ours(planner) else planner.__name__
+    return planner.shipped_identifier if is_shipped(planner) else planner.__name__

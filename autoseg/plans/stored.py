@@ -21,7 +21,7 @@ from autoseg.plans.configuration import ConfigurationPlan, of_configuration
 from autoseg.plans.format_1 import as_format_1, from_format_1
 from autoseg.plans.network import NETWORKS, RESIDUAL_UNET
 from autoseg.plans.plans import Plans
-from autoseg.versions import remedy, warn_if_newer
+from autoseg.versions import remedy_by_version, warn_if_newer
 from autoseg.words import counted
 
 FORMAT = 2
@@ -147,12 +147,12 @@ def _decode_plans(path: Path, read: Callable[[Path], Any], *, edited: str = "") 
         warn_if_newer(path, content)
         return _decoded(content, path.name)
     except StorageError as error:
-        advice = remedy(content, edited or "run autoseg_plan_and_preprocess again")
+        advice = remedy_by_version(content, edited or "run autoseg_plan_and_preprocess again")
         raise PlanError(f"{error}\n{path} is damaged or was edited wrongly; {advice}") from error
     except PlanError as error:
         if str(path) in str(error):
             raise
-        advice = remedy(content, edited)
+        advice = remedy_by_version(content, edited)
         raise PlanError(f"{path}: {error}" + (f"; {advice}" if advice else "")) from error
 
 

@@ -10,8 +10,8 @@ from autoseg.dataset import Case
 from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.inference.guard import InputGuard, load_report
 from autoseg.paths import Workspace
-from autoseg.planning.comparison import LIKENESS_NOT_COMPARED, NOT_COMPARED
 from autoseg.planning.fingerprint import DatasetFingerprint, load_fingerprint
+from autoseg.planning.input_warnings import LIKENESS_NOT_COMPARED, NOT_COMPARED
 from autoseg.prediction.choice import ChosenModel
 
 log = logging.getLogger(__name__)

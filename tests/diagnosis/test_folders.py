@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from autoseg.diagnosis import folders
-from autoseg.diagnosis.finding import Finding
 from autoseg.diagnosis.folders import check_folder, check_leftovers, check_room, check_variables
+from autoseg.diagnosis.page import Diagnosis
 from autoseg.files.storage import STALE_SECONDS
 
 
@@ -26,10 +26,10 @@ def aged(path: Path, content: bytes = b"") -> Path:
 
 
 def test_a_folder_that_takes_a_file_is_well_and_keeps_none(tmp_path: Path) -> None:
-    assert check_folder("results", tmp_path) == Finding(
+    assert check_folder("results", tmp_path) == Diagnosis(
         level="ok", subject="results", found=f"{tmp_path}; a file could be written"
     )
-    assert check_folder("results", tmp_path / "a" / "b") == Finding(
+    assert check_folder("results", tmp_path / "a" / "b") == Diagnosis(
         level="ok", subject="results", found=f"{tmp_path}/a/b, which is not there yet; a file could be written"
     )
     assert list(tmp_path.iterdir()) == []
@@ -38,7 +38,7 @@ def test_a_folder_that_takes_a_file_is_well_and_keeps_none(tmp_path: Path) -> No
 def test_a_file_in_the_place_of_a_folder_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    assert check_folder("results", tmp_path / "file" / "results") == Finding(
+    assert check_folder("results", tmp_path / "file" / "results") == Diagnosis(
         level="fault",
         subject="results",
         found=f"{tmp_path}/file/results, which is not there yet: {tmp_path}/file is a file",
@@ -53,7 +53,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_fault_unless_it_is_only_read(
     (disk / "results").mkdir()
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
 
-    assert check_folder("results", disk / "results") == Finding(
+    assert check_folder("results", disk / "results") == Diagnosis(
         level="fault",
         subject="results",
         found=f"{disk}/results: Read-only file system",
@@ -61,7 +61,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_fault_unless_it_is_only_read(
     )
     assert check_folder("results", disk / "new").level == "fault"
     assert check_folder("raw_data", disk / "new", needs_writing=False).level == "fault"
-    assert check_folder("raw_data", disk / "results", needs_writing=False) == Finding(
+    assert check_folder("raw_data", disk / "results", needs_writing=False) == Diagnosis(
         level="ok", subject="raw_data", found=f"{disk}/results; can be read only: enough but for converting"
     )
 
@@ -97,14 +97,14 @@ def test_variables_are_told_and_those_that_nobody_reads() -> None:
     environment = {"AUTOSEG_HOME": "/data", "AUTOSEG_RESULT": "/r", "AUTOSEG_XYZ": "1", "HOME": "/root"}
 
     assert check_variables(environment, home=None) == [
-        Finding(level="ok", subject="AUTOSEG_HOME", found="/data"),
-        Finding(
+        Diagnosis(level="ok", subject="AUTOSEG_HOME", found="/data"),
+        Diagnosis(
             level="warning",
             subject="AUTOSEG_RESULT",
             found="nothing reads this variable",
             remedy="set AUTOSEG_RESULTS instead",
         ),
-        Finding(
+        Diagnosis(
             level="warning",
             subject="AUTOSEG_XYZ",
             found="nothing reads this variable",
@@ -115,10 +115,10 @@ def test_variables_are_told_and_those_that_nobody_reads() -> None:
 
 def test_a_variable_that_home_wins_over_or_that_is_relative_is_told() -> None:
     assert check_variables({"AUTOSEG_HOME": "/data"}, home=Path("/mine")) == [
-        Finding(level="ok", subject="AUTOSEG_HOME", found="/data, which --home /mine wins over")
+        Diagnosis(level="ok", subject="AUTOSEG_HOME", found="/data, which --home /mine wins over")
     ]
     assert check_variables({"AUTOSEG_RESULTS": "results"}, home=None) == [
-        Finding(
+        Diagnosis(
             level="warning",
             subject="AUTOSEG_RESULTS",
             found="results: another folder wherever you start autoseg",
@@ -142,7 +142,7 @@ def test_what_killed_processes_left_is_found_told_and_removed(tmp_path: Path) ->
     assert replaced.found == f"{kept}: models that were about to be replaced when installing was killed"
     assert old.exists() and folder.exists()
 
-    assert check_leftovers([tmp_path], clean=True)[0] == Finding(
+    assert check_leftovers([tmp_path], clean=True)[0] == Diagnosis(
         level="ok", subject="left-overs", found="removed 2 files of killed processes, 3 MB"
     )
     assert not old.exists() and not folder.exists() and fresh.exists() and kept.exists()

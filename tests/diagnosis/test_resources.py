@@ -33,11 +33,11 @@ def root_with(folder: Path, *, free: int, limit: int | None = None, quota: str =
     ],
 )
 def test_memory_is_judged_by_what_is_left(tmp_path: Path, free: int, limit: int | None, level: str, found: str) -> None:
-    (finding,) = check_memory(root_with(tmp_path, free=free, limit=limit))
+    (diagnosis,) = check_memory(root_with(tmp_path, free=free, limit=limit))
 
-    assert (finding.level, finding.found) == (level, found.format(root=tmp_path))
-    assert ("docker run --memory" in finding.remedy) == (limit == 4 * GB)
-    assert bool(finding.remedy) == (level != "ok")
+    assert (diagnosis.level, diagnosis.found) == (level, found.format(root=tmp_path))
+    assert ("docker run --memory" in diagnosis.remedy) == (limit == 4 * GB)
+    assert bool(diagnosis.remedy) == (level != "ok")
 
 
 def test_cores_are_told_with_who_limits_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,9 +64,9 @@ def test_threads_held_back_by_a_variable_are_told(tmp_path: Path, monkeypatch: p
         pytest.skip("needs two cores")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
-    (finding,) = check_cores(root_with(tmp_path, free=GB))
-    assert finding.level == "warning" and finding.found.endswith("cores, but OMP_NUM_THREADS=1")
-    assert finding.remedy.startswith("unset OMP_NUM_THREADS")
+    (diagnosis,) = check_cores(root_with(tmp_path, free=GB))
+    assert diagnosis.level == "warning" and diagnosis.found.endswith("cores, but OMP_NUM_THREADS=1")
+    assert diagnosis.remedy.startswith("unset OMP_NUM_THREADS")
 
 
 def test_little_shared_memory_is_told_with_the_remedy(tmp_path: Path, small_disk: Callable[[int], Path]) -> None:
@@ -74,6 +74,6 @@ def test_little_shared_memory_is_told_with_the_remedy(tmp_path: Path, small_disk
     assert check_shared_memory(tmp_path)[0].found == "not limited on this system"
 
     (tmp_path / "dev/shm").symlink_to(small_disk(64 * 10**6))
-    (finding,) = check_shared_memory(tmp_path)
-    assert (finding.level, finding.found) == ("warning", "64 MB free in /dev/shm")
-    assert finding.remedy.startswith("docker run --shm-size 8g")
+    (diagnosis,) = check_shared_memory(tmp_path)
+    assert (diagnosis.level, diagnosis.found) == ("warning", "64 MB free in /dev/shm")
+    assert diagnosis.remedy.startswith("docker run --shm-size 8g")

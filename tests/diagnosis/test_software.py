@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.diagnosis.finding import Finding
+from autoseg.diagnosis.page import Diagnosis
 from autoseg.diagnosis.software import check_installation
 
 
@@ -38,8 +38,8 @@ def test_everything_in_its_range_is_one_line(packages: Path) -> None:
     )
 
     assert check_installation("tool") == [
-        Finding(level="ok", subject="Python", found=platform.python_version()),
-        Finding(level="ok", subject="2 packages", found="thing_one 1.5, thing_two 2.0+cu128"),
+        Diagnosis(level="ok", subject="Python", found=platform.python_version()),
+        Diagnosis(level="ok", subject="2 packages", found="thing_one 1.5, thing_two 2.0+cu128"),
     ]
 
 
@@ -56,19 +56,19 @@ def test_what_is_missing_or_out_of_its_range_is_a_fault_with_the_command(package
     )
 
     assert check_installation("tool") == [
-        Finding(
+        Diagnosis(
             level="fault",
             subject="Python",
             found=f"{platform.python_version()}, but >=3.99 is needed",
             remedy="install Python >=3.99",
         ),
-        Finding(
+        Diagnosis(
             level="fault",
             subject="thing_one",
             found="1.5, but !=1.5,>=1.4 is needed",
             remedy='pip install "thing_one!=1.5,>=1.4"',
         ),
-        Finding(level="fault", subject="thing_three", found="not installed", remedy='pip install "thing_three>=3"'),
+        Diagnosis(level="fault", subject="thing_three", found="not installed", remedy='pip install "thing_three>=3"'),
     ]
 
 
@@ -80,20 +80,20 @@ def test_extras_are_told_and_no_fault(packages: Path) -> None:
     distribution(packages, "tool", "1.0", *(f"Provides-Extra: {extra}" for extra in extras), *lines)
 
     assert check_installation("tool")[2:] == [
-        Finding(
+        Diagnosis(
             level="ok",
             subject="tensorboard",
             found='not installed (curves of a training in a browser); pip install "absent_board>=2.16" adds it',
         ),
-        Finding(level="ok", subject="good", found="thing_one 1.5"),
-        Finding(level="warning", subject="bad", found="old 0.1, but >=1 is needed", remedy='pip install "old>=1"'),
+        Diagnosis(level="ok", subject="good", found="thing_one 1.5"),
+        Diagnosis(level="warning", subject="bad", found="old 0.1, but >=1 is needed", remedy='pip install "old>=1"'),
     ]
 
 
 def test_a_package_that_is_not_installed_is_told() -> None:
-    (finding,) = check_installation("no-such-package")
-    assert (finding.level, finding.found) == ("warning", "runs, but is not installed")
+    (diagnosis,) = check_installation("no-such-package")
+    assert (diagnosis.level, diagnosis.found) == ("warning", "runs, but is not installed")
 
 
 def test_this_installation_is_well() -> None:
-    assert [finding for finding in check_installation() if finding.level == "fault"] == []
+    assert [diagnosis for diagnosis in check_installation() if diagnosis.level == "fault"] == []

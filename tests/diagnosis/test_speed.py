@@ -101,10 +101,10 @@ def test_a_disk_is_written_and_read_and_nothing_is_left(tmp_path: Path, monkeypa
     monkeypatch.setattr(disk_speed, "PIECES", 1)
 
     speed = measure_disk(tmp_path)
-    (finding,) = check_disk_speed([tmp_path / "preprocessed", tmp_path / "results"])
+    (diagnosis,) = check_disk_speed([tmp_path / "preprocessed", tmp_path / "results"])
 
     assert speed.writing > 0 and speed.reading > 0
-    assert re.match(rf"writes \d+ MB and reads \d+ MB a second where {tmp_path} lies", finding.found)
+    assert re.match(rf"writes \d+ MB and reads \d+ MB a second where {tmp_path} lies", diagnosis.found)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -126,13 +126,13 @@ def test_a_disk_that_is_slower_than_a_training_reads_is_warned_of() -> None:
 def test_a_place_that_takes_no_file_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "results").write_bytes(b"")
 
-    (finding,) = check_disk_speed([tmp_path / "results"])
-    assert (finding.level, finding.found) == ("fault", f"{tmp_path}/results: Not a directory")
+    (diagnosis,) = check_disk_speed([tmp_path / "results"])
+    assert (diagnosis.level, diagnosis.found) == ("fault", f"{tmp_path}/results: Not a directory")
 
 
 def test_a_full_disk_is_not_filled_further(small_disk: object) -> None:
     disk = small_disk(65_536)  # type: ignore[operator]
 
-    (finding,) = check_disk_speed([disk])
-    assert (finding.level, finding.found) == ("warning", f"not measured where {disk} lies, where 66 kB are free")
+    (diagnosis,) = check_disk_speed([disk])
+    assert (diagnosis.level, diagnosis.found) == ("warning", f"not measured where {disk} lies, where 66 kB are free")
     assert list(disk.iterdir()) == []

@@ -19,14 +19,14 @@ from autoseg.networks.trial import half_speedup
 
 
 def test_workers_are_started_and_timed() -> None:
-    (finding,) = check_workers()
-    assert finding.level == "ok"
-    assert re.fullmatch(r"two processes started and answered, in \d\.\d\d s", finding.found)
+    (diagnosis,) = check_workers()
+    assert diagnosis.level == "ok"
+    assert re.fullmatch(r"two processes started and answered, in \d\.\d\d s", diagnosis.found)
 
 
 def test_a_batch_goes_through_shared_memory() -> None:
-    (finding,) = check_shared_batches()
-    assert (finding.level, finding.found.partition(",")[0]) == (
+    (diagnosis,) = check_shared_batches()
+    assert (diagnosis.level, diagnosis.found.partition(",")[0]) == (
         "ok",
         "a worker handed over 4 MB through shared memory",
     )
@@ -38,14 +38,14 @@ def fail() -> None:
 
 @pytest.mark.parametrize(("action", "found"), [(fail, "a disk is full"), (lambda: time.sleep(2), "no answer in 0 s")])
 def test_workers_that_fail_or_hang_are_a_fault(action: trying.Callable[[], None], found: str) -> None:
-    finding = trying._timed("workers", "done", action, trying.ONE_WORKER, 0.2)
-    assert (finding.level, finding.found) == ("fault", found)
-    assert finding.remedy.startswith("use one worker (-tl 1 -tf 1, --workers 1) and --num_workers 0")
+    diagnosis = trying._timed("workers", "done", action, trying.ONE_WORKER, 0.2)
+    assert (diagnosis.level, diagnosis.found) == ("fault", found)
+    assert diagnosis.remedy.startswith("use one worker (-tl 1 -tf 1, --workers 1) and --num_workers 0")
 
 
 def test_images_are_written_and_read() -> None:
-    findings = check_images()
-    assert [(one.level, one.subject) for one in findings] == [
+    diagnoses = check_images()
+    assert [(one.level, one.subject) for one in diagnoses] == [
         ("ok", ".nii.gz"),
         ("ok", ".nrrd"),
         ("ok", "temporary files"),
@@ -65,12 +65,12 @@ def test_the_device_is_the_one_that_training_takes_with_the_reason_for_its_preci
     device = resolve_device()
     precision = resolve_precision("auto", device).name
     (version,) = check_torch()
-    findings = check_device(driver=tmp_path / "none")
+    diagnoses = check_device(driver=tmp_path / "none")
 
     assert version.found.startswith(torch.__version__)
-    assert findings[0].level == "ok" and findings[0].found.startswith(f"{device} (")
-    assert findings[1].found.startswith(f"{precision}: this ")
-    assert ("bfloat16" in findings[1].found) or device.type == "mps"
+    assert diagnoses[0].level == "ok" and diagnoses[0].found.startswith(f"{device} (")
+    assert diagnoses[1].found.startswith(f"{precision}: this ")
+    assert ("bfloat16" in diagnoses[1].found) or device.type == "mps"
 
 
 def test_a_driver_without_a_gpu_that_torch_sees_is_told(tmp_path: Path) -> None:

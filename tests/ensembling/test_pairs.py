@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoseg.ensembling.pairs import ensemble_validation, hash_probabilities, probabilities_file
+from autoseg.ensembling.pairs import case_probabilities, ensemble_validation, hash_probabilities
 from autoseg.errors import CasesFailed, StorageError
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
@@ -85,7 +85,7 @@ def test_only_what_changed_is_made_anew(tmp_path: Path) -> None:
     again = ensemble(members, tmp_path / "pair")
     assert (again, written_times(tmp_path / "pair")) == (cases, before)
 
-    write_probabilities(probabilities_file(members[1][1]), np.zeros(SHAPE))  # b was predicted anew
+    write_probabilities(case_probabilities(members[1][1]), np.zeros(SHAPE))  # b was predicted anew
     cases[2].prediction.write_bytes(cases[0].prediction.read_bytes()[:-1])  # c's labels were changed
     cases[3].prediction.unlink()
     expected_c = np.zeros(SHAPE)
@@ -113,7 +113,7 @@ def test_labels_that_do_not_say_to_be_made_from_the_same_are_not_trusted(tmp_pat
 
 def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
     members = [member(tmp_path / name, {"0": ["a", "b"]}, 0.9) for name in ("one", "other")]
-    path = probabilities_file(members[0][0])
+    path = case_probabilities(members[0][0])
     path.write_bytes(b"no archive")
 
     with pytest.raises(CasesFailed, match=r"a: .*one/fold_0/validation_raw/a\.npz: damaged"):

@@ -21,7 +21,7 @@ import pytest
 from autoseg.errors import StorageError, WorkspaceError
 from autoseg.files import locking
 from autoseg.files.layout import LOCK_FILE
-from autoseg.files.leases import Pace
+from autoseg.files.leases import Heartbeat
 from autoseg.files.locking import Holder, hold_lock, require_no_holder
 from autoseg.files.storage import write_json
 from autoseg.processes import ProcessIdentity, place_of_processes
@@ -163,15 +163,15 @@ def test_a_folder_in_which_a_process_works_is_not_to_be_moved(tmp_path: Path) ->
 
 # ------------------------------------------------------------------------------- leases
 
-QUICK = Pace(beat=0.1, lease=1.0)
+QUICK = Heartbeat(beat=0.1, lease=1.0)
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from autoseg.files.leases import Pace
+from autoseg.files.leases import Heartbeat
 from autoseg.files.locking import hold_lock
 from autoseg.files.storage import write_bytes
-with hold_lock(Path({path!r}), "work", pace=Pace(beat=0.1, lease=1.0)):
+with hold_lock(Path({path!r}), "work", heartbeat=Heartbeat(beat=0.1, lease=1.0)):
     print("held", flush=True)
     for line in sys.stdin:
         write_bytes(Path({path!r}).with_name(line.strip()), b"written")
@@ -220,7 +220,7 @@ def test_a_holder_elsewhere_keeps_its_lock_as_long_as_it_lives_and_no_longer(tmp
     with Container(path) as other:
         for _ in range(3):
             time.sleep(0.5)
-            with pytest.raises(WorkspaceError) as caught, hold_lock(path, "work", pace=QUICK):
+            with pytest.raises(WorkspaceError) as caught, hold_lock(path, "work", heartbeat=QUICK):
                 pass
         assert re.fullmatch(
             r"work is already being done by process \d+ on another, since [-\dT:]+; wait for it, or stop it with Ctrl-C "
@@ -231,8 +231,8 @@ def test_a_holder_elsewhere_keeps_its_lock_as_long_as_it_lives_and_no_longer(tmp
         assert other.write("a") == "written\n"
 
     time.sleep(1.1)
-    require_no_holder(tmp_path, pace=QUICK)
-    with hold_lock(path, "work", pace=QUICK):
+    require_no_holder(tmp_path, heartbeat=QUICK)
+    with hold_lock(path, "work", heartbeat=QUICK):
         assert json.loads(path.read_text())["process"]["pid"] == os.getpid()
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
@@ -242,7 +242,7 @@ def test_one_that_stood_still_for_too_long_writes_nothing_more(tmp_path: Path) -
     with Container(path) as other:
         os.kill(other.inner, signal.SIGSTOP)
         time.sleep(1.1)
-        with hold_lock(path, "work", pace=QUICK):
+        with hold_lock(path, "work", heartbeat=QUICK):
             mine = path.read_bytes()
             os.kill(other.inner, signal.SIGCONT)
             assert other.write("a") == ""
@@ -265,11 +265,11 @@ def test_one_that_stands_still_on_this_computer_is_not_robbed(tmp_path: Path) ->
     assert child.stdout.readline() == "held\n"
     os.kill(child.pid, signal.SIGSTOP)
     time.sleep(1.1)
-    with pytest.raises(WorkspaceError, match=f"process {child.pid} on"), hold_lock(path, "work", pace=QUICK):
+    with pytest.raises(WorkspaceError, match=f"process {child.pid} on"), hold_lock(path, "work", heartbeat=QUICK):
         pass
     child.kill()
     child.communicate()
-    with hold_lock(path, "work", pace=QUICK):
+    with hold_lock(path, "work", heartbeat=QUICK):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -290,11 +290,11 @@ def test_the_lease_decides_by_the_file_systems_time(tmp_path: Path, age: float, 
     elsewhere(path, age=age)
 
     if robbed:
-        with hold_lock(path, "work", pace=QUICK):
+        with hold_lock(path, "work", heartbeat=QUICK):
             pass
         assert list(tmp_path.iterdir()) == []
     else:
-        with pytest.raises(WorkspaceError, match="process 7 on elsewhere"), hold_lock(path, "work", pace=QUICK):
+        with pytest.raises(WorkspaceError, match="process 7 on elsewhere"), hold_lock(path, "work", heartbeat=QUICK):
             pass
 
 
@@ -310,7 +310,7 @@ def test_a_holder_whose_clock_is_behind_is_not_robbed(tmp_path: Path) -> None:
     thread = threading.Thread(target=beat)
     thread.start()
     try:
-        with pytest.raises(WorkspaceError, match="process 7 on elsewhere"), hold_lock(path, "work", pace=QUICK):
+        with pytest.raises(WorkspaceError, match="process 7 on elsewhere"), hold_lock(path, "work", heartbeat=QUICK):
             pass
     finally:
         over.set()
@@ -324,7 +324,7 @@ def test_a_computer_that_has_another_name_by_now_knows_its_processes(tmp_path: P
         one = holder(process)
         write_json(path, one)
         one.lease(path).write_text(place_of_processes())
-        with pytest.raises(WorkspaceError) if alive else nullcontext(), hold_lock(path, "work", pace=QUICK):
+        with pytest.raises(WorkspaceError) if alive else nullcontext(), hold_lock(path, "work", heartbeat=QUICK):
             pass
 
 
@@ -389,7 +389,7 @@ def test_a_lock_that_cannot_be_read_is_somebodys(tmp_path: Path) -> None:
 
 
 def test_hidden_files_removed_by_hand_do_no_harm(tmp_path: Path) -> None:
-    with hold_lock(tmp_path / LOCK_FILE, "work", pace=QUICK):
+    with hold_lock(tmp_path / LOCK_FILE, "work", heartbeat=QUICK):
         for path in tmp_path.glob(".*"):
             path.unlink()
         time.sleep(0.6)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.jobs.decision import Decision, decide
+from autoseg.jobs.decision import StepDecision, decide
 from autoseg.jobs.journal import Record
 from autoseg.jobs.steps import Step, require_order
 
@@ -40,12 +40,12 @@ def done(step: Step) -> Record:
 
 
 def test_done_when_settings_inputs_and_products_are_the_same(step: Step, done: Record) -> None:
-    assert decide(step, done, {"plan": "A"}) == Decision(done=True, reason="done noon")
+    assert decide(step, done, {"plan": "A"}) == StepDecision(done=True, reason="done noon")
 
 
 def test_a_device_is_no_setting_and_epochs_are(step: Step, done: Record) -> None:
     assert decide(replace(step, argv=("train", "-device", "cuda")), done, {"plan": "A"}).done
-    assert decide(replace(step, settings=("train", "--epochs", "3")), done, {"plan": "A"}) == Decision(
+    assert decide(replace(step, settings=("train", "--epochs", "3")), done, {"plan": "A"}) == StepDecision(
         done=False, anew=True, reason="changed: settings"
     )
     without = replace(step, settings=None)
@@ -56,7 +56,7 @@ def test_a_device_is_no_setting_and_epochs_are(step: Step, done: Record) -> None
 def test_changed_inputs_are_named(step: Step, done: Record) -> None:
     record = replace(done, inputs={"plan": "A", "cases": "1", "split": "s"})
 
-    assert decide(step, record, {"plan": "B", "cases": "2", "split": "s"}) == Decision(
+    assert decide(step, record, {"plan": "B", "cases": "2", "split": "s"}) == StepDecision(
         done=False, anew=True, reason="changed: plan, cases"
     )
 
@@ -72,11 +72,11 @@ def test_missing_or_empty_products_are_made_again_without_starting_anew(
 ) -> None:
     weights = tmp_path / "fold" / "weights"
     weights.write_text("")
-    assert decide(step, done, {}) == Decision(done=False, reason=f"missing: {weights}")
+    assert decide(step, done, {}) == StepDecision(done=False, reason=f"missing: {weights}")
 
     weights.write_text("w")
     recorded = replace(done, products=(str(tmp_path / "a"), str(tmp_path / "b"), str(weights)))
-    assert decide(step, recorded, {}) == Decision(done=False, reason=f"missing: {tmp_path / 'a'} and 1 more")
+    assert decide(step, recorded, {}) == StepDecision(done=False, reason=f"missing: {tmp_path / 'a'} and 1 more")
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_missing_or_empty_products_are_made_again_without_starting_anew(
     [("running", "was cut off"), ("failed", "failed the last time"), ("interrupted", "was stopped")],
 )
 def test_an_attempt_that_did_not_end_well_is_continued(step: Step, done: Record, state: str, reason: str) -> None:
-    assert decide(step, replace(done, state=state), {"plan": "A"}) == Decision(done=False, reason=reason)
+    assert decide(step, replace(done, state=state), {"plan": "A"}) == StepDecision(done=False, reason=reason)
 
 
 def test_without_a_record(step: Step, tmp_path: Path) -> None:
     found = "something is there that no run made; continued"
-    assert decide(step, None, {}) == Decision(done=False, reason=found)
-    assert decide(replace(step, replaces=tmp_path / "no"), None, {}) == Decision(done=False, reason="not run yet")
+    assert decide(step, None, {}) == StepDecision(done=False, reason=found)
+    assert decide(replace(step, replaces=tmp_path / "no"), None, {}) == StepDecision(done=False, reason="not run yet")
 
 
 def test_steps_stand_behind_what_they_need() -> None:

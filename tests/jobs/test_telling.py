@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autoseg.jobs.steps import Step
-from autoseg.jobs.telling import Outcome, header, remaining_seconds, summary_table
+from autoseg.jobs.telling import StepOutcome, header, remaining_seconds, summary_table
 
 
 def test_headers() -> None:
@@ -28,10 +28,10 @@ def test_the_time_left_is_the_mean_of_each_kind_and_of_all_for_the_others() -> N
 def test_the_table_names_every_step_and_why_it_is_not_done() -> None:
     steps = [Step(name=name, argv=()) for name in "abcde"]
     outcomes = {
-        "a": Outcome(state="done before", seconds=5),
-        "b": Outcome(state="done", seconds=70),
-        "c": Outcome(state="failed", message="autoseg train: no\n  more", log=Path("logs/c.log")),
-        "d": Outcome(state="skipped", message="needs c"),
+        "a": StepOutcome(state="done before", seconds=5),
+        "b": StepOutcome(state="done", seconds=70),
+        "c": StepOutcome(state="failed", message="autoseg train: no\n  more", log=Path("logs/c.log")),
+        "d": StepOutcome(state="skipped", message="needs c"),
     }
     lines = summary_table(steps, outcomes).splitlines()
 

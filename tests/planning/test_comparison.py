@@ -14,14 +14,9 @@ from autoseg.dataset import Case
 from autoseg.dataset.raw_cases import RawCase, read_case
 from autoseg.images import whole_files
 from autoseg.planning.appearance import Appearance, IntensityRange, measure_appearance
-from autoseg.planning.comparison import (
-    FalseAlarms,
-    Reference,
-    compare,
-    count_false_alarms,
-    make_reference,
-)
+from autoseg.planning.comparison import FalseAlarms, compare_input, count_false_alarms, make_reference
 from autoseg.planning.fingerprint import DatasetFingerprint
+from autoseg.planning.limits import Reference
 
 RAS = (1, 0, 0, 0, -1, 0, 0, 0, -1)  # rows of (z, y, x): the file's x axis points to the right, y to the front, z up
 LAS = (1, 0, 0, 0, -1, 0, 0, 0, 1)
@@ -66,11 +61,11 @@ LIKE_THEM = USUAL.appearances[3]
 
 
 def warned(case: Appearance, reference: Reference) -> dict[str, str]:
-    return {warning.name: warning.text for warning in compare(case, reference).warnings}
+    return {warning.name: warning.text for warning in compare_input(case, reference).warnings}
 
 
 def test_a_training_case_is_like_the_training_cases() -> None:
-    found = compare(LIKE_THEM, make_reference(USUAL))
+    found = compare_input(LIKE_THEM, make_reference(USUAL))
 
     assert found.warnings == ()
     assert found.orientation == "RAS"
@@ -192,7 +187,7 @@ def turned(degrees: float, direction: tuple[float, ...] = RAS) -> tuple[float, .
 
 def test_a_patient_who_lies_askew_is_like_the_others() -> None:
     reference = make_reference(USUAL)
-    found = {angle: compare(replace(LIKE_THEM, direction=turned(angle)), reference) for angle in (44, 46)}  # type: ignore[arg-type]
+    found = {angle: compare_input(replace(LIKE_THEM, direction=turned(angle)), reference) for angle in (44, 46)}  # type: ignore[arg-type]
     assert found[44].values["orientation"] == pytest.approx(44)
     assert (found[44].warnings, found[46].warnings[0].name) == ((), "orientation")
 

@@ -14,7 +14,7 @@ Level = Literal["ok", "warning", "fault"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Diagnosis:
     """One line of the page.
 
     Attributes:
@@ -28,29 +28,29 @@ class Finding:
     remedy: str = ""
 
 
-Check = Callable[[], Sequence[Finding]]
+Check = Callable[[], Sequence[Diagnosis]]
 
 
-def examine(checks: Mapping[str, Check]) -> dict[str, tuple[Finding, ...]]:
+def examine(checks: Mapping[str, Check]) -> dict[str, tuple[Diagnosis, ...]]:
     """Make every check; one that fails in a way nobody thought of is a fault itself."""
     return {heading: tuple(_make(heading, check)) for heading, check in checks.items()}
 
 
-def page(findings: Mapping[str, Sequence[Finding]]) -> str:
-    """All findings under their headings, with what to do below those that are not well."""
-    every = [finding for found in findings.values() for finding in found]
-    width = max(len(finding.subject) for finding in every)
+def page(diagnoses: Mapping[str, Sequence[Diagnosis]]) -> str:
+    """All diagnoses under their headings, with what to do below those that are not well."""
+    every = [diagnosis for found in diagnoses.values() for diagnosis in found]
+    width = max(len(diagnosis.subject) for diagnosis in every)
     lines: list[str] = []
-    for heading, found in findings.items():
+    for heading, found in diagnoses.items():
         lines += ["", heading]
-        for finding in found:
-            lines.append(f"  {finding.level:<7}  {finding.subject:<{width}}  {finding.found}")
-            if finding.remedy:
-                lines.append(f"  {'':<7}  {'':<{width}}  -> {finding.remedy}")
+        for diagnosis in found:
+            lines.append(f"  {diagnosis.level:<7}  {diagnosis.subject:<{width}}  {diagnosis.found}")
+            if diagnosis.remedy:
+                lines.append(f"  {'':<7}  {'':<{width}}  -> {diagnosis.remedy}")
     return "\n".join(lines[1:])
 
 
-def _make(heading: str, check: Check) -> Sequence[Finding]:
+def _make(heading: str, check: Check) -> Sequence[Diagnosis]:
     try:
         return check()
     except Exception as error:
@@ -59,4 +59,4 @@ def _make(heading: str, check: Check) -> Sequence[Finding]:
         found = words if known else traceback.format_exception_only(error)[-1].strip()
         usual = "see what this names; with a damaged installation, install again"
         remedy = shortage(error) or (usual if known else "this check should not end so; please report it")
-    return (Finding(level="fault", subject=heading, found=found, remedy=remedy),)
+    return (Diagnosis(level="fault", subject=heading, found=found, remedy=remedy),)

@@ -2,29 +2,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autoseg.diagnosis.finding import Finding, examine, page
+from autoseg.diagnosis.page import Diagnosis, examine, page
 from autoseg.errors import DatasetError
 
 
-def fine() -> Sequence[Finding]:
-    return [Finding(level="ok", subject="cores", found="2 cores")]
+def fine() -> Sequence[Diagnosis]:
+    return [Diagnosis(level="ok", subject="cores", found="2 cores")]
 
 
-def odd() -> Sequence[Finding]:
-    return [Finding(level="warning", subject="memory", found="1 GB free", remedy="ask for more")]
+def odd() -> Sequence[Diagnosis]:
+    return [Diagnosis(level="warning", subject="memory", found="1 GB free", remedy="ask for more")]
 
 
-def known() -> Sequence[Finding]:
+def known() -> Sequence[Diagnosis]:
     raise DatasetError("a.nii: is truncated; copy it again")
 
 
-def missing() -> Sequence[Finding]:
+def missing() -> Sequence[Diagnosis]:
     import autoseg.no_such_part  # type: ignore[import-not-found]  # noqa: F401
 
     return []
 
 
-def unknown() -> Sequence[Finding]:
+def unknown() -> Sequence[Diagnosis]:
     raise KeyError("lost")
 
 
@@ -43,7 +43,9 @@ def test_the_page_lists_what_was_found_with_what_to_do_below_it() -> None:
 def test_a_check_that_fails_is_a_fault_and_the_others_are_made() -> None:
     found = examine({"images": known, "packages": missing, "device": unknown, "machine": fine})
 
-    assert [(finding.level, finding.subject, finding.found) for finding in (one for (one,) in found.values())] == [
+    assert [
+        (diagnosis.level, diagnosis.subject, diagnosis.found) for diagnosis in (one for (one,) in found.values())
+    ] == [
         ("fault", "images", "a.nii: is truncated; copy it again"),
         ("fault", "packages", "No module named 'autoseg.no_such_part'"),
         ("fault", "device", "KeyError: 'lost'"),
