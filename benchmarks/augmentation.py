@@ -44,7 +44,7 @@ def autoseg_batches(prepared: Path) -> Iterator[Any]:
     from training import autoseg_trainer
 
     from autoseg.plans import load_plans
-    from autoseg.training.loader import Batches, Stream, Supply, iterate, remaining_keys
+    from autoseg.training.sampling.batches import Batches, Stream, Supply, iterate, remaining_keys
 
     plans = load_plans(prepared / "autoseg_plans_3D.pkl")
     trainer = autoseg_trainer(plans, prepared, prepared / "no_output")

@@ -41,7 +41,7 @@ def save_autoseg_fold(plans: Any, fold: Path) -> int:
     from autoseg.files.model_folder import FoldFolder
     from autoseg.inference.model import WeightsFile, input_channels, save_weights
     from autoseg.training import Trainer
-    from autoseg.training.fold import write_model_plans
+    from autoseg.training.fold.folder import write_model_plans
 
     network = Trainer.build_network(
         plans.configuration(CONFIGURATION), input_channels(plans, CONFIGURATION), len(plans.labels)

@@ -83,7 +83,7 @@ def forms(data: Any, folder: Path) -> Iterator[tuple[str, int, Callable[[], Read
 def _open_map(path: Path) -> Read:
     import numpy as np
 
-    from autoseg.training.sampling import read_box
+    from autoseg.training.sampling.patches import read_box
 
     array = np.load(path, mmap_mode="r")
 

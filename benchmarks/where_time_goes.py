@@ -128,8 +128,8 @@ def training_parts(home: Path, iterations: int) -> dict[str, float]:
     from autoseg.networks.encoder_decoder import EncoderDecoder
     from autoseg.plans import load_plans
     from autoseg.training import Trainer
-    from autoseg.training.loader import Batches
     from autoseg.training.losses import DeepSupervision
+    from autoseg.training.sampling.batches import Batches
 
     watched = (
         (Batches, "make", "making batches"),

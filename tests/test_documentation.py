@@ -55,7 +55,7 @@ from autoseg.sharing.card import AboutData, ModelCard, ModelEntry
 from autoseg.sharing.manifest import FileEntry, Manifest
 from autoseg.sharing.models import LabelDice
 from autoseg.training import Split, Trainer
-from autoseg.training.history import EpochRecord
+from autoseg.training.fold.history import EpochRecord
 
 PROJECT = Path(__file__).resolve().parents[1]
 DOCUMENTATION = PROJECT / "documentation"

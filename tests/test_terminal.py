@@ -18,7 +18,7 @@ import torch
 from autoseg.files.model_folder import FoldFolder
 from autoseg.inference.progress import TileProgress
 from autoseg.parallel import progress
-from autoseg.training.display import Display
+from autoseg.training.fold.display import Display
 
 ROWS, COLUMNS = 40, 110
 

@@ -18,7 +18,7 @@ from autoseg.errors import DatasetError, ModelError, PlanError
 from autoseg.inference.model import load_weights
 from autoseg.planning.fingerprint import DatasetFingerprint, load_fingerprint, save_fingerprint
 from autoseg.plans import Plans, load_plans, load_plans_json, save_plans
-from autoseg.training.checkpoint import load_checkpoint
+from autoseg.training.fold.checkpoint import load_checkpoint
 from autoseg.versions import is_newer
 
 HERE = autoseg.__version__

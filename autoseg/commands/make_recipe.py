@@ -50,7 +50,7 @@ def make_recipe(path: Path, *, base: str = DEFAULT_TRAINER) -> str:
         WorkspaceError: The file is there already, or cannot be called so.
         ExtensionError: There is no such base, or a recipe that ships is called like the file.
     """
-    from autoseg.training.recipe_file import explained, find_recipe, require_own_name, write_recipe
+    from autoseg.training.recipes.file import explained, find_recipe, require_own_name, write_recipe
 
     if not is_recipe_file(path.name):
         raise WorkspaceError(f"{path}: a recipe file's name ends in {RECIPE_ENDING}")

@@ -140,7 +140,7 @@ def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Train and validate, or only validate; whatever is said stands in training.log, too."""
-    from autoseg.training.display import remembering, training_log
+    from autoseg.training.fold.display import remembering, training_log
 
     with remembering():
         fold = _train_or_validate(arguments, workspace)
@@ -152,7 +152,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> FoldFolder | None:
     """Do what is asked for; the fold's folder where it has a training.log."""
     from autoseg.training import TrainingSettings, build_trainer
-    from autoseg.training.fold import require_untrained
+    from autoseg.training.fold.folder import require_untrained
 
     settings = TrainingSettings(
         epochs=arguments.epochs,
@@ -197,7 +197,7 @@ def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> F
 def _as_before(settings: TrainingSettings, fold: FoldFolder, device: str | None) -> TrainingSettings:
     """What `-c` goes on with: the settings of the training that it continues, unless others are given."""
     from autoseg.networks import resolve_device
-    from autoseg.training.continuing import settings_to_continue
+    from autoseg.training.fold.continuing import settings_to_continue
 
     return settings_to_continue(settings, fold, device=resolve_device(device).type)
 

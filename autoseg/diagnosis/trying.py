@@ -115,7 +115,7 @@ def _number_of_this_process(_: int) -> int:
 
 
 def _share_a_batch() -> None:
-    from autoseg.training.ahead import make_ahead
+    from autoseg.training.sampling.ahead import make_ahead
 
     for batch in make_ahead(_batch, [1], workers=1, ahead=1):
         if int(batch.sum()) != SHARED_NUMBERS:

@@ -28,7 +28,7 @@ from autoseg.postprocessing.deciding import BYTES_PER_WORKER, decide_postprocess
 from autoseg.postprocessing.evidence import Choice
 from autoseg.postprocessing.rules import Rule
 from autoseg.postprocessing.scoring import ValidationCase
-from autoseg.training.run_record import trained_cases
+from autoseg.training.fold.run_record import trained_cases
 from autoseg.words import counted, first_few
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from autoseg.paths import Workspace
 from autoseg.words import agreeing, counted
 
 if TYPE_CHECKING:
-    from autoseg.training.recipe_record import RecipeRecord
+    from autoseg.training.recipes.record import RecipeRecord
 
 
 def carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None, output: TextIO) -> None:
@@ -116,7 +116,7 @@ def set_aside_what_changed(
 
 
 def _other_plans_or_recipe(one: Configuration, model: ModelFolder, recipe: RecipeRecord | None) -> str | None:
-    from autoseg.training.run_record import other_recipes
+    from autoseg.training.fold.run_record import other_recipes
 
     then, now = plan_digest(model.plans_file, one.name), plan_digest(one.plans_file, one.name)
     if None not in (then, now) and then != now:

@@ -2,9 +2,9 @@
 
 from autoseg.dataset.splits import Split, open_split
 from autoseg.training.choice import TrainerChoice, find_trainer
-from autoseg.training.recipe import Recipe
-from autoseg.training.recipe_file import read_recipe, write_recipe
-from autoseg.training.recipes import RECIPES
+from autoseg.training.recipes.file import read_recipe, write_recipe
+from autoseg.training.recipes.recipe import Recipe
+from autoseg.training.recipes.shipped import RECIPES
 from autoseg.training.settings import TrainingSettings
 from autoseg.training.trainer import Trainer
 from autoseg.training.workspace import build_trainer

@@ -21,14 +21,14 @@ from autoseg.machine import available_cores, keep_freed_memory
 from autoseg.networks import place_network
 from autoseg.networks.pretrained import transfer_weights
 from autoseg.plans import plan_signature
-from autoseg.training.augmentation import Augmentation
+from autoseg.training.augmentation.default import Augmentation
 from autoseg.training.determinism import DEFAULT_SEED
-from autoseg.training.loader import AnyBatch, Batches, Stream, choose_supply, iterate, remaining_keys
 from autoseg.training.previous_stage import Gathered
-from autoseg.training.recipe_record import RecipeRecord, record_recipe
+from autoseg.training.recipes.record import RecipeRecord, record_recipe
+from autoseg.training.sampling.batches import AnyBatch, Batches, Stream, choose_supply, iterate, remaining_keys
+from autoseg.training.sampling.waiting import Waiting, stopwatch_for
 from autoseg.training.state import EpochSums, TrainingState, start_momentum, step_seed
 from autoseg.training.steps import Steps
-from autoseg.training.waiting import Waiting, stopwatch_for
 from autoseg.words import counted
 
 log = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ from autoseg.extensions import find_class
 from autoseg.files.layout import is_recipe_file, recipe_name
 from autoseg.inference.model import BuildNetwork
 from autoseg.networks.build import build_named_network
-from autoseg.training.recipe import Recipe
-from autoseg.training.recipe_file import read_recipe
-from autoseg.training.recipe_record import RecipeRecord, own_code, recorded
-from autoseg.training.recipes import RECIPES
+from autoseg.training.recipes.file import read_recipe
+from autoseg.training.recipes.recipe import Recipe
+from autoseg.training.recipes.record import RecipeRecord, own_code, recorded
+from autoseg.training.recipes.shipped import RECIPES
 from autoseg.training.trainer import Trainer
 from autoseg.words import nearest
 

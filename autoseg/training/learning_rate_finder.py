@@ -19,7 +19,7 @@ from autoseg.errors import TrainingError
 from autoseg.files.storage import atomic_path
 from autoseg.parallel import progress
 from autoseg.training.losses import DeepSupervision
-from autoseg.training.samples import TRAINING
+from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.state import set_learning_rate
 from autoseg.training.trainer import Trainer
 

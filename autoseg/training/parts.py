@@ -22,21 +22,21 @@ from autoseg.networks.devices import resolve_device
 from autoseg.networks.precision import Precision, resolve_precision
 from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training.augmentation import (
+from autoseg.training.augmentation.default import (
     Augmentation,
     AugmentationRecipe,
     Transform,
     build_validation_augmentation,
 )
+from autoseg.training.augmentation.previous_stage import build_previous_augmentation
+from autoseg.training.augmentation.strong import AUGMENTATIONS
 from autoseg.training.losses import LOSSES, Sum
 from autoseg.training.optimisers import OPTIMISERS
-from autoseg.training.previous_augmentation import build_previous_augmentation
 from autoseg.training.previous_stage import PreviousStage
-from autoseg.training.recipe import DEFAULT, Recipe
-from autoseg.training.recipe_record import OPTIMISER_NUMBERS
+from autoseg.training.recipes.recipe import DEFAULT, Recipe
+from autoseg.training.recipes.record import OPTIMISER_NUMBERS
 from autoseg.training.schedule import SCHEDULES, Pace, fit_to_length
 from autoseg.training.settings import TrainingSettings
-from autoseg.training.strong_augmentation import AUGMENTATIONS
 
 VALIDATION_SHARE = 5
 """Validation batches of an epoch: one for every so many training batches."""

@@ -19,7 +19,7 @@ from autoseg.files.model_folder import ModelFolder
 from autoseg.inference.record import predicted_with
 from autoseg.preprocessing.previous import PreviousMaps, gather_previous
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training.run_record import trained_cases
+from autoseg.training.fold.run_record import trained_cases
 from autoseg.words import counted, first_few
 
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from autoseg.errors import StorageError, TrainingError
 from autoseg.files.storage import decode, encode, with_absent
 from autoseg.networks.activations import Activation
-from autoseg.training.history import ABSENT_BEFORE, EpochRecord, pseudo_dice
-from autoseg.training.loader import AnyBatch, BatchKey
-from autoseg.training.samples import TRAINING
+from autoseg.training.fold.history import ABSENT_BEFORE, EpochRecord, pseudo_dice
+from autoseg.training.sampling.batches import AnyBatch, BatchKey
+from autoseg.training.sampling.samples import TRAINING
 
 
 @dataclass(slots=True, kw_only=True)

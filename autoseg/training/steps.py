@@ -13,7 +13,6 @@ from autoseg.inference.cascade import expand_labels
 from autoseg.networks.algorithms import trying_algorithms
 from autoseg.networks.fitting import FittingNumber
 from autoseg.training.compilation import or_uncompiled
-from autoseg.training.loader import AnyBatch, DrawnBatch
 from autoseg.training.micro_batches import (
     add_gradients,
     outputs_in_parts,
@@ -22,6 +21,7 @@ from autoseg.training.micro_batches import (
     samples_together,
 )
 from autoseg.training.parts import Parts
+from autoseg.training.sampling.batches import AnyBatch, DrawnBatch
 from autoseg.training.state import TrainingState, count_voxels
 
 Result = TypeVar("Result")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from autoseg.training.loader import BatchKey
-from autoseg.training.samples import TRAINING
+from autoseg.training.sampling.batches import BatchKey
+from autoseg.training.sampling.samples import TRAINING
 from autoseg.words import DAY, agreeing, counted, rough_time, short_time
 
 log = logging.getLogger(__name__)

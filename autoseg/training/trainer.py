@@ -22,23 +22,23 @@ from autoseg.inference.predictor import Predictor
 from autoseg.networks.build import PLANNED
 from autoseg.networks.describe import write_architecture
 from autoseg.training.assembly import Assembly
-from autoseg.training.checkpoint import load_checkpoint, recipe_changes, require_same, save_checkpoint
 from autoseg.training.compilation import against_compiling, circumstances, compile_in_place
-from autoseg.training.debug import write_debug
 from autoseg.training.determinism import deterministic_algorithms
-from autoseg.training.display import Display, training_log
-from autoseg.training.fold import require_model_plans, require_untrained, write_model_plans
-from autoseg.training.history import next_record
+from autoseg.training.fold.checkpoint import load_checkpoint, recipe_changes, require_same, save_checkpoint
+from autoseg.training.fold.debug import write_debug
+from autoseg.training.fold.display import Display, training_log
+from autoseg.training.fold.folder import require_model_plans, require_untrained, write_model_plans
+from autoseg.training.fold.history import next_record
+from autoseg.training.fold.replacing import keep_new, recover, replacing
+from autoseg.training.fold.run_record import RunRecord, begin_run, finish_run, present_session, require_same_recipe
+from autoseg.training.fold.writing import Writer
 from autoseg.training.losses import DeepSupervision
 from autoseg.training.memory import require_memory
 from autoseg.training.micro_batches import memory_explained
-from autoseg.training.replacing import keep_new, recover, replacing
-from autoseg.training.run_record import RunRecord, begin_run, finish_run, present_session, require_same_recipe
-from autoseg.training.samples import TRAINING
+from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.state import FiniteLosses, NotFiniteError, TrainingState, set_learning_rate, step_seed
 from autoseg.training.time_needed import BatchTimer, Length, tell
 from autoseg.training.validation import validate_fold
-from autoseg.training.writing import Writer
 from autoseg.words import counted
 
 log = logging.getLogger(__name__)

@@ -38,9 +38,9 @@ from autoseg.plans import (
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase, sample_foreground
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.compilation import is_compiled
-from autoseg.training.loader import Batch, BatchKey, targets_of_levels
 from autoseg.training.losses import DeepSupervision
-from autoseg.training.samples import TRAINING
+from autoseg.training.sampling.batches import Batch, BatchKey, targets_of_levels
+from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.settings import TrainingSettings
 from autoseg.training.trainer import Trainer
 

@@ -17,8 +17,8 @@ from autoseg.planning.planned import load_planned
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.choice import find_trainer
+from autoseg.training.fold.run_record import trained_cases
 from autoseg.training.previous_stage import PreviousStage, find_predictions
-from autoseg.training.run_record import trained_cases
 from autoseg.training.settings import TrainingSettings
 from autoseg.training.trainer import Trainer
 from autoseg.words import agreeing, counted, first_few

@@ -10,8 +10,8 @@ from typing import cast
 import torch
 
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training.loader import Batch, Batches, BatchKey, DrawnBatch
-from autoseg.training.samples import TRAINING
+from autoseg.training.sampling.batches import Batch, Batches, BatchKey, DrawnBatch
+from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.trial import save_trial_cases
 from autoseg.words import counted
 from gpu.checks import Check, Setting, attempt, judge_time, left_out, milliseconds
@@ -27,8 +27,8 @@ TIES = 1e-5
 USUAL_MS = {1: (1, 10), 4: (1, 20)}
 """A batch of two, by channels: a few hundred operations, that read and write some gigabytes for a patch that is turned."""
 
-WRONG = "autoseg/training/device_warping.py and axis_weights.py; a Trainer's varies_on_device = False leaves it to the workers"
-SLOW = "operations that wait for the device, or too many of them (autoseg/training/device_warping.py)"
+WRONG = "autoseg/training/augmentation/device_warping.py and axis_weights.py; a Trainer's varies_on_device = False leaves it to the workers"
+SLOW = "operations that wait for the device, or too many of them (autoseg/training/augmentation/device_warping.py)"
 
 
 def checks(setting: Setting) -> Iterator[Check]:

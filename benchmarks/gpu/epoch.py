@@ -11,10 +11,10 @@ import torch
 from autoseg.files.storage import read_json
 from autoseg.plans import ConfigurationPlan
 from autoseg.training import Trainer
+from autoseg.training.sampling.waiting import MUCH
 from autoseg.training.state import TrainingState
 from autoseg.training.time_needed import VALIDATION_SHARE
 from autoseg.training.trial import save_trial_cases, trial_plan, trial_plans, trial_trainer
-from autoseg.training.waiting import MUCH
 from gpu.checks import Check, Setting, judge_time
 from gpu.machine import wait_for
 from gpu.step import hippocampus
@@ -28,7 +28,7 @@ BETWEEN_MS = (0, 500)
 WAITING_MENDS = "more cores, or what the loader's section shows"
 BATCH_MENDS = "where it waits the loader's section tells, else the step's"
 BETWEEN_MENDS = (
-    "what is written and drawn before the next batch: Trainer._finish_epoch, and autoseg/training/writing.py"
+    "what is written and drawn before the next batch: Trainer._finish_epoch, and autoseg/training/fold/writing.py"
 )
 
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from autoseg.machine import available_cores
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Trainer
-from autoseg.training.loader import Batches, Stream, Supply, choose_supply, iterate, remaining_keys
+from autoseg.training.sampling.batches import Batches, Stream, Supply, choose_supply, iterate, remaining_keys
 from autoseg.training.trial import SEED, save_trial_cases, trial_plan, trial_plans, trial_trainer
 from autoseg.words import counted
 from gpu.checks import Check, Setting, judge_time
@@ -24,7 +24,7 @@ SPARED_CORES = (8, 4, 2)
 WANTED_MS = (0.0, 50.0)
 """A GPU takes a batch of two large patches every 50 to 70 ms."""
 
-MENDS = "more cores or workers (--num_workers), or faster transforms (autoseg/training/warping.py)"
+MENDS = "more cores or workers (--num_workers), or faster transforms (autoseg/training/augmentation/warping.py)"
 
 
 def checks(setting: Setting) -> Iterator[Check]:

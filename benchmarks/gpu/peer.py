@@ -15,7 +15,7 @@ import torch
 
 from autoseg.networks import build_network
 from autoseg.plans import ConfigurationPlan
-from autoseg.training.loader import targets_of_levels
+from autoseg.training.sampling.batches import targets_of_levels
 from autoseg.training.trial import SEED, TARGET
 
 DATASET = "Dataset900_Trial"

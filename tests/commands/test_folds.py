@@ -24,7 +24,7 @@ from autoseg.files.model_folder import ModelKey
 from autoseg.paths import Workspace
 from autoseg.plans import find_plans
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training.run_record import RunRecord, begin_run
+from autoseg.training.fold.run_record import RunRecord, begin_run
 
 TASK = "Task001_Balls"
 MODEL = ModelKey(task=TASK, configuration="2d")

@@ -27,7 +27,7 @@ from autoseg.plans import (
     find_plans,
     load_plans,
 )
-from autoseg.training.run_record import RunRecord, begin_run, present_session
+from autoseg.training.fold.run_record import RunRecord, begin_run, present_session
 
 SHORT = shlex.split(
     "--epochs 1 --iterations_per_epoch 1 --batch_size 2 --seed 1 --num_workers 0 -device cpu --precision fp32"

@@ -33,7 +33,7 @@ from autoseg.plans import (
     save_plans,
 )
 from autoseg.training import find_trainer
-from autoseg.training.run_record import RunRecord, begin_run
+from autoseg.training.fold.run_record import RunRecord, begin_run
 
 TASK = "Task001_Balls"
 

@@ -30,7 +30,7 @@ from autoseg.plans import FORMAT, Plans, save_plans
 from autoseg.postprocessing.evidence import load_choice
 from autoseg.postprocessing.rules import Rule, load_rules, save_rules
 from autoseg.preprocessing.prepare import CaseProperties
-from autoseg.training.run_record import RunRecord, begin_run
+from autoseg.training.fold.run_record import RunRecord, begin_run
 
 TASK = "Task004_Balls"
 SHAPE = (6, 10, 10)

@@ -181,7 +181,7 @@ OPENED = """
 import os, resource, sys
 from pathlib import Path
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training.loader import _opened
+from autoseg.training.sampling.batches import _opened
 store = PreparedCases(Path(sys.argv[1]))
 held = len(os.listdir("/proc/self/fd"))
 resource.setrlimit(resource.RLIMIT_NOFILE, (held + 9, held + 9))

@@ -20,7 +20,7 @@ from autoseg.plans import Plans
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import RECIPES, Split, Trainer, TrainingSettings
-from autoseg.training.augmentation import Transform
+from autoseg.training.augmentation.default import Transform
 from autoseg.training.previous_stage import PreviousStage
 
 CASES = tuple(f"ball_{number}" for number in range(6))

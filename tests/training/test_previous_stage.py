@@ -13,8 +13,8 @@ from autoseg.files.storage import write_json
 from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
+from autoseg.training.fold.run_record import RunRecord, begin_run
 from autoseg.training.previous_stage import PreviousStage, find_predictions
-from autoseg.training.run_record import RunRecord, begin_run
 
 CASES = ("a", "b", "c", "d", "e", "f")
 SPLITS = (

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from autoseg.dataset.facts import NOTHING
 from autoseg.networks.activations import SOFTMAX
-from autoseg.training.loader import Batch, BatchKey
-from autoseg.training.samples import TRAINING, VALIDATION
+from autoseg.training.sampling.batches import Batch, BatchKey
+from autoseg.training.sampling.samples import TRAINING, VALIDATION
 from autoseg.training.state import (
     EpochSums,
     FiniteLosses,

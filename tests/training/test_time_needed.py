@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from autoseg.training.loader import BatchKey
-from autoseg.training.samples import TRAINING, VALIDATION
+from autoseg.training.sampling.batches import BatchKey
+from autoseg.training.sampling.samples import TRAINING, VALIDATION
 from autoseg.training.time_needed import BatchTimer, Length, tell
 
 LOSS = torch.zeros(())

@@ -29,12 +29,12 @@ from autoseg.networks.precision import Precision
 from autoseg.plans import ConfigurationPlan, Plans, save_plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import RECIPES, Split, Trainer, TrainingSettings
-from autoseg.training.augmentation import Augmentation
-from autoseg.training.checkpoint import load_checkpoint, save_checkpoint
+from autoseg.training.augmentation.default import Augmentation
 from autoseg.training.determinism import deterministic_algorithms
-from autoseg.training.loader import Batch
+from autoseg.training.fold.checkpoint import load_checkpoint, save_checkpoint
 from autoseg.training.losses import CrossEntropy
-from autoseg.training.samples import TRAINING
+from autoseg.training.sampling.batches import Batch
+from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.state import TrainingState
 
 CASES = tuple(f"ball_{number}" for number in range(6))

@@ -1,0 +1,194 @@
+"""Recipe files: JSON that says only in what a recipe differs from the default, or from the one that it names as its base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from autoseg.catalogue import NAME, Catalogue, Part, meanings, plain_settings, require_known
+from autoseg.errors import ExtensionError, StorageError, TrainingError
+from autoseg.files.layout import DEFAULT_TRAINER, is_recipe_file, recipe_name
+from autoseg.files.storage import decode, encode, read_json, write_json
+from autoseg.networks.build import RECIPE_NETWORKS
+from autoseg.training.augmentation.strong import AUGMENTATIONS
+from autoseg.training.losses import LOSSES
+from autoseg.training.optimisers import OPTIMISERS
+from autoseg.training.recipes.recipe import Recipe
+from autoseg.training.recipes.shipped import RECIPES
+from autoseg.training.schedule import SCHEDULES
+from autoseg.words import nearest
+
+BASE = "base"
+"""Key that names the recipe from which a file says the differences."""
+
+CATALOGUES: Mapping[str, Catalogue] = {
+    "network": RECIPE_NETWORKS,
+    "loss": LOSSES,
+    "optimiser": OPTIMISERS,
+    "schedule": SCHEDULES,
+    "augmentation": AUGMENTATIONS,
+}
+"""Where the parts of a recipe are looked up, by the recipe's fields."""
+
+
+def find_recipe(name: str, *, beside: Path | None = None, above: Sequence[Path] = ()) -> Recipe:
+    """A recipe that ships, or that of a file.
+
+    Args:
+        beside: The folder that a file's path is relative to; None for the one that is worked in.
+        above: Files that name it as their base, directly or not.
+
+    Raises:
+        ExtensionError: There is none of that name; the known ones are listed. Or see `read_recipe`.
+    """
+    if is_recipe_file(name):
+        return read_recipe((beside or Path()) / name, above=above)
+    if name not in RECIPES:
+        raise ExtensionError(
+            f"no recipe is called {name!r}; known: {', '.join(RECIPES)}{nearest(name, RECIPES)}; name a file of your own as "
+            "path/to/recipe.json"
+        )
+    return RECIPES[name]
+
+
+def read_recipe(path: Path, *, above: Sequence[Path] = ()) -> Recipe:
+    """Read a recipe file.
+
+    Files that it names are looked for beside it.
+
+    Raises:
+        ExtensionError: The file is not there, no JSON, or called like a recipe that ships; it has a key, a part or a
+            setting that does not exist, a value of another type, or one out of range. The file and the key are named, and
+            what is allowed.
+    """
+    require_own_name(path)
+    if not path.is_file():
+        raise ExtensionError(f"{path}: no such file; autoseg_make_recipe writes a recipe to begin with")
+    if path.resolve() in above:
+        raise ExtensionError(f"{path}: is its own base, through {', '.join(map(str, above))}")
+    try:
+        content = read_json(path)
+    except StorageError as error:
+        raise ExtensionError(str(error)) from error
+    if not isinstance(content, dict):
+        raise ExtensionError(f"{path}: expected an object with named fields, found {type(content).__name__}")
+    base = content.pop(BASE, DEFAULT_TRAINER)
+    if not isinstance(base, str):
+        raise ExtensionError(f"{path}: {BASE}: expected the name of a recipe, or a file's, found {base!r:.60}")
+    try:
+        before = find_recipe(base, beside=path.parent, above=(*above, path.resolve()))
+        return changed_recipe(before, content, beside=path.parent)
+    except (StorageError, TrainingError, ExtensionError) as error:
+        raise error if str(error).startswith(str(path)) else ExtensionError(f"{path}: {error}") from error
+
+
+def require_own_name(path: Path) -> None:
+    """Refuse a file that is called like a recipe that ships; their models would share a folder.
+
+    Raises:
+        ExtensionError: It is.
+    """
+    if recipe_name(path) in RECIPES:
+        raise ExtensionError(f"{path}: a recipe that ships is called so; give the file another name")
+
+
+def changed_recipe(base: Recipe, content: Mapping[str, Any], *, beside: Path) -> Recipe:
+    """A recipe with what a file says instead.
+
+    Raises:
+        ExtensionError: There is no such key, part or setting; the known ones are listed.
+        StorageError: A value has another type.
+        TrainingError: One is out of range.
+    """
+    kinds = get_type_hints(Recipe)
+    require_known(content, {**kinds, BASE: str}, "there is no key")
+    changes: dict[str, Any] = {}
+    for name, value in content.items():
+        if name == "loss":
+            changes[name] = _losses(base.loss, value, beside)
+        elif name in CATALOGUES:
+            changes[name] = _part(CATALOGUES[name], getattr(base, name), value, name, beside)
+        else:
+            changes[name] = decode(kinds[name], value, name)
+    return replace(base, **changes)
+
+
+def write_recipe(path: Path, recipe: Recipe) -> None:
+    """Write a recipe file that says everything."""
+    write_json(path, as_content(recipe))
+
+
+def as_content(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as its file says it."""
+    values = {one.name: getattr(recipe, one.name) for one in fields(Recipe)}
+    return {
+        name: _part_content(value)
+        if isinstance(value, Part)
+        else [_part_content(part) for part in value]
+        if name == "loss"
+        else value
+        for name, value in values.items()
+    }
+
+
+def explained(recipe: Recipe) -> list[tuple[str, Any, str]]:
+    """Every key of a recipe, its value, and what it means."""
+    said = meanings(Recipe)
+    rows: list[tuple[str, Any, str]] = []
+    for one in fields(Recipe):
+        value = getattr(recipe, one.name)
+        if one.name not in CATALOGUES:
+            rows.append((one.name, value, said[one.name]))
+            continue
+        for number, part in enumerate(value if one.name == "loss" else (value,)):
+            key = f"{one.name}[{number}]" if one.name == "loss" else one.name
+            rows += [(key, part.name, said[one.name]), *_explained_settings(CATALOGUES[one.name], part, key)]
+    return rows
+
+
+def _explained_settings(catalogue: Catalogue, part: Part, key: str) -> list[tuple[str, Any, str]]:
+    entry = catalogue.find(part.name)
+    said = meanings(entry)
+    for name, value in part.settings.items():
+        said |= {f"{name}.{inner}": text for inner, text in meanings(type(value)).items()}
+    return [(f"{key}.{name}", value, said.get(name, "")) for name, value in plain_settings(part).items()]
+
+
+def _part_content(part: Part) -> dict[str, Any]:
+    return {NAME: part.name, **encode(part.settings)}
+
+
+def _losses(base: tuple[Part, ...], value: Any, beside: Path) -> tuple[Part, ...]:
+    """One or several; settings without a name are of the base's one."""
+    if not isinstance(value, list):
+        before = base[0] if len(base) == 1 else None
+        return (_part(LOSSES, before, value, "loss", beside),)
+    return tuple(_part(LOSSES, None, one, f"loss[{number}]", beside) for number, one in enumerate(value))
+
+
+def _part(catalogue: Catalogue, base: Part | None, value: Any, where: str, beside: Path) -> Part:
+    """A name, or an object of a name and settings; settings alone, or beside the base's own name, change the base's."""
+    content = {NAME: value} if isinstance(value, str) else value
+    if not isinstance(content, dict):
+        raise StorageError(f"{where}: expected a name, or an object with a name and settings, found {value!r:.60}")
+    name = content.get(NAME, None if base is None else base.name)
+    if not isinstance(name, str):
+        raise StorageError(f"{where}: expected the {NAME} of one of {', '.join(catalogue.entries)}, found {name!r:.60}")
+    name = _located(name, beside)
+    settings = {key: one for key, one in content.items() if key != NAME}
+    try:
+        if base is None or name != base.name:
+            return catalogue.completed(Part(name=name, settings=settings))
+        return catalogue.changed(base, settings)
+    except StorageError as error:
+        raise StorageError(f"{where}.{error}") from error
+    except ExtensionError as error:
+        raise ExtensionError(f"{where}: {error}") from error
+
+
+def _located(name: str, beside: Path) -> str:
+    """A part of the user's file with the file's path; it stands beside the recipe."""
+    part = Part(name=name)
+    return name if part.own_file is None else f"{beside / part.own_file}:{name.rpartition(':')[2]}"

@@ -1,0 +1,93 @@
+"""A recipe: what is trained and how, in numbers and names.
+
+Source of every number here, where no other is named: Isensee et al. 2021, "Fixed parameters".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autoseg.catalogue import Part
+from autoseg.errors import TrainingError
+from autoseg.networks.build import PLANNED
+from autoseg.training.augmentation.strong import AUGMENTATIONS
+from autoseg.training.losses import LOSSES
+from autoseg.training.optimisers import OPTIMISERS
+from autoseg.training.schedule import SCHEDULES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that a training is made of besides plan, data and machine.
+
+    Attributes:
+        epochs: How many are trained.
+        iterations_per_epoch: Training batches of an epoch.
+        validation_batches: Validation batches of an epoch; null takes a fifth of the training batches.
+        batch_size: Patches in a batch; null takes the plan's.
+        learning_rate: Of the first epoch.
+        network: What is trained.
+        loss: What is made small, a part or a list of parts that are added up; applied at every resolution.
+        optimiser: How a step follows from the gradients.
+        schedule: How the learning rate follows from the epoch.
+        augmentation: How training patches are varied.
+        foreground_fraction: Share of each batch that must hold foreground.
+        mirror: Whether patches are mirrored along all axes, in training and in prediction.
+        gradient_clip: Greatest norm of the gradients; larger ones are made shorter.
+        deep_supervision: Whether the coarser resolutions of the decoder learn too, where the network has such outputs.
+    """
+
+    epochs: int
+    iterations_per_epoch: int
+    validation_batches: int | None
+    batch_size: int | None
+    learning_rate: float
+    network: Part
+    loss: tuple[Part, ...]
+    optimiser: Part
+    schedule: Part
+    augmentation: Part
+    foreground_fraction: float
+    mirror: bool
+    gradient_clip: float
+    deep_supervision: bool
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "iterations_per_epoch", "validation_batches", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise TrainingError(f"{name}: at least 1, found {value}")
+        if not 0 < self.learning_rate < 10:
+            raise TrainingError(f"learning_rate: between 0 and 10, found {self.learning_rate}; the usual value is 0.01")
+        if not 0 <= self.foreground_fraction <= 1:
+            raise TrainingError(f"foreground_fraction: from 0 to 1, found {self.foreground_fraction}")
+        if not self.gradient_clip > 0:
+            raise TrainingError(f"gradient_clip: above 0, found {self.gradient_clip}")
+        if not self.loss:
+            raise TrainingError("loss: at least one, found none")
+        momentum = self.optimiser.settings.get("momentum", 0.0)
+        if isinstance(momentum, (int, float)) and not 0 <= momentum < 1:
+            raise TrainingError(f"optimiser.momentum: from 0 to below 1, found {momentum}")
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Every part that is named."""
+        return (self.network, *self.loss, self.optimiser, self.schedule, self.augmentation)
+
+
+DEFAULT = Recipe(
+    epochs=1000,
+    iterations_per_epoch=250,
+    validation_batches=None,
+    batch_size=None,
+    learning_rate=1e-2,
+    network=PLANNED,
+    loss=(LOSSES.part("dice"), LOSSES.part("cross_entropy")),
+    optimiser=OPTIMISERS.part("SGD"),
+    schedule=SCHEDULES.part("poly"),
+    augmentation=AUGMENTATIONS.part("default"),
+    foreground_fraction=0.33,
+    mirror=True,
+    gradient_clip=12.0,
+    deep_supervision=True,
+)

@@ -1,0 +1,178 @@
+"""One training sample: a pure function of a prepared case, what is done to it, and four numbers.
+
+Sample i of epoch e of a stream is decided by (seed, stream, epoch, i) alone, whatever the number of workers and
+whatever came before: on this rests that a training can be resumed and repeated.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from autoseg.arrays import Array, Float32Array, LabelArray
+from autoseg.dataset.target import BACKGROUND, OUTSIDE, outside_as_background
+from autoseg.errors import TrainingError
+from autoseg.geometry import Shape
+from autoseg.preprocessing.prepare import PreparedCase
+from autoseg.training.augmentation.default import Augmentation
+from autoseg.training.augmentation.interpolation import OUTSIDE_DATA
+from autoseg.training.augmentation.variations import Values, Variation
+from autoseg.training.augmentation.warping import Warp
+from autoseg.training.sampling.patches import draw_foreground_voxel, draw_start, read_box
+
+TRAINING, VALIDATION = 0, 1
+"""The two streams of samples."""
+
+LabelMap: TypeAlias = tuple[Array, int]
+"""An image of labels and the label outside of it: the true ones, and for a cascade those of the previous stage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A patch as the network sees it: `data` `(C, *patch)` float32 and `labels` `(*patch)`, background and above.
+
+    For a cascade the last channel of `data` holds the previous stage's labels, which `expand_labels` turns into one
+    channel for each of them.
+    """
+
+    data: Float32Array
+    labels: LabelArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnSample:
+    """A patch that is still to be varied: what was read for it, and all that was drawn.
+
+    Attributes:
+        data: `(C, *window)` as stored.
+        labels: `(S, *window)`, the true ones and for a cascade those of the previous stage.
+        warp: From the window to the patch; None: the window is the patch.
+        variations: Applied after it, one after the other.
+    """
+
+    data: Values
+    labels: Values
+    warp: Warp | None
+    variations: tuple[Variation, ...]
+
+    def mapped(self, function: Callable[[Any], Any]) -> DrawnSample:
+        """The same with something done to each array in it."""
+        return DrawnSample(
+            data=function(self.data),
+            labels=function(self.labels),
+            warp=self.warp,
+            variations=tuple(variation.mapped(function) for variation in self.variations),
+        )
+
+
+def sample_generator(seed: int, stream: int, epoch: int, number: int) -> np.random.Generator:
+    """The source of every decision about one sample."""
+    return np.random.default_rng([seed, stream, epoch, number])
+
+
+def make_sample(
+    case: PreparedCase, *, patch_size: Shape, forced: bool, augmentation: Augmentation, generator: np.random.Generator
+) -> Sample:
+    """Cut a patch out of a case and vary it.
+
+    Args:
+        patch_size: Two entries take a slice of the first axis.
+        forced: The patch must hold foreground, where the case has any.
+    """
+    region = _draw_region(case, patch_size, forced, generator)
+    with global_generators_seeded(generator):
+        image, segmentation, warp = region.read(augmentation)
+        if warp is not None:
+            image, segmentation = warp.apply(image, segmentation)
+        arrays = {"data": image[None], "seg": segmentation[None]}
+        for transform in augmentation.transforms:
+            arrays = transform(**arrays)
+    return _checked(arrays["data"][0], arrays["seg"][0], patch_size)
+
+
+def draw_sample(
+    case: PreparedCase, *, patch_size: Shape, forced: bool, augmentation: Augmentation, generator: np.random.Generator
+) -> DrawnSample:
+    """What `make_sample` would make of the same arguments, before anything is done to it.
+
+    Args:
+        augmentation: With a device form.
+    """
+    region = _draw_region(case, patch_size, forced, generator)
+    with global_generators_seeded(generator):
+        data, labels, warp = region.read(augmentation, as_stored=True)
+        variations = augmentation.draw(len(data), patch_size)
+    return DrawnSample(data=data, labels=labels, warp=warp, variations=variations)
+
+
+@contextmanager
+def global_generators_seeded(generator: np.random.Generator) -> Iterator[None]:
+    """Seed numpy's and python's global generators, which batchgenerators' transforms draw from; put them back after."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    np.random.seed(generator.integers(2**32, size=4, dtype=np.uint32))
+    random.seed(int(generator.integers(2**63)))
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+@dataclass(frozen=True, slots=True)
+class _Region:
+    """Where in a case a patch lies.
+
+    Attributes:
+        data: `(C, *space)` of the case, or of one slice of it.
+        start: First voxel of the patch.
+    """
+
+    data: Array
+    maps: Sequence[LabelMap]
+    start: Shape
+    patch_size: Shape
+
+    def read(self, augmentation: Augmentation, *, as_stored: bool = False) -> tuple[Array, LabelArray, Warp | None]:
+        """Draw how the patch is turned and scaled, and read what that needs around it, and no more."""
+        spatial, start, patch_size = augmentation.spatial, self.start, self.patch_size
+        matrix = spatial.draw(np.random.mtrand._rand) if spatial else None
+        if spatial is None or matrix is None:
+            shape = patch_size if spatial or augmentation.window is None else augmentation.window
+            low = tuple(first - (wide - side) // 2 for first, wide, side in zip(start, shape, patch_size, strict=True))
+        else:
+            low, shape = spatial.window(matrix, start, self.data.shape[1:])
+        window = read_box(self.data, low, shape, outside=OUTSIDE_DATA, as_stored=as_stored)
+        labels = np.concatenate([read_box(map_[None], low, shape, outside=outside) for map_, outside in self.maps])
+        if spatial is None or matrix is None:
+            return window, labels, None
+        return window, labels, spatial.warp(matrix, np.array(start) - low + (np.array(patch_size) - 1) / 2)
+
+
+def _draw_region(case: PreparedCase, patch_size: Shape, forced: bool, generator: np.random.Generator) -> _Region:
+    data, labels = case.data, case.segmentation
+    if labels is None:
+        raise TrainingError("it has no labels; only labelled cases can train")
+    maps = [(labels, OUTSIDE)] + ([] if case.previous is None else [(case.previous, BACKGROUND)])
+    by_slice = len(patch_size) == 2
+    voxel = draw_foreground_voxel(case.foreground, generator, by_slice=by_slice) if forced else None
+    start = draw_start(labels.shape, (1, *patch_size) if by_slice else patch_size, voxel, generator)
+    if by_slice:
+        data, maps = data[:, start[0]], [(array[start[0]], outside) for array, outside in maps]
+        start = start[1:]
+    return _Region(data, maps, start, patch_size)
+
+
+def _checked(data: Array, maps: Array, patch_size: Shape) -> Sample:
+    if data.shape[1:] != tuple(patch_size) or maps.shape[1:] != tuple(patch_size):
+        raise TrainingError(
+            f"the augmentation made a patch of {data.shape[1:]} with labels of {maps.shape[1:]}, "
+            f"but the plan's patch is {tuple(patch_size)}; let it crop to that"
+        )
+    previous = outside_as_background(maps[1:])
+    channels = np.concatenate([data, previous]) if len(previous) else data
+    return Sample(data=np.ascontiguousarray(channels, dtype=np.float32), labels=np.ascontiguousarray(maps[0]))

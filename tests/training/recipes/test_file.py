@@ -1,0 +1,364 @@
+"""Recipe files: what they say, what they may not say, and that a model holds to what its recipe said."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from autoseg.errors import ExtensionError, Interrupted, ModelError, TrainingError
+from autoseg.extensions import import_file
+from autoseg.files.storage import read_json, write_json
+from autoseg.inference.model import load_model, load_weights
+from autoseg.plans import Plans
+from autoseg.preprocessing.store import PreparedCases
+from autoseg.training import RECIPES, Split, Trainer, TrainingSettings, find_trainer, read_recipe, write_recipe
+from autoseg.training.recipes.file import as_content, explained
+from autoseg.training.recipes.recipe import DEFAULT
+
+CASES = tuple(f"ball_{number}" for number in range(6))
+SPLIT = Split(training=CASES[:4], validation=CASES[4:])
+
+MakeTrainer = Callable[..., Trainer]
+
+
+def write(folder: Path, content: Any, name: str = "mine.json") -> Path:
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def trainer(store: PreparedCases, references: Path, tmp_path: Path, plans: Plans) -> MakeTrainer:
+    def make(reference: str | Path, fold: str = "fold_0", **settings: Any) -> Trainer:
+        chosen = find_trainer(str(reference))
+        defaults = {"epochs": 1, "iterations_per_epoch": 2, "seed": 8, "workers": 0, "precision": "fp32"}
+        return chosen.build(
+            plans=plans,
+            configuration="3d_fullres",
+            cases=store,
+            split=SPLIT,
+            output=tmp_path / chosen.name / fold,
+            references=references,
+            settings=TrainingSettings(**(defaults | settings)),
+            device="cpu",
+        )
+
+    return make
+
+
+def test_a_file_says_only_what_differs(tmp_path: Path) -> None:
+    assert read_recipe(write(tmp_path, {})) == DEFAULT
+    assert read_recipe(write(tmp_path, {"epochs": 7, "gradient_clip": 3})) == replace(
+        DEFAULT, epochs=7, gradient_clip=3.0
+    )
+    write(tmp_path, {"base": "TrainerAdam", "mirror": False}, "before.json")
+    recipe = read_recipe(write(tmp_path, {"base": "before.json", "optimiser": {"amsgrad": False}}))
+
+    assert (recipe.mirror, recipe.learning_rate) == (False, 3e-4)
+    assert recipe.optimiser.settings == {"weight_decay": 3e-5, "amsgrad": False}
+
+
+def test_settings_change_the_part_of_the_base_and_another_name_begins_with_its_own(tmp_path: Path) -> None:
+    strong = {"base": "TrainerDA5", "augmentation": {"numbers": {"rotation": 5.0}}}
+    numbers = read_recipe(write(tmp_path, strong)).augmentation
+    other = read_recipe(write(tmp_path, {"base": "TrainerDA5", "augmentation": "DA3"})).augmentation
+
+    before = RECIPES["TrainerDA5"].augmentation.settings["numbers"]
+    assert (numbers.name, numbers.settings["numbers"]) == ("DA5", replace(before, rotation=5.0))
+    assert other == RECIPES["TrainerDA3"].augmentation
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_is_written_is_read_as_the_same(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    write_recipe(path, RECIPES[name])
+
+    assert read_recipe(path) == RECIPES[name]
+    assert set(read_json(path)) == set(DEFAULT.__slots__)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"epoch": 5}, "there is no key 'epoch'; known: epochs, iterations_per_epoch, .*, base; did you mean epochs?"),
+        ({"epochs": "5"}, "epochs: expected int, found '5'"),
+        ({"epochs": 0}, "epochs: at least 1, found 0"),
+        ({"learning_rate": 20}, "learning_rate: between 0 and 10, found 20.0; the usual value is 0.01"),
+        ({"foreground_fraction": 1.5}, "foreground_fraction: from 0 to 1, found 1.5"),
+        ({"gradient_clip": 0}, "gradient_clip: above 0, found 0.0"),
+        ({"mirror": 1}, "mirror: expected bool, found 1"),
+        ({"loss": []}, "loss: at least one, found none"),
+        (
+            {"loss": "dise"},
+            "loss: no loss is called 'dise'; known: dice, cross_entropy, top_k, focal; did you mean dice?",
+        ),
+        ({"loss": ["dice", {"gamma": 2}]}, r"loss\[1\]: expected the name of one of dice, .*, found None"),
+        ({"loss": {"name": "focal", "gama": 2}}, "loss: loss 'focal' has no setting 'gama'; known: gamma, alpha; did"),
+        ({"loss": {"name": "focal", "gamma": "2"}}, "loss.gamma: expected float, found '2'"),
+        ({"optimiser": 3}, "optimiser: expected a name, or an object with a name and settings, found 3"),
+        ({"optimiser": "sgd"}, "optimiser: no optimiser is called 'sgd'; known: SGD, Adam, AdamW; did you mean SGD?"),
+        ({"optimiser": {"momentum": 1.0}}, "optimiser.momentum: from 0 to below 1, found 1.0"),
+        ({"schedule": "cosin"}, "no schedule is called 'cosin'; known: poly, cosine, constant; did you mean cosine?"),
+        ({"network": {"normalisation": "group"}}, "network.normalisation: expected instance or batch, found 'group'"),
+        (
+            {"augmentation": {"numbers": {"rotations": 3}}},
+            "augmentation: numbers has no field 'rotations'; known: rotation, .*; did you mean rotation?",
+        ),
+        (
+            {"augmentation": {"numbers": {"order": 9}}},
+            "augmentation.numbers.order: expected 0 or 1 or 2 or 3 or 4 or 5",
+        ),
+        (
+            {"optimiser": "torch.optimm:SGD"},
+            "the module 'torch.optimm' cannot be imported: No module named .*; install",
+        ),
+        (
+            {"optimiser": "torch.optim:Sgd"},
+            "nothing in torch.optim that can be called has this name; did you mean SGD?",
+        ),
+        ({"optimiser": {"name": "torch.optim:SGD", "momentom": 1}}, "has no setting 'momentom'; known: momentum, "),
+        ({"loss": "absent.py:mine"}, "absent.py: no such file; name a class of your own as"),
+        (
+            {"loss": "own.py:needy"},
+            r"loss 'own.py:needy' needs the setting 'weight'".replace("own.py:needy", ".*own.py:needy"),
+        ),
+        ({"base": "Trainr"}, "no recipe is called 'Trainr'; known: Trainer, .*; did you mean Trainer?; name a file"),
+        ({"base": 3}, "base: expected the name of a recipe, or a file's, found 3"),
+        ({"base": "absent.json"}, "absent.json: no such file; autoseg_make_recipe writes a recipe to begin with"),
+        ({"base": "mine.json"}, "mine.json: is its own base, through "),
+        ([], "expected an object with named fields, found list"),
+        ("{'epochs': 5}", "not valid JSON: line 1 column 2 .*single quotation marks; write double ones"),
+    ],
+)
+def test_what_a_file_may_not_say_is_named_with_what_it_may(tmp_path: Path, content: Any, message: str) -> None:
+    (tmp_path / "own.py").write_text("def needy(weight):\n    return weight\n")
+    path = write(tmp_path, content)
+
+    with pytest.raises(ExtensionError) as told:
+        read_recipe(path)
+    assert re.search(message.replace("?", r"\?"), str(told.value)), str(told.value)
+    assert str(told.value).startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("TrainerDice.json", "a recipe that ships is called so; give the file another name"),
+        ("a__b.json", "letters, digits, ., - and _, but no __, before .json; give the file another name"),
+        ("absent.json", "no such file; autoseg_make_recipe writes a recipe to begin with"),
+    ],
+)
+def test_names_that_a_model_cannot_have_are_refused(tmp_path: Path, name: str, message: str) -> None:
+    if name != "absent.json":
+        write(tmp_path, {}, name)
+    with pytest.raises(Exception, match=re.escape(message)):
+        find_trainer(str(tmp_path / name))
+
+
+OWN = """
+from torch import nn
+from autoseg.training.losses import CrossEntropy
+
+class Twice(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor, self.loss = factor, CrossEntropy()
+
+    def forward(self, logits, target):
+        return self.factor * self.loss(logits, target)
+
+def twice(factor: float = 2.0):
+    return Twice(factor)
+
+class Plain(nn.Conv3d):
+    def __init__(self, in_channels, out_channels, size: int = 3):
+        super().__init__(in_channels, out_channels, size, padding=size // 2)
+"""
+RECIPE = {
+    "network": {"normalisation": "batch"},
+    "loss": {"name": "own.py:twice", "factor": 3.0},
+    "optimiser": {"name": "torch.optim:RMSprop", "momentum": 0.5},
+    "schedule": "cosine",
+    "learning_rate": 0.001,
+    "deep_supervision": False,
+}
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    (tmp_path / "own.py").write_text(OWN)
+    return write(tmp_path, RECIPE)
+
+
+def test_a_recipe_of_other_parts_trains_and_predicts_what_it_says(trainer: MakeTrainer, mine: Path) -> None:
+    made = trainer(mine, epochs=4)
+    optimizer = made.build_optimizer(nn.Linear(1, 1))
+    logits, target = torch.zeros(1, 2, 1, 1), torch.zeros(1, 1, 1, dtype=torch.long)
+    assert type(optimizer) is torch.optim.RMSprop
+    assert {name: optimizer.param_groups[0][name] for name in ("lr", "momentum")} == {"lr": 0.001, "momentum": 0.5}
+    assert made.build_loss()(logits, target).item() == pytest.approx(3 * 0.693147, rel=1e-5)
+    assert [made.learning_rate(epoch) for epoch in (0, 2, 4)] == pytest.approx([0.001, 0.0005, 0])
+    made.run()
+    summary = made.validate()
+
+    file = load_weights(made.output / "weights_final.pt")
+    assert (file.trainer, file.custom_network, file.network.settings) == ("mine", False, {"normalisation": "batch"})
+    assert made._network().deep_supervision is False
+    assert len(summary.cases) == 2
+    (network,) = load_model(made.output.parent, "3d_fullres").networks
+    assert any(isinstance(layer, nn.BatchNorm3d) for layer in network.modules())
+
+
+def test_a_network_of_ones_own_needs_the_recipe_to_predict(trainer: MakeTrainer, mine: Path) -> None:
+    write(mine.parent, {"network": {"name": "own.py:Plain", "size": 5}})
+    made = trainer(mine)
+    made.run()
+    assert len(made.validate().cases) == 2
+
+    with pytest.raises(ModelError, match=r"-tr path/to/file\.py:mine or path/to/mine\.json"):
+        load_model(made.output.parent, "3d_fullres")
+    builder = find_trainer(str(mine)).build_network
+    (network,) = load_model(made.output.parent, "3d_fullres", build_network=builder).networks
+    assert network.weight.shape == (3, 1, 5, 5, 5)
+
+
+def test_weights_never_make_anything_run_that_is_not_ours(trainer: MakeTrainer) -> None:
+    from autoseg.catalogue import Part
+    from autoseg.inference.model import save_weights
+
+    made = trainer("Trainer")
+    made.run()
+    path = made.output / "weights_final.pt"
+    for part, message in (
+        (Part(name="os:system", settings={"command": "false"}), "no network of ours is called 'os:system'"),
+        (Part(name="planned", settings={"normalisation": "x"}), "normalisation: expected instance or batch, found 'x'"),
+    ):
+        save_weights(path, replace(load_weights(path), network=part))
+        with pytest.raises(ModelError, match=message):
+            load_model(made.output.parent, "3d_fullres")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"gradient_clip": 3}, r"gradient_clip was 12\.0, now 3\.0"),
+        ({"loss": {"name": "own.py:twice", "factor": 4}}, r"losses was own.py:twice\(factor=3.0\), now .*factor=4.0\)"),
+        ({"schedule": "poly"}, r"schedule was cosine\(warm_up=0\), now poly\(exponent=0.9\)"),
+        ({"optimiser": "SGD"}, r"momentum was 0.5, now 0.99; .*optimiser was torch.optim:RMSprop\(.*\), now SGD\(fit"),
+        (
+            {"network": "planned"},
+            r"network was planned\(normalisation='batch'\), now planned\(normalisation='instance'\)",
+        ),
+        ({"augmentation": {"numbers": {"rotation": 3}}}, r"augmentation\.rotation was 30\.0, now 3\.0"),
+        ({"deep_supervision": True}, "deep_supervision was False, now True"),
+        ("code", r"the code in .*own\.py changed"),
+    ],
+)
+def test_a_training_goes_on_by_no_other_recipe_or_code(
+    trainer: MakeTrainer, mine: Path, change: dict[str, Any] | str, message: str
+) -> None:
+    with pytest.raises(Interrupted):
+        trainer(mine).run(should_stop=lambda: True)
+    if isinstance(change, str):
+        (mine.parent / "own.py").write_text(OWN.replace("self.factor * self.loss", "2 * self.loss"))
+    else:
+        write(mine.parent, RECIPE | change)
+
+    with pytest.raises(TrainingError, match=rf"began under other conditions: {message}.*continue it with the same"):
+        trainer(mine).run(resume=True)
+
+
+def test_a_recipe_that_moved_or_has_more_epochs_goes_on(trainer: MakeTrainer, mine: Path) -> None:
+    with pytest.raises(Interrupted):
+        trainer(mine, epochs=None).run(should_stop=lambda: True)
+    other = mine.parent / "elsewhere"
+    other.mkdir()
+    (other / "own.py").write_text(OWN + "# a remark\n")
+    moved = write(other, RECIPE | {"epochs": 2})
+
+    made = trainer(moved, epochs=None)
+    made.run(resume=True)
+    assert load_weights(made.output / "weights_final.pt").epoch == 2
+
+
+def test_two_recipes_of_one_name_do_not_share_a_folder(trainer: MakeTrainer, mine: Path) -> None:
+    trainer(mine, "fold_1").run()
+    other = mine.parent / "elsewhere"
+    other.mkdir()
+    path = write(other, {"base": "../mine.json", "mirror": False})
+
+    with pytest.raises(
+        TrainingError,
+        match=r"fold_1: was trained with another mine: mirror was True, now False; .*give the class another name, or the recipe file",
+    ):
+        trainer(path).run()
+
+
+def test_a_training_of_the_version_before_goes_on_where_nothing_that_it_wrote_down_changed(
+    trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    """Its record names no parts."""
+    from autoseg.training.fold.checkpoint import load_checkpoint, save_checkpoint
+    from autoseg.training.recipes.record import NAMED_PARTS
+
+    with pytest.raises(Interrupted):
+        trainer("TrainerDice").run(should_stop=lambda: True)
+    fold = tmp_path / "TrainerDice" / "fold_0"
+    content = load_checkpoint(fold / "checkpoint.pt")
+    values = {name: text for name, text in content["recipe"]["values"].items() if name not in NAMED_PARTS}
+    assert values["loss"] == "DiceLoss()"
+    save_checkpoint(fold / "checkpoint.pt", content | {"recipe": {"values": values, "code": {}}})
+    run = read_json(fold / "run.json")
+    write_json(fold / "run.json", run | {"recipe": {"values": values, "code": {}}})
+
+    trainer("TrainerDice").run(resume=True)
+    assert load_weights(fold / "weights_final.pt").epoch == 1
+
+
+# ------------------------------------------------------------------------------------- recipes.md
+
+PAGE = (Path(__file__).resolve().parents[3] / "documentation" / "recipes.md").read_text()
+
+
+def test_every_key_stands_on_the_page_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `([^|]+)` \| `([^|]+)` \|", PAGE.partition("## Parts")[0], re.MULTILINE))
+    told: dict[str, str] = {}
+    for keys, values in rows.items():
+        told |= dict(zip(keys.split("`, `"), values.split("`, `"), strict=True)) if "`, `" in keys else {keys: values}
+    expected = {key: value for key, value, _ in explained(DEFAULT) if not re.match(r"loss\[|augmentation\.", key)}
+
+    assert {key: json.loads(told[key]) for key in expected} == expected
+    assert json.loads(told["loss"]) == [part.name for part in DEFAULT.loss]
+    assert all(meaning for *_, meaning in explained(DEFAULT))
+
+
+def test_every_part_stands_on_the_page_with_its_settings() -> None:
+    from autoseg.catalogue import Part
+    from autoseg.training.recipes.file import CATALOGUES
+
+    for kind, catalogue in CATALOGUES.items():
+        (names, given) = re.findall(rf"^\| `{kind}` \| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE)[-1]
+        settings = {one for name in catalogue.entries for one in catalogue.completed(Part(name=name)).settings}
+        elsewhere = set(re.findall(rf"`{kind}\.(\w+)`", PAGE))
+        assert settings | set(catalogue.entries) <= set(re.findall(r"`(\w+)`", names)) | elsewhere
+        assert tuple(re.findall(r"`(\w+)`", given)) == catalogue.given
+
+
+def test_blocks_of_the_page_are_recipes(tmp_path: Path) -> None:
+    for block in re.findall(r"```python\n# (\w+\.py)\n(.+?)```", PAGE, re.DOTALL):
+        (tmp_path / block[0]).write_text(block[1])
+    one, other = (read_recipe(write(tmp_path, text)) for text in re.findall(r"```json\n(.+?)```", PAGE, re.DOTALL))
+
+    assert (one.schedule.settings, one.loss[1].settings["gamma"]) == ({"warm_up": 5}, 3.0)
+    assert as_content(other)["loss"][1]["missed"] == 0.6
+    tversky = import_file(tmp_path / "my_part.py").tversky(0.6)
+    sure = torch.tensor([[-50.0, 50.0], [50.0, -50.0]]).T[None, :, None]  # label 1, then background
+    assert tversky(sure, torch.tensor([[[1, 1]]])).item() == pytest.approx(-1 / 1.6, abs=1e-4)
