@@ -21,7 +21,12 @@ MOST_PARAMETERS = 6
 REPEATED_LINES = 6
 """So many lines in a row, without blank ones and imports, that stand in two places are a repeat."""
 
-FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z_0-9]{0,30}\b")
+TYPING_ROOMS = ("commands", "jobs")
+"""They write command lines, as `command_words` does; all else names settings as Python does."""
+
+OTHER_PROGRAMS = re.compile(r"\b(ulimit|dcm2niix|docker run|pip install)\b[^;,)]*")
+"""In advice, with options of their own."""
+
 FORMER_FORMATS = ("imageio.py", "nifti.py", "text_headers.py", "headers.py")
 
 
@@ -62,7 +67,7 @@ def measure(modules: list[Module]) -> dict[str, str]:
         f"pairs of {REPEATED_LINES} repeated lines": str(repeats(modules)),
         "modules that spell a fold's folder": str(_spelling(modules, lambda text: text.startswith("fold_"))),
         "lines of commands": str(sum(len(one.lines) for one in modules if one.room == "commands")),
-        "texts outside commands that name an option": str(flags(modules)),
+        "texts outside commands that name an option": str(len(naming_options(modules))),
         "lines of image formats": str(
             sum(
                 len(one.lines)
@@ -111,14 +116,22 @@ def repeats(modules: list[Module]) -> int:
     return sum(number > 1 for number in seen.values())
 
 
-def flags(modules: list[Module]) -> int:
-    """Texts of messages outside of `commands` in which an option of a command stands."""
-    return sum(
-        bool(FLAG.search(text)) and len(text.split()) > 1
+def options(modules: list[Module]) -> set[str]:
+    """What commands spell as options, as patterns; one that ends in `_` is continued by a value."""
+    spelt = {text for module in modules if module.room == "commands" for text in texts(module)}
+    return {one + r"\w+" * one.endswith("_") for one in spelt if re.fullmatch(r"--?[a-z]\w*", one)}
+
+
+def naming_options(modules: list[Module]) -> list[tuple[Path, str]]:
+    """Texts of messages in which an option of a command stands, outside of what writes command lines."""
+    option = re.compile(rf"(?<![\w-])({'|'.join(options(modules)) or '(?!)'})(?![\w-])")
+    return [
+        (module.path, text)
         for module in modules
-        if module.room not in ("commands", "jobs")
+        if module.room not in TYPING_ROOMS and module.path.stem != "command_words"
         for text in texts(module)
-    )
+        if len(text.split()) > 1 and option.search(OTHER_PROGRAMS.sub("", text))
+    ]
 
 
 def texts(module: Module) -> Iterator[str]:

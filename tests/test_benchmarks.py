@@ -258,8 +258,8 @@ def test_delivery_is_simulated_as_workers_deliver(monkeypatch: pytest.MonkeyPatc
 def test_the_layout_of_the_source_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     structure = importlib.import_module("structure")
-    one = '"""A module."""\n\n\ndef same(a, b, c, d, e, f, g):\n    """Words."""\n    return "ends with --npz or -c"\n'
-    other = 'class Other:\n    def same(self, *, a):\n        x = a\n        return x\n\n\ndef same():\n    return "fold_0"\n'
+    one = '"""A module."""\n\n\ndef same(a, b, c, d, e, f, g):\n    """Words."""\n    return "ends with --npz, not ulimit -c 4"\n'
+    other = 'class Other:\n    def same(self, *, a):\n        add.add_argument("--npz", "-c")\n        return x\n\n\ndef same():\n    return "fold_0"\n'
     for place, text in (("one.py", one), ("commands/other.py", other)):
         path = tmp_path / "autoseg" / place
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 import autoseg
 from autoseg.commands import LEFT_OUT
+from autoseg.commands.settings import typed, typed_log
 from autoseg.commands.spelling import hint
 from autoseg.commands.streams import reader_is_gone, say, with_streams, write_message
 from autoseg.errors import AutosegError, Interrupted, WorkspaceError
@@ -97,7 +98,7 @@ def _run(command: Command, argv: Sequence[str] | None, program: str) -> int:
     configure_logging(verbose=arguments.verbose)
     try:
         _settle_in()
-        with sigterm_as_interruption():
+        with sigterm_as_interruption(), typed_log():
             command.run(arguments, _workspace(arguments.home, command))
     except (Interrupted, Terminated) as error:
         return _say(program, str(error), RESUMABLE)
@@ -303,5 +304,5 @@ def _indented(text: str) -> str:
 
 
 def _say(program: str, message: str, code: int) -> int:
-    say(f"{program}: {message}")
+    say(f"{program}: {typed(message)}")
     return code

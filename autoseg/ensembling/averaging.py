@@ -133,7 +133,7 @@ def ensemble_case(job: EnsembleJob, *, rules: Sequence[Rule] = (), probabilities
         labels = average(members, region=region, packer=packer)
     except (ValueError, IndexError, zlib.error) as error:
         paths = ", ".join(map(str, job.members))
-        raise StorageError(f"one of {paths} is damaged: {error}; predict this case again with --save_npz") from error
+        raise StorageError(f"one of {paths} is damaged: {error}; predict this case again with `save_npz`") from error
     geometry = members[0].geometry
     ruled = apply_rules(labels, geometry.spacing, rules)
     write_segmentation(job.output, ruled, geometry, origin, packer.finish() if packer else None)
@@ -296,7 +296,7 @@ def _common_cases(folders: Sequence[Path]) -> list[str]:
     found: dict[Path, set[str]] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise ModelError(f"{folder}: no such folder; name folders that autoseg_predict --save_npz has written")
+            raise ModelError(f"{folder}: no such folder; name folders that `predict(save_npz=True)` has written")
         image_files(folder)  # of two segmentations of one case, nobody can say which the probabilities are of
         found[folder] = {path.stem for path in folder.glob(f"*{ENDING}") if not path.name.startswith(".")}
     everything = set().union(*found.values())
@@ -305,8 +305,8 @@ def _common_cases(folders: Sequence[Path]) -> list[str]:
         listing = "\n".join(f"  not in {folder}: {', '.join(cases)}" for folder, cases in missing)
         raise ModelError(
             f"the folders must hold probabilities of the same cases\n{listing}\n"
-            "Predict what is missing with --save_npz, or move what is not to be averaged."
+            "Predict what is missing with `save_npz`, or move what is not to be averaged."
         )
     if not everything:
-        raise ModelError(f"{folders[0]}: no probabilities (<case>{ENDING}) here; predict with --save_npz")
+        raise ModelError(f"{folders[0]}: no probabilities (<case>{ENDING}) here; predict with `save_npz`")
     return sorted(everything)

@@ -136,7 +136,7 @@ def _require_probabilities(validations: Sequence[CrossValidation], task: str) ->
         raise WorkspaceError(
             f"{task}: ensembles are made of the validation's probabilities (<case>.npz), which are missing; run\n"
             + _indented(commands)
-            + "\nor leave ensembles out with --disable_ensembling"
+            + "\nor leave ensembles out with `ensembling=False`"
         )
 
 

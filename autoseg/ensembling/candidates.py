@@ -133,7 +133,7 @@ def _common_keys(candidates: Sequence[Candidate]) -> list[Key]:
         raise ModelError(
             "no case was predicted by all candidates, so they cannot be compared\n"
             + "\n".join(folds)
-            + "\nTrain the same folds of all, or name fewer with -m"
+            + "\nTrain the same folds of all, or name fewer with `configurations`"
         )
     return common
 

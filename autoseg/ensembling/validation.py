@@ -118,7 +118,7 @@ def choose_models(
         raise WorkspaceError(
             f"{task}: no {' or '.join(absent)} by {' or '.join(trainers)} with plans {' or '.join(plans)} is trained "
             f"in {workspace.results}; train every fold, {training_command(first, '0', '--npz')}, "
-            "or name other models with -m, -tr and -p"
+            "or name other models with `configurations`, `trainers` and `plans`"
         )
     return found
 
@@ -144,7 +144,7 @@ def determine_postprocessing(
     if is_own(path) and not overwrite:
         raise WorkspaceError(
             f"{path}: holds rules without evidence, so somebody wrote them; they are applied as they are. "
-            "Give --overwrite to have rules chosen instead, or --rules FILE --overwrite to have these judged"
+            "Give `overwrite=True` to have rules chosen instead, or `candidates=..., overwrite=True` to have these judged"
         )
     return decide_postprocessing(
         path,

@@ -215,10 +215,10 @@ def test_folders_with_different_cases_are_refused(tmp_path: Path) -> None:
 
     assert f"not in {one}: c\n" in str(error.value)
     assert f"not in {two}: b\n" in str(error.value)
-    with pytest.raises(ModelError, match=r"no such folder; name folders that autoseg_predict --save_npz has written"):
+    with pytest.raises(ModelError, match=r"no such folder; name folders that `predict\(save_npz=True\)` has written"):
         ensemble_folders([one, tmp_path / "none"], tmp_path / "out", workers=1)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelError, match=r"empty: no probabilities \(<case>\.npz\) here; predict with --save_npz"):
+    with pytest.raises(ModelError, match=r"empty: no probabilities \(<case>\.npz\) here; predict with `save_npz`"):
         ensemble_folders([tmp_path / "empty"], tmp_path / "out", workers=1)
 
 

@@ -1,0 +1,94 @@
+"""Messages name settings as Python does; a command shows in their place what is typed."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from autoseg.commands.running import build_parser
+from autoseg.commands.settings import NAME, TYPED, typed, typed_log
+from autoseg.commands.umbrella import GROUPS, find_command
+
+PROJECT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(PROJECT / "benchmarks"))
+import structure  # noqa: E402
+
+MODULES = structure.read_modules(PROJECT)
+LIBRARY = [module for module in MODULES if module.room != "commands"]
+DECLARED = {
+    option
+    for names in GROUPS.values()
+    for name in names
+    for action in build_parser(find_command(name), name)._actions
+    for option in action.option_strings
+}
+NO_SETTINGS = {"all", "network.name", "val"}
+"""What else stands between backticks: a fold, and entries of files."""
+
+STILL_TO_COME = {
+    "conversion",
+    "dataset",
+    "diagnosis",
+    "evaluation",
+    "ground floor",
+    "inference",
+    "networks",
+    "planning",
+    "prediction",
+    "preprocessing",
+    "sharing",
+    "training",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("replace it with `overwrite`", "replace it with --overwrite_existing"),
+        ("`overwrite=True` replaces them", "--overwrite replaces them"),
+        ("as `predict(save_npz=True)` wrote it", "as autoseg_predict --save_npz wrote it"),
+        ("one of `configurations` and `plans`", "one of -m and -p"),
+        ('name it: `plans="a b"`, or `plans=c`', "name it: -p a b, or -p c"),
+        ("train fold `all` of `network.name` with `colour=1`", "train fold `all` of `network.name` with `colour=1`"),
+        ("it`s `here: use `overwrite`", "it`s `here: use --overwrite_existing"),
+    ],
+)
+def test_a_setting_is_shown_as_it_is_typed(text: str, shown: str) -> None:
+    assert typed(text) == shown
+
+
+def test_a_log_names_settings_so_as_long_as_a_command_runs(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("autoseg.tests")
+    with typed_log():
+        log.warning("%s: kept; see `%s`", "a.nii.gz", "overwrite")
+    log.warning("see `overwrite`")
+    assert caplog.messages == ["a.nii.gz: kept; see --overwrite_existing", "see `overwrite`"]
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_what_is_shown_can_be_typed(name: str) -> None:
+    options = re.findall(r"(?<![\w-])--?[a-z]\w*", TYPED[name])
+    assert options
+    assert set(options) <= DECLARED
+
+
+def test_every_name_in_a_message_is_a_setting_and_every_setting_is_named() -> None:
+    named = {found for module in LIBRARY for text in structure.texts(module) for found in NAME.findall(text)}
+    known = {name for name, value in named if name in TYPED or f"{name}={value}" in TYPED}
+    assert {name for name, _ in named} - known == NO_SETTINGS
+    assert {one for one in TYPED if one not in known} <= {f"{name}={value}" for name, value in named}
+
+
+def test_the_library_names_no_option() -> None:
+    rooms = {module.path: module.room for module in MODULES}
+    found = [f"{path}: {text}" for path, text in structure.naming_options(MODULES) if rooms[path] not in STILL_TO_COME]
+    assert not found, "\n".join(found)
+
+
+def test_the_search_knows_every_option() -> None:
+    patterns = structure.options(MODULES) | {"--help", "-h"}
+    assert not {option for option in DECLARED if not any(re.fullmatch(one, option) for one in patterns)}
