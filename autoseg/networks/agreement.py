@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from autoseg.networks.precision import Precision
 from autoseg.networks.unet import UNet
-from autoseg.plans import Topology
+from autoseg.plans import Topology, UNetSettings
 
 MOST_DISAGREEMENT = 0.5
 """Of an output or a gradient, relative to its size. On a sound CPU it is 0.2 in bf16, and far below 0.001 in fp32; what was
@@ -73,11 +73,11 @@ def _answers(network: nn.Module, probe: Tensor, precision: Precision) -> list[Te
 def _small_network(topology: Topology) -> nn.Module:
     with torch.random.fork_rng([]):
         torch.manual_seed(PROBE_SEED)
-        return UNet(
-            topology=topology,
-            in_channels=1,
-            classes=2,
+        settings = UNetSettings(
+            strides=topology.strides,
+            kernels=topology.kernels,
             features=FEATURES,
             max_features=2 * FEATURES,
             convs_per_stage=1,
         )
+        return UNet(settings, in_channels=1, classes=2)

@@ -20,6 +20,7 @@ from autoseg.networks.spread_norm import is_spread_taken
 from autoseg.networks.unet import UNet
 from autoseg.plans import NETWORKS as NAMES
 from autoseg.plans import ConfigurationPlan
+from autoseg.plans.configuration import of_configuration
 
 
 def build_network(plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
@@ -54,30 +55,12 @@ def place_network(network: nn.Module, device: torch.device, precision: Precision
 
 
 def _unet(plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
-    settings = plan.network.unet()
-    return UNet(
-        topology=settings.topology,
-        in_channels=in_channels,
-        classes=classes,
-        features=settings.features,
-        max_features=settings.max_features,
-        convs_per_stage=settings.convs_per_stage,
-    )
+    return UNet(plan.network.unet(), in_channels, classes)
 
 
 def _residual_unet(plan: ConfigurationPlan, in_channels: int, classes: int) -> nn.Module:
-    settings = plan.network.unet()
-    if settings.blocks_per_stage is None:
-        raise PlanError(f"{plan.name}: a residual_unet needs blocks_per_stage, found null; plan again or correct it")
-    return ResidualUNet(
-        topology=settings.topology,
-        in_channels=in_channels,
-        classes=classes,
-        features=settings.features,
-        max_features=settings.max_features,
-        blocks_per_stage=settings.blocks_per_stage,
-        convs_per_stage=settings.convs_per_stage,
-    )
+    with of_configuration(plan.name):
+        return ResidualUNet(plan.network.unet(), in_channels, classes)
 
 
 NETWORKS: Mapping[str, Callable[[ConfigurationPlan, int, int], nn.Module]] = MappingProxyType(

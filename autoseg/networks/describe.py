@@ -10,7 +10,6 @@ from torch import nn
 
 from autoseg.files.model_folder import FoldFolder
 from autoseg.files.storage import atomic_path, write_bytes
-from autoseg.networks.encoder_decoder import level_widths
 from autoseg.plans import ConfigurationPlan, Topology, UNetSettings
 from autoseg.words import agreeing, counted
 
@@ -63,7 +62,7 @@ def describe_unet(network: nn.Module, plan: ConfigurationPlan, in_channels: int)
     """A table of the levels, then what the whole network amounts to."""
     settings = plan.network.unet()
     topology = settings.topology
-    widths = level_widths(len(topology.strides), settings.features, settings.max_features)
+    widths = settings.widths
     shapes = level_shapes(topology, plan.sampling.patch_size)
     field = receptive_field(topology, encoder_convolutions(settings))
     seen = [size * side for size, side in zip(field, plan.grid.spacing[-len(field) :], strict=True)]
@@ -124,7 +123,7 @@ def _figure(plan: ConfigurationPlan, in_channels: int) -> Any:
 
     settings = plan.network.unet()
     topology = settings.topology
-    widths = level_widths(len(topology.strides), settings.features, settings.max_features)
+    widths = settings.widths
     shapes = level_shapes(topology, plan.sampling.patch_size)
     deepest = len(widths) - 1
     figure = Figure(figsize=(10, 1.4 + 1.1 * len(widths)), layout="constrained")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.networks.instance_norm import InstanceNorm2d, InstanceNorm3d
-from autoseg.plans import Topology
+from autoseg.plans import UNetSettings
 
 NORM_EPSILON = 1e-5
 """Added to the variance of instance normalisation (Isensee et al. 2021)."""
@@ -44,24 +44,16 @@ class EncoderDecoder(nn.Module):
     first, one for each decoder level at that level's resolution.
 
     Args:
-        encoder: One module for each level of the topology, finest first, of `widths` output channels.
-        topology: Strides and kernels of the levels, finest first.
-        widths: Channels of the levels.
+        encoder: One module for each level of the topology, finest first, of the settings' `widths` as output channels.
+        settings: What a plan says of the network.
         classes: Channels of the output, background counted.
-        convs_per_stage: Convolutions of each decoder level.
     """
 
     def __init__(
-        self,
-        encoder: Iterable[nn.Module],
-        *,
-        topology: Topology,
-        widths: Sequence[int],
-        classes: int,
-        convs_per_stage: int,
-        deep_supervision: bool,
+        self, encoder: Iterable[nn.Module], settings: UNetSettings, classes: int, *, deep_supervision: bool
     ) -> None:
         super().__init__()
+        topology, widths = settings.topology, settings.widths
         self.deep_supervision = deep_supervision
         self.dimensions = topology.dimensions
         conv, upsample, *_ = LAYERS[topology.dimensions]
@@ -73,7 +65,7 @@ class EncoderDecoder(nn.Module):
             for (width, below), stride in zip(pairwise(widths), topology.strides[1:], strict=True)
         )
         self.decoder = nn.ModuleList(
-            conv_stage((2 * width, width), kernel, ones, convs_per_stage)
+            conv_stage((2 * width, width), kernel, ones, settings.convs_per_stage)
             for width, kernel in zip(widths[:-1], topology.kernels[:-1], strict=True)
         )
         self.heads = nn.ModuleList(conv(width, classes, kernel_size=1, bias=False) for width in widths[:-1] or widths)
@@ -96,11 +88,6 @@ class EncoderDecoder(nn.Module):
             finest: Tensor = self.heads[0](decoded[0])
             return finest
         return [head(level) for head, level in zip(self.heads, decoded, strict=True)]
-
-
-def level_widths(levels: int, features: int, max_features: int) -> tuple[int, ...]:
-    """Channels of each level, finest first: doubled from level to level, at most `max_features`."""
-    return tuple(min(features * 2**level, max_features) for level in range(levels))
 
 
 def conv_stage(channels: tuple[int, int], kernel: Sequence[int], stride: Sequence[int], convs: int) -> nn.Sequential:

@@ -11,50 +11,37 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from autoseg.networks.encoder_decoder import LAYERS, EncoderDecoder, conv_block, level_widths, nonlinearity
-from autoseg.plans import Topology
+from autoseg.errors import PlanError
+from autoseg.networks.encoder_decoder import LAYERS, EncoderDecoder, conv_block, nonlinearity
+from autoseg.plans import UNetSettings
 
 
 class ResidualUNet(EncoderDecoder):
     """A stem, then residual blocks on each level, and the decoder of `EncoderDecoder`.
 
     Args:
-        topology: Strides and kernels of the levels, finest first.
+        settings: What a plan says of it, with `blocks_per_stage`.
         in_channels: Channels of the input.
         classes: Channels of the output, background counted.
-        features: Channels of the finest level; each level has twice as many as the one above, at most `max_features`.
-        blocks_per_stage: Residual blocks of each encoder level, finest first.
-        convs_per_stage: Convolutions of each decoder level.
+
+    Raises:
+        PlanError: The settings are those of a network without residual blocks.
     """
 
     def __init__(
-        self,
-        *,
-        topology: Topology,
-        in_channels: int,
-        classes: int,
-        features: int,
-        max_features: int,
-        blocks_per_stage: Sequence[int],
-        convs_per_stage: int,
-        deep_supervision: bool = True,
+        self, settings: UNetSettings, in_channels: int, classes: int, *, deep_supervision: bool = True
     ) -> None:
-        widths = level_widths(len(topology.strides), features, max_features)
-        stem = conv_block((in_channels, features), topology.kernels[0], topology.strides[0])
+        if settings.blocks_per_stage is None:
+            raise PlanError("a residual_unet needs blocks_per_stage, found null; plan again or correct it")
+        widths, kernels, strides = settings.widths, settings.kernels, settings.strides
+        stem = conv_block((in_channels, widths[0]), kernels[0], strides[0])
         finest, *coarser = (
             _blocks((before, width), kernel, stride, blocks)
             for before, width, kernel, stride, blocks in zip(
-                (features, *widths[:-1]), widths, topology.kernels, topology.strides, blocks_per_stage, strict=True
+                (widths[0], *widths[:-1]), widths, kernels, strides, settings.blocks_per_stage, strict=True
             )
         )
-        super().__init__(
-            (nn.Sequential(stem, *finest), *coarser),
-            topology=topology,
-            widths=widths,
-            classes=classes,
-            convs_per_stage=convs_per_stage,
-            deep_supervision=deep_supervision,
-        )
+        super().__init__((nn.Sequential(stem, *finest), *coarser), settings, classes, deep_supervision=deep_supervision)
         self.apply(_start_as_identity)
 
 

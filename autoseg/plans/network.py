@@ -143,12 +143,17 @@ class UNetSettings:
         return Topology(strides=self.strides, kernels=self.kernels)
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level, finest first: doubled from level to level, at most `max_features`."""
+        return tuple(min(self.features << level, self.max_features) for level in range(len(self.strides)))
+
+    @property
     def _parameters(self) -> int:
         """Weights of the encoder's convolutions, to the order of magnitude."""
         blocks = self.blocks_per_stage or (self.convs_per_stage,) * len(self.kernels)
         return sum(
-            count * min(self.features << level, self.max_features) ** 2 * math.prod(kernel)
-            for level, (count, kernel) in enumerate(zip(blocks, self.kernels, strict=True))
+            count * width**2 * math.prod(kernel)
+            for count, width, kernel in zip(blocks, self.widths, self.kernels, strict=True)
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from autoseg.plans import ConfigurationPlan, Grid, IntensityRule, NetworkPlan, Sampling
+from autoseg.plans import ConfigurationPlan, Grid, IntensityRule, NetworkPlan, Sampling, Topology, UNetSettings
 
 COSTS = {"2d": 0, "3d_lowres": 1, "3d_fullres": 2, "3d_cascade_fullres": 3}
 
@@ -58,6 +58,12 @@ def unet_plan(
         prepared_as=prepared_as or name,
         cost=COSTS.get(name, 2) if cost is None else cost,
     )
+
+
+def unet_settings(topology: Topology, **settings: Any) -> UNetSettings:
+    """What a small U-Net is built from, beside its levels."""
+    given = {"features": 4, "max_features": 8, "convs_per_stage": 1, **settings}
+    return UNetSettings(strides=topology.strides, kernels=topology.kernels, **given)
 
 
 def changed(plan: ConfigurationPlan, **changes: Any) -> ConfigurationPlan:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_plans import unet_settings
 from torch import nn
 
 from autoseg.errors import ModelError
@@ -29,12 +30,14 @@ needs_openvino = pytest.mark.skipif(not HAS_OPENVINO, reason="needs OpenVINO: pi
 def unet(dimensions: int = 3, *, deep: bool = False, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     network = UNet(
-        topology=Topology(strides=((1,) * dimensions, (2,) * dimensions), kernels=((3,) * dimensions,) * 2),
+        unet_settings(
+            Topology(strides=((1,) * dimensions, (2,) * dimensions), kernels=((3,) * dimensions,) * 2),
+            features=8,
+            max_features=16,
+            convs_per_stage=2,
+        ),
         in_channels=2,
         classes=4,
-        features=8,
-        max_features=16,
-        convs_per_stage=2,
     )
     network.deep_supervision = deep
     return network

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_plans import unet_settings
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -91,12 +92,11 @@ def test_a_network_on_thin_patches_learns_from_the_gradient_of_fp32(patch: tuple
     torch.manual_seed(0)
     strides = ((1, 1, 1), tuple(2 if side > 2 else 1 for side in patch))
     network = UNet(
-        topology=Topology(strides=strides, kernels=((3, 3, 3),) * 2),
+        unet_settings(
+            Topology(strides=strides, kernels=((3, 3, 3),) * 2), features=8, max_features=16, convs_per_stage=2
+        ),
         in_channels=1,
         classes=2,
-        features=8,
-        max_features=16,
-        convs_per_stage=2,
         deep_supervision=False,
     )
     image = torch.randn(2, 1, *patch)

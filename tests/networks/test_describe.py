@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_plans import changed, unet_plan
+from small_plans import changed, unet_plan, unet_settings
 from torch import nn
 
 from autoseg.files.model_folder import FoldFolder
@@ -50,7 +50,7 @@ def test_receptive_field_of_small_topologies(topology: Topology, expected: tuple
 def test_receptive_field_is_where_a_gradient_arrives() -> None:
     """Normalisation is left out, because it lets every voxel see all others."""
     topology = Topology(strides=((1, 1), (1, 2), (2, 2)), kernels=((1, 3), (3, 3), (3, 3)))
-    model = UNet(topology=topology, in_channels=1, classes=2, features=2, max_features=4, convs_per_stage=2)
+    model = UNet(unet_settings(topology, features=2, max_features=4, convs_per_stage=2), 1, 2)
     encoder = nn.Sequential(*model.encoder)
     for stage in encoder:
         for block in stage:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_plans import unet_settings
 
 from autoseg.errors import ModelError
 from autoseg.networks.pretrained import transfer_weights
@@ -14,14 +15,7 @@ TOPOLOGY = Topology(strides=((1, 1), (2, 2)), kernels=((3, 3), (3, 3)))
 def network(seed: int, *, classes: int = 3, in_channels: int = 1) -> UNet:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return UNet(
-            topology=TOPOLOGY,
-            in_channels=in_channels,
-            classes=classes,
-            features=2,
-            max_features=4,
-            convs_per_stage=1,
-        )
+        return UNet(unet_settings(TOPOLOGY, features=2, max_features=4), in_channels, classes)
 
 
 @pytest.mark.parametrize("classes", [3, 5])

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from small_plans import unet_settings
 from torch import nn
 from torch.nn import functional as F
 
@@ -18,11 +19,10 @@ ANISOTROPIC = Topology(strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)), kernels=((1, 3
 
 
 def network(topology: Topology, **changes: object) -> ResidualUNet:
-    settings = {"in_channels": 1, "classes": 3, "features": 4, "max_features": 8, "convs_per_stage": 1, **changes}
-    settings.setdefault("blocks_per_stage", (1, 3, 4)[: len(topology.strides)])
+    blocks = (1, 3, 4)[: len(topology.strides)]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return ResidualUNet(topology=topology, **settings)  # type: ignore[arg-type]
+        return ResidualUNet(unet_settings(topology, **{"blocks_per_stage": blocks, **changes}), 1, 3)
 
 
 def image(*shape: int) -> torch.Tensor:

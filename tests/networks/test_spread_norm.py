@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_plans import unet_settings
 from torch import Tensor, nn
 
 from autoseg.networks import Precision, UNet, place_network
@@ -24,7 +25,7 @@ SHAPES = [(2, 5, 9, 7), (3, 4, 5, 6, 7), (1, 3, 2, 1, 1)]
 
 def small_network() -> UNet:
     torch.manual_seed(0)
-    return UNet(topology=ANISOTROPIC, in_channels=1, classes=3, features=4, max_features=8, convs_per_stage=2)
+    return UNet(unet_settings(ANISOTROPIC, convs_per_stage=2), 1, 3)
 
 
 def given(shape: tuple[int, ...], *, dtype: torch.dtype = torch.float32, offset: float = 0.5) -> list[Tensor]:

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
+from small_plans import unet_settings
 from torch import nn
 
-from autoseg.networks.encoder_decoder import level_widths
 from autoseg.networks.unet import UNet
 from autoseg.plans import Topology
 
@@ -14,11 +14,10 @@ TWO_LEVELS = Topology(strides=((1, 1), (2, 2)), kernels=((3, 3), (3, 3)))
 ANISOTROPIC = Topology(strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)), kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)))
 
 
-def network(topology: Topology, **changes: object) -> UNet:
-    settings = {"in_channels": 1, "classes": 3, "features": 4, "max_features": 8, "convs_per_stage": 2, **changes}
+def network(topology: Topology, classes: int = 3, **changes: object) -> UNet:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return UNet(topology=topology, **settings)  # type: ignore[arg-type]
+        return UNet(unet_settings(topology, **{"convs_per_stage": 2, **changes}), 1, classes)
 
 
 def test_the_parameters_of_a_two_level_network_add_up_as_by_hand() -> None:
@@ -33,7 +32,8 @@ def test_the_parameters_of_a_two_level_network_add_up_as_by_hand() -> None:
 
 
 def test_features_double_up_to_the_cap() -> None:
-    assert level_widths(6, 32, 320) == (32, 64, 128, 256, 320, 320)
+    levels = Topology(strides=((1, 1), *((2, 2),) * 5), kernels=((3, 3),) * 6)
+    assert unet_settings(levels, features=32, max_features=320).widths == (32, 64, 128, 256, 320, 320)
 
 
 def test_deep_supervision_gives_the_logits_of_every_decoder_level_finest_first() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_plans import unet_settings
 from torch import Tensor, nn
 
 from autoseg.errors import Interrupted, TrainingError
@@ -76,7 +77,7 @@ class OwnUNet(UNet):
 def unet(kind: type[UNet] = UNet, *, flat: bool = False) -> UNet:
     torch.manual_seed(0)
     topology = FLAT if flat else ANISOTROPIC
-    return kind(topology=topology, in_channels=1, classes=3, features=4, max_features=8, convs_per_stage=1)
+    return kind(unet_settings(topology), 1, 3)
 
 
 def test_what_decides_is_asked_of_the_network_and_the_machine() -> None:
@@ -90,15 +91,7 @@ def test_what_decides_is_asked_of_the_network_and_the_machine() -> None:
 
 def residual() -> nn.Module:
     torch.manual_seed(0)
-    return ResidualUNet(
-        topology=ANISOTROPIC,
-        in_channels=1,
-        classes=3,
-        features=4,
-        max_features=8,
-        blocks_per_stage=(1, 1, 2),
-        convs_per_stage=1,
-    )
+    return ResidualUNet(unet_settings(ANISOTROPIC, blocks_per_stage=(1, 1, 2)), 1, 3)
 
 
 def step(network: nn.Module, loss_function: nn.Module, shape: tuple[int, ...]) -> list[Tensor]:

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 import torch
+from small_plans import unet_settings
 from torch import Tensor, nn
 
 from autoseg.errors import TrainingError
@@ -15,7 +16,7 @@ from autoseg.training.memory import LIBRARIES, StepMemory, compare, estimate_ste
 
 def unet() -> UNet:
     topology = Topology(strides=((1, 1, 1), (2, 2, 2)), kernels=((3, 3, 3),) * 2)
-    return UNet(topology=topology, in_channels=2, classes=3, features=4, max_features=8, convs_per_stage=2)
+    return UNet(unet_settings(topology, convs_per_stage=2), 2, 3)
 
 
 def test_one_convolution_as_counted_by_hand() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from small_plans import unet_settings
 from torch import Tensor, nn
 
 from autoseg.errors import TrainingError
@@ -49,9 +50,7 @@ CPU = torch.device("cpu")
 def network(kind: torch.dtype = torch.float64) -> UNet:
     torch.manual_seed(1)
     topology = Topology(strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)), kernels=((3, 3, 3),) * 3)
-    return UNet(topology=topology, in_channels=2, classes=CLASSES, features=3, max_features=6, convs_per_stage=1).to(
-        kind
-    )
+    return UNet(unet_settings(topology, features=3, max_features=6), 2, CLASSES).to(kind)
 
 
 def gradients(
