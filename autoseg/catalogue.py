@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from autoseg.errors import ExtensionError, StorageError
 from autoseg.extensions import code_digest, files_beside, import_file
 from autoseg.files.layout import is_recipe_file
-from autoseg.files.storage import decode, read_json
+from autoseg.files.storage import decode, encode, read_json
 from autoseg.words import nearest
 
 T = TypeVar("T")
@@ -251,7 +252,18 @@ def _as_kind(kind: Any, default: Any, value: Any, where: str) -> Any:
     """A setting as its parameter has it; of a library's own types nothing is known."""
     if is_dataclass(default) and not isinstance(default, type):
         return value if isinstance(value, type(default)) else with_changes(default, value, where)
-    return decode(kind, value, where) if kind in SCALARS or getattr(kind, "__module__", "") == "typing" else value
+    return decode(kind, encode(value), where) if _is_plain(kind) else value
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether plain values can be held against a type."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        named = [one for one in inner if one is not NoneType]
+        return len(named) == 1 and _is_plain(named[0])
+    if origin is tuple:
+        return all(one is Ellipsis or _is_plain(one) for one in inner)
+    return kind in SCALARS or origin is Literal
 
 
 def _parameters(entry: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

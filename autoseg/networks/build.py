@@ -14,6 +14,7 @@ from autoseg.errors import PlanError
 from autoseg.networks.batch_norm import with_batch_norm
 from autoseg.networks.encoder_decoder import EncoderDecoder
 from autoseg.networks.instance_norm import OurInstanceNorm
+from autoseg.networks.named import NAMED_NETWORKS
 from autoseg.networks.precision import Precision
 from autoseg.networks.residual import ResidualUNet
 from autoseg.networks.spread_norm import is_spread_taken
@@ -86,7 +87,7 @@ def planned_network(
 
 RECIPE_NETWORKS = Catalogue(
     kind="network",
-    entries={"planned": planned_network},
+    entries={"planned": planned_network, **NAMED_NETWORKS},
     given=("plan", "in_channels", "out_channels", "spatial_dims"),
 )
 """What a recipe may name; of the plan's networks it takes the planned one."""

@@ -19,6 +19,7 @@ from autoseg.files.storage import content_hash
 from autoseg.inference.model import input_channels, load_weights
 from autoseg.machine import available_cores, keep_freed_memory
 from autoseg.networks import place_network
+from autoseg.networks.fitted import require_fitting
 from autoseg.networks.pretrained import transfer_weights
 from autoseg.plans import plan_signature
 from autoseg.training.augmentation.default import Augmentation
@@ -80,6 +81,13 @@ class Assembly(Steps):
         if not self.deep_supervision and hasattr(network, "deep_supervision"):
             network.deep_supervision = False  # type: ignore[assignment]  # a plain attribute
         return network
+
+    def _require_fitting_network(self) -> None:
+        """Before anything is written; one of the user's own code is left to itself, it need not run without real numbers."""
+        part = self.recipe.network
+        if not self.builds_own_network() and part.own_file is None:
+            batch = (self.batch_size, self._in_channels, *self.plan.sampling.patch_size)
+            require_fitting(self._network, part.name, batch, len(self.target.outputs))
 
     @property
     def _in_channels(self) -> int:

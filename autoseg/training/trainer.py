@@ -80,7 +80,9 @@ class Trainer(Assembly):
                 is not finite, twice; or a cascade without what the previous stage predicted.
             WorkspaceError: Another process trains or validates this fold.
             Interrupted: Stopped by `should_stop`; `resume` goes on with the very next batch.
+            PlanError: The network does not take the plan's patch.
         """
+        self._require_fitting_network()
         with self._locked():
             recover(self.fold)
             with replacing(self.fold) if overwrite and not resume else nullcontext():

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoseg.errors import ExtensionError, Interrupted, ModelError, TrainingError
+from autoseg.errors import ExtensionError, Interrupted, ModelError, PlanError, TrainingError
 from autoseg.extensions import import_file
 from autoseg.files.storage import read_json, write_json
 from autoseg.inference.model import load_model, load_weights
@@ -107,6 +107,15 @@ def test_what_is_written_is_read_as_the_same(name: str, tmp_path: Path) -> None:
         ({"optimiser": "sgd"}, "optimiser: no optimiser is called 'sgd'; known: SGD, Adam, AdamW; did you mean SGD?"),
         ({"optimiser": {"momentum": 1.0}}, "optimiser.momentum: from 0 to below 1, found 1.0"),
         ({"schedule": "cosin"}, "no schedule is called 'cosin'; known: poly, cosine, constant; did you mean cosine?"),
+        (
+            {"network": "vnett"},
+            "network: no network is called 'vnett'; known: planned, unet_2016, .*; did you mean vnet?",
+        ),
+        (
+            {"network": {"name": "vnet", "widht": 8}},
+            "has no setting 'widht'; known: width, levels, .*; did you mean width?",
+        ),
+        ({"network": {"name": "vnet", "levels": 2.5}}, "network.levels: expected int, found 2.5"),
         ({"network": {"normalisation": "group"}}, "network.normalisation: expected instance or batch, found 'group'"),
         (
             {"augmentation": {"numbers": {"rotations": 3}}},
@@ -217,6 +226,42 @@ def test_a_recipe_of_other_parts_trains_and_predicts_what_it_says(trainer: MakeT
     assert any(isinstance(layer, nn.BatchNorm3d) for layer in network.modules())
 
 
+def test_a_named_network_trains_and_is_built_again_by_its_name(trainer: MakeTrainer, mine: Path) -> None:
+    settings = {"width": 8, "levels": 2, "coarse_outputs": True, "attention_gates": True}
+    made = trainer(write(mine.parent, {"network": {"name": "unet_2016", **settings}}))
+    made.run()
+    assert len(made.validate().cases) == 2
+
+    file = load_weights(made.output / "weights_final.pt")
+    assert (file.custom_network, file.network.name, file.network.settings["width"]) == (False, "unet_2016", 8)
+    (network,) = load_model(made.output.parent, "3d_fullres").networks
+    assert len(network.gates) == 1
+    assert "parameters: " in (made.output / "architecture.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (
+            {"name": "unet_2016"},
+            "3d_fullres: unet_2016 takes patches whose sides are multiples of 8x8x8, found 8x12x8; give it fewer `levels`",
+        ),
+        (
+            {"name": "torch.nn:Conv3d", "kernel_size": 3},
+            r"torch.nn:Conv3d answers a batch of 3x1x8x12x8 with 3x3x6x10x6, expected 3x3x8x12x8: the scores of every output",
+        ),
+        ({"name": "torch.nn:Conv2d", "kernel_size": 3}, "torch.nn:Conv2d does not take a batch of 3x1x8x12x8 "),
+    ],
+)
+def test_a_network_that_does_not_fit_ends_before_anything_is_written(
+    trainer: MakeTrainer, mine: Path, network: dict[str, Any], message: str
+) -> None:
+    made = trainer(write(mine.parent, {"network": network}))
+    with pytest.raises(PlanError, match=re.escape(message)):
+        made.run()
+    assert not made.output.exists()
+
+
 def test_a_network_of_ones_own_needs_the_recipe_to_predict(trainer: MakeTrainer, mine: Path) -> None:
     write(mine.parent, {"network": {"name": "own.py:Plain", "size": 5}})
     made = trainer(mine)
@@ -325,7 +370,9 @@ def test_a_training_of_the_version_before_goes_on_where_nothing_that_it_wrote_do
 
 # ------------------------------------------------------------------------------------- recipes.md
 
-PAGE = (Path(__file__).resolve().parents[3] / "documentation" / "recipes.md").read_text()
+PAGE, NETWORKS_PAGE = (
+    (Path(__file__).resolve().parents[3] / "documentation" / name).read_text() for name in ("recipes.md", "networks.md")
+)
 
 
 def test_every_key_stands_on_the_page_with_its_default() -> None:
@@ -348,6 +395,8 @@ def test_every_part_stands_on_the_page_with_its_settings() -> None:
         (names, given) = re.findall(rf"^\| `{kind}` \| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE)[-1]
         settings = {one for name in catalogue.entries for one in catalogue.completed(Part(name=name)).settings}
         elsewhere = set(re.findall(rf"`{kind}\.(\w+)`", PAGE))
+        if kind == "network":  # tests/networks holds that page
+            elsewhere |= set(re.findall(r"`(\w+)`", NETWORKS_PAGE))
         assert settings | set(catalogue.entries) <= set(re.findall(r"`(\w+)`", names)) | elsewhere
         assert tuple(re.findall(r"`(\w+)`", given)) == catalogue.given
 

@@ -1,0 +1,101 @@
+"""The levels of a network that a recipe names, as the plan's patch and axes ask for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.errors import PlanError
+from autoseg.plans import ConfigurationPlan, Topology
+
+log = logging.getLogger(__name__)
+
+
+def fitted_topology(plan: ConfigurationPlan, name: str, *, levels: int, kernel: int = 3) -> Topology:
+    """Levels that pool as the plan's do, and halve every axis where the plan has fewer levels.
+
+    Args:
+        name: Of the network, for messages.
+        levels: How many, the finest counted.
+        kernel: Side of the convolutions; 1 along axes where the plan's are flat.
+
+    Raises:
+        PlanError: The patch cannot be pooled so often; the sizes that can are named.
+    """
+    if levels < 1:
+        raise PlanError(f"{plan.name}: {name} needs at least 1 level, found {levels}")
+    planned = plan.topology
+    each_axis = range(plan.dimensions)
+    known = len(planned.strides) if plan.network.is_unet else 0
+    strides = [planned.strides[level] if level < known else tuple(2 for _ in each_axis) for level in range(1, levels)]
+    flat = [planned.kernels[level] if level < known else (kernel,) * plan.dimensions for level in range(levels)]
+    topology = Topology(
+        strides=((1,) * plan.dimensions, *strides),
+        kernels=tuple(tuple(1 if side == 1 else kernel for side in sides) for sides in flat),
+    )
+    require_multiple(plan, name, topology.divisor, "give it fewer `levels`, or a plan with such a patch")
+    return topology
+
+
+def require_multiple(plan: ConfigurationPlan, name: str, divisor: Sequence[int], remedy: str) -> None:
+    """Refuse a patch whose sides a network cannot divide.
+
+    Raises:
+        PlanError: Naming the sizes that it can.
+    """
+    patch = plan.sampling.patch_size
+    if any(side % step for side, step in zip(patch, divisor, strict=True)):
+        raise PlanError(
+            f"{plan.name}: {name} takes patches whose sides are multiples of {_times(divisor)}, found {_times(patch)}; "
+            f"{remedy}"
+        )
+
+
+def require_three_dimensions(plan: ConfigurationPlan, name: str) -> None:
+    """Refuse a plan of slices.
+
+    Raises:
+        PlanError: It is one.
+    """
+    if plan.dimensions != 3:
+        raise PlanError(
+            f"{plan.name}: {name} is a network of three dimensions; train it with a configuration of patches"
+        )
+
+
+def require_fitting(build: Callable[[], nn.Module], name: str, batch: tuple[int, ...], out_channels: int) -> None:
+    """Build a network on the meta device and run it on a batch there, which takes no memory, and look at what comes out.
+
+    Args:
+        name: Of the network, for messages.
+        batch: `(B, C, *patch)`.
+
+    Raises:
+        PlanError: It does not take the batch, in torch's words, or its first output is not `(B, outputs, *patch)`.
+    """
+    try:
+        with torch.device("meta"):
+            outputs = build().train()(torch.empty(batch))
+    except NotImplementedError as error:  # something of a library's that only runs with real numbers
+        log.debug("%s cannot be tried before it is trained: %s", name, error)
+        return
+    except (RuntimeError, ValueError, IndexError) as error:
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise PlanError(
+            f"{name} does not take a batch of {_times(batch)} (samples, channels, patch): {cause}; give it other settings, "
+            "or a plan with another patch"
+        ) from error
+    first = outputs if isinstance(outputs, Tensor) else outputs[0]
+    expected = (batch[0], out_channels, *batch[2:])
+    if tuple(first.shape) != expected:
+        raise PlanError(
+            f"{name} answers a batch of {_times(batch)} with {_times(first.shape)}, expected {_times(expected)}: the scores "
+            "of every output in every voxel; give it other settings, or name another network"
+        )
+
+
+def _times(sides: Sequence[int]) -> str:
+    return "x".join(map(str, sides))
