@@ -1,17 +1,22 @@
-"""How a trained model is named on a command line: the command that trains it, and the options that choose it."""
+"""Command lines as words: what trains, prepares and predicts, and the options that choose a model."""
 
 from __future__ import annotations
 
 import shlex
 
-from autoseg.files.layout import DEFAULT_PLANS
+from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
 from autoseg.files.model_folder import ModelKey
 
+Words = tuple[str, ...]
 
-def training_words(model: ModelKey, fold: str, *options: str) -> tuple[str, ...]:
+INPUT, OUTPUT, TRUE_LABELS, OWN_FOLDER = "INPUT_FOLDER", "OUTPUT_FOLDER", "TRUE_LABELS", "YOUR_FOLDER"
+"""What only the user knows, to be put in."""
+
+
+def training_words(model: ModelKey, fold: str, *options: str) -> Words:
     """The command line that trains a fold, or does what the options say."""
-    plans = () if model.plans == DEFAULT_PLANS else ("-p", model.plans)
-    return ("autoseg_train", model.configuration, model.named_trainer, model.task, fold, *options, *plans)
+    words = ("autoseg_train", model.configuration, model.named_trainer, model.task, fold, *options)
+    return (*words, *_unless(DEFAULT_PLANS, "-p", model.plans))
 
 
 def training_command(model: ModelKey, fold: str, *options: str) -> str:
@@ -19,6 +24,26 @@ def training_command(model: ModelKey, fold: str, *options: str) -> str:
     return shlex.join(training_words(model, fold, *options))
 
 
+def preparing_words(task: str, plans: str) -> Words:
+    """Preparing a task's cases for plans as they are."""
+    words = ("autoseg_plan_and_preprocess", "-t", task, "-pl3d", "None", "-pl2d", "None")
+    return (*words, *_unless(DEFAULT_PLANS, "-p", plans))
+
+
+def predict_words(task: str, *options: str, output: str = OUTPUT) -> Words:
+    """Predicting new images; the options say with what."""
+    return ("autoseg_predict", "-i", INPUT, "-o", output, "-t", task, *options)
+
+
+def model_words(key: ModelKey) -> Words:
+    """`-tr` and `-p`, where trainer or plans are not those that are taken anyhow."""
+    return (*_unless(DEFAULT_TRAINER, "-tr", key.named_trainer), *_unless(DEFAULT_PLANS, "-p", key.plans))
+
+
 def choosing_words(model: ModelKey) -> str:
     """The options that choose one of several models of a task."""
     return f"-m {model.configuration} -tr {model.trainer} -p {model.plans}"
+
+
+def _unless(default: str, option: str, value: str) -> Words:
+    return () if value == default else (option, value)

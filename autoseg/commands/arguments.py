@@ -7,7 +7,7 @@ import math
 import re
 import reprlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autoseg.commands.running import Parser
 from autoseg.files.layout import (
@@ -68,6 +68,45 @@ def share(text: str) -> float:
 def add_tasks(parser: Parser) -> None:
     """`-t TASK [TASK ...]`."""
     parser.add_argument("-t", dest="tasks", metavar="TASK", nargs="+", required=True, help=TASK_HELP)
+
+
+def add_models(parser: Parser) -> None:
+    """`-t`, `-m`, `-tr`, `-p` and `-f`: models and their folds."""
+    parser.add_argument(
+        "-t", dest="task", metavar="TASK", help=f"{TASK_HELP} (default: the only task with a trained model)"
+    )
+    parser.add_argument(
+        "-m",
+        dest="configurations",
+        metavar="CONFIGURATION",
+        nargs="+",
+        type=configuration_name,
+        help=f"any of {', '.join(USUAL_CONFIGURATIONS)} (default: every one that is trained)",
+    )
+    parser.add_argument(
+        "-tr",
+        dest="trainers",
+        metavar="TRAINER",
+        nargs="+",
+        default=["Trainer"],
+        help="Trainer, my_recipe.json, or my_file.py:MyTrainer (default: Trainer)",
+    )
+    parser.add_argument(
+        "-p",
+        dest="plans",
+        metavar="NAME",
+        nargs="+",
+        default=[DEFAULT_PLANS],
+        help=f"name of the plans they were trained with (default: {DEFAULT_PLANS})",
+    )
+    parser.add_argument(
+        "-f",
+        dest="folds",
+        metavar="FOLD",
+        nargs="+",
+        type=not_negative,
+        help="folds of the cross-validation (default: all that splits_final.json has)",
+    )
 
 
 def add_configuration(parser: Parser) -> None:
@@ -188,14 +227,6 @@ def fold_number(text: str) -> str:
 def folder(text: str) -> Path:
     """A folder's path, `~` expanded."""
     return Path(text).expanduser()
-
-
-def spelt(action: argparse.Action, value: Any) -> list[str]:
-    """An option and its value as they stand on a command line; nothing where the value is the default."""
-    if value == action.default:
-        return []
-    values = value if isinstance(value, list) else [] if action.nargs == 0 else [value]
-    return [action.option_strings[0], *map(str, values)]
 
 
 def _number_from(text: str, least: int) -> int:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import add_workers, folder, not_negative
-from autoseg.commands.next_steps import say_next
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser, run_command, say_next
 from autoseg.paths import Workspace
 
 if TYPE_CHECKING:

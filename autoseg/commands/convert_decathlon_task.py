@@ -6,8 +6,7 @@ import argparse
 from functools import partial
 
 from autoseg.commands.arguments import add_workers, folder, not_negative
-from autoseg.commands.next_steps import say_next
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser, run_command, say_next
 from autoseg.paths import Workspace
 
 BYTES_PER_WORKER = 2 * 10**9

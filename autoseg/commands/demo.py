@@ -8,13 +8,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from autoseg.command_words import OWN_FOLDER
 from autoseg.commands.arguments import positive
 from autoseg.commands.evaluate_folder import score_table
-from autoseg.commands.next_steps import OWN_FOLDER, say_next
 from autoseg.commands.plan_and_preprocess import plan_and_preprocess
 from autoseg.commands.plot_task import BYTES_PER_WORKER
 from autoseg.commands.predict import describe_unlike
-from autoseg.commands.running import Command, Parser, limit_threads, run_command
+from autoseg.commands.running import Command, Parser, limit_threads, run_command, say_next
 from autoseg.commands.train import train, validate
 from autoseg.dataset import Dataset, read_dataset
 from autoseg.errors import Interrupted

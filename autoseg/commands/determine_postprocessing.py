@@ -8,19 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.commands.arguments import (
-    TASK_HELP,
-    add_workers,
-    configuration_name,
-    not_negative,
-)
-from autoseg.commands.folds import warn_of_folds
-from autoseg.commands.next_steps import model_words, predict_words, say_next
-from autoseg.commands.running import Command, Parser, run_command
-from autoseg.files.layout import (
-    DEFAULT_PLANS,
-    USUAL_CONFIGURATIONS,
-)
+from autoseg.command_words import model_words, predict_words
+from autoseg.commands.arguments import add_models, add_workers
+from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.dataset.task_folds import warn_of_folds
 from autoseg.paths import Workspace
 from autoseg.words import counted
 
@@ -43,52 +34,13 @@ def add_arguments(parser: Parser) -> None:
     add_workers(parser, what="try rules")
 
 
-def add_models(parser: Parser) -> None:
-    """`-t`, `-m`, `-tr`, `-p` and `-f`: models and their folds."""
-    parser.add_argument(
-        "-t", dest="task", metavar="TASK", help=f"{TASK_HELP} (default: the only task with a trained model)"
-    )
-    parser.add_argument(
-        "-m",
-        dest="configurations",
-        metavar="CONFIGURATION",
-        nargs="+",
-        type=configuration_name,
-        help=f"any of {', '.join(USUAL_CONFIGURATIONS)} (default: every one that is trained)",
-    )
-    parser.add_argument(
-        "-tr",
-        dest="trainers",
-        metavar="TRAINER",
-        nargs="+",
-        default=["Trainer"],
-        help="Trainer, my_recipe.json, or my_file.py:MyTrainer (default: Trainer)",
-    )
-    parser.add_argument(
-        "-p",
-        dest="plans",
-        metavar="NAME",
-        nargs="+",
-        default=[DEFAULT_PLANS],
-        help=f"name of the plans they were trained with (default: {DEFAULT_PLANS})",
-    )
-    parser.add_argument(
-        "-f",
-        dest="folds",
-        metavar="FOLD",
-        nargs="+",
-        type=not_negative,
-        help="folds of the cross-validation (default: all that splits_final.json has)",
-    )
-
-
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Choose for each model, print the evidence."""
     from autoseg.ensembling.validation import choose_models, collect, determine_postprocessing
     from autoseg.postprocessing.rules import load_rules
 
     task = workspace.find_task_with_models(arguments.task)
-    warn_of_folds(task, workspace)
+    warn_of_folds(workspace.task(task))
     models = choose_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
     for model in models:
         validation = collect(model, workspace, _texts(arguments.folds))

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.commands.arguments import add_overwrite, add_workers, folder
-from autoseg.commands.next_steps import after_prediction, say_next
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser, run_command, say_next
 from autoseg.files.layout import PREDICTION_FILE
 from autoseg.files.storage import read_json
+from autoseg.jobs.next_steps import after_prediction
 from autoseg.paths import Workspace
 from autoseg.words import counted
 
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     print(f"written: {counted(len(written), 'segmentation')} in {arguments.output}")
     task = _predicted_task(arguments.folders[0])
     if task is not None and workspace.task(task).dataset.is_file():
-        say_next(*after_prediction(task, workspace, arguments.output), home=arguments.home)
+        say_next(*after_prediction(workspace.task(task), arguments.output), home=arguments.home)
 
 
 def _predicted_task(folder: Path) -> str | None:

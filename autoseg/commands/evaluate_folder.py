@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, folder, label_name
-from autoseg.commands.next_steps import looking_words, say_next
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser, run_command, say_next
 from autoseg.dataset import read_dataset
 from autoseg.dataset.facts import NOTHING_KNOWN
 from autoseg.dataset.target import Target
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import SUMMARY_FILE
+from autoseg.jobs.next_steps import after_scoring
 from autoseg.paths import Workspace
 from autoseg.words import readable
 
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     print(score_table(summary, target.outputs if target else ()))
     print(f"written: {arguments.predictions / SUMMARY_FILE}")
     if task is not None:
-        say_next(*looking_words(task, workspace, arguments.predictions), home=arguments.home)
+        say_next(*after_scoring(workspace.task(task), arguments.predictions), home=arguments.home)
 
 
 def label_numbers(wanted: Sequence[int | str] | None, target: Target | None) -> list[int]:

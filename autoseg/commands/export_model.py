@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from functools import partial
-from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import (
     TASK_HELP,
@@ -15,8 +13,7 @@ from autoseg.commands.arguments import (
     fold,
     folder,
 )
-from autoseg.commands.next_steps import say_next
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser, run_command, say_next
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import (
     DEFAULT_PLANS,
@@ -26,11 +23,6 @@ from autoseg.files.layout import (
 )
 from autoseg.paths import Workspace
 from autoseg.words import agreeing
-
-if TYPE_CHECKING:
-    pass
-
-log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: Parser) -> None:

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from autoseg.commands.arguments import add_workers
-from autoseg.commands.determine_postprocessing import add_models
-from autoseg.commands.folds import warn_of_folds
-from autoseg.commands.next_steps import predict_words, say_next
-from autoseg.commands.prediction_commands import prediction_commands
-from autoseg.commands.running import Command, Parser, run_command
-from autoseg.files.storage import write_bytes
+from autoseg.command_words import predict_words
+from autoseg.commands.arguments import add_models, add_workers
+from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.dataset.task_folds import warn_of_folds
 from autoseg.paths import Workspace
-
-if TYPE_CHECKING:
-    from autoseg.ensembling.candidates import Outcome
-    from autoseg.ensembling.validation import CrossValidation
 
 
 def add_arguments(parser: Parser) -> None:
@@ -36,11 +26,11 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Select, write, print the table and the commands."""
     from autoseg.commands.selection_report import selection_report
-    from autoseg.ensembling.best import SelectionSettings, compare_configurations, save_outcome
+    from autoseg.ensembling.best import SelectionSettings, find_best_configuration
     from autoseg.ensembling.validation import choose_models, collect
 
     task = workspace.find_task_with_models(arguments.task)
-    warn_of_folds(task, workspace)
+    warn_of_folds(workspace.task(task))
     models = choose_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
     folds = [str(fold) for fold in dict.fromkeys(arguments.folds)] if arguments.folds else None
     validations = [collect(model, workspace, folds) for model in models]
@@ -49,43 +39,14 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         ensembling=not arguments.disable_ensembling,
         postprocessing=not arguments.disable_postprocessing,
         workers=arguments.workers,
+        everywhere=("--home", str(arguments.home)) if arguments.home else (),
     )
-    outcome = compare_configurations(validations, workspace, settings)
-    everywhere = ("--home", str(arguments.home)) if arguments.home else ()
-    commands = write_commands(
-        outcome, validations, workspace, postprocessing=settings.postprocessing, everywhere=everywhere
-    )
-    save_outcome(outcome, validations[0].target, workspace)
+    outcome = find_best_configuration(validations, workspace, settings)
     print(selection_report(outcome, validations[0].target))
-    print(f"\n{commands.read_text()}\nwritten: {workspace.task(task).selection_folder}")
+    commands = workspace.task(task).commands
+    print(f"\n{commands.read_text()}\nwritten: {commands.parent}")
     packing = ("autoseg_export_model", "-t", task, "-o", f"{task}.zip", "--best")
     say_next(predict_words(task, "--best"), packing, home=arguments.home)
-
-
-def write_commands(
-    outcome: Outcome,
-    validations: Sequence[CrossValidation],
-    workspace: Workspace,
-    *,
-    postprocessing: bool,
-    everywhere: Sequence[str],
-) -> Path:
-    """Write the command lines that predict with what was selected.
-
-    Args:
-        postprocessing: Whether rules were chosen.
-        everywhere: Options for every command.
-    """
-    commands = prediction_commands(
-        outcome.selection,
-        workspace,
-        trainers={one.model.key.trainer: one.model.key.named_trainer for one in validations},
-        postprocessing=outcome.winner.postprocessing if postprocessing else None,
-        everywhere=everywhere,
-    )
-    path = workspace.task(outcome.selection.task).commands
-    write_bytes(path, ("\n".join(commands) + "\n").encode())
-    return path
 
 
 COMMAND = Command(

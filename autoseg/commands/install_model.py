@@ -7,13 +7,12 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from autoseg.commands.next_steps import Words, model_words, predict_words, say_next
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser, run_command, say_next
 from autoseg.files.layout import task_number
+from autoseg.jobs.next_steps import after_installing
 from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
-    from autoseg.sharing.card import ModelCard
     from autoseg.sharing.installing import Installation
 
 log = logging.getLogger(__name__)
@@ -38,19 +37,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     for folder in installed.folders:
         print(f"{'replaced' if folder in installed.replaced else 'installed'}: {folder}")
     _warn_of_doubt(installed.card.task, installed, workspace, before)
-    say_next(*_predictions(installed.card), home=arguments.home)
-
-
-def _predictions(card: ModelCard) -> list[Words]:
-    """By the selection that came along, else by each model that predicts for its own sake; its user's network needs a file."""
-    if card.selection:
-        return [predict_words(card.task, "--best")]
-    refined = {model.key(card.task).of(model.previous) for model in card.models if model.previous}
-    return [
-        predict_words(card.task, "-m", model.configuration, *model_words(model.key(card.task)))
-        for model in card.models
-        if not model.custom_network and model.key(card.task) not in refined
-    ]
+    say_next(*after_installing(installed.card), home=arguments.home)
 
 
 def _warn_of_doubt(task: str, installed: Installation, workspace: Workspace, before: tuple[str, ...]) -> None:

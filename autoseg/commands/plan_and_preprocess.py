@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoseg.command_words import Words, preparing_words
 from autoseg.commands.arguments import add_planners, add_plans_name, add_tasks, chosen_planners, positive
-from autoseg.commands.folds import warn_of_folds, why_no_folds
-from autoseg.commands.next_steps import Words, preparing_words, say_next
-from autoseg.commands.next_training import after_planning
 from autoseg.commands.patients import add_patients, write_patients
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser, run_command, say_next
 from autoseg.commands.verify_dataset import verify_tasks
+from autoseg.dataset.task_folds import warn_of_folds, why_no_folds
 from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
+from autoseg.jobs.next_training import after_planning
 from autoseg.paths import Workspace, find_models
 from autoseg.plans import load_plans
 
@@ -99,12 +99,12 @@ def plan_and_preprocess(
     from autoseg.planning.workflow import plan_task, prepare_task
 
     started = time.monotonic()
-    if reason := why_no_folds(task, workspace):
+    if reason := why_no_folds(workspace.task(task)):
         log.warning("%s", reason)
     files = plan_task(task, workspace, planners, plans_name=plans_name, plans_from=plans_from, workers=workers)
     if prepare:
         prepare_task(task, workspace, files, workers=workers)
-    warn_of_folds(task, workspace)
+    warn_of_folds(workspace.task(task))
     print(f"{task}: done in {time.monotonic() - started:.0f} s")
     return files
 

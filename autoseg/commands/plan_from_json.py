@@ -6,8 +6,8 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from autoseg.commands.next_steps import preparing_words, say_next
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.command_words import preparing_words
+from autoseg.commands.running import Command, Parser, run_command, say_next
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans, plan_from_json
 

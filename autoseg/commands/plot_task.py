@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, folder, not_negative
-from autoseg.commands.next_steps import say_next
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser, run_command, say_next
 from autoseg.dataset import Case, Dataset, image_files, read_dataset
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import has_plans

@@ -17,9 +17,9 @@ from autoseg.commands.arguments import (
     positive,
     share,
 )
-from autoseg.commands.next_steps import after_prediction, say_next
-from autoseg.commands.running import Command, Parser, limit_threads, run_command
+from autoseg.commands.running import Command, Parser, limit_threads, run_command, say_next
 from autoseg.files.layout import DEFAULT_CONFIGURATION, DEFAULT_PLANS, DEFAULT_TRAINER, USUAL_CONFIGURATIONS
+from autoseg.jobs.next_steps import after_prediction
 from autoseg.paths import Workspace
 from autoseg.words import counted
 
@@ -185,9 +185,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         print(describe_unlike(predicted))
     print(f"written: {arguments.output}")
     if arguments.output.is_dir() and arguments.num_parts == 1:
-        plans = predicted.plans
-        labels = plans.target.scored
-        say_next(*after_prediction(plans.dataset, workspace, arguments.output, labels), home=arguments.home)
+        task, labels = workspace.task(predicted.plans.dataset), predicted.plans.target.scored
+        say_next(*after_prediction(task, arguments.output, labels), home=arguments.home)
 
 
 def describe_unlike(predicted: Predicted) -> str:

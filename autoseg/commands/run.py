@@ -6,14 +6,15 @@ import argparse
 import sys
 from functools import partial
 
+from autoseg.command_words import predict_words
 from autoseg.commands.arguments import TASK_HELP, configuration_name, fold_number, folder
-from autoseg.commands.folds import warn_of_folds, why_no_folds
-from autoseg.commands.next_steps import predict_words, say_next
+from autoseg.commands.handed_on import SET_BY_THE_RUN, passed_on, words_of
 from autoseg.commands.patients import add_patients, write_patients
-from autoseg.commands.running import Command, Parser, run_command
-from autoseg.commands.work import SET_BY_THE_RUN, make_work, passed_on
+from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.dataset.task_folds import warn_of_folds, why_no_folds
 from autoseg.errors import TrainingError
 from autoseg.files.layout import DEFAULT_TRAINER, USUAL_CONFIGURATIONS
+from autoseg.jobs.asked import Wanted, prepare_work
 from autoseg.jobs.carrying_out import carry_out, describe
 from autoseg.jobs.workflow import Work
 from autoseg.paths import Workspace
@@ -79,15 +80,39 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     say_next(("autoseg_install_model", str(work.archive)), where=" elsewhere")
 
 
+def make_work(arguments: argparse.Namespace, workspace: Workspace) -> Work:
+    """What is asked for, as far as it can be said without plans.
+
+    Raises:
+        WorkspaceError: There is no such task, or the archive's name does not end in .zip or is another file's.
+        ExtensionError: There is no such planner.
+    """
+    return prepare_work(
+        workspace,
+        Wanted(
+            task=workspace.find_task(arguments.task),
+            trainer=arguments.trainer,
+            plans=arguments.plans,
+            planners=(arguments.planner_3d, arguments.planner_2d),
+            plans_from=arguments.plans_from,
+            folds=tuple(arguments.folds or ()),
+            archive=arguments.archive,
+            everywhere=("--home", str(arguments.home)) if arguments.home else (),
+            planning=words_of("plan_and_preprocess", arguments),
+            training=words_of("train", arguments),
+        ),
+    )
+
+
 def say_what_folds_miss(work: Work, workspace: Workspace) -> None:
     """Before hours of work: a task of which no folds can be made is refused, folds that leave cases out are told.
 
     Raises:
         TrainingError: The cases are too few.
     """
-    if reason := why_no_folds(work.task, workspace):
+    if reason := why_no_folds(workspace.task(work.task)):
         raise TrainingError(f'{reason}, one entry {{"train": [...], "val": [...]}} for each fold')
-    warn_of_folds(work.task, workspace)
+    warn_of_folds(workspace.task(work.task))
 
 
 COMMAND = Command(

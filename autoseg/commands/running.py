@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import platform
+import shlex
 import signal
 import sys
 import time
@@ -20,12 +21,14 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import autoseg
+from autoseg.command_words import Words
 from autoseg.commands import LEFT_OUT
 from autoseg.commands.settings import typed, typed_log
 from autoseg.commands.spelling import hint
 from autoseg.commands.streams import reader_is_gone, say, with_streams, write_message
 from autoseg.errors import AutosegError, Interrupted, WorkspaceError
 from autoseg.extensions import find_fault
+from autoseg.jobs.child import STEP_OF_RUN
 from autoseg.module_path import protect_children
 from autoseg.paths import DEFAULT_HOME, Workspace
 from autoseg.remedies import address_space, allow_open_files, describe_os_error, shortage
@@ -153,6 +156,20 @@ def configure_logging(*, verbose: bool) -> None:
 def tell(text: str) -> None:
     """Print a result, and hand it to whatever keeps what is said, as the log of a training."""
     log.info("%s", text, extra=RESULT)
+
+
+def say_next(*commands: Words, home: Path | None = None, where: str = "") -> None:
+    """Print the commands that may follow, a line each; nothing where there is none, or where `autoseg_run` goes on itself.
+
+    Args:
+        home: As the user gave it, to be given again.
+        where: Where they are to be run, if not here.
+    """
+    if STEP_OF_RUN in os.environ:
+        return
+    everywhere = () if home is None else ("--home", str(home))
+    for number, command in enumerate(commands):
+        tell(f"{'or' if number else 'next'}{where}: {shlex.join([*command, *everywhere])}")
 
 
 class Terminated(KeyboardInterrupt):

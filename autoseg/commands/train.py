@@ -20,12 +20,21 @@ from autoseg.commands.arguments import (
     positive_number,
 )
 from autoseg.commands.evaluate_folder import score_table
-from autoseg.commands.next_steps import say_next
-from autoseg.commands.next_training import after_training, is_begun, training_options, training_with_rate
-from autoseg.commands.running import Command, Parser, build_parser, limit_threads, run_command, stop_request, tell
+from autoseg.commands.handed_on import training_options
+from autoseg.commands.running import (
+    Command,
+    Parser,
+    build_parser,
+    limit_threads,
+    run_command,
+    say_next,
+    stop_request,
+    tell,
+)
 from autoseg.errors import DiskError, Interrupted
 from autoseg.files.layout import DEFAULT_PLANS
 from autoseg.files.model_folder import FoldFolder, ModelKey
+from autoseg.jobs.next_training import after_training, training_with_rate
 from autoseg.paths import Workspace
 from autoseg.words import counted, in_sides
 
@@ -175,7 +184,7 @@ def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> F
     trainer = build_trainer(key, arguments.fold, workspace, settings=settings, device=arguments.device)
     if arguments.find_lr:
         rate = find_learning_rate(trainer)
-        if not is_begun(trainer.fold):
+        if not trainer.fold.checkpoint.is_file():
             options = training_options(build_parser(COMMAND, COMMAND.name), arguments)
             say_next(training_with_rate(rate, key, arguments.fold, options), home=arguments.home)
         return None

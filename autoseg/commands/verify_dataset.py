@@ -6,9 +6,8 @@ import argparse
 from functools import partial
 
 from autoseg.commands.arguments import add_tasks, add_workers
-from autoseg.commands.next_steps import say_next
 from autoseg.commands.patients import add_patients, write_patients
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser, run_command, say_next
 from autoseg.errors import DatasetError
 from autoseg.paths import Workspace
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from autoseg.command_words import training_command
-from autoseg.dataset.target import Target
 from autoseg.ensembling.candidates import Candidate, Outcome, select
 from autoseg.ensembling.pairs import case_probabilities, ensemble_validation, hash_probabilities
+from autoseg.ensembling.prediction_commands import prediction_commands
 from autoseg.ensembling.selection import Member, save_selection
 from autoseg.ensembling.table import write_table
 from autoseg.ensembling.validation import CrossValidation, require_one_set_of_labels
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import POSTPROCESSING_FILE
+from autoseg.files.storage import write_bytes
 from autoseg.files.task_folder import TaskFolder
 from autoseg.parallel import fitting_workers
 from autoseg.paths import Workspace
@@ -31,33 +32,44 @@ class SelectionSettings:
         ensembling: Compare pairs of models, too.
         postprocessing: Choose rules for each candidate; without, all are compared as they were predicted.
         workers: Processes; None lets the machine decide.
+        everywhere: Options that each of the command lines gets which predict with it, as `--home DIR`.
     """
 
     strict: bool = False
     ensembling: bool = True
     postprocessing: bool = True
     workers: int | None = None
+    everywhere: tuple[str, ...] = ()
 
 
 def find_best_configuration(
     validations: Sequence[CrossValidation], workspace: Workspace, settings: SelectionSettings | None = None
 ) -> Outcome:
-    """Select among a task's trained models and their pairs, and write what `save_outcome` does.
+    """Select among a task's trained models and their pairs. Written are `summary.csv` with what every candidate scored, the
+    command lines that predict with what was selected, and last `selection.json`, which says that the rest is there.
 
     Raises:
         WorkspaceError: Folds are missing (with `strict`, any; else all), or probabilities for ensembles.
         ModelError: Models differ in their labels, or no case was predicted by all.
         CasesFailed: Naming the cases that cannot be read or compared.
     """
-    outcome = compare_configurations(validations, workspace, settings or SelectionSettings())
-    save_outcome(outcome, validations[0].target, workspace)
+    settings = settings or SelectionSettings()
+    outcome = _compare(validations, workspace, settings)
+    task = workspace.task(outcome.selection.task)
+    commands = prediction_commands(
+        outcome.selection,
+        workspace,
+        trainers={one.model.key.trainer: one.model.key.named_trainer for one in validations},
+        postprocessing=outcome.winner.postprocessing if settings.postprocessing else None,
+        everywhere=settings.everywhere,
+    )
+    write_bytes(task.commands, ("\n".join(commands) + "\n").encode())
+    write_table(outcome, validations[0].target, task.candidates)
+    save_selection(outcome.selection, task.selection)
     return outcome
 
 
-def compare_configurations(
-    validations: Sequence[CrossValidation], workspace: Workspace, settings: SelectionSettings
-) -> Outcome:
-    """The same, of which the selection is not written yet."""
+def _compare(validations: Sequence[CrossValidation], workspace: Workspace, settings: SelectionSettings) -> Outcome:
     task, labels = validations[0].model.key.task, require_one_set_of_labels(validations)
     incomplete = [line for validation in validations for line in validation.missing]
     validated = [validation for validation in validations if validation.cases]
@@ -70,13 +82,6 @@ def compare_configurations(
     return select(
         candidates, labels, task=task, postprocess=settings.postprocessing, incomplete=incomplete, workers=count
     )
-
-
-def save_outcome(outcome: Outcome, target: Target, workspace: Workspace) -> None:
-    """Write `summary.csv` with what every candidate scored, and last `selection.json`, which says that the rest is there."""
-    task = workspace.task(outcome.selection.task)
-    write_table(outcome, target, task.candidates)
-    save_selection(outcome.selection, task.selection)
 
 
 def _single_candidates(validations: Sequence[CrossValidation]) -> list[Candidate]:

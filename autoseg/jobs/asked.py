@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import autoseg
+from autoseg.dataset.task_folds import numbered_folds
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
-from autoseg.jobs.configurations import all_folds, planned_files
-from autoseg.jobs.workflow import Words, Work
+from autoseg.jobs.configurations import planned_files
+from autoseg.jobs.workflow import StepOptions, Work
 from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class Wanted:
     folds: tuple[str, ...] = ()
     archive: Path | None = None
     everywhere: tuple[str, ...] = ()
-    planning: Words = field(default_factory=Words)
-    training: Words = field(default_factory=Words)
+    planning: StepOptions = field(default_factory=StepOptions)
+    training: StepOptions = field(default_factory=StepOptions)
 
 
 def prepare_work(workspace: Workspace, wanted: Wanted) -> Work:
@@ -78,7 +79,7 @@ def prepare_work(workspace: Workspace, wanted: Wanted) -> Work:
         find_planned_files=partial(planned_files, task, plans_name, planners, workspace),
         planners=planners,
         splits=workspace.task(task).splits,
-        folds=tuple(sorted(set(wanted.folds))) if wanted.folds else all_folds(task, workspace),
+        folds=tuple(sorted(set(wanted.folds))) if wanted.folds else numbered_folds(workspace.task(task)),
         selection=workspace.task(task).selection,
         archive=archive.absolute(),
         planning=wanted.planning,

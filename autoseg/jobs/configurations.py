@@ -6,11 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from autoseg.dataset import read_dataset
-from autoseg.dataset.splits import FOLDS
+from autoseg.dataset.task_folds import numbered_folds
 from autoseg.errors import PlanError
 from autoseg.files.layout import CASCADE, LOW, in_usual_order, plans_in
 from autoseg.files.model_folder import ModelFolder, ModelKey
-from autoseg.files.storage import read_json
 from autoseg.jobs.workflow import Configuration, Work
 from autoseg.paths import Workspace
 from autoseg.plans import Plans, find_plans, load_plans
@@ -56,7 +55,7 @@ def _configurations(
     work: Work, workspace: Workspace, wanted: Sequence[str], follows: dict[str, str], plans: dict[str, Plans]
 ) -> list[Configuration]:
     followed = {follows[name] for name in wanted if name in follows}
-    every_fold = tuple(sorted({*work.folds, *all_folds(work.task, workspace)}))
+    every_fold = tuple(sorted({*work.folds, *numbered_folds(workspace.task(work.task))}))
     configurations = []
     for name in _in_turn({*followed, *wanted}, follows):
         # Each case of a cascade needs the prediction of the fold that did not learn from it.
@@ -107,11 +106,3 @@ def planned_files(task: str, plans_name: str, planners: Sequence[str], workspace
     folders = [workspace.task(task).prepared(name, plans_name) for name in sorted(prepared_names)]
     found = (*sorted(files), *(folder / f"{case}.json" for folder in folders for case in cases))
     return tuple(path.absolute() for path in found)
-
-
-def all_folds(task: str, workspace: Workspace) -> tuple[str, ...]:
-    """Those of the user's own splits, else five."""
-    path = workspace.task(task).splits
-    content = read_json(path) if path.is_file() else None
-    number = len(content) if isinstance(content, list) and content else FOLDS
-    return tuple(str(fold) for fold in range(number))

@@ -27,7 +27,7 @@ CODE_SEPARATOR = ":"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class StepOptions:
     """Options as they stand on a command line: those that decide the result, and those that only decide how fast."""
 
     decisive: tuple[str, ...] = ()
@@ -82,8 +82,8 @@ class Work:
     folds: tuple[str, ...]
     selection: Path
     archive: Path
-    planning: Words = field(default_factory=Words)
-    training: Words = field(default_factory=Words)
+    planning: StepOptions = field(default_factory=StepOptions)
+    training: StepOptions = field(default_factory=StepOptions)
 
 
 def preparation_steps(work: Work) -> tuple[Step, ...]:

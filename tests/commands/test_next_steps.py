@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from autoseg.commands import train
-from autoseg.commands.next_training import after_planning, after_training, training_options
+from autoseg.commands.handed_on import training_options
 from autoseg.commands.running import build_parser
 from autoseg.commands.umbrella import main
 from autoseg.files.layout import LOCK_FILE
@@ -22,6 +22,7 @@ from autoseg.files.locking import hold_lock
 from autoseg.files.model_folder import FoldFolder, ModelKey
 from autoseg.files.storage import read_json, write_json
 from autoseg.jobs.child import STEP_OF_RUN
+from autoseg.jobs.next_training import after_planning, after_training
 from autoseg.paths import Workspace
 from autoseg.plans import (
     find_plans,

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from autoseg.commands import plan_and_preprocess, run
+from autoseg.commands.handed_on import passed_on, words_of
 from autoseg.commands.running import build_parser
-from autoseg.commands.work import make_work, passed_on, words_of
 from autoseg.files.locking import hold_lock
 from autoseg.files.model_folder import FoldFolder
 from autoseg.jobs.carrying_out import say_what_is_trained, set_aside_what_changed
@@ -142,7 +142,7 @@ def test_one_name_for_all_plans_of_a_run(home: Path, options: tuple[str, ...], i
     words = ["-t", "1", "--home", str(home), *(option.format(home) for option in options)]
     arguments = build_parser(run.COMMAND, "autoseg_run").parse_args(words)
 
-    assert make_work(arguments, Workspace.from_environment({}, home=home)).plans == identifier
+    assert run.make_work(arguments, Workspace.from_environment({}, home=home)).plans == identifier
 
 
 def test_it_is_decided_for_every_option_of_the_steps_whether_a_run_has_it() -> None:
@@ -286,7 +286,7 @@ def test_from_a_raw_task_to_an_archive_killed_on_the_way(
 
 def test_other_plans_set_the_whole_model_aside(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["-t", "1", "--home", str(home), "--force_lowres", "-m", "2d", "3d_fullres"]
-    work = make_work(
+    work = run.make_work(
         build_parser(run.COMMAND, "autoseg_run").parse_args(words), Workspace.from_environment({}, home=home)
     )
     workspace = Workspace.from_environment({}, home=home)
@@ -313,7 +313,7 @@ def test_other_plans_set_the_whole_model_aside(home: Path, capsys: pytest.Captur
 def test_before_many_trainings_it_says_how_many(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workspace = Workspace.from_environment({}, home=home)
     words = ["-t", "1", "--home", str(home), "-m", "2d", "3d_fullres", "--folds", "0", "1"]
-    work = make_work(build_parser(run.COMMAND, "autoseg_run").parse_args(words), workspace)
+    work = run.make_work(build_parser(run.COMMAND, "autoseg_run").parse_args(words), workspace)
     configurations = planned_configurations(work, workspace, ["2d", "3d_fullres"])
 
     say_what_is_trained(work, configurations, all_steps(work, configurations), Runner(home / "run", sys.stdout))
@@ -343,7 +343,7 @@ def test_other_code_of_the_users_sets_the_whole_model_aside(home: Path, capsys: 
     begin_run(FoldFolder(folder=model / "fold_1"), trained, continued=False)
     words = ["-t", "1", "--home", str(home), "-m", "2d", "-tr", f"{own}:Mine"]
     workspace = Workspace.from_environment({}, home=home)
-    work = make_work(build_parser(run.COMMAND, "autoseg_run").parse_args(words), workspace)
+    work = run.make_work(build_parser(run.COMMAND, "autoseg_run").parse_args(words), workspace)
     set_aside_what_changed(work, workspace, planned_configurations(work, workspace, ["2d"]), sys.stdout)
     assert (model / "fold_1").is_dir()
 

@@ -10,7 +10,7 @@ import pytest
 
 from autoseg.files.model_folder import ModelFolder, ModelKey
 from autoseg.jobs.steps import require_order
-from autoseg.jobs.workflow import Configuration, Words, Work, all_steps, preparation_steps
+from autoseg.jobs.workflow import Configuration, StepOptions, Work, all_steps, preparation_steps
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def work(tmp_path: Path) -> Work:
         folds=("0", "1"),
         selection=tmp_path / "selection.json",
         archive=tmp_path / "x.zip",
-        planning=Words(decisive=("--force_lowres",), incidental=("-tf", "2")),
-        training=Words(decisive=("--epochs", "2"), incidental=("-device", "cpu")),
+        planning=StepOptions(decisive=("--force_lowres",), incidental=("-tf", "2")),
+        training=StepOptions(decisive=("--epochs", "2"), incidental=("-device", "cpu")),
     )
 
 
@@ -93,7 +93,7 @@ def test_how_fast_and_where_is_no_setting(work: Work, tmp_path: Path) -> None:
         training=replace(work.training, incidental=("-device", "cuda")),
     )
     assert hashes(other_machine) == before
-    longer = hashes(replace(work, training=Words(decisive=("--epochs", "3"))))
+    longer = hashes(replace(work, training=StepOptions(decisive=("--epochs", "3"))))
     assert [one == other for one, other in zip(before, longer, strict=True)] == [True, True, False, False, True, True]
 
 

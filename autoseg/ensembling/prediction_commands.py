@@ -6,16 +6,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from autoseg.commands.next_steps import OUTPUT, model_words, predict_words
+from autoseg.command_words import OUTPUT, Words, model_words, predict_words
+from autoseg.ensembling.selection import Selection
 from autoseg.files.layout import ALL, DEFAULT_PLANS, DEFAULT_TRAINER
 from autoseg.files.model_folder import ModelKey
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans
-
-if TYPE_CHECKING:
-    from autoseg.ensembling.selection import Selection
 
 
 def prediction_commands(
@@ -40,14 +37,14 @@ def prediction_commands(
 
 def _steps(
     selection: Selection, workspace: Workspace, trainers: Mapping[str, str], postprocessing: Path | None
-) -> list[tuple[str, ...]]:
+) -> list[Words]:
     folds = {member.key(selection.task): member.folds for member in selection.members}
     single = len(folds) == 1
     outputs = {key: OUTPUT if single else _own_output(key) for key in folds}
     before = {key: _previous(key, workspace) for key in folds}
-    steps: dict[ModelKey, tuple[str, ...]] = {}
+    steps: dict[ModelKey, Words] = {}
     for key in sorted(folds, key=lambda key: before[key] is not None):
-        options: tuple[str, ...] = ()
+        options: Words = ()
         if previous := before[key]:
             if previous not in steps:
                 outputs[previous] = _own_output(previous)
@@ -66,9 +63,7 @@ def _steps(
     return commands
 
 
-def _predict(
-    key: ModelKey, folds: Sequence[str], output: str, trainers: Mapping[str, str], *options: str
-) -> tuple[str, ...]:
+def _predict(key: ModelKey, folds: Sequence[str], output: str, trainers: Mapping[str, str], *options: str) -> Words:
     model = model_words(replace(key, reference=trainers.get(key.trainer, "")))
     return predict_words(key.task, "-m", key.configuration, *model, "-f", *folds, *options, output=output)
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import io
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr
 from pathlib import Path
 
-from autoseg.command_words import training_words
-from autoseg.commands.arguments import spelt
-from autoseg.commands.folds import why_no_folds
-from autoseg.commands.next_steps import Words, model_words, predict_words
-from autoseg.commands.running import Parser
-from autoseg.dataset.splits import FOLDS
+from autoseg.command_words import Words, model_words, predict_words, training_words
+from autoseg.dataset.task_folds import numbered_folds, why_no_folds
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import ALL, FULL, configurations_in, in_usual_order
 from autoseg.files.locking import require_no_holder
 from autoseg.files.model_folder import FoldFolder, ModelKey
-from autoseg.files.storage import read_json
+from autoseg.files.task_folder import TaskFolder
 from autoseg.outputs import probabilities_file
 from autoseg.paths import Workspace
 from autoseg.plans import Plans, find_plans, load_plans
@@ -26,31 +19,11 @@ from autoseg.plans import Plans, find_plans, load_plans
 SUGGESTED_FIRST = FULL
 """Of the configurations that are planned; the others follow as alternatives."""
 
-OF_ONE_FOLD = frozenset("help home verbose version plans resume overwrite own_settings validate_only find_lr".split())
-"""What is not given again for the next fold, or is in any case."""
-
 OF_THE_MACHINE = frozenset("npz device precision num_workers no_compile".split())
 """What may be given for a fold that is only continued or validated; the rest it keeps."""
 
 Options = Mapping[str, Words]
 """Of a training, each as it stands on a command line, by its name in the parser."""
-
-
-def training_options(parser: Parser, arguments: argparse.Namespace, fold: FoldFolder | None = None) -> Options:
-    """The options for another training like this one: those that were given, or with which it began where it goes on.
-
-    Args:
-        fold: Where it was trained.
-    """
-    goes_on = fold is not None and (arguments.resume or arguments.validate_only)
-    then = _parsed(parser, _first_command(fold)) if fold is not None and goes_on else None
-    options = {}
-    for action in parser._actions:
-        if action.option_strings and action.dest not in OF_ONE_FOLD:
-            words = spelt(action, getattr(arguments, action.dest))
-            if words or then is not None:
-                options[action.dest] = tuple(words or spelt(action, getattr(then, action.dest)))
-    return options
 
 
 def training_with_rate(rate: float, model: ModelKey, fold: str, options: Options) -> Words:
@@ -102,7 +75,7 @@ def _next_training(workspace: Workspace, model: ModelKey, options: Options) -> l
     previous = plans.configuration(model.configuration).previous
     if previous is not None and _next_training(workspace, model.of(previous), {}):
         return []
-    for fold in _folds(model.task, workspace):
+    for fold in _folds(workspace.task(model.task)):
         todo = _what_is_left(workspace.model(model).fold(fold))
         if todo is not None:
             given = [words for name, words in options.items() if not todo or name in OF_THE_MACHINE]
@@ -117,27 +90,17 @@ def _what_is_left(fold: FoldFolder) -> Words | None:
     except WorkspaceError:
         return None
     if not fold.weights().is_file():
-        return ("-c",) if is_begun(fold) else ()
+        return ("-c",) if fold.checkpoint.is_file() else ()
     return None if fold.summary().is_file() else ("-val",)
 
 
-def is_begun(fold: FoldFolder) -> bool:
-    """Whether a training can go on there, and a new one would be refused."""
-    return fold.checkpoint.is_file()
-
-
-def _folds(task: str, workspace: Workspace) -> Sequence[str]:
-    if why_no_folds(task, workspace):
-        return (ALL,)
-    path = workspace.task(task).splits
-    content = read_json(path) if path.is_file() else None
-    number = len(content) if isinstance(content, list) and content else FOLDS
-    return [str(fold) for fold in range(number)]
+def _folds(task: TaskFolder) -> Words:
+    return (ALL,) if why_no_folds(task) else numbered_folds(task)
 
 
 def _conclusion(workspace: Workspace, model: ModelKey) -> Words:
     """The choice among all that the trainer trained by these plans; where no folds can be made, predicting with `all`."""
-    if _folds(model.task, workspace) == (ALL,):
+    if _folds(workspace.task(model.task)) == (ALL,):
         return predict_words(model.task, "-m", model.configuration, *model_words(model), "-f", ALL)
     models = [workspace.model(model.of(name)) for name in configurations_in(workspace.results)]
     trained = [one for one in models if one.plans_file.is_file()]
@@ -151,24 +114,3 @@ def _conclusion(workspace: Workspace, model: ModelKey) -> Words:
         *model_words(model),
         *(("--disable_ensembling",) if singly else ()),
     )
-
-
-def _first_command(fold: FoldFolder) -> Sequence[str]:
-    """The words of the command that began a fold's training; none where it is not known."""
-    from autoseg.training.fold.run_record import read_record
-
-    record = read_record(fold)
-    return record.sessions[0].command if record is not None and record.sessions else ()
-
-
-def _parsed(parser: Parser, command: Sequence[str]) -> argparse.Namespace | None:
-    """A command's arguments; None where they are not known, or no longer understood."""
-    name = next((number for number, word in enumerate(command) if word in ("autoseg_train", "train")), None)
-    if name is None:
-        return None
-    try:
-        with redirect_stderr(io.StringIO()):
-            parsed: argparse.Namespace = parser.parse_args(command[name + 1 :])
-    except SystemExit:
-        return None
-    return parsed

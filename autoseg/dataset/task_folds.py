@@ -1,0 +1,67 @@
+"""The folds of a task and its cases held against each other, for whoever trains, compares or verifies."""
+
+from __future__ import annotations
+
+import logging
+
+from autoseg.dataset.cases import Case
+from autoseg.dataset.description import inspect_description, known_facts
+from autoseg.dataset.splits import FOLDS, describe_gaps, too_few_for_folds
+from autoseg.errors import DatasetError
+from autoseg.files.storage import read_json
+from autoseg.files.task_folder import TaskFolder
+
+log = logging.getLogger(__name__)
+
+
+def fold_gaps(task: TaskFolder) -> tuple[str, ...]:
+    """What is amiss with the task's folds and what is known of its cases, a line each; nothing without dataset.json.
+
+    Raises:
+        TrainingError: splits_final.json cannot be read.
+        DatasetError: What is known of the cases cannot.
+    """
+    cases = _identifiers(task)
+    if not cases:
+        return ()
+    facts = known_facts(task.raw)
+    return (*facts.remarks, *describe_gaps(task.splits, cases, facts=facts))
+
+
+def why_no_folds(task: TaskFolder) -> str | None:
+    """Why no folds can be made of the task; None where they can, or are there already."""
+    cases = _identifiers(task)
+    if not cases or task.splits.is_file():
+        return None
+    facts = known_facts(task.raw)
+    number = len({facts.patient(case) for case in cases})
+    reason = too_few_for_folds(number, "patient" if number < len(cases) else "case")
+    return reason and f"{task.name}: {reason}"
+
+
+def warn_of_folds(task: TaskFolder) -> None:
+    """Say what is amiss with the task's folds."""
+    for line in fold_gaps(task):
+        log.warning("%s", line)
+
+
+def numbered_folds(task: TaskFolder) -> tuple[str, ...]:
+    """Those of the user's own splits, else five."""
+    content = read_json(task.splits) if task.splits.is_file() else None
+    number = len(content) if isinstance(content, list) and content else FOLDS
+    return tuple(str(fold) for fold in range(number))
+
+
+def listed_cases(task: TaskFolder, *, with_test: bool = False) -> tuple[Case, ...]:
+    """The training cases that the task's dataset.json lists; none where it is not here, or not in order."""
+    if not task.dataset.is_file():
+        return ()
+    try:
+        found = inspect_description(task.raw)
+    except DatasetError:  # what is wrong with it, whoever needs it says
+        return ()
+    return () if found.problems else (*found.training, *(found.test if with_test else ()))
+
+
+def _identifiers(task: TaskFolder) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(case.identifier for case in listed_cases(task)))
