@@ -1,4 +1,4 @@
-"""Command lines as words: what trains, prepares and predicts, and the options that choose a model."""
+"""Command lines as words: what trains, prepares, selects and predicts, whole or with what only the user knows left open."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ Words = tuple[str, ...]
 
 INPUT, OUTPUT, TRUE_LABELS, OWN_FOLDER = "INPUT_FOLDER", "OUTPUT_FOLDER", "TRUE_LABELS", "YOUR_FOLDER"
 """What only the user knows, to be put in."""
+
+PREDICTING_BY_SELECTION = "autoseg_predict --best"
+NAMING_TRAINER_FILE = "-tr path/to/file.py:{name} or path/to/{name}.json"
 
 
 def training_words(model: ModelKey, fold: str, *options: str) -> Words:
@@ -30,19 +33,24 @@ def preparing_words(task: str, plans: str) -> Words:
     return (*words, *_unless(DEFAULT_PLANS, "-p", plans))
 
 
+def selecting_command(task: str) -> str:
+    """Selecting the best of a task's models, in one line."""
+    return shlex.join(("autoseg_find_best_configuration", "-t", task))
+
+
 def predict_words(task: str, *options: str, output: str = OUTPUT) -> Words:
     """Predicting new images; the options say with what."""
     return ("autoseg_predict", "-i", INPUT, "-o", output, "-t", task, *options)
 
 
+def predicting_command(task: str, configuration: str) -> str:
+    """The same with one configuration, as a model card shows it."""
+    return f"autoseg_predict -i IN -o OUT -t {task} -m {configuration}"
+
+
 def model_words(key: ModelKey) -> Words:
     """`-tr` and `-p`, where trainer or plans are not those that are taken anyhow."""
     return (*_unless(DEFAULT_TRAINER, "-tr", key.named_trainer), *_unless(DEFAULT_PLANS, "-p", key.plans))
-
-
-def choosing_words(model: ModelKey) -> str:
-    """The options that choose one of several models of a task."""
-    return f"-m {model.configuration} -tr {model.trainer} -p {model.plans}"
 
 
 def _unless(default: str, option: str, value: str) -> Words:

@@ -37,7 +37,7 @@ class Maker:
     Attributes:
         mark: Stands in the header of what it makes; with one, what it made from other inputs is made again unasked.
         others: Said of what is of another origin.
-        replaces: What is done with --overwrite_existing.
+        replaces: What is done with `overwrite`.
     """
 
     mark: str
@@ -48,17 +48,17 @@ class Maker:
 PREDICTION = Maker(
     mark="",
     others="predicted with other weights or settings; name another output, or predict all of them again with "
-    "--overwrite_existing",
+    "`overwrite`",
     replaces="predicts",
 )
 AVERAGING = Maker(
     mark="mean",
-    others="not made by averaging; name another output, or replace them with --overwrite_existing",
+    others="not made by averaging; name another output, or replace them with `overwrite`",
     replaces="replaces",
 )
 POSTPROCESSING = Maker(
     mark="rules",
-    others="not made by applying rules; name another output, or replace them with --overwrite_existing",
+    others="not made by applying rules; name another output, or replace them with `overwrite`",
     replaces="replaces",
 )
 
@@ -133,7 +133,7 @@ def require_known_origin(outputs: Sequence[Path], model: str, maker: Maker = PRE
     if archives:
         raise ModelError(
             f"{listed_files(archives)}: there already, and no probabilities that autoseg wrote, which would take this "
-            "name; move it away, or replace it with --overwrite_existing"
+            "name; move it away, or replace it with `overwrite`"
         )
     return others_files(outputs, lambda path: there[path] is not None, maker.replaces)
 
@@ -147,7 +147,7 @@ def require_own_file(path: Path, is_ours: Callable[[Path], bool]) -> None:
     if path.is_file() and not is_ours(path):
         raise WorkspaceError(
             f"{path}: there already, and not written by autoseg, which would replace it; move it away, name another "
-            "output, or replace it with --overwrite_existing"
+            "output, or replace it with `overwrite`"
         )
 
 
@@ -156,7 +156,7 @@ def others_files(paths: Iterable[Path], is_ours: Callable[[Path], bool], replace
     found = [path for path in paths if is_there(path) and not is_ours(path)]
     if found:
         log.warning(
-            "%s: there already and kept, though nothing says what made it (--overwrite_existing %s it)",
+            "%s: there already and kept, though nothing says what made it (`overwrite` %s it)",
             listed_files(found),
             replaces,
         )
@@ -206,7 +206,7 @@ def require_room_for_copy(source: Path, folder: Path, maker: Maker) -> None:
     if not any(origin.mark == maker.mark for _, origin in _made_in(folder)):
         raise WorkspaceError(
             f"{target}: another file than {source}, a copy of which would take its place; name another output, or "
-            "replace it with --overwrite_existing"
+            "replace it with `overwrite`"
         )
 
 

@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 STOPPING_SECONDS = 5
 """What workers have to end once they are told to; a dead one is noticed at once."""
 
-FEWER_WORKERS = "use fewer workers (-tl and -tf, or --workers)"
+FEWER_WORKERS = "use fewer workers (`workers`)"
 NO_MORE_ITEMS = ()
 
 

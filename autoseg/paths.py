@@ -44,7 +44,7 @@ class Workspace:
         for path in (root, *folders.values()):
             if path is not None and path.exists() and not path.is_dir():
                 raise WorkspaceError(
-                    f"{path}: is no folder; name a folder with --home or AUTOSEG_HOME, or move the file"
+                    f"{path}: is no folder; name a folder with `home` or AUTOSEG_HOME, or move the file"
                 )
         return cls(
             raw_data=folders["raw_data"],
@@ -73,7 +73,7 @@ class Workspace:
             found = "no task" if not matches else f"{counted(len(matches), 'task')} ({', '.join(matches)})"
             raise WorkspaceError(
                 f"{task!r}: {found} of that name in {self.raw_data}, {self.preprocessed} or {self.results}; known: {listing}. "
-                "Name it as 4, Task004 or Task004_Name, and check AUTOSEG_HOME or --home."
+                "Name it as 4, Task004 or Task004_Name, and check AUTOSEG_HOME or `home`."
             )
         return matches[0]
 
@@ -90,8 +90,8 @@ class Workspace:
             log.info("%s: the only task with a trained model", known[0])
             return known[0]
         if not known:
-            raise WorkspaceError(f"{self.results}: no trained model here; train one with autoseg_train, or set --home")
-        raise WorkspaceError(f"{self.results}: several tasks have models; choose one with -t: {', '.join(known)}")
+            raise WorkspaceError(f"{self.results}: no trained model here; train one with autoseg_train, or set `home`")
+        raise WorkspaceError(f"{self.results}: several tasks have models; choose one with `task`: {', '.join(known)}")
 
     def tasks(self) -> tuple[str, ...]:
         """Names of all tasks found in any of the three folders, sorted."""

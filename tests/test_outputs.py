@@ -103,8 +103,7 @@ def test_what_says_nothing_is_kept_and_named(tmp_path: Path, caplog: pytest.LogC
 
     assert require_known_origin([drawn, ours, tmp_path / "c.nii.gz"], ONE, AVERAGING) == [drawn]
     assert caplog.messages == [
-        f"{tmp_path}: a.nii.gz: there already and kept, though nothing says what made it "
-        "(--overwrite_existing replaces it)"
+        f"{tmp_path}: a.nii.gz: there already and kept, though nothing says what made it (`overwrite` replaces it)"
     ]
 
 
@@ -119,7 +118,7 @@ def test_each_work_replaces_its_own_only(tmp_path: Path) -> None:
             if work.mark and mark == work.mark:
                 assert require_known_origin([path], OTHER, work) == []
             else:
-                with pytest.raises(ModelError, match=r"x.*\.nii\.gz: .*--overwrite_existing"):
+                with pytest.raises(ModelError, match=r"x.*\.nii\.gz: .*`overwrite`"):
                     require_known_origin([path], OTHER, work)
 
 

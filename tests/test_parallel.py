@@ -106,7 +106,7 @@ def test_failures_name_their_cases_and_the_others_are_finished(workers: int) -> 
     assert str(caught.value) == (
         "testing: 2 of 5 cases failed; the others are finished\n"
         "  case_1: case_1: has no label; add one\n"
-        "  case_3: out of memory; use fewer workers (-tl and -tf, or --workers)"
+        "  case_3: out of memory; use fewer workers (`workers`)"
     )
     assert caught.value.failures[0] == ("case_1", "case_1: has no label; add one")
 
@@ -121,11 +121,11 @@ def test_a_bug_in_a_worker_keeps_its_traceback() -> None:
     [
         (
             "killed",
-            "its worker was killed, most likely because memory ran out; use fewer workers (-tl and -tf, or --workers)",
+            "its worker was killed, most likely because memory ran out; use fewer workers (`workers`)",
         ),
         (
             "killed while it answers",
-            "its worker was killed, most likely because memory ran out; use fewer workers (-tl and -tf, or --workers)",
+            "its worker was killed, most likely because memory ran out; use fewer workers (`workers`)",
         ),
         ("terminated", "its worker was stopped by SIGTERM; run the same command again"),
         (

@@ -98,7 +98,7 @@ def test_an_unknown_task_is_refused_with_the_known_ones(workspace: Workspace, gi
     message = str(caught.value)
     assert message.startswith(f"{given!r}: no task of that name in {workspace.raw_data}, ")
     assert "known: Task004_Hippocampus, Task005_Prostate, Task006_Lung, Task007_Empty, Task1004_Other." in message
-    assert message.endswith("Name it as 4, Task004 or Task004_Name, and check AUTOSEG_HOME or --home.")
+    assert message.endswith("Name it as 4, Task004 or Task004_Name, and check AUTOSEG_HOME or `home`.")
 
 
 def test_two_tasks_of_one_number_are_both_named(workspace: Workspace) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import add_workers, folder, not_negative
 from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.settings import typed
 from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         ),
         workers=arguments.workers,
     )
-    print(conversion.understood.report())
+    print(typed(conversion.understood.report()))
     print(f"written: {conversion.folder}")
     say_next(("autoseg_verify_dataset", "-t", conversion.folder.name), home=arguments.home)
 

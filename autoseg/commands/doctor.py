@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.commands.running import Command, Parser, run_command, versions
+from autoseg.commands.settings import typed
 from autoseg.errors import AutosegError
 from autoseg.paths import Workspace
 from autoseg.words import counted
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     if arguments.benchmark:
         log.info("measuring, which takes a minute or two; other work on this computer makes it slower")
     diagnoses = examine(checks | (speed_checks(workspace) if arguments.benchmark else {}))
-    print(f"{versions()}\n\n{page(diagnoses)}\n")
+    print(f"{versions()}\n\n{typed(page(diagnoses))}\n")
     _end([diagnosis for found in diagnoses.values() for diagnosis in found])
 
 

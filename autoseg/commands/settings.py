@@ -7,21 +7,56 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-NAME = re.compile(r"`(\w[\w.]*(?:\([^`()]*\))?)(?:=([^`\n]*))?`")
-"""A setting, a setting with its value, or a call."""
+NAMED = re.compile(r"`(\w[\w.]*(?:\([^`()]*\))?(?:=[^`\n]*)?)`")
+"""A setting, settings with their values, or a call."""
+
+SEVERAL = re.compile(r", (?=\w+=)")
 
 TYPED = {
+    "best=True": "--best",
+    "candidates=...": "--rules FILE",
+    "channels": "--channels",
+    "check_leftovers(clean=True)": "autoseg_doctor --clean",
+    "checkpoint": "-chk",
+    "common": "--common",
+    "configuration": "-m",
     "configurations": "-m",
+    "convert_dataset(FOLDER)": "autoseg_convert_dataset -i FOLDER",
+    "device": "-device",
     "ensembling=False": "--disable_ensembling",
-    "candidates=..., overwrite=True": "--rules FILE --overwrite",
+    "folds": "-f",
+    "force_lowres": "--force_lowres",
+    "gpu_memory_target": "-gpu_memory_target",
+    "home": "--home",
+    "labels": "--label_names",
+    "link": "--link",
+    "lowres_segmentations": "-l",
+    "mirror=False": "--disable_tta",
+    "mode": "--mode",
+    "name": "--name",
+    "number": "-output_task_id",
+    "output": "-o",
     "overwrite": "--overwrite_existing",
     "overwrite=True": "--overwrite",
+    "patients": "--patients",
+    "planner_2d": "-pl2d",
+    "planner_3d": "-pl3d",
     "plans": "-p",
+    "plans_from": "--plans_from",
     "predict(save_npz=True)": "autoseg_predict --save_npz",
+    "prepare_task(workers=1)": "-tl 1 -tf 1",
+    "remap_labels": "--remap_labels",
     "save_npz": "--save_npz",
+    "settings.workers": "--num_workers",
+    "step_size": "--step_size",
+    "task": "-t",
+    "Trainer.validate": "autoseg_train ... -val",
+    "trainer": "-tr",
     "trainers": "-tr",
+    "workers": "-tl and -tf, or --workers",
+    "workers=1": "-tl 1 -tf 1, --workers 1",
 }
-"""What stands between the backticks, and what a command shows in its place.
+"""What stands between the backticks, and what a command shows in its place; a value follows where it has one.
 
 What writes many files is told to `overwrite`, what makes a whole one by `overwrite=True`: their options differ.
 """
@@ -29,7 +64,7 @@ What writes many files is told to `overwrite`, what makes a whole one by `overwr
 
 def typed(text: str) -> str:
     """A message with every setting as it is typed; what is no setting stays as it is."""
-    return NAME.sub(_typed, text)
+    return NAMED.sub(lambda found: _typed(found[1]) or found[0], text)
 
 
 @contextmanager
@@ -48,10 +83,11 @@ class _TypedRecord(logging.LogRecord):
         return typed(super().getMessage())
 
 
-def _typed(found: re.Match[str]) -> str:
-    name, value = found.groups()
-    whole = found[0].strip("`")
-    if whole in TYPED or value is None:
-        return TYPED.get(whole, found[0])
-    unquoted = value.strip('"')
-    return f"{TYPED[name]} {unquoted}" if name in TYPED else found[0]
+def _typed(named: str) -> str | None:
+    if named in TYPED:
+        return TYPED[named]
+    parts = SEVERAL.split(named)
+    if len(parts) > 1 and all(every := [_typed(part) for part in parts]):
+        return " ".join(map(str, every))
+    name, equals, value = named.partition("=")
+    return f"{TYPED[name]} {value}" if equals and name in TYPED else None

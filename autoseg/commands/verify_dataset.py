@@ -8,6 +8,7 @@ from functools import partial
 from autoseg.commands.arguments import add_tasks, add_workers
 from autoseg.commands.patients import add_patients, write_patients
 from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.settings import typed
 from autoseg.errors import DatasetError
 from autoseg.paths import Workspace
 
@@ -49,7 +50,7 @@ def verify_tasks(tasks: list[str], workspace: Workspace, *, workers: int | None 
             splits=workspace.task(task).splits,
             workers=fitting_workers(workers, BYTES_PER_WORKER),
         )
-        print(report)
+        print(typed(str(report)))
         if report.errors:
             faulty.append(f"{task} ({len(report.errors)})")
     if faulty:

@@ -31,7 +31,7 @@ def require_free_number(target: Path) -> None:
     if same_number:
         raise WorkspaceError(
             f"{readable(same_number[0])}: this task exists already, and nothing is overwritten; "
-            "move it away or delete it, or give the new one another number with -output_task_id"
+            "move it away or delete it, or give the new one another number with `number`"
         )
 
 
@@ -45,7 +45,7 @@ def require_outside(target: Path, folders: Collection[Path]) -> None:
     if inside := sorted(folder for folder in folders if folder.resolve() in above):
         raise WorkspaceError(
             f"{readable(target)}: is in {readable(inside[0])}, which holds files that are converted and stays as it is; "
-            "name another folder with --home"
+            "name another folder with `home`"
         )
 
 

@@ -40,7 +40,7 @@ def close_gaps(
     if not remap_labels:
         raise DatasetError(
             f"{readable(where)}: labels: the numbers must be consecutive from 0, found {first_few(list(numbers))}; "
-            "renumber them, in the label files too, or add --remap_labels, which does both in the copies"
+            "renumber them, in the label files too, or add `remap_labels`, which does both in the copies"
         )
     renamed = {str(numbers[int(number)]): name for number, name in labels.items()}
     return {**description, "labels": renamed}, numbers

@@ -86,7 +86,7 @@ def convert_dataset(
     name = settings.name or understood.name
     if not TASK_NAME.fullmatch(name):
         raise WorkspaceError(
-            f"{readable(name)}: a task's name has letters, digits, _ - and . only; choose another (--name)"
+            f"{readable(name)}: a task's name has letters, digits, _ - and . only; choose another (`name`)"
         )
     number = _free_number(name, understood.number if settings.number is None else settings.number, tasks)
     target = raw_data / f"Task{number:03d}_{name}"
@@ -114,7 +114,7 @@ def understand_dataset(source: Path, settings: ConversionSettings, *, workers: i
     if settings.channels or settings.labels:
         raise DatasetError(
             f"{readable(source)}: its dataset.json names labels and channels; correct them there, "
-            "--channels and --label_names are for plain folders without one"
+            "`channels` and `labels` are for plain folders without one"
         )
     description = read_description(source)
     if "channel_names" in description or "file_ending" in description:
@@ -152,7 +152,7 @@ def _understand_first_generation(source: Path, settings: ConversionSettings) -> 
     if settings.link:
         raise DatasetError(
             f"{readable(source)}: has {DECATHLON}; its images are renamed or split, which links cannot do; "
-            "convert without --link"
+            "convert without `link`"
         )
     number, name = number_and_name(source)
     return Understood(
@@ -190,6 +190,6 @@ def _free_number(name: str, number: int | None, tasks: Collection[str]) -> int:
         return next(free for free in range(FIRST_OWN_NUMBER, FIRST_OWN_NUMBER + len(taken) + 1) if free not in taken)
     if number in taken and taken[number] != f"Task{number:03d}_{name}":
         raise WorkspaceError(
-            f"the number {number} is that of {readable(taken[number])}; choose another one with -output_task_id"
+            f"the number {number} is that of {readable(taken[number])}; choose another one with `number`"
         )
     return number

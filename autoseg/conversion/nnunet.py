@@ -166,7 +166,7 @@ def _labels(values: Any, where: Path, *, remap_labels: bool) -> tuple[tuple[str,
         raise DatasetError(
             f"{readable(where)}: labels: the values must be 0 for the background, then 1, 2, ... without a gap, "
             f"found {first_few(sorted(values.values()))}; renumber them, in the label files too"
-            + (", or add --remap_labels, which does both in the copies" if closed_gaps(by_value) else "")
+            + (", or add `remap_labels`, which does both in the copies" if closed_gaps(by_value) else "")
         )
     return tuple(by_value[value] for value in sorted(by_value)), numbers
 

@@ -150,7 +150,7 @@ def _numbers(folder: Path, values: Sequence[int], *, remap_labels: bool) -> dict
         doubt = "; are these images rather than labels?" if len(above) > MANY_LABELS else ""
         raise DatasetError(
             f"{readable(folder)}: the values are {first_few(values)}, but labels are numbered 0, 1, 2, ... without a gap; "
-            f"add --remap_labels to have them renumbered in the copies ({becomes}){doubt}"
+            f"add `remap_labels` to have them renumbered in the copies ({becomes}){doubt}"
         )
     return numbers
 
@@ -179,7 +179,7 @@ def _renamed(folder: Path, numbering: Numbering, names: Sequence[str]) -> Number
     if moved := [name for name, other in zip(wanted, found, strict=True) if name != other and name in found]:
         raise DatasetError(
             f"{readable(folder)}: {first_few(moved)}: the label files give this name to another number "
-            f"(1, 2, ...: {first_few(found)}); name labels in this order, or leave --label_names out"
+            f"(1, 2, ...: {first_few(found)}); name labels in this order, or leave `labels` out"
         )
     return Numbering(names=(BACKGROUND, *wanted), numbers=numbering.numbers, notes=numbering.notes)
 

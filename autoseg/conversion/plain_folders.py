@@ -169,9 +169,9 @@ def _channel_names(folder: Path, names: Sequence[str] | None, number: int) -> tu
 
 def _notes(settings: PlainSettings, numbering: Numbering, test_cases: int) -> Iterator[str]:
     if settings.channels is None:
-        yield "images are scaled by their own mean and deviation; for CT add --channels CT"
+        yield "images are scaled by their own mean and deviation; for CT add `channels=CT`"
     yield from numbering.notes
     if test_cases:
         yield f"without a label, and kept for prediction: {counted(test_cases, 'image')}"
     if any(UNNAMED_LABEL.fullmatch(name) for name in numbering.names):
-        yield "labels are named by their values; name them with --label_names, or in dataset.json before planning"
+        yield "labels are named by their values; name them with `labels`, or in dataset.json before planning"

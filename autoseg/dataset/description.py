@@ -168,7 +168,7 @@ def _require_our_generation(description: Mapping[str, Any], path: Path) -> None:
         keys = " and ".join(key for key in ("channel_names", "file_ending") if key in description)
         raise DatasetError(
             f"{readable(path)}: is that of nnU-Net's second generation ({keys}); move the folder out of raw_data if it "
-            "lies there, and make a task of it with autoseg_convert_dataset -i FOLDER"
+            "lies there, and make a task of it with `convert_dataset(FOLDER)`"
         )
 
 

@@ -14,7 +14,7 @@ DRIVER = Path("/proc/driver/nvidia/version")
 SLOW_IMPORT_SECONDS = 20.0
 
 OTHER_BUILD = (
-    "what is trained here would be wrong: install another build of torch (pytorch.org/get-started), or use -device cpu"
+    "what is trained here would be wrong: install another build of torch (pytorch.org/get-started), or use `device=cpu`"
 )
 NEWER_CUDNN = "take a newer cuDNN (pip install -U nvidia-cudnn-cu12), or another torch (pytorch#166122)"
 

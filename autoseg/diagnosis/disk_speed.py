@@ -51,7 +51,7 @@ def _check(place: Path, wanted: float) -> Diagnosis:
     try:
         speed = measure_disk(place)
     except OSError as error:
-        remedy = "give yourself the right to write there, or name another folder (--home)"
+        remedy = "give yourself the right to write there, or name another folder (`home`)"
         found = f"{where}: {error.strerror or error}"
         return Diagnosis(level="fault", subject=subject, found=found, remedy=remedy)
     return judge_disk(where, speed, wanted)

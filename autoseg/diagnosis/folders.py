@@ -49,7 +49,7 @@ def check_variables(environment: Mapping[str, str], *, home: Path | None) -> lis
 
 def _check_variable(name: str, value: str, home: Path | None) -> Diagnosis:
     if home is not None:
-        return Diagnosis(level="ok", subject=name, found=f"{readable(value)}, which --home {home} wins over")
+        return Diagnosis(level="ok", subject=name, found=f"{readable(value)}, which `home={home}` wins over")
     if not Path(value.strip("\"'")).expanduser().is_absolute():
         return Diagnosis(
             level="warning",
@@ -69,7 +69,7 @@ def check_folder(name: str, folder: Path, *, needs_writing: bool = True) -> Diag
             level="fault",
             subject=name,
             found=f"{where}: {readable(existing)} is a file",
-            remedy="move that file away, or name another folder with --home or AUTOSEG_HOME",
+            remedy="move that file away, or name another folder with `home` or AUTOSEG_HOME",
         )
     try:
         _try_writing(existing)
@@ -80,7 +80,7 @@ def check_folder(name: str, folder: Path, *, needs_writing: bool = True) -> Diag
             level="fault",
             subject=name,
             found=f"{where}: {(error.__cause__ and getattr(error.__cause__, 'strerror', '')) or error}",
-            remedy=f"make room and give yourself the right to write in {readable(existing)}, or name another folder (--home)",
+            remedy=f"make room and give yourself the right to write in {readable(existing)}, or name another folder (`home`)",
         )
     return Diagnosis(level="ok", subject=name, found=f"{where}; a file could be written")
 
@@ -131,7 +131,7 @@ def check_leftovers(folders: Sequence[Path], *, clean: bool) -> list[Diagnosis]:
             _remove(path)
         diagnoses = [Diagnosis(level="ok", subject="left-overs", found=f"removed {what}")]
     else:
-        remedy = "autoseg_doctor --clean removes them; whoever writes in their folder next does, too"
+        remedy = "`check_leftovers(clean=True)` removes them; whoever writes in their folder next does, too"
         found = f"half-written: {what}, as {readable(left[0])}"
         diagnoses = [Diagnosis(level="warning", subject="left-overs", found=found, remedy=remedy)]
     return diagnoses + [

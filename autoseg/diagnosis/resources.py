@@ -31,7 +31,7 @@ def check_memory(root: Path = ROOT) -> list[Diagnosis]:
     remedy = "end other programs or ask for more" + (
         ", as the scheduler or docker run --memory allows; " if tightest is not None else "; "
     )
-    remedy += "until then, -tl 1 -tf 1, --num_workers 0, and plans for less (-gpu_memory_target)"
+    remedy += "until then, `prepare_task(workers=1)`, `settings.workers=0`, and plans for less (`gpu_memory_target`)"
     return [
         Diagnosis(level="fault" if free < LEAST_MEMORY else "warning", subject="memory", found=found, remedy=remedy)
     ]
@@ -67,5 +67,5 @@ def check_shared_memory(root: Path = ROOT) -> list[Diagnosis]:
     found = f"{in_bytes(free)} free in /dev/shm"
     if free >= LITTLE_SHARED_MEMORY:
         return [Diagnosis(level="ok", subject="shared memory", found=found)]
-    remedy = "docker run --shm-size 8g (or --ipc=host); until then fewer workers prepare batches (--num_workers)"
+    remedy = "docker run --shm-size 8g (or --ipc=host); until then fewer workers prepare batches (`settings.workers`)"
     return [Diagnosis(level="warning", subject="shared memory", found=found, remedy=remedy)]

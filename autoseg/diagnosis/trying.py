@@ -27,10 +27,8 @@ SLOW_SECONDS = 5.0
 SHARED_NUMBERS = 10**6
 """4 MB, as a small batch has."""
 
-ONE_WORKER = (
-    "use one worker (-tl 1 -tf 1, --workers 1) and --num_workers 0, and ask whether this system allows processes"
-)
-NO_WORKER = "give the container more shared memory (docker run --shm-size 8g), or train with --num_workers 0"
+ONE_WORKER = "use one worker (`workers=1`) and `settings.workers=0`, and ask whether this system allows processes"
+NO_WORKER = "give the container more shared memory (docker run --shm-size 8g), or train with `settings.workers=0`"
 
 GEOMETRY = Geometry(
     spacing=(2.5, 1.0, 0.5), origin=(3.0, -2.0, 1.0), direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)

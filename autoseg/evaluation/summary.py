@@ -247,7 +247,7 @@ def _pairs(predictions: Path, references: Path, cases: Sequence[str] | None) -> 
         listing = "\n".join(f"  not in {folder}: {', '.join(names)}" for folder, names in missing)
         raise DatasetError(
             f"{predictions} and {references}: the two folders must hold the same cases\n{listing}\n"
-            "Add what is missing or move what is not to be scored, or score the cases that both hold (--common)."
+            "Add what is missing or move what is not to be scored, or score the cases that both hold (`common`)."
         )
     if not wanted:
         raise DatasetError(f"{predictions}: no segmentation (.nii.gz) to score here; predict first")

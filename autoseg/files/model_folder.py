@@ -59,6 +59,11 @@ class ModelKey:
         return self.reference or self.trainer
 
     @property
+    def choice(self) -> str:
+        """For messages: the settings that choose it among a task's models."""
+        return f"`configuration={self.configuration}, trainer={self.trainer}, plans={self.plans}`"
+
+    @property
     def name(self) -> str:
         """What tells it from every other model of the task; it can be a folder's name."""
         return f"{self.configuration}__{self.folder_name}"

@@ -55,7 +55,7 @@ def resolve_device(name: str | None = None) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ModelError(
             f"device {name}: torch {torch.__version__} finds {counted(torch.cuda.device_count(), 'CUDA device')}; "
-            "check the driver and nvidia-smi, or use -device cpu"
+            "check the driver and nvidia-smi, or use `device=cpu`"
         )
     if device.type == "mps":
         _require_mps(device)
@@ -128,8 +128,8 @@ def _apple_or_cpu() -> torch.device:
 
 def _require_mps(device: torch.device) -> None:
     if not torch.backends.mps.is_available():
-        raise ModelError("device mps: there is no Apple GPU that torch can use; use -device cpu")
-    remedy = "update macOS and torch, or use -device cpu"
+        raise ModelError("device mps: there is no Apple GPU that torch can use; use `device=cpu`")
+    remedy = "update macOS and torch, or use `device=cpu`"
     try:
         difference = largest_disagreement(device, Precision(name="fp32", device="mps"))
     except (RuntimeError, AssertionError) as error:

@@ -114,7 +114,7 @@ def warn_of_cost(plans: Plans, fingerprint: DatasetFingerprint) -> tuple[str, ..
                 f"{counted(cost.flips, 'time')}: without a GPU about {_time(cost.hours_on_a_cpu)} a case, in the "
                 "final validation, too. A "
                 "configuration of larger voxels (3d_lowres) takes less, and so do prediction with larger steps "
-                "(--step_size 1) and without mirroring (--disable_tta)"
+                "(`step_size=1`) and without mirroring (`mirror=False`)"
             )
     return tuple(warnings)
 

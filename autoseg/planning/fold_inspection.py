@@ -60,7 +60,7 @@ def _names(cases: Sequence[str]) -> list[Finding]:
         return []
     text = (
         f"the names begin alike, as those of one patient's images do: {suspicion.example}; if so, keep them in one fold: "
-        f"add --patients '{suspicion.pattern}', which writes patients.json"
+        f"add `patients='{suspicion.pattern}'`, which writes patients.json"
     )
     return [Finding(severity="warning", where=DATASET_FILE, text=text)]
 

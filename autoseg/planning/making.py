@@ -104,7 +104,7 @@ def _require_2d(planners: PlannerChoice, path: Path, dataset: str) -> None:
     """Refuse to plan nothing at all where 2d is all that could be planned."""
     if planners.planner_2d == NO_PLANNER and not path.is_file():
         raise PlanError(
-            f"{dataset}: every case is a single slice, of which only 2d can be planned; leave away -pl2d None"
+            f"{dataset}: every case is a single slice, of which only 2d can be planned; leave away `planner_2d=None`"
         )
 
 

@@ -46,7 +46,7 @@ def _shrink(topology: PatchTopology, median_shape: Shape, plan_topology: Callabl
     if max(patch) == 1:
         raise PlanError(
             "no patch fits the memory: even a single voxel is too much for so many channels and labels; "
-            "raise -gpu_memory_target, or use fewer of them"
+            "raise `gpu_memory_target`, or use fewer of them"
         )
     shares = [side / whole if side > 1 else 0.0 for side, whole in zip(patch, median_shape, strict=True)]
     axis = max(range(len(shares)), key=lambda axis: (shares[axis], axis))

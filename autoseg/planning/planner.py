@@ -256,7 +256,7 @@ class Planner(ABC):
             raise PlanError(
                 f"{self.dataset}: memory holds only {counted(fitting, 'sample')} of the patch {topology.patch_size}, "
                 "and training "
-                f"needs {SMALLEST_PLANNED_BATCH}; raise -gpu_memory_target or plan a smaller patch"
+                f"needs {SMALLEST_PLANNED_BATCH}; raise `gpu_memory_target` or plan a smaller patch"
             )
         return Stage(
             spacing=(z, y, x),

@@ -69,13 +69,13 @@ def take_plans(
 def _require_no_other_wishes(planners: PlannerChoice) -> None:
     default = PlannerChoice()
     wishes = {
-        "-pl3d": planners.planner_3d not in (default.planner_3d, NO_PLANNER),
-        "-pl2d": planners.planner_2d not in (default.planner_2d, NO_PLANNER),
-        "-gpu_memory_target": planners.gpu_memory_target is not None,
-        "--force_lowres": planners.force_lowres,
+        "`planner_3d`": planners.planner_3d not in (default.planner_3d, NO_PLANNER),
+        "`planner_2d`": planners.planner_2d not in (default.planner_2d, NO_PLANNER),
+        "`gpu_memory_target`": planners.gpu_memory_target is not None,
+        "`force_lowres`": planners.force_lowres,
     }
-    if given := [option for option, wished in wishes.items() if wished]:
-        raise PlanError(f"--plans_from takes every decision from the other task; leave away {', '.join(given)}")
+    if given := [name for name, wished in wishes.items() if wished]:
+        raise PlanError(f"`plans_from` takes every decision from the other task; leave away {', '.join(given)}")
 
 
 def _plans_of(task: str, dimensions: int, plans_name: str, workspace: Workspace) -> Path | None:

@@ -93,7 +93,7 @@ def _require_as_many_channels(source: Plans, fingerprint: DatasetFingerprint, da
     if len(here) != len(there):
         raise PlanError(
             f"{dataset}: the images have {counted(len(here), 'channel')} ({', '.join(here)}), but the plans of {source.dataset} "
-            f"are for {len(there)} ({', '.join(there)}); plan from a task with as many, or without --plans_from"
+            f"are for {len(there)} ({', '.join(there)}); plan from a task with as many, or without `plans_from`"
         )
 
 
@@ -106,7 +106,7 @@ def _require_same_dimensions(source: Plans, fingerprint: DatasetFingerprint, dat
     if across not in flat:
         raise PlanError(
             f"{dataset}: every case is a single slice across axis {AXES[flat[0]]}, but the plans of {source.dataset} "
-            f"take slices across axis {AXES[across]}; plan without --plans_from"
+            f"take slices across axis {AXES[across]}; plan without `plans_from`"
         )
 
 

@@ -89,7 +89,7 @@ def _existing_plans(folder: Path, plans_name: str) -> list[Path]:
     found = [path for path in files if path.is_file()]
     if not found:
         raise PlanError(
-            f"{folder}: no plans {plans_name!r} here, and -pl3d None -pl2d None makes none; leave one of the two away"
+            f"{folder}: no plans {plans_name!r} here, and `planner_3d=None, planner_2d=None` makes none; leave one of the two away"
         )
     return found
 

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autoseg.command_words import choosing_words, training_command
+from autoseg.command_words import training_command
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import CHECKPOINTS, DEFAULT_CONFIGURATION, DEFAULT_PLANS, DEFAULT_TRAINER
 from autoseg.files.model_folder import ModelKey
@@ -82,12 +82,12 @@ def choose_model(task: str, choice: ModelChoice, workspace: Workspace) -> ModelC
     fitting = _fitting_models(task, choice, workspace)
     default = choice.key(task)
     if default in fitting:
-        if others := [choosing_words(key) for key in fitting if key != default]:
-            log.info("%s: predicting with %s; also trained: %s", task, choosing_words(default), ", ".join(others))
+        if others := [key.choice for key in fitting if key != default]:
+            log.info("%s: predicting with %s; also trained: %s", task, default.choice, ", ".join(others))
         return choice
-    listing = [choosing_words(key) for key in fitting]
+    listing = [key.choice for key in fitting]
     if len(fitting) > 1:
-        best = ["--best"] if workspace.task(task).selection.is_file() else []
+        best = ["`best=True`"] if workspace.task(task).selection.is_file() else []
         lines = "\n".join(f"  {line}" for line in [*listing, *best])
         raise WorkspaceError(
             f"{task}: {counted(len(fitting), 'model is', 'models are')} trained; choose one with\n{lines}"
@@ -137,7 +137,7 @@ def first_stage(cascade: ChosenModel, workspace: Workspace) -> TrainedModel:
     if not model.folder.is_dir():
         raise WorkspaceError(
             f"{model.folder}: no such model, but {trained.configuration} refines what {model.key.configuration} predicts; "
-            "train it, install it with the cascade, or give its segmentations (-l)"
+            "train it, install it with the cascade, or give its segmentations (`lowres_segmentations`)"
         )
     folds = None if trained.folds == ("all",) else trained.folds
     return load_trained_model(model, folds=folds, checkpoint="final")
@@ -147,5 +147,5 @@ def _trained_instead(wanted: ModelKey, workspace: Workspace) -> str:
     models = [model for model in find_models(workspace.results, wanted.task) if any(map(model.folds, CHECKPOINTS))]
     if not models:
         return f"train it with: {training_command(wanted, '0')}"
-    listing = "\n".join(f"  {choosing_words(model.key)}" for model in models)
+    listing = "\n".join(f"  {model.key.choice}" for model in models)
     return f"trained are:\n{listing}"

@@ -74,5 +74,5 @@ def _is_recorded(selection: Selection, record: Path) -> bool:
 def _made_otherwise(record: Path) -> WorkspaceError:
     return WorkspaceError(
         f"{record.parent}: holds predictions made with something else ({record.name} says with what); "
-        "name another folder, or predict all of them again with --overwrite_existing"
+        "name another folder, or predict all of them again with `overwrite`"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from autoseg.command_words import selecting_command
 from autoseg.ensembling.selection import Selection, load_selection
 from autoseg.ensembling.validation import changed_since
 from autoseg.errors import ModelError, WorkspaceError
@@ -28,24 +29,24 @@ def open_selection(task: str, model: ModelChoice, workspace: Workspace, *, best:
     names_no_model = unnamed and model.plans in (None, DEFAULT_PLANS)
     if best and not names_no_model:
         raise WorkspaceError(
-            "--best predicts with what was selected; leave out -m, -p, -f, -chk and -l, or leave out --best"
+            "`best=True` predicts with what was selected; leave out `configuration`, `plans`, `folds`, `checkpoint` and "
+            "`lowres_segmentations`, or leave out `best=True`"
         )
     if not best and not (names_no_model and model.trainer in (None, DEFAULT_TRAINER) and path.is_file()):
         return None
     selection = load_selection(path)
     if selection.task != task:
         raise ModelError(
-            f"{path}: was selected for {selection.task}, not for {task}; select anew with "
-            f"autoseg_find_best_configuration -t {task}"
+            f"{path}: was selected for {selection.task}, not for {task}; select anew with {selecting_command(task)}"
         )
     log.info("%s: predicting with the selection %s (%s)", task, selection.name, path)
     if changed := changed_since(selection, workspace, workers=available_cores()):
         log.warning(
             "%s: %s: trained or validated again, or scored against other labels, since this was selected; "
-            "select anew with autoseg_find_best_configuration -t %s",
+            "select anew with %s",
             path,
             ", ".join(changed),
-            task,
+            selecting_command(task),
         )
     return selection
 

@@ -72,7 +72,7 @@ def predict(
     _require_fitting_output(inputs, output, single=single)
     _require_output_apart(inputs, output, choice.lowres_segmentations, single=single)
     if settings.save_npz:
-        _require_probabilities(settings, "for --save_npz to keep")
+        _require_probabilities(settings, "for `save_npz` to keep")
     task = workspace.find_task_with_models(choice.task)
     require_apart(
         [output], {"the folder of the task's selection; name one of its own": [workspace.task(task).selection_folder]}
@@ -122,7 +122,7 @@ def _predict(selection: Selection | None, models: Sequence[ChosenModel], run: Pr
 
 def _require_probabilities(settings: PredictionSettings, purpose: str) -> None:
     if settings.mode == "fast":
-        raise WorkspaceError(f"--mode fast makes no probabilities {purpose}; use --mode normal")
+        raise WorkspaceError(f"`mode=fast` makes no probabilities {purpose}; use `mode=normal`")
 
 
 def _require_fitting_output(inputs: Sequence[Path], output: Path, *, single: bool) -> None:
@@ -135,12 +135,15 @@ def _require_fitting_output(inputs: Sequence[Path], output: Path, *, single: boo
             f"{output}: segmentations are written as {' or '.join(WRITTEN_ENDINGS)}; change the ending"
         )
     if single and not is_file_name:
-        raise WorkspaceError(f"{output}: for the files of one case, -o names a file; let it end in .nii.gz")
+        raise WorkspaceError(f"{output}: for the files of one case, `output` names a file; let it end in .nii.gz")
     if not single and (is_file_name or output.is_file()):
-        raise WorkspaceError(f"{output}: for a folder of images, -o names a folder, not a file")
+        raise WorkspaceError(f"{output}: for a folder of images, `output` names a folder, not a file")
 
 
 def _require_output_apart(inputs: Sequence[Path], output: Path, refined: Path | None, *, single: bool) -> None:
     what = "one of the images; give the segmentation a name" if single else "the folder of the images; name one"
     earlier = [] if refined is None else [refined]
-    require_apart([output], {f"{what} of its own": inputs, "the folder that -l names; name one of its own": earlier})
+    require_apart(
+        [output],
+        {f"{what} of its own": inputs, "the folder that `lowres_segmentations` names; name one of its own": earlier},
+    )

@@ -88,7 +88,7 @@ def require_disk(needed: Requirements, folders: Sequence[Path]) -> None:
         problem = f"{folder}: preparing needs about {in_bytes(needed.disk)} of disk, {in_bytes(free)} are free"
         if free < needed.disk * CLEARLY_TOO_LITTLE:
             raise StorageError(
-                f"{problem}; free some space, or set AUTOSEG_PREPROCESSED (or --home) to a folder on a larger disk"
+                f"{problem}; free some space, or set AUTOSEG_PREPROCESSED (or `home`) to a folder on a larger disk"
             )
         if free < needed.disk:
             log.warning("%s; it may not suffice", problem)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import autoseg
+from autoseg.command_words import NAMING_TRAINER_FILE, PREDICTING_BY_SELECTION, predicting_command
 from autoseg.errors import ModelError
 from autoseg.files.layout import CARD_FILE
 from autoseg.files.model_folder import ModelFolder, ModelKey
@@ -183,13 +184,13 @@ def card_text(card: ModelCard) -> str:
         "Training cases": NOT_STATED if card.training_cases is None else str(card.training_cases),
         "Channels": _numbered(card.channels),
         "Labels": _numbered(card.labels),
-        "Best configuration chosen": "yes (autoseg_predict --best)" if card.selection else "no",
+        "Best configuration chosen": f"yes ({PREDICTING_BY_SELECTION})" if card.selection else "no",
         "Written by": f"autoseg {card.autoseg}, torch {card.torch}",
     }
     lines = [f"# {card.task}", "", *(f"- {name}: {value}" for name, value in facts.items())]
     for model in card.models:
         lines += ["", *_model_lines(model)]
-    lines += ["", "## Use", "", f"    autoseg_predict -i IN -o OUT -t {card.task} -m {card.models[0].configuration}"]
+    lines += ["", "## Use", "", f"    {predicting_command(card.task, card.models[0].configuration)}"]
     return "\n".join(_printable(line) for line in lines) + "\n"
 
 
@@ -206,9 +207,7 @@ def _model_lines(model: ModelEntry) -> list[str]:
         f"- Patch: {'x'.join(map(str, model.patch_size))} voxels",
     ]
     if model.custom_network:
-        lines.append(
-            f"- Needs the file of its trainer to predict: -tr path/to/file.py:{model.trainer} or path/to/{model.trainer}.json"
-        )
+        lines.append(f"- Needs the file of its trainer to predict: {NAMING_TRAINER_FILE.format(name=model.trainer)}")
     if model.previous:
         lines.append(f"- Takes the predictions of {model.previous} as input")
     return [*lines, "", *_score_lines(model)]

@@ -50,7 +50,7 @@ def downloaded(url: str, folder: Path, *, limit: int = LARGEST_ARCHIVE) -> Itera
         except (OSError, http.client.HTTPException, ValueError) as error:
             if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskError(
-                    f"{url}: does not fit into {folder}; free some space, or name a folder on a larger disk (--home)"
+                    f"{url}: does not fit into {folder}; free some space, or name a folder on a larger disk (`home`)"
                 ) from error
             reason = getattr(error, "reason", None) or error
             raise StorageError(f"{url}: cannot be fetched: {reason}; check the address and the connection") from error

@@ -54,7 +54,7 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> Ins
         existing = tuple(name for name in names if (results / name).exists() or (results / name).is_symlink())
         if existing and not overwrite:
             listing = "\n".join(f"  {results / name}" for name in existing)
-            raise ModelError(f"{path}: these are there already:\n{listing}\nAdd --overwrite to replace them.")
+            raise ModelError(f"{path}: these are there already:\n{listing}\nAdd `overwrite=True` to replace them.")
         with _staging(results, archive.size) as staging:
             card = _unpack(archive, staging / "new")
             _replace(staging / "new" / RESULTS, results, names)

@@ -44,7 +44,7 @@ def load_cross_validation(model: ModelFolder, folds: Sequence[str]) -> tuple[tup
         return (), None
     summaries = [load_summary(model.fold(fold).summary()) for fold in scored]
     if any(summary.labels != summaries[0].labels for summary in summaries):
-        raise ModelError(f"{model.folder}: the folds were scored on different labels; run autoseg_train ... -val anew")
+        raise ModelError(f"{model.folder}: the folds were scored on different labels; run `Trainer.validate` anew")
     return scored, replace(summaries[0], cases=tuple(case for summary in summaries for case in summary.cases))
 
 

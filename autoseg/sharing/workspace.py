@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autoseg.command_words import choosing_words, training_command
+from autoseg.command_words import training_command
 from autoseg.dataset import read_description
 from autoseg.ensembling.selection import load_selection
 from autoseg.errors import ModelError
@@ -148,7 +148,7 @@ def _find_named(task: str, workspace: Workspace, choice: ExportChoice) -> list[M
     wanted = set(choice.configurations or trained)
     wanted |= {before for name in wanted & fitting.keys() if (before := _stage_before(fitting[name]))}
     if missing := sorted(wanted - fitting.keys()) or ([] if wanted else [FULL]):
-        others = [f"  {choosing_words(model.key)}" for model in known if model.folds()]
+        others = [f"  {model.key.choice}" for model in known if model.folds()]
         first = ModelKey(task=task, configuration=missing[0], trainer=choice.trainer, plans=choice.plans)
         listing = "\n".join(["trained are:", *others]) if others else "nothing is trained yet"
         raise ModelError(

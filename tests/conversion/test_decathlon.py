@@ -191,7 +191,7 @@ def test_an_existing_task_of_the_number_is_never_touched(source, tmp_path):
 
         assert str(caught.value) == (
             f"{tmp_path / 'raw_data' / name}: this task exists already, and nothing is overwritten; "
-            "move it away or delete it, or give the new one another number with -output_task_id"
+            "move it away or delete it, or give the new one another number with `number`"
         )
         assert contents(tmp_path / "raw_data") == {f"{name}/mine": b"work of months"}
         (tmp_path / "raw_data" / name / "mine").unlink()

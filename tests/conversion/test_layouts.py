@@ -166,7 +166,7 @@ def test_other_formats_keep_theirs_but_renumbered_labels(tmp_path: Path, ending:
         (
             {"labels": {"background": 0, "RV": 255}},
             "the values must be 0 for the background, then 1, 2, ... without a gap, found 0, 255; renumber them, in the "
-            "label files too, or add --remap_labels, which does both in the copies",
+            "label files too, or add `remap_labels`, which does both in the copies",
         ),
         (
             {"labels": {"background": 0}},
@@ -276,7 +276,7 @@ def test_the_decathlon_is_recognised_by_files_without_channel_numbers(first: Pat
     for number in range(2):
         (first / "imagesTr" / f"c{number}_0000.nii.gz").rename(first / "imagesTr" / f"c{number}.nii.gz")
 
-    assert "convert without --link" in refusal(first, tmp_path, link=True)
+    assert "convert without `link`" in refusal(first, tmp_path, link=True)
     conversion = convert(first, tmp_path, number=12, name="Organ")
 
     assert "Medical Segmentation Decathlon" in conversion.understood.layout
@@ -335,7 +335,7 @@ def test_declared_labels_with_gaps_are_renumbered_on_request(
     layout: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     folder = with_gaps(request, layout)
-    assert "or add --remap_labels, which does both in the copies" in refusal(folder, tmp_path)
+    assert "or add `remap_labels`, which does both in the copies" in refusal(folder, tmp_path)
 
     conversion = convert(folder, tmp_path, number=1, remap_labels=True)
 
@@ -482,9 +482,9 @@ def test_plain_folders_of_equal_names(plain: Path, tmp_path: Path) -> None:
         "  labels    0 background, 1 label_1, 2 label_2\n"
         "  cases     3 with labels, 1 without\n"
         "  files     7 .nii.gz\n"
-        "  note      images are scaled by their own mean and deviation; for CT add --channels CT\n"
+        "  note      images are scaled by their own mean and deviation; for CT add `channels=CT`\n"
         "  note      without a label, and kept for prediction: 1 image\n"
-        "  note      labels are named by their values; name them with --label_names, or in dataset.json before planning"
+        "  note      labels are named by their values; name them with `labels`, or in dataset.json before planning"
     )
 
 
@@ -524,7 +524,7 @@ def test_masks_of_0_and_255_are_refused_with_the_way_out(plain: Path, tmp_path: 
 
     assert refusal(plain, tmp_path) == (
         f"{plain}/labels: the values are 0, 255, but labels are numbered 0, 1, 2, ... without a gap; "
-        "add --remap_labels to have them renumbered in the copies (0 to 0, 255 to 1)"
+        "add `remap_labels` to have them renumbered in the copies (0 to 0, 255 to 1)"
     )
 
 
@@ -780,7 +780,7 @@ def test_links_point_to_the_sources_files(second: Path, tmp_path: Path, monkeypa
 
 def test_an_existing_task_and_a_taken_number_are_refused(second: Path, tmp_path: Path) -> None:
     assert refusal(second, tmp_path, tasks=["Task027_Liver"]) == (
-        "the number 27 is that of Task027_Liver; choose another one with -output_task_id"
+        "the number 27 is that of Task027_Liver; choose another one with `number`"
     )
     (tmp_path / "raw_data" / "Task027_Heart").mkdir(parents=True)
     with pytest.raises(WorkspaceError, match=r"Task027_Heart: this task exists already, and nothing is overwritten"):
@@ -790,7 +790,7 @@ def test_an_existing_task_and_a_taken_number_are_refused(second: Path, tmp_path:
 
 def test_names_of_tasks(second: Path, tmp_path: Path) -> None:
     assert refusal(second, tmp_path, name="../x") == (
-        "../x: a task's name has letters, digits, _ - and . only; choose another (--name)"
+        "../x: a task's name has letters, digits, _ - and . only; choose another (`name`)"
     )
     assert convert(second, tmp_path, name="Herz-2.ä").folder.name == "Task027_Herz-2.ä"
 
@@ -811,7 +811,7 @@ def test_settings_of_plain_folders_do_not_apply_to_described_ones(second: Path, 
     for setting in ({"channels": ("CT", "CT")}, {"labels": ("RV", "LV")}):
         assert refusal(second, tmp_path, **setting) == (
             f"{second}: its dataset.json names labels and channels; correct them there, "
-            "--channels and --label_names are for plain folders without one"
+            "`channels` and `labels` are for plain folders without one"
         )
 
 

@@ -97,7 +97,7 @@ def test_gaps_in_agreeing_values_are_renumbered_on_request_only() -> None:
     files = (file("a", liver=1, spleen=5), file("b", liver=1))
     assert refused(*files) == (
         "the values are 0, 1, 5, but labels are numbered 0, 1, 2, ... without a gap; "
-        "add --remap_labels to have them renumbered in the copies (0 to 0, 1 to 1, 5 to 2)"
+        "add `remap_labels` to have them renumbered in the copies (0 to 0, 1 to 1, 5 to 2)"
     )
     found = number(*files, remap=True)
     assert found.names == ("background", "liver", "spleen")
@@ -172,5 +172,5 @@ def test_names_of_a_user_may_replace_those_in_the_files_but_not_exchange_them() 
     assert number(*files, names=("LV", "RV")).names == ("background", "LV", "RV")
     assert refused(*files, names=("Segment_2", "Segment_1")) == (
         "Segment_2, Segment_1: the label files give this name to another number (1, 2, ...: Segment_1, Segment_2); "
-        "name labels in this order, or leave --label_names out"
+        "name labels in this order, or leave `labels` out"
     )

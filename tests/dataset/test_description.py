@@ -205,7 +205,7 @@ def test_the_second_generations_description_is_told_in_one_sentence(tmp_path: Pa
 
     assert str(caught.value) == (
         f"{tmp_path}/dataset.json: is that of nnU-Net's second generation (channel_names and file_ending); move the folder "
-        "out of raw_data if it lies there, and make a task of it with autoseg_convert_dataset -i FOLDER"
+        "out of raw_data if it lies there, and make a task of it with `convert_dataset(FOLDER)`"
     )
 
 

@@ -42,7 +42,7 @@ def test_a_file_in_the_place_of_a_folder_is_a_fault(tmp_path: Path) -> None:
         level="fault",
         subject="results",
         found=f"{tmp_path}/file/results, which is not there yet: {tmp_path}/file is a file",
-        remedy="move that file away, or name another folder with --home or AUTOSEG_HOME",
+        remedy="move that file away, or name another folder with `home` or AUTOSEG_HOME",
     )
 
 
@@ -57,7 +57,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_fault_unless_it_is_only_read(
         level="fault",
         subject="results",
         found=f"{disk}/results: Read-only file system",
-        remedy=f"make room and give yourself the right to write in {disk}/results, or name another folder (--home)",
+        remedy=f"make room and give yourself the right to write in {disk}/results, or name another folder (`home`)",
     )
     assert check_folder("results", disk / "new").level == "fault"
     assert check_folder("raw_data", disk / "new", needs_writing=False).level == "fault"
@@ -115,7 +115,7 @@ def test_variables_are_told_and_those_that_nobody_reads() -> None:
 
 def test_a_variable_that_home_wins_over_or_that_is_relative_is_told() -> None:
     assert check_variables({"AUTOSEG_HOME": "/data"}, home=Path("/mine")) == [
-        Diagnosis(level="ok", subject="AUTOSEG_HOME", found="/data, which --home /mine wins over")
+        Diagnosis(level="ok", subject="AUTOSEG_HOME", found="/data, which `home=/mine` wins over")
     ]
     assert check_variables({"AUTOSEG_RESULTS": "results"}, home=None) == [
         Diagnosis(
@@ -138,7 +138,7 @@ def test_what_killed_processes_left_is_found_told_and_removed(tmp_path: Path) ->
 
     half, replaced = check_leftovers([tmp_path], clean=False)
     assert (half.level, half.found) == ("warning", f"half-written: 2 files of killed processes, 3 MB, as {folder}")
-    assert half.remedy == "autoseg_doctor --clean removes them; whoever writes in their folder next does, too"
+    assert half.remedy == "`check_leftovers(clean=True)` removes them; whoever writes in their folder next does, too"
     assert replaced.found == f"{kept}: models that were about to be replaced when installing was killed"
     assert old.exists() and folder.exists()
 

@@ -40,7 +40,7 @@ def fail() -> None:
 def test_workers_that_fail_or_hang_are_a_fault(action: trying.Callable[[], None], found: str) -> None:
     diagnosis = trying._timed("workers", "done", action, trying.ONE_WORKER, 0.2)
     assert (diagnosis.level, diagnosis.found) == ("fault", found)
-    assert diagnosis.remedy.startswith("use one worker (-tl 1 -tf 1, --workers 1) and --num_workers 0")
+    assert diagnosis.remedy.startswith("use one worker (`workers=1`) and `settings.workers=0`")
 
 
 def test_images_are_written_and_read() -> None:

@@ -146,7 +146,7 @@ def test_folders_with_different_cases_are_refused_listing_both_sides(folders: tu
         f"{predictions} and {references}: the two folders must hold the same cases\n"
         f"  not in {predictions}: b\n"
         f"  not in {references}: d\n"
-        "Add what is missing or move what is not to be scored, or score the cases that both hold (--common)."
+        "Add what is missing or move what is not to be scored, or score the cases that both hold (`common`)."
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoseg.command_words import choosing_words, training_command
+from autoseg.command_words import training_command
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import has_plans, parse_fold, parse_plans, plans_in, task_number
 from autoseg.files.model_folder import FoldFolder, ModelFolder, ModelKey, parse_model
@@ -71,7 +71,7 @@ def test_a_users_own_file_makes_no_other_model() -> None:
     assert named == KEY and hash(named) == hash(KEY)
     assert training_command(named, "0", "-c") == "autoseg_train 2d 'my recipes.py:Trainer' Task004_Balls 0 -c"
     assert training_command(named.of("3d_lowres"), "1").startswith("autoseg_train 3d_lowres 'my recipes.py:Trainer'")
-    assert choosing_words(named) == "-m 2d -tr Trainer -p autoseg"
+    assert named.choice == "`configuration=2d, trainer=Trainer, plans=autoseg`"
 
 
 def test_other_plans_are_named_on_the_command_line() -> None:

@@ -36,7 +36,7 @@ def test_an_apple_gpu_that_cannot_compute_a_network_is_left_with_a_sentence(capl
 
     (said,) = [record.getMessage() for record in caplog.records]
     assert said.startswith(f"device mps: torch {torch.__version__} cannot train a U-Net on it (")
-    assert said.endswith("); update macOS and torch, or use -device cpu; so the CPU computes")
+    assert said.endswith("); update macOS and torch, or use `device=cpu`; so the CPU computes")
 
 
 @pytest.mark.usefixtures("broken_apple_gpu")

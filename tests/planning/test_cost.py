@@ -80,7 +80,7 @@ def test_a_transferred_plan_on_finer_data_warns_before_anything_is_trained(
     (warning,) = warn_of_cost(plans, fingerprint)
     assert warning.startswith(f"Task002_B: 3d_fullres: predicting the median case {told}, in the final validation, too")
     assert "3d_lowres" in warning
-    assert "--step_size 1" in warning
+    assert "`step_size=1`" in warning
     assert warn_of_cost(transfer_plans(source, coarse, dataset="Task002_B"), coarse) == ()
 
 

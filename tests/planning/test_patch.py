@@ -59,5 +59,5 @@ def test_nothing_fits() -> None:
         shrink((16, 16), (16, 16), 0)
     assert str(caught.value) == (
         "no patch fits the memory: even a single voxel is too much for so many channels and labels; "
-        "raise -gpu_memory_target, or use fewer of them"
+        "raise `gpu_memory_target`, or use fewer of them"
     )

@@ -149,7 +149,7 @@ class TestMemory:
             plan(Planner2D, make_fingerprint(**HIPPOCAMPUS), gpu_memory_target=gigabytes)
 
     def test_memory_for_nothing_is_refused_in_words(self, make_fingerprint: MakeFingerprint) -> None:
-        with pytest.raises(PlanError, match=r"no patch fits the memory: .*raise -gpu_memory_target"):
+        with pytest.raises(PlanError, match=r"no patch fits the memory: .*raise `gpu_memory_target`"):
             plan(Planner3D, make_fingerprint(**HIPPOCAMPUS), gpu_memory_target=1e-9)
 
     def test_a_batch_below_two_is_refused(self, make_fingerprint: MakeFingerprint) -> None:
@@ -161,7 +161,7 @@ class TestMemory:
             plan(WholeSlice, make_fingerprint([(9, 1, 1)], [(20, 2048, 2048)], cases=4))
         assert str(caught.value) == (
             "Task001_X: memory holds only 0 samples of the patch (2048, 2048), and training needs 2; "
-            "raise -gpu_memory_target or plan a smaller patch"
+            "raise `gpu_memory_target` or plan a smaller patch"
         )
 
 

@@ -104,7 +104,7 @@ class TestRefusals:
             transfer_plans(plan(Planner3D, source_data), two, dataset="Task007_Tumour")
         assert str(caught.value) == (
             "Task007_Tumour: the images have 2 channels (T1, T2), but the plans of Task004_Organ are for 1 (CT); plan "
-            "from a task with as many, or without --plans_from"
+            "from a task with as many, or without `plans_from`"
         )
 
     def test_of_single_slices_in_3d(self, source_data: DatasetFingerprint, make_fingerprint: MakeFingerprint) -> None:
@@ -125,7 +125,7 @@ class TestRefusals:
             transfer_plans(source, make_fingerprint(shapes=[(1, 64, 64)], **along), dataset="Task007_Flat")
         assert str(caught.value) == (
             "Task007_Flat: every case is a single slice across axis z, but the plans of Task004_Organ take slices "
-            "across axis x; plan without --plans_from"
+            "across axis x; plan without `plans_from`"
         )
 
 

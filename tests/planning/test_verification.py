@@ -433,7 +433,7 @@ def test_a_case_too_large_for_memory_is_an_error_and_the_others_are_looked_at(ta
     _, _, memory, undeclared = result.stdout.splitlines()
     assert memory == (
         "  case case_001: out of memory; this process may have 1.6 GB of address space (ulimit -v); raise it "
-        "(ulimit -v unlimited) where you start it, or use fewer workers (-tl and -tf, or --workers)"
+        "(ulimit -v unlimited) where you start it, or use fewer workers (`workers`)"
     )
     assert undeclared.startswith("  case case_004, labelsTr/case_004.nii.gz: holds the value 7, which")
 
@@ -760,7 +760,7 @@ def test_oblique_hearts_differ_in_orientation_only(data_folder):
     assert [str(finding) for finding in report.warnings] == [
         "dataset.json: the names begin alike, as those of one patient's images do: SCD0000101 (SCD0000101_ED, "
         "SCD0000101_ES), SCD0000201 (SCD0000201_ED, SCD0000201_ES), SCD0000301 (SCD0000301_ED, SCD0000301_ES) and 2 more; "
-        "if so, keep them in one fold: add --patients '^[^_]+', which writes patients.json",
+        "if so, keep them in one fold: add `patients='^[^_]+'`, which writes patients.json",
         "cases SCD0000101_ED, SCD0000101_ES: oriented IRP, while 6 cases are LIP; reorient them if they were not meant to be",
         "cases SCD0000401_ED, SCD0000401_ES: oriented PIR, while 6 cases are LIP; reorient them if they were not meant to be",
     ]

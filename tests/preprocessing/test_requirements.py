@@ -78,7 +78,7 @@ def test_a_disk_that_is_clearly_too_small_is_refused(tmp_path, monkeypatch, capl
     with pytest.raises(
         StorageError,
         match=r"not/there/yet: preparing needs about 80.0 GB of disk, 39.0 GB are free; free some space, or set "
-        r"AUTOSEG_PREPROCESSED \(or --home\) to a folder on a larger disk",
+        r"AUTOSEG_PREPROCESSED \(or `home`\) to a folder on a larger disk",
     ):
         require_disk(needed, [folder])
 

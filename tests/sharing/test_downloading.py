@@ -91,7 +91,7 @@ def test_an_archive_that_does_not_fit_on_the_disk(server: str, small_disk: Calla
     with pytest.raises(DiskError) as caught, downloaded(f"{server}/model.zip", disk):
         pass
     assert str(caught.value) == (
-        f"{server}/model.zip: does not fit into {disk}; free some space, or name a folder on a larger disk (--home)"
+        f"{server}/model.zip: does not fit into {disk}; free some space, or name a folder on a larger disk (`home`)"
     )
     assert list(disk.iterdir()) == []
 

@@ -107,7 +107,7 @@ def test_a_model_that_is_there_is_not_touched_without_overwrite(archive: Path, t
     with pytest.raises(ModelError) as error:
         install_models(archive, tmp_path)
 
-    assert str(error.value) == f"{archive}: these are there already:\n  {mine}\nAdd --overwrite to replace them."
+    assert str(error.value) == f"{archive}: these are there already:\n  {mine}\nAdd `overwrite=True` to replace them."
     assert everything(tmp_path) == before
 
 

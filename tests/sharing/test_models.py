@@ -60,5 +60,5 @@ def test_folds_scored_on_different_labels_are_not_mixed(tmp_path: Path, train_mo
     path.write_text(json.dumps(json.loads(path.read_text().replace('"1":', '"2":'))))
     (model,) = find_models(tmp_path)
 
-    with pytest.raises(ModelError, match=r"the folds were scored on different labels; run autoseg_train \.\.\. -val"):
+    with pytest.raises(ModelError, match=r"the folds were scored on different labels; run `Trainer.validate` anew"):
         load_cross_validation(model, model.folds())
