@@ -28,8 +28,8 @@ DECLARED = {
     for action in build_parser(find_command(name), name)._actions
     for option in action.option_strings
 }
-NO_SETTINGS = {"all", "network.name", "val"}
-"""What else stands between backticks: a fold, and entries of files."""
+NO_SETTINGS = {"all", "levels", "network.name", "val"}
+"""What else stands between backticks: a fold, and entries of files, which no command has an option for."""
 
 STILL_TO_COME = {"inference", "training"}
 
