@@ -14,13 +14,19 @@ from autoseg.plans import ConfigurationPlan, Topology
 log = logging.getLogger(__name__)
 
 
-def fitted_topology(plan: ConfigurationPlan, name: str, *, levels: int, kernel: int = 3) -> Topology:
+FEWER_LEVELS = "give it fewer `levels`, or a plan with such a patch"
+
+
+def fitted_topology(
+    plan: ConfigurationPlan, name: str, *, levels: int, kernel: int = 3, remedy: str = FEWER_LEVELS
+) -> Topology:
     """Levels that pool as the plan's do, and halve every axis where the plan has fewer levels.
 
     Args:
         name: Of the network, for messages.
         levels: How many, the finest counted.
         kernel: Side of the convolutions; 1 along axes where the plan's are flat.
+        remedy: What is said to do where the patch does not fit.
 
     Raises:
         PlanError: The patch cannot be pooled so often; the sizes that can are named.
@@ -36,7 +42,7 @@ def fitted_topology(plan: ConfigurationPlan, name: str, *, levels: int, kernel: 
         strides=((1,) * plan.dimensions, *strides),
         kernels=tuple(tuple(1 if side == 1 else kernel for side in sides) for sides in flat),
     )
-    require_multiple(plan, name, topology.divisor, "give it fewer `levels`, or a plan with such a patch")
+    require_multiple(plan, name, topology.divisor, remedy)
     return topology
 
 

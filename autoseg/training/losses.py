@@ -8,6 +8,7 @@ Source: Isensee et al. 2021, "Blueprint parameters": cross-entropy plus soft Dic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from autoseg.catalogue import Catalogue
 from autoseg.dataset.target import BACKGROUND
+from autoseg.errors import TrainingError
 from autoseg.networks.activations import SOFTMAX, Activation
 
 SMOOTH = 1e-5
@@ -124,16 +126,36 @@ class Sum(nn.Module):
 
 
 class DeepSupervision(nn.Module):
-    """A loss at every resolution of the decoder, finest first, weighted; outputs of weight 0 are not looked at."""
+    """A loss of every answer of a network, weighted by its resolution; those of weight 0 are not looked at.
+
+    Each answer `(B, C, *space)` learns from the labels of its size. What has one axis, `(B,)`, is a penalty of each sample
+    that the network itself gives, and is added as it is, their mean.
+    """
 
     def __init__(self, loss: nn.Module) -> None:
         super().__init__()
         self.loss = loss
 
     def forward(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-        weights = deep_supervision_weights(len(outputs))
-        weighted = zip(weights, outputs, targets, strict=False)
-        return torch.stack([weight * self.loss(logits, target) for weight, logits, target in weighted if weight]).sum()
+        answers = [output for output in outputs if output.ndim > 1]
+        sizes = [tuple(answer.shape[2:]) for answer in answers]
+        labels = {tuple(target.shape[-len(sizes[0]) :]): target for target in targets}
+        if others := [size for size in sizes if size not in labels]:
+            raise TrainingError(
+                f"the network answers with maps of {_times(others[0])}, and there are labels of "
+                f"{', '.join(map(_times, labels))}; its answers must have sizes of the plan's levels"
+            )
+        weighted = zip(answer_weights(sizes), answers, sizes, strict=True)
+        losses = [weight * self.loss(logits, labels[size]) for weight, logits, size in weighted if weight]
+        return torch.stack([*losses, *(output.mean() for output in outputs if output.ndim == 1)]).sum()
+
+
+def answer_weights(sizes: Sequence[tuple[int, ...]]) -> tuple[float, ...]:
+    """Weights of answers of these sizes: those of one size weigh the same, sum 1; see `deep_supervision_weights`."""
+    resolutions = sorted(set(sizes), key=math.prod, reverse=True)
+    of_size = dict(zip(resolutions, deep_supervision_weights(len(resolutions)), strict=True))
+    total = sum(of_size[size] for size in sizes)
+    return tuple(of_size[size] / total for size in sizes)
 
 
 def deep_supervision_weights(levels: int) -> tuple[float, ...]:
@@ -145,6 +167,10 @@ def deep_supervision_weights(levels: int) -> tuple[float, ...]:
     if levels > 1:
         raw[-1] = 0.0
     return tuple(weight / sum(raw) for weight in raw)
+
+
+def _times(sides: Sequence[int]) -> str:
+    return "x".join(map(str, sides))
 
 
 LOSSES = Catalogue(

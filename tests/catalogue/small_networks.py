@@ -17,8 +17,20 @@ SMALL: dict[str, dict[str, Any]] = {
     "unet_2016": {"width": 8, "levels": 3},
     "vnet": {"width": 4, "levels": 3, "dropout": 0.0},
     "vnet_light": {"width": 4, "dropout": 0.0},
+    "dense_single": {"growth": 4, "dropout": 0.0},
+    "dense_dual": {"growth": 4},
+    "dense_dual_single": {"growth": 4, "dropout": 0.0},
+    "dense_voxel": {"width": 4, "growth": 4, "dropout": 0.0},
+    "skip_dense": {"width": 8, "growth": 4, "dropout": 0.0},
+    "hyper_dense": {"growth": 2},
+    "highres": {"width": 4, "dropout": 0.0},
+    "resnet_vae": {"width": 8, "dropout": 0.0},
+    "resnet_med3d": {"width": 8, "depth": 10},
 }
 """Settings by name; nothing is left out at random, so that a batch can be learned by heart."""
+
+CHANNELS = {"hyper_dense": 2}
+"""Fewest of the input, where one is not enough."""
 
 DEEP_ONLY: set[str] = set()
 """Those of three dimensions alone."""
@@ -40,7 +52,7 @@ def built(
 
 
 def small(name: str, axes: int, **settings: Any) -> nn.Module:
-    return built(name, plan_of((SIDE,) * axes), **(SMALL[name] | settings))
+    return built(name, plan_of((SIDE,) * axes), CHANNELS.get(name, 1), **(SMALL[name] | settings))
 
 
 def counted_on_meta(name: str, plan: ConfigurationPlan, in_channels: int, out_channels: int, **settings: Any) -> int:

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autoseg.errors import TrainingError
 from autoseg.training.losses import (
     CrossEntropy,
     DeepSupervision,
     DiceLoss,
     Sum,
+    answer_weights,
     deep_supervision_weights,
 )
 
@@ -88,6 +90,33 @@ def test_deep_supervision_weighs_the_levels_and_ignores_the_coarsest() -> None:
     loss = DeepSupervision(MeanDifference())(outputs, targets)
 
     assert loss.item() == pytest.approx(2 / 3 * 1 + 1 / 3 * 3)
+
+
+def test_answers_of_one_size_weigh_the_same() -> None:
+    outputs = [torch.full((1, 2, side), value) for side, value in ((4, 1.0), (4, 3.0), (2, 6.0), (1, float("nan")))]
+    targets = [torch.zeros(1, side, dtype=torch.long) for side in (4, 2, 1)]
+
+    loss = DeepSupervision(MeanDifference())(outputs, targets)
+
+    assert loss.item() == pytest.approx((2 * 1 + 2 * 3 + 1 * 6) / 5)
+    assert answer_weights([(4, 4), (4, 4)]) == (0.5, 0.5)
+    assert answer_weights([(4, 4), (2, 4), (2, 2), (1, 1)]) == pytest.approx(deep_supervision_weights(4))
+
+
+def test_what_a_network_gives_for_each_sample_is_added_as_a_penalty() -> None:
+    outputs = [torch.ones(3, 2, 4), torch.tensor([1.0, 2.0, 6.0])]
+
+    loss = DeepSupervision(MeanDifference())(outputs, [torch.zeros(3, 4, dtype=torch.long)])
+
+    assert loss.item() == pytest.approx(1 + 3)
+
+
+def test_an_answer_of_another_size_than_the_labels_is_refused() -> None:
+    with pytest.raises(TrainingError) as caught:
+        DeepSupervision(MeanDifference())([torch.ones(1, 2, 4, 4), torch.ones(1, 2, 3, 3)], [torch.zeros(1, 4, 4)])
+    assert str(caught.value) == (
+        "the network answers with maps of 3x3, and there are labels of 4x4; its answers must have sizes of the plan's levels"
+    )
 
 
 def test_the_gradient_of_the_dice_moves_towards_the_truth() -> None:

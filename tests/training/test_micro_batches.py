@@ -53,6 +53,22 @@ def network(kind: torch.dtype = torch.float64) -> UNet:
     return UNet(unet_settings(topology, features=3, max_features=6), 2, CLASSES).to(kind)
 
 
+class Penalised(nn.Module):
+    """A network that also gives a penalty of each sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv3d(2, CLASSES, 3, padding=1).double()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        scores = self.inner(images)
+        return [scores, scores.flatten(1).square().mean(1)]
+
+
+def levels_of(outputs: Tensor | list[Tensor]) -> list[Tensor]:
+    return [outputs] if isinstance(outputs, Tensor) else outputs
+
+
 def gradients(
     model: nn.Module, loss: nn.Module, at_once: int, together: int = SAMPLES, *, factor: float = 1.0
 ) -> tuple[float, list[Tensor]]:
@@ -62,7 +78,7 @@ def gradients(
     model.zero_grad()
     torch.manual_seed(2)
     value = add_gradients(
-        lambda part: model(IMAGES[part].to(kind)),
+        lambda part: levels_of(model(IMAGES[part].to(kind))),
         lambda outputs: supervised(outputs, TARGETS),
         samples=SAMPLES,
         at_once=at_once,
@@ -72,6 +88,19 @@ def gradients(
     )
     found = [parameter.grad for parameter in model.parameters()]
     return value.item(), [gradient if gradient is not None else torch.zeros(()) for gradient in found]
+
+
+@pytest.mark.parametrize(("at_once", "together"), [(1, SAMPLES), (2, SAMPLES), (SAMPLES, 2)])
+def test_penalties_of_parts_are_those_of_the_whole(at_once: int, together: int) -> None:
+    """Parts of unlike sizes too: each sample counts once."""
+    model = Penalised()
+    value, whole = gradients(model, CrossEntropy(), SAMPLES)
+    without, _ = gradients(model.inner, CrossEntropy(), SAMPLES)
+    found, parted = gradients(model, CrossEntropy(), at_once, together)
+
+    assert found == pytest.approx(value, rel=1e-12)
+    assert value - without == pytest.approx(model.inner(IMAGES).square().mean().item(), rel=1e-9)
+    torch.testing.assert_close(parted, whole, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -224,6 +225,14 @@ def test_a_recipe_of_other_parts_trains_and_predicts_what_it_says(trainer: MakeT
     assert len(summary.cases) == 2
     (network,) = load_model(made.output.parent, "3d_fullres").networks
     assert any(isinstance(layer, nn.BatchNorm3d) for layer in network.modules())
+
+
+def test_a_network_of_two_answers_trains_and_predicts_with_the_first(trainer: MakeTrainer, mine: Path) -> None:
+    made = trainer(write(mine.parent, {"network": {"name": "dense_voxel", "width": 4, "growth": 2}}))
+    made.run()
+
+    assert len(made.validate().cases) == 2
+    assert math.isfinite(json.loads((made.output / "history.json").read_text())["epochs"][-1]["loss"])
 
 
 def test_a_named_network_trains_and_is_built_again_by_its_name(trainer: MakeTrainer, mine: Path) -> None:
