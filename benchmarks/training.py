@@ -40,19 +40,19 @@ def autoseg_trainer(plans: Any, prepared: Path, output: Path, base: Any = None, 
     """The default trainer of fold 0, or a class made of it."""
     from autoseg.preprocessing import PreparedCases
     from autoseg.training import Trainer, TrainingSettings, open_split
+    from autoseg.training.fold.data import FoldData
 
     device = settings.pop("device", "cpu")
     store = PreparedCases(prepared / f"{plans.identifier}_{CONFIGURATION}")
-    return (base or Trainer)(
+    data = FoldData(
         plans=plans,
         configuration=CONFIGURATION,
         cases=store,
         split=open_split(prepared / "splits_final.json", store.identifiers(), "0"),
         output=output,
         references=prepared,
-        settings=TrainingSettings(seed=0, **settings),
-        device=device,
     )
+    return (base or Trainer)(data, settings=TrainingSettings(seed=0, **settings), device=device)
 
 
 def autoseg_side(prepared: Path, output: Path, iterations: int, device: str) -> list[float]:

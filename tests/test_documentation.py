@@ -55,7 +55,10 @@ from autoseg.sharing.card import AboutData, ModelCard, ModelEntry
 from autoseg.sharing.manifest import FileEntry, Manifest
 from autoseg.sharing.models import LabelDice
 from autoseg.training import Split, Trainer
+from autoseg.training.fold.conditions import conditions_of
+from autoseg.training.fold.data import FoldData
 from autoseg.training.fold.history import EpochRecord
+from autoseg.training.start import new_state
 
 PROJECT = Path(__file__).resolve().parents[1]
 DOCUMENTATION = PROJECT / "documentation"
@@ -114,12 +117,14 @@ PLANS = Tiny3D(fingerprint=FINGERPRINT, dataset="Task001_Test").plan()
 def a_trainer(kind: type[Trainer], folder: Path) -> Trainer:
     """A trainer of tiny networks, of which nothing is trained."""
     return kind(
-        plans=PLANS,
-        configuration="3d_fullres",
-        cases=PreparedCases(folder / "prepared"),
-        split=Split(training=("case_0",), validation=("case_1",)),
-        output=folder / "fold_0",
-        references=folder / "references",
+        FoldData(
+            plans=PLANS,
+            configuration="3d_fullres",
+            cases=PreparedCases(folder / "prepared"),
+            split=Split(training=("case_0",), validation=("case_1",)),
+            output=folder / "fold_0",
+            references=folder / "references",
+        ),
         device="cpu",
     )
 
@@ -295,12 +300,12 @@ def test_every_key_of_a_prediction_is_explained(tmp_path: Path) -> None:
 
 def test_every_key_of_a_fold_is_explained(tmp_path: Path) -> None:
     trainer = a_trainer(Trainer, tmp_path)
-    state = trainer._new_state(seed=0)
-    trainer._describe(state.network)
+    state = new_state(trainer, seed=0)
+    trainer.bookkeeping.describe(state.network)
     for case in ("case_0", "case_1"):
         write_record(trainer.cases.folder / f"{case}.json", MARKER, FORMAT)
-    checkpoint = trainer._conditions(0) | state.to_checkpoint()
-    trainer._begin_record(0, state, ())
+    checkpoint = conditions_of(trainer, 0) | state.to_checkpoint()
+    trainer.bookkeeping.begin_record(0, state, ())
     numbers = set(read_json(trainer.output / "run.json")["recipe"]["values"])
     found = (
         keys_of(read_json(trainer.output / "debug.json"))

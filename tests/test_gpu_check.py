@@ -147,7 +147,7 @@ def test_an_overflow_in_the_first_step_shows_in_the_momentum(
 ) -> None:
     """The fused optimiser begins with uninitialised memory where nothing was put there; so the check can fail."""
     if not is_prepared:
-        monkeypatch.setattr("autoseg.training.assembly.start_momentum", lambda _: None)
+        monkeypatch.setattr("autoseg.training.start.start_momentum", lambda _: None)
     trainer = right._trainer(
         setting(checks, tmp_path), "overflow", kind=right.Overflowing, epochs=1, iterations_per_epoch=1
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from autoseg.catalogue import code_of
 from autoseg.errors import ExtensionError
@@ -13,10 +12,12 @@ from autoseg.extensions import find_class
 from autoseg.files.layout import is_recipe_file, recipe_name
 from autoseg.inference.model import BuildNetwork
 from autoseg.networks.build import build_named_network
+from autoseg.training.fold.data import FoldData
 from autoseg.training.recipes.file import read_recipe
 from autoseg.training.recipes.recipe import Recipe
 from autoseg.training.recipes.record import RecipeRecord, own_code, recorded
 from autoseg.training.recipes.shipped import RECIPES
+from autoseg.training.settings import TrainingSettings
 from autoseg.training.trainer import Trainer
 from autoseg.words import nearest
 
@@ -29,9 +30,9 @@ class TrainerChoice:
     recipe: Recipe
     kind: type[Trainer] = Trainer
 
-    def build(self, **arguments: Any) -> Trainer:
+    def build(self, data: FoldData, *, settings: TrainingSettings | None = None, device: str | None = None) -> Trainer:
         """A trainer; see `Parts` for the arguments."""
-        return self.kind(recipe=self.recipe, name=self.name, **arguments)
+        return self.kind(data, settings=settings, device=device, recipe=self.recipe, name=self.name)
 
     @property
     def build_network(self) -> BuildNetwork:

@@ -20,6 +20,8 @@ from autoseg.errors import AutosegError
 from autoseg.networks.encoder_decoder import EncoderDecoder
 from autoseg.networks.fitting import is_out_of_memory
 from autoseg.networks.precision import VOLTA
+from autoseg.training.parts import Parts
+from autoseg.training.state import TrainingState
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +81,24 @@ def circumstances(
         own_network=isinstance(network, EncoderDecoder) and is_ours(network),
         batches=batches,
     )
+
+
+def compile_where_it_pays(parts: Parts, state: TrainingState, loss_function: nn.Module) -> None:
+    """Network and loss, where enough batches are to come to make up for the time it takes."""
+    against = against_compiling(
+        circumstances(
+            state.network,
+            parts.device,
+            wanted=parts.settings.compile,
+            deterministic=parts.settings.deterministic,
+            batches=(parts.epochs - state.epoch) * parts.iterations_per_epoch,
+        )
+    )
+    if against is None:
+        log.info("torch.compile: the first batches take a minute or two (--no_compile does without)")
+        compile_in_place(state.network, loss_function)
+    elif parts.device.type == "cuda":
+        log.info("without torch.compile: %s", against)
 
 
 def is_ours(module: nn.Module) -> bool:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from autoseg.errors import TrainingError
 from autoseg.files.storage import atomic_path
 from autoseg.parallel import progress
+from autoseg.training.fold_run import fold_lock, own_random_numbers
 from autoseg.training.losses import DeepSupervision
 from autoseg.training.sampling.samples import TRAINING
+from autoseg.training.sampling.source import open_batches
+from autoseg.training.start import choose_seed, start_state
 from autoseg.training.state import set_learning_rate
 from autoseg.training.trainer import Trainer
 
@@ -63,8 +64,8 @@ def find_learning_rate(trainer: Trainer) -> RangeTest:
         WorkspaceError: Another process trains or validates this fold.
     """
     steps = min(MOST_STEPS, trainer.epochs * trainer.iterations_per_epoch)
-    with trainer._locked():
-        with torch.random.fork_rng(trainer._cuda_devices()), progress(steps, "rates") as bar:
+    with fold_lock(trainer.fold):
+        with own_random_numbers(trainer.device), progress(steps, "rates") as bar:
             result = range_test(_losses(trainer, steps, bar), steps=steps)
         _draw(result, trainer.fold.learning_rates)
     log.info("the loss was lowest at a learning rate of %.2g", result.suggestion * SAFETY)
@@ -96,10 +97,10 @@ def rate(step: int, steps: int) -> float:
 
 def _losses(trainer: Trainer, steps: int, bar: Any) -> Iterator[float]:
     """The loss of each training batch, before the step at that batch's rate."""
-    seed = trainer._seed(None)
-    state = trainer._restored(seed, None)
+    seed = choose_seed(trainer.settings)
+    state = start_state(trainer, seed)
     loss_function = DeepSupervision(trainer.build_loss()).to(trainer.device)
-    batches, _ = trainer._batches(seed, state)
+    batches, _ = open_batches(trainer, seed, state, trainer.data.previous_stage)
     training = (batch for batch in batches if batch.key.stream == TRAINING)
     for step, batch in enumerate(training):
         set_learning_rate(state.optimizer, rate(step, steps))

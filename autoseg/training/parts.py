@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
@@ -15,10 +16,11 @@ from autoseg.catalogue import Part
 from autoseg.dataset import Target
 from autoseg.dataset.splits import Split
 from autoseg.files.model_folder import FoldFolder
-from autoseg.inference.model import BuildNetwork
+from autoseg.inference.model import input_channels
 from autoseg.networks.activations import Activation, activation_of
 from autoseg.networks.build import build_named_network
 from autoseg.networks.devices import resolve_device
+from autoseg.networks.fitted import require_fitting
 from autoseg.networks.precision import Precision, resolve_precision
 from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.store import PreparedCases
@@ -30,9 +32,9 @@ from autoseg.training.augmentation.default import (
 )
 from autoseg.training.augmentation.previous_stage import build_previous_augmentation
 from autoseg.training.augmentation.strong import AUGMENTATIONS
+from autoseg.training.fold.data import FoldData
 from autoseg.training.losses import LOSSES, Sum
 from autoseg.training.optimisers import OPTIMISERS
-from autoseg.training.previous_stage import PreviousStage
 from autoseg.training.recipes.recipe import DEFAULT, Recipe
 from autoseg.training.recipes.record import OPTIMISER_NUMBERS
 from autoseg.training.schedule import SCHEDULES, Pace, fit_to_length
@@ -40,6 +42,11 @@ from autoseg.training.settings import TrainingSettings
 
 VALIDATION_SHARE = 5
 """Validation batches of an epoch: one for every so many training batches."""
+
+LEAST_VALUES_ON_DEVICE = 2**20
+"""Voxels times channels of a patch. Some 200 operations are launched for a sample, 400 with four channels, which takes
+one or two milliseconds of the training process; a dozen workers make one of this size in three (estimated from counts and
+times of CPUs)."""
 
 NUMBERS = {
     "epochs": "epochs",
@@ -54,13 +61,10 @@ NUMBERS = {
 
 
 class Parts:
-    """The settings and parts of a training, without the training itself.
+    """The parts of a training, built from its recipe, plan and target; nothing is trained by it.
 
     Args:
-        cases: The prepared cases of the configuration.
-        output: The fold's folder; its parent is the model's.
-        references: Label files as they were, `<case>.nii.gz`, for the scores of the final validation.
-        previous: For a cascade, what the configuration before it predicted for every case.
+        data: What is trained and scored on.
         settings: The user's; they win over the recipe.
         device: "cpu", "cuda" or "mps"; None takes the best there is.
         recipe: What to train by; None takes the class's.
@@ -85,31 +89,48 @@ class Parts:
 
     def __init__(
         self,
+        data: FoldData,
         *,
-        plans: Plans,
-        configuration: str,
-        cases: PreparedCases,
-        split: Split,
-        output: Path,
-        references: Path,
-        previous: PreviousStage | None = None,
         settings: TrainingSettings | None = None,
         device: str | None = None,
         recipe: Recipe | None = None,
         name: str | None = None,
     ) -> None:
-        self.plans = plans
-        self.plan = plans.configuration(configuration)
-        self.cases = cases
-        self.split = split
-        self.output = output
-        self.fold = FoldFolder(folder=output)
-        self.references = references
-        self.previous = previous
+        self.data = data
         self.settings = settings or TrainingSettings()
         self.device_name = device
         self.name = name or type(self).__name__
         self._take(recipe or self.as_recipe())
+
+    @property
+    def plans(self) -> Plans:
+        """Those of the task that hold the plan."""
+        return self.data.plans
+
+    @property
+    def plan(self) -> ConfigurationPlan:
+        """Of the configuration."""
+        return self.data.plan
+
+    @property
+    def cases(self) -> PreparedCases:
+        """Those that were prepared for the configuration."""
+        return self.data.cases
+
+    @property
+    def split(self) -> Split:
+        """Which cases are trained on, and which validate."""
+        return self.data.split
+
+    @property
+    def output(self) -> Path:
+        """The fold's folder."""
+        return self.data.output
+
+    @property
+    def fold(self) -> FoldFolder:
+        """The fold's folder, by its files."""
+        return self.data.folder
 
     def _take(self, recipe: Recipe) -> None:
         """The numbers of the recipe that hold, which the user's settings win over."""
@@ -194,10 +215,45 @@ class Parts:
         """Whether the class does it, and not the recipe."""
         return cls.build_network.__func__ is not Parts.build_network.__func__  # type: ignore[attr-defined]
 
+    def new_network(self) -> nn.Module:
+        """The class's own, or the recipe's, with new weights."""
+        build = self.build_network if self.builds_own_network() else partial(build_named_network, self.recipe.network)
+        network = build(self.plan, self.in_channels, len(self.target.outputs))
+        if not self.deep_supervision and hasattr(network, "deep_supervision"):
+            network.deep_supervision = False  # type: ignore[assignment]  # a plain attribute
+        return network
+
+    def require_fitting_network(self) -> None:
+        """Try it before anything is written; one of the user's own code need not run without real numbers.
+
+        Raises:
+            PlanError: It does not take the plan's patch.
+        """
+        part = self.recipe.network
+        if not self.builds_own_network() and part.own_file is None:
+            batch = (self.batch_size, self.in_channels, *self.plan.sampling.patch_size)
+            require_fitting(self.new_network, part.name, batch, len(self.target.outputs))
+
     @property
-    def network_builder(self) -> BuildNetwork:
-        """The class's own way, or the recipe's."""
-        return self.build_network if self.builds_own_network() else partial(build_named_network, self.recipe.network)
+    def in_channels(self) -> int:
+        """What the network sees of a voxel."""
+        return input_channels(self.plans, self.plan.name)
+
+    def training_augmentation(self) -> Augmentation:
+        """What happens to training patches, those of a cascade's second input included."""
+        augmentation = self.build_augmentation()
+        steps = self.build_previous_augmentation() if self.plan.previous else ()
+        return replace(augmentation, transforms=(*augmentation.transforms, *steps))
+
+    @cached_property
+    def varies_on_device(self) -> bool:
+        """Whether training patches are varied by the device that trains; else the workers do all of it.
+
+        A cascade's are not: what the previous stage found is varied by its connected components.
+        """
+        values = len(self.plans.channels) * math.prod(self.plan.sampling.patch_size)
+        is_worth_it = self.device.type == "cuda" and values >= LEAST_VALUES_ON_DEVICE
+        return is_worth_it and self.training_augmentation().has_device_form
 
     @cached_property
     def _schedule(self) -> Callable[..., float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from autoseg.inference.cascade import expand_labels
 from autoseg.networks.algorithms import trying_algorithms
-from autoseg.networks.fitting import FittingNumber
 from autoseg.training.compilation import or_uncompiled
 from autoseg.training.micro_batches import (
     add_gradients,
@@ -27,18 +26,22 @@ from autoseg.training.state import TrainingState, count_voxels
 Result = TypeVar("Result")
 
 
-class Steps(Parts):
-    """Parts and the two kinds of step they make; see `Parts` for its arguments."""
+class Steps:
+    """The two kinds of step, with the parts of a training."""
 
-    def training_step(self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module) -> Tensor:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.samples_at_once = samples_at_once(parts.batch_size)
+
+    def train(self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module) -> Tensor:
         """Learn from one batch; returns its loss, still on the device, NaN where a gradient spoilt the weights."""
         state.network.train()
         loss = self._computed(partial(self._find_gradients, state, batch, loss_function), state, loss_function)
         state.scaler.unscale_(state.optimizer)
-        norm = nn.utils.clip_grad_norm_(state.network.parameters(), self.gradient_clip)
+        norm = nn.utils.clip_grad_norm_(state.network.parameters(), self._parts.gradient_clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        if not self.precision.needs_scaler:  # which skips such steps by itself
+        if not self._parts.precision.needs_scaler:  # which skips such steps by itself
             loss = loss.where(norm.isfinite(), torch.nan)
         state.sums.loss += loss
         return loss
@@ -55,49 +58,45 @@ class Steps(Parts):
             at_once=at_once,
             together=samples_together(state.network, data),
             scale=state.scaler.scale,
-            device=self.device,
+            device=self._parts.device,
         )
 
     @torch.no_grad()
-    def validation_step(self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module) -> Tensor:
+    def look(self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module) -> Tensor:
         """Look at one validation batch; returns its loss, still on the device."""
         state.network.eval()
-        loss, counts = self._computed(partial(self._look, state, batch, loss_function), state, loss_function)
+        loss, counts = self._computed(partial(self._found, state, batch, loss_function), state, loss_function)
         state.sums.validation_loss += loss
         state.sums.counts += counts
         return loss
 
-    def _look(
+    def _found(
         self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module, at_once: int
     ) -> tuple[Tensor, Tensor]:
         data, targets = self._on_device(batch)
         at_once = min(at_once, samples_together(state.network, data))
         outputs = outputs_in_parts(lambda part: self._outputs(state.network, data[part]), len(data), at_once)
         loss: Tensor = loss_function(outputs, targets)
-        return loss, count_voxels(self.output_activation, outputs[0], targets[0])
+        return loss, count_voxels(self._parts.output_activation, outputs[0], targets[0])
 
     def _computed(self, attempt: Callable[[int], Result], state: TrainingState, loss_function: nn.Module) -> Result:
         """Of as many samples at once as memory holds; not compiled any more where that fails."""
-        with trying_algorithms(self.device.type == "cuda"):  # batches have one size
-            return or_uncompiled(partial(self._samples_at_once.run, attempt), state.network, loss_function)
-
-    @cached_property
-    def _samples_at_once(self) -> FittingNumber:
-        return samples_at_once(self.batch_size)
+        with trying_algorithms(self._parts.device.type == "cuda"):  # batches have one size
+            return or_uncompiled(partial(self.samples_at_once.run, attempt), state.network, loss_function)
 
     def _on_device(self, batch: AnyBatch) -> tuple[Tensor, list[Tensor]]:
         """What the network sees, and the labels at every resolution, finest first."""
         if isinstance(batch, DrawnBatch):
-            batch = batch.varied(self.device)
-        data = sent_to(self.device, batch.data)
-        targets = [sent_to(self.device, target).long() for target in batch.targets]
-        if self.plan.previous:
-            data = expand_labels(data, self.target)
+            batch = batch.varied(self._parts.device)
+        data = sent_to(self._parts.device, batch.data)
+        targets = [sent_to(self._parts.device, target).long() for target in batch.targets]
+        if self._parts.plan.previous:
+            data = expand_labels(data, self._parts.target)
         return data, targets
 
     def _outputs(self, network: nn.Module, data: Tensor) -> list[Tensor]:
         """Logits in fp32 at every resolution, finest first."""
-        with self.precision.autocast():
+        with self._parts.precision.autocast():
             outputs = network(data)
         levels = [outputs] if isinstance(outputs, Tensor) else outputs
         return [level.float() for level in levels]

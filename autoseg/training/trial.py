@@ -37,11 +37,15 @@ from autoseg.plans import (
 )
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase, sample_foreground
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training.compilation import is_compiled
+from autoseg.training.compilation import compile_where_it_pays, is_compiled
+from autoseg.training.fold.data import FoldData
+from autoseg.training.fold_run import own_random_numbers
 from autoseg.training.losses import DeepSupervision
 from autoseg.training.sampling.batches import Batch, BatchKey, targets_of_levels
 from autoseg.training.sampling.samples import TRAINING
+from autoseg.training.sampling.source import open_batches
 from autoseg.training.settings import TrainingSettings
+from autoseg.training.start import start_state
 from autoseg.training.trainer import Trainer
 
 AnyTrainer = TypeVar("AnyTrainer", bound=Trainer)
@@ -187,13 +191,16 @@ def trial_trainer(
         settings: Of `TrainingSettings`.
     """
     cases = store.identifiers()
-    return kind(
+    data = FoldData(
         plans=plans,
         configuration=next(iter(plans.configurations)),
         cases=store,
         split=Split(training=cases[:-VALIDATION_CASES], validation=cases[-VALIDATION_CASES:]),
         output=fold,
         references=store.folder,
+    )
+    return kind(
+        data,
         settings=TrainingSettings(**{"seed": SEED, **settings}),
         device=device,
     )
@@ -222,18 +229,18 @@ def time_step(trainer: Trainer, seconds: float) -> Step:
 
 def step_on_noise(trainer: Trainer) -> partial[Tensor]:
     """One training step of a new network, on a batch that holds nothing, to be done as often as wished; returns its loss."""
-    with torch.random.fork_rng(trainer._cuda_devices()):
-        state = trainer._restored(SEED, None)
+    with own_random_numbers(trainer.device):
+        state = start_state(trainer, SEED)
     loss_function = DeepSupervision(trainer.build_loss()).to(trainer.device)
-    trainer._compile(state, loss_function)
+    compile_where_it_pays(trainer, state, loss_function)
     return partial(trainer.training_step, state, _noise(trainer), loss_function)
 
 
 def time_batches(trainer: Trainer, seconds: float) -> tuple[float, int]:
     """Make training batches for so long, with nothing else to do: seconds of one, and by how many workers."""
-    with torch.random.fork_rng(trainer._cuda_devices()):
-        state = trainer._restored(SEED, None)
-        batches, waiting = trainer._batches(SEED, state)
+    with own_random_numbers(trainer.device):
+        state = start_state(trainer, SEED)
+        batches, waiting = open_batches(trainer, SEED, state, trainer.data.previous_stage)
     with closing(batches):
         for _ in range(max(1, waiting.workers)):  # workers start
             next(batches)

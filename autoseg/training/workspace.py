@@ -17,6 +17,7 @@ from autoseg.planning.planned import load_planned
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.choice import find_trainer
+from autoseg.training.fold.data import FoldData
 from autoseg.training.fold.run_record import trained_cases
 from autoseg.training.previous_stage import PreviousStage, find_predictions
 from autoseg.training.settings import TrainingSettings
@@ -51,7 +52,7 @@ def build_trainer(
         before = workspace.model(key.of(plan.previous))
         folds = open_splits(splits, identifiers, facts=facts)
         previous = _previous_stage(before, folds, split, model.previous_stage)
-    return chosen.build(
+    data = FoldData(
         plans=plans,
         configuration=key.configuration,
         cases=cases,
@@ -59,9 +60,8 @@ def build_trainer(
         output=model.fold(fold).folder,
         references=workspace.task(task).references,
         previous=previous,
-        settings=settings,
-        device=device,
     )
+    return chosen.build(data, settings=settings, device=device)
 
 
 def require_left_out(trainer: Trainer) -> None:

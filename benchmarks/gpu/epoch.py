@@ -11,6 +11,7 @@ import torch
 from autoseg.files.storage import read_json
 from autoseg.plans import ConfigurationPlan
 from autoseg.training import Trainer
+from autoseg.training.fold_run import FoldRun
 from autoseg.training.sampling.waiting import MUCH
 from autoseg.training.state import TrainingState
 from autoseg.training.time_needed import VALIDATION_SHARE
@@ -28,15 +29,24 @@ BETWEEN_MS = (0, 500)
 WAITING_MENDS = "more cores, or what the loader's section shows"
 BATCH_MENDS = "where it waits the loader's section tells, else the step's"
 BETWEEN_MENDS = (
-    "what is written and drawn before the next batch: Trainer._finish_epoch, and autoseg/training/fold/writing.py"
+    "what is written and drawn before the next batch: FoldRun._finish_epoch, and autoseg/training/fold/writing.py"
 )
+
+
+class WatchedRun(FoldRun):
+    def _finish_epoch(self, *arguments: Any) -> bool:
+        assert isinstance(self._parts, Watched)
+        self._parts.epoch_ends()
+        return super()._finish_epoch(*arguments)
 
 
 class Watched(Trainer):
     """Times its epochs without what lies between them, and that."""
 
-    def __init__(self, **words: Any) -> None:
-        super().__init__(**words)
+    runs = WatchedRun
+
+    def __init__(self, *data: Any, **words: Any) -> None:
+        super().__init__(*data, **words)
         self.begun, self.ended = 0.0, 0.0
         self.spent, self.between = 0.0, 0.0
 
@@ -46,11 +56,10 @@ class Watched(Trainer):
             self.between = self.begun - self.ended
         return super().training_step(state, *arguments)
 
-    def _finish_epoch(self, *arguments: Any) -> bool:
+    def epoch_ends(self) -> None:
         wait_for(self.device)
         self.ended = time.perf_counter()
         self.spent = self.ended - self.begun
-        return super()._finish_epoch(*arguments)
 
 
 def checks(setting: Setting) -> Iterator[Check]:

@@ -20,6 +20,7 @@ from autoseg.inference.predictor import Predictor
 from autoseg.plans import ConfigurationPlan, NetworkPlan
 from autoseg.training import Trainer
 from autoseg.training.compilation import is_compiled
+from autoseg.training.fold_run import model_of
 from autoseg.training.trial import save_trial_cases, step_on_noise, trial_case, trial_plan, trial_plans, trial_trainer
 from gpu.checks import Check, Setting, attempt, left_out
 from gpu.machine import known_precisions
@@ -193,7 +194,7 @@ def _memory(setting: Setting) -> tuple[str, bool]:
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, setting.device)
     words, is_finite = _losses(trainer)
-    at_once = trainer._samples_at_once.number
+    at_once = trainer.steps.samples_at_once.number
     return f"{at_once} of {LARGE.batch_size} at once, {words}", is_finite and at_once < LARGE.batch_size
 
 
@@ -215,7 +216,7 @@ def _labels(setting: Setting) -> tuple[str, bool]:
     path = trainer.fold.weights()
     case = trial_case("unseen", CASE if setting.is_small else UNSEEN)
     found = [
-        Predictor(trainer._model(load_weights(path), path, "final"), device=device, precision=precision)
+        Predictor(model_of(trainer, load_weights(path), "final"), device=device, precision=precision)
         .predict_prepared(case)
         .segmentation
         for device, precision in (("cpu", "fp32"), (setting.device, "auto"))

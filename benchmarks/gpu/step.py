@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from autoseg.plans import ConfigurationPlan
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Trainer
-from autoseg.training.state import TrainingState
 from autoseg.training.trial import (
     Step,
     save_trial_cases,
@@ -36,10 +36,10 @@ STEP_MS, FP16_MS, COMPILED_MS, CHANNELS_LAST_MS, HIPPOCAMPUS_MS = (50, 80), (45,
 class ChannelsLast(Trainer):
     """Its weights lie with the channels last, and so do activations."""
 
-    def _new_state(self, seed: int) -> TrainingState:
-        state = super()._new_state(seed)
-        state.network.to(memory_format=torch.channels_last_3d)
-        return state
+    def new_network(self) -> nn.Module:
+        network = super().new_network()
+        network.to(memory_format=torch.channels_last_3d)
+        return network
 
 
 def checks(setting: Setting) -> Iterator[Check]:

@@ -21,6 +21,7 @@ from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import RECIPES, Split, Trainer, TrainingSettings
 from autoseg.training.augmentation.default import Transform
+from autoseg.training.fold.data import FoldData
 from autoseg.training.previous_stage import PreviousStage
 
 CASES = tuple(f"ball_{number}" for number in range(6))
@@ -69,13 +70,15 @@ def trainer(noise: PreparedCases, references: Path, tmp_path: Path, plans: Plans
         recipe = changes.pop("recipe", None)
         settings = {"epochs": 2, "iterations_per_epoch": 3, "seed": 7, "workers": 0, "precision": "fp32", **changes}
         return kind(
-            plans=cascade_plans,
-            configuration=CASCADE,
-            cases=noise,
-            split=SPLIT,
-            output=tmp_path / "model" / fold,
-            references=references,
-            previous=previous,
+            FoldData(
+                plans=cascade_plans,
+                configuration=CASCADE,
+                cases=noise,
+                split=SPLIT,
+                output=tmp_path / "model" / fold,
+                references=references,
+                previous=previous,
+            ),
             settings=TrainingSettings(**settings),
             device="cpu",
             recipe=recipe,
@@ -132,9 +135,9 @@ def test_going_on_with_other_predictions_of_the_previous_stage_is_refused(
     first = trainer()
     with pytest.raises(Interrupted):
         first.run(should_stop=lambda: True)
-    assert first.previous is not None
+    assert first.data.previous is not None
     image = read_image(references / "ball_0.nii.gz")
-    write_image(first.previous.predictions["ball_0"], np.zeros_like(image.data), image.geometry)
+    write_image(first.data.previous.predictions["ball_0"], np.zeros_like(image.data), image.geometry)
 
     with pytest.raises(
         TrainingError, match=r"began under other conditions: what the previous stage predicted changed; continue"

@@ -25,10 +25,14 @@ from autoseg.training.compilation import (
     against_compiling,
     circumstances,
     compile_in_place,
+    compile_where_it_pays,
     is_compiled,
     or_uncompiled,
 )
+from autoseg.training.fold.data import FoldData
+from autoseg.training.fold_run import FoldRun
 from autoseg.training.losses import CrossEntropy, DeepSupervision, DiceLoss, Sum
+from autoseg.training.start import new_state
 
 
 @pytest.fixture(autouse=True)
@@ -189,7 +193,7 @@ def test_what_is_wrong_without_compiling_too_is_raised() -> None:
 # -------------------------------------------------------------------------------- a training
 
 
-class Compiled(Trainer):
+class CompiledRun(FoldRun):
     """As on a GPU, by a compiler that every computer has."""
 
     backend: Any = "aot_eager"
@@ -199,19 +203,29 @@ class Compiled(Trainer):
         self.compiled = state.network
 
 
-class Broken(Compiled):
+class BrokenRun(CompiledRun):
     backend = staticmethod(broken)
+
+
+class Compiled(Trainer):
+    runs = CompiledRun
+
+
+class Broken(Trainer):
+    runs = BrokenRun
 
 
 def trainer_of(kind: type[Trainer], plans: Plans, store: PreparedCases, references: Path, output: Path) -> Trainer:
     names = store.identifiers()
     return kind(
-        plans=plans,
-        configuration="3d_fullres",
-        cases=store,
-        split=Split(training=names[:4], validation=names[4:5]),
-        output=output,
-        references=references,
+        FoldData(
+            plans=plans,
+            configuration="3d_fullres",
+            cases=store,
+            split=Split(training=names[:4], validation=names[4:5]),
+            output=output,
+            references=references,
+        ),
         settings=TrainingSettings(epochs=2, iterations_per_epoch=2, seed=3, workers=0, precision="fp32"),
         device="cpu",
     )
@@ -219,7 +233,7 @@ def trainer_of(kind: type[Trainer], plans: Plans, store: PreparedCases, referenc
 
 @pytest.mark.parametrize("kind", [Compiled, Broken])
 def test_a_compiled_training_is_stopped_continued_and_validated_like_any_other(
-    kind: type[Compiled], plans: Plans, store: PreparedCases, references: Path, tmp_path: Path
+    kind: type[Trainer], plans: Plans, store: PreparedCases, references: Path, tmp_path: Path
 ) -> None:
     plain = trainer_of(Trainer, plans, store, references, tmp_path / "plain" / "fold_0")
     plain.run()
@@ -230,7 +244,8 @@ def test_a_compiled_training_is_stopped_continued_and_validated_like_any_other(
     made = trainer_of(kind, plans, store, references, tmp_path / "compiled" / "fold_0")
     made.run(resume=True)
 
-    assert is_compiled(made.compiled) is (kind is Compiled)
+    assert isinstance(made.bookkeeping, CompiledRun)
+    assert is_compiled(made.bookkeeping.compiled) is (kind is Compiled)
     expected = load_weights(plain.output / "weights_final.pt").weights
     found = load_weights(made.output / "weights_final.pt").weights
     assert list(found) == list(expected)
@@ -243,8 +258,8 @@ def test_on_a_cpu_a_training_is_not_compiled(
     plans: Plans, store: PreparedCases, references: Path, tmp_path: Path
 ) -> None:
     made = trainer_of(Trainer, plans, store, references, tmp_path / "fold_0")
-    _, state = made._start(resume=False)
+    state = new_state(made, 3)
 
-    made._compile(state, loss_function := DeepSupervision(made.build_loss()))
+    compile_where_it_pays(made, state, loss_function := DeepSupervision(made.build_loss()))
 
     assert not is_compiled(state.network) and not is_compiled(loss_function)

@@ -13,8 +13,12 @@ from autoseg.errors import TrainingError
 from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainingSettings
+from autoseg.training.fold.data import FoldData
 from autoseg.training.learning_rate_finder import find_learning_rate, range_test, rate
 from autoseg.training.losses import DeepSupervision
+from autoseg.training.previous_stage import Gathered
+from autoseg.training.sampling.source import open_batches
+from autoseg.training.start import new_state
 
 CASES = tuple(f"ball_{number}" for number in range(6))
 
@@ -78,12 +82,14 @@ def test_a_trainer_is_tested_and_only_a_picture_is_left(
     store: PreparedCases, references: Path, tmp_path: Path, plans: Plans
 ) -> None:
     trainer = Trainer(
-        plans=plans,
-        configuration="3d_fullres",
-        cases=store,
-        split=Split(training=CASES[:4], validation=CASES[4:]),
-        output=tmp_path / "model" / "fold_0",
-        references=references,
+        FoldData(
+            plans=plans,
+            configuration="3d_fullres",
+            cases=store,
+            split=Split(training=CASES[:4], validation=CASES[4:]),
+            output=tmp_path / "model" / "fold_0",
+            references=references,
+        ),
         settings=TrainingSettings(seed=8, workers=0, precision="fp32", epochs=3, iterations_per_epoch=10),
         device="cpu",
     )
@@ -91,8 +97,8 @@ def test_a_trainer_is_tested_and_only_a_picture_is_left(
     result = find_learning_rate(trainer)
     assert torch.equal(torch.get_rng_state(), before)
 
-    state = trainer._new_state(8)
-    batches, _ = trainer._batches(8, state)
+    state = new_state(trainer, 8)
+    batches, _ = open_batches(trainer, 8, state, Gathered())
     first = trainer.training_step(state, next(batches), DeepSupervision(trainer.build_loss()))
     assert result.losses[0] == pytest.approx(first.item(), rel=1e-6)
     assert result.rates == pytest.approx([rate(step, 30) for step in range(len(result.rates))], rel=1e-12)

@@ -32,9 +32,12 @@ from autoseg.training import RECIPES, Split, Trainer, TrainingSettings
 from autoseg.training.augmentation.default import Augmentation
 from autoseg.training.determinism import deterministic_algorithms
 from autoseg.training.fold.checkpoint import load_checkpoint, save_checkpoint
+from autoseg.training.fold.data import FoldData
+from autoseg.training.fold_run import FoldRun, tell_pace
 from autoseg.training.losses import CrossEntropy
 from autoseg.training.sampling.batches import Batch
 from autoseg.training.sampling.samples import TRAINING
+from autoseg.training.start import new_state, start_state
 from autoseg.training.state import TrainingState
 
 CASES = tuple(f"ball_{number}" for number in range(6))
@@ -51,11 +54,11 @@ def trainer(store: PreparedCases, references: Path, tmp_path: Path, plans: Plans
         arguments = {"cases": store, "plans": plans, "configuration": "3d_fullres", "split": SPLIT, "device": "cpu"}
         arguments |= {name: changes.pop(name) for name in list(changes) if name in arguments}
         settings = {"epochs": EPOCHS, "iterations_per_epoch": TRAINING_BATCHES, "seed": 7, "workers": 0}
+        device = arguments.pop("device")
         return kind(
-            references=references,
-            output=tmp_path / "model" / fold,
+            FoldData(references=references, output=tmp_path / "model" / fold, **arguments),
             settings=TrainingSettings(**{**settings, "precision": "fp32", **changes}),
-            **arguments,
+            device=device,
         )
 
     return make
@@ -448,7 +451,7 @@ def test_a_finished_training_can_be_extended(trainer: MakeTrainer, untouched: Tr
 def test_a_longer_training_goes_on_with_its_own_momentum(trainer: MakeTrainer, untouched: Trainer) -> None:
     checkpoint = load_checkpoint(untouched.output / "checkpoint.pt")
     longer = trainer(fold="fold_1", epochs=500, iterations_per_epoch=1000)
-    state = longer._restored(0, checkpoint)
+    state = start_state(longer, 0, checkpoint)
 
     assert checkpoint["optimizer"]["param_groups"][0]["momentum"] == pytest.approx(0.9)
     assert state.optimizer.param_groups[0]["momentum"] == 0.99
@@ -467,7 +470,7 @@ def test_only_a_short_training_whose_rate_nobody_chose_is_paced(
 ) -> None:
     made = trainer(**settings)
     with caplog.at_level(logging.INFO, logger="autoseg"):
-        made._tell_pace()
+        tell_pace(made)
 
     assert made.pace == pytest.approx(pace)
     assert [
@@ -527,9 +530,13 @@ class AlwaysDiverges(Trainer):
         return super().training_step(state, batch, loss_function) * torch.nan
 
 
-class FullDisk(Trainer):
+class RunOnFullDisk(FoldRun):
     def _save_checkpoint(self, *_words: Any) -> None:
         raise DiskError("the disk is full")
+
+
+class FullDisk(Trainer):
+    runs = RunOnFullDisk
 
 
 @pytest.mark.parametrize(
@@ -825,8 +832,7 @@ def test_resuming_with_data_prepared_from_other_images_is_refused(
         trainer().run(should_stop=StopAfter(1))
     shutil.copytree(store.folder, tmp_path / "prepared")
     changed = PreparedCases(tmp_path / "prepared")
-    resumed = trainer()
-    resumed.cases = changed
+    resumed = trainer(cases=changed)
     changed.save(changed.load("ball_5"), "another signature")
 
     with pytest.raises(
@@ -882,7 +888,7 @@ def test_in_fp16_the_momentum_begins_at_zero(trainer: MakeTrainer, continued: bo
     scaled = trainer()
     scaled.__dict__["precision"] = Precision(name="fp16", device="cpu")
 
-    state = scaled._restored(0, earlier._new_state(0).to_checkpoint() if continued else None)
+    state = start_state(scaled, 0, new_state(earlier, 0).to_checkpoint() if continued else None)
 
     gathered = [state.optimizer.state[parameter]["momentum_buffer"] for parameter in state.network.parameters()]
     assert gathered and not any(buffer.any() for buffer in gathered)
@@ -978,7 +984,7 @@ def test_a_spoilt_case_stops_the_training_the_second_time_and_is_named(
     spoilt[:] = np.nan
     np.save(tmp_path / "prepared" / "ball_2.npy", spoilt)
     made = trainer()
-    made.cases = PreparedCases(tmp_path / "prepared")
+    made.data = replace(made.data, cases=PreparedCases(tmp_path / "prepared"))
 
     message = (
         r"epoch 1, batch \d: the loss or its gradient is not finite; cases of the batch: .*ball_2.*\. The learning rate was lowered once "
@@ -990,7 +996,7 @@ def test_a_spoilt_case_stops_the_training_the_second_time_and_is_named(
     assert caplog.text.count("Going back to epoch 1 after 0 batches") == 1
     with pytest.raises(TrainingError, match=message):
         again = trainer()
-        again.cases = made.cases
+        again.data = made.data
         again.run(resume=True)
 
 

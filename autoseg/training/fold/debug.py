@@ -22,12 +22,15 @@ ELSEWHERE = {
     "output",
     "fold",
     "references",
-    "previous",
+    "data",
+    "in_channels",
+    "steps",
+    "bookkeeping",
+    "runs",
     "settings",
     "device_name",
     "varies_on_device",
     "name",
-    "network_builder",
     "recipe",
 }
 """Attributes that are files of their own, or stand in `run.json` or under `settings`."""

@@ -22,6 +22,7 @@ from autoseg.training.augmentation.default import Augmentation, AugmentationReci
 from autoseg.training.augmentation.device_warping import SLAB_POINTS
 from autoseg.training.augmentation.on_device import vary_all
 from autoseg.training.augmentation.previous_stage import build_previous_augmentation
+from autoseg.training.fold.data import FoldData
 from autoseg.training.fold.run_record import read_record
 from autoseg.training.recipes.shipped import RECIPES
 from autoseg.training.sampling.batches import Batch, Batches, DrawnBatch, Stream, Supply, iterate, remaining_keys
@@ -249,12 +250,14 @@ def trainer_of(
 ) -> Trainer:
     names = store.identifiers()
     return kind(
-        plans=plans,
-        configuration=configuration,
-        cases=store,
-        split=Split(training=names[:4], validation=names[4:]),
-        output=output,
-        references=output,
+        FoldData(
+            plans=plans,
+            configuration=configuration,
+            cases=store,
+            split=Split(training=names[:4], validation=names[4:]),
+            output=output,
+            references=output,
+        ),
         settings=TrainingSettings(
             **{"epochs": 1, "iterations_per_epoch": 5, "seed": 3, "workers": 0, "precision": "fp32", **settings}
         ),
@@ -280,7 +283,7 @@ def test_what_has_no_device_form_as_a_whole_stays_with_the_workers(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("autoseg.training.assembly.LEAST_VALUES_ON_DEVICE", 1)
+    monkeypatch.setattr("autoseg.training.parts.LEAST_VALUES_ON_DEVICE", 1)
     trainer = trainer_of(kind, plans, store, tmp_path / "fold_0")
     assert not trainer.varies_on_device  # on a CPU
 

@@ -13,17 +13,20 @@ from autoseg.inference.model import load_weights
 from autoseg.plans import Plans, save_plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainingSettings
+from autoseg.training.fold.data import FoldData
 
 
 def make_trainer(plans: Plans, store: PreparedCases, output: Path) -> Trainer:
     names = store.identifiers()
     return Trainer(
-        plans=plans,
-        configuration="3d_fullres",
-        cases=store,
-        split=Split(training=names[:4], validation=names[4:]),
-        output=output,
-        references=output,
+        FoldData(
+            plans=plans,
+            configuration="3d_fullres",
+            cases=store,
+            split=Split(training=names[:4], validation=names[4:]),
+            output=output,
+            references=output,
+        ),
         settings=TrainingSettings(epochs=2, iterations_per_epoch=5, seed=3, workers=1, checkpoint_minutes=0),
         device="cpu",
     )

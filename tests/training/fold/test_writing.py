@@ -17,7 +17,9 @@ from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainingSettings
 from autoseg.training.fold.checkpoint import load_checkpoint
+from autoseg.training.fold.data import FoldData
 from autoseg.training.fold.writing import Writer, copied
+from autoseg.training.fold_run import FoldRun
 from autoseg.training.sampling.batches import Batch
 from autoseg.training.state import TrainingState
 
@@ -106,19 +108,31 @@ def test_another_error_is_told_first_and_waits_for_the_disk(caplog: pytest.LogCa
 def trainer_of(kind: type[Trainer], plans: Plans, store: PreparedCases, output: Path) -> Trainer:
     names = store.identifiers()
     return kind(
-        plans=plans,
-        configuration="3d_fullres",
-        cases=store,
-        split=Split(training=names[:4], validation=names[4:]),
-        output=output,
-        references=output,
+        FoldData(
+            plans=plans,
+            configuration="3d_fullres",
+            cases=store,
+            split=Split(training=names[:4], validation=names[4:]),
+            output=output,
+            references=output,
+        ),
         settings=TrainingSettings(epochs=2, iterations_per_epoch=2, seed=3, workers=0, precision="fp32"),
         device="cpu",
     )
 
 
+class RunOnSlowDisk(FoldRun):
+    def _save_checkpoint(self, *words: Any) -> None:
+        assert isinstance(self._parts, SlowDisk)
+        if not self._parts.goes_on.wait(PATIENCE):
+            raise DiskError("the training waited for the disk")
+        super()._save_checkpoint(*words)
+
+
 class SlowDisk(Trainer):
     """The first epoch's checkpoint is on the disk only once the next epoch trains."""
+
+    runs = RunOnSlowDisk
 
     def run(self, **words: Any) -> None:
         self.goes_on = threading.Event()
@@ -129,11 +143,6 @@ class SlowDisk(Trainer):
             self.goes_on.set()
         return super().training_step(state, batch, loss_function)
 
-    def _save_checkpoint(self, *words: Any) -> None:
-        if not self.goes_on.wait(PATIENCE):
-            raise DiskError("the training waited for the disk")
-        super()._save_checkpoint(*words)
-
 
 def test_training_goes_on_while_the_disk_is_slow(plans: Plans, store: PreparedCases, tmp_path: Path) -> None:
     trainer_of(SlowDisk, plans, store, tmp_path / "fold_0").run()
@@ -141,10 +150,14 @@ def test_training_goes_on_while_the_disk_is_slow(plans: Plans, store: PreparedCa
     assert load_checkpoint(tmp_path / "fold_0" / "checkpoint.pt")["epoch"] == 2
 
 
-class Sluggish(Trainer):
+class SluggishRun(FoldRun):
     def _save_checkpoint(self, *words: Any) -> None:
         time.sleep(0.3)
         super()._save_checkpoint(*words)
+
+
+class Sluggish(Trainer):
+    runs = SluggishRun
 
 
 def test_who_stops_a_training_is_told_so_when_its_state_is_on_the_disk(
@@ -158,13 +171,17 @@ def test_who_stops_a_training_is_told_so_when_its_state_is_on_the_disk(
     assert load_checkpoint(tmp_path / "fold_0" / "checkpoint.pt")["iteration"] == 2
 
 
-class FullInTheEnd(Trainer):
+class RunOnTooSmallADisk(FoldRun):
     """Of two epochs, the last one's state does not find room."""
 
     def _save_checkpoint(self, content: Any) -> None:
         if content["epoch"] == 2:
             raise DiskError("the disk is full")
         super()._save_checkpoint(content)
+
+
+class FullInTheEnd(Trainer):
+    runs = RunOnTooSmallADisk
 
 
 def test_a_disk_that_is_full_in_the_end_ends_the_training(plans: Plans, store: PreparedCases, tmp_path: Path) -> None:

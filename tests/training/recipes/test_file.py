@@ -21,6 +21,7 @@ from autoseg.inference.model import load_model, load_weights
 from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import RECIPES, Split, Trainer, TrainingSettings, find_trainer, read_recipe, write_recipe
+from autoseg.training.fold.data import FoldData
 from autoseg.training.recipes.file import as_content, explained
 from autoseg.training.recipes.recipe import DEFAULT
 
@@ -42,12 +43,14 @@ def trainer(store: PreparedCases, references: Path, tmp_path: Path, plans: Plans
         chosen = find_trainer(str(reference))
         defaults = {"epochs": 1, "iterations_per_epoch": 2, "seed": 8, "workers": 0, "precision": "fp32"}
         return chosen.build(
-            plans=plans,
-            configuration="3d_fullres",
-            cases=store,
-            split=SPLIT,
-            output=tmp_path / chosen.name / fold,
-            references=references,
+            FoldData(
+                plans=plans,
+                configuration="3d_fullres",
+                cases=store,
+                split=SPLIT,
+                output=tmp_path / chosen.name / fold,
+                references=references,
+            ),
             settings=TrainingSettings(**(defaults | settings)),
             device="cpu",
         )
@@ -221,7 +224,7 @@ def test_a_recipe_of_other_parts_trains_and_predicts_what_it_says(trainer: MakeT
 
     file = load_weights(made.output / "weights_final.pt")
     assert (file.trainer, file.custom_network, file.network.settings) == ("mine", False, {"normalisation": "batch"})
-    assert made._network().deep_supervision is False
+    assert made.new_network().deep_supervision is False
     assert len(summary.cases) == 2
     (network,) = load_model(made.output.parent, "3d_fullres").networks
     assert any(isinstance(layer, nn.BatchNorm3d) for layer in network.modules())

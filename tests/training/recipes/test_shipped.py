@@ -18,7 +18,9 @@ from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import RECIPES, Split, Trainer, TrainingSettings, find_trainer
 from autoseg.training.augmentation.default import OutsideBecomesBackground
+from autoseg.training.fold.data import FoldData
 from autoseg.training.losses import FocalLoss, TopKLoss
+from autoseg.training.start import new_state
 
 CASES = tuple(f"ball_{number}" for number in range(6))
 SPLIT = Split(training=CASES[:4], validation=CASES[4:])
@@ -31,12 +33,14 @@ MakeTrainer = Callable[..., Trainer]
 def trainer(store: PreparedCases, references: Path, tmp_path: Path, plans: Plans) -> MakeTrainer:
     def make(name: str, *, configuration: str = "3d_fullres", **settings: Any) -> Trainer:
         return find_trainer(name).build(
-            plans=plans,
-            configuration=configuration,
-            cases=store,
-            split=SPLIT,
-            output=tmp_path / name / "fold_0",
-            references=references,
+            FoldData(
+                plans=plans,
+                configuration=configuration,
+                cases=store,
+                split=SPLIT,
+                output=tmp_path / name / "fold_0",
+                references=references,
+            ),
             settings=TrainingSettings(seed=8, workers=0, precision="fp32", **settings),
             device="cpu",
         )
@@ -47,7 +51,7 @@ def trainer(store: PreparedCases, references: Path, tmp_path: Path, plans: Plans
 @pytest.mark.parametrize("name", NAMES)
 def test_each_trains(trainer: MakeTrainer, name: str) -> None:
     made = trainer(name, epochs=1, iterations_per_epoch=2)
-    before = made._new_state(8).network.state_dict()
+    before = new_state(made, 8).network.state_dict()
     made.run()
 
     file = load_weights(made.output / "weights_final.pt")
@@ -69,7 +73,7 @@ def test_the_residual_encoder_trains_is_described_and_loads_without_naming_a_tra
         plans.configuration("3d_fullres"), network="residual_unet", convs_per_stage=1, blocks_per_stage=(1, 3)
     )
     made = trainer("Trainer", epochs=1, iterations_per_epoch=2)
-    made.plans, made.plan = replace(plans, configurations={"3d_fullres": one}), one
+    made.data = replace(made.data, plans=replace(plans, configurations={"3d_fullres": one}))
     made.run()
 
     (network,) = load_model(made.output.parent, "3d_fullres").networks
@@ -181,8 +185,8 @@ def test_optimisers(
 
 class TestBatchNorm:
     def test_every_normalisation_is_exchanged(self, trainer: MakeTrainer) -> None:
-        network = trainer("TrainerBatchNorm")._new_state(8).network
-        plain = trainer("Trainer")._new_state(8).network
+        network = new_state(trainer("TrainerBatchNorm"), 8).network
+        plain = new_state(trainer("Trainer"), 8).network
 
         exchanged = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm3d)}
         kept = [name for name, layer in plain.named_modules() if isinstance(layer, nn.InstanceNorm3d)]

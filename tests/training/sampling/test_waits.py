@@ -15,10 +15,14 @@ from autoseg.networks.precision import Precision
 from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainingSettings
+from autoseg.training.fold.data import FoldData
 from autoseg.training.fold.display import Display
 from autoseg.training.losses import DeepSupervision
+from autoseg.training.previous_stage import Gathered
 from autoseg.training.sampling.batches import AnyBatch, DrawnBatch
 from autoseg.training.sampling.samples import TRAINING
+from autoseg.training.sampling.source import open_batches
+from autoseg.training.start import new_state
 from autoseg.training.state import FiniteLosses, TrainingState
 
 WAIT = {"_local_scalar_dense", "item", "nonzero", "is_nonzero", "equal", "masked_select", "unique2", "_unique2"}
@@ -66,12 +70,14 @@ class InFp16(Trainer):
 def trainer_of(kind: type[Trainer], plans: Plans, store: PreparedCases, output: Path, configuration: str) -> Trainer:
     names = store.identifiers()
     return kind(
-        plans=plans,
-        configuration=configuration,
-        cases=store,
-        split=Split(training=names[:4], validation=names[4:]),
-        output=output,
-        references=output,
+        FoldData(
+            plans=plans,
+            configuration=configuration,
+            cases=store,
+            split=Split(training=names[:4], validation=names[4:]),
+            output=output,
+            references=output,
+        ),
         settings=TrainingSettings(epochs=1, iterations_per_epoch=20, seed=3, workers=0),
         device="cpu",
     )
@@ -82,7 +88,7 @@ def batches_of(trainer: Trainer, state: TrainingState, *, on_device: bool = Fals
     trainer.device_name = "cpu"
     host = trainer_of(Trainer, trainer.plans, trainer.cases, trainer.output, trainer.plan.name)
     host.varies_on_device = on_device
-    batches, _ = host._batches(3, state)
+    batches, _ = open_batches(host, 3, state, Gathered())
     return batches
 
 
@@ -102,7 +108,7 @@ def test_a_step_asks_the_device_for_nothing_and_sends_it_the_batch_alone(
     configuration: str, plans: Plans, store: PreparedCases, tmp_path: Path
 ) -> None:
     made = trainer_of(OnMeta, plans, store, tmp_path / "fold_0", configuration)
-    state = made._new_state(3)
+    state = new_state(made, 3)
     batches = list(batches_of(made, state))
     assert len(batches) == 24 < FiniteLosses.LOOK_EVERY and batches[-1].key.stream != TRAINING
 
@@ -119,7 +125,7 @@ def test_a_step_that_varies_patches_asks_for_nothing_either_and_sends_what_was_r
     configuration: str, plans: Plans, store: PreparedCases, tmp_path: Path
 ) -> None:
     made = trainer_of(OnMeta, plans, store, tmp_path / "fold_0", configuration)
-    state = made._new_state(3)
+    state = new_state(made, 3)
     batches = [batch for batch in batches_of(made, state, on_device=True) if isinstance(batch, DrawnBatch)]
     samples = [sample for batch in batches for sample in batch.samples.samples]
     assert len(samples) == 60 and sum(sample.warp is not None for sample in samples) > 10
@@ -134,7 +140,7 @@ def test_a_step_that_varies_patches_asks_for_nothing_either_and_sends_what_was_r
 
 def test_losses_are_looked_at_once_for_many_batches(plans: Plans, store: PreparedCases, tmp_path: Path) -> None:
     made = trainer_of(OnMeta, plans, store, tmp_path / "fold_0", "3d_fullres")
-    state = made._new_state(3)
+    state = new_state(made, 3)
     batch = next(batches_of(made, state))
     finite = FiniteLosses(made.device)
 
@@ -145,7 +151,7 @@ def test_losses_are_looked_at_once_for_many_batches(plans: Plans, store: Prepare
 
 def test_scaled_losses_are_stepped_without_a_look(plans: Plans, store: PreparedCases, tmp_path: Path) -> None:
     made = trainer_of(InFp16, plans, store, tmp_path / "fold_0", "3d_fullres")
-    state = made._new_state(3)
+    state = new_state(made, 3)
     batch = next(batches_of(made, state))
     loss_function = DeepSupervision(made.build_loss())
     assert state.scaler.is_enabled()

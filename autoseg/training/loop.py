@@ -1,0 +1,97 @@
+"""One loop over all batches, that can stop after any of them and go on as if it had not; it knows no folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.training.fold.history import EpochRecord, next_record
+from autoseg.training.parts import Parts
+from autoseg.training.sampling.batches import AnyBatch, BatchKey
+from autoseg.training.sampling.samples import TRAINING
+from autoseg.training.state import FiniteLosses, TrainingState, set_learning_rate, step_seed
+
+Step: TypeAlias = Callable[[TrainingState, AnyBatch, nn.Module], Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """One batch that was learned from, or looked at.
+
+    Attributes:
+        loss: Still on the device.
+        ends_epoch: Whether it was the last one of its epoch.
+    """
+
+    key: BatchKey
+    loss: Tensor
+    ends_epoch: bool
+
+
+class Loop:
+    """Takes batch after batch to the step that it is for.
+
+    Args:
+        training_step, validation_step: Called with the state, a batch, and the loss of all resolutions.
+    """
+
+    def __init__(self, parts: Parts, *, training_step: Step, validation_step: Step, loss: nn.Module, seed: int) -> None:
+        self._parts = parts
+        self._training_step, self._validation_step = training_step, validation_step
+        self._loss = loss
+        self._seed = seed
+        self._finite = FiniteLosses(parts.device)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Those of the training, then those of the validation."""
+        return self._parts.iterations_per_epoch + self._parts.validation_batches
+
+    def over(self, batches: Iterable[AnyBatch], state: TrainingState) -> Iterator[Done]:
+        """Do what each batch is for; the state counts them, `finish_epoch` goes on to the next epoch.
+
+        Raises:
+            NotFiniteError: Naming the batch whose loss was not finite.
+        """
+        for batch in batches:
+            torch.manual_seed(step_seed(self._seed, *batch.key))
+            set_learning_rate(state.optimizer, self._rate(state))
+            step = self._training_step if batch.key.stream == TRAINING else self._validation_step
+            loss = step(state, batch, self._loss)
+            self._finite.add(batch, loss)
+            state.iteration += 1
+            yield Done(key=batch.key, loss=loss, ends_epoch=state.iteration == self.batches_per_epoch)
+
+    def require_finite(self) -> None:
+        """Look at the losses that nobody has looked at yet.
+
+        Raises:
+            NotFiniteError: Naming the batch of the first one that is not.
+        """
+        self._finite.require()
+
+    def finish_epoch(self, state: TrainingState, waited: float) -> EpochRecord:
+        """What the epoch brought; the state is at the beginning of the next one.
+
+        Args:
+            waited: Share of the time in which no batch was there.
+        """
+        record = next_record(
+            state.records,
+            learning_rate=self._rate(state),
+            loss=state.sums.loss.item() / self._parts.iterations_per_epoch,
+            validation_loss=state.sums.validation_loss.item() / self._parts.validation_batches,
+            dice_per_class=state.sums.dice_per_class(),
+            seconds=state.elapsed,
+            waited=waited,
+        )
+        state.records.append(record)
+        state.begin_epoch()
+        return record
+
+    def _rate(self, state: TrainingState) -> float:
+        return float(self._parts.learning_rate(state.epoch)) * state.caution

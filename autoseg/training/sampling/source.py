@@ -1,0 +1,67 @@
+"""The batches of a training that are still to come, and what watches how they come."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+
+from autoseg.machine import available_cores
+from autoseg.training.parts import Parts
+from autoseg.training.previous_stage import Gathered
+from autoseg.training.sampling.batches import AnyBatch, Batches, Stream, choose_supply, iterate, remaining_keys
+from autoseg.training.sampling.waiting import Waiting, stopwatch_for
+from autoseg.training.state import TrainingState
+from autoseg.words import counted
+
+log = logging.getLogger(__name__)
+
+
+def open_batches(
+    parts: Parts, seed: int, state: TrainingState, previous: Gathered
+) -> tuple[Generator[AnyBatch, None, None], Waiting]:
+    """Those after the state's; closing the generator ends the workers.
+
+    Args:
+        previous: What the stage before a cascade predicted, on the cascade's grid.
+    """
+    batches = _described(parts, seed, previous)
+    keys = remaining_keys(
+        epochs=parts.epochs,
+        training=parts.iterations_per_epoch,
+        validation=parts.validation_batches,
+        epoch=state.epoch,
+        iteration=state.iteration,
+    )
+    stored_channels = len(parts.plans.channels) + bool(parts.plan.previous)
+    supply = choose_supply(parts.settings.workers, parts.device, batches.bytes_of_one(stored_channels))
+    log.info(
+        "%s, %s, %s, up to %d ahead%s",
+        *(
+            parts.device,
+            parts.precision.name,
+            counted(supply.workers, "worker prepares batches", "workers prepare batches"),
+            supply.ahead,
+            ", and the device varies them" if parts.varies_on_device else "",
+        ),
+    )
+    waiting = Waiting(stopwatch_for(parts.device), workers=supply.workers, cores=available_cores())
+    return iterate(batches, keys, supply, pin_memory=parts.device.type == "cuda"), waiting
+
+
+def _described(parts: Parts, seed: int, previous: Gathered) -> Batches:
+    training = Stream(
+        cases=parts.split.training,
+        augmentation=parts.training_augmentation(),
+        on_device=parts.varies_on_device,
+    )
+    validation = Stream(cases=parts.split.validation, augmentation=parts.build_validation_augmentation())
+    return Batches(
+        store=parts.cases,
+        streams=(training, validation),
+        patch_size=parts.plan.sampling.patch_size,
+        batch_size=parts.batch_size,
+        strides=parts.plan.topology.strides,
+        foreground_fraction=parts.foreground_fraction,
+        seed=seed,
+        previous=previous.maps,
+    )

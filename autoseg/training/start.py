@@ -1,0 +1,70 @@
+"""The state that a training goes on from: a new one, or that of a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from secrets import randbits
+from typing import Any
+
+import torch
+from torch import nn
+
+from autoseg.inference.model import load_weights
+from autoseg.machine import keep_freed_memory
+from autoseg.networks import place_network
+from autoseg.networks.pretrained import transfer_weights
+from autoseg.training.determinism import DEFAULT_SEED
+from autoseg.training.parts import Parts
+from autoseg.training.settings import TrainingSettings
+from autoseg.training.state import EpochSums, TrainingState, start_momentum, step_seed
+
+log = logging.getLogger(__name__)
+
+SEED_BITS = 31
+
+
+def choose_seed(settings: TrainingSettings, content: Mapping[str, Any] | None = None) -> int:
+    """The user's, else the checkpoint's, else a new one, or always the same one."""
+    if settings.seed is not None:
+        return settings.seed
+    if content is not None:
+        return int(content["seed"])
+    return DEFAULT_SEED if settings.deterministic else randbits(SEED_BITS)
+
+
+def start_state(parts: Parts, seed: int, content: Mapping[str, Any] | None = None) -> TrainingState:
+    """A checkpoint's state; without one that of a training that begins.
+
+    Raises:
+        TrainingError: The checkpoint is of another network or optimiser.
+        ModelError: The weights to begin with are not there, or fit nowhere.
+    """
+    state = new_state(parts, seed)
+    if content is not None:
+        state.restore(content)
+    elif parts.settings.pretrained_weights is not None:
+        _load_pretrained(state.network, parts.settings.pretrained_weights)
+    if parts.precision.needs_scaler:
+        start_momentum(state.optimizer)
+    return state
+
+
+def new_state(parts: Parts, seed: int) -> TrainingState:
+    """Weights drawn from the seed, on the device."""
+    torch.manual_seed(step_seed(seed))
+    if parts.device.type == "cpu":
+        keep_freed_memory()
+    network = place_network(parts.new_network(), parts.device, parts.precision)
+    return TrainingState(
+        network=network,
+        optimizer=parts.build_optimizer(network),
+        scaler=torch.amp.GradScaler(parts.device.type, enabled=parts.precision.needs_scaler),
+        sums=EpochSums.empty(len(parts.target.scored), parts.device),
+    )
+
+
+def _load_pretrained(network: nn.Module, path: Path) -> None:
+    kept = transfer_weights(network, load_weights(path).weights, source=str(path))
+    log.info("started from %s; these start anew: %s", path, ", ".join(kept))
