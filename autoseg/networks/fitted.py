@@ -18,7 +18,7 @@ FEWER_LEVELS = "give it fewer `levels`, or a plan with such a patch"
 
 
 def fitted_topology(
-    plan: ConfigurationPlan, name: str, *, levels: int, kernel: int = 3, remedy: str = FEWER_LEVELS
+    plan: ConfigurationPlan, name: str, *, levels: int, kernel: int = 3, remedy: str | None = FEWER_LEVELS
 ) -> Topology:
     """Levels that pool as the plan's do, and halve every axis where the plan has fewer levels.
 
@@ -26,7 +26,7 @@ def fitted_topology(
         name: Of the network, for messages.
         levels: How many, the finest counted.
         kernel: Side of the convolutions; 1 along axes where the plan's are flat.
-        remedy: What is said to do where the patch does not fit.
+        remedy: What is said to do where the patch does not fit; None for a network that takes any patch.
 
     Raises:
         PlanError: The patch cannot be pooled so often; the sizes that can are named.
@@ -42,7 +42,8 @@ def fitted_topology(
         strides=((1,) * plan.dimensions, *strides),
         kernels=tuple(tuple(1 if side == 1 else kernel for side in sides) for sides in flat),
     )
-    require_multiple(plan, name, topology.divisor, remedy)
+    if remedy is not None:
+        require_multiple(plan, name, topology.divisor, remedy)
     return topology
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.networks.layers import pointwise
+from autoseg.plans import ConfigurationPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,14 @@ class PoolingUNet(nn.Module):
 def decoder_level(level: Decoding) -> tuple[bool, bool, bool]:
     """How a level joins: gated, added, skip first."""
     return level.gate is not None, level.added, level.skip_first
+
+
+def coarse_levels(plan: ConfigurationPlan, levels: int) -> int:
+    """How many levels of a decoder below the finest have labels of their size in the plan, of a network of so many levels.
+
+    The deepest level has no decoder, and so none.
+    """
+    return max(0, min(levels, len(plan.topology.strides)) - 2)
 
 
 def heads_of(widths: Sequence[int], outputs: int, dimensions: int, *, coarse: int) -> list[nn.Module]:

@@ -30,7 +30,7 @@ from autoseg.networks.layers import (
     pointwise,
     pool,
 )
-from autoseg.networks.pooling_unet import Decoding, PoolingUNet, heads_of
+from autoseg.networks.pooling_unet import Decoding, PoolingUNet, coarse_levels, heads_of
 from autoseg.plans import ConfigurationPlan
 
 NAME = "unet_2016"
@@ -187,8 +187,8 @@ def unet_2016(
                 skip_first=True,
             )
         )
-    coarse = min(levels, len(plan.topology.strides)) - 2 if coarse_outputs else 0
-    return PoolingUNet(encoder, decoder, heads_of(widths, out_channels, plan.dimensions, coarse=max(0, coarse)))
+    coarse = coarse_levels(plan, levels) if coarse_outputs else 0
+    return PoolingUNet(encoder, decoder, heads_of(widths, out_channels, plan.dimensions, coarse=coarse))
 
 
 def _enlarging(

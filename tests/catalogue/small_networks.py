@@ -26,21 +26,30 @@ SMALL: dict[str, dict[str, Any]] = {
     "highres": {"width": 4, "dropout": 0.0},
     "resnet_vae": {"width": 8, "dropout": 0.0},
     "resnet_med3d": {"width": 8, "depth": 10},
+    "unet_2017": {"width": 8, "dropout": 0.0, "attention_gates": True},
+    "unet_dropout": {"width": 8, "levels": 3, "dropout": 0.0},
+    "unet_bilinear": {"width": 8, "levels": 3},
+    "unet_multiplanar": {"width": 4, "levels": 3},
+    "mednext": {"width": 4},
 }
 """Settings by name; nothing is left out at random, so that a batch can be learned by heart."""
 
 CHANNELS = {"hyper_dense": 2}
 """Fewest of the input, where one is not enough."""
 
-DEEP_ONLY: set[str] = set()
-"""Those of three dimensions alone."""
+LARGE = {"unet_2017", "mednext"}
+"""Those that normalise each sample after four poolings, which needs more than one voxel."""
 
-CASES = [(name, axes) for name in SMALL for axes in (2, 3) if axes == 3 or name not in DEEP_ONLY]
+CASES = [(name, axes) for name in SMALL for axes in (2, 3)]
 
 
 def plan_of(patch: tuple[int, ...], poolings: tuple[tuple[int, ...], ...] | None = None, **changes: Any) -> Any:
     """A plan that halves every axis four times, if nothing else is said."""
     return unet_plan(patch_size=patch, poolings=poolings or ((2,) * len(patch),) * 4, **changes)
+
+
+def side_of(name: str) -> int:
+    return 2 * SIDE if name in LARGE else SIDE
 
 
 def built(
@@ -52,7 +61,7 @@ def built(
 
 
 def small(name: str, axes: int, **settings: Any) -> nn.Module:
-    return built(name, plan_of((SIDE,) * axes), CHANNELS.get(name, 1), **(SMALL[name] | settings))
+    return built(name, plan_of((side_of(name),) * axes), CHANNELS.get(name, 1), **(SMALL[name] | settings))
 
 
 def counted_on_meta(name: str, plan: ConfigurationPlan, in_channels: int, out_channels: int, **settings: Any) -> int:

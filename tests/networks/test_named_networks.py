@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_networks import CASES, CHANNELS, DEEP_ONLY, SIDE, SMALL, built, image, plan_of, scores, small
+from small_networks import CASES, CHANNELS, SMALL, built, image, plan_of, scores, side_of, small
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -37,7 +37,7 @@ def test_every_setting_is_explained_and_the_paper_named(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "axes"), CASES)
 def test_scores_have_the_size_of_the_patch_for_any_number_of_channels_and_outputs(name: str, axes: int) -> None:
-    plan = plan_of((SIDE, 2 * SIDE, SIDE)[:axes])
+    plan = plan_of((side_of(name), 2 * side_of(name), side_of(name))[:axes])
     for in_channels, out_channels in ((CHANNELS.get(name, 1), 2), (3, 5)):
         network = built(name, plan, in_channels, out_channels, **SMALL[name]).eval()
         with torch.no_grad():
@@ -48,7 +48,7 @@ def test_scores_have_the_size_of_the_patch_for_any_number_of_channels_and_output
 @pytest.mark.parametrize(("name", "axes"), CASES)
 def test_gradients_reach_every_parameter(name: str, axes: int) -> None:
     network = small(name, axes, **({"coarse_outputs": True} if "coarse_outputs" in settings_of(name) else {}))
-    outputs = scores(network, image(2, CHANNELS.get(name, 1), *(SIDE,) * axes))
+    outputs = scores(network, image(2, CHANNELS.get(name, 1), *(side_of(name),) * axes))
     torch.stack([(output.square() + output).mean() for output in outputs]).sum().backward()
 
     for key, parameter in network.named_parameters():
@@ -60,10 +60,10 @@ def test_gradients_reach_every_parameter(name: str, axes: int) -> None:
 MOST_STEPS = 200
 
 
-@pytest.mark.parametrize(("name", "axes"), [(name, 3 if name in DEEP_ONLY else 2) for name in SMALL])
-def test_one_batch_is_learned_by_heart(name: str, axes: int) -> None:
-    network = small(name, axes)
-    labels = balls(axes)
+@pytest.mark.parametrize("name", SMALL)
+def test_one_batch_is_learned_by_heart(name: str) -> None:
+    network = small(name, 2)
+    labels = balls(side_of(name))
     batch = labels[:, None] * 1.5 + 0.3 * image(2, CHANNELS.get(name, 1), *labels.shape[1:])
     optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
     dice = 0.0
@@ -82,8 +82,7 @@ def test_one_batch_is_learned_by_heart(name: str, axes: int) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_weights_are_saved_and_the_network_built_again_by_its_name(name: str, tmp_path: Path) -> None:
-    axes = 3 if name in DEEP_ONLY else 2
-    network, path = small(name, axes).eval(), tmp_path / "weights.pt"
+    network, path = small(name, 2).eval(), tmp_path / "weights.pt"
     part = RECIPE_NETWORKS.part(name, **SMALL[name])
     save_weights(
         path,
@@ -94,7 +93,7 @@ def test_weights_are_saved_and_the_network_built_again_by_its_name(name: str, tm
 
     file = load_weights(path)
     again = RECIPE_NETWORKS.completed(file.network)
-    plan = plan_of((SIDE,) * axes)
+    plan = plan_of((side_of(name),) * 2)
     filled = fill_network(build_named_network(again, plan, CHANNELS.get(name, 1), 3), file, path)
 
     assert again == part
@@ -105,20 +104,20 @@ def test_weights_are_saved_and_the_network_built_again_by_its_name(name: str, tm
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_network_is_built_on_the_meta_device_and_fits(name: str) -> None:
-    plan = plan_of((SIDE,) * 3)
+    plan = plan_of((side_of(name),) * 3)
 
-    require_fitting(lambda: built(name, plan, 2, 3, **SMALL[name]), name, (2, 2, *(SIDE,) * 3), 3)
+    require_fitting(lambda: built(name, plan, 2, 3, **SMALL[name]), name, (2, 2, *plan.sampling.patch_size), 3)
 
 
 def settings_of(name: str) -> set[str]:
     return set(RECIPE_NETWORKS.part(name).settings)
 
 
-def balls(axes: int) -> Tensor:
-    """Labels `(2, *space)`: a ball with a core, in two places."""
-    places = torch.stack(torch.meshgrid(*[torch.arange(float(SIDE))] * axes, indexing="ij"))
-    distances = [(places - centre).square().sum(0).sqrt() for centre in (7.0, 8.5)]
-    return torch.stack([(distance < 6).long() + (distance < 3.5) for distance in distances])
+def balls(side: int) -> Tensor:
+    """Labels `(2, side, side)`: a disc with a core, in two places."""
+    places = torch.stack(torch.meshgrid(*[torch.arange(float(side))] * 2, indexing="ij"))
+    distances = [(places - centre * side).square().sum(0).sqrt() / side for centre in (0.44, 0.53)]
+    return torch.stack([(distance < 0.38).long() + (distance < 0.22) for distance in distances])
 
 
 def worst_dice(found: Tensor, labels: Tensor) -> float:
@@ -155,6 +154,9 @@ ANISOTROPIC = plan_of(
         ("unet_2016", {"levels": 3, "blocks": "residual"}),
         ("unet_2016", {"levels": 3, "attention_gates": True, "upsampling": "linear"}),
         ("vnet", {"levels": 3}),
+        ("unet_dropout", {"levels": 3, "attention_gates": True}),
+        ("unet_bilinear", {"levels": 3}),
+        ("unet_multiplanar", {"levels": 3}),
     ],
 )
 def test_poolings_and_flat_kernels_are_those_of_the_plan(name: str, settings: dict[str, object]) -> None:
@@ -206,6 +208,11 @@ def test_a_network_that_does_not_take_the_batch_is_refused_before_it_is_trained(
         "mine answers a batch of 2x1x8x8x8 with 2x2x6x6x6, expected 2x2x8x8x8: the scores of every output in every voxel; "
         "give it other settings, or name another network"
     )
+    plan = plan_of((16, 16))
+    with pytest.raises(
+        PlanError, match=r"unet_2017 does not take a batch of 2x1x16x16 .*: Expected more than 1 spatial el"
+    ):
+        require_fitting(lambda: built("unet_2017", plan), "unet_2017", (2, 1, 16, 16), 3)
     with pytest.raises(PlanError) as caught:
         require_fitting(lambda: flat, "mine", (2, 3, 8, 8, 8), 2)
     assert str(caught.value) == (
