@@ -285,7 +285,7 @@ class FoldRun:
                     device=parts.device,
                     precision=parts.precision.name,
                     deterministic=parts.settings.deterministic,
-                    interpolation=parts.augmentation.order,
+                    interpolation=parts.interpolation,
                     augmentation="device" if parts.varies_on_device else "workers",
                 ),
             ),

@@ -29,10 +29,13 @@ from autoseg.training.augmentation.default import (
     AugmentationRecipe,
     Transform,
     build_validation_augmentation,
+    suiting_order,
 )
 from autoseg.training.augmentation.previous_stage import build_previous_augmentation
 from autoseg.training.augmentation.strong import AUGMENTATIONS
+from autoseg.training.augmentation.warping import SplineOrder
 from autoseg.training.fold.data import FoldData
+from autoseg.training.fold.run_record import interpolation_before
 from autoseg.training.losses import LOSSES, Sum
 from autoseg.training.optimisers import OPTIMISERS
 from autoseg.training.recipes.recipe import DEFAULT, Recipe
@@ -187,7 +190,7 @@ class Parts:
     def build_augmentation(self) -> Augmentation:
         """What happens to training patches."""
         augmentation: Augmentation = AUGMENTATIONS.build(
-            _with_known(self.recipe.augmentation, {"numbers": self.augmentation}),
+            _with_known(self.recipe.augmentation, {"numbers": self.settled_augmentation}),
             patch_size=self.plan.sampling.patch_size,
             dummy_2d=self.plan.sampling.in_plane,
             mirror_axes=self.mirror_axes,
@@ -290,6 +293,19 @@ class Parts:
     def precision(self) -> Precision:
         """In which format the network computes."""
         return resolve_precision(self.settings.precision, self.device)
+
+    @cached_property
+    def interpolation(self) -> SplineOrder:
+        """Order of the spline for training patches: the recipe's, else that of the model's folds so far, else the device's."""
+        if self.augmentation.order is not None:
+            return self.augmentation.order
+        before = interpolation_before(self.fold)
+        return suiting_order(self.device.type) if before is None else before
+
+    @property
+    def settled_augmentation(self) -> AugmentationRecipe:
+        """Its numbers, with nothing left to the device."""
+        return replace(self.augmentation, order=self.interpolation)
 
     @property
     def mirror_axes(self) -> tuple[int, ...]:

@@ -49,6 +49,7 @@ from autoseg.training.augmentation.default import (
 from autoseg.training.augmentation.intensity import RandomGamma, RandomNoise
 from autoseg.training.augmentation.interpolation import OUTSIDE_DATA
 from autoseg.training.augmentation.low_resolution import SimulateLowResolution
+from autoseg.training.augmentation.warping import CUBIC
 
 DA3 = AugmentationRecipe(
     rotation_probability=0.3,
@@ -179,7 +180,7 @@ def flexible_spatial(
         p_independent_scale_per_axis=scaled_axis_probability,
         border_mode_data="constant",
         border_cval_data=OUTSIDE_DATA,
-        order_data=recipe.order,
+        order_data=CUBIC if recipe.order is None else recipe.order,
         border_mode_seg="constant",
         border_cval_seg=OUTSIDE,
         order_seg=1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from autoseg.geometry import Shape
 from autoseg.training.augmentation.interpolation import OUTSIDE_DATA, scale_linearly, warp_labels, warp_linearly
 
 SplineOrder: TypeAlias = Literal[0, 1, 2, 3, 4, 5]
+LINEAR: Final = 1
+CUBIC: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

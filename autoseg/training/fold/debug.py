@@ -26,6 +26,7 @@ ELSEWHERE = {
     "in_channels",
     "steps",
     "bookkeeping",
+    "augmentation",
     "runs",
     "settings",
     "device_name",

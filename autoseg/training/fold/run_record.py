@@ -18,6 +18,7 @@ from autoseg.files.model_folder import FoldFolder
 from autoseg.files.records import RecordFormat, decode_record, write_record
 from autoseg.files.storage import read_json, with_absent
 from autoseg.inference.model import weights_sha256
+from autoseg.training.augmentation.warping import CUBIC, SplineOrder
 from autoseg.training.recipes.record import RecipeRecord, differences
 
 ABSENT_BEFORE = {"recipe": None, "learning_rate": None}
@@ -47,7 +48,7 @@ class Session:
     precision: str
     deterministic: bool
     threads: int
-    interpolation: int | None = None
+    interpolation: SplineOrder | None = None
     augmentation: str | None = None
 
 
@@ -138,6 +139,16 @@ def other_recipes(
             yield fold, changed
 
 
+def interpolation_before(fold: FoldFolder) -> SplineOrder | None:
+    """Order of the spline that a model's folds were trained with so far; None where none was, or where it is not said."""
+    for one in (fold, *fold.neighbours()):
+        record = read_record(one)
+        if record is not None and record.sessions:
+            before = record.sessions[-1].interpolation
+            return CUBIC if before is None else before
+    return None
+
+
 def read_record(fold: FoldFolder) -> RunRecord | None:
     """A fold's record; None where there is none.
 
@@ -171,7 +182,7 @@ def present_session(
     device: torch.device,
     precision: str,
     deterministic: bool,
-    interpolation: int,
+    interpolation: SplineOrder,
     augmentation: str,
 ) -> Session:
     """This process, on this machine."""

@@ -97,6 +97,7 @@ def recorded(recipe: Recipe) -> dict[str, str]:
         **{
             f"augmentation.{name.removeprefix('numbers.')}": value
             for name, value in plain_settings(recipe.augmentation).items()
+            if value is not None  # the device decides
         },
     }
     return {
@@ -121,7 +122,7 @@ def _numbers(recipe: Parts) -> Iterator[tuple[str, Value]]:
     for name in dir(kind):
         if not name.startswith("_") and name not in CONDITIONS_OF_THEIR_OWN and isinstance(getattr(kind, name), Value):
             yield name, getattr(recipe, name)
-    for name, value in asdict(recipe.augmentation).items():
+    for name, value in asdict(recipe.settled_augmentation).items():
         yield f"augmentation.{name}", value
 
 

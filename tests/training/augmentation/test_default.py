@@ -37,7 +37,7 @@ def test_rotation_is_limited_by_the_shape_of_the_patch(
     assert all(low == -high for low, high in spatial.angles)
     assert spatial.in_plane == dummy_2d
     assert (spatial.rotation_probability, spatial.scale, spatial.scale_probability) == (0.2, (0.7, 1.4), 0.2)
-    assert spatial.order == 3
+    assert spatial.order == 3, "where nobody says on which device"
 
 
 def test_transforms_stand_in_the_published_order_with_the_published_values() -> None:

@@ -13,6 +13,7 @@ import torch
 from batchgenerators.transforms.noise_transforms import GaussianNoiseTransform
 from scipy.ndimage import gaussian_filter
 
+from autoseg.errors import Interrupted
 from autoseg.files.storage import read_json, write_json
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import PreparedCase
@@ -23,7 +24,7 @@ from autoseg.training.augmentation.device_warping import SLAB_POINTS
 from autoseg.training.augmentation.on_device import vary_all
 from autoseg.training.augmentation.previous_stage import build_previous_augmentation
 from autoseg.training.fold.data import FoldData
-from autoseg.training.fold.run_record import read_record
+from autoseg.training.fold.run_record import read_record, require_same_recipe
 from autoseg.training.recipes.shipped import RECIPES
 from autoseg.training.sampling.batches import Batch, Batches, DrawnBatch, Stream, Supply, iterate, remaining_keys
 from autoseg.training.sampling.packing import pack
@@ -341,3 +342,41 @@ def test_records_of_before_say_nothing_of_it(plans: Plans, store: PreparedCases,
 
     record = read_record(trainer.fold)
     assert record is not None and record.sessions[0].augmentation is None
+
+
+# ------------------------------------------------------------------------------ interpolation
+
+
+class OnGpu(Trainer):
+    device = torch.device("cuda")  # named only: nothing is computed there
+
+
+def test_images_are_turned_linearly_on_a_gpu_unless_chosen_otherwise(
+    plans: Plans, store: PreparedCases, tmp_path: Path
+) -> None:
+    kinds = {Trainer: 3, OnGpu: 1, Quadratic: 2, type("OwnOnGpu", (Quadratic, OnGpu), {}): 2}
+    for number, (kind, order) in enumerate(kinds.items()):
+        made = trainer_of(kind, plans, store, tmp_path / str(number) / "fold_0")
+        spatial = made.build_augmentation().spatial
+        assert (made.interpolation, spatial.order if spatial else None) == (order, order)
+        assert made.bookkeeping._recipe.values["augmentation.order"] == str(order)
+
+
+@pytest.mark.parametrize("fold", ["fold_0", "fold_1"])
+def test_whatever_goes_on_keeps_the_interpolation_it_began_with(
+    plans: Plans, store: PreparedCases, tmp_path: Path, fold: str
+) -> None:
+    with pytest.raises(Interrupted):
+        trainer_of(Trainer, plans, store, tmp_path / "fold_0").run(should_stop=lambda: True)
+
+    later = trainer_of(OnGpu, plans, store, tmp_path / fold)
+    assert later.interpolation == 3
+    require_same_recipe(later.fold, later.name, later.bookkeeping._recipe)
+
+    record = read_json(tmp_path / "fold_0" / "run.json")
+    record["sessions"][-1]["interpolation"] = None  # as an earlier version wrote it
+    write_json(tmp_path / "fold_0" / "run.json", record)
+    assert trainer_of(OnGpu, plans, store, tmp_path / fold).interpolation == 3
+    record["sessions"][-1]["interpolation"] = 1
+    write_json(tmp_path / "fold_0" / "run.json", record)
+    assert trainer_of(Trainer, plans, store, tmp_path / fold).interpolation == 1
