@@ -145,7 +145,7 @@ def describe_gaps(path: Path, identifiers: Sequence[str], *, facts: FactsTable =
     """
     if not path.is_file():
         return ()
-    splits, everything = _read_splits(path, None), sorted(identifiers)
+    splits, everything = read_splits(path), sorted(identifiers)
     remarks = _remarks(path, splits, everything, facts, shown=range(len(splits)))
     named = {case for split in splits for case in (*split.training, *split.validation)}
     if unknown := sorted(named - set(everything)):
@@ -166,7 +166,7 @@ def open_splits(
     """All folds, from `path` where that file is, else made by a rule and written there; see `open_split`."""
     everything = tuple(sorted(identifiers))
     if path.is_file():
-        return _read_splits(path, everything)
+        return read_splits(path, everything)
     _require_patients(everything, facts)
     try:
         splits = rule.split({case: facts.of(case) for case in everything})
@@ -217,8 +217,15 @@ def _on_both_sides(split: Split, patients: Mapping[str, str]) -> set[str]:
     return training & {patients[case] for case in split.validation if case in patients}
 
 
-def _read_splits(path: Path, identifiers: Sequence[str] | None) -> tuple[Split, ...]:
-    """All folds; without `identifiers` cases of any name are taken."""
+def read_splits(path: Path, identifiers: Sequence[str] | None = None) -> tuple[Split, ...]:
+    """All folds of a file.
+
+    Args:
+        identifiers: All prepared cases; None takes cases of any name.
+
+    Raises:
+        TrainingError: The file is damaged, or does not fit the cases.
+    """
     content = _read(path)
     if not isinstance(content, list) or not content:
         raise TrainingError(

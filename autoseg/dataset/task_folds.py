@@ -6,9 +6,8 @@ import logging
 
 from autoseg.dataset.cases import Case
 from autoseg.dataset.description import inspect_description, known_facts
-from autoseg.dataset.splits import FOLDS, describe_gaps, too_few_for_folds
+from autoseg.dataset.splits import FOLDS, describe_gaps, read_splits, too_few_for_folds
 from autoseg.errors import DatasetError
-from autoseg.files.storage import read_json
 from autoseg.files.task_folder import TaskFolder
 
 log = logging.getLogger(__name__)
@@ -46,10 +45,12 @@ def warn_of_folds(task: TaskFolder) -> None:
 
 
 def numbered_folds(task: TaskFolder) -> tuple[str, ...]:
-    """Those of the user's own splits, else five."""
-    content = read_json(task.splits) if task.splits.is_file() else None
-    number = len(content) if isinstance(content, list) and content else FOLDS
-    return tuple(str(fold) for fold in range(number))
+    """Those of splits_final.json, or where it is not there as many as are made.
+
+    Raises:
+        TrainingError: The file is damaged.
+    """
+    return tuple(str(fold) for fold in range(len(read_splits(task.splits)) if task.splits.is_file() else FOLDS))
 
 
 def listed_cases(task: TaskFolder, *, with_test: bool = False) -> tuple[Case, ...]:

@@ -11,13 +11,13 @@ import autoseg
 from autoseg.command_words import training_command
 from autoseg.dataset.description import known_facts
 from autoseg.dataset.facts import FactsTable
-from autoseg.dataset.splits import FOLDS, Split
+from autoseg.dataset.splits import Split, read_splits
 from autoseg.dataset.target import Target
+from autoseg.dataset.task_folds import numbered_folds
 from autoseg.ensembling.selection import Selection
-from autoseg.errors import ModelError, StorageError, WorkspaceError
+from autoseg.errors import ModelError, TrainingError, WorkspaceError
 from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, USUAL_CONFIGURATIONS, configurations_in, in_usual_order
 from autoseg.files.model_folder import FoldFolder, ModelFolder, ModelKey
-from autoseg.files.storage import read_json
 from autoseg.images import split_ending
 from autoseg.inference.record import predicted_with
 from autoseg.parallel import fitting_workers
@@ -60,12 +60,14 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
 
     Raises:
         WorkspaceError: References are missing.
+        TrainingError: The splits are damaged.
         DatasetError: What is known of the cases cannot be read.
         PlanError: The model's plans are damaged.
     """
     model, task = workspace.model(key), key.task
-    splits = _splits(workspace.task(task).splits)
-    wanted = folds or [str(number) for number in range(len(splits) or FOLDS)]
+    file = workspace.task(task).splits
+    splits = read_splits(file) if file.is_file() else ()  # a model that was installed has none here
+    wanted = folds or numbered_folds(workspace.task(task))
     facts = known_facts(workspace.task(task).raw)
     cases: list[ValidationCase] = []
     missing: list[str] = []
@@ -179,7 +181,7 @@ def _sources(key: ModelKey, workspace: Workspace, folds: Sequence[str], *, worke
         return ""
     try:
         validation = collect(key, workspace, folds)
-    except WorkspaceError:
+    except (WorkspaceError, TrainingError):
         return None
     return sources_hash(validation.cases, validation.target.scored, workers=workers)
 
@@ -255,17 +257,3 @@ def _warn_of_other_cases(model: ModelFolder, fold: str, split: Split) -> None:
             fold,
             first_few(sorted(trained ^ set(split.training))),
         )
-
-
-def _splits(path: Path) -> list[Split]:
-    """The folds; empty where there is no file, as for a model that was installed."""
-    if not path.is_file():
-        return []
-    try:
-        return [
-            Split(training=tuple(entry.get("train", ())), validation=tuple(entry["val"])) for entry in read_json(path)
-        ]
-    except (StorageError, KeyError, TypeError, AttributeError) as error:
-        raise WorkspaceError(
-            f'{path}: expected a list of objects such as {{"train": ["a"], "val": ["b"]}} ({error}); put it right'
-        ) from error

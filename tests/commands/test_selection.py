@@ -81,9 +81,10 @@ def names(fold: str) -> list[str]:
 def workspace(tmp_path: Path) -> Workspace:
     """The splits and references of ten cases, and no model yet."""
     workspace = Workspace.from_environment({}, home=tmp_path)
-    for name in [name for fold in FOLDS for name in names(fold)]:
+    everything = [name for fold in FOLDS for name in names(fold)]
+    for name in everything:
         write_image(workspace.task(TASK).references / f"{name}.nii.gz", truth(), GEOMETRY)
-    splits = [{"train": [], "val": names(fold)} for fold in FOLDS]
+    splits = [{"train": sorted(set(everything) - set(names(fold))), "val": names(fold)} for fold in FOLDS]
     workspace.task(TASK).splits.write_text(json.dumps(splits))
     return workspace
 
@@ -441,12 +442,23 @@ def test_patients_that_do_not_fit_are_refused(
     assert message in capsys.readouterr().err
 
 
-def test_splits_that_do_not_fit_are_refused(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "expected a list of objects such as"),
+        ([{"train": []}], "fold 0: train is empty"),
+        ([{"val": ["case_0"]}], "fold 0: expected an object such as"),
+        ([{"train": ["case_0"], "val": ["case_0"]}], "fold 0: in training and validation at once: case_0"),
+    ],
+)
+def test_splits_that_do_not_fit_are_refused_as_in_training(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], content: object, message: str
+) -> None:
     validate(workspace, "2d", perfect)
-    workspace.task(TASK).splits.write_text('[{"train": []}]')
+    workspace.task(TASK).splits.write_text(json.dumps(content))
 
     assert find_best(workspace) == USER_CAN_FIX
-    assert "splits_final.json: expected a list of objects such as" in capsys.readouterr().err
+    assert f"splits_final.json: {message}" in capsys.readouterr().err
 
 
 def test_predictions_of_cases_that_the_fold_no_longer_has_do_not_count(workspace: Workspace) -> None:

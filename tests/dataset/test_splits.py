@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 
 from autoseg.dataset.facts import NOTHING, Facts, FactsTable, read_facts
-from autoseg.dataset.splits import RandomFolds, Split, describe_gaps, open_split, open_splits, too_few_for_folds
+from autoseg.dataset.splits import (
+    RandomFolds,
+    Split,
+    describe_gaps,
+    open_split,
+    open_splits,
+    too_few_for_folds,
+)
+from autoseg.dataset.task_folds import numbered_folds
 from autoseg.errors import TrainingError
+from autoseg.files.task_folder import TaskFolder
 
 CASES = [f"case_{number:02d}" for number in range(12)]
 
@@ -104,6 +113,18 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, content: Any, messa
 
     with pytest.raises(TrainingError, match=message):
         open_split(path, CASES, "0")
+
+
+def test_the_folds_of_a_file_are_named_or_else_those_that_are_made(tmp_path: Path) -> None:
+    task = TaskFolder(name="Task001_Balls", raw=tmp_path, preprocessed=tmp_path, results=tmp_path)
+    assert numbered_folds(task) == ("0", "1", "2", "3", "4")
+
+    task.splits.write_text(json.dumps([{"train": ["a"], "val": ["b"]}, {"train": ["b"], "val": ["a"]}]))
+    assert numbered_folds(task) == ("0", "1")
+
+    task.splits.write_text(json.dumps({"0": {"train": ["a"], "val": ["b"]}}))
+    with pytest.raises(TrainingError, match="expected a list of objects"):
+        numbered_folds(task)
 
 
 def test_many_unknown_cases_are_counted(tmp_path: Path) -> None:
