@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -73,10 +73,11 @@ class Stage:
         return max(1, min(self.fitting_batch, self.batch_cap))
 
 
+@dataclass(kw_only=True, eq=False)
 class Planner(ABC):
     """Decide everything about a dataset's configurations from its fingerprint.
 
-    Args:
+    Attributes:
         fingerprint: What was measured on the training cases.
         dataset: Folder name of the task.
         gpu_memory_target: GB that training may take; None is `reference_gpu_memory`.
@@ -84,35 +85,27 @@ class Planner(ABC):
             name.
     """
 
+    fingerprint: DatasetFingerprint
+    dataset: str
+    gpu_memory_target: float | None = None
+    identifier: str | None = None
+
     shipped_identifier = DEFAULT_PLANS
     """Name that plans are filed under; a user's subclass takes its own class's name instead."""
     network = "unet"
     features = 32
     """Channels of the finest level (reference system, plans v2.1)."""
-    max_features: int
+    max_features: ClassVar[int]
     convs_per_stage = 2
     reference_gpu_memory = 8.0
     """GB of the card on which `memory_reference` was measured (reference system)."""
-    memory_reference: float
+    memory_reference: ClassVar[float]
     """Activations that fit the reference card, in the unit of `memory.estimate_memory`."""
     largest_batch_share = 0.05
     """A batch may cover at most 5 % of the dataset's voxels (Isensee et al. 2021, Fig. 2, "Batch size")."""
 
     dummy_2d_anisotropy = 3
     """A patch more than this many times as long as thick is augmented within slices only (reference system)."""
-
-    def __init__(
-        self,
-        *,
-        fingerprint: DatasetFingerprint,
-        dataset: str,
-        gpu_memory_target: float | None = None,
-        identifier: str | None = None,
-    ) -> None:
-        self.fingerprint = fingerprint
-        self.dataset = dataset
-        self.gpu_memory_target = gpu_memory_target
-        self.identifier = identifier
 
     # ---------------------------------------------------------------- results
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from autoseg.errors import PlanError
 from autoseg.files.layout import CASCADE, FULL, LOW
 from autoseg.geometry import Shape, Spacing, reorder
 from autoseg.planning.explanation import Decision, explain_low_resolution
-from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional
+from autoseg.planning.fingerprint import is_two_dimensional
 from autoseg.planning.patch import isotropic_patch
 from autoseg.planning.planner import Planner, Stage
 from autoseg.planning.spacing import coarser_spacings, target_spacing
@@ -22,12 +23,15 @@ COSTS = {LOW: 1, FULL: 2, CASCADE: 3}
 """A cascade predicts at both resolutions."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Planner3D(Planner):
     """Plan the 3D configurations.
 
-    Args:
+    Attributes:
         force_lowres: Make a low-resolution stage even where a patch shows enough of a case. The others: see `Planner`.
     """
+
+    force_lowres: bool = False
 
     max_features = 320
     """Cap of the channels (Isensee et al. 2021, Fig. 2, "Architecture template")."""
@@ -42,23 +46,6 @@ class Planner3D(Planner):
     (Isensee et al. 2021, Fig. 2, "Configuration of the 3D U-Net cascade": 25 %)."""
     lowres_reduction = 2
     """The coarser stage is kept when it has less than one in this many of the full resolution's voxels."""
-
-    def __init__(
-        self,
-        *,
-        fingerprint: DatasetFingerprint,
-        dataset: str,
-        gpu_memory_target: float | None = None,
-        identifier: str | None = None,
-        force_lowres: bool = False,
-    ) -> None:
-        super().__init__(
-            fingerprint=fingerprint,
-            dataset=dataset,
-            gpu_memory_target=gpu_memory_target,
-            identifier=identifier,
-        )
-        self.force_lowres = force_lowres
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
