@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOMS = (
-    "module_path words arrays errors remedies versions forms geometry processes files command_words machine images dataset plans paths extensions catalogue workers parallel outputs evaluation networks "
+    "module_path words arrays errors remedies versions forms geometry machine files command_words images dataset plans paths extensions catalogue outputs evaluation networks "
     "preprocessing planning postprocessing inference training ensembling "
     "conversion sharing prediction reporting jobs diagnosis commands __main__"
 ).split()

@@ -29,6 +29,7 @@ from autoseg.inference.predictor import Predictor
 from autoseg.inference.probabilities import PackedProbabilities
 from autoseg.inference.record import save_record
 from autoseg.jobs.journal import Record
+from autoseg.machine.processes import ProcessIdentity
 from autoseg.networks import build_network
 from autoseg.planning import Planner3D
 from autoseg.planning.appearance import IntensityRange
@@ -50,7 +51,6 @@ from autoseg.postprocessing.evidence import CaseDice, Comparison, Evidence, Judg
 from autoseg.postprocessing.rules import Rule
 from autoseg.preprocessing.prepare import CaseProperties
 from autoseg.preprocessing.store import FORMAT, Marker, PreparedCases, Shared
-from autoseg.processes import ProcessIdentity
 from autoseg.sharing.card import AboutData, ModelCard, ModelEntry
 from autoseg.sharing.manifest import FileEntry, Manifest
 from autoseg.sharing.models import LabelDice

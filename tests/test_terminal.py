@@ -17,7 +17,7 @@ import torch
 
 from autoseg.files.model_folder import FoldFolder
 from autoseg.inference.progress import TileProgress
-from autoseg.parallel import progress
+from autoseg.machine.progress import progress
 from autoseg.training.fold.display import Display
 
 ROWS, COLUMNS = 40, 110

@@ -15,7 +15,7 @@ from autoseg.files.layout import (
     USUAL_CONFIGURATIONS,
     is_configuration,
 )
-from autoseg.machine import PRECISIONS
+from autoseg.machine.resources import PRECISIONS
 
 if TYPE_CHECKING:
     from autoseg.planning.making import PlannerChoice

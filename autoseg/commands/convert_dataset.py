@@ -80,7 +80,7 @@ def convert_dataset(
 ) -> Conversion:
     """Convert a dataset in one of the known layouts into `raw_data/TaskXXX_Name`; the source stays as it is."""
     from autoseg.conversion.layouts import convert_dataset
-    from autoseg.parallel import fitting_workers
+    from autoseg.machine.pool import fitting_workers
 
     return convert_dataset(
         source,

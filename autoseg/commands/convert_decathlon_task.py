@@ -31,7 +31,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Convert into raw_data."""
     from autoseg.conversion.decathlon import convert_decathlon_task
-    from autoseg.parallel import fitting_workers
+    from autoseg.machine.pool import fitting_workers
 
     converted = convert_decathlon_task(
         arguments.source,

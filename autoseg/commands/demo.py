@@ -129,7 +129,7 @@ def _step(number: int, what: str) -> None:
 
 def _draw(dataset: Dataset, predictions: Path, output: Path) -> Path:
     """The held-out cases, each with its true labels beside what was predicted."""
-    from autoseg.parallel import fitting_workers
+    from autoseg.machine.pool import fitting_workers
     from autoseg.reporting.overlays import plot_cases
 
     truth = dataset.folder / "labelsTs"

@@ -41,8 +41,8 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Average, and say where the results are."""
     from autoseg.ensembling.averaging import ensemble_folders
+    from autoseg.machine.pool import fitting_workers
     from autoseg.outputs import AVERAGING, copy_beside, require_room_for_copy
-    from autoseg.parallel import fitting_workers
     from autoseg.postprocessing.rules import load_rules
 
     if arguments.rules and not arguments.overwrite_existing:

@@ -73,8 +73,8 @@ def plot_task(
         WorkspaceError: The output is the folder of the predictions, or holds a task's own data; or the images have no such channel, or no case of the task is predicted in that folder.
         CasesFailed: Naming each case that cannot be drawn.
     """
+    from autoseg.machine.pool import fitting_workers
     from autoseg.outputs import require_apart
-    from autoseg.parallel import fitting_workers
     from autoseg.reporting.overlays import plot_cases
 
     dataset = read_dataset(workspace.task(task).raw)

@@ -235,7 +235,7 @@ def limit_threads() -> None:
     """Let torch use the cores this process may use, not all that the machine has."""
     import torch
 
-    from autoseg.machine import available_cores
+    from autoseg.machine.resources import available_cores
 
     torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
 

@@ -40,7 +40,7 @@ def verify_tasks(tasks: list[str], workspace: Workspace, *, workers: int | None 
     Raises:
         DatasetError: After all reports, when one of them has errors.
     """
-    from autoseg.parallel import fitting_workers
+    from autoseg.machine.pool import fitting_workers
     from autoseg.planning.verification import verify_dataset
 
     faulty = []

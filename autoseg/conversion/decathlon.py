@@ -21,7 +21,7 @@ from autoseg.errors import CasesFailed, DatasetError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.files.storage import write_json
 from autoseg.images import read_header, read_volumes, split_ending, write_image
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 from autoseg.words import agreeing, counted, readable
 
 log = logging.getLogger(__name__)

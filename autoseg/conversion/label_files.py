@@ -13,7 +13,7 @@ from autoseg.errors import CasesFailed, DatasetError
 from autoseg.images import read_label
 from autoseg.images.segments import read_segments
 from autoseg.images.whole_numbers import fractional_values
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 from autoseg.words import agreeing, counted, first_few, in_digits, readable
 
 

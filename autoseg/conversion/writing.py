@@ -16,7 +16,7 @@ from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.files.storage import write_json
 from autoseg.images import read_label, split_ending, write_image
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 from autoseg.words import agreeing, counted, first_few, in_digits, readable
 
 

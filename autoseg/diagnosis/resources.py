@@ -6,7 +6,14 @@ import os
 from pathlib import Path
 
 from autoseg.diagnosis.page import Diagnosis
-from autoseg.machine import ROOT, available_cores, available_memory, core_quotas, free_shared_memory, memory_limits
+from autoseg.machine.resources import (
+    ROOT,
+    available_cores,
+    available_memory,
+    core_quotas,
+    free_shared_memory,
+    memory_limits,
+)
 from autoseg.words import counted, in_bytes
 
 LEAST_MEMORY = 2 * 10**9

@@ -16,7 +16,7 @@ from autoseg.diagnosis.page import Diagnosis
 from autoseg.errors import AutosegError
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 
 PATIENCE = 30.0
 """Seconds after which a worker is taken to hang."""

@@ -23,8 +23,8 @@ from autoseg.geometry import Box, Shape, box_shape, box_slices, inverse_order, r
 from autoseg.images import read_image
 from autoseg.inference.cases import is_finished, write_segmentation
 from autoseg.inference.probabilities import PackedProbabilities, Packer, load_packed
+from autoseg.machine.pool import run_on_cases
 from autoseg.outputs import AVERAGING, Origin, hash_files, require_apart, require_known_origin
-from autoseg.parallel import run_on_cases
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import CaseProperties
 from autoseg.words import counted

@@ -17,7 +17,7 @@ from autoseg.errors import WorkspaceError
 from autoseg.files.layout import POSTPROCESSING_FILE
 from autoseg.files.storage import write_bytes
 from autoseg.files.task_folder import TaskFolder
-from autoseg.parallel import fitting_workers
+from autoseg.machine.pool import fitting_workers
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans
 from autoseg.postprocessing.deciding import BYTES_PER_WORKER

@@ -14,7 +14,7 @@ from pathlib import Path
 from autoseg.ensembling.averaging import ENDING, EnsembleJob, averaging_hash, ensemble_case
 from autoseg.files.layout import fold_name
 from autoseg.files.storage import content_hash, file_hash
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 from autoseg.postprocessing.scoring import ValidationCase
 from autoseg.words import counted
 

@@ -20,7 +20,7 @@ from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, USUAL_CONFIGURA
 from autoseg.files.model_folder import FoldFolder, ModelFolder, ModelKey
 from autoseg.images import split_ending
 from autoseg.inference.record import predicted_with
-from autoseg.parallel import fitting_workers
+from autoseg.machine.pool import fitting_workers
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans
 from autoseg.postprocessing.choice import sources_hash

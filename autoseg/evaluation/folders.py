@@ -16,8 +16,8 @@ from autoseg.evaluation.summary import (
     score_folder,
 )
 from autoseg.files.layout import SUMMARY_FILE
+from autoseg.machine.pool import fitting_workers
 from autoseg.outputs import require_apart, require_own_file
-from autoseg.parallel import fitting_workers
 from autoseg.words import first_few
 
 log = logging.getLogger(__name__)

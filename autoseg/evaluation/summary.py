@@ -20,7 +20,7 @@ from autoseg.files.storage import content_hash, read_json, write_json
 from autoseg.geometry import Spacing
 from autoseg.images import Image, grid_differences, read_label, split_ending
 from autoseg.images.whole_numbers import fractional_values
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 from autoseg.words import first_few, in_digits
 
 AUTHOR = "autoseg"

@@ -29,7 +29,7 @@ from autoseg.files.storage import (
     to_json,
     write_json,
 )
-from autoseg.processes import ProcessIdentity, place_of_processes
+from autoseg.machine.processes import ProcessIdentity, place_of_processes
 from autoseg.remedies import cannot_be_read, describe_os_error
 from autoseg.words import counted
 

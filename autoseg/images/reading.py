@@ -15,7 +15,7 @@ from autoseg.images.format import Header
 from autoseg.images.image import Image, ImageReference
 from autoseg.images.refusals import SeveralVolumesError, refusal
 from autoseg.images.whole_numbers import as_whole_numbers
-from autoseg.machine import available_memory
+from autoseg.machine.resources import available_memory
 from autoseg.words import counted, in_gigabytes
 
 ASSUMED_FREE = 2**26

@@ -15,7 +15,7 @@ from torch import nn
 from autoseg.errors import ModelError
 from autoseg.inference.members import Ask, Forward, in_turn
 from autoseg.inference.side_by_side import side_by_side
-from autoseg.machine import keep_freed_memory
+from autoseg.machine.resources import keep_freed_memory
 from autoseg.networks import Precision, place_network
 from autoseg.networks.activations import Activation
 from autoseg.networks.encoder_decoder import EncoderDecoder

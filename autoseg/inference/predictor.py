@@ -38,7 +38,7 @@ from autoseg.inference.model import (
 from autoseg.inference.probabilities import PackedProbabilities, Packer
 from autoseg.inference.tiles import Tiling, predict_slabs
 from autoseg.inference.window import Slab
-from autoseg.machine import available_memory
+from autoseg.machine.resources import available_memory
 from autoseg.networks import Precision, resolve_device, resolve_precision
 from autoseg.networks.activations import activation_of
 from autoseg.networks.algorithms import trying_algorithms

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from autoseg.parallel import progress
+from autoseg.machine.progress import progress
 from autoseg.words import MINUTE, counted, time_span
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO, TextIO
 
-from autoseg.workers import death_notice
+from autoseg.machine.workers import death_notice
 
 LOOK_SECONDS = 0.2
 """How often the log is looked at for new output."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from autoseg.errors import StorageError
 from autoseg.files.records import RecordFormat, decode_record, write_record
 from autoseg.files.storage import read_json
-from autoseg.processes import ProcessIdentity
+from autoseg.machine.processes import ProcessIdentity
 
 FORMAT = RecordFormat(number=1)
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"

@@ -31,7 +31,7 @@ from autoseg.jobs.telling import (
     header,
     remaining_seconds,
 )
-from autoseg.processes import ProcessIdentity
+from autoseg.machine.processes import ProcessIdentity
 from autoseg.words import time_span
 
 RESUMABLE, CTRL_C = 75, 130

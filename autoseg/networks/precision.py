@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from autoseg.errors import ModelError
-from autoseg.machine import PRECISIONS
+from autoseg.machine.resources import PRECISIONS
 from autoseg.networks.bf16_convolutions import SoundConvolutions
 from autoseg.networks.instance_norm import CHANNELS_LAST
 

@@ -7,7 +7,7 @@ import logging
 import autoseg
 from autoseg.dataset import Case, Dataset
 from autoseg.files.storage import content_hash, file_hash, read_json, write_json
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 from autoseg.paths import Workspace
 from autoseg.planning.fingerprint import DatasetFingerprint, extract_fingerprint, load_fingerprint, save_fingerprint
 

@@ -17,7 +17,7 @@ from autoseg.errors import DatasetError, StorageError
 from autoseg.files.records import RecordFormat, decode_record, require_format, write_record
 from autoseg.files.storage import decode, encode, read_json
 from autoseg.geometry import Geometry, Spacing, box_shape
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 from autoseg.planning.appearance import Appearance, Direction, IntensityRange, measure_likenesses, measure_ranges
 from autoseg.plans import LARGEST_SIDE, IntensityStatistics
 from autoseg.versions import remedy_by_version

@@ -13,7 +13,7 @@ from autoseg.dataset.description import listed_names
 from autoseg.dataset.facts import inspect_facts
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.files.layout import DATASET_FILE
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 from autoseg.planning.copies import find_copies
 from autoseg.planning.fold_inspection import fold_findings
 from autoseg.planning.inspection import LISTED_NAMES, Finding, Inspection, inspect_case

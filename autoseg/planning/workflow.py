@@ -10,7 +10,7 @@ from autoseg.dataset import Dataset, read_dataset
 from autoseg.errors import PlanError, WorkspaceError
 from autoseg.files.layout import DEFAULT_PLANS, configurations_in, plans_in
 from autoseg.files.locking import require_no_holder
-from autoseg.parallel import fitting_workers
+from autoseg.machine.pool import fitting_workers
 from autoseg.paths import Workspace
 from autoseg.planning.comparison import count_false_alarms
 from autoseg.planning.current import current_fingerprint

@@ -22,7 +22,7 @@ from autoseg.arrays import Float64Array, Mask
 from autoseg.errors import ModelError
 from autoseg.evaluation.metrics import defined_mean
 from autoseg.files.storage import content_hash, file_hash
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 from autoseg.postprocessing.evidence import CaseDice, Choice, Comparison, Evidence, JudgedRule
 from autoseg.postprocessing.rules import FILL_HOLES, KEEP_LARGEST, REMOVE_SMALL, Rule
 from autoseg.postprocessing.scoring import DiceTable, Rules, ValidationCase

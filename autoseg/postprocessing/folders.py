@@ -12,8 +12,8 @@ from autoseg.errors import DatasetError
 from autoseg.evaluation.summary import read_labels
 from autoseg.files.storage import content_hash
 from autoseg.images import write_image
+from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.outputs import POSTPROCESSING, Origin, hash_files, require_apart, require_known_origin
-from autoseg.parallel import fitting_workers, run_on_cases
 from autoseg.postprocessing.rules import Rule, apply_rules
 
 BYTES_PER_WORKER = 2 * 10**9

@@ -15,7 +15,7 @@ from autoseg.arrays import Float64Array, LabelArray, Mask
 from autoseg.dataset import BACKGROUND
 from autoseg.evaluation.summary import read_pair
 from autoseg.geometry import Spacing
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 from autoseg.postprocessing.components import components
 from autoseg.postprocessing.rules import Rule, apply_rules
 

@@ -17,8 +17,8 @@ from autoseg.files.layout import PREDICTION_FILE, predictions_folder
 from autoseg.files.model_folder import ModelKey
 from autoseg.inference.cases import is_finished
 from autoseg.inference.record import model_hash
+from autoseg.machine.pool import run_on_cases
 from autoseg.outputs import hash_files, probabilities_file, require_known_origin, require_one_origin
-from autoseg.parallel import run_on_cases
 from autoseg.prediction.choice import ChosenModel, first_stage
 from autoseg.prediction.folder import as_used, claim_folder
 from autoseg.prediction.run import Failures, PredictionRun, make_predictor, predict_with_model

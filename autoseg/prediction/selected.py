@@ -10,7 +10,7 @@ from autoseg.ensembling.selection import Selection, load_selection
 from autoseg.ensembling.validation import changed_since
 from autoseg.errors import ModelError, WorkspaceError
 from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
-from autoseg.machine import available_cores
+from autoseg.machine.resources import available_cores
 from autoseg.paths import Workspace
 from autoseg.prediction.choice import ModelChoice
 

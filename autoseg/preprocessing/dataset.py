@@ -17,7 +17,7 @@ from autoseg.errors import DatasetError
 from autoseg.files.storage import atomic_path, content_hash, file_hash
 from autoseg.geometry import box_shape
 from autoseg.images import grid_differences, read_image, read_label, write_image
-from autoseg.parallel import fitting_workers, run_on_cases
+from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import (
     CroppedCase,

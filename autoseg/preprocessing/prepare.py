@@ -19,7 +19,7 @@ from autoseg.dataset.raw_cases import RawCase
 from autoseg.dataset.target import BACKGROUND, LARGEST_LABEL, Target, outside_as_background
 from autoseg.errors import DatasetError
 from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder
-from autoseg.machine import available_memory
+from autoseg.machine.resources import available_memory
 from autoseg.plans import ConfigurationPlan, IntensityRule, IntensityStatistics, Plans
 from autoseg.preprocessing.cropping import crop_to_nonzero
 from autoseg.preprocessing.normalisation import normalise

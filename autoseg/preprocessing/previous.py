@@ -22,7 +22,7 @@ from autoseg.files.storage import content_hash, file_hash
 from autoseg.geometry import Geometry, Shape, box_slices
 from autoseg.images import read_label
 from autoseg.images.whole_numbers import fractional_values
-from autoseg.parallel import fitting_workers, run_on_cases
+from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 from autoseg.preprocessing.resampling import resample_segmentation
 from autoseg.preprocessing.store import PreparedCases, write_array

@@ -17,8 +17,8 @@ from autoseg.errors import DatasetError
 from autoseg.evaluation.metrics import confusion_metrics, count
 from autoseg.files.storage import atomic_path
 from autoseg.geometry import Geometry, Spacing
+from autoseg.machine.pool import run_on_cases
 from autoseg.outputs import others_files
-from autoseg.parallel import run_on_cases
 from autoseg.reporting.orientation import patient_view
 
 if TYPE_CHECKING:

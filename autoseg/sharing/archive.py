@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from autoseg.errors import AutosegError, ModelError, StorageError
 from autoseg.files.storage import SPACE_AND_PERMISSIONS
-from autoseg.parallel import progress
+from autoseg.machine.progress import progress
 from autoseg.remedies import remedy
 from autoseg.sharing.manifest import Manifest, read_manifest, require_equal_names
 from autoseg.sharing.members import (

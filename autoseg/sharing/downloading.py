@@ -14,7 +14,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from autoseg.errors import DiskError, ModelError, StorageError
-from autoseg.parallel import progress
+from autoseg.machine.progress import progress
 from autoseg.sharing.members import LARGEST_ARCHIVE, shown
 from autoseg.words import counted
 

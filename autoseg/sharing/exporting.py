@@ -24,8 +24,8 @@ from autoseg.files.layout import (
 )
 from autoseg.files.model_folder import ModelFolder
 from autoseg.files.storage import atomic_path, write_bytes
+from autoseg.machine.progress import progress
 from autoseg.outputs import require_own_file
-from autoseg.parallel import progress
 from autoseg.planning.fingerprint import load_fingerprint
 from autoseg.plans import load_plans
 from autoseg.sharing.archive import BLOCK, is_archive, open_archive

@@ -15,7 +15,7 @@ from typing import Any
 
 from autoseg.errors import TrainingError
 from autoseg.files.storage import atomic_path
-from autoseg.parallel import progress
+from autoseg.machine.progress import progress
 from autoseg.training.fold_run import fold_lock, own_random_numbers
 from autoseg.training.losses import DeepSupervision
 from autoseg.training.sampling.samples import TRAINING

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from autoseg.errors import TrainingError
-from autoseg.machine import available_memory
+from autoseg.machine.resources import available_memory
 from autoseg.words import in_gigabytes
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from autoseg.inference.model import load_weights
-from autoseg.machine import keep_freed_memory
+from autoseg.machine.resources import keep_freed_memory
 from autoseg.networks import place_network
 from autoseg.networks.pretrained import transfer_weights
 from autoseg.training.determinism import DEFAULT_SEED

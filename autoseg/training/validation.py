@@ -14,7 +14,7 @@ from autoseg.inference.cases import Job, predict_jobs
 from autoseg.inference.engines import prefers_openvino
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.record import save_record
-from autoseg.parallel import fitting_workers
+from autoseg.machine.pool import fitting_workers
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.words import counted

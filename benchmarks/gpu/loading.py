@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 
-from autoseg.machine import available_cores
+from autoseg.machine.resources import available_cores
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Trainer
 from autoseg.training.sampling.batches import Batches, Stream, Supply, choose_supply, iterate, remaining_keys

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from autoseg.errors import ModelError
-from autoseg.machine import available_cores, available_memory, free_shared_memory
+from autoseg.machine.resources import available_cores, available_memory, free_shared_memory
 from autoseg.networks.devices import describe_device, torch_version
 from autoseg.networks.precision import resolve_precision
 from autoseg.words import counted, in_bytes

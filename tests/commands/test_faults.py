@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from autoseg.commands import export_model, plan_and_preprocess, predict, train, verify_dataset
-from autoseg.processes import ProcessIdentity
+from autoseg.machine.processes import ProcessIdentity
 
 TASK = "Task001_Balls"
 TINY = "--iterations_per_epoch 1 --batch_size 2 --seed 1 -device cpu --precision fp32".split()

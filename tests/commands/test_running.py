@@ -17,7 +17,7 @@ import autoseg
 from autoseg.commands import running
 from autoseg.commands.running import Command, Parser, Terminated, run_command, stop_request
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, Interrupted
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 from autoseg.paths import Workspace
 
 

@@ -47,7 +47,7 @@ def test_a_closed_stream_is_nowhere_and_no_file_takes_its_place(tmp_path: Path, 
         file.write("whole")
         file.flush()
         print("printed"); log.warning("logged"); os.write(2, b"from a library"); os.write(1, b"more")
-        from autoseg.parallel import progress
+        from autoseg.machine.progress import progress
         progress(3, "trying").update()
         file.write(" and done")"""
 
@@ -58,7 +58,7 @@ def test_a_closed_stream_is_nowhere_and_no_file_takes_its_place(tmp_path: Path, 
 
 
 def test_progress_needs_no_stderr_in_python_either() -> None:
-    code = "import sys\nsys.stderr = None\nfrom autoseg.parallel import run_on_cases\nprint(run_on_cases(abs, [-1, -2], task='t', workers=1))"
+    code = "import sys\nsys.stderr = None\nfrom autoseg.machine.pool import run_on_cases\nprint(run_on_cases(abs, [-1, -2], task='t', workers=1))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "[1, 2]\n"
 

@@ -24,8 +24,8 @@ from autoseg.commands import plan_and_preprocess, predict, train
 from autoseg.files.locking import Holder
 from autoseg.files.storage import write_json
 from autoseg.inference.model import load_weights
+from autoseg.machine.processes import ProcessIdentity
 from autoseg.plans import load_plans, save_plans
-from autoseg.processes import ProcessIdentity
 
 TASK = "Task001_Balls"
 CASES = [f"case_00{number}" for number in range(5)]

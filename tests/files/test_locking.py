@@ -24,7 +24,7 @@ from autoseg.files.layout import LOCK_FILE
 from autoseg.files.leases import Heartbeat
 from autoseg.files.locking import Holder, hold_lock, require_no_holder
 from autoseg.files.storage import write_json
-from autoseg.processes import ProcessIdentity, place_of_processes
+from autoseg.machine.processes import ProcessIdentity, place_of_processes
 
 
 def holder(process: ProcessIdentity) -> Holder:

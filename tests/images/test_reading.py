@@ -23,7 +23,7 @@ from autoseg.images import (
     write_image,
 )
 from autoseg.images.refusals import LARGEST_VOLUME
-from autoseg.machine import available_memory
+from autoseg.machine.resources import available_memory
 
 PLAIN = Geometry(spacing=(2.5, 0.5, 0.75), origin=(-3.0, 10.25, 7.5))
 NOISE = np.random.default_rng(0).integers(0, 1000, (2, 3, 4), np.int16)

@@ -23,9 +23,9 @@ from autoseg.files.storage import write_json
 from autoseg.geometry import Geometry
 from autoseg.inference import guard as guard_module
 from autoseg.inference.guard import InputGuard, load_report
+from autoseg.machine.processes import ProcessIdentity
 from autoseg.planning.appearance import measure_ranges
 from autoseg.planning.fingerprint import DatasetFingerprint
-from autoseg.processes import ProcessIdentity
 
 GRID = Geometry(spacing=(3.0, 1.0, 1.0))
 WRONG_UNIT = replace(GRID, spacing=(30.0, 10.0, 10.0))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.jobs.child import ENDS_WITH_PARENT, Ending, last_words, run_child
-from autoseg.processes import ProcessIdentity
+from autoseg.machine.processes import ProcessIdentity
 
 WAITS = """
 import signal, sys, time

@@ -23,7 +23,7 @@ from autoseg.jobs import runner as runner_module
 from autoseg.jobs.journal import Journal, Record
 from autoseg.jobs.runner import Runner, set_aside
 from autoseg.jobs.steps import Step
-from autoseg.processes import ProcessIdentity
+from autoseg.machine.processes import ProcessIdentity
 
 TOY = Path(__file__).with_name("toy_work.py")
 specification = importlib.util.spec_from_file_location("toy_work", TOY)

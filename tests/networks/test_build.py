@@ -8,7 +8,7 @@ from small_plans import changed, unet_plan
 from torch import nn
 
 from autoseg.errors import PlanError
-from autoseg.machine import PRECISIONS
+from autoseg.machine.resources import PRECISIONS
 from autoseg.networks import Precision, ResidualUNet, UNet, build_network, place_network, resolve_precision
 from autoseg.networks.instance_norm import CHANNELS_LAST, InstanceNorm2d, InstanceNorm3d
 from autoseg.plans import ConfigurationPlan

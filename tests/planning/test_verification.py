@@ -21,7 +21,7 @@ from autoseg.errors import DatasetError
 from autoseg.forms import NOWHERE
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
-from autoseg.machine import available_memory
+from autoseg.machine.resources import available_memory
 from autoseg.planning.intensity_comparison import far_ranges
 from autoseg.planning.label_inspection import rare_labels
 from autoseg.planning.verification import VerificationReport, verify_dataset

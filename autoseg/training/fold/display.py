@@ -13,7 +13,7 @@ from torch import Tensor
 
 from autoseg.errors import AutosegError
 from autoseg.files.model_folder import FoldFolder
-from autoseg.parallel import progress
+from autoseg.machine.progress import progress
 from autoseg.training.fold.history import (
     EpochRecord,
     draw_progress,

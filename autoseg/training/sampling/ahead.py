@@ -22,8 +22,8 @@ import torch.multiprocessing
 from threadpoolctl import threadpool_limits
 
 from autoseg.errors import TrainingError
+from autoseg.machine.workers import describe_death, end_with_parent, use_own_terminal_lock
 from autoseg.remedies import shortage
-from autoseg.workers import describe_death, end_with_parent, use_own_terminal_lock
 
 Key = TypeVar("Key")
 Made = TypeVar("Made")

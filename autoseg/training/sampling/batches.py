@@ -19,8 +19,8 @@ from torch import Tensor
 from autoseg.dataset.facts import Facts
 from autoseg.errors import AutosegError, LimitError, TrainingError
 from autoseg.geometry import Shape
-from autoseg.machine import ROOT, available_cores, available_memory, free_shared_memory
-from autoseg.parallel import fitting_workers
+from autoseg.machine.pool import fitting_workers
+from autoseg.machine.resources import ROOT, available_cores, available_memory, free_shared_memory
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases

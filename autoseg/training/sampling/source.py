@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator
 
-from autoseg.machine import available_cores
+from autoseg.machine.resources import available_cores
 from autoseg.training.parts import Parts
 from autoseg.training.previous_stage import Gathered
 from autoseg.training.sampling.batches import AnyBatch, Batches, Stream, choose_supply, iterate, remaining_keys

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from autoseg.errors import TrainingError
-from autoseg.processes import ProcessIdentity
+from autoseg.machine.processes import ProcessIdentity
 from autoseg.training.sampling.ahead import Note, ignore, make_ahead
 
 

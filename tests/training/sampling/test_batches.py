@@ -17,7 +17,7 @@ import torch
 
 from autoseg.dataset.facts import NOTHING
 from autoseg.errors import TrainingError
-from autoseg.machine import available_cores
+from autoseg.machine.resources import available_cores
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.augmentation.default import (
     Augmentation,

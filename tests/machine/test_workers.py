@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from tqdm import tqdm
 
-from autoseg.workers import describe_death, use_own_terminal_lock
+from autoseg.machine.workers import describe_death, use_own_terminal_lock
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from autoseg import machine
-from autoseg.machine import available_cores, available_memory, memory_limits
+from autoseg.machine import resources
+from autoseg.machine.resources import available_cores, available_memory, memory_limits
 
 GB = 10**9
 PIECES, PIECE = 20, 6 * 2**20
@@ -154,12 +154,12 @@ def test_cores_are_those_of_the_affinity_and_of_every_groups_quota(
     root = root_with(tmp_path, files)
     own = len(os.sched_getaffinity(0))
 
-    assert machine.core_quotas(root) == ([] if quota is None else [quota])
+    assert resources.core_quotas(root) == ([] if quota is None else [quota])
     assert available_cores(root) == (own if quota is None else max(1, min(own, round(quota))))
 
 
 def test_without_any_word_of_the_system_there_is_still_an_answer(tmp_path: Path) -> None:
-    assert available_memory(tmp_path) == machine.UNKNOWN_MEMORY
+    assert available_memory(tmp_path) == resources.UNKNOWN_MEMORY
     assert available_cores(tmp_path) >= 1
 
 
@@ -170,7 +170,7 @@ def test_the_machine_is_asked_for_what_is_really_there() -> None:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told what to do with freed memory")
 def test_freed_memory_is_used_again_without_asking_the_system_for_it() -> None:
-    pages = int(faults_of("from autoseg.machine import keep_freed_memory; keep_freed_memory()"))
+    pages = int(faults_of("from autoseg.machine.resources import keep_freed_memory; keep_freed_memory()"))
 
     assert pages < PIECES * PIECE // resource.getpagesize() // 10
     assert int(faults_of("")) > pages + PIECES * PIECE // resource.getpagesize() // 2

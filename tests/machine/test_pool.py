@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from autoseg import parallel
 from autoseg.errors import CasesFailed, DatasetError, DiskError
-from autoseg.machine import available_cores
-from autoseg.parallel import fitting_workers, run_on_cases
+from autoseg.machine import pool
+from autoseg.machine.pool import fitting_workers, run_on_cases
+from autoseg.machine.resources import available_cores
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def test_workers_that_have_nothing_left_to_do_keep_nobody_waiting() -> None:
 
     run_on_cases(work, cases("", "slow", "slow"), task="testing", workers=3)
 
-    assert time.monotonic() - started < parallel.STOPPING_SECONDS - 1
+    assert time.monotonic() - started < pool.STOPPING_SECONDS - 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -143,7 +143,7 @@ def test_a_dead_worker_is_noticed_at_once_and_named(act: str, cause: str) -> Non
         run_on_cases(work, cases("", act, "", act, "", "slow"), task="testing", workers=2)
 
     assert caught.value.failures == (("case_1", cause), ("case_3", cause))
-    assert time.monotonic() - started < parallel.STOPPING_SECONDS
+    assert time.monotonic() - started < pool.STOPPING_SECONDS
     assert multiprocessing.active_children() == []
 
 
@@ -184,7 +184,7 @@ HALF_WRITTEN = """
 import sys, time
 from functools import partial
 from pathlib import Path
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 from autoseg.files.storage import atomic_path
 
 def write(number, folder):
@@ -224,7 +224,7 @@ def reciprocal(value: int) -> float:
 
 ORPHANS = """
 import ctypes, os, signal, sys, time
-from autoseg.parallel import run_on_cases
+from autoseg.machine.pool import run_on_cases
 
 def announce(number):
     os.write(1, b"%d\\n" % os.getpid())

@@ -10,7 +10,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import time
 import traceback
 from collections import deque
@@ -27,13 +26,13 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from autoseg.errors import AutosegError, CasesFailed, DiskError
-from autoseg.machine import ROOT, available_cores, available_memory
+from autoseg.machine.progress import progress
+from autoseg.machine.resources import ROOT, available_cores, available_memory
+from autoseg.machine.workers import CRASHES, describe_death, end_with_parent, use_own_terminal_lock
 from autoseg.remedies import describe_os_error, shortage
 from autoseg.words import agreeing, counted, in_gigabytes
-from autoseg.workers import CRASHES, describe_death, end_with_parent, use_own_terminal_lock
 
 log = logging.getLogger(__name__)
-use_own_terminal_lock()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -81,29 +80,6 @@ def run_on_cases(
         named = [(name(items[number]), tally.failures[number]) for number in sorted(tally.failures)]
         raise CasesFailed(task, named, len(items))
     return [tally.results[number] for number in range(len(items))]
-
-
-def progress(total: int | None, task: str, *, unit: str = "case", since: float | None = None) -> tqdm[Any]:
-    """A progress bar with the time left; silent where there is no terminal.
-
-    Args:
-        total: None where it is not known yet: then the task alone is shown until `reset` tells it.
-        since: When the first item was begun, as `time.time` has it; None for now.
-    """
-    is_closed = sys.stderr is None or getattr(sys.stderr, "closed", False)
-    bar: tqdm[Any] = tqdm(
-        total=total,
-        desc=task,
-        unit=unit,
-        unit_scale=unit == "B",
-        bar_format="{desc}" if total is None else None,
-        disable=True if is_closed else None,
-        leave=False,
-        dynamic_ncols=True,
-    )
-    if since is not None:
-        bar.start_t = bar.last_print_t = since
-    return bar
 
 
 def fitting_workers(wanted: int | None, bytes_per_worker: int, *, most: int = 8, root: Path = ROOT) -> int:
