@@ -7,28 +7,22 @@ at once and its case is known. The other cases are finished before the failures 
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 import signal
-import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, TypeVar
 
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from autoseg.errors import AutosegError, CasesFailed, DiskError
 from autoseg.machine.progress import progress
 from autoseg.machine.resources import ROOT, available_cores, available_memory
-from autoseg.machine.workers import CRASHES, describe_death, end_with_parent, use_own_terminal_lock
+from autoseg.machine.workers import CRASHES, Worker, WorkerDied, answered_or_died, end, stop_when_terminated
 from autoseg.remedies import describe_os_error, shortage
 from autoseg.words import agreeing, counted, in_gigabytes
 
@@ -37,11 +31,7 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-STOPPING_SECONDS = 5
-"""What workers have to end once they are told to; a dead one is noticed at once."""
-
 FEWER_WORKERS = "use fewer workers (`workers`)"
-NO_MORE_ITEMS = ()
 
 
 def run_on_cases(
@@ -158,13 +148,6 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> _Outcome[Result]
         return _Outcome(failure=f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
 
-@dataclass(slots=True)
-class _Worker:
-    process: BaseProcess
-    connection: Connection
-    working_on: int | None = None
-
-
 def _run_here(function: Callable[[Item], Result], items: Sequence[Item], tally: _Tally[Result]) -> None:
     for number, item in enumerate(items):
         tally.add(number, _attempt(function, item))
@@ -176,132 +159,51 @@ def _run_in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int, tally: _Tally[Result]
 ) -> None:
     waiting = deque(range(len(items)))
-    running: list[_Worker] = []
+    running: list[Worker] = []
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                running.append(_start_worker(function))
+                running.append(Worker.start(partial(_answer, function), stop_when_terminated))
                 _hand_next(running[-1], waiting, items)
-            for worker in _ready(running):
-                if worker.working_on is not None:
-                    tally.add(worker.working_on, _collect(worker))
-                    worker.working_on = None
+            for worker in answered_or_died(running):
+                if (number := worker.number) is not None:
+                    tally.add(number, _collect(worker))
                 if tally.hopeless is not None:
                     waiting.clear()
                 if waiting and worker.process.is_alive():
                     _hand_next(worker, waiting, items)
                 else:
                     running.remove(worker)
-                    _dismiss(worker)
-                    _end([worker])
+                    worker.dismiss()
+                    end([worker])
     finally:
         for worker in running:
             worker.process.terminate()
-        _end(running)
+        end(running)
 
 
-def _start_worker(function: Callable[[Item], Result]) -> _Worker:
-    context = multiprocessing.get_context()
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(function, theirs), daemon=True)
-    with _sigterm_held_back():
-        process.start()
-    theirs.close()
-    return _Worker(process, ours)
+def _hand_next(worker: Worker, waiting: deque[int], items: Sequence[Any]) -> None:
+    number = waiting.popleft()
+    worker.hand(number, items[number])
 
 
-@contextmanager
-def _sigterm_held_back() -> Iterator[None]:
-    """Until a new worker knows what to do about it: it would take it for the command's own."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+def _answer(function: Callable[[Any], Any], item: Any, connection: Connection) -> None:
+    connection.send(_attempt(function, item))
+
+
+def _collect(worker: Worker) -> _Outcome[Any]:
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        outcome: _Outcome[Any] = worker.take()
+    except WorkerDied as death:
+        return _Outcome(failure=_explain_death(death))
+    return outcome
 
 
-def _hand_next(worker: _Worker, waiting: deque[int], items: Sequence[Any]) -> None:
-    worker.working_on = waiting.popleft()
-    try:
-        worker.connection.send((items[worker.working_on],))
-    except (BrokenPipeError, ConnectionResetError):
-        log.debug("a worker died before it took its case")
-
-
-def _ready(running: Sequence[_Worker]) -> list[_Worker]:
-    """Workers that answered or died; waits until there is one."""
-    ready = wait([worker.connection for worker in running] + [worker.process.sentinel for worker in running])
-    return [worker for worker in running if worker.connection in ready or worker.process.sentinel in ready]
-
-
-def _collect(worker: _Worker) -> _Outcome[Any]:
-    try:
-        if worker.connection.poll():
-            outcome: _Outcome[Any] = worker.connection.recv()
-            return outcome
-    except (EOFError, OSError):  # OSError: it died in the middle of its answer
-        pass
-    worker.process.join(STOPPING_SECONDS)
-    return _Outcome(failure=_explain_death(worker.process.exitcode))
-
-
-def _explain_death(exit_code: int | None) -> str:
-    if exit_code == -signal.SIGKILL:
+def _explain_death(death: WorkerDied) -> str:
+    if death.code == -signal.SIGKILL:
         remedy = FEWER_WORKERS
-    elif exit_code is not None and -exit_code in CRASHES:
+    elif death.code is not None and -death.code in CRASHES:
         remedy = "look at this case's files, and run again with one worker to see whether it is this case that does it"
     else:
         remedy = "run the same command again"
-    return f"its worker {describe_death(exit_code)}; {remedy}"
-
-
-def _dismiss(worker: _Worker) -> None:
-    """Tell a worker that there is nothing left; a sibling holds a copy of our end, so closing it would not be seen."""
-    with suppress(BrokenPipeError, ConnectionResetError):
-        worker.connection.send(NO_MORE_ITEMS)
-
-
-def _end(workers: Sequence[_Worker]) -> None:
-    """Give workers that were told to end some seconds for it, all together; then kill them."""
-    deadline = time.monotonic() + STOPPING_SECONDS
-    for worker in workers:
-        worker.connection.close()
-        worker.process.join(max(0.0, deadline - time.monotonic()))
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join(STOPPING_SECONDS)
-
-
-class _Stopped(BaseException):
-    """SIGTERM, raised inside a worker's case so that a half-written file is removed."""
-
-
-def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise _Stopped
-
-
-def _work(function: Callable[[Any], Any], connection: Connection) -> None:
-    """A worker's life: take a case, work on it with one thread, answer; end when the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        signal.signal(signal.SIGTERM, _stop)
-        if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        end_with_parent()
-        use_own_terminal_lock()
-        with threadpool_limits(1):
-            _answer(function, connection)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
-    except _Stopped:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _answer(function: Callable[[Any], Any], connection: Connection) -> None:
-    while message := connection.recv():
-        (item,) = message
-        connection.send(_attempt(function, item))
+    return f"its worker {death}; {remedy}"

@@ -20,9 +20,9 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import CasesFailed, DatasetError, DiskError
-from autoseg.machine import pool
 from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.machine.resources import available_cores
+from autoseg.machine.workers import STOPPING_SECONDS
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def test_workers_that_have_nothing_left_to_do_keep_nobody_waiting() -> None:
 
     run_on_cases(work, cases("", "slow", "slow"), task="testing", workers=3)
 
-    assert time.monotonic() - started < pool.STOPPING_SECONDS - 1
+    assert time.monotonic() - started < STOPPING_SECONDS - 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -143,7 +143,7 @@ def test_a_dead_worker_is_noticed_at_once_and_named(act: str, cause: str) -> Non
         run_on_cases(work, cases("", act, "", act, "", "slow"), task="testing", workers=2)
 
     assert caught.value.failures == (("case_1", cause), ("case_3", cause))
-    assert time.monotonic() - started < pool.STOPPING_SECONDS
+    assert time.monotonic() - started < STOPPING_SECONDS
     assert multiprocessing.active_children() == []
 
 

@@ -13,24 +13,27 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
 import torch
 import torch.multiprocessing
-from threadpoolctl import threadpool_limits
 
 from autoseg.errors import TrainingError
-from autoseg.machine.workers import describe_death, end_with_parent, use_own_terminal_lock
+from autoseg.machine.workers import (
+    STOPPING_SECONDS,
+    Worker,
+    WorkerDied,
+    answered_or_died,
+    end,
+    leave_termination_to_parent,
+)
 from autoseg.remedies import shortage
 
 Key = TypeVar("Key")
 Made = TypeVar("Made")
 Note = Callable[[str], object]
-
-STOPPING_SECONDS = 5
-"""A killed process is gone at once, unless its system call hangs."""
 
 NOTE_BYTES = 1024
 """Of a case's name, four times as long as a file system's names are."""
@@ -61,18 +64,19 @@ def make_ahead(
     if not workers:
         yield from (finish(make(key, ignore)) for key in keys)
         return
-    running: list[_Worker] = []
+    running: list[_Maker] = []
     receiver = _Receiver(running, keys, max(workers, ahead), finish)
     try:
         for _ in range(workers):
-            running.append(_start(make))
+            running.append(_Maker.start(make))
         receiver.start()
         yield from receiver.in_order()
     finally:
         receiver.stop()
-        for worker in running:
-            worker.end()
+        for maker in running:
+            maker.worker.process.kill()  # it holds nothing that would have to be put in order
         receiver.join()
+        end([maker.worker for maker in running])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +86,17 @@ class _NoRoom:
     cause: str
 
 
-@dataclass(slots=True)
-class _Worker:
-    """One process, and what is known of it here.
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """A worker, and in memory that both processes share the case that it works on; empty before its first."""
 
-    Attributes:
-        case: What it works on, in shared memory; empty before its first.
-        number: Of the key that it was asked for; None while it is free.
-    """
-
-    process: BaseProcess
-    connection: Connection
+    worker: Worker
     case: Any
-    number: int | None = None
 
-    def end(self) -> None:
-        """It holds nothing that would have to be put in order."""
-        self.process.kill()
-        self.process.join(STOPPING_SECONDS)
+    @classmethod
+    def start(cls, make: Callable[[Any, Note], Any]) -> _Maker:
+        case = multiprocessing.get_context().RawArray(ctypes.c_char, NOTE_BYTES)
+        return cls(Worker.start(partial(_answer, make, case), _begin), case)
 
     @property
     def at_work_on(self) -> str:
@@ -119,7 +116,7 @@ class _Receiver(Generic[Made]):
     """
 
     def __init__(
-        self, running: Sequence[_Worker], keys: Iterable[Any], most: int, finish: Callable[[Made], Made]
+        self, running: Sequence[_Maker], keys: Iterable[Any], most: int, finish: Callable[[Made], Made]
     ) -> None:
         self._running = running
         self._coming = enumerate(keys)
@@ -145,7 +142,7 @@ class _Receiver(Generic[Made]):
     def join(self) -> None:
         if self._thread.ident is not None:
             self._thread.join(STOPPING_SECONDS)
-        for connection in (self._woken, self._wake, *(worker.connection for worker in self._running)):
+        for connection in (self._woken, self._wake):
             connection.close()
 
     def in_order(self) -> Generator[Made, None, None]:
@@ -183,11 +180,11 @@ class _Receiver(Generic[Made]):
                 self._changed.notify()
 
     def _ask_who_is_free(self) -> None:
-        for worker in self._running:
-            if worker.number is None and self._asked - self._taken < self._most and not self._all_asked:
-                self._ask(worker)
+        for maker in self._running:
+            if maker.worker.number is None and self._asked - self._taken < self._most and not self._all_asked:
+                self._ask(maker.worker)
 
-    def _ask(self, worker: _Worker) -> None:
+    def _ask(self, worker: Worker) -> None:
         following = next(self._coming, None)
         with self._changed:
             if following is None:
@@ -195,39 +192,20 @@ class _Receiver(Generic[Made]):
                 self._changed.notify()
                 return
             self._asked += 1
-        worker.number, key = following
-        with suppress(OSError):  # it died, which its sentinel tells
-            worker.connection.send((key,))
+        worker.hand(*following)
 
     def _receive(self) -> None:
         """Wait for an answer, for something to have been taken, or for the death of any worker."""
-        by_connection = {worker.connection: worker for worker in self._running if worker.number is not None}
-        by_sentinel = {worker.process.sentinel: worker for worker in self._running}
-        for ready in wait([self._woken, *by_connection, *by_sentinel]):
-            if ready is self._woken:
-                self._woken.recv_bytes()
-            elif isinstance(ready, int):
-                raise _explain_death(by_sentinel[ready])
-            else:
-                self._take_in(by_connection[ready])  # type: ignore[index]
+        ready = answered_or_died([maker.worker for maker in self._running], self._woken)
+        if self._woken.poll():
+            self._woken.recv_bytes()
+        for maker in self._running:
+            if maker.worker in ready:
+                self._take_in(maker)
 
-    def _take_in(self, worker: _Worker) -> None:
-        try:
-            answer = worker.connection.recv()
-        except (EOFError, OSError, RuntimeError) as error:
-            if (what := shortage(error)) is not None:
-                raise TrainingError(f"{worker.batch} cannot be received: {what}") from error
-            if isinstance(error, RuntimeError):
-                raise
-            raise _explain_death(worker) from None  # it dies just now, in the middle of its answer
-        if isinstance(answer, _NoRoom):
-            if (what := shortage(RuntimeError(answer.cause))) is not None:
-                raise TrainingError(f"{worker.batch} cannot be handed over: {what}")
-            raise TrainingError(
-                f"{worker.batch} cannot be handed over in shared memory (/dev/shm): {answer.cause}; "
-                f"{MORE_SHARED_MEMORY}, or continue with -c and fewer workers (--num_workers; 0 needs none)"
-            )
-        number, worker.number = worker.number, None
+    def _take_in(self, maker: _Maker) -> None:
+        number = maker.worker.number
+        answer = _taken(maker)
         self._ask_who_is_free()  # before anything else: it should not wait for what is done to its answer
         made = self._finish(answer)
         with self._changed:
@@ -243,45 +221,54 @@ def _as_it_is(made: Made) -> Made:
     return made
 
 
-def _start(make: Callable[[Any, Note], Any]) -> _Worker:
-    context = torch.multiprocessing.get_context()
-    ours, theirs = context.Pipe()
-    case = context.RawArray(ctypes.c_char, NOTE_BYTES)
-    process = context.Process(target=_serve, args=(make, theirs, case), daemon=True)
-    process.start()
-    theirs.close()
-    return _Worker(process, ours, case)
+def _taken(maker: _Maker) -> Any:
+    """What it made.
+
+    Raises:
+        TrainingError: It died, or what it made finds no room.
+    """
+    try:
+        answer = maker.worker.take()
+    except (WorkerDied, RuntimeError) as error:
+        cause = error.__cause__ if isinstance(error, WorkerDied) else error
+        if cause is not None and (what := shortage(cause)) is not None:
+            raise TrainingError(f"{maker.batch} cannot be received: {what}") from cause
+        if isinstance(error, WorkerDied):
+            raise _explain_death(maker, error) from None
+        raise
+    if isinstance(answer, _NoRoom):
+        if (what := shortage(RuntimeError(answer.cause))) is not None:
+            raise TrainingError(f"{maker.batch} cannot be handed over: {what}")
+        raise TrainingError(
+            f"{maker.batch} cannot be handed over in shared memory (/dev/shm): {answer.cause}; "
+            f"{MORE_SHARED_MEMORY}, or continue with -c and fewer workers (--num_workers; 0 needs none)"
+        )
+    return answer
 
 
-def _explain_death(worker: _Worker) -> TrainingError:
-    worker.process.join(STOPPING_SECONDS)
-    code = worker.process.exitcode
-    case = worker.at_work_on
+def _explain_death(maker: _Maker, death: WorkerDied) -> TrainingError:
+    case = maker.at_work_on
     who = f"case {case}: the worker at work on it" if case else "a worker that makes batches"
     remedy = "continue with -c and fewer workers (--num_workers)"
-    if code == -signal.SIGBUS:
+    if death.code == -signal.SIGBUS:
         remedy += f"; shared memory (/dev/shm) may be too small: {MORE_SHARED_MEMORY}"
-    return TrainingError(f"{who} {describe_death(code)}; {remedy}")
+    return TrainingError(f"{who} {death}; {remedy}")
 
 
-def _serve(make: Callable[[Any, Note], Any], connection: Connection, case: Any) -> None:
-    """One thread each. Ctrl-C and SIGTERM, which schedulers send to all processes, are the parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    end_with_parent()
-    use_own_terminal_lock()
+def _begin() -> None:
+    """One thread each; SIGTERM is the parent's to handle, which may ask for batches to the epoch's end."""
+    leave_termination_to_parent()
     torch.set_num_threads(1)
 
+
+def _answer(make: Callable[[Any, Note], Any], case: Any, key: Any, connection: Connection) -> None:
     def note(name: str) -> None:
         case.value = name.encode()[: NOTE_BYTES - 1]
 
-    with threadpool_limits(1), suppress(EOFError, OSError):
-        while True:
-            (key,) = connection.recv()
-            made = make(key, note)
-            try:
-                connection.send(made)
-            except (RuntimeError, OSError) as error:
-                if isinstance(error, ConnectionError):  # nobody is there to receive it
-                    raise
-                connection.send(_NoRoom(str(error)))
+    made = make(key, note)
+    try:
+        connection.send(made)
+    except (RuntimeError, OSError) as error:
+        if isinstance(error, ConnectionError):  # nobody is there to receive it
+            raise
+        connection.send(_NoRoom(str(error)))
