@@ -32,6 +32,7 @@ class Speed:
         operations: That it does a second: a multiplication and an addition are two.
         is_whole: Whether such a batch was computed, not a smaller one and its time scaled.
         batch_seconds: In which `workers` make such a batch while nothing else is done.
+        varying_seconds: Of the device, where it varies what workers read.
     """
 
     plan: ConfigurationPlan
@@ -42,6 +43,12 @@ class Speed:
     is_whole: bool
     batch_seconds: float
     workers: int
+    varying_seconds: float = 0.0
+
+    @property
+    def device_seconds(self) -> float:
+        """Of a training batch, all that the device does with it."""
+        return self.step_seconds + self.varying_seconds
 
 
 def check_speed() -> list[Diagnosis]:
@@ -79,7 +86,7 @@ def measure_speed(
         trainer_of = partial(trial_trainer, Trainer, store, fold=Path(folder) / "model" / fold_name("0"))
         trainer = trainer_of(plans=trial_plans(tried))
         step = time_step(trainer, seconds)
-        batch_seconds, workers = time_batches(trainer_of(plans=trial_plans(plan)), seconds)
+        making = time_batches(trainer_of(plans=trial_plans(plan)), seconds)
     return Speed(
         plan=plan,
         device=trainer.device.type,
@@ -87,8 +94,9 @@ def measure_speed(
         step_seconds=step_operations(plan, 1) / step.operations,
         operations=step.operations,
         is_whole=tried == plan,
-        batch_seconds=batch_seconds,
-        workers=workers,
+        batch_seconds=making.seconds,
+        workers=making.workers,
+        varying_seconds=making.device_seconds,
     )
 
 
@@ -105,6 +113,8 @@ def _step(speed: Speed) -> Diagnosis:
         f"{counted(network.max_features, 'channel')}, forward and backward in {speed.precision}: {short_time(speed.step_seconds)}, "
         f"{speed.operations / 1e12:.2g} trillion operations a second"
     )
+    if speed.varying_seconds:
+        found += f"; varied there before, in {short_time(speed.varying_seconds)}"
     return Diagnosis(
         level="ok", subject="step", found=found if speed.is_whole else f"{found} (measured on a smaller patch)"
     )
@@ -112,9 +122,9 @@ def _step(speed: Speed) -> Diagnosis:
 
 def _batches(speed: Speed) -> Diagnosis:
     made = f"{counted(speed.workers, 'worker makes', 'workers make')} such a batch in {short_time(speed.batch_seconds)}"
-    if speed.batch_seconds <= speed.step_seconds:
+    if speed.batch_seconds <= speed.device_seconds:
         return Diagnosis(level="ok", subject="batches", found=f"{made}, so the network need not wait")
-    waiting = 1 - speed.step_seconds / speed.batch_seconds
+    waiting = 1 - speed.device_seconds / speed.batch_seconds
     return Diagnosis(
         level="warning",
         subject="batches",
@@ -135,7 +145,7 @@ def _training(speed: Speed) -> Diagnosis:
         validation=Trainer.iterations_per_epoch // VALIDATION_SHARE,
         device=speed.device,
     )
-    epoch = max(speed.step_seconds, speed.batch_seconds) * length.batches_worth
+    epoch = max(speed.device_seconds, speed.batch_seconds) * length.batches_worth
     found = (
         f"an epoch of {counted(length.training, 'batch', 'batches')} takes about {rough_time(epoch)}, "
         f"the usual {length.epochs} take {rough_time(epoch * length.epochs)}"

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 import numpy as np
@@ -41,7 +42,7 @@ from autoseg.training.compilation import compile_where_it_pays, is_compiled
 from autoseg.training.fold.data import FoldData
 from autoseg.training.fold_run import own_random_numbers
 from autoseg.training.losses import DeepSupervision
-from autoseg.training.sampling.batches import Batch, BatchKey, targets_of_levels
+from autoseg.training.sampling.batches import Batch, BatchKey, DrawnBatch, targets_of_levels
 from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.sampling.source import open_batches
 from autoseg.training.settings import TrainingSettings
@@ -59,6 +60,9 @@ SIDE, BATCH, LEVELS, FEATURES, MOST_FEATURES = 128, 2, 6, 32, 320
 
 WARM_UP = {"cpu": 1, "cuda": 10}
 """Steps before the clock starts: a GPU tries its kernels in the first, a CPU only asks for memory."""
+
+VARIED = 3
+"""Times that a device varies a batch for its time to be told."""
 
 SECONDS_UNASKED = 0.5
 """Steps of so much time follow each other without a look at the loss, as in training."""
@@ -236,8 +240,22 @@ def step_on_noise(trainer: Trainer) -> partial[Tensor]:
     return partial(trainer.training_step, state, _noise(trainer), loss_function)
 
 
-def time_batches(trainer: Trainer, seconds: float) -> tuple[float, int]:
-    """Make training batches for so long, with nothing else to do: seconds of one, and by how many workers."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Making:
+    """What making a training batch took.
+
+    Attributes:
+        seconds: Of the workers together.
+        device_seconds: Of the device that trains, where it varies what they read; else 0.
+    """
+
+    seconds: float
+    workers: int
+    device_seconds: float
+
+
+def time_batches(trainer: Trainer, seconds: float) -> Making:
+    """Make training batches for so long, with nothing else to do."""
     with own_random_numbers(trainer.device):
         state = start_state(trainer, SEED)
         batches, waiting = open_batches(trainer, SEED, state, trainer.data.previous_stage)
@@ -246,9 +264,19 @@ def time_batches(trainer: Trainer, seconds: float) -> tuple[float, int]:
             next(batches)
         made, begun = 0, time.perf_counter()
         while made == 0 or time.perf_counter() - begun < seconds:
-            next(batches)
+            batch = next(batches)
             made += 1
-        return (time.perf_counter() - begun) / made, waiting.workers
+        return Making(
+            seconds=(time.perf_counter() - begun) / made,
+            workers=waiting.workers,
+            device_seconds=_varying(batch, trainer.device) if isinstance(batch, DrawnBatch) else 0.0,
+        )
+
+
+def _varying(batch: DrawnBatch, device: torch.device) -> float:
+    """Seconds, once the device has met the operations."""
+    took = [_seconds_of(lambda: batch.varied(device).data.sum(), 1) for _ in range(VARIED + 1)]
+    return median(took[1:])
 
 
 def step_operations(plan: ConfigurationPlan, channels: int, labels: int = len(TARGET.outputs)) -> int:

@@ -41,6 +41,14 @@ def test_a_gpu_that_is_fed_and_fast_enough_is_well() -> None:
     assert {one.level for one in (step, batches, training)} == {"ok"}
 
 
+def test_what_a_gpu_varies_takes_its_own_time() -> None:
+    step, batches, training = judge_speed(replace(GPU, varying_seconds=0.01, batch_seconds=0.07))
+
+    assert step.found.endswith("88 trillion operations a second; varied there before, in 0.01 s")
+    assert batches.level == "ok", "0.075 s on the device"
+    assert training.found == "an epoch of 250 batches takes about 20 s, the usual 1000 take 5.6 h"  # 266.7 x 0.075 s
+
+
 def test_workers_that_are_slower_than_the_network_are_warned_of() -> None:
     _, batches, training = judge_speed(replace(GPU, batch_seconds=0.2, workers=1))
 

@@ -44,7 +44,12 @@ def open_batches(
             ", and the device varies them" if parts.varies_on_device else "",
         ),
     )
-    waiting = Waiting(stopwatch_for(parts.device), workers=supply.workers, cores=available_cores())
+    waiting = Waiting(
+        stopwatch_for(parts.device),
+        workers=supply.workers,
+        cores=available_cores(),
+        only_read=parts.varies_on_device,
+    )
     return iterate(batches, keys, supply, pin_memory=parts.device.type == "cuda"), waiting
 
 

@@ -87,15 +87,23 @@ class Waiting:
     Args:
         workers: Processes that make them.
         cores: Of this machine.
+        only_read: Whether workers leave it to the device to vary what they read.
         clock: Seconds, from anywhere.
     """
 
     def __init__(
-        self, stopwatch: Stopwatch, *, workers: int, cores: int, clock: Callable[[], float] = time.monotonic
+        self,
+        stopwatch: Stopwatch,
+        *,
+        workers: int,
+        cores: int,
+        only_read: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stopwatch = stopwatch
         self.workers = workers
         self._cores = cores
+        self._only_read = only_read
         self._clock = clock
         self._since: float | None = None
         self._told = False
@@ -130,9 +138,11 @@ class Waiting:
         made_by = f"{counted(self.workers, 'worker')} on {counted(self._cores, 'core')}"
         if self.workers < self._cores:
             return f"{made_by} cannot make them fast enough; try more (--num_workers {self._cores})"
+        if self._only_read:
+            return f"{made_by} cannot read them fast enough; bring the prepared cases to a faster disk, or ask for more cores"
         return (
             f"{made_by} cannot make them fast enough; ask for more cores, or choose a trainer that varies images less "
-            "(TrainerLinearInterpolation, TrainerNoAugmentation)"
+            "(TrainerNoAugmentation)"
         )
 
 

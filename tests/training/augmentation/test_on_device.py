@@ -29,7 +29,7 @@ from autoseg.training.recipes.shipped import RECIPES
 from autoseg.training.sampling.batches import Batch, Batches, DrawnBatch, Stream, Supply, iterate, remaining_keys
 from autoseg.training.sampling.packing import pack
 from autoseg.training.sampling.samples import DrawnSample, draw_sample, make_sample, sample_generator
-from autoseg.training.trial import trial_plan, trial_plans, trial_trainer
+from autoseg.training.trial import save_trial_cases, time_batches, trial_plan, trial_plans, trial_trainer
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-4
@@ -380,3 +380,18 @@ def test_whatever_goes_on_keeps_the_interpolation_it_began_with(
     record["sessions"][-1]["interpolation"] = 1
     write_json(tmp_path / "fold_0" / "run.json", record)
     assert trainer_of(Trainer, plans, store, tmp_path / fold).interpolation == 1
+
+
+def test_the_device_is_timed_where_it_varies_patches(tmp_path: Path) -> None:
+    store, plans = (
+        save_trial_cases(tmp_path / "prepared", (24, 24, 24)),
+        trial_plans(trial_plan((16, 16, 16), levels=2, features=2)),
+    )
+    by_workers, by_device = (
+        trial_trainer(Trainer, store, plans, tmp_path / "fold_0", device="cpu", workers=0) for _ in range(2)
+    )
+    by_device.varies_on_device = True
+
+    assert time_batches(by_workers, 0.01).device_seconds == 0.0
+    making = time_batches(by_device, 0.01)
+    assert 0.0 < making.device_seconds < 10.0 and making.workers == 0

@@ -32,8 +32,8 @@ def train(clock: Clock, watched: Waiting, batches: int, *, make: float, step: fl
     assert numbers == list(range(batches))
 
 
-def watcher(clock: Clock, workers: int = 2, cores: int = 2) -> Waiting:
-    return Waiting(WallStopwatch(clock), workers=workers, cores=cores, clock=clock)
+def watcher(clock: Clock, workers: int = 2, cores: int = 2, *, only_read: bool = False) -> Waiting:
+    return Waiting(WallStopwatch(clock), workers=workers, cores=cores, only_read=only_read, clock=clock)
 
 
 def test_the_share_is_of_the_time_since_the_first_batch() -> None:
@@ -45,23 +45,31 @@ def test_the_share_is_of_the_time_since_the_first_batch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "cores", "remedy"),
+    ("workers", "cores", "only_read", "remedy"),
     [
-        (1, 8, "1 worker on 8 cores cannot make them fast enough; try more (--num_workers 8)"),
+        (1, 8, False, "1 worker on 8 cores cannot make them fast enough; try more (--num_workers 8)"),
         (
             8,
             8,
+            False,
             "8 workers on 8 cores cannot make them fast enough; ask for more cores, or choose a trainer that varies images "
-            "less (TrainerLinearInterpolation, TrainerNoAugmentation)",
+            "less (TrainerNoAugmentation)",
+        ),
+        (
+            8,
+            8,
+            True,
+            "8 workers on 8 cores cannot read them fast enough; bring the prepared cases to a faster disk, or ask for more "
+            "cores",
         ),
     ],
 )
 def test_much_waiting_is_told_once_with_a_remedy(
-    workers: int, cores: int, remedy: str, caplog: pytest.LogCaptureFixture
+    workers: int, cores: int, only_read: bool, remedy: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     clock = Clock()
-    watched = watcher(clock, workers, cores)
+    watched = watcher(clock, workers, cores, only_read=only_read)
     for _ in range(2):
         train(clock, watched, 11, make=1.0, step=1.0)
         watched.share()
