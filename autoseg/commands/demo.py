@@ -10,9 +10,7 @@ from pathlib import Path
 
 from autoseg.command_words import OWN_FOLDER
 from autoseg.commands.arguments import positive
-from autoseg.commands.evaluate_folder import score_table
 from autoseg.commands.plan_and_preprocess import plan_and_preprocess
-from autoseg.commands.plot_task import BYTES_PER_WORKER
 from autoseg.commands.predict import describe_unlike
 from autoseg.commands.running import Command, Parser, limit_threads, run_command, say_next
 from autoseg.commands.train import train, validate
@@ -68,9 +66,10 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
 def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
     """Walk all the way in `home`; what is there already is kept. Returns the mean Dice of the held-out cases."""
     from autoseg.conversion.phantom import make_phantom_task
-    from autoseg.evaluation.folders import evaluate_folder
+    from autoseg.evaluation.folders import Scoring, evaluate_folder
     from autoseg.planning.making import NO_PLANNER, PlannerChoice
     from autoseg.prediction import ModelChoice, PredictionSettings, predict
+    from autoseg.reporting.scores import score_table
     from autoseg.training import TrainingSettings, build_trainer
 
     started = time.monotonic()
@@ -114,7 +113,7 @@ def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
     print(f"written: {predictions}")
 
     _step(5, "score them against the truth  (autoseg_evaluate_folder)")
-    summary = evaluate_folder(raw / "labelsTs", predictions, labels=dataset.target.scored)
+    summary = evaluate_folder(raw / "labelsTs", predictions, Scoring(labels=dataset.target.scored))
     print(score_table(summary, dataset.target.outputs))
 
     _step(6, "draw them  (autoseg_plot_task)")
@@ -130,12 +129,13 @@ def _step(number: int, what: str) -> None:
 def _draw(dataset: Dataset, predictions: Path, output: Path) -> Path:
     """The held-out cases, each with its true labels beside what was predicted."""
     from autoseg.machine.pool import fitting_workers
-    from autoseg.reporting.overlays import plot_cases
+    from autoseg.reporting.overlays import Shown, plot_cases
+    from autoseg.reporting.task_pictures import BYTES_PER_WORKER
 
     truth = dataset.folder / "labelsTs"
     cases = [replace(case, segmentation=truth / f"{case.identifier}.nii.gz") for case in dataset.test]
     workers = fitting_workers(None, BYTES_PER_WORKER)
-    plot_cases(cases, output, labels=dataset.target.outputs, predictions=predictions, workers=workers)
+    plot_cases(cases, output, Shown(labels=dataset.target.outputs, predictions=predictions), workers=workers)
     return output
 
 

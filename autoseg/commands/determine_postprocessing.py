@@ -6,17 +6,12 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from autoseg.command_words import model_words, predict_words
 from autoseg.commands.arguments import add_models, add_workers
 from autoseg.commands.running import Command, Parser, run_command, say_next
 from autoseg.dataset.task_folds import warn_of_folds
 from autoseg.paths import Workspace
-from autoseg.words import counted
-
-if TYPE_CHECKING:
-    from autoseg.postprocessing.evidence import Choice, Comparison
 
 
 def add_arguments(parser: Parser) -> None:
@@ -38,6 +33,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Choose for each model, print the evidence."""
     from autoseg.ensembling.validation import choose_models, collect, determine_postprocessing
     from autoseg.postprocessing.rules import load_rules
+    from autoseg.reporting.evidence import evidence_table
 
     task = workspace.find_task_with_models(arguments.task)
     warn_of_folds(workspace.task(task))
@@ -56,42 +52,6 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         print(f"written: {validation.model.postprocessing}")
     options = [("-m", one.configuration, *model_words(one)) for one in models]
     say_next(*(predict_words(task, *words) for words in options), home=arguments.home)
-
-
-def evidence_table(choice: Choice, names: Sequence[str]) -> str:
-    """Every rule that was tried with what it does out of fold, and each label before and after.
-
-    Args:
-        names: Label names, the index is the value.
-    """
-    parts = ["fold " * part.isdecimal() + part for part in choice.evidence.chosen_without]
-    lines = [f"  {counted(len(choice.evidence.cases), 'case')}, judged by {', '.join(parts)}"]
-    for judged in choice.evidence.judged:
-        kept = "kept" if judged.rule in choice.rules else "not kept"
-        changes = "; ".join(_change(one, names) for one in judged.out_of_fold if one.before != one.after)
-        lines.append(f"  {kept:<9} {judged.rule}: {changes or 'changes nothing'}")
-    if not choice.evidence.judged:
-        lines.append("  no rule helps")
-    width = max(5, *(len(_name(label, names)) for label in choice.evidence.labels))
-    lines.append(f"  {'label':<{width}}  {'n':>5}  {'before':>7}  {'after':>7}  {'(in fold)':>9}")
-    for inside, outside in zip(choice.evidence.in_fold, choice.evidence.out_of_fold, strict=True):
-        lines.append(
-            f"  {_name(outside.label, names):<{width}}  {outside.n_after:>5}  {_score(outside.before):>7}  "
-            f"{_score(outside.after):>7}  {_score(inside.after):>9}"
-        )
-    return "\n".join(lines)
-
-
-def _change(comparison: Comparison, names: Sequence[str]) -> str:
-    return f"{_name(comparison.label, names)} {_score(comparison.before)} -> {_score(comparison.after)}"
-
-
-def _name(label: int, names: Sequence[str]) -> str:
-    return f"{label} {names[label]}" if label < len(names) else str(label)
-
-
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _texts(folds: Sequence[int] | None) -> list[str] | None:

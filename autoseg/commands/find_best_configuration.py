@@ -25,9 +25,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Select, write, print the table and the commands."""
-    from autoseg.commands.selection_report import selection_report
     from autoseg.ensembling.best import SelectionSettings, find_best_configuration
     from autoseg.ensembling.validation import choose_models, collect
+    from autoseg.reporting.selection import selection_report
 
     task = workspace.find_task_with_models(arguments.task)
     warn_of_folds(workspace.task(task))

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, folder, not_negative
 from autoseg.commands.running import Command, Parser, run_command, say_next
-from autoseg.dataset import Case, Dataset, image_files, read_dataset
-from autoseg.errors import WorkspaceError
 from autoseg.files.layout import has_plans
 from autoseg.paths import Workspace
 from autoseg.words import counted
-
-BYTES_PER_WORKER = 2 * 10**9
-"""A large CT in single precision, its labels, and the picture."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -39,10 +32,11 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Draw, and say where the pictures are."""
-    task = workspace.find_task(arguments.task)
+    from autoseg.reporting.task_pictures import plot_task
+
+    task = workspace.task(workspace.find_task(arguments.task))
     written = plot_task(
         task,
-        workspace,
         arguments.output,
         predictions=arguments.predictions,
         channel=arguments.channel,
@@ -50,60 +44,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         workers=arguments.workers,
     )
     print(f"written: {counted(len(written), 'picture')} in {arguments.output}")
-    if arguments.predictions is None and not has_plans(workspace.task(task).preprocessed):
-        say_next(("autoseg_plan_and_preprocess", "-t", task), home=arguments.home)
-
-
-def plot_task(
-    task: str,
-    workspace: Workspace,
-    output: Path,
-    *,
-    predictions: Path | None = None,
-    channel: int = 0,
-    overwrite: bool = False,
-    workers: int | None = None,
-) -> list[Path]:
-    """Draw every training case, or the cases of a folder of predictions, and return the pictures' paths.
-
-    Args:
-        overwrite: Replace pictures that autoseg did not draw, too.
-
-    Raises:
-        WorkspaceError: The output is the folder of the predictions, or holds a task's own data; or the images have no such channel, or no case of the task is predicted in that folder.
-        CasesFailed: Naming each case that cannot be drawn.
-    """
-    from autoseg.machine.pool import fitting_workers
-    from autoseg.outputs import require_apart
-    from autoseg.reporting.overlays import plot_cases
-
-    dataset = read_dataset(workspace.task(task).raw)
-    require_apart(
-        [output], {"the folder of the predictions; name one of its own": [predictions] if predictions else []}
-    )
-    if channel >= len(dataset.channels):
-        raise WorkspaceError(
-            f"{task}: has channels 0 to {len(dataset.channels) - 1} ({', '.join(dataset.channels)}), not {channel}"
-        )
-    return plot_cases(
-        dataset.training if predictions is None else _predicted(dataset, predictions),
-        output,
-        labels=dataset.target.outputs,
-        predictions=predictions,
-        channel=channel,
-        overwrite=overwrite,
-        workers=fitting_workers(workers, BYTES_PER_WORKER),
-    )
-
-
-def _predicted(dataset: Dataset, predictions: Path) -> Sequence[Case]:
-    if not predictions.is_dir():
-        raise WorkspaceError(f"{predictions}: no such folder; name one with predictions <case>.nii.gz")
-    names = image_files(predictions)
-    found = [case for case in (*dataset.training, *dataset.test) if case.identifier in names]
-    if not found:
-        raise WorkspaceError(f"{predictions}: holds no prediction <case>.nii.gz of any case of {dataset.name}")
-    return found
+    if arguments.predictions is None and not has_plans(task.preprocessed):
+        say_next(("autoseg_plan_and_preprocess", "-t", task.name), home=arguments.home)
 
 
 COMMAND = Command(

@@ -47,6 +47,7 @@ TYPED = {
     "prepare_task(workers=1)": "-tl 1 -tf 1",
     "remap_labels": "--remap_labels",
     "save_npz": "--save_npz",
+    "scoring.labels": "-l",
     "settings.workers": "--num_workers",
     "step_size": "--step_size",
     "task": "-t",

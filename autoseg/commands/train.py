@@ -19,7 +19,6 @@ from autoseg.commands.arguments import (
     positive,
     positive_number,
 )
-from autoseg.commands.evaluate_folder import score_table
 from autoseg.commands.handed_on import training_options
 from autoseg.commands.running import (
     Command,
@@ -248,6 +247,7 @@ def train(trainer: Trainer, *, resume: bool = False, overwrite: bool = False, co
 
 def validate(trainer: Trainer, *, best: bool = False, probabilities: bool = False) -> Summary:
     """Predict and score the fold's validation cases, and print the means."""
+    from autoseg.reporting.scores import score_table
     from autoseg.training.workspace import require_left_out
 
     require_left_out(trainer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.dataset.facts import NOTHING_KNOWN, FactsTable
@@ -23,22 +24,31 @@ from autoseg.words import first_few
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoring:
+    """What is scored.
+
+    Attributes:
+        labels: Label values.
+        common: The cases that both folders hold, and no others; else they must hold the same.
+        surface_distances: Also the 95th percentile Hausdorff distance, which takes longer.
+        facts: What is known of the cases, which summary.json then says, too.
+    """
+
+    labels: Sequence[int]
+    common: bool = False
+    surface_distances: bool = False
+    facts: FactsTable = NOTHING_KNOWN
+
+
 def evaluate_folder(
-    references: Path,
-    predictions: Path,
-    *,
-    labels: Sequence[int],
-    workers: int | None = None,
-    common: bool = False,
-    surface_distances: bool = False,
-    overwrite: bool = False,
-    facts: FactsTable = NOTHING_KNOWN,
+    references: Path, predictions: Path, scoring: Scoring, *, workers: int | None = None, overwrite: bool = False
 ) -> Summary:
-    """Score all cases of two folders of equal names, or those that both hold, and write `predictions/summary.json`.
+    """Score the cases of two folders, whose files of one case have equal names, and write `predictions/summary.json`.
 
     Args:
+        workers: Processes; None lets the machine decide.
         overwrite: Replace a summary.json that autoseg did not write.
-        facts: What is known of the cases, which summary.json then says, too.
 
     Raises:
         WorkspaceError: Both are one folder, or `predictions` holds a task's own data or a summary.json of another program.
@@ -47,17 +57,17 @@ def evaluate_folder(
     """
     if not overwrite:
         require_own_file(predictions / SUMMARY_FILE, is_summary)
-    cases, left_out = common_cases(predictions, references) if common else (None, [])
+    cases, left_out = common_cases(predictions, references) if scoring.common else (None, [])
     if left_out:
         log.warning("left out, for one of the folders lacks them: %s", first_few(left_out))
     summary = score_folder(
         predictions,
         references,
-        sorted(set(labels)),
+        sorted(set(scoring.labels)),
         workers=fitting_workers(workers, BYTES_PER_WORKER),
         cases=cases,
-        surface_distances=surface_distances,
-    ).with_facts(facts.by_case)
+        surface_distances=scoring.surface_distances,
+    ).with_facts(scoring.facts.by_case)
     require_apart([predictions], {"the folder of the true labels; name that of the predictions": [references]})
     save_summary(summary, predictions / SUMMARY_FILE)
     return summary

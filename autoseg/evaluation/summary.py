@@ -102,8 +102,6 @@ def score_folder(
     labels: Sequence[int],
     *,
     workers: int,
-    task: str = "",
-    name: str = "",
     cases: Sequence[str] | None = None,
     surface_distances: bool = False,
 ) -> Summary:
@@ -125,8 +123,8 @@ def score_folder(
         score, pairs, task="scoring", workers=workers, name=lambda pair: split_ending(pair[0].name)[0]
     )
     return Summary(
-        name=name or predictions.name,
-        task=task,
+        name=predictions.name,
+        task="",
         timestamp=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         labels=tuple(labels),
         cases=tuple(scored),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,22 +56,27 @@ PNG_HEAD = 4096
 """Bytes, in which a PNG says what wrote it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a picture shows of a case.
+
+    Attributes:
+        labels: Label names, the index is the value.
+        predictions: Folder of `<case>.nii.gz`, drawn in a row of their own.
+        channel: Which channel of the image.
+    """
+
+    labels: Sequence[str]
+    predictions: Path | None = None
+    channel: int = 0
+
+
 def plot_cases(
-    cases: Sequence[Case],
-    output: Path,
-    *,
-    labels: Sequence[str],
-    predictions: Path | None = None,
-    channel: int = 0,
-    overwrite: bool = False,
-    workers: int,
+    cases: Sequence[Case], output: Path, shown: Shown, *, overwrite: bool = False, workers: int
 ) -> list[Path]:
     """Write `output/<case>.png` for each case and return the paths; pictures that autoseg did not draw are kept.
 
     Args:
-        labels: Label names, the index is the value.
-        predictions: Folder of `<case>.nii.gz`, drawn in a row of their own.
-        channel: Which channel of the image to show.
         overwrite: Replace what is there, whatever it is.
 
     Raises:
@@ -81,37 +86,25 @@ def plot_cases(
     pictures = [output / f"{case.identifier}.png" for case in cases]
     kept = [] if overwrite else others_files(pictures, is_picture)
     wanted = [case for case, picture in zip(cases, pictures, strict=True) if picture not in kept]
-    plot = partial(
-        _plot_case,
-        output=output,
-        labels=tuple(labels),
-        channel=channel,
-        predictions=predictions,
-        files={} if predictions is None else image_files(predictions),
-    )
+    files = {} if shown.predictions is None else image_files(shown.predictions)
+    plot = partial(_plot_case, output=output, shown=shown, files=files)
     return run_on_cases(plot, wanted, task="drawing", workers=workers)
 
 
-def _plot_case(
-    case: Case,
-    *,
-    output: Path,
-    labels: tuple[str, ...],
-    channel: int,
-    predictions: Path | None,
-    files: Mapping[str, Path],
-) -> Path:
-    shown = replace(case, images=(case.images[channel],))
-    raw = read_case(shown)
+def _plot_case(case: Case, *, output: Path, shown: Shown, files: Mapping[str, Path]) -> Path:
+    case = replace(case, images=(case.images[shown.channel],))
+    raw = read_case(case)
     rows = {"reference": raw.segmentation}
-    if predictions is not None:
+    if shown.predictions is not None:
         if case.identifier not in files:
-            raise DatasetError(f"{predictions}: no prediction {case.identifier}.nii.gz here; predict this case first")
-        predicted = read_case(replace(shown, segmentation=files[case.identifier]))
+            raise DatasetError(
+                f"{shown.predictions}: no prediction {case.identifier}.nii.gz here; predict this case first"
+            )
+        predicted = read_case(replace(case, segmentation=files[case.identifier]))
         rows["prediction"] = predicted.segmentation
     segmentations = {name: segmentation for name, segmentation in rows.items() if segmentation is not None}
     path = output / f"{case.identifier}.png"
-    figure = draw_overlay(raw.data[0], segmentations, geometry=raw.geometry, labels=labels, title=case.identifier)
+    figure = draw_overlay(raw.data[0], segmentations, geometry=raw.geometry, labels=shown.labels, title=case.identifier)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DOTS_PER_INCH, metadata={"Software": SOFTWARE})
     return path

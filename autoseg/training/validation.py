@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -64,15 +65,13 @@ def validate_fold(
     save_record(folder / PREDICTION_FILE, predictor, ())
     predict_jobs(predictor, jobs, probabilities=probabilities, remedy=LESS_TIME)
     model = predictor.model
-    summary = score_folder(
-        folder,
-        references,
-        model.target.scored,
-        workers=fitting_workers(None, BYTES_PER_WORKER),
+    workers = fitting_workers(None, BYTES_PER_WORKER)
+    scored = score_folder(folder, references, model.target.scored, workers=workers, cases=identifiers)
+    summary = replace(
+        scored.with_facts(cases.facts),
         task=model.plans.dataset,
         name=f"{model.trainer} {model.configuration} fold {', '.join(model.folds)} {model.checkpoint}",
-        cases=identifiers,
-    ).with_facts(cases.facts)
+    )
     save_summary(summary, folder / SUMMARY_FILE)
     for label, metrics in summary.mean.items():
         dice = metrics["Dice"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,8 @@ def test_facts_of_another_form_are_no_summary(folders: tuple[Path, Path], tmp_pa
 def test_summary_json_has_the_documented_structure(folders: tuple[Path, Path], tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
 
-    save_summary(score_folder(*folders, [1, 2], workers=2, task="Task001_Test", name="mine"), path)
+    summary = replace(score_folder(*folders, [1, 2], workers=2), task="Task001_Test", name="mine")
+    save_summary(summary, path)
 
     text = path.read_text()
     content = json.loads(text)

@@ -18,7 +18,7 @@ from autoseg.dataset import Case
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, whole_files, write_image
 from autoseg.reporting.orientation import patient_view
-from autoseg.reporting.overlays import draw_overlay, plot_cases
+from autoseg.reporting.overlays import Shown, draw_overlay, plot_cases
 
 SHAPE = (5, 7, 9)
 TILTS = {"straight": (0, 0, 0), "slightly tilted": (0.5, 0, 0), "oblique": (20, -15, 30)}
@@ -108,7 +108,7 @@ def test_files_in_any_order_give_one_picture_to_the_last_pixel(tmp_path: Path) -
             write_image(folder / kind / "p.nii", np.ascontiguousarray(data), grid)
         case = Case(identifier="p", images=whole_files([folder / "image/p.nii"]), segmentation=folder / "label/p.nii")
         (path,) = plot_cases(
-            [case], folder, labels=("background", "liver", "cyst"), predictions=folder / "pred", workers=1
+            [case], folder, Shown(labels=("background", "liver", "cyst"), predictions=folder / "pred"), workers=1
         )
         pictures.append(imread(path))
 

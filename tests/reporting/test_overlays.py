@@ -14,7 +14,7 @@ from autoseg.dataset import read_dataset
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
-from autoseg.reporting.overlays import COLOURS, best_cuts, draw_overlay, grey_window, plot_cases
+from autoseg.reporting.overlays import COLOURS, Shown, best_cuts, draw_overlay, grey_window, plot_cases
 
 CUBES = Geometry(spacing=(1.0, 1.0, 1.0))
 
@@ -125,7 +125,7 @@ def test_an_image_without_labels_is_drawn_alone() -> None:
 def test_every_case_gets_its_picture(make_task, tmp_path: Path) -> None:
     dataset = read_dataset(make_task(cases=2))
 
-    written = plot_cases(dataset.training, tmp_path, labels=dataset.target.outputs, workers=1)
+    written = plot_cases(dataset.training, tmp_path, Shown(labels=dataset.target.outputs), workers=1)
 
     assert written == [tmp_path / "case_000.png", tmp_path / "case_001.png"]
     picture = imread(written[0])
@@ -145,8 +145,7 @@ def test_a_case_that_cannot_be_drawn_is_named_and_the_others_are_drawn(make_task
         plot_cases(
             dataset.training,
             tmp_path / "out",
-            labels=dataset.target.outputs,
-            predictions=tmp_path / "pred",
+            Shown(labels=dataset.target.outputs, predictions=tmp_path / "pred"),
             workers=1,
         )
 
@@ -163,7 +162,7 @@ def test_two_predictions_of_one_case_are_refused_by_name(make_task, tmp_path: Pa
         write_image(tmp_path / "pred" / f"case_000.{ending}", image.data, image.geometry)
 
     with pytest.raises(DatasetError) as error:
-        plot_cases(dataset.training, tmp_path, labels=("a", "b"), predictions=tmp_path / "pred", workers=1)
+        plot_cases(dataset.training, tmp_path, Shown(labels=("a", "b"), predictions=tmp_path / "pred"), workers=1)
 
     assert str(error.value) == f"{tmp_path}/pred/case_000.nii.gz: case_000.nii has the same name; keep one of the two"
     assert list(tmp_path.glob("*.png")) == []

@@ -1,16 +1,13 @@
-"""A selection as a table to read, and as a table to compute with."""
+"""A selection among a task's models as a table to read."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from autoseg.dataset.target import Target
+from autoseg.ensembling.candidates import Outcome
 from autoseg.ensembling.comparison import SMALLEST_LEAD
 from autoseg.ensembling.table import mean_of_defined
+from autoseg.reporting.columns import in_columns, in_decimals, label_title
 from autoseg.words import agreeing, counted
-
-if TYPE_CHECKING:
-    from autoseg.ensembling.candidates import Outcome
 
 
 def selection_report(outcome: Outcome, target: Target) -> str:
@@ -28,13 +25,13 @@ def selection_report(outcome: Outcome, target: Target) -> str:
     if selection.incomplete:
         lines += ["a partial result, for the cross-validation is not complete:"]
         lines += [f"  {line}" for line in selection.incomplete]
-    width = max(len(one.name) for one in outcome.ranking.candidates)
-    lines.append(f"  {'candidate':<{width}}  {'Dice':>7}  {'95 %':>15}  {'raw':>7}  postprocessing")
+    rows = [("candidate", "Dice", "95 %", "raw", "postprocessing")]
     for one in outcome.ranking.candidates:
         rules = ", ".join(map(str, outcome.choices[one.name].rules)) or "none"
-        raw = mean_of_defined(outcome.before[one.name])
-        lines.append(f"  {one.name:<{width}}  {_score(one.score)}  {_range(one.interval)}  {_score(raw)}  {rules}")
-    lines += [_lead_line(outcome), *_label_lines(outcome, target)]
+        raw = in_decimals(mean_of_defined(outcome.before[one.name]))
+        rows.append((one.name, in_decimals(one.score), _range(one.interval), raw, rules))
+    lines += [f"  {line}" for line in in_columns(rows, "<9 >7 >15 >7 <0")]
+    lines += [_lead_line(outcome), *(f"  {line}" for line in _label_lines(outcome, target))]
     return "\n".join(lines)
 
 
@@ -56,19 +53,12 @@ def _lead_line(outcome: Outcome) -> str:
 
 
 def _label_lines(outcome: Outcome, target: Target) -> list[str]:
-    best = outcome.ranking.candidates[0]
-    titles = [f"{value} {target.outputs[value]}" for value in target.scored]
-    width = max(5, *map(len, titles))
-    lines = [f"  {'label':<{width}}  {'mean':>7}  {'std':>7}  {'min':>7}  {'max':>7}  {'n':>5}  {'95 %':>15}"]
-    for title, label in zip(titles, best.labels, strict=True):
-        numbers = "  ".join(_score(value) for value in (label.mean, label.std, label.minimum, label.maximum))
-        lines.append(f"  {title:<{width}}  {numbers}  {label.n:>5}  {_range(label.interval)}")
-    return lines
-
-
-def _score(value: float | None) -> str:
-    return f"{'-' if value is None else f'{value:.4f}':>7}"
+    rows: list[tuple[str, ...]] = [("label", "mean", "std", "min", "max", "n", "95 %")]
+    for value, label in zip(target.scored, outcome.ranking.candidates[0].labels, strict=True):
+        scores = map(in_decimals, (label.mean, label.std, label.minimum, label.maximum))
+        rows.append((label_title(value, target.outputs), *scores, str(label.n), _range(label.interval)))
+    return in_columns(rows, "<5 >7 >7 >7 >7 >5 >15")
 
 
 def _range(interval: tuple[float, float] | None) -> str:
-    return f"{'-' if interval is None else f'{interval[0]:.4f}-{interval[1]:.4f}':>15}"
+    return "-" if interval is None else "-".join(map(in_decimals, interval))
