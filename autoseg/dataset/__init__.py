@@ -8,16 +8,19 @@ from autoseg.dataset.cases import (
     image_files,
 )
 from autoseg.dataset.description import Description, inspect_description, read_dataset, read_description
-from autoseg.dataset.target import BACKGROUND, LARGEST_LABEL, OUTSIDE, Exclusive, Target
+from autoseg.dataset.target import BACKGROUND, IGNORED, LARGEST_LABEL, OUTSIDE, Exclusive, Masks, Regions, Target
 
 __all__ = [
     "BACKGROUND",
+    "IGNORED",
     "LARGEST_LABEL",
     "OUTSIDE",
     "Case",
     "Dataset",
     "Description",
     "Exclusive",
+    "Masks",
+    "Regions",
     "Target",
     "channel_file",
     "find_case_files",

@@ -152,7 +152,7 @@ def extract_fingerprint(dataset: Dataset, *, workers: int) -> DatasetFingerprint
         )
     return DatasetFingerprint(
         channels=dataset.channels,
-        labels=dataset.target.names,
+        labels=dataset.target.labels,
         cases=tuple(case.identifier for case in dataset.training),
         spacings=tuple(case.geometry.spacing for case in measured),
         shapes=tuple(case.shape for case in measured),

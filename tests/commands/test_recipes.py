@@ -16,6 +16,15 @@ TASK = "Task001_Balls"
 SHORT = (
     "--epochs 1 --iterations_per_epoch 1 --batch_size 2 --seed 1 --num_workers 0 -device cpu --precision fp32".split()
 )
+OWN_LOSS = """
+import torch
+
+
+class absolute(torch.nn.Module):
+    def forward(self, logits, labels):
+        there = torch.nn.functional.one_hot(labels.long(), logits.shape[1]).movedim(-1, 1)
+        return (torch.softmax(logits, dim=1) - there).abs().mean()
+"""
 Told = pytest.CaptureFixture[str]
 
 
@@ -29,7 +38,15 @@ def test_a_recipe_is_made_trained_selected_and_predicted_with(make_task: Any, tm
     assert "optimiser.momentum" in told and "Share of the earlier steps" in told
     content = json.loads(recipe.read_text())
     assert content["loss"] == [{"name": "dice", "smooth": 1e-05}]
-    recipe.write_text(json.dumps(content | {"schedule": "cosine"}))
+    part = tmp_path / "own.py"
+    part.write_text(OWN_LOSS)
+    changes = {
+        "schedule": "cosine",
+        "optimiser": "AdamW",
+        "loss": ["cross_entropy", "own.py:absolute"],
+        "network": {"name": "planned", "normalisation": "batch"},
+    }
+    recipe.write_text(json.dumps(content | changes))
 
     for fold in map(str, range(5)):
         assert train.main(["2d", str(recipe), "1", fold, *SHORT, *home]) == 0
@@ -46,8 +63,12 @@ def test_a_recipe_is_made_trained_selected_and_predicted_with(make_task: Any, tm
     written = {read_image(tmp_path / f"out_{ending}" / "test_005.nii.gz").data.tobytes() for ending in ("", ".json")}
     assert len(written) == 1
 
-    recipe.write_text(json.dumps(content))
+    part.write_text(OWN_LOSS.replace(".abs()", ".square()"))
     capsys.readouterr()
+    assert train.main(["2d", str(recipe), "1", "0", "-c", *SHORT, *home]) == 1
+    assert f"{part}: its code has changed" in capsys.readouterr().err
+    part.write_text(OWN_LOSS)
+    recipe.write_text(json.dumps(content | changes | {"schedule": "poly"}))
     assert train.main(["2d", str(recipe), "1", "0", "-c", *SHORT, *home]) == 1
     assert (
         "schedule was cosine(warm_up=0), now poly(exponent=0.9); continue it with the same" in capsys.readouterr().err

@@ -1,0 +1,54 @@
+"""How labels are told in prepared arrays: numbers in a map, fractions in planes, and what stands where nobody labelled."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from autoseg.arrays import Float32Array, LabelArray, Mask
+
+BACKGROUND = 0
+OUTSIDE = -1
+"""The label of a prepared case where there is no image, or nothing but background outside of its nonzero region."""
+
+IGNORED = -2
+"""The label where nobody knows."""
+
+LARGEST_LABEL = 2**15 - 1
+"""Prepared labels are kept in 16 bits with a sign, for `OUTSIDE` and `IGNORED`."""
+
+WHOLE, OUTSIDE_PLANE, IGNORED_PLANE = 250, 254, 255
+"""In planes, bytes: what stands for 1, so that a fraction is off by 0.2 % at most, and the two other marks."""
+
+
+def is_outside(labels: LabelArray) -> Mask:
+    """Where a prepared case's labels, a map or planes, say that there is no image."""
+    outside: Mask = labels == (OUTSIDE_PLANE if is_planes(labels) else OUTSIDE)
+    return outside
+
+
+def is_ignored(labels: LabelArray) -> Mask:
+    """Where they say that nobody knows."""
+    ignored: Mask = labels == (IGNORED_PLANE if is_planes(labels) else IGNORED)
+    return ignored
+
+
+def is_planes(labels: LabelArray) -> bool:
+    """Whether they are fractions, of an output each; maps have a sign."""
+    return labels.dtype == np.uint8
+
+
+def outside_as_background(labels: LabelArray) -> LabelArray:
+    """A map of a prepared case as a network learns it and files hold it; what is ignored is background, too."""
+    return labels.clip(min=BACKGROUND)
+
+
+def fractions_of(planes: npt.NDArray[np.uint8]) -> Float32Array:
+    """From 0 to 1; 0 outside and where nobody knows."""
+    fractions: Float32Array = np.where(planes <= WHOLE, planes, np.uint8(0)).astype(np.float32) / np.float32(WHOLE)
+    return fractions
+
+
+def planes_of(fractions: Float32Array) -> npt.NDArray[np.uint8]:
+    """The reverse: fractions from 0 to 1 as bytes, the nearest."""
+    return np.rint(fractions * WHOLE).astype(np.uint8)

@@ -1,0 +1,196 @@
+"""Outputs that hold or not, each for itself: regions of a map of labels, and masks with a file each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from autoseg.arrays import Float32Array, FloatArray, LabelArray, Mask, label_type
+from autoseg.dataset.coding import BACKGROUND, LARGEST_LABEL, fractions_of, is_ignored, outside_as_background
+from autoseg.dataset.exclusive import require_ignore
+from autoseg.errors import DatasetError
+from autoseg.words import counted, first_few
+
+THRESHOLD = 0.5
+"""An output holds where it is more probable than not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regions:
+    """Sets of the labels of a map, which may lie in each other.
+
+    Attributes:
+        names: Of the regions.
+        members: The labels that each covers.
+        order: The label that each writes into a segmentation; a region writes over those before it.
+        ignore: The value in label files where nobody knows; None where there is none.
+    """
+
+    names: tuple[str, ...]
+    members: tuple[tuple[int, ...], ...]
+    order: tuple[int, ...]
+    ignore: int | None = None
+
+    activation: ClassVar = "sigmoid"
+    overlapping: ClassVar = True
+    soft: ClassVar = False
+
+    def __post_init__(self) -> None:
+        _require_names(self.names, "labels", "region")
+        if len(self.members) != len(self.names) or not all(self.members):
+            raise DatasetError("labels: every region needs the labels that it covers, at least one")
+        for name, members in zip(self.names, self.members, strict=True):
+            if BACKGROUND in members:
+                raise DatasetError(f"labels: region {name} covers 0, which is the background")
+            if min(members) < 0 or max(members) > LARGEST_LABEL:
+                raise DatasetError(f"labels: region {name} covers labels that are not 1 to {LARGEST_LABEL}")
+            if len(set(members)) < len(members):
+                raise DatasetError(f"labels: region {name} names a label twice")
+        self._require_order()
+        require_ignore(self.ignore, self.values, soft=False)
+
+    def _require_order(self) -> None:
+        if len(self.order) != len(self.names):
+            raise DatasetError(
+                f"regions_class_order: one label for each of {counted(len(self.names), 'region')} is needed "
+                f"({', '.join(self.names)}), found {len(self.order)}"
+            )
+        if unknown := [label for label in self.order if label not in self.values or label == BACKGROUND]:
+            raise DatasetError(f"regions_class_order: {first_few(unknown)}: no region covers it")
+        if double := [label for label, times in Counter(self.order).items() if times > 1]:
+            raise DatasetError(
+                f"regions_class_order: {first_few(double)} is written by two regions, and nobody could tell them apart; "
+                "give each region a label of its own"
+            )
+        for name, members, label in zip(self.names, self.members, self.order, strict=True):
+            if label not in members:
+                raise DatasetError(f"regions_class_order: {label} stands for region {name}, which does not cover it")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The background's name, and that of each number of `scored` at its index."""
+        return ("background", *self.names)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what a network scores in each voxel, in the order of its channels."""
+        return self.names
+
+    @property
+    def scored(self) -> range:
+        """Numbers of the outputs that are looked at; the channel of a number is the one before it."""
+        return range(1, len(self.names) + 1)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """What a map of labels may hold, beside `ignore`."""
+        return (BACKGROUND, *sorted({label for members in self.members for label in members}))
+
+    @property
+    def written_type(self) -> type[np.uint8] | type[np.uint16]:
+        """The smallest unsigned type of a segmentation."""
+        return label_type(self.values[-1] + 1)
+
+    @property
+    def kept_type(self) -> type[np.int8] | type[np.int16]:
+        """The smallest type of a segmentation beside `OUTSIDE` and `IGNORED`."""
+        return np.int8 if self.values[-1] <= np.iinfo(np.int8).max else np.int16
+
+    @property
+    def table(self) -> npt.NDArray[np.uint8]:
+        """`(largest label + 1, regions)`: 1 where a region covers a label."""
+        table = np.zeros((self.values[-1] + 1, len(self.names)), dtype=np.uint8)
+        for region, members in enumerate(self.members):
+            table[list(members), region] = 1
+        return table
+
+    def decide(self, probabilities: FloatArray) -> LabelArray:
+        """The segmentation `(...)` of probabilities `(outputs, ...)`, regions written in their order."""
+        labels = np.zeros(probabilities.shape[1:], dtype=self.written_type)
+        for probability, label in zip(probabilities, self.order, strict=True):
+            labels[probability > THRESHOLD] = label
+        return labels
+
+    def encode(self, labels: LabelArray) -> Float32Array:
+        """What the probabilities `(outputs, ...)` should be of a prepared map `(...)`."""
+        return np.moveaxis(self.table[outside_as_background(labels)], -1, 0).astype(np.float32)
+
+    def known(self, labels: LabelArray) -> Mask:
+        """Where anybody knows what should be, `(1, ...)`, for all outputs alike."""
+        return ~is_ignored(labels[None])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Masks:
+    """Outputs that were drawn into a file each, or by several raters into several, and may overlap.
+
+    Attributes:
+        names: Of the masks.
+        ignore: The value in their files where nobody knows; None where there is none.
+        soft: Whether files hold fractions from 0 to 1, or from 0 to 255.
+    """
+
+    names: tuple[str, ...]
+    ignore: int | None = None
+    soft: bool = False
+
+    activation: ClassVar = "sigmoid"
+    overlapping: ClassVar = True
+
+    def __post_init__(self) -> None:
+        _require_names(self.names, "masks", "mask")
+        require_ignore(self.ignore, self.values, soft=self.soft)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The background's name, and that of each number of `scored` at its index."""
+        return ("background", *self.names)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what a network scores in each voxel, in the order of its channels."""
+        return self.names
+
+    @property
+    def scored(self) -> range:
+        """Numbers of the outputs that are looked at; the channel of a number is the one before it."""
+        return range(1, len(self.names) + 1)
+
+    @property
+    def values(self) -> range:
+        """What a file of a mask may hold, beside `ignore` and, if soft, what lies between."""
+        return range(BACKGROUND, 2)
+
+    @property
+    def written_type(self) -> type[np.uint8] | type[np.uint16]:
+        """Of a segmentation, a mask an output."""
+        return np.uint8
+
+    @property
+    def kept_type(self) -> type[np.int8] | type[np.int16]:
+        """Of a segmentation that a cascade refines."""
+        return np.int8
+
+    def decide(self, probabilities: FloatArray) -> LabelArray:
+        """The masks `(outputs, ...)` of probabilities `(outputs, ...)`."""
+        return (probabilities > THRESHOLD).astype(self.written_type)
+
+    def encode(self, labels: LabelArray) -> Float32Array:
+        """What the probabilities `(outputs, ...)` should be of prepared planes `(outputs, ...)`."""
+        return fractions_of(labels.astype(np.uint8, copy=False))
+
+    def known(self, labels: LabelArray) -> Mask:
+        """Where anybody knows what should be, `(outputs, ...)`."""
+        return ~is_ignored(labels)
+
+
+def _require_names(names: Sequence[str], key: str, noun: str) -> None:
+    if not names:
+        raise DatasetError(f"{key}: declare at least one {noun}")
+    if double := [name for name, times in Counter(names).items() if times > 1]:
+        raise DatasetError(f"{key}: given twice: {', '.join(double)}; name each {noun} differently")
