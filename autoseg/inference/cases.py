@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 CHANNEL_DIGITS = 4
 
-LESS_TIME = "larger steps (--step_size 1), no mirroring (--disable_tta), a model of larger voxels (-m 3d_lowres) or a GPU take less"
+LESS_TIME = "larger steps (`step_size=1`), no mirroring (`mirror=False`), a model of larger voxels (`configuration=3d_lowres`) or a GPU take less"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ def predict_jobs(
     waiting = [job for job in jobs if overwrite or not is_finished(job.output, model, job.inputs, probabilities)]
     if kept := len(jobs) - len(waiting):
         log.info(
-            "%d of %s: predicted already, and kept (--overwrite_existing predicts %s again)",
+            "%d of %s: predicted already, and kept (`overwrite` predicts %s again)",
             kept,
             counted(len(jobs), "case"),
             agreeing(kept, "it", "them"),
@@ -203,7 +203,7 @@ def select_part(cases: Sequence[Case], part: int, parts: int) -> Sequence[Case]:
         DatasetError: The part is not one of 0 to `parts` - 1.
     """
     if not 0 <= part < parts:
-        raise DatasetError(f"part {part} of {parts}: parts are numbered from 0 to {parts - 1}; check --part_id")
+        raise DatasetError(f"part {part} of {parts}: parts are numbered from 0 to {parts - 1}; check `part`")
     return cases[part::parts]
 
 
@@ -302,7 +302,9 @@ def _segmentations_to_refine(
     if folder is None:
         return [None] * len(cases)
     if not model.plan.previous:
-        raise ModelError(f"{model.configuration} is no cascade and refines nothing; leave {folder} out (-l)")
+        raise ModelError(
+            f"{model.configuration} is no cascade and refines nothing; leave {folder} out (`lowres_segmentations`)"
+        )
     paths = [folder / f"{case.identifier}.nii.gz" for case in cases]
     if missing := [f"  {path}" for path in paths if not path.is_file()]:
         raise DatasetError(
@@ -359,9 +361,7 @@ def _cause(error: Exception) -> str:
     if isinstance(error, AutosegError):
         return str(error)
     log.debug("a case failed", exc_info=error)
-    if (
-        what := shortage(error, "use fewer threads (--num_threads_preprocessing, --num_threads_nifti_save)")
-    ) is not None:
+    if (what := shortage(error, "use fewer threads (`preprocessing_threads`, `export_threads`)")) is not None:
         return what
     if isinstance(error, OSError):
         return describe_os_error(error)

@@ -56,7 +56,7 @@ def require_engine(engine: str, device: torch.device) -> None:
     if engine not in ENGINES:
         raise ModelError(f"engine {engine!r}: unknown; use {', '.join(ENGINES)}")
     if engine == "openvino" and device.type != "cpu":
-        raise ModelError(f"engine openvino: computes on a CPU, not on {device}; use --engine torch, or -device cpu")
+        raise ModelError(f"engine openvino: computes on a CPU, not on {device}; use `engine=torch`, or `device=cpu`")
     if engine == "openvino" and not _has_openvino():
         raise ModelError("engine openvino: not installed; install it with: pip install 'autoseg[openvino]'")
 
@@ -100,7 +100,7 @@ def start_networks(
             raise
         log.warning("%s; computed by torch instead", error)
         return _in_torch(modules, precision, device)
-    log.info("OpenVINO computes the network (its answers were compared with torch's; --engine torch does without)")
+    log.info("OpenVINO computes the network (its answers were compared with torch's; `engine=torch` does without)")
     return Networks(engine="openvino", forwards=forwards)
 
 

@@ -59,7 +59,7 @@ class CaseReport:
     """What was found of one case.
 
     Attributes:
-        refused: Whether it was not predicted for its warnings (--strict_inputs).
+        refused: Whether it was not predicted for its warnings (`strict_inputs`).
         values: Every measure, by name.
     """
 
@@ -130,7 +130,7 @@ class InputGuard:
                 self._tell(raw, case)
         if case.refused:
             raise DatasetError(
-                f"{_texts(case)}. It is not predicted, as --strict_inputs asks; leave that out to predict it all the same"
+                f"{_texts(case)}. It is not predicted, as `strict_inputs` asks; leave that out to predict it all the same"
             )
 
     @property
@@ -142,7 +142,7 @@ class InputGuard:
         """Cases that this run did not read, but an earlier one warned of, with what it warned of."""
         earlier = load_report(self.report).cases if self.report and self.report.is_file() else {}
         return [
-            (name, f"{_texts(earlier[name])}. It was predicted before, without --strict_inputs")
+            (name, f"{_texts(earlier[name])}. It was predicted before, without `strict_inputs`")
             for name in identifiers
             if name in earlier and name not in self.found and earlier[name].warnings
         ]

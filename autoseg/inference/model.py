@@ -258,7 +258,7 @@ def _require_agreement(paths: Sequence[Path], files: Sequence[WeightsFile]) -> N
         if (file.trainer, file.mirror_axes) != (first.trainer, first.mirror_axes):
             raise ModelError(
                 f"{path}: trained by {file.trainer} with mirrored axes {file.mirror_axes}, but {paths[0]} by "
-                f"{first.trainer} with {first.mirror_axes}; predict with folds of one training only (-f)"
+                f"{first.trainer} with {first.mirror_axes}; predict with folds of one training only (`folds`)"
             )
 
 
@@ -308,8 +308,8 @@ def _require_own_plans(
     if others:
         raise ModelError(
             f"{model.plans_file}: {', '.join(others)} trained with other plans than these, so the "
-            "images would be prepared otherwise than the weights expect; predict with other folds (-f), or train anew "
-            "with --overwrite"
+            "images would be prepared otherwise than the weights expect; predict with other folds (`folds`), or train anew "
+            "with `overwrite=True`"
         )
 
 
@@ -327,7 +327,7 @@ def _require_builder(path: Path, file: WeightsFile, build_network: BuildNetwork 
     if file.custom_network and build_network is None:
         raise ModelError(
             f"{path}: {file.trainer} built a network of its own, which the file does not hold; "
-            f"name the trainer's file: -tr path/to/file.py:{file.trainer} or path/to/{file.trainer}.json "
+            f"name the trainer's file: `trainer=path/to/file.py:{file.trainer}` or path/to/{file.trainer}.json "
             f"(in Python: build_network={file.trainer}.build_network)"
         )
 

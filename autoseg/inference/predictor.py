@@ -254,13 +254,13 @@ class Predictor:
                 if not torch.isfinite(slab.scores.sum()):
                     raise ModelError(
                         f"case {identifier}: the network returned NaN in {self.precision.name}; "
-                        "try --precision fp32, and if that does not help train again"
+                        "try `precision=fp32`, and if that does not help train again"
                     )
                 yield slab
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 f"case {identifier}: one tile of {tiling.patch} voxels alone does not fit into the memory of "
-                f"{self.device}; free some, or predict with -device cpu"
+                f"{self.device}; free some, or predict with `device=cpu`"
             ) from error
 
     @property
@@ -298,12 +298,12 @@ class Predictor:
         if model.plan.previous and prepared.previous is None:
             raise ModelError(
                 f"case {identifier}: {model.configuration} refines what {model.plan.previous} predicted; "
-                "give that segmentation too (previous=, or -l with a folder of them)"
+                "give that segmentation too (previous=, or `lowres_segmentations` with a folder of them)"
             )
         if prepared.previous is not None and not model.plan.previous:
             raise ModelError(
                 f"case {identifier}: {model.configuration} is no cascade and takes no segmentation of an earlier stage; "
-                "leave it out (previous=, -l)"
+                "leave it out (previous=, `lowres_segmentations`)"
             )
 
     @cached_property
@@ -354,7 +354,7 @@ class Predictor:
             say_once(
                 "memory",
                 f"case {identifier}: predicting it takes about {in_gigabytes(sums + each)}, and {in_gigabytes(free)} "
-                "are free; where that does not do, end other programs or use --num_threads_preprocessing 1 "
+                "are free; where that does not do, end other programs or use `preprocessing_threads=1` "
                 "(of other such cases this is not said)",
             )
         self._at_once.number = fitting_batch(self._most_at_once, each, free - sums)

@@ -218,7 +218,7 @@ def load_probabilities(path: Path) -> Float32Array:
     try:
         return load_packed(path).unpacked()
     except (ValueError, IndexError, zlib.error) as error:
-        raise StorageError(f"{path}: damaged: {error}; predict this case again with --save_npz") from error
+        raise StorageError(f"{path}: damaged: {error}; predict this case again with `save_npz`") from error
 
 
 def load_packed(path: Path) -> PackedProbabilities:
@@ -234,7 +234,7 @@ def load_packed(path: Path) -> PackedProbabilities:
     except OSError as error:
         raise cannot_be_read(path, error) from error
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise StorageError(f"{path}: damaged: {error}; predict this case again with --save_npz") from error
+        raise StorageError(f"{path}: damaged: {error}; predict this case again with `save_npz`") from error
 
 
 def _from_arrays(arrays: Any) -> PackedProbabilities:

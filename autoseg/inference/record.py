@@ -87,7 +87,7 @@ def require_same_record(path: Path, predictor: Predictor, rules: Sequence[Rule])
         told = named or [f"other {name} under the same name" for name in changed]
         raise ModelError(
             f"{path.parent}: holds predictions made with something else ({'; '.join(told)}); "
-            "name another folder, or predict all of them again with --overwrite_existing"
+            "name another folder, or predict all of them again with `overwrite`"
         )
 
 

@@ -95,7 +95,7 @@ def compile_where_it_pays(parts: Parts, state: TrainingState, loss_function: nn.
         )
     )
     if against is None:
-        log.info("torch.compile: the first batches take a minute or two (--no_compile does without)")
+        log.info("torch.compile: the first batches take a minute or two (`compile=False` does without)")
         compile_in_place(state.network, loss_function)
     elif parts.device.type == "cuda":
         log.info("without torch.compile: %s", against)

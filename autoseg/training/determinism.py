@@ -42,7 +42,7 @@ def deterministic_algorithms(wanted: bool) -> Iterator[None]:
             raise
         raise TrainingError(
             f"not every step can be computed deterministically on this device: {str(error).splitlines()[0]} "
-            "Train without --deterministic, on a CPU, or with a recipe that does without this step"
+            "Train without `deterministic`, on a CPU, or with a recipe that does without this step"
         ) from error
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])

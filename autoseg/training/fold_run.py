@@ -117,7 +117,7 @@ class FoldRun:
         if state.caution < 1:
             raise TrainingError(
                 f"{fault}. The learning rate was lowered once before for such a loss; look at these images, or continue "
-                "from the last checkpoint (-c) with a lower --learning_rate or --precision fp32"
+                "from the last checkpoint (`resume=True`) with a lower `learning_rate` or `precision=fp32`"
             ) from fault
         path = self._fold.checkpoint
         state = start_state(self._parts, seed, load_checkpoint(path) if path.is_file() else None)
@@ -163,7 +163,7 @@ class FoldRun:
                     writer.wait()
                     raise Interrupted(
                         f"{self._data.output}: stopped after {counted(state.epoch, 'epoch')} and "
-                        f"{counted(state.iteration, 'batch', 'batches')}; the state is saved, continue with -c"
+                        f"{counted(state.iteration, 'batch', 'batches')}; the state is saved, continue with `resume=True`"
                     )
 
     def _compile(self, state: TrainingState, loss_function: nn.Module) -> None:

@@ -85,9 +85,9 @@ def require_memory(network: nn.Module, sample: Sequence[int], batch_size: int, d
 def compare(needed: StepMemory, free: int, batch_size: int) -> None:
     """See `require_memory`."""
     remedy = (
-        f"use a smaller --batch_size than {batch_size}"
+        f"use a smaller `batch_size` than {batch_size}"
         if batch_size > 1
-        else "plan for less memory (autoseg_plan_and_preprocess -gpu_memory_target)"
+        else "plan for less memory (`PlannerChoice.gpu_memory_target`)"
     )
     if needed.kept > free:
         raise TrainingError(

@@ -103,7 +103,7 @@ def require_independent_samples(network: nn.Module) -> None:
     if _normalises_over_batch(network):
         raise TrainingError(
             "the GPU's memory does not hold the batch, and it cannot be computed in parts, as the network normalises over "
-            "the batch; train with a smaller --batch_size, or plan for less memory (-gpu_memory_target)"
+            "the batch; train with a smaller `batch_size`, or plan for less memory (`gpu_memory_target`)"
         )
 
 
@@ -128,5 +128,5 @@ def memory_explained(device: torch.device) -> Iterator[None]:
         raise TrainingError(
             f"{device}: the GPU's memory ran out, and a smaller part of the batch does not help "
             f"({str(error).splitlines()[0]}); see with nvidia-smi what else is in it, or plan for less memory "
-            "(autoseg_plan_and_preprocess -gpu_memory_target)"
+            "(`PlannerChoice.gpu_memory_target`)"
         ) from error

@@ -116,7 +116,7 @@ class TrainingState:
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, StorageError) as error:
             raise TrainingError(
                 f"the checkpoint is of another network or optimiser than this trainer's, or damaged: {error}; "
-                "start anew with --overwrite"
+                "start anew with `overwrite=True`"
             ) from error
 
 

@@ -104,14 +104,14 @@ def tell(length: Length, batch_seconds: float) -> None:
 def within_a_day(length: Length, epoch: float) -> str:
     """What to say for a training that ends within a day, where an epoch takes so many seconds now."""
     if (epochs := int(DAY / epoch)) >= SHORTEST_EPOCHS:
-        return f"--epochs {epochs} takes a day"
+        return f"`epochs={epochs}` takes a day"
     batches = max(1, int(length.training * DAY / (SHORTEST_EPOCHS * epoch)))
-    return f"--epochs {SHORTEST_EPOCHS} --iterations_per_epoch {batches} takes a day"
+    return f"`epochs={SHORTEST_EPOCHS}, iterations_per_epoch={batches}` takes a day"
 
 
 def _advice(length: Length, epoch: float) -> str:
-    gpu = "" if length.device == "cuda" else "a GPU (-device cuda), "
+    gpu = "" if length.device == "cuda" else "a GPU (`device=cuda`), "
     return (
-        f"What shortens it: {gpu}--epochs, --iterations_per_epoch or --batch_size; {within_a_day(length, epoch)}. "
-        f"A short one is not wasted: {REACHED}. To change it, stop with Ctrl-C and start anew with --overwrite"
+        f"What shortens it: {gpu}`epochs`, `iterations_per_epoch` or `batch_size`; {within_a_day(length, epoch)}. "
+        f"A short one is not wasted: {REACHED}. To change it, stop with Ctrl-C and start anew with `overwrite=True`"
     )

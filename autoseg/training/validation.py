@@ -22,7 +22,7 @@ from autoseg.words import counted
 
 log = logging.getLogger(__name__)
 
-LESS_TIME = "it can be stopped and done later where there is a GPU (-val), and a configuration of larger voxels (3d_lowres) takes less"
+LESS_TIME = "it can be stopped and done later where there is a GPU (`validate`), and a configuration of larger voxels (3d_lowres) takes less"
 
 
 def validate_fold(

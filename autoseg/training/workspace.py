@@ -71,7 +71,7 @@ def require_left_out(trainer: Trainer) -> None:
     if seen := sorted(set(trained_cases(trainer.fold)) & set(trainer.split.validation)):
         raise TrainingError(
             f"{trainer.output}: was trained on {first_few(seen)}, which splits_final.json now has among its validation cases, "
-            "so its scores would be too good; train it anew with --overwrite, or put the file back that it was trained by"
+            "so its scores would be too good; train it anew with `overwrite=True`, or put the file back that it was trained by"
         )
 
 

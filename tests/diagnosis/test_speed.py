@@ -68,9 +68,9 @@ def test_a_training_of_weeks_is_warned_of_with_one_that_ends_within_a_day() -> N
         "warning",
         "an epoch of 250 batches takes about 44 min, the usual 1000 take 31 days",
     )
-    assert training.remedy == "train on a GPU, or shorter: --epochs 32 takes a day"
+    assert training.remedy == "train on a GPU, or shorter: `epochs=32` takes a day"
     on_gpu = judge_speed(replace(GPU, step_seconds=1.0))[2]
-    assert on_gpu.remedy == "--epochs 324 takes a day"
+    assert on_gpu.remedy == "`epochs=324` takes a day"
 
 
 def test_small_networks_are_trained_and_their_batches_made() -> None:

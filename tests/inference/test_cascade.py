@@ -189,7 +189,10 @@ def test_cases_without_a_first_stage_are_listed_before_any_is_predicted(task: Pa
     with pytest.raises(ModelError, match="3d_cascade_fullres refines what 3d_lowres predicted; give the folder"):
         predict_cases(predictor, cases, outputs)
     plain = Predictor(make.model(make.plans()), device="cpu")
-    with pytest.raises(ModelError, match=r"3d_fullres is no cascade and refines nothing; leave .*labelsTr out \(-l\)"):
+    with pytest.raises(
+        ModelError,
+        match=r"3d_fullres is no cascade and refines nothing; leave .*labelsTr out \(`lowres_segmentations`\)",
+    ):
         predict_cases(plain, cases, outputs, previous=task / "labelsTr")
     assert not (tmp_path / "out").exists()
 

@@ -141,7 +141,7 @@ def test_what_nobody_knows_the_origin_of_is_kept_and_said_unless_it_is_to_be_ove
     assert read(empty).max() == 1
     assert caplog.messages == [
         f"{tmp_path}: case_000.nii.gz: there already and kept, though nothing says what made it "
-        "(--overwrite_existing predicts it)"
+        "(`overwrite` predicts it)"
     ]
 
     predict_cases(predictor, cases, outputs(cases, tmp_path), overwrite=True)
@@ -165,7 +165,7 @@ def test_only_what_was_made_from_other_images_is_predicted_again(
         read(tmp_path / "case_001.nii.gz"), np.flip(read(task / "labelsTr" / "case_001.nii.gz"))
     )
     assert caplog.messages == [
-        "2 of 3 cases: predicted already, and kept (--overwrite_existing predicts them again)",
+        "2 of 3 cases: predicted already, and kept (`overwrite` predicts them again)",
         "1 case: there already, but what it was made from has changed; predicted again",
     ]
 
@@ -399,5 +399,5 @@ def test_parts_share_the_cases_without_overlap() -> None:
 
     assert [case.identifier for case in select_part(cases, 1, 3)] == ["1", "4"]
     assert sorted(case.identifier for part in range(3) for case in select_part(cases, part, 3)) == list("0123456")
-    with pytest.raises(DatasetError, match="part 3 of 3: parts are numbered from 0 to 2; check --part_id"):
+    with pytest.raises(DatasetError, match="part 3 of 3: parts are numbered from 0 to 2; check `part`"):
         select_part(cases, 3, 3)

@@ -123,7 +123,7 @@ def test_what_computes_is_said(caplog: pytest.LogCaptureFixture) -> None:
         forwards("auto", [unet()])
 
     assert caplog.messages == [
-        "OpenVINO computes the network (its answers were compared with torch's; --engine torch does without)"
+        "OpenVINO computes the network (its answers were compared with torch's; `engine=torch` does without)"
     ]
 
 
@@ -165,7 +165,7 @@ def test_openvino_that_is_not_installed_is_refused_by_name_and_not_missed_by_aut
     ("engine", "device", "message"),
     [
         ("onnx", "cpu", "engine 'onnx': unknown; use auto, torch, openvino"),
-        ("openvino", "cuda", "engine openvino: computes on a CPU, not on cuda; use --engine torch, or -device cpu"),
+        ("openvino", "cuda", "engine openvino: computes on a CPU, not on cuda; use `engine=torch`, or `device=cpu`"),
     ],
 )
 def test_an_engine_that_does_not_fit_is_refused(engine: str, device: str, message: str) -> None:

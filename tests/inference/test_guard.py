@@ -137,7 +137,7 @@ def test_where_it_is_strict_a_case_far_off_is_an_error_every_time(
             guard(raw("odd", WRONG_UNIT))
 
     assert str(caught.value) == (
-        f"{TEXTS[0]}; {TEXTS[1]}. It is not predicted, as --strict_inputs asks; leave that out to predict it all the same"
+        f"{TEXTS[0]}; {TEXTS[1]}. It is not predicted, as `strict_inputs` asks; leave that out to predict it all the same"
     )
     assert caplog.records == []
     cases = load_report(tmp_path / "report.json").cases
@@ -155,7 +155,7 @@ def test_cases_of_earlier_runs_are_kept_and_those_read_again_replaced(tmp_path: 
     earlier = guard.warned_earlier(["a", "b", "c", "d"])
 
     assert {name: len(case.warnings) for name, case in load_report(report).cases.items()} == {"a": 0, "b": 0, "c": 2}
-    assert earlier == [("c", f"{TEXTS[0]}; {TEXTS[1]}. It was predicted before, without --strict_inputs")]
+    assert earlier == [("c", f"{TEXTS[0]}; {TEXTS[1]}. It was predicted before, without `strict_inputs`")]
     assert InputGuard(FINGERPRINT).warned_earlier(["a"]) == []
 
 

@@ -83,7 +83,7 @@ def test_a_case_that_will_hardly_fit_is_named_before_it_is_predicted(
 
     message = (
         "case image: predicting it takes about 0.0 GB, and 0.0 GB are free; where that does not do, end other programs "
-        "or use --num_threads_preprocessing 1 (of other such cases this is not said)"
+        "or use `preprocessing_threads=1` (of other such cases this is not said)"
     )
     assert caplog.messages == [message] * said
 

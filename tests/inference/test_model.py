@@ -105,7 +105,7 @@ def test_a_trainer_with_a_network_of_its_own_needs_its_builder(folder: Path, mak
 
     with pytest.raises(
         ModelError,
-        match=r"Mine built a network of its own.*-tr path/to/file\.py:Mine or path/to/Mine\.json \(.*=Mine\.build_network",
+        match=r"Mine built a network of its own.*`trainer=path/to/file\.py:Mine` or path/to/Mine\.json \(.*=Mine\.build_network",
     ):
         load_model(folder, "3d_fullres", folds=["3"])
     model = load_model(
@@ -261,7 +261,7 @@ def test_folds_of_different_training_are_not_averaged(folder: Path, make: Any) -
 
     assert str(error.value) == (
         f"{folder / 'fold_1' / 'weights_final.pt'}: trained by Trainer with mirrored axes (), but "
-        f"{folder / 'fold_0' / 'weights_final.pt'} by Trainer with (0, 1, 2); predict with folds of one training only (-f)"
+        f"{folder / 'fold_0' / 'weights_final.pt'} by Trainer with (0, 1, 2); predict with folds of one training only (`folds`)"
     )
 
 
@@ -297,7 +297,7 @@ def test_a_fold_that_was_trained_with_other_plans_is_not_averaged(folder: Path, 
         load_model(folder, "3d_fullres")
     assert str(error.value) == (
         f"{folder / 'plans.pkl'}: fold_10 trained with other plans than these, so the images would be prepared otherwise "
-        "than the weights expect; predict with other folds (-f), or train anew with --overwrite"
+        "than the weights expect; predict with other folds (`folds`), or train anew with `overwrite=True`"
     )
     assert load_model(folder, "3d_fullres", folds=["0"]).folds == ("0",)
     record = {"format": 1, "plan": before, "weights_sha256": "0" * 64}

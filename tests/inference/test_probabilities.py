@@ -140,7 +140,7 @@ def test_forms_that_are_none_are_damage(tmp_path: Path, forms: list[Any]) -> Non
     with np.load(tmp_path / "case.npz", allow_pickle=False) as arrays:
         np.savez(tmp_path / "odd.npz", **{**arrays, "forms": np.array(forms)})
 
-    with pytest.raises(StorageError, match=r"odd\.npz: damaged: .*; predict this case again with --save_npz"):
+    with pytest.raises(StorageError, match=r"odd\.npz: damaged: .*; predict this case again with `save_npz`"):
         load_packed(tmp_path / "odd.npz")
 
 
@@ -205,7 +205,7 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
         load_probabilities(path)
     save_probabilities(path, good)
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(StorageError, match=r"case\.npz: damaged: .*; predict this case again with --save_npz"):
+    with pytest.raises(StorageError, match=r"case\.npz: damaged: .*; predict this case again with `save_npz`"):
         load_probabilities(path)
     np.savez(path, format=np.array(1))
     with pytest.raises(StorageError, match=r"case\.npz: probabilities of format 1, but this autoseg reads format 2"):

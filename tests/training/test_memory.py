@@ -60,8 +60,8 @@ def test_half_the_precision_keeps_nearly_half() -> None:
 @pytest.mark.parametrize(
     ("batch_size", "remedy"),
     [
-        (4, "use a smaller --batch_size than 4"),
-        (1, r"plan for less memory \(autoseg_plan_and_preprocess -gpu_memory_target\)"),
+        (4, "use a smaller `batch_size` than 4"),
+        (1, r"plan for less memory \(`PlannerChoice.gpu_memory_target`\)"),
     ],
 )
 def test_what_cannot_fit_is_refused_and_what_may_not_is_warned_of(

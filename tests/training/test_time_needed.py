@@ -52,17 +52,17 @@ def test_a_training_of_days_names_what_shortens_it_and_what_a_short_one_reaches(
 
     assert level == "WARNING"
     assert message == (
-        "a batch takes 22 s, so 1000 epochs of 250 batches take about 67 days. What shortens it: a GPU (-device cuda), "
-        "--epochs, --iterations_per_epoch or --batch_size; --epochs 14 takes a day. A short one is not wasted: 10 epochs "
+        "a batch takes 22 s, so 1000 epochs of 250 batches take about 67 days. What shortens it: a GPU (`device=cuda`), "
+        "`epochs`, `iterations_per_epoch` or `batch_size`; `epochs=14` takes a day. A short one is not wasted: 10 epochs "
         "of 50 batches reached a mean Dice of 0.87 on hippocampi, and 0.85 after 10 of 30 (batches of 2). To change it, "
-        "stop with Ctrl-C and start anew with --overwrite"
+        "stop with Ctrl-C and start anew with `overwrite=True`"
     )
 
 
 def test_where_even_ten_epochs_take_more_than_a_day_they_are_made_shorter(caplog: pytest.LogCaptureFixture) -> None:
     ((_, message),) = said(caplog, 60.0, validation=0)
 
-    assert "--epochs 10 --iterations_per_epoch 144 takes a day" in message  # 10 x 144 minutes
+    assert "`epochs=10, iterations_per_epoch=144` takes a day" in message  # 10 x 144 minutes
 
 
 def test_a_gpu_is_not_told_to_be_a_gpu(caplog: pytest.LogCaptureFixture) -> None:

@@ -325,7 +325,8 @@ def test_a_training_stopped_anywhere_ends_as_if_it_had_not_been(
 ) -> None:
     first = trainer()
     with pytest.raises(
-        Interrupted, match=r"stopped after \d epochs? and \d batch(es)?; the state is saved, continue with -c"
+        Interrupted,
+        match=r"stopped after \d epochs? and \d batch(es)?; the state is saved, continue with `resume=True`",
     ):
         first.run(should_stop=StopAfter(batches))
     second = trainer()
@@ -494,7 +495,8 @@ def test_an_optimizer_of_the_recipes_own_keeps_its_rate(trainer: MakeTrainer) ->
 
 def test_a_fold_that_holds_a_training_is_refused(trainer: MakeTrainer, untouched: Trainer) -> None:
     with pytest.raises(
-        TrainingError, match="a training lies here already; continue it with -c, or discard it with --overwrite"
+        TrainingError,
+        match="a training lies here already; continue it with `resume=True`, or discard it with `overwrite=True`",
     ):
         trainer(fold="fold_1").run()
     assert (untouched.output / "weights_final.pt").is_file()
@@ -821,7 +823,9 @@ def test_a_damaged_recipe_in_a_checkpoint_is_refused(trainer: MakeTrainer) -> No
     path = trainer().output / "checkpoint.pt"
     save_checkpoint(path, load_checkpoint(path) | {"recipe": {"values": 3, "code": {}}})
 
-    with pytest.raises(TrainingError, match=r"checkpoint\.pt: recipe\.values: expected .*start anew with --overwrite"):
+    with pytest.raises(
+        TrainingError, match=r"checkpoint\.pt: recipe\.values: expected .*start anew with `overwrite=True`"
+    ):
         trainer().run(resume=True)
 
 
@@ -896,7 +900,7 @@ def test_in_fp16_the_momentum_begins_at_zero(trainer: MakeTrainer, continued: bo
 
 def test_what_cannot_be_computed_deterministically_is_named(trainer: MakeTrainer) -> None:
     message = (
-        r"not every step can be computed deterministically on this device: put_ does not have .*without --deterministic"
+        r"not every step can be computed deterministically on this device: put_ does not have .*without `deterministic`"
     )
     with pytest.raises(TrainingError, match=message):
         trainer(Unsteady, deterministic=True).run()
@@ -988,8 +992,8 @@ def test_a_spoilt_case_stops_the_training_the_second_time_and_is_named(
 
     message = (
         r"epoch 1, batch \d: the loss or its gradient is not finite; cases of the batch: .*ball_2.*\. The learning rate was lowered once "
-        r"before for such a loss; look at these images, or continue from the last checkpoint \(-c\) with a lower "
-        r"--learning_rate or --precision fp32$"
+        r"before for such a loss; look at these images, or continue from the last checkpoint \(`resume=True`\) with a lower "
+        r"`learning_rate` or `precision=fp32`$"
     )
     with caplog.at_level(logging.WARNING, logger="autoseg"), pytest.raises(TrainingError, match=message):
         made.run()
@@ -1069,7 +1073,7 @@ def test_a_gpu_too_small_for_the_batch_learns_the_same_sample_by_sample(
 
 def test_a_batch_that_no_memory_of_a_computer_holds_is_refused_before_it_begins(trainer: MakeTrainer) -> None:
     with pytest.raises(
-        TrainingError, match=r"takes at least \d+\.\d GB of memory, and .* are free; use a smaller --batch_size"
+        TrainingError, match=r"takes at least \d+\.\d GB of memory, and .* are free; use a smaller `batch_size`"
     ):
         trainer(batch_size=10**9).run()
 
@@ -1116,7 +1120,7 @@ def test_a_network_of_ones_own_is_marked_in_the_weights(trainer: MakeTrainer) ->
 
     assert load_weights(made.output / "weights_final.pt").custom_network
     assert made.validate().mean[1]["Dice"] is not None
-    with pytest.raises(ModelError, match=r"-tr path/to/file\.py:Dropout"):
+    with pytest.raises(ModelError, match=r"`trainer=path/to/file\.py:Dropout`"):
         load_model(made.output.parent, "3d_fullres")
 
 

@@ -21,7 +21,7 @@ FORMAT = RecordFormat(
     number=2,
     what="a checkpoint",
     error=TrainingError,
-    another="continue with a matching version, or start anew with --overwrite",
+    another="continue with a matching version, or start anew with `overwrite=True`",
 )
 
 HASHED = {
@@ -47,7 +47,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = read_tensors(path)
     except StorageError as error:
-        raise TrainingError(f"{error}; start anew with --overwrite") from error
+        raise TrainingError(f"{error}; start anew with `overwrite=True`") from error
     require_format(content, FORMAT, path)
     warn_if_newer(path, content)
     return content
@@ -69,7 +69,7 @@ def recipe_changes(path: Path, content: Mapping[str, Any], now: RecipeRecord) ->
     try:
         return differences(decode(RecipeRecord, content["recipe"], "recipe"), now)
     except StorageError as error:
-        raise TrainingError(f"{path}: {error}; start anew with --overwrite") from error
+        raise TrainingError(f"{path}: {error}; start anew with `overwrite=True`") from error
 
 
 def require_same(
@@ -92,5 +92,5 @@ def require_same(
     if changed or others:
         raise TrainingError(
             f"{path}: this training began under other conditions: {'; '.join([*changed, *others])}; "
-            "continue it with the same, or start anew with --overwrite"
+            "continue it with the same, or start anew with `overwrite=True`"
         )

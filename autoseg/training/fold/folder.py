@@ -20,7 +20,8 @@ def require_untrained(fold: FoldFolder, *, advice: str = "") -> None:
     """
     if fold.checkpoint.is_file():
         raise TrainingError(
-            f"{fold.folder}: a training lies here already; continue it with -c, or discard it with --overwrite" + advice
+            f"{fold.folder}: a training lies here already; continue it with `resume=True`, or discard it with `overwrite=True`"
+            + advice
         )
 
 
@@ -38,7 +39,7 @@ def write_model_plans(plans: Plans, configuration: str, fold: FoldFolder) -> Non
             raise TrainingError(
                 f"{path}: {', '.join(others)} {agreeing(len(others), 'was', 'were')} trained with other plans than "
                 "these; "
-                "train with the same, or give the new plans another name (-p) so that they get a folder of their own"
+                "train with the same, or give the new plans another name (`plans`) so that they get a folder of their own"
             )
         return
     save_plans(plans, path)
@@ -55,5 +56,5 @@ def require_model_plans(plans: Plans, configuration: str, fold: FoldFolder) -> N
     if {*known, trained_plan(fold) or signature} != {signature}:
         raise TrainingError(
             f"{path}: this model was trained with other plans than those now in the task's folder; "
-            "name the plans it was trained with (-p), or train it anew with --overwrite"
+            "name the plans it was trained with (`plans`), or train it anew with `overwrite=True`"
         )

@@ -241,7 +241,7 @@ def _taken(maker: _Maker) -> Any:
             raise TrainingError(f"{maker.batch} cannot be handed over: {what}")
         raise TrainingError(
             f"{maker.batch} cannot be handed over in shared memory (/dev/shm): {answer.cause}; "
-            f"{MORE_SHARED_MEMORY}, or continue with -c and fewer workers (--num_workers; 0 needs none)"
+            f"{MORE_SHARED_MEMORY}, or continue with `resume=True` and fewer workers (`settings.workers`; 0 needs none)"
         )
     return answer
 
@@ -249,7 +249,7 @@ def _taken(maker: _Maker) -> Any:
 def _explain_death(maker: _Maker, death: WorkerDied) -> TrainingError:
     case = maker.at_work_on
     who = f"case {case}: the worker at work on it" if case else "a worker that makes batches"
-    remedy = "continue with -c and fewer workers (--num_workers)"
+    remedy = "continue with `resume=True` and fewer workers (`settings.workers`)"
     if death.code == -signal.SIGBUS:
         remedy += f"; shared memory (/dev/shm) may be too small: {MORE_SHARED_MEMORY}"
     return TrainingError(f"{who} {death}; {remedy}")

@@ -217,7 +217,7 @@ class Batches:
             except OSError as error:
                 return Failure(case=case, reason=describe_os_error(error))
             except Exception as error:
-                what = shortage(error, "use fewer workers (--num_workers)")
+                what = shortage(error, "use fewer workers (`settings.workers`)")
                 return Failure(case=case, reason=what or traceback.format_exc())
         return samples
 

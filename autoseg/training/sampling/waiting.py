@@ -137,7 +137,7 @@ class Waiting:
     def _remedy(self) -> str:
         made_by = f"{counted(self.workers, 'worker')} on {counted(self._cores, 'core')}"
         if self.workers < self._cores:
-            return f"{made_by} cannot make them fast enough; try more (--num_workers {self._cores})"
+            return f"{made_by} cannot make them fast enough; try more (`settings.workers={self._cores}`)"
         if self._only_read:
             return f"{made_by} cannot read them fast enough; bring the prepared cases to a faster disk, or ask for more cores"
         return (

@@ -36,7 +36,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(
         TrainingError,
-        match=r"checkpoint\.pt: refused: it is cut short, or no file of tensors as torch writes them; start anew with --overwrite",
+        match=r"checkpoint\.pt: refused: it is cut short, or no file of tensors as torch writes them; start anew with `overwrite=True`",
     ):
         load_checkpoint(path)
 
@@ -51,7 +51,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"format": 2, "epoch": Hostile()}, path)
 
     with pytest.raises(
-        TrainingError, match="refused: it holds more than tensors and plain values; start anew with --overwrite"
+        TrainingError, match="refused: it holds more than tensors and plain values; start anew with `overwrite=True`"
     ):
         load_checkpoint(path)
     assert not Path("/tmp/autoseg_hostile_checkpoint").exists()

@@ -280,7 +280,7 @@ def test_a_network_of_ones_own_needs_the_recipe_to_predict(trainer: MakeTrainer,
     made.run()
     assert len(made.validate().cases) == 2
 
-    with pytest.raises(ModelError, match=r"-tr path/to/file\.py:mine or path/to/mine\.json"):
+    with pytest.raises(ModelError, match=r"`trainer=path/to/file\.py:mine` or path/to/mine\.json"):
         load_model(made.output.parent, "3d_fullres")
     builder = find_trainer(str(mine)).build_network
     (network,) = load_model(made.output.parent, "3d_fullres", build_network=builder).networks

@@ -129,13 +129,16 @@ class Touch:
 @pytest.mark.parametrize(
     ("number", "cause"),
     [
-        (10, "was killed, most likely because memory ran out; continue with -c and fewer workers (--num_workers)"),
+        (
+            10,
+            "was killed, most likely because memory ran out; continue with `resume=True` and fewer workers (`settings.workers`)",
+        ),
         (
             11,
-            "crashed (SIGBUS); continue with -c and fewer workers (--num_workers); shared memory (/dev/shm) may be too "
+            "crashed (SIGBUS); continue with `resume=True` and fewer workers (`settings.workers`); shared memory (/dev/shm) may be too "
             "small: give the container more (docker run --shm-size 8g)",
         ),
-        (12, "ended with code 3; continue with -c and fewer workers (--num_workers)"),
+        (12, "ended with code 3; continue with `resume=True` and fewer workers (`settings.workers`)"),
     ],
 )
 @pytest.mark.parametrize("workers", [1, 3])
@@ -151,7 +154,9 @@ def test_a_dead_worker_is_named_with_its_case(workers: int, number: int, cause: 
 
 
 def test_a_worker_that_dies_before_its_first_case_is_explained() -> None:
-    with pytest.raises(TrainingError, match=r"^a worker that makes batches ended with code 5; continue with -c"):
+    with pytest.raises(
+        TrainingError, match=r"^a worker that makes batches ended with code 5; continue with `resume=True`"
+    ):
         list(make_ahead(silent, [1], workers=1, ahead=1))
 
 
@@ -165,7 +170,7 @@ def test_a_batch_that_shared_memory_does_not_hold_is_explained() -> None:
 
     assert re.fullmatch(
         r"case case_7: its batch cannot be handed over in shared memory \(/dev/shm\): unable to .*; give the container more "
-        r"\(docker run --shm-size 8g\), or continue with -c and fewer workers \(--num_workers; 0 needs none\)",
+        r"\(docker run --shm-size 8g\), or continue with `resume=True` and fewer workers \(`settings.workers`; 0 needs none\)",
         str(caught.value),
     )
     assert not multiprocessing.active_children()

@@ -180,7 +180,7 @@ def test_a_dead_worker_is_noticed_and_explained(store: PreparedCases) -> None:
 
     assert str(caught.value) == (
         "case ball_0: the worker at work on it was killed, most likely because memory ran out; "
-        "continue with -c and fewer workers (--num_workers)"
+        "continue with `resume=True` and fewer workers (`settings.workers`)"
     )
     assert time.monotonic() - started < 5
     assert not multiprocessing.active_children()

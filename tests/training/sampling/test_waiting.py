@@ -47,7 +47,7 @@ def test_the_share_is_of_the_time_since_the_first_batch() -> None:
 @pytest.mark.parametrize(
     ("workers", "cores", "only_read", "remedy"),
     [
-        (1, 8, False, "1 worker on 8 cores cannot make them fast enough; try more (--num_workers 8)"),
+        (1, 8, False, "1 worker on 8 cores cannot make them fast enough; try more (`settings.workers=8`)"),
         (
             8,
             8,
