@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +23,34 @@ Enlarge: TypeAlias = Callable[[Tensor], Iterable[tuple[int, Tensor]]]
 """Scores `(K, r, X)` to the interpolated `(n, R, X')`, some of the K at a time, each with the first's index."""
 
 
+SURE = -1e-7
+"""Greatest logarithm of a probability beside which that of its complement is taken."""
+
+
+class Scoring(Protocol):
+    """What a loss asks of an activation.
+
+    Labels are whole numbers `(B, *space)`, outputs' indices, or shares of each output `(B, C, *space)` from 0 to 1.
+    """
+
+    scored: ClassVar[slice]
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Of `(B, C, *space)`."""
+
+    def log_probabilities(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Natural logarithms of them, and of what they lack to 1, each `(B, C, *space)`."""
+
+    def encode(self, labels: Tensor, zeros: Tensor) -> Tensor:
+        """What the probabilities of labels should be, in place of `zeros` `(B, C, *space)`."""
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The mean over all voxels."""
+
+    def cross_entropies(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Of each voxel, `(B, *space)`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Softmax:
     """One output a label, of which exactly one holds; labels are whole numbers `(B, *space)`, outputs' indices."""
@@ -34,9 +62,14 @@ class Softmax:
         """Of `(B, C, *space)`, summing to 1 over the outputs."""
         return torch.softmax(logits, dim=1)
 
+    def log_probabilities(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Natural logarithms of them, and of what they lack to 1, each `(B, C, *space)`."""
+        found = torch.log_softmax(logits, dim=1)
+        return found, torch.log(-torch.expm1(found.clamp(max=SURE)))
+
     def encode(self, labels: Tensor, zeros: Tensor) -> Tensor:
         """What the probabilities of labels `(B, *space)` should be: `zeros` `(B, outputs, *space)`, with ones in place."""
-        return zeros.scatter_(1, labels.long()[:, None], 1.0)
+        return _encoded(labels, zeros)
 
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean over all voxels."""
@@ -45,7 +78,7 @@ class Softmax:
         return F.cross_entropy(logits, labels)
 
     def cross_entropies(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Of each voxel, `(B, *space)`."""
+        """Of each voxel, `(B, *space)`; labels may be shares `(B, C, *space)`."""
         if _is_repeatable(logits):
             return repeatable_cross_entropies(logits, labels)
         return F.cross_entropy(logits, labels, reduction="none")
@@ -75,10 +108,40 @@ class Softmax:
         return winners
 
 
+@dataclass(frozen=True, slots=True)
+class Sigmoid:
+    """Outputs that each hold or do not, whatever the others say; what losses ask of it."""
+
+    scored: ClassVar = slice(None)
+    """Of the outputs, all."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Of `(B, C, *space)`, each by itself."""
+        return torch.sigmoid(logits)
+
+    def log_probabilities(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Natural logarithms of them, and of what they lack to 1, each `(B, C, *space)`."""
+        return F.logsigmoid(logits), F.logsigmoid(-logits)
+
+    def encode(self, labels: Tensor, zeros: Tensor) -> Tensor:
+        """Masks `(B, C, *space)` as they are; of whole numbers `(B, *space)` the output of each voxel."""
+        return _encoded(labels, zeros)
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The mean over all voxels and outputs."""
+        return self.cross_entropies(logits, labels).mean()
+
+    def cross_entropies(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Of each voxel `(B, *space)`, the mean over its outputs."""
+        truth = self.encode(labels, torch.zeros_like(logits))
+        return F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(1)
+
+
 Activation: TypeAlias = Softmax
 """Every one there is; those to come join it with `|`."""
 
 SOFTMAX = Softmax()
+SIGMOID = Sigmoid()
 ACTIVATIONS: Mapping[str, Activation] = {"softmax": SOFTMAX}
 
 
@@ -89,8 +152,16 @@ def activation_of(target: Target) -> Activation:
 
 def repeatable_cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
     """Torch's, from its deterministic steps alone: its own function has none on a GPU, where space has axes."""
+    if labels.ndim == logits.ndim:
+        return -(torch.log_softmax(logits, dim=1) * labels).sum(dim=1)
     classes = torch.arange(logits.shape[1], device=logits.device).reshape(-1, *[1] * (logits.ndim - 2))
     return -torch.log_softmax(logits, dim=1).where(labels[:, None] == classes, 0.0).sum(dim=1)
+
+
+def _encoded(labels: Tensor, zeros: Tensor) -> Tensor:
+    if labels.ndim == zeros.ndim:
+        return labels.to(zeros.dtype)
+    return zeros.scatter_(1, labels.long()[:, None], 1.0)
 
 
 def _is_repeatable(logits: Tensor) -> bool:

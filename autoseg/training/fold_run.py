@@ -76,7 +76,7 @@ class FoldRun:
 
     def train(self, *, resume: bool, overwrite: bool, should_stop: Asked, command: Sequence[str]) -> None:
         """Train the remaining epochs; see `Trainer.run`."""
-        self._parts.require_fitting_network()
+        self._parts.require_fitting_parts()
         with fold_lock(self._fold):
             recover(self._fold)
             with replacing(self._fold) if overwrite and not resume else nullcontext():

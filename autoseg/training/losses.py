@@ -17,7 +17,24 @@ from torch import Tensor, nn
 from autoseg.catalogue import Catalogue
 from autoseg.dataset.target import BACKGROUND
 from autoseg.errors import TrainingError
-from autoseg.networks.activations import SOFTMAX, Activation
+from autoseg.networks.activations import SOFTMAX, Scoring
+from autoseg.training.boundary_loss import Boundary
+from autoseg.training.overlap_losses import (
+    ExponentialLogarithmic,
+    FocalDice,
+    FocalTversky,
+    GeneralisedDice,
+    SquaredDice,
+    Tversky,
+)
+from autoseg.training.voxel_losses import (
+    AbsoluteDifference,
+    AdaptiveWing,
+    BinaryCrossEntropy,
+    BinaryFocal,
+    SquaredDifference,
+    WeightedCrossEntropy,
+)
 
 SMOOTH = 1e-5
 """Keeps the Dice of a class that is absent from both sides at 1 (Isensee et al. 2021)."""
@@ -41,7 +58,7 @@ class DiceLoss(nn.Module):
         smooth: What is added above and below the fraction.
     """
 
-    def __init__(self, *, per_batch: bool, smooth: float = SMOOTH, activation: Activation = SOFTMAX) -> None:
+    def __init__(self, *, per_batch: bool, smooth: float = SMOOTH, activation: Scoring = SOFTMAX) -> None:
         super().__init__()
         self.activation = activation
         self.per_batch = per_batch
@@ -62,7 +79,7 @@ class DiceLoss(nn.Module):
 class CrossEntropy(nn.Module):
     """Mean cross-entropy over all voxels."""
 
-    def __init__(self, *, activation: Activation = SOFTMAX) -> None:
+    def __init__(self, *, activation: Scoring = SOFTMAX) -> None:
         super().__init__()
         self.activation = activation
 
@@ -79,7 +96,7 @@ class TopKLoss(nn.Module):
     Source: Wu et al. 2016, "Bridging category-level and instance-level semantic image segmentation".
     """
 
-    def __init__(self, *, percent: float = WORST_PERCENT, activation: Activation = SOFTMAX) -> None:
+    def __init__(self, *, percent: float = WORST_PERCENT, activation: Scoring = SOFTMAX) -> None:
         super().__init__()
         self.activation = activation
         self.percent = percent
@@ -101,7 +118,7 @@ class FocalLoss(nn.Module):
     """
 
     def __init__(
-        self, *, gamma: float = FOCAL_GAMMA, alpha: float = FOCAL_ALPHA, activation: Activation = SOFTMAX
+        self, *, gamma: float = FOCAL_GAMMA, alpha: float = FOCAL_ALPHA, activation: Scoring = SOFTMAX
     ) -> None:
         super().__init__()
         self.activation = activation
@@ -109,20 +126,32 @@ class FocalLoss(nn.Module):
         self.alpha = alpha
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        if target.ndim == logits.ndim:
+            raise TrainingError(
+                "focal: weighs voxels by their label, and here each output has labels of its own; name binary_focal"
+            )
         losses = self.activation.cross_entropies(logits, target)
         weights = torch.where(target > BACKGROUND, self.alpha, 1 - self.alpha)
         return (weights * (1 - torch.exp(-losses)) ** self.gamma * losses).mean()
 
 
 class Sum(nn.Module):
-    """The sum of several losses."""
+    """The sum of several losses.
 
-    def __init__(self, *losses: nn.Module) -> None:
+    Args:
+        weights: What each is multiplied by; None adds them as they are.
+    """
+
+    def __init__(self, *losses: nn.Module, weights: Sequence[float] | None = None) -> None:
         super().__init__()
         self.losses = nn.ModuleList(losses)
+        self.weights = None if weights is None else tuple(weights)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        return torch.stack([loss(logits, target) for loss in self.losses]).sum()
+        found = [loss(logits, target) for loss in self.losses]
+        if self.weights is not None:
+            found = [weight * loss for weight, loss in zip(self.weights, found, strict=True)]
+        return torch.stack(found).sum()
 
 
 class DeepSupervision(nn.Module):
@@ -175,6 +204,24 @@ def _times(sides: Sequence[int]) -> str:
 
 LOSSES = Catalogue(
     kind="loss",
-    entries={"dice": DiceLoss, "cross_entropy": CrossEntropy, "top_k": TopKLoss, "focal": FocalLoss},
+    entries={
+        "dice": DiceLoss,
+        "squared_dice": SquaredDice,
+        "generalised_dice": GeneralisedDice,
+        "tversky": Tversky,
+        "focal_tversky": FocalTversky,
+        "focal_dice": FocalDice,
+        "exponential_logarithmic": ExponentialLogarithmic,
+        "cross_entropy": CrossEntropy,
+        "weighted_cross_entropy": WeightedCrossEntropy,
+        "binary_cross_entropy": BinaryCrossEntropy,
+        "top_k": TopKLoss,
+        "focal": FocalLoss,
+        "binary_focal": BinaryFocal,
+        "adaptive_wing": AdaptiveWing,
+        "absolute": AbsoluteDifference,
+        "squared": SquaredDifference,
+        "boundary": Boundary,
+    },
     given=("activation", "per_batch"),
 )

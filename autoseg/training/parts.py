@@ -177,7 +177,8 @@ class Parts:
             LOSSES.build(part, activation=self.output_activation, per_batch=self.plan.batch_dice)
             for part in self.recipe.loss
         ]
-        return losses[0] if len(losses) == 1 else Sum(*losses)
+        weights = self.recipe.loss_weights
+        return losses[0] if len(losses) == 1 and weights is None else Sum(*losses, weights=weights)
 
     def build_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimiser; its learning rate is set before every step."""
@@ -226,16 +227,20 @@ class Parts:
             network.deep_supervision = False  # type: ignore[assignment]  # a plain attribute
         return network
 
-    def require_fitting_network(self) -> None:
-        """Try it before anything is written; one of the user's own code need not run without real numbers.
+    def require_fitting_parts(self) -> None:
+        """Try network and losses before anything is written; the user's own code need not run on what it is tried with.
 
         Raises:
-            PlanError: It does not take the plan's patch.
+            PlanError: The network does not take the plan's patch.
+            TrainingError: A loss has settings that do not fit the outputs.
         """
-        part = self.recipe.network
+        part, outputs = self.recipe.network, len(self.target.outputs)
         if not self.builds_own_network() and part.own_file is None:
             batch = (self.batch_size, self.in_channels, *self.plan.sampling.patch_size)
-            require_fitting(self.new_network, part.name, batch, len(self.target.outputs))
+            require_fitting(self.new_network, part.name, batch, outputs)
+        if type(self).build_loss is Parts.build_loss and not any(loss.is_foreign for loss in self.recipe.loss):
+            small = (1, *(2,) * self.plan.dimensions)
+            self.build_loss()(torch.zeros(1, outputs, *small[1:]), torch.zeros(small, dtype=torch.long))
 
     @property
     def in_channels(self) -> int:

@@ -15,6 +15,9 @@ from autoseg.training.losses import LOSSES
 from autoseg.training.optimisers import OPTIMISERS
 from autoseg.training.schedule import SCHEDULES
 
+LARGEST_WEIGHT = 1e6
+"""Of a loss; what is beyond is a slip, whose sum no number holds."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -28,6 +31,7 @@ class Recipe:
         learning_rate: Of the first epoch.
         network: What is trained.
         loss: What is made small, a part or a list of parts that are added up; applied at every resolution.
+        loss_weights: What each loss is multiplied by before they are added up; null takes them as they are.
         optimiser: How a step follows from the gradients.
         schedule: How the learning rate follows from the epoch.
         augmentation: How training patches are varied.
@@ -44,6 +48,7 @@ class Recipe:
     learning_rate: float
     network: Part
     loss: tuple[Part, ...]
+    loss_weights: tuple[float, ...] | None = None
     optimiser: Part
     schedule: Part
     augmentation: Part
@@ -65,6 +70,13 @@ class Recipe:
             raise TrainingError(f"gradient_clip: above 0, found {self.gradient_clip}")
         if not self.loss:
             raise TrainingError("loss: at least one, found none")
+        if self.loss_weights is not None:
+            if len(self.loss_weights) != len(self.loss):
+                raise TrainingError(
+                    f"loss_weights: one for each loss, {len(self.loss)}, found {len(self.loss_weights)}"
+                )
+            if any(not 0 < weight < LARGEST_WEIGHT for weight in self.loss_weights):
+                raise TrainingError(f"loss_weights: above 0 and below {LARGEST_WEIGHT:g}, found {self.loss_weights}")
         momentum = self.optimiser.settings.get("momentum", 0.0)
         if isinstance(momentum, (int, float)) and not 0 <= momentum < 1:
             raise TrainingError(f"optimiser.momentum: from 0 to below 1, found {momentum}")

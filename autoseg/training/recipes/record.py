@@ -102,12 +102,19 @@ def recorded(recipe: Recipe) -> dict[str, str]:
     }
     return {
         "network": _shown(recipe.network),
-        "losses": " + ".join(map(_shown, recipe.loss)),
+        "losses": _shown_losses(recipe),
         "optimiser": _shown(recipe.optimiser, without=OPTIMISER_NUMBERS),
         "schedule": _shown(recipe.schedule),
         "augmentation": recipe.augmentation.shown_name,
         **{name: repr(value) for name, value in numbers.items()},
     }
+
+
+def _shown_losses(recipe: Recipe) -> str:
+    shown = list(map(_shown, recipe.loss))
+    if recipe.loss_weights is not None:
+        shown = [f"{weight!r} {loss}" for weight, loss in zip(recipe.loss_weights, shown, strict=True)]
+    return " + ".join(shown)
 
 
 def _shown(part: Part, *, without: Sequence[str] = ()) -> str:

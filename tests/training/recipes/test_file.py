@@ -102,11 +102,19 @@ def test_what_is_written_is_read_as_the_same(name: str, tmp_path: Path) -> None:
         ({"loss": []}, "loss: at least one, found none"),
         (
             {"loss": "dise"},
-            "loss: no loss is called 'dise'; known: dice, cross_entropy, top_k, focal; did you mean dice?",
+            "loss: no loss is called 'dise'; known: dice, squared_dice, .*, boundary; did you mean dice?",
         ),
         ({"loss": ["dice", {"gamma": 2}]}, r"loss\[1\]: expected the name of one of dice, .*, found None"),
         ({"loss": {"name": "focal", "gama": 2}}, "loss: loss 'focal' has no setting 'gama'; known: gamma, alpha; did"),
         ({"loss": {"name": "focal", "gamma": "2"}}, "loss.gamma: expected float, found '2'"),
+        ({"loss_weights": [1]}, "loss_weights: one for each loss, 2, found 1"),
+        ({"loss_weights": [1, 0]}, r"loss_weights: above 0 and below 1e\+06, found \(1.0, 0.0\)"),
+        ({"loss_weights": [1, "2"]}, r"loss_weights\[1\]: expected float, found '2'"),
+        ({"loss": {"name": "tversky", "outputs": [1.5]}}, r"loss.outputs\[0\]: expected int, found 1.5"),
+        (
+            {"loss": {"name": "weighted_cross_entropy", "weighting": "x"}},
+            "expected given or frequency or prediction, found 'x'",
+        ),
         ({"optimiser": 3}, "optimiser: expected a name, or an object with a name and settings, found 3"),
         ({"optimiser": "sgd"}, "optimiser: no optimiser is called 'sgd'; known: SGD, Adam, AdamW; did you mean SGD?"),
         ({"optimiser": {"momentum": 1.0}}, "optimiser.momentum: from 0 to below 1, found 1.0"),
@@ -230,6 +238,19 @@ def test_a_recipe_of_other_parts_trains_and_predicts_what_it_says(trainer: MakeT
     assert any(isinstance(layer, nn.BatchNorm3d) for layer in network.modules())
 
 
+def test_losses_are_weighted_and_tried_before_anything_is_written(trainer: MakeTrainer, mine: Path) -> None:
+    both = {"loss": ["tversky", "cross_entropy"], "loss_weights": [2, 0.5]}
+    logits, target = torch.zeros(1, 3, 1, 2), torch.tensor([[[1, 2]]])
+    tversky = -(1 / 3 + 1) / (1 / 3 + 0.7 / 3 + 0.2 + 1)
+    found = trainer(write(mine.parent, both)).build_loss()(logits, target).item()
+    assert found == pytest.approx(2 * tversky + 0.5 * math.log(3), rel=1e-5)
+
+    made = trainer(write(mine.parent, {"loss": {"name": "absolute", "output_weights": [1, 2]}}))
+    with pytest.raises(TrainingError, match="a number from 0 for each of the network's 3 outputs"):
+        made.run()
+    assert not made.output.exists()
+
+
 def test_a_network_of_two_answers_trains_and_predicts_with_the_first(trainer: MakeTrainer, mine: Path) -> None:
     made = trainer(write(mine.parent, {"network": {"name": "dense_voxel", "width": 4, "growth": 2}}))
     made.run()
@@ -306,6 +327,7 @@ def test_weights_never_make_anything_run_that_is_not_ours(trainer: MakeTrainer) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"loss_weights": [2]}, r"losses was own.py:twice\(factor=3.0\), now 2.0 own.py:twice\(factor=3.0\)"),
         ({"gradient_clip": 3}, r"gradient_clip was 12\.0, now 3\.0"),
         ({"loss": {"name": "own.py:twice", "factor": 4}}, r"losses was own.py:twice\(factor=3.0\), now .*factor=4.0\)"),
         ({"schedule": "poly"}, r"schedule was cosine\(warm_up=0\), now poly\(exponent=0.9\)"),
@@ -382,9 +404,9 @@ def test_a_training_of_the_version_before_goes_on_where_nothing_that_it_wrote_do
 
 # ------------------------------------------------------------------------------------- recipes.md
 
-PAGE, NETWORKS_PAGE = (
-    (Path(__file__).resolve().parents[3] / "documentation" / name).read_text() for name in ("recipes.md", "networks.md")
-)
+DOCUMENTATION = Path(__file__).resolve().parents[3] / "documentation"
+PAGE = (DOCUMENTATION / "recipes.md").read_text()
+PAGES = {kind: (DOCUMENTATION / page).read_text() for kind, page in (("network", "networks.md"), ("loss", "losses.md"))}
 
 
 def test_every_key_stands_on_the_page_with_its_default() -> None:
@@ -407,8 +429,8 @@ def test_every_part_stands_on_the_page_with_its_settings() -> None:
         (names, given) = re.findall(rf"^\| `{kind}` \| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE)[-1]
         settings = {one for name in catalogue.entries for one in catalogue.completed(Part(name=name)).settings}
         elsewhere = set(re.findall(rf"`{kind}\.(\w+)`", PAGE))
-        if kind == "network":  # tests/networks holds that page
-            elsewhere |= set(re.findall(r"`(\w+)`", NETWORKS_PAGE))
+        if kind in PAGES:  # beside the parts' own tests, which hold each page to them
+            elsewhere |= set(re.findall(r"`(\w+)`", PAGES[kind]))
         assert settings | set(catalogue.entries) <= set(re.findall(r"`(\w+)`", names)) | elsewhere
         assert tuple(re.findall(r"`(\w+)`", given)) == catalogue.given
 
