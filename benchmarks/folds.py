@@ -29,13 +29,13 @@ def contests(setting: Setting) -> Iterator[Contest]:
 
 def predict(model: Path, images: Path, output: Path, folds: int) -> dict[str, float]:
     """Predict a folder; seconds in all, in the networks and in everything else."""
-    from autoseg.inference import Predictor, find_cases, members, predict_cases
+    from autoseg.inference import PredictionRun, Predictor, find_cases, members, predict_cases
 
     predictor = Predictor.from_folder(model, "3d_fullres", folds=[str(number) for number in range(folds)], device="cpu")
     cases = find_cases([images], len(predictor.model.plans.channels))
     output.mkdir()
-    with watching([(members, "_sum_over_folds", NETWORK)]) as watch:
-        predict_cases(predictor, cases, [output / f"{case.identifier}.nii.gz" for case in cases])
+    with watching([(members.Members, "_sum_over_folds", NETWORK)]) as watch:
+        predict_cases(predictor, PredictionRun(cases=cases, outputs={}).into(output))
         parts = watch.look()
     if NETWORK not in parts:
         raise SystemExit("the networks were called elsewhere; measure them where they are called now")

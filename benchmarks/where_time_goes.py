@@ -169,7 +169,7 @@ def prediction_parts(home: Path, cases: int) -> dict[str, float]:
     watched = (
         (Predictor, "prepare", "preparing"),
         (Predictor, "scores", "window, mirrors and averages"),
-        (members, "_sum_over_folds", "network"),
+        (members.Members, "_sum_over_folds", "network"),
         (export, "export_segmentation", "export"),
     )
     with TemporaryDirectory() as folder, watching(watched) as watch:

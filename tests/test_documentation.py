@@ -28,6 +28,7 @@ from autoseg.inference.model import TrainedModel, WeightsFile
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.probabilities import PackedProbabilities
 from autoseg.inference.record import save_record
+from autoseg.inference.settings import Computation
 from autoseg.jobs.journal import Record
 from autoseg.machine.processes import ProcessIdentity
 from autoseg.networks import build_network
@@ -293,7 +294,7 @@ def test_every_key_of_a_prediction_is_explained(tmp_path: Path) -> None:
         mirror_axes=(0,),
         folds=("0",),
     )
-    save_record(tmp_path / "prediction.json", Predictor(model, device="cpu"), (), tmp_path)
+    save_record(tmp_path / "prediction.json", Predictor(model, Computation(device="cpu")), (), tmp_path)
 
     assert keys_of(read_json(tmp_path / "prediction.json")) - explained("prediction.json") == set()
 

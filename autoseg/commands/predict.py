@@ -19,6 +19,7 @@ from autoseg.commands.arguments import (
 )
 from autoseg.commands.running import Command, Parser, limit_threads, run_command, say_next
 from autoseg.files.layout import DEFAULT_CONFIGURATION, DEFAULT_PLANS, DEFAULT_TRAINER, USUAL_CONFIGURATIONS
+from autoseg.geometry import STEP_SIZE
 from autoseg.jobs.next_steps import after_prediction
 from autoseg.paths import Workspace
 from autoseg.words import counted
@@ -116,6 +117,7 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
         "--step_size",
         metavar="X",
         type=share,
+        default=STEP_SIZE,
         help="how far the window moves, as a share of the patch; larger is faster (default: 0.5)",
     )
     group.add_argument(

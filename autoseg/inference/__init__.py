@@ -4,10 +4,14 @@ from autoseg.inference.cases import find_cases, predict_cases
 from autoseg.inference.model import TrainedModel, load_model
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import PackedProbabilities, load_probabilities, save_probabilities
+from autoseg.inference.settings import Computation, PredictionRun, PredictionSettings
 
 __all__ = [
+    "Computation",
     "PackedProbabilities",
     "Prediction",
+    "PredictionRun",
+    "PredictionSettings",
     "Predictor",
     "TrainedModel",
     "find_cases",

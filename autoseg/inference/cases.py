@@ -25,6 +25,7 @@ from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import PackedProbabilities, save_probabilities
 from autoseg.inference.progress import TileProgress
 from autoseg.inference.record import claim_record, model_hash, require_record, require_same_record
+from autoseg.inference.settings import DEFAULT_FILING, Filing, PredictionRun
 from autoseg.outputs import (
     Origin,
     hash_files,
@@ -62,36 +63,11 @@ class Job:
     inputs: Callable[[], str] = str
 
 
-def predict_cases(
-    predictor: Predictor,
-    cases: Sequence[Case],
-    outputs: Sequence[Path],
-    *,
-    previous: Path | None = None,
-    preprocessing_threads: int = 2,
-    export_threads: int = 2,
-    probabilities: bool = False,
-    overwrite: bool = False,
-    postprocess: bool = True,
-    record: Path | None = None,
-    shared: bool = False,
-    guard: Callable[[RawCase], None] | None = None,
-) -> None:
+def predict_cases(predictor: Predictor, run: PredictionRun, *, previous: Path | None = None) -> None:
     """Predict raw cases into segmentation files that lie exactly on the inputs' grids.
 
     Args:
-        cases: What to predict, from `find_cases`.
-        outputs: One image file for each case.
         previous: For a cascade, the folder of the segmentations to refine, `<case>.nii.gz` on each image's grid.
-        preprocessing_threads: Threads that read and prepare; as many cases wait in memory.
-        export_threads: Threads that compress and write.
-        probabilities: Also write `<case>.npz` beside each segmentation.
-        overwrite: Predict all anew, and replace what is there already. Without, a case whose file says that it was made by this model from
-            these very images is left alone, and so is a file that says nothing; changed images are predicted again.
-        postprocess: Apply the model's rules.
-        record: Where to write down with what was predicted (`prediction.json`), in the folder of the outputs.
-        shared: Other processes may be predicting other cases into that folder, just now.
-        guard: Looks at each case that is read, in a thread; what it raises makes the case fail.
 
     Raises:
         ModelError: A cascade without segmentations to refine, or another model with them; or what is there already was
@@ -100,25 +76,19 @@ def predict_cases(
         DiskError: The disk is full or read-only; the cases after it are not tried.
         CasesFailed: After all cases were tried, when some failed; it names each with its cause.
     """
-    jobs = _raw_jobs(predictor, cases, outputs, previous, guard)
-    rules = predictor.model.rules if postprocess else ()
+    settings, record, outputs = run.settings, run.record, run.files
+    jobs = _raw_jobs(predictor, run, previous)
+    rules = predictor.model.rules if settings.postprocess else ()
     model = model_hash(predictor, rules)
-    fresh = overwrite or record is None or not (shared or holds_segmentations(record.parent, outputs))
+    is_shared, overwrite = settings.parts > 1, settings.overwrite
+    fresh = overwrite or record is None or not (is_shared or holds_segmentations(record.parent, outputs))
     if record is not None and not overwrite:
         require_record(record, predictor, rules, fresh=fresh)
     unknown = [] if overwrite else require_known_origin(outputs, model)
     if record is not None:
         require_one_origin(record.parent, model, outputs, overwrite=overwrite)
         claim_record(record, predictor, rules, previous, fresh=fresh)
-    predict_jobs(
-        predictor,
-        [job for job in jobs if job.output not in unknown],
-        preprocessing_threads=preprocessing_threads,
-        export_threads=export_threads,
-        probabilities=probabilities,
-        overwrite=overwrite,
-        rules=rules,
-    )
+    predict_jobs(predictor, [job for job in jobs if job.output not in unknown], settings, rules=rules)
     if record is not None:
         require_same_record(record, predictor, rules)
 
@@ -126,17 +96,16 @@ def predict_cases(
 def predict_jobs(
     predictor: Predictor,
     jobs: Sequence[Job],
+    filing: Filing = DEFAULT_FILING,
     *,
-    preprocessing_threads: int = 2,
-    export_threads: int = 2,
-    probabilities: bool = False,
-    overwrite: bool = False,
     rules: Sequence[Rule] = (),
     remedy: str = LESS_TIME,
 ) -> None:
     """Predict cases that may be prepared in any way, but those that are there, made from the same; see `predict_cases`."""
     model = model_hash(predictor, rules)
-    waiting = [job for job in jobs if overwrite or not is_finished(job.output, model, job.inputs, probabilities)]
+    waiting = [
+        job for job in jobs if filing.overwrite or not is_finished(job.output, model, job.inputs, filing.save_npz)
+    ]
     if kept := len(jobs) - len(waiting):
         log.info(
             "%d of %s: predicted already, and kept (`overwrite` predicts %s again)",
@@ -144,7 +113,7 @@ def predict_jobs(
             counted(len(jobs), "case"),
             agreeing(kept, "it", "them"),
         )
-    if not overwrite and (changed := sum(is_there(job.output) for job in waiting)):
+    if not filing.overwrite and (changed := sum(is_there(job.output) for job in waiting)):
         origin = agreeing(changed, "it was", "they were")
         log.info(
             "%s: there already, but what %s made from has changed; predicted again", counted(changed, "case"), origin
@@ -152,14 +121,14 @@ def predict_jobs(
     failures: dict[str, str] = {}
     with (
         TileProgress(len(jobs), done=len(jobs) - len(waiting), remedy=remedy) as shown,
-        _Writer(export_threads, failures) as writer,
-        closing(_prepared_ahead(waiting, preprocessing_threads)) as prepared,
+        _Writer(filing.export_threads, failures) as writer,
+        closing(_prepared_ahead(waiting, filing.preprocessing_threads)) as prepared,
     ):
         for job, preparing in prepared:
-            on_tiles = shown.start(job.identifier)
+            on_parts = shown.start(job.identifier)
             try:
                 inputs, case = preparing.result()
-                prediction = predictor.predict_prepared(case, probabilities=probabilities, on_tiles=on_tiles)
+                prediction = predictor.predict_prepared(case, probabilities=filing.save_npz, on_parts=on_parts)
             except DiskError as error:
                 raise _stopped_at(job.identifier, error) from error
             except Exception as error:
@@ -271,22 +240,16 @@ def _hash_and_prepare(job: Job) -> _Prepared:
     return job.inputs(), job.prepare()
 
 
-def _raw_jobs(
-    predictor: Predictor,
-    cases: Sequence[Case],
-    outputs: Sequence[Path],
-    previous: Path | None,
-    guard: Callable[[RawCase], None] | None,
-) -> list[Job]:
-    refined = _segmentations_to_refine(predictor, cases, previous)
+def _raw_jobs(predictor: Predictor, run: PredictionRun, previous: Path | None) -> list[Job]:
+    refined = _segmentations_to_refine(predictor, run.cases, previous)
     return [
         Job(
             identifier=case.identifier,
-            prepare=partial(_read_and_prepare, case, path, predictor, guard),
+            prepare=partial(_read_and_prepare, case, path, predictor, run.guard),
             output=output,
             inputs=partial(hash_files, *case.image_paths, *([path] if path else [])),
         )
-        for case, path, output in zip(cases, refined, outputs, strict=True)
+        for case, path, output in zip(run.cases, refined, run.files, strict=True)
     ]
 
 
@@ -317,11 +280,10 @@ def _segmentations_to_refine(
 
 
 def _read_and_prepare(
-    case: Case, previous: Path | None, predictor: Predictor, guard: Callable[[RawCase], None] | None
+    case: Case, previous: Path | None, predictor: Predictor, guard: Callable[[RawCase], None]
 ) -> PreparedCase:
     raw = read_case(case)
-    if guard is not None:  # before preparing: a wrong voxel size would fill the memory
-        guard(raw)
+    guard(raw)  # before preparing: a wrong voxel size would fill the memory
     labels = None if previous is None else read_previous(previous, raw.geometry, raw.data.shape[1:])
     return predictor.prepare(raw, labels)
 

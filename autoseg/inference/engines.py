@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -13,7 +12,7 @@ import torch
 from torch import nn
 
 from autoseg.errors import ModelError
-from autoseg.inference.members import Ask, Forward, in_turn
+from autoseg.inference.members import Forward, Networks, in_turn
 from autoseg.inference.side_by_side import side_by_side
 from autoseg.machine.resources import keep_freed_memory
 from autoseg.networks import Precision, place_network
@@ -30,21 +29,6 @@ TOLERANCES = {"fp32": 1e-4, "bf16": 5e-3}
 and 1e-3 (random networks on noise, where most voxels are in doubt), wrong ones above 0.1."""
 
 PROBE_SEED = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Networks:
-    """The networks of a model, ready to be called.
-
-    Attributes:
-        engine: "torch" or "openvino".
-        forwards: One for each fold.
-        ask: How they are called.
-    """
-
-    engine: str
-    forwards: tuple[Forward, ...]
-    ask: Ask = in_turn
 
 
 def require_engine(engine: str, device: torch.device) -> None:
@@ -101,7 +85,7 @@ def start_networks(
         log.warning("%s; computed by torch instead", error)
         return _in_torch(modules, precision, device)
     log.info("OpenVINO computes the network (its answers were compared with torch's; `engine=torch` does without)")
-    return Networks(engine="openvino", forwards=forwards)
+    return Networks(engine="openvino", forwards=forwards, device=device)
 
 
 def full_resolution(output: Any) -> torch.Tensor:
@@ -115,8 +99,8 @@ def _in_torch(networks: Sequence[nn.Module], precision: Precision, device: torch
     # A network of the user's own may keep something of one call on itself.
     own = not all(isinstance(network, EncoderDecoder) for network in networks)
     return Networks(
-        engine="torch",
         forwards=tuple(_torch_forward(network, precision) for network in placed),
+        device=device,
         ask=partial(side_by_side, one_call_at_a_time=own) if device.type == "cpu" else in_turn,
     )
 

@@ -22,7 +22,7 @@ from autoseg.arrays import Float64Array, IndexArray, LabelArray
 from autoseg.dataset.target import Target
 from autoseg.geometry import box_slices
 from autoseg.inference.probabilities import Packer
-from autoseg.inference.window import Slab
+from autoseg.inference.scorers.scorer import Slab
 from autoseg.networks.activations import Activation, activation_of
 from autoseg.networks.devices import free_device_memory
 from autoseg.preprocessing.prepare import CaseProperties, restore_segmentation

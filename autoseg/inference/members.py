@@ -1,16 +1,23 @@
-"""The folds of a model, each on every flip of a tile, averaged."""
+"""All that answer for a tile: the folds of a model, each on every flip of it, and the average of their answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import reduce
 from itertools import chain, combinations
 from typing import TypeAlias
 
 import torch
 
-from autoseg.networks.activations import Activation
+from autoseg.dataset.target import Target
+from autoseg.errors import ModelError
+from autoseg.inference.cascade import expand_labels
+from autoseg.inference.reduction import MEAN, Reduction
+from autoseg.networks.activations import activation_of
+from autoseg.networks.algorithms import trying_algorithms
 from autoseg.networks.fitting import FittingNumber, parts
+from autoseg.words import counted
 
 Forward: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """Tiles `(B, C, *patch)` to logits `(B, K, *patch)`, one fold."""
@@ -21,14 +28,8 @@ Answer: TypeAlias = tuple[slice, torch.Tensor]
 Ask: TypeAlias = Callable[[Sequence[Forward], torch.Tensor], Iterable[Answer]]
 """How the folds are called on a batch; the answers come in the same order each time, so that sums are the same."""
 
-Answers: TypeAlias = Callable[[torch.Tensor], Iterable[Answer]]
-"""The folds of a model, asked so."""
-
 VALUES_AT_ONCE = 2**23
 """Most scores that are turned into probabilities at once."""
-
-Sum: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
-"""Tiles to the sum of all folds' probabilities."""
 
 Flip: TypeAlias = tuple[int, ...]
 """Axes of a batch of tiles."""
@@ -45,60 +46,101 @@ def in_turn(forwards: Sequence[Forward], tiles: torch.Tensor) -> Iterator[Answer
     return ((slice(None), forward(tiles)) for forward in forwards)
 
 
-@torch.inference_mode()
-def mean_probabilities(
-    forwards: Sequence[Forward],
-    flips: Sequence[Flip],
-    tiles: torch.Tensor,
-    at_once: FittingNumber,
-    activation: Activation,
-    ask: Ask = in_turn,
-) -> torch.Tensor:
-    """The mean of the probabilities over all folds and flips: `(B, C, *patch)` to `(B, K, *patch)` float32.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """The networks of a model, ready to be called.
 
-    Flips are batched like tiles, and each is turned and turned back once for all folds.
-
-    Raises:
-        torch.OutOfMemoryError: One tile alone does not fit into the device's memory.
+    Attributes:
+        forwards: One for each fold.
+        device: Where they are.
+        engine: "torch" or "openvino".
+        ask: How they are called.
     """
 
-    sum_over_folds = partial(_sum_over_folds, partial(ask, forwards), activation)
+    forwards: tuple[Forward, ...]
+    device: torch.device
+    engine: str = "torch"
+    ask: Ask = in_turn
 
-    def mean(size: int) -> torch.Tensor:
-        sums = [_sum(sum_over_folds, flips, some, size) for some in torch.split(tiles, size)]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Members:
+    """The folds of a model, each on every flip.
+
+    Attributes:
+        flips: From `all_flips`.
+        target: What the networks' scores are of.
+        refines: Whether the last channel of a tile holds the labels that a cascade refines.
+        reduction: What becomes of the answers.
+    """
+
+    networks: Networks
+    flips: Sequence[Flip]
+    target: Target
+    refines: bool = False
+    reduction: Reduction = MEAN
+
+    @property
+    def channels(self) -> int:
+        """How many values are held for each voxel."""
+        return self.reduction.channels(len(self.target.outputs))
+
+    def averages(self, tiles: torch.Tensor, at_once: FittingNumber, *, is_usual: bool = False) -> torch.Tensor:
+        """The averages over all folds and flips: `(B, C, *patch)` to `(B, channels, *patch)` float32 on the networks' device.
+
+        Args:
+            at_once: How many tiles, flipped ones counted, the networks are handed at once.
+            is_usual: The batch is as large as most; what is left over at an end comes in many sizes.
+
+        Raises:
+            ModelError: A network returns other outputs than the target has.
+            torch.OutOfMemoryError: One tile alone does not fit into the device's memory.
+        """
+        tiles = tiles.to(self.networks.device)
+        if self.refines:
+            tiles = expand_labels(tiles, self.target)
+        with torch.inference_mode(), trying_algorithms(is_usual and tiles.is_cuda):
+            return at_once.run(lambda size: self._averages_of(tiles, size))
+
+    def _averages_of(self, tiles: torch.Tensor, size: int) -> torch.Tensor:
+        """Flips are batched like tiles, `size` at once, and each is turned and turned back once for all folds."""
+        sums = [reduce(torch.Tensor.add_, self._sums_by_flip(some, size)) for some in torch.split(tiles, size)]
         total = sums[0] if len(sums) == 1 else torch.cat(sums)
-        return total if len(forwards) * len(flips) == 1 else total.div_(len(forwards) * len(flips))
+        answers = len(self.networks.forwards) * len(self.flips)
+        return total if answers == 1 else total.div_(answers)
 
-    return at_once.run(mean)
+    def _sums_by_flip(self, tiles: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
+        """For each flip the sum over all folds, turned back."""
+        for group in parts(len(self.flips), max(1, size // len(tiles))):
+            flips = self.flips[group]
+            sums = self._sum_over_folds(_together(tiles, flips))
+            for flip, some in zip(flips, torch.split(sums, len(tiles)), strict=True):
+                yield _flipped(some, flip)
+
+    def _sum_over_folds(self, tiles: torch.Tensor) -> torch.Tensor:
+        total = torch.zeros((len(tiles), self.channels, *tiles.shape[2:]), device=tiles.device)
+        for part, logits in self.networks.ask(self.networks.forwards, tiles):
+            self._require_outputs(logits.shape[1])
+            self._add(total[part], logits)
+        return total
+
+    def _require_outputs(self, found: int) -> None:
+        if found != len(self.target.outputs):
+            raise ModelError(
+                f"the network returns {counted(found, 'score')} a voxel, but its plans name "
+                f"{counted(len(self.target.outputs), 'output')}, {', '.join(self.target.outputs)}; return one score for each"
+            )
+
+    def _add(self, total: torch.Tensor, logits: torch.Tensor) -> None:
+        """Some planes at a time: a copy in fp32 of all classes of a large tile would be the most that a tile takes."""
+        planes = max(1, VALUES_AT_ONCE // max(1, logits[:, :, 0].numel()))
+        probabilities = activation_of(self.target).probabilities
+        for part, some in zip(torch.split(total, planes, dim=2), torch.split(logits, planes, dim=2), strict=True):
+            part += self.reduction.moments(probabilities(some.float()))
 
 
-def _sum(sum_over_folds: Sum, flips: Sequence[Flip], tiles: torch.Tensor, size: int) -> torch.Tensor:
-    total: torch.Tensor | None = None
-    for group in parts(len(flips), max(1, size // len(tiles))):
-        some = flips[group]
-        flipped = torch.cat([_flipped(tiles, flip) for flip in some]) if len(some) > 1 else _flipped(tiles, some[0])
-        scores = sum_over_folds(flipped)
-        for flip, part in zip(some, torch.split(scores, len(tiles)), strict=True):
-            total = _flipped(part, flip) if total is None else total.add_(_flipped(part, flip))
-    assert total is not None
-    return total
-
-
-def _sum_over_folds(answers: Answers, activation: Activation, tiles: torch.Tensor) -> torch.Tensor:
-    total: torch.Tensor | None = None
-    for part, logits in answers(tiles):
-        if total is None:
-            total = torch.zeros((len(tiles), *logits.shape[1:]), device=logits.device)
-        _add_probabilities(total[part], activation, logits)
-    assert total is not None
-    return total
-
-
-def _add_probabilities(total: torch.Tensor, activation: Activation, logits: torch.Tensor) -> None:
-    """Some planes at a time: a copy in fp32 of all classes of a large tile would be the most that a tile takes."""
-    planes = max(1, VALUES_AT_ONCE // max(1, logits[:, :, 0].numel()))
-    for part, some in zip(torch.split(total, planes, dim=2), torch.split(logits, planes, dim=2), strict=True):
-        part += activation.probabilities(some.float())
+def _together(tiles: torch.Tensor, flips: Sequence[Flip]) -> torch.Tensor:
+    return torch.cat([_flipped(tiles, flip) for flip in flips]) if len(flips) > 1 else _flipped(tiles, flips[0])
 
 
 def _flipped(tiles: torch.Tensor, flip: Flip) -> torch.Tensor:

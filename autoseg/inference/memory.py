@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import math
 
+import torch
+
+from autoseg.networks.devices import free_device_memory
 from autoseg.networks.fitting import FittingNumber
 from autoseg.plans import ConfigurationPlan
 from autoseg.words import counted
@@ -20,12 +23,28 @@ below and the skip, both joined, the convolution's input, output and workspace."
 SCORE_COPIES = 3
 """Of a tile's scores: as the network returned them, their probabilities, and the sum over folds and flips."""
 
+BATCH_VOXELS = {"cpu": 2**20, "cuda": 2**22}
+"""Voxels of the tiles handed to the network at once: two patches of 128x128x128 on a GPU, whose activations take
+about 2 GB then, and more where it has room; on a CPU, whose cores compute small tiles side by side, eight flips of a patch of 64x64x32."""
 
 MOST_TILES_ON_GPU = 16
 """Patches of 128x128x128, of which two leave half of a large GPU's blocks without work; more win nothing."""
 
 SHARE_FOR_TILES = 1 / 4
 """Of a GPU's free memory; scores are summed in the rest."""
+
+
+def most_tiles(plan: ConfigurationPlan, channels: int, device: torch.device) -> int:
+    """Tiles, flipped ones counted, that a network is handed at once where memory allows.
+
+    Args:
+        channels: Values that are held for each voxel.
+    """
+    voxels = BATCH_VOXELS.get(device.type, BATCH_VOXELS["cpu"])
+    usual = max(1, voxels // math.prod(plan.sampling.patch_size))
+    if device.type != "cuda":
+        return usual
+    return tiles_on_gpu(usual, tile_bytes(plan, channels), free_device_memory(device))
 
 
 def tiles_on_gpu(usual: int, each: int, free: int) -> int:
@@ -39,12 +58,12 @@ def tiles_on_gpu(usual: int, each: int, free: int) -> int:
     return max(usual, min(MOST_TILES_ON_GPU, int(SHARE_FOR_TILES * free) // each))
 
 
-def tile_bytes(plan: ConfigurationPlan, classes: int) -> int:
+def tile_bytes(plan: ConfigurationPlan, channels: int) -> int:
     """What one tile takes while the network runs."""
     return (
         math.prod(plan.sampling.patch_size)
         * BYTES_PER_VALUE
-        * (LARGE_ACTIVATIONS * plan.network.features + SCORE_COPIES * classes)
+        * (LARGE_ACTIVATIONS * plan.network.features + SCORE_COPIES * channels)
     )
 
 

@@ -16,12 +16,15 @@ from autoseg.errors import CasesFailed, StorageError
 from autoseg.files.layout import PREDICTION_FILE, predictions_folder
 from autoseg.files.model_folder import ModelKey
 from autoseg.inference.cases import is_finished
+from autoseg.inference.predictor import Predictor
 from autoseg.inference.record import model_hash
+from autoseg.inference.settings import Failures, PredictionRun
 from autoseg.machine.pool import run_on_cases
 from autoseg.outputs import hash_files, probabilities_file, require_known_origin, require_one_origin
+from autoseg.paths import Workspace
 from autoseg.prediction.choice import ChosenModel, first_stage
 from autoseg.prediction.folder import as_used, claim_folder
-from autoseg.prediction.run import Failures, PredictionRun, make_predictor, predict_with_model
+from autoseg.prediction.run import predict_with_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,9 @@ class _Member:
     folder: Path
 
 
-def predict_by_selection(selection: Selection, models: Sequence[ChosenModel], run: PredictionRun) -> Failures:
+def predict_by_selection(
+    selection: Selection, models: Sequence[ChosenModel], run: PredictionRun, workspace: Workspace
+) -> Failures:
     """Predict with all members, average, and postprocess as selected; returns the cases that failed.
 
     The members' own predictions lie in `<folder>/<configuration>_predictions` until a case is averaged; of several
@@ -42,13 +47,15 @@ def predict_by_selection(selection: Selection, models: Sequence[ChosenModel], ru
     if run.folder is not None:
         claim_folder(run.folder, used, run.settings)
     if len(models) > 1:
-        return _predict_and_average(used, models, run)
+        return _predict_and_average(used, models, run, workspace)
     (only,) = models
-    return predict_with_model(replace(only, trained=replace(only.trained, rules=selection.rules)), run)
+    return predict_with_model(replace(only, trained=replace(only.trained, rules=selection.rules)), run, workspace)
 
 
-def _predict_and_average(selection: Selection, models: Sequence[ChosenModel], run: PredictionRun) -> Failures:
-    model = averaging_hash(selection.rules, _model_hashes(models, run))
+def _predict_and_average(
+    selection: Selection, models: Sequence[ChosenModel], run: PredictionRun, workspace: Workspace
+) -> Failures:
+    model = averaging_hash(selection.rules, _model_hashes(models, run, workspace))
     if run.folder is not None:
         require_one_origin(run.folder, model, list(run.outputs.values()), overwrite=run.settings.overwrite)
     waiting, failures = _unfinished(run, model)
@@ -58,9 +65,8 @@ def _predict_and_average(selection: Selection, models: Sequence[ChosenModel], ru
         wanted = replace(run, cases=[case for case in run.cases if case.identifier in waiting])
         for member in _earlier_stages_first(members):
             still = wanted.without(list(failures.items()))
-            failures |= dict(
-                predict_with_model(member.model, still.into(member.folder, save_npz=True, postprocess=False))
-            )
+            into = still.into(member.folder, save_npz=True, postprocess=False)
+            failures |= dict(predict_with_model(member.model, into, workspace))
         jobs = [
             EnsembleJob(
                 identifier=case,
@@ -89,12 +95,12 @@ def _folder_names(models: Sequence[ModelKey]) -> list[str]:
     ]
 
 
-def _model_hashes(models: Sequence[ChosenModel], run: PredictionRun) -> list[str]:
+def _model_hashes(models: Sequence[ChosenModel], run: PredictionRun, workspace: Workspace) -> list[str]:
     """Of each member, and of the model that a cascade refines where that is no member itself."""
     known = {one.key for one in models}
-    refined = [first_stage(one, run.workspace) for one in models if one.key_before not in (None, *known)]
+    refined = [first_stage(one, workspace) for one in models if one.key_before not in (None, *known)]
     trained = [*(one.trained for one in models), *refined]
-    return [model_hash(make_predictor(one, run.settings), ()) for one in trained]
+    return [model_hash(Predictor(one, run.settings), ()) for one in trained]
 
 
 def _unfinished(run: PredictionRun, model: str) -> tuple[dict[str, str], dict[str, str]]:

@@ -11,8 +11,8 @@ from autoseg.errors import WorkspaceError
 from autoseg.files.layout import PREDICTION_FILE, SELECTION_FILE
 from autoseg.files.locking import create_json
 from autoseg.inference.record import is_prediction_record
+from autoseg.inference.settings import PredictionSettings
 from autoseg.outputs import holds_segmentations, require_own_file
-from autoseg.prediction.run import PredictionSettings
 
 
 def require_same_selection(

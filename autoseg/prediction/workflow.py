@@ -14,6 +14,7 @@ from autoseg.errors import CasesFailed, WorkspaceError
 from autoseg.files.layout import REPORT_FILE
 from autoseg.images import WRITTEN_ENDINGS, split_ending
 from autoseg.inference.cases import find_cases, select_part
+from autoseg.inference.settings import Failures, PredictionRun, PredictionSettings
 from autoseg.outputs import require_apart
 from autoseg.paths import Workspace
 from autoseg.plans import Plans
@@ -21,7 +22,7 @@ from autoseg.prediction.by_selection import predict_by_selection
 from autoseg.prediction.choice import ChosenModel, ModelChoice, choose_model, open_model
 from autoseg.prediction.folder import require_same_selection
 from autoseg.prediction.guard import open_guard, refused_now
-from autoseg.prediction.run import Failures, PredictionRun, PredictionSettings, predict_with_model
+from autoseg.prediction.run import predict_with_model
 from autoseg.prediction.selected import open_selection, selected_models
 from autoseg.words import counted
 
@@ -86,10 +87,8 @@ def predict(
         require_same_selection(folder, selection, settings, tuple(outputs.values()))
     report = None if folder is None else folder / REPORT_FILE
     with open_guard(task, models, workspace, report=report, strict=settings.strict_inputs) as guard:
-        run = PredictionRun(
-            workspace=workspace, settings=settings, cases=cases, outputs=outputs, folder=folder, guard=guard
-        )
-        failures = _predict(selection, models, run)
+        run = PredictionRun(cases=cases, outputs=outputs, settings=settings, folder=folder, guard=guard)
+        failures = _predict(selection, models, run, workspace)
     failures = [*failures, *refused_now(guard, cases)]
     if failures:
         raise CasesFailed("predicting", failures, len(cases))
@@ -116,8 +115,12 @@ def _cases_of_part(inputs: Sequence[Path], model: ChosenModel, settings: Predict
     return cases
 
 
-def _predict(selection: Selection | None, models: Sequence[ChosenModel], run: PredictionRun) -> Failures:
-    return predict_with_model(models[0], run) if selection is None else predict_by_selection(selection, models, run)
+def _predict(
+    selection: Selection | None, models: Sequence[ChosenModel], run: PredictionRun, workspace: Workspace
+) -> Failures:
+    if selection is None:
+        return predict_with_model(models[0], run, workspace)
+    return predict_by_selection(selection, models, run, workspace)
 
 
 def _require_probabilities(settings: PredictionSettings, purpose: str) -> None:

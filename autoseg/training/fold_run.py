@@ -19,6 +19,7 @@ from autoseg.files.model_folder import FoldFolder
 from autoseg.files.storage import encode
 from autoseg.inference.model import Checkpoint, TrainedModel, WeightsFile, fill_network, load_weights, save_weights
 from autoseg.inference.predictor import Predictor
+from autoseg.inference.settings import Computation
 from autoseg.networks.build import PLANNED
 from autoseg.networks.describe import write_architecture
 from autoseg.training.compilation import compile_where_it_pays
@@ -197,7 +198,7 @@ class FoldRun:
             gathered = data.gather_previous(data.split.validation)
             model = model_of(parts, file, checkpoint)
             return validate_fold(
-                Predictor(model, device=parts.device, precision=parts.precision.name),
+                Predictor(model, Computation(device=parts.device, precision=parts.precision.name)),
                 data.cases,
                 data.split.validation,
                 folder=self._fold.validation(checkpoint),

@@ -15,6 +15,7 @@ from autoseg.inference.cases import Job, predict_jobs
 from autoseg.inference.engines import prefers_openvino
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.record import save_record
+from autoseg.inference.settings import Filing
 from autoseg.machine.pool import fitting_workers
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
@@ -63,7 +64,7 @@ def validate_fold(
         )
     remove_file(folder / SUMMARY_FILE)
     save_record(folder / PREDICTION_FILE, predictor, ())
-    predict_jobs(predictor, jobs, probabilities=probabilities, remedy=LESS_TIME)
+    predict_jobs(predictor, jobs, Filing(save_npz=probabilities), remedy=LESS_TIME)
     model = predictor.model
     workers = fitting_workers(None, BYTES_PER_WORKER)
     scored = score_folder(folder, references, model.target.scored, workers=workers, cases=identifiers)

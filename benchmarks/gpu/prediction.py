@@ -9,6 +9,7 @@ import torch
 
 from autoseg.inference.model import TrainedModel
 from autoseg.inference.predictor import Predictor
+from autoseg.inference.settings import Computation
 from autoseg.networks import build_network
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.training.trial import TARGET, trial_case, trial_plan, trial_plans
@@ -19,7 +20,7 @@ ORGANS = 25
 NETWORK_MS, FEW_MS, MANY_MS = (1500, 2500), (200, 400), (300, 600)
 """Of 300x400x400 voxels in the network, and brought to 400x512x512 with few and many classes."""
 
-NETWORK_MENDS = "how many tiles are handed over at once (autoseg/inference/predictor.py), and cuDNN's trials of kernels"
+NETWORK_MENDS = "how many tiles are handed over at once (autoseg/inference/memory.py), and cuDNN's trials of kernels"
 EXPORT_MENDS = "the size of the pieces in autoseg/inference/export.py"
 
 
@@ -48,7 +49,7 @@ def _seconds(setting: Setting, classes: int, mirror: bool, case: PreparedCase) -
     network.deep_supervision = False
     model = TrainedModel(plans=plans, configuration=plan.name, networks=(network,), mirror_axes=(0, 1, 2), folds=("0",))
     device = torch.device(setting.device)
-    asked = Predictor(model, device=device, mirror=mirror)
+    asked = Predictor(model, Computation(device=device, mirror=mirror))
     asked.predict_prepared(trial_case("warm", plan.sampling.patch_size))
     wait_for(device)
     times = [time.perf_counter()]

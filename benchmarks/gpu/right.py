@@ -17,6 +17,7 @@ from autoseg.errors import Interrupted
 from autoseg.files.storage import read_json
 from autoseg.inference.model import load_weights, weights_sha256
 from autoseg.inference.predictor import Predictor
+from autoseg.inference.settings import Computation
 from autoseg.plans import ConfigurationPlan, NetworkPlan
 from autoseg.training import Trainer
 from autoseg.training.compilation import is_compiled
@@ -216,7 +217,7 @@ def _labels(setting: Setting) -> tuple[str, bool]:
     path = trainer.fold.weights()
     case = trial_case("unseen", CASE if setting.is_small else UNSEEN)
     found = [
-        Predictor(model_of(trainer, load_weights(path), "final"), device=device, precision=precision)
+        Predictor(model_of(trainer, load_weights(path), "final"), Computation(device=device, precision=precision))
         .predict_prepared(case)
         .segmentation
         for device, precision in (("cpu", "fp32"), (setting.device, "auto"))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_runs import asked
 from torch import nn
 
 from autoseg.dataset import Exclusive
@@ -21,6 +22,7 @@ from autoseg.inference.cascade import expand_labels
 from autoseg.inference.cases import find_cases, predict_cases
 from autoseg.inference.model import TrainedModel
 from autoseg.inference.predictor import Predictor
+from autoseg.inference.settings import Computation
 
 GEOMETRY = Geometry(
     spacing=(2.0, 1.0, 1.0), origin=(3.0, -40.5, 7.25), direction=(0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
@@ -97,7 +99,9 @@ def test_perfect_scores_of_both_stages_give_the_labels_back_to_the_voxel(
     spacing = tuple(GEOMETRY.spacing[axis] for axis in order)
     model = cascade(make, Agreement(), patch=patch, spacing=spacing, order=order)
 
-    prediction = Predictor(model, device="cpu", precision="fp32", mode=mode).predict(image, GEOMETRY, previous=labels)
+    prediction = Predictor(model, Computation(device="cpu", precision="fp32", mode=mode)).predict(
+        image, GEOMETRY, previous=labels
+    )
 
     assert set(np.unique(labels)) == set(range(CLASSES))
     np.testing.assert_array_equal(prediction.segmentation, labels)
@@ -113,7 +117,11 @@ def test_on_another_grid_the_first_stage_stays_where_it_was(make: Any, spacing: 
     image[0, 5:-3, 18:-2, 1:] = 1
 
     model = cascade(make, Echo(), spacing=spacing)
-    predicted = Predictor(model, device="cpu", precision="fp32").predict(image, GEOMETRY, previous=labels).segmentation
+    predicted = (
+        Predictor(model, Computation(device="cpu", precision="fp32"))
+        .predict(image, GEOMETRY, previous=labels)
+        .segmentation
+    )
 
     for label in range(1, CLASSES):
         wanted, found = labels >= label, predicted >= label
@@ -125,7 +133,11 @@ def test_what_was_cropped_away_is_background_whatever_the_first_stage_says(make:
     labels, image = labels_and_image((17, 26, 21), border=(2, 5, 1))
     noisy = np.where(image[0] == 0, 1, labels).astype(np.uint8)
 
-    predicted = Predictor(cascade(make, Echo()), device="cpu").predict(image, GEOMETRY, previous=noisy).segmentation
+    predicted = (
+        Predictor(cascade(make, Echo()), Computation(device="cpu"))
+        .predict(image, GEOMETRY, previous=noisy)
+        .segmentation
+    )
 
     box = tuple(slice(edge, side - edge) for edge, side in zip((2, 5, 1), labels.shape, strict=True))
     assert not np.delete(predicted, np.arange(2, 15), axis=0).any()
@@ -135,7 +147,10 @@ def test_what_was_cropped_away_is_background_whatever_the_first_stage_says(make:
 def test_a_cascade_needs_the_first_stage_and_other_models_take_none(make: Any) -> None:
     image = np.ones((1, 8, 8, 8), np.float32)
     labels = np.zeros((8, 8, 8), np.uint8)
-    refining, plain = Predictor(cascade(make, Echo()), device="cpu"), Predictor(make.model(make.plans()), device="cpu")
+    refining, plain = (
+        Predictor(cascade(make, Echo()), Computation(device="cpu")),
+        Predictor(make.model(make.plans()), Computation(device="cpu")),
+    )
 
     with pytest.raises(ModelError, match="case image: 3d_cascade_fullres refines what 3d_lowres predicted; give that"):
         refining.predict(image, GEOMETRY)
@@ -164,7 +179,7 @@ def test_files_are_refined_on_their_images_grids(task: Path, make: Any, tmp_path
     outputs = [tmp_path / "out" / f"{case.identifier}.nii.gz" for case in cases]
 
     predict_cases(
-        Predictor(model, device="cpu"), cases, outputs, previous=task / "labelsTr", record=tmp_path / "record.json"
+        Predictor(model, Computation(device="cpu")), asked(cases, outputs, folder=tmp_path), previous=task / "labelsTr"
     )
 
     for case, output in zip(cases, outputs, strict=True):
@@ -172,28 +187,28 @@ def test_files_are_refined_on_their_images_grids(task: Path, make: Any, tmp_path
         inside = read_image(case.image_paths[0]).data != 0
         np.testing.assert_array_equal(written.data, np.where(inside, label.data, 0))
         assert written.geometry == label.geometry
-    assert json.loads((tmp_path / "record.json").read_text())["lowres_segmentations"] == str(task / "labelsTr")
+    assert json.loads((tmp_path / "prediction.json").read_text())["lowres_segmentations"] == str(task / "labelsTr")
 
 
 def test_cases_without_a_first_stage_are_listed_before_any_is_predicted(task: Path, make: Any, tmp_path: Path) -> None:
     cases = find_cases([task / "imagesTr"], 1)
-    predictor = Predictor(cascade(make, Echo()), device="cpu")
+    predictor = Predictor(cascade(make, Echo()), Computation(device="cpu"))
     outputs = [tmp_path / "out" / f"{case.identifier}.nii.gz" for case in cases]
     (task / "labelsTr" / "case_001.nii.gz").unlink()
 
     with pytest.raises(
         DatasetError, match=r"1 of 3 cases has no segmentation here; predict it with 3d_lowres"
     ) as error:
-        predict_cases(predictor, cases, outputs, previous=task / "labelsTr")
+        predict_cases(predictor, asked(cases, outputs), previous=task / "labelsTr")
     assert str(error.value).endswith(f"\n  {task / 'labelsTr' / 'case_001.nii.gz'}")
     with pytest.raises(ModelError, match="3d_cascade_fullres refines what 3d_lowres predicted; give the folder"):
-        predict_cases(predictor, cases, outputs)
-    plain = Predictor(make.model(make.plans()), device="cpu")
+        predict_cases(predictor, asked(cases, outputs))
+    plain = Predictor(make.model(make.plans()), Computation(device="cpu"))
     with pytest.raises(
         ModelError,
         match=r"3d_fullres is no cascade and refines nothing; leave .*labelsTr out \(`lowres_segmentations`\)",
     ):
-        predict_cases(plain, cases, outputs, previous=task / "labelsTr")
+        predict_cases(plain, asked(cases, outputs), previous=task / "labelsTr")
     assert not (tmp_path / "out").exists()
 
 
@@ -206,7 +221,9 @@ def test_a_first_stage_on_another_grid_fails_its_case_alone(task: Path, make: An
 
     with pytest.raises(CasesFailed, match=r"case_001: .*lies on another grid than the image it segments: origin"):
         predict_cases(
-            Predictor(cascade(make, Echo()), device="cpu"), cases, outputs, previous=task / "labelsTr", overwrite=True
+            Predictor(cascade(make, Echo()), Computation(device="cpu")),
+            asked(cases, outputs, overwrite=True),
+            previous=task / "labelsTr",
         )
     assert [output.exists() for output in outputs] == [True, False, True]
 
@@ -214,7 +231,7 @@ def test_a_first_stage_on_another_grid_fails_its_case_alone(task: Path, make: An
 def test_labels_travel_as_one_channel_whatever_their_number(make: Any) -> None:
     """Memory must not grow with classes times volume: the prepared case holds a map of bytes."""
     labels, image = labels_and_image((16, 16, 16), border=(0, 0, 0))
-    predictor = Predictor(cascade(make, Echo()), device="cpu")
+    predictor = Predictor(cascade(make, Echo()), Computation(device="cpu"))
     raw = RawCase(identifier="a", data=image, segmentation=None, geometry=GEOMETRY)
 
     prepared = predictor.prepare(raw, labels)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from small_runs import asked
 
 import autoseg
 from autoseg.dataset import Case
@@ -33,6 +34,7 @@ from autoseg.inference.model import WeightsFile, save_weights, weights_sha256
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.probabilities import load_probabilities
 from autoseg.inference.record import model_hash, predicted_with, read_origin, save_record
+from autoseg.inference.settings import Computation, Filing
 from autoseg.plans import plan_signature
 from autoseg.postprocessing.folders import apply_postprocessing
 from autoseg.postprocessing.rules import Rule
@@ -41,7 +43,7 @@ from autoseg.postprocessing.rules import Rule
 @pytest.fixture
 def predictor(make: Any) -> Predictor:
     """Reads the labels of the synthetic tasks from their brightness."""
-    return Predictor(make.model(make.plans(spacing=(2.0, 1.0, 1.0))), device="cpu", precision="fp32")
+    return Predictor(make.model(make.plans(spacing=(2.0, 1.0, 1.0))), Computation(device="cpu", precision="fp32"))
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def read(path: Path) -> np.ndarray:
 def test_a_folder_is_predicted_on_the_inputs_grids(task: Path, predictor: Predictor, tmp_path: Path) -> None:
     cases = find_cases([task / "imagesTr"], 1)
 
-    predict_cases(predictor, cases, outputs(cases, tmp_path))
+    predict_cases(predictor, asked(cases, outputs(cases, tmp_path)))
 
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"case_00{n}.nii.gz" for n in range(3)]
     for case in cases:
@@ -100,7 +102,7 @@ def test_real_images_keep_their_grid_to_the_bit(
     model = make.model(make.plans(patch=(8, 32, 32), spacing=spacing))
     (case,) = find_cases([image], 1)
 
-    predict_cases(Predictor(model, device="cpu"), [case], [tmp_path / "out.nii.gz"])
+    predict_cases(Predictor(model, Computation(device="cpu")), asked([case], [tmp_path / "out.nii.gz"]))
 
     given, written = sitk.ReadImage(image), sitk.ReadImage(tmp_path / "out.nii.gz")
     assert written.GetSize() == given.GetSize()
@@ -118,7 +120,7 @@ def test_a_segmentation_says_twice_where_it_lies_as_its_image_does(
     forms = coregistered(image.geometry).forms
     write_image(case.image_paths[0], image.data, replace(image.geometry, forms=forms))
 
-    predict_cases(predictor, [case], [tmp_path / "one" / "a.nii.gz"], probabilities=True)
+    predict_cases(predictor, asked([case], [tmp_path / "one" / "a.nii.gz"], save_npz=True))
     ensemble_folders([tmp_path / "one", tmp_path / "one"], tmp_path / "both", workers=1)
     apply_postprocessing(tmp_path / "both", tmp_path / "ruled", [Rule(kind="keep_largest", labels=(1,))], workers=1)
 
@@ -136,7 +138,7 @@ def test_what_nobody_knows_the_origin_of_is_kept_and_said_unless_it_is_to_be_ove
     kept.write_bytes(b"something whole")
     empty.write_bytes(b"")
 
-    predict_cases(predictor, cases, outputs(cases, tmp_path))
+    predict_cases(predictor, asked(cases, outputs(cases, tmp_path)))
     assert kept.read_bytes() == b"something whole"
     assert read(empty).max() == 1
     assert caplog.messages == [
@@ -144,7 +146,7 @@ def test_what_nobody_knows_the_origin_of_is_kept_and_said_unless_it_is_to_be_ove
         "(`overwrite` predicts it)"
     ]
 
-    predict_cases(predictor, cases, outputs(cases, tmp_path), overwrite=True)
+    predict_cases(predictor, asked(cases, outputs(cases, tmp_path), overwrite=True))
     assert read(kept).max() == 1
 
 
@@ -153,12 +155,12 @@ def test_only_what_was_made_from_other_images_is_predicted_again(
 ) -> None:
     caplog.set_level(logging.INFO)
     cases = find_cases([task / "imagesTr"], 1)
-    predict_cases(predictor, cases, outputs(cases, tmp_path))
+    predict_cases(predictor, asked(cases, outputs(cases, tmp_path)))
     before = written(tmp_path)
     image = read_image(cases[1].image_paths[0])
     write_image(cases[1].image_paths[0], np.flip(image.data), image.geometry)
 
-    predict_cases(predictor, cases, outputs(cases, tmp_path))
+    predict_cases(predictor, asked(cases, outputs(cases, tmp_path)))
 
     assert remade(tmp_path, before) == ["case_001.nii.gz"]
     np.testing.assert_array_equal(
@@ -174,19 +176,19 @@ def test_what_another_model_predicted_is_refused_until_it_is_discarded(
     task: Path, predictor: Predictor, tmp_path: Path
 ) -> None:
     cases = find_cases([task / "imagesTr"], 1)
-    predict_cases(predictor, cases[:1], outputs(cases[:1], tmp_path), record=tmp_path / "prediction.json")
-    other = Predictor(predictor.model, device="cpu", precision="fp32", step_size=0.7)
+    predict_cases(predictor, asked(cases[:1], outputs(cases[:1], tmp_path), folder=tmp_path))
+    other = Predictor(predictor.model, Computation(device="cpu", precision="fp32", step_size=0.7))
 
     with pytest.raises(
         ModelError, match=r"case_000.nii.gz: predicted with other weights or settings; name another out"
     ):
-        predict_cases(other, cases, outputs(cases, tmp_path))
+        predict_cases(other, asked(cases, outputs(cases, tmp_path)))
     assert not (tmp_path / "case_001.nii.gz").exists()
 
     cases[2].image_paths[0].write_bytes(b"no image")
     with pytest.raises(CasesFailed):
-        predict_cases(other, cases, outputs(cases, tmp_path), overwrite=True)
-    predict_cases(other, cases[:2], outputs(cases[:2], tmp_path))
+        predict_cases(other, asked(cases, outputs(cases, tmp_path), overwrite=True))
+    predict_cases(other, asked(cases[:2], outputs(cases[:2], tmp_path)))
     assert {read_origin(path).model for path in outputs(cases[:2], tmp_path)} == {model_hash(other, ())}
 
 
@@ -196,25 +198,24 @@ def test_a_folder_of_other_weights_under_the_same_names_is_refused(task: Path, m
     networks = [
         make.constant(torch.zeros(2, *plans.configuration("3d_fullres").sampling.patch_size) + n) for n in (0, 1)
     ]
-    one, other = (Predictor(make.model(plans, network), device="cpu") for network in networks)
-    record = tmp_path / "prediction.json"
-    predict_cases(one, cases, outputs(cases, tmp_path), record=record)
+    one, other = (Predictor(make.model(plans, network), Computation(device="cpu")) for network in networks)
+    predict_cases(one, asked(cases, outputs(cases, tmp_path), folder=tmp_path))
 
     with pytest.raises(
         ModelError, match=r"holds predictions made with something else \(other weights under the same name\)"
     ):
-        predict_cases(other, cases, outputs(cases, tmp_path), record=record)
+        predict_cases(other, asked(cases, outputs(cases, tmp_path), folder=tmp_path))
 
 
 def test_probabilities_of_what_was_replaced_do_not_stay(task: Path, predictor: Predictor, tmp_path: Path) -> None:
     cases = find_cases([task / "imagesTr"], 1)[:1]
-    predict_cases(predictor, cases, outputs(cases, tmp_path), probabilities=True)
-    predict_cases(predictor, cases, outputs(cases, tmp_path))
+    predict_cases(predictor, asked(cases, outputs(cases, tmp_path), save_npz=True))
+    predict_cases(predictor, asked(cases, outputs(cases, tmp_path)))
     assert (tmp_path / "case_000.npz").is_file(), "they are still those of the segmentation"
 
     image = read_image(cases[0].image_paths[0])
     write_image(cases[0].image_paths[0], np.flip(image.data), image.geometry)
-    predict_cases(predictor, cases, outputs(cases, tmp_path))
+    predict_cases(predictor, asked(cases, outputs(cases, tmp_path)))
     assert names(tmp_path) == ["case_000.nii.gz"]
 
 
@@ -227,7 +228,7 @@ def test_of_a_validation_counts_what_the_weights_that_are_there_predicted(
     save_weights(weights, file)
     cases = find_cases([task / "imagesTr"], 1)
     paths = outputs(cases, tmp_path)
-    predict_cases(predictor, cases, paths)
+    predict_cases(predictor, asked(cases, paths))
     assert predicted_with(paths, weights) == paths, "nothing is known"
 
     save_record(tmp_path / "prediction.json", predictor, ())
@@ -246,10 +247,10 @@ def test_probabilities_are_written_beside_and_are_part_of_being_done(
 ) -> None:
     cases = find_cases([task / "imagesTr"], 1)[:1]
     (output,) = outputs(cases, tmp_path)
-    predict_cases(predictor, cases, [output])
+    predict_cases(predictor, asked(cases, [output]))
     assert not probabilities_file(output).exists()
 
-    predict_cases(predictor, cases, [output], probabilities=True)
+    predict_cases(predictor, asked(cases, [output], save_npz=True))
 
     assert probabilities_file(output) == tmp_path / "case_000.npz"
     np.testing.assert_array_equal(load_probabilities(tmp_path / "case_000.npz").argmax(axis=0), read(output))
@@ -265,8 +266,10 @@ def test_failing_cases_are_named_and_the_others_finished(task: Path, predictor: 
     with pytest.raises(CasesFailed) as error:
         predict_cases(
             predictor,
-            [*cases, extra],
-            [*outputs(cases[:2], tmp_path), blocked / "case_002.nii.gz", tmp_path / "double.nii.gz"],
+            asked(
+                [*cases, extra],
+                [*outputs(cases[:2], tmp_path), blocked / "case_002.nii.gz", tmp_path / "double.nii.gz"],
+            ),
         )
 
     assert [case for case, _ in error.value.failures] == ["case_000", "case_002", "double"]
@@ -295,10 +298,10 @@ def test_the_models_rules_are_applied_unless_disabled(task: Path, predictor: Pre
     image[0, 0, 0] = 100.0  # an island, far from the ball
     sitk.WriteImage(image, case.image_paths[0])
     model = replace(predictor.model, rules=(Rule(kind="keep_largest", labels=(1,)),))
-    ruled = Predictor(model, device="cpu", precision="fp32")
+    ruled = Predictor(model, Computation(device="cpu", precision="fp32"))
 
-    predict_cases(ruled, [case], [tmp_path / "ruled.nii.gz"])
-    predict_cases(ruled, [case], [tmp_path / "raw.nii.gz"], postprocess=False)
+    predict_cases(ruled, asked([case], [tmp_path / "ruled.nii.gz"]))
+    predict_cases(ruled, asked([case], [tmp_path / "raw.nii.gz"], postprocess=False))
 
     label = read(task / "labelsTr" / "case_000.nii.gz")
     np.testing.assert_array_equal(read(tmp_path / "ruled.nii.gz"), label)
@@ -324,7 +327,7 @@ def test_only_a_few_prepared_cases_wait_in_memory(task: Path, predictor: Predict
             return super().predict_prepared(prepared, **settings)
 
     jobs = [Job(identifier=f"{n}", prepare=prepare, output=tmp_path / f"{n}.nii.gz") for n in range(8)]
-    predict_jobs(Slow(predictor.model, device="cpu"), jobs, preprocessing_threads=2)
+    predict_jobs(Slow(predictor.model, Computation(device="cpu")), jobs, Filing(preprocessing_threads=2))
 
     assert most[0] <= 3
     assert len(list(tmp_path.iterdir())) == 8
@@ -356,7 +359,7 @@ def test_the_record_says_with_what_was_predicted(predictor: Predictor, tmp_path:
 def test_predicting_writes_the_record_where_it_is_wanted(task: Path, predictor: Predictor, tmp_path: Path) -> None:
     cases = find_cases([task / "imagesTr"], 1)[:1]
 
-    predict_cases(predictor, cases, outputs(cases, tmp_path), record=tmp_path / "prediction.json")
+    predict_cases(predictor, asked(cases, outputs(cases, tmp_path), folder=tmp_path))
 
     assert json.loads((tmp_path / "prediction.json").read_text())["folds"] == ["0"]
 

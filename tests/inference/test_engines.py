@@ -17,6 +17,7 @@ from autoseg.geometry import Geometry
 from autoseg.inference import engines
 from autoseg.inference.engines import ENGINES, start_networks
 from autoseg.inference.predictor import Predictor
+from autoseg.inference.settings import Computation
 from autoseg.networks import Precision, UNet
 from autoseg.networks.activations import SOFTMAX
 from autoseg.plans import Topology
@@ -68,7 +69,9 @@ def test_a_case_predicted_by_openvino_has_the_labels_of_torch(make: Any) -> None
     image = np.random.default_rng(0).standard_normal((2, 11, 15, 13)).astype(np.float32)
 
     ours, theirs = (
-        Predictor(model, device="cpu", precision="fp32", engine=engine).predict(image, Geometry(spacing=(1, 1, 1)))
+        Predictor(model, Computation(device="cpu", precision="fp32", engine=engine)).predict(
+            image, Geometry(spacing=(1, 1, 1))
+        )
         for engine in ("openvino", "torch")
     )
 
@@ -148,17 +151,17 @@ def test_only_our_own_networks_are_called_from_several_threads(own: bool, caller
 
 
 def test_torch_is_taken_where_it_is_asked_for(make: Any) -> None:
-    assert Predictor(make.model(make.plans()), device="cpu", engine="torch").engine == "torch"
-    assert Predictor(make.model(make.plans()), device="cpu").engine == "torch"
+    assert Predictor(make.model(make.plans()), Computation(device="cpu", engine="torch")).engine == "torch"
+    assert Predictor(make.model(make.plans()), Computation(device="cpu")).engine == "torch"
 
 
 @pytest.mark.skipif(HAS_OPENVINO, reason="OpenVINO is installed")
 def test_openvino_that_is_not_installed_is_refused_by_name_and_not_missed_by_auto(make: Any) -> None:
     with pytest.raises(ModelError) as error:
-        Predictor(make.model(make.plans()), device="cpu", engine="openvino")
+        Predictor(make.model(make.plans()), Computation(device="cpu", engine="openvino"))
 
     assert str(error.value) == "engine openvino: not installed; install it with: pip install 'autoseg[openvino]'"
-    assert Predictor(make.model(make.plans()), device="cpu", engine="auto").engine == "torch"
+    assert Predictor(make.model(make.plans()), Computation(device="cpu", engine="auto")).engine == "torch"
 
 
 @pytest.mark.parametrize(

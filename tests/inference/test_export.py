@@ -25,7 +25,7 @@ from autoseg.inference.export import (
     pieces_on_gpu,
 )
 from autoseg.inference.probabilities import Packer
-from autoseg.inference.window import Slab
+from autoseg.inference.scorers.scorer import Slab
 from autoseg.preprocessing.prepare import CaseProperties, restore_segmentation
 
 Shape = tuple[int, ...]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from autoseg.dataset.target import Exclusive
+from autoseg.errors import ModelError
 from autoseg.inference import members
-from autoseg.inference.members import all_flips, mean_probabilities
+from autoseg.inference.members import Forward, Members, Networks, all_flips
 from autoseg.inference.memory import tiles_at_once
-from autoseg.networks.activations import SOFTMAX
 
 
 def fold(seed: int, channels: int = 2, classes: int = 3) -> nn.Module:
@@ -22,6 +24,15 @@ def fold(seed: int, channels: int = 2, classes: int = 3) -> nn.Module:
 
 def tiles(number: int) -> torch.Tensor:
     return torch.randn(number, 2, 4, 6, 5, generator=torch.Generator().manual_seed(0))
+
+
+def members_of(*folds: Forward, mirror_axes: tuple[int, ...] = (0, 1, 2), **more: Any) -> Members:
+    return Members(
+        networks=Networks(forwards=folds, device=torch.device("cpu")),
+        flips=all_flips(mirror_axes),
+        target=Exclusive(names=("background", "a", "b")),
+        **more,
+    )
 
 
 def plain_mean(folds: list[nn.Module], batch: torch.Tensor) -> torch.Tensor:
@@ -42,9 +53,7 @@ def test_batches_of_any_size_give_the_mean_of_all_folds_and_flips(number: int, s
     def counted(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
         return lambda batch: largest.append(len(batch)) or network(batch)
 
-    mean = mean_probabilities(
-        [counted(fold(0)), counted(fold(1))], all_flips((0, 1, 2)), tiles(number), tiles_at_once(size), SOFTMAX
-    )
+    mean = members_of(counted(fold(0)), counted(fold(1))).averages(tiles(number), tiles_at_once(size))
 
     torch.testing.assert_close(mean.double(), plain_mean([fold(0), fold(1)], tiles(number)), rtol=0, atol=1e-6)
     assert max(largest) <= size
@@ -54,9 +63,19 @@ def test_batches_of_any_size_give_the_mean_of_all_folds_and_flips(number: int, s
 def test_large_tiles_become_probabilities_some_planes_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(members, "VALUES_AT_ONCE", 3 * 6 * 5)
 
-    mean = mean_probabilities([fold(0)], all_flips((0, 1, 2)), tiles(1), tiles_at_once(1), SOFTMAX)
+    mean = members_of(fold(0)).averages(tiles(1), tiles_at_once(1))
 
     torch.testing.assert_close(mean.double(), plain_mean([fold(0)], tiles(1)), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("classes", "found"), [(1, "1 score"), (2, "2 scores"), (4, "4 scores")])
+def test_a_network_with_other_outputs_than_the_target_is_refused(classes: int, found: str) -> None:
+    with pytest.raises(ModelError) as error:
+        members_of(fold(0, classes=classes)).averages(tiles(1), tiles_at_once(8))
+
+    assert str(error.value) == (
+        f"the network returns {found} a voxel, but its plans name 3 outputs, background, a, b; return one score for each"
+    )
 
 
 def limited(network: nn.Module, most: int, tried: list[int]) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -77,7 +96,7 @@ def test_where_memory_runs_out_fewer_tiles_go_at_once_and_it_is_said_once(caplog
     forward = limited(fold(0), 3, tried)
 
     with caplog.at_level(logging.WARNING):
-        means = [mean_probabilities([forward], all_flips((0, 1, 2)), tiles(2), batch, SOFTMAX) for _ in range(2)]
+        means = [members_of(forward).averages(tiles(2), batch) for _ in range(2)]
 
     for mean in means:
         torch.testing.assert_close(mean.double(), plain_mean([fold(0)], tiles(2)), rtol=0, atol=1e-6)
@@ -89,7 +108,7 @@ def test_where_memory_runs_out_fewer_tiles_go_at_once_and_it_is_said_once(caplog
 
 def test_a_tile_that_does_not_fit_alone_is_out_of_memory() -> None:
     with pytest.raises(torch.OutOfMemoryError):
-        mean_probabilities([limited(fold(0), 0, [])], all_flips(()), tiles(2), tiles_at_once(4), SOFTMAX)
+        members_of(limited(fold(0), 0, []), mirror_axes=()).averages(tiles(2), tiles_at_once(4))
 
 
 def test_another_error_is_not_taken_for_want_of_memory(caplog: pytest.LogCaptureFixture) -> None:
@@ -101,6 +120,6 @@ def test_another_error_is_not_taken_for_want_of_memory(caplog: pytest.LogCapture
 
     batch = tiles_at_once(4)
     with pytest.raises(RuntimeError, match="device-side assert"):
-        mean_probabilities([broken], all_flips(()), tiles(4), batch, SOFTMAX)
+        members_of(broken, mirror_axes=()).averages(tiles(4), batch)
 
     assert (calls, batch.number, caplog.messages) == ([4], 4, [])

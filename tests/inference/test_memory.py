@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from autoseg.geometry import Geometry
-from autoseg.inference import predictor as predictor_module
+from autoseg.inference import memory
 from autoseg.inference.memory import SAID, fitting_batch, say_once, tile_bytes, tiles_at_once, tiles_on_gpu
 from autoseg.inference.predictor import Predictor
-from autoseg.inference.tiles import _Network
+from autoseg.inference.scorers import tiles as tiles_module
+from autoseg.inference.scorers.sliding_window import _Network
+from autoseg.inference.settings import Computation
 from autoseg.networks.devices import to_be_had
 
 
@@ -75,8 +77,8 @@ def test_a_case_that_will_hardly_fit_is_named_before_it_is_predicted(
 ) -> None:
     """8x8x8 voxels: 3 classes of sums and weights, and one tile with 4 features."""
     SAID.clear()
-    monkeypatch.setattr(predictor_module, "available_memory", lambda: free)
-    predictor = Predictor(make.model(make.plans(patch=(16, 16, 8))), device="cpu")
+    monkeypatch.setattr(tiles_module, "available_memory", lambda: free)
+    predictor = Predictor(make.model(make.plans(patch=(16, 16, 8))), Computation(device="cpu"))
 
     with caplog.at_level(logging.WARNING, logger="autoseg"):
         predictor.predict(np.ones((1, 16, 16, 8), np.float32), Geometry(spacing=(1, 1, 1)))
@@ -106,11 +108,11 @@ def test_memory_that_was_short_for_one_case_is_used_for_the_next(make: Any, monk
             seen.append(len(tiles))
             return torch.cat([tiles, -tiles], dim=1)
 
-    monkeypatch.setattr(predictor_module, "BATCH_VOXELS", {"cpu": 6 * 8 * 8})
-    predictor = Predictor(make.model(make.plans(patch=(8, 8)), Counting()), device="cpu", mirror=False)
+    monkeypatch.setattr(memory, "BATCH_VOXELS", {"cpu": 6 * 8 * 8})
+    predictor = Predictor(make.model(make.plans(patch=(8, 8)), Counting()), Computation(device="cpu", mirror=False))
     counts = []
     for free in (10**9, 1, 10**9):
-        monkeypatch.setattr(predictor_module, "available_memory", lambda free=free: free)
+        monkeypatch.setattr(tiles_module, "available_memory", lambda free=free: free)
         predictor.predict(np.random.default_rng(0).random((1, 6, 8, 8), np.float32), Geometry(spacing=(1, 1, 1)))
         counts.append(list(seen))
         seen.clear()

@@ -14,9 +14,10 @@ from torch import nn
 from autoseg.dataset.raw_cases import RawCase
 from autoseg.errors import DatasetError, ModelError
 from autoseg.geometry import Geometry
-from autoseg.inference import predictor as predictor_module
+from autoseg.inference import memory
 from autoseg.inference.model import WeightsFile, save_weights
 from autoseg.inference.predictor import Predictor
+from autoseg.inference.settings import Computation
 from autoseg.plans import save_plans
 from autoseg.preprocessing.prepare import prepare_case, restore_segmentation
 
@@ -51,7 +52,7 @@ def test_perfect_scores_give_the_labels_back_to_the_voxel(
     image = labelled_image((13, 22, 17), labels=3, border=(2, 3, 1))
     model = make.model(plans, mirror_axes=tuple(range(len(patch))))
 
-    prediction = Predictor(model, device="cpu", precision="fp32", mode=mode).predict(image, GEOMETRY)
+    prediction = Predictor(model, Computation(device="cpu", precision="fp32", mode=mode)).predict(image, GEOMETRY)
 
     np.testing.assert_array_equal(prediction.segmentation, np.rint(image[0] / 100))
     assert prediction.segmentation.dtype == np.uint8
@@ -66,7 +67,7 @@ def test_perfect_scores_on_another_grid_give_the_shapes_back(make: Any) -> None:
     truth = distance < 12
     image = np.clip(100 * (12.5 - distance), 1, 100).astype(np.float32)[None]
 
-    predicted = Predictor(make.model(plans), device="cpu").predict(image, GEOMETRY).segmentation
+    predicted = Predictor(make.model(plans), Computation(device="cpu")).predict(image, GEOMETRY).segmentation
 
     assert 2 * (predicted & truth).sum() / (predicted.sum() + truth.sum()) > 0.97
 
@@ -79,7 +80,7 @@ def random_logits(seed: int, patch: tuple[int, ...] = (8, 8, 8)) -> torch.Tensor
 def test_scores_are_the_mean_over_folds_and_all_flips(make: Any, mirror_axes: tuple[int, ...], mirror: bool) -> None:
     fields = [random_logits(0), random_logits(1)]
     model = make.model(make.plans(), *map(make.constant, fields), mirror_axes=mirror_axes)
-    predictor = Predictor(model, device="cpu", precision="fp32", mirror=mirror)
+    predictor = Predictor(model, Computation(device="cpu", precision="fp32", mirror=mirror))
     prepared = predictor.prepare(
         RawCase(
             identifier="a",
@@ -101,7 +102,7 @@ def test_scores_are_the_mean_over_folds_and_all_flips(make: Any, mirror_axes: tu
 def test_mirrors_of_a_2d_network_are_those_of_the_slice(make: Any) -> None:
     field = random_logits(0, (8, 8))
     model = make.model(make.plans(patch=(8, 8)), make.constant(field), mirror_axes=(1,))
-    predictor = Predictor(model, device="cpu", precision="fp32")
+    predictor = Predictor(model, Computation(device="cpu", precision="fp32"))
     raw = RawCase(
         identifier="a", data=np.ones((1, 3, 8, 8), np.float32), segmentation=None, geometry=Geometry(spacing=(1, 1, 1))
     )
@@ -120,8 +121,8 @@ def test_tiles_are_batched_as_memory_permits(make: Any, monkeypatch: pytest.Monk
             seen.append(len(tiles))
             return torch.cat([tiles, -tiles], dim=1)
 
-    monkeypatch.setattr(predictor_module, "BATCH_VOXELS", {"cpu": 5 * 8 * 8})
-    predictor = Predictor(make.model(make.plans(patch=(8, 8)), Counting()), device="cpu", mirror=False)
+    monkeypatch.setattr(memory, "BATCH_VOXELS", {"cpu": 5 * 8 * 8})
+    predictor = Predictor(make.model(make.plans(patch=(8, 8)), Counting()), Computation(device="cpu", mirror=False))
 
     predictor.predict(np.random.default_rng(0).random((1, 12, 8, 8), np.float32), Geometry(spacing=(1, 1, 1)))
 
@@ -132,7 +133,7 @@ def test_probabilities_are_those_the_labels_come_from(make: Any) -> None:
     plans = make.plans(spacing=(1.0, 0.8, 0.9), labels=("background", "a", "b"))
     image = labelled_image((13, 22, 17), labels=2, border=(2, 3, 1))
 
-    prediction = Predictor(make.model(plans), device="cpu").predict(image, GEOMETRY, probabilities=True)
+    prediction = Predictor(make.model(plans), Computation(device="cpu")).predict(image, GEOMETRY, probabilities=True)
 
     assert prediction.probabilities is not None
     dense = prediction.probabilities.unpacked()
@@ -145,7 +146,7 @@ def test_probabilities_are_those_the_labels_come_from(make: Any) -> None:
 def test_fast_mode_takes_the_labels_before_resampling(make: Any) -> None:
     plans = make.plans(spacing=(1.0, 0.8, 0.9), labels=("background", "a", "b"))
     image = labelled_image((13, 22, 17), labels=2)
-    predictor = Predictor(make.model(plans), device="cpu", mode="fast")
+    predictor = Predictor(make.model(plans), Computation(device="cpu", mode="fast"))
     raw = RawCase(identifier="a", data=image, segmentation=None, geometry=GEOMETRY)
     prepared = prepare_case(raw, plans, "3d_fullres")
 
@@ -165,14 +166,16 @@ def test_a_network_with_deep_supervision_counts_at_full_resolution(make: Any) ->
 
     image = labelled_image((8, 9, 10), labels=1)
 
-    prediction = Predictor(make.model(make.plans(), Deep()), device="cpu").predict(image, Geometry(spacing=(1, 1, 1)))
+    prediction = Predictor(make.model(make.plans(), Deep()), Computation(device="cpu")).predict(
+        image, Geometry(spacing=(1, 1, 1))
+    )
 
     np.testing.assert_array_equal(prediction.segmentation, image[0] > 50)
 
 
 def test_nothing_of_the_network_is_trained_or_left_in_training_mode(make: Any) -> None:
     network = nn.Sequential(nn.Conv3d(1, 2, 1), nn.Dropout(0.5)).train()
-    predictor = Predictor(make.model(make.plans(), network), device="cpu")
+    predictor = Predictor(make.model(make.plans(), network), Computation(device="cpu"))
     image = np.random.default_rng(0).random((1, 8, 8, 8), dtype=np.float32)
 
     first, again = (predictor.predict(image, GEOMETRY, probabilities=True).probabilities for _ in range(2))
@@ -185,7 +188,7 @@ def test_nothing_of_the_network_is_trained_or_left_in_training_mode(make: Any) -
 @pytest.mark.parametrize("kind", ["float64", ">f4", "int16", "uint8"])
 def test_an_array_of_any_numbers_is_taken_and_left_as_it_is(make: Any, kind: str) -> None:
     """On the model's own grid, where nothing is resampled that would make a new array."""
-    predictor = Predictor(make.model(make.plans(spacing=GEOMETRY.spacing)), device="cpu")
+    predictor = Predictor(make.model(make.plans(spacing=GEOMETRY.spacing)), Computation(device="cpu"))
     image = labelled_image((8, 9, 10), labels=1).astype(kind)
     before = image.copy()
 
@@ -198,7 +201,7 @@ def test_an_array_of_any_numbers_is_taken_and_left_as_it_is(make: Any, kind: str
 @pytest.mark.parametrize("shape", [(8, 9, 10), (9, 10), (1, 1, 8, 9, 10)])
 def test_an_array_with_other_axes_is_refused_with_the_way_out(make: Any, shape: tuple[int, ...]) -> None:
     with pytest.raises(DatasetError) as error:
-        Predictor(make.model(make.plans()), device="cpu").predict(np.ones(shape, np.float32), GEOMETRY)
+        Predictor(make.model(make.plans()), Computation(device="cpu")).predict(np.ones(shape, np.float32), GEOMETRY)
 
     assert str(error.value) == (
         f"case image: expected an array with the axes (C, Z, Y, X), found the shape {shape}; "
@@ -234,12 +237,12 @@ def test_a_predictor_of_a_folder_has_its_networks_and_the_settings_given(make: A
     predictor = Predictor.from_folder(
         str(tmp_path), "3d_fullres", step_size=0.25, mirror=False, mode="fast", **settings
     )
-    assert (predictor.step_size, predictor.mirror, predictor.mode) == (0.25, False, "fast")
+    assert predictor.computation == Computation(device="cpu", step_size=0.25, mirror=False, mode="fast")
     assert predictor.device == torch.device("cpu")
 
 
 def test_an_image_with_other_channels_than_the_plans_is_refused_by_name(make: Any) -> None:
-    predictor = Predictor(make.model(make.plans(channels=("T1", "T2"))), device="cpu")
+    predictor = Predictor(make.model(make.plans(channels=("T1", "T2"))), Computation(device="cpu"))
 
     with pytest.raises(DatasetError, match=r"case image: expected 2 channels \(T1, T2\), found 1"):
         predictor.predict(np.ones((1, 8, 8, 8), np.float32), GEOMETRY)
@@ -250,14 +253,16 @@ def test_a_prepared_case_of_another_model_is_refused_by_name(make: Any) -> None:
     prepared = prepare_case(raw, make.plans(), "3d_fullres")
 
     with pytest.raises(ModelError, match="case liver_7: the network takes 2 channels, but the prepared case has 1"):
-        Predictor(make.model(make.plans(channels=("T1", "T2"))), device="cpu").predict_prepared(prepared)
+        Predictor(make.model(make.plans(channels=("T1", "T2"))), Computation(device="cpu")).predict_prepared(prepared)
 
 
 def test_a_network_that_returns_nan_is_an_error_not_background(make: Any) -> None:
     model = make.model(make.plans(), make.constant(torch.full((2, 8, 8, 8), torch.nan)))
 
     with pytest.raises(ModelError, match=r"case image: the network returned NaN in fp32; try `precision=fp32`"):
-        Predictor(model, device="cpu", precision="fp32").predict(np.ones((1, 8, 8, 8), np.float32), GEOMETRY)
+        Predictor(model, Computation(device="cpu", precision="fp32")).predict(
+            np.ones((1, 8, 8, 8), np.float32), GEOMETRY
+        )
 
 
 @pytest.mark.parametrize(
@@ -272,4 +277,4 @@ def test_a_network_that_returns_nan_is_an_error_not_background(make: Any) -> Non
 )
 def test_settings_out_of_range_are_refused(make: Any, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        Predictor(make.model(make.plans()), **{"device": "cpu", **settings})
+        Predictor(make.model(make.plans()), Computation(**{"device": "cpu", **settings}))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from small_plans import changed
 
-from autoseg.inference.tiles import Tiling
+from autoseg.inference.scorers.tiling import Tiling
 from autoseg.planning import Planner2D, Planner3D
 from autoseg.planning.cost import count_tiles, explain_cost, tile_cost, warn_of_cost
 from autoseg.planning.transfer import transfer_plans

@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from autoseg.inference import window
-from autoseg.inference.tiles import PredictBatch, Tiling, gaussian, predict_slabs, tile_starts
-from autoseg.inference.window import Slab
+from autoseg.geometry import tile_starts
+from autoseg.inference.scorers import window
+from autoseg.inference.scorers.scorer import Slab
+from autoseg.inference.scorers.sliding_window import PredictBatch, predict_slabs
+from autoseg.inference.scorers.tiling import Tiling, gaussian
 
 Shape = tuple[int, ...]
 
@@ -214,11 +216,14 @@ def test_tiles_of_one_value_are_predicted_once_and_counted_all(patch: Shape) -> 
         return patches * ramp
 
     tiling = Tiling(shape=image.shape[1:], patch_size=patch, batch_size=3)
-    slabs = list(predict_slabs(network, image, tiling, on_tiles=counted.append))
+    slabs = list(predict_slabs(network, image, tiling, on_parts=lambda *parts: counted.append(parts)))
 
     varied = [patch for patch in seen if np.ptp(patch.reshape(2, -1), axis=1).any()]
     assert len(seen) == len(varied) + 1
-    assert sum(counted) == tiling.number > len(seen)
+    assert counted[0] == (0, tiling.number)
+    assert counted[-1] == (tiling.number, tiling.number)
+    assert sorted(counted) == counted
+    assert tiling.number > len(seen)
     expected = predicted_plainly(network, image, tiling)
     for slab in slabs:
         planes, rows = slab.scores.shape[1:3]

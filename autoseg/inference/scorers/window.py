@@ -15,6 +15,7 @@ import torch
 
 from autoseg.geometry import Box
 from autoseg.inference.memory import say_once
+from autoseg.inference.scorers.scorer import Slab
 
 Position: TypeAlias = tuple[int, ...]
 """First voxel of a tile, `(z, y, x)`."""
@@ -24,21 +25,6 @@ SLAB_BYTES = 64 * 2**20
 
 CPU = torch.device("cpu")
 OFF_THE_DEVICE = "the device's memory is full: scores are summed in main memory, which takes longer"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slab:
-    """Finished scores of some rows of some planes.
-
-    Attributes:
-        start: The first plane's index along axis 0 of the image.
-        row: The first row's index along axis 1.
-        scores: `(K, n, r, X)` float32: class probabilities averaged over the tiles that cover each voxel.
-    """
-
-    start: int
-    row: int = 0
-    scores: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

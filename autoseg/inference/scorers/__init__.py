@@ -1,0 +1,1 @@
+"""What gives the scores of a case: one file a way."""

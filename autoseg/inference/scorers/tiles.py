@@ -1,0 +1,102 @@
+"""Tiles: a window slides over the case, and what the networks say of it is averaged where tiles overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from autoseg.errors import ModelError
+from autoseg.inference.members import Members
+from autoseg.inference.memory import BYTES_PER_VALUE, fitting_batch, most_tiles, say_once, tile_bytes, tiles_at_once
+from autoseg.inference.scorers.scorer import OnParts, Slab
+from autoseg.inference.scorers.sliding_window import predict_slabs
+from autoseg.inference.scorers.tiling import Tiling
+from autoseg.machine.resources import available_memory
+from autoseg.networks.devices import free_device_memory
+from autoseg.plans import ConfigurationPlan
+from autoseg.preprocessing.prepare import PreparedCase
+from autoseg.words import in_gigabytes
+
+SHARE_OF_DEVICE_MEMORY = 0.4
+"""Of the GPU's free memory: scores that need more are summed in main memory."""
+
+SHARE_OF_MEMORY = 0.8
+"""Of the free main memory, for scores and tiles; what is estimated may err, and other threads read and write images."""
+
+
+class Tiles:
+    """The scorer of a network that sees patches, or slices, of the prepared grid.
+
+    Args:
+        members: Who answers for a tile.
+        plan: Says how large a tile is, and what it takes.
+        step: How far the window moves, as a fraction of the patch.
+    """
+
+    def __init__(self, members: Members, plan: ConfigurationPlan, *, step: float) -> None:
+        self.members = members
+        self.plan = plan
+        self.step = step
+        self.device = members.networks.device
+        self.at_once = tiles_at_once(self._most_at_once)
+
+    def scores(self, case: PreparedCase, on_parts: OnParts) -> Iterator[Slab]:
+        """See `Scorer`; slabs come as soon as the window has passed them."""
+        identifier, reduction = case.properties.identifier, self.members.reduction
+        tiling = self._tiling(case)
+        sums_on = self._device_of_sums(tiling)
+
+        def answer(tiles: torch.Tensor) -> torch.Tensor:
+            is_usual = len(tiles) == tiling.batch_size
+            return self.members.averages(tiles, self.at_once, is_usual=is_usual).to(sums_on)
+
+        slabs = predict_slabs(
+            answer, case.data, tiling, labels=case.previous, on_parts=on_parts, on_room=self.at_once.restart
+        )
+        try:
+            for slab in slabs:
+                yield replace(slab, scores=reduction.scores(slab.scores))
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"case {identifier}: one tile of {tiling.patch} voxels alone does not fit into the memory of "
+                f"{self.device}; free some, or predict with `device=cpu`"
+            ) from error
+
+    @property
+    def _most_at_once(self) -> int:
+        return most_tiles(self.plan, self.members.channels, self.device)
+
+    def _tiling(self, case: PreparedCase) -> Tiling:
+        """The case's tiles, in batches that memory holds."""
+        tiling = Tiling(shape=case.data.shape[1:], patch_size=self.plan.sampling.patch_size, step=self.step)
+        if self.device.type == "cpu":
+            self._fit_batch(tiling, case.properties.identifier)
+        return replace(tiling, batch_size=max(1, self.at_once.number // len(self.members.flips)))
+
+    def _fit_batch(self, tiling: Tiling, identifier: str) -> None:
+        """Estimate main memory before it is taken: a GPU says when it is full, but here the process would be killed.
+
+        Each case anew: what was short for one may be there again for the next.
+        """
+        each, sums = tile_bytes(self.plan, self.members.channels), self._bytes_of_sums(tiling)
+        free = int(SHARE_OF_MEMORY * available_memory())
+        if sums + each > free:
+            say_once(
+                "memory",
+                f"case {identifier}: predicting it takes about {in_gigabytes(sums + each)}, and {in_gigabytes(free)} "
+                "are free; where that does not do, end other programs or use `preprocessing_threads=1` "
+                "(of other such cases this is not said)",
+            )
+        self.at_once.number = fitting_batch(self._most_at_once, each, free - sums)
+
+    def _device_of_sums(self, tiling: Tiling) -> torch.device:
+        """Where tiles are summed up: on the GPU when what is held at once fits there."""
+        if self.device.type != "cuda":
+            return torch.device("cpu")
+        fits = self._bytes_of_sums(tiling) < SHARE_OF_DEVICE_MEMORY * free_device_memory(self.device)
+        return self.device if fits else torch.device("cpu")
+
+    def _bytes_of_sums(self, tiling: Tiling) -> int:
+        return BYTES_PER_VALUE * (self.members.channels + 1) * tiling.held_voxels
