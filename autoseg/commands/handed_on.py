@@ -73,9 +73,9 @@ def spelt(action: argparse.Action, value: Any) -> list[str]:
 
 def _first_command(fold: FoldFolder) -> Sequence[str]:
     """The words of the command that began a fold's training; none where it is not known."""
-    from autoseg.training.fold.run_record import read_record
+    from autoseg.training.fold.run_record import read_run_record
 
-    record = read_record(fold)
+    record = read_run_record(fold)
     return record.sessions[0].command if record is not None and record.sessions else ()
 
 

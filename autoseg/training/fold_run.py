@@ -32,9 +32,12 @@ from autoseg.training.fold.folder import require_model_plans, require_untrained,
 from autoseg.training.fold.replacing import keep_new, recover, replacing
 from autoseg.training.fold.run_record import (
     RunRecord,
+    Session,
     begin_run,
+    device_name,
     finish_run,
-    present_session,
+    installed_versions,
+    now,
     require_same_recipe,
 )
 from autoseg.training.fold.writing import Writer
@@ -47,7 +50,7 @@ from autoseg.training.recipes.record import RecipeRecord, record_recipe
 from autoseg.training.sampling.source import open_batches
 from autoseg.training.start import choose_seed, start_state
 from autoseg.training.state import NotFiniteError, TrainingState
-from autoseg.training.time_needed import BatchTimer, Length, tell
+from autoseg.training.time_needed import BatchTimer, Length, say_time_needed
 from autoseg.training.validation import validate_fold
 from autoseg.words import counted
 
@@ -153,7 +156,7 @@ class FoldRun:
             for done in loop.over(waiting.watch(batches), state):
                 display.batch_done(state.iteration, done.loss, state.records)
                 if (seconds := timer.batch_done(done.key, done.loss)) is not None:
-                    tell(_length(parts, state), seconds)
+                    say_time_needed(_length(parts, state), seconds)
                 stop = should_stop()
                 if done.ends_epoch or stop or time.monotonic() - saved > 60 * parts.settings.checkpoint_minutes:
                     loop.require_finite()
@@ -195,15 +198,11 @@ class FoldRun:
             training_log(self._fold.log),
             deterministic_algorithms(parts.settings.deterministic),
         ):
-            gathered = data.gather_previous(data.split.validation)
             model = model_of(parts, file, checkpoint)
             return validate_fold(
                 Predictor(model, Computation(device=parts.device, precision=parts.precision.name)),
-                data.cases,
-                data.split.validation,
+                data,
                 folder=self._fold.validation(checkpoint),
-                references=data.references,
-                previous=gathered.maps,
                 probabilities=save_probabilities,
             )
 
@@ -279,13 +278,16 @@ class FoldRun:
             training=split.training,
             validation=split.validation,
             sessions=(
-                present_session(
-                    command,
+                Session(
+                    command=tuple(command),
+                    started=now(),
                     epoch=state.epoch,
                     iteration=state.iteration,
-                    device=parts.device,
+                    versions=installed_versions(),
+                    device=device_name(parts.device),
                     precision=parts.precision.name,
                     deterministic=parts.settings.deterministic,
+                    threads=torch.get_num_threads(),
                     interpolation=parts.interpolation,
                     augmentation="device" if parts.varies_on_device else "workers",
                 ),

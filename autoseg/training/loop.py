@@ -9,7 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from autoseg.training.fold.history import EpochRecord, next_record
+from autoseg.training.fold.history import EpochRecord, MeasuredEpoch, next_record
 from autoseg.training.parts import Parts
 from autoseg.training.sampling.batches import AnyBatch, BatchKey
 from autoseg.training.sampling.samples import TRAINING
@@ -80,15 +80,15 @@ class Loop:
         Args:
             waited: Share of the time in which no batch was there.
         """
-        record = next_record(
-            state.records,
+        measured = MeasuredEpoch(
             learning_rate=self._rate(state),
             loss=state.sums.loss.item() / self._parts.iterations_per_epoch,
             validation_loss=state.sums.validation_loss.item() / self._parts.validation_batches,
-            dice_per_class=state.sums.dice_per_class(),
+            dice_per_class=tuple(state.sums.dice_per_class()),
             seconds=state.elapsed,
             waited=waited,
         )
+        record = next_record(state.records, measured)
         state.records.append(record)
         state.begin_epoch()
         return record

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
@@ -56,13 +57,26 @@ def outputs_in_parts(forward: Forward, samples: int, at_once: int) -> list[Tenso
     return [torch.cat(level) for level in zip(*outputs, strict=True)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portions:
+    """How many samples of a batch are computed when.
+
+    Attributes:
+        samples: The batch's.
+        at_once: Those whose activations the memory holds.
+        together: Those that go through the network together.
+    """
+
+    samples: int
+    at_once: int
+    together: int
+
+
 def add_gradients(
     forward: Forward,
     loss: Callable[[Sequence[Tensor]], Tensor],
+    portions: Portions,
     *,
-    samples: int,
-    at_once: int,
-    together: int,
     scale: Callable[[Tensor], Tensor],
     device: torch.device,
 ) -> Tensor:
@@ -70,17 +84,16 @@ def add_gradients(
 
     Args:
         loss: Of the logits of the whole batch at every resolution.
-        at_once: Samples whose activations the memory holds.
-        together: Samples that go through the network together.
         scale: What is done to the loss before its gradient is taken.
         device: Whose generator of random numbers the network may draw from: it draws the same both times.
     """
-    if min(at_once, together) >= samples:
-        value = loss(forward(slice(0, samples)))
+    part_size = min(portions.at_once, portions.together)
+    if part_size >= portions.samples:
+        value = loss(forward(slice(0, portions.samples)))
         scale(value).backward()  # type: ignore[no-untyped-call]
         return value.detach()
-    is_kept = at_once >= samples
-    all_parts = list(parts(samples, min(at_once, together)))
+    is_kept = portions.at_once >= portions.samples
+    all_parts = list(parts(portions.samples, part_size))
     with nullcontext() if is_kept else _drawing_the_same_again(device), torch.set_grad_enabled(is_kept):
         outputs = [list(forward(part)) for part in all_parts]
     joined = [torch.cat([own.detach() for own in level]).requires_grad_() for level in zip(*outputs, strict=True)]

@@ -13,6 +13,7 @@ from autoseg.inference.cascade import expand_labels
 from autoseg.networks.algorithms import trying_algorithms
 from autoseg.training.compilation import or_uncompiled
 from autoseg.training.micro_batches import (
+    Portions,
     add_gradients,
     outputs_in_parts,
     require_independent_samples,
@@ -54,9 +55,7 @@ class Steps:
         return add_gradients(
             lambda part: self._outputs(state.network, data[part]),
             lambda outputs: loss_function(outputs, targets),
-            samples=len(data),
-            at_once=at_once,
-            together=samples_together(state.network, data),
+            Portions(samples=len(data), at_once=at_once, together=samples_together(state.network, data)),
             scale=state.scaler.scale,
             device=self._parts.device,
         )

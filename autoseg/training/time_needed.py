@@ -84,7 +84,7 @@ class BatchTimer:
         return spent / self._timed if self._is_done and self._timed > 0 else None
 
 
-def tell(length: Length, batch_seconds: float) -> None:
+def say_time_needed(length: Length, batch_seconds: float) -> None:
     """Say how long the training takes, and where that is more than a day, what shortens it."""
     epoch = batch_seconds * length.batches_worth
     left = epoch * (length.epochs - length.done)

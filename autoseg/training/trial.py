@@ -69,7 +69,7 @@ SECONDS_UNASKED = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class MeasuredStep:
     """What a training step took.
 
     Attributes:
@@ -210,7 +210,7 @@ def trial_trainer(
     )
 
 
-def time_step(trainer: Trainer, seconds: float) -> Step:
+def time_step(trainer: Trainer, seconds: float) -> MeasuredStep:
     """Train on one batch of noise for about so long, at least one step, and say how long a step takes.
 
     Raises:
@@ -224,7 +224,7 @@ def time_step(trainer: Trainer, seconds: float) -> Step:
         spent += _seconds_of(step, at_once)
         steps += at_once
     taken = spent / steps if steps else took[-1]
-    return Step(
+    return MeasuredStep(
         seconds=taken,
         operations=step_operations(trainer.plan, len(trainer.plans.channels)) / taken,
         is_compiled=is_compiled(step.args[0].network),

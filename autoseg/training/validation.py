@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from autoseg.inference.settings import Filing
 from autoseg.machine.pool import fitting_workers
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
+from autoseg.training.fold.data import FoldData
 from autoseg.words import counted
 
 log = logging.getLogger(__name__)
@@ -26,29 +26,21 @@ log = logging.getLogger(__name__)
 LESS_TIME = "it can be stopped and done later where there is a GPU (`validate`), and a configuration of larger voxels (3d_lowres) takes less"
 
 
-def validate_fold(
-    predictor: Predictor,
-    cases: PreparedCases,
-    identifiers: Sequence[str],
-    *,
-    folder: Path,
-    references: Path,
-    previous: PreviousMaps | None = None,
-    probabilities: bool = False,
-) -> Summary:
-    """Predict prepared cases into `folder` and score them against their label files.
+def validate_fold(predictor: Predictor, data: FoldData, *, folder: Path, probabilities: bool = False) -> Summary:
+    """Predict the validation cases of a fold into `folder` and score them against their label files.
 
     A case that was predicted with these very weights from the same prepared case is left alone.
 
     Args:
         folder: Gets `<case>.nii.gz`, `prediction.json` before them, and `summary.json` behind them.
-        references: Label files on the original grids, `<case>.nii.gz`.
-        previous: For a cascade, what the previous stage predicted for every case.
         probabilities: Also keep the class probabilities, `<case>.npz`.
 
     Raises:
+        TrainingError: For a cascade, what the previous stage predicted is not there.
         CasesFailed: Naming the cases that failed; the others are finished.
     """
+    cases, identifiers = data.cases, data.split.validation
+    previous = data.gather_previous(identifiers).maps
     jobs = [
         Job(
             identifier=case,
@@ -67,7 +59,7 @@ def validate_fold(
     predict_jobs(predictor, jobs, Filing(save_npz=probabilities), remedy=LESS_TIME)
     model = predictor.model
     workers = fitting_workers(None, BYTES_PER_WORKER)
-    scored = score_folder(folder, references, model.target.scored, workers=workers, cases=identifiers)
+    scored = score_folder(folder, data.references, model.target.scored, workers=workers, cases=identifiers)
     summary = replace(
         scored.with_facts(cases.facts),
         task=model.plans.dataset,

@@ -13,7 +13,7 @@ from autoseg.plans import ConfigurationPlan
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Trainer
 from autoseg.training.trial import (
-    Step,
+    MeasuredStep,
     save_trial_cases,
     step_on_noise,
     time_step,
@@ -91,7 +91,7 @@ def _judged_step(
     return _judge(setting, what, _timed(setting, store, plan, kind, **settings), usual)
 
 
-def _judge(setting: Setting, what: str, step: Step, usual: tuple[float, float]) -> Check:
+def _judge(setting: Setting, what: str, step: MeasuredStep, usual: tuple[float, float]) -> Check:
     beside = (", compiled" if step.is_compiled else ", not compiled") + _peak(setting)
     return judge_time("step", what, step.seconds, setting.expect(usual), mend=MENDS, beside=beside)
 
@@ -117,7 +117,7 @@ def _peer(setting: Setting, plan: ConfigurationPlan, ours: float) -> Check:
 
 def _timed(
     setting: Setting, store: PreparedCases, plan: ConfigurationPlan, kind: type[Trainer] = Trainer, **settings: Any
-) -> Step:
+) -> MeasuredStep:
     if setting.is_cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(setting.device)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from autoseg.commands import train
 from autoseg.commands.handed_on import training_options
@@ -28,7 +27,7 @@ from autoseg.plans import (
     find_plans,
     load_plans,
 )
-from autoseg.training.fold.run_record import RunRecord, begin_run, present_session
+from autoseg.training.fold.run_record import RunRecord, Session, begin_run, now
 
 SHORT = shlex.split(
     "--epochs 1 --iterations_per_epoch 1 --batch_size 2 --seed 1 --num_workers 0 -device cpu --precision fp32"
@@ -283,13 +282,16 @@ def test_a_fold_that_went_on_hands_over_what_it_began_with(tmp_path: Path) -> No
 
 def a_record(command: tuple[str, ...]) -> RunRecord:
     """Of a training that a command began."""
-    session = present_session(
-        command,
+    session = Session(
+        command=command,
+        started=now(),
         epoch=0,
         iteration=0,
-        device=torch.device("cpu"),
+        versions={},
+        device="cpu",
         precision="fp32",
         deterministic=False,
+        threads=1,
         interpolation=3,
         augmentation="workers",
     )

@@ -18,6 +18,7 @@ from autoseg.networks.unet import UNet
 from autoseg.plans import Topology
 from autoseg.training.losses import CrossEntropy, DeepSupervision, DiceLoss, FocalLoss, Sum, TopKLoss
 from autoseg.training.micro_batches import (
+    Portions,
     add_gradients,
     memory_explained,
     outputs_in_parts,
@@ -80,9 +81,7 @@ def gradients(
     value = add_gradients(
         lambda part: levels_of(model(IMAGES[part].to(kind))),
         lambda outputs: supervised(outputs, TARGETS),
-        samples=SAMPLES,
-        at_once=at_once,
-        together=together,
+        Portions(samples=SAMPLES, at_once=at_once, together=together),
         scale=lambda loss: loss * factor,
         device=CPU,
     )

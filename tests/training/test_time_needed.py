@@ -8,7 +8,7 @@ import torch
 
 from autoseg.training.sampling.batches import BatchKey
 from autoseg.training.sampling.samples import TRAINING, VALIDATION
-from autoseg.training.time_needed import BatchTimer, Length, tell
+from autoseg.training.time_needed import BatchTimer, Length, say_time_needed
 
 LOSS = torch.zeros(())
 
@@ -41,7 +41,7 @@ def said(caplog: pytest.LogCaptureFixture, seconds: float, **changes: Any) -> li
     length = {"epochs": 1000, "done": 0, "training": 250, "validation": 50, "device": "cpu", **changes}
     caplog.clear()
     with caplog.at_level(logging.INFO, logger="autoseg"):
-        tell(Length(**length), seconds)
+        say_time_needed(Length(**length), seconds)
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 

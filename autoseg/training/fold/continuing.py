@@ -8,7 +8,7 @@ from typing import Any
 from autoseg.files.model_folder import FoldFolder
 from autoseg.training.fold.checkpoint import load_checkpoint
 from autoseg.training.fold.replacing import set_aside_in
-from autoseg.training.fold.run_record import read_record
+from autoseg.training.fold.run_record import read_run_record
 from autoseg.training.settings import TrainingSettings
 
 KEPT = ("epochs", "iterations_per_epoch", "batch_size", "learning_rate", "seed")
@@ -25,7 +25,7 @@ def settings_to_continue(settings: TrainingSettings, fold: FoldFolder, *, device
     places = [place for place in (fold, *set_aside_in(fold)) if place.checkpoint.is_file()]
     if not places:
         return settings
-    record = read_record(places[0])
+    record = read_run_record(places[0])
     if record is None:
         content = load_checkpoint(places[0].checkpoint)
         return _filled(settings, {name: content.get(name) for name in KEPT})

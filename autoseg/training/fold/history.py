@@ -51,33 +51,36 @@ class EpochRecord:
     waited: float | None = None
 
 
-def next_record(
-    records: Sequence[EpochRecord],
-    *,
-    learning_rate: float,
-    loss: float,
-    validation_loss: float,
-    dice_per_class: Sequence[float | None],
-    seconds: float,
-    waited: float | None = None,
-) -> EpochRecord:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredEpoch:
+    """What was measured in one epoch; see `EpochRecord`."""
+
+    learning_rate: float
+    loss: float
+    validation_loss: float
+    dice_per_class: tuple[float | None, ...]
+    seconds: float
+    waited: float | None = None
+
+
+def next_record(records: Sequence[EpochRecord], measured: MeasuredEpoch) -> EpochRecord:
     """The record that follows `records`; the first epoch counts as the best so far."""
-    known = [value for value in dice_per_class if value is not None]
+    known = [value for value in measured.dice_per_class if value is not None]
     dice = sum(known) / len(known) if known else None
     average = moving_average(records[-1].dice_average if records else None, dice)
     earlier = [record.dice_average for record in records if record.dice_average is not None]
     improved = average is not None and average > max(earlier, default=-math.inf)
     return EpochRecord(
         epoch=len(records),
-        learning_rate=learning_rate,
-        loss=loss,
-        validation_loss=validation_loss,
-        dice_per_class=tuple(dice_per_class),
+        learning_rate=measured.learning_rate,
+        loss=measured.loss,
+        validation_loss=measured.validation_loss,
+        dice_per_class=measured.dice_per_class,
         dice=dice,
         dice_average=average,
         best=improved or not records,
-        seconds=seconds,
-        waited=waited,
+        seconds=measured.seconds,
+        waited=measured.waited,
     )
 
 

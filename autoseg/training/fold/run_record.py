@@ -87,21 +87,21 @@ class RunRecord:
 
 def begin_run(fold: FoldFolder, record: RunRecord, *, continued: bool) -> None:
     """Write the record of a training that begins or goes on; earlier sessions are kept where it goes on."""
-    before = read_record(fold) if continued else None
+    before = read_run_record(fold) if continued else None
     record = replace(record, sessions=(*(before.sessions if before else ()), *record.sessions))
     write_record(fold.record, record, FORMAT)
 
 
 def finish_run(fold: FoldFolder, weights: Mapping[str, Tensor]) -> None:
     """Add the final weights' hash, and when it was known first."""
-    record, digest = read_record(fold), weights_sha256(weights)
+    record, digest = read_run_record(fold), weights_sha256(weights)
     if record is not None and record.weights_sha256 != digest:
         write_record(fold.record, replace(record, finished=now(), weights_sha256=digest), FORMAT)
 
 
 def trained_cases(fold: FoldFolder) -> tuple[str, ...]:
     """The cases that the fold was trained on; none where there is no record."""
-    record = read_record(fold)
+    record = read_run_record(fold)
     return record.training if record is not None else ()
 
 
@@ -131,7 +131,7 @@ def other_recipes(
         recipe: Of which only what it says is compared.
     """
     for fold in folds:
-        record = read_record(fold)
+        record = read_run_record(fold)
         if record is None or record.recipe is None or record.trainer != trainer:
             continue
         values = {name: value for name, value in record.recipe.values.items() if name in recipe.values}
@@ -142,14 +142,14 @@ def other_recipes(
 def interpolation_before(fold: FoldFolder) -> SplineOrder | None:
     """Order of the spline that a model's folds were trained with so far; None where none was, or where it is not said."""
     for one in (fold, *fold.neighbours()):
-        record = read_record(one)
+        record = read_run_record(one)
         if record is not None and record.sessions:
             before = record.sessions[-1].interpolation
             return CUBIC if before is None else before
     return None
 
 
-def read_record(fold: FoldFolder) -> RunRecord | None:
+def read_run_record(fold: FoldFolder) -> RunRecord | None:
     """A fold's record; None where there is none.
 
     Raises:
@@ -174,37 +174,15 @@ def _completed(content: dict[str, Any]) -> dict[str, Any]:
 FORMAT = RecordFormat(number=2, older=(1,), completed=_completed)
 
 
-def present_session(
-    command: Sequence[str],
-    *,
-    epoch: int,
-    iteration: int,
-    device: torch.device,
-    precision: str,
-    deterministic: bool,
-    interpolation: SplineOrder,
-    augmentation: str,
-) -> Session:
-    """This process, on this machine."""
-    return Session(
-        command=tuple(command),
-        started=now(),
-        epoch=epoch,
-        iteration=iteration,
-        versions={
-            "autoseg": autoseg.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "platform": platform.platform(),
-        },
-        device=_described(device),
-        precision=precision,
-        deterministic=deterministic,
-        threads=torch.get_num_threads(),
-        interpolation=interpolation,
-        augmentation=augmentation,
-    )
+def installed_versions() -> dict[str, str]:
+    """Of what a training's numbers depend on."""
+    return {
+        "autoseg": autoseg.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+    }
 
 
 def now() -> str:
@@ -212,5 +190,6 @@ def now() -> str:
     return datetime.now().isoformat(timespec="seconds")
 
 
-def _described(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """With its model, where it is a GPU."""
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)

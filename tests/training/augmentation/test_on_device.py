@@ -24,7 +24,7 @@ from autoseg.training.augmentation.device_warping import SLAB_POINTS
 from autoseg.training.augmentation.on_device import vary_all
 from autoseg.training.augmentation.previous_stage import build_previous_augmentation
 from autoseg.training.fold.data import FoldData
-from autoseg.training.fold.run_record import read_record, require_same_recipe
+from autoseg.training.fold.run_record import read_run_record, require_same_recipe
 from autoseg.training.recipes.shipped import RECIPES
 from autoseg.training.sampling.batches import Batch, Batches, DrawnBatch, Stream, Supply, iterate, remaining_keys
 from autoseg.training.sampling.packing import pack
@@ -323,7 +323,7 @@ def test_the_record_says_who_varied_patches_and_either_goes_on_where_the_other_s
             trainer = trainer_of(Trainer, plans, store, fold, epochs=epochs)
             trainer.varies_on_device = on_device
             trainer.run(resume=epochs == 2)
-        record = read_record(trainer.fold)
+        record = read_run_record(trainer.fold)
         assert record is not None
         names = {True: "device", False: "workers"}
         assert [session.augmentation for session in record.sessions] == [names[first], names[second]]
@@ -340,7 +340,7 @@ def test_records_of_before_say_nothing_of_it(plans: Plans, store: PreparedCases,
     del content["sessions"][0]["augmentation"]
     write_json(fold / "run.json", content)
 
-    record = read_record(trainer.fold)
+    record = read_run_record(trainer.fold)
     assert record is not None and record.sessions[0].augmentation is None
 
 

@@ -12,14 +12,14 @@ import torch
 
 from autoseg.files.model_folder import FoldFolder
 from autoseg.training.fold.display import Display, training_log
-from autoseg.training.fold.history import EpochRecord, next_record
+from autoseg.training.fold.history import EpochRecord, MeasuredEpoch, next_record
 
 
 def records(number: int = 1) -> list[EpochRecord]:
     made: list[EpochRecord] = []
     for _ in range(number):
         numbers: dict[str, Any] = {"learning_rate": 0.01, "loss": -0.5, "validation_loss": -0.25, "seconds": 60.0}
-        made.append(next_record(made, dice_per_class=(0.75, None), **numbers))
+        made.append(next_record(made, MeasuredEpoch(dice_per_class=(0.75, None), **numbers)))
     return made
 
 

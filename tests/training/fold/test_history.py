@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from autoseg.files.model_folder import FoldFolder
 from autoseg.training.fold.history import (
     EpochRecord,
+    MeasuredEpoch,
     draw_progress,
     epoch_line,
     moving_average,
@@ -25,7 +26,7 @@ def records(*dice: float | None, seconds: float = 60.0) -> list[EpochRecord]:
     made: list[EpochRecord] = []
     for value in dice:
         numbers: dict[str, Any] = {"learning_rate": 0.01, "loss": -0.5, "validation_loss": -0.25, "seconds": seconds}
-        made.append(next_record(made, dice_per_class=(value, None), **numbers))
+        made.append(next_record(made, MeasuredEpoch(dice_per_class=(value, None), **numbers)))
     return made
 
 
@@ -58,9 +59,9 @@ def test_without_any_foreground_there_is_no_dice_until_there_is() -> None:
 
 
 def test_the_mean_is_over_the_labels_that_were_there() -> None:
-    record = next_record([], learning_rate=0.1, loss=0, validation_loss=0, dice_per_class=(0.25, None, 0.75), seconds=1)
+    measured = MeasuredEpoch(learning_rate=0.1, loss=0, validation_loss=0, dice_per_class=(0.25, None, 0.75), seconds=1)
 
-    assert record.dice == 0.5
+    assert next_record([], measured).dice == 0.5
 
 
 def test_the_line_of_an_epoch() -> None:
