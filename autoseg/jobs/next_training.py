@@ -14,7 +14,7 @@ from autoseg.files.model_folder import FoldFolder, ModelKey
 from autoseg.files.task_folder import TaskFolder
 from autoseg.outputs import probabilities_file
 from autoseg.paths import Workspace
-from autoseg.plans import Plans, find_plans, load_plans
+from autoseg.plans import Plans, plans_for
 
 SUGGESTED_FIRST = FULL
 """Of the configurations that are planned; the others follow as alternatives."""
@@ -61,7 +61,7 @@ def after_training(model: ModelKey, fold: str, workspace: Workspace, options: Op
     predict = predict_words(model.task, "-m", model.configuration, *model_words(model))
     if fold == ALL:
         return [(*predict, "-f", ALL)]
-    plans = load_plans(find_plans(workspace.task(model.task), model.configuration, model.plans))
+    plans = plans_for(workspace.task(model.task), model.configuration, model.plans)
     refining = [name for name in plans.configurations if plans.configuration(name).previous == model.configuration]
     for one in (model, *map(model.of, refining)):
         if training := _next_training(workspace, one, options):
@@ -71,7 +71,7 @@ def after_training(model: ModelKey, fold: str, workspace: Workspace, options: Op
 
 def _next_training(workspace: Workspace, model: ModelKey, options: Options) -> list[Words]:
     """One command, or none where all is done, or is being done, or has to wait for the configuration before."""
-    plans = load_plans(find_plans(workspace.task(model.task), model.configuration, model.plans))
+    plans = plans_for(workspace.task(model.task), model.configuration, model.plans)
     previous = plans.configuration(model.configuration).previous
     if previous is not None and _next_training(workspace, model.of(previous), {}):
         return []

@@ -5,9 +5,11 @@ from __future__ import annotations
 from autoseg.errors import PlanError
 from autoseg.files.layout import plans_in
 from autoseg.files.model_folder import ModelKey
+from autoseg.files.task_folder import TaskFolder
 from autoseg.paths import Workspace
 from autoseg.planning.fingerprint import is_two_dimensional, load_fingerprint
-from autoseg.plans import Plans, find_plans, load_plans
+from autoseg.plans import Plans, load_plans, planned_in
+from autoseg.plans.stored import find_planned
 
 
 def load_planned(key: ModelKey, workspace: Workspace) -> Plans:
@@ -16,22 +18,23 @@ def load_planned(key: ModelKey, workspace: Workspace) -> Plans:
     Raises:
         PlanError: It is not planned; what is planned is named, and single slices are told to take 2d.
     """
-    task, configuration = key.task, key.configuration
-    path = find_plans(workspace.task(task), configuration, key.plans)
-    slices = plans_in(workspace.task(task).preprocessed, 2, key.plans)
-    if path != slices and not path.is_file() and slices.is_file() and _has_single_slices(task, workspace):
+    folder, configuration = workspace.task(key.task), key.configuration
+    path, found = find_planned(folder, configuration, key.plans)
+    if found is not None:
+        return found
+    if path.is_file():
+        planned = ", ".join(planned_in(folder, key.plans))
         raise PlanError(
-            f"{task}: every case is a single slice, of which {configuration} learns nothing and is not planned; take 2d"
+            f"{key.task}: {configuration} is not planned; planned are {planned}; train one of these, or plan again: "
+            "autoseg_plan_and_preprocess says why it was left out"
         )
-    plans = load_plans(path)
-    try:
-        plans.configuration(configuration)
-    except PlanError as error:
-        remedy = "train one of these, or plan again: autoseg_plan_and_preprocess says why it was left out"
-        raise PlanError(f"{error}; {remedy}") from error
-    return plans
+    slices = plans_in(folder.preprocessed, 2, key.plans)
+    if path != slices and slices.is_file() and _has_single_slices(folder):
+        raise PlanError(
+            f"{key.task}: every case is a single slice, of which {configuration} learns nothing and is not planned; take 2d"
+        )
+    return load_plans(path)
 
 
-def _has_single_slices(task: str, workspace: Workspace) -> bool:
-    path = workspace.task(task).fingerprint
-    return path.is_file() and is_two_dimensional(load_fingerprint(path))
+def _has_single_slices(task: TaskFolder) -> bool:
+    return task.fingerprint.is_file() and is_two_dimensional(load_fingerprint(task.fingerprint))

@@ -10,6 +10,8 @@ from autoseg.plans.stored import (
     load_plans_json,
     plan_from_json,
     plan_signature,
+    planned_in,
+    plans_for,
     require_trainable,
     save_plans,
 )
@@ -32,6 +34,8 @@ __all__ = [
     "load_plans_json",
     "plan_from_json",
     "plan_signature",
+    "planned_in",
+    "plans_for",
     "require_trainable",
     "save_plans",
 ]

@@ -10,6 +10,7 @@ from autoseg.errors import PlanError, StorageError
 from autoseg.files.layout import (
     DEFAULT_PLANS,
     SLICES,
+    in_usual_order,
     parse_plans,
     plans_in,
 )
@@ -61,10 +62,41 @@ def find_plans(task: TaskFolder, configuration: str, plans: str = DEFAULT_PLANS)
     Raises:
         PlanError: A file is damaged.
     """
+    return find_planned(task, configuration, plans)[0]
+
+
+def find_planned(task: TaskFolder, configuration: str, plans: str) -> tuple[Path, Plans | None]:
+    """The file that holds a configuration and what is in it; where none does, the file that should.
+
+    Raises:
+        PlanError: A file is damaged.
+    """
     slices, volumes = (plans_in(task.preprocessed, dimensions, plans) for dimensions in (2, 3))
     files = (slices, volumes) if configuration == SLICES else (volumes, slices)
-    holding = (path for path in files if path.is_file() and configuration in load_plans(path).configurations)
-    return next(holding, files[0])
+    for path in files:
+        if path.is_file() and configuration in (found := load_plans(path)).configurations:
+            return path, found
+    return files[0], None
+
+
+def plans_for(task: TaskFolder, configuration: str, plans: str = DEFAULT_PLANS) -> Plans:
+    """Of a task's plans of a name those that hold a configuration; where none do, those that should.
+
+    Raises:
+        PlanError: A file is damaged, or none is there.
+    """
+    path, found = find_planned(task, configuration, plans)
+    return found or load_plans(path)
+
+
+def planned_in(task: TaskFolder, plans: str = DEFAULT_PLANS) -> tuple[str, ...]:
+    """The configurations in both files of a task's plans of a name, in the usual order.
+
+    Raises:
+        PlanError: A file is damaged.
+    """
+    files = [path for dimensions in (2, 3) if (path := plans_in(task.preprocessed, dimensions, plans)).is_file()]
+    return tuple(in_usual_order(name for path in files for name in load_plans(path).configurations))
 
 
 def plan_from_json(file: Path) -> Path:

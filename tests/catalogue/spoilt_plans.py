@@ -272,7 +272,7 @@ ENTRIES: tuple[Entry, ...] = (
         "a configuration that is not planned",
         nothing,
         words="autoseg_train 3d_lowres Trainer 1 0",
-        message="Task001_Balls: 3d_lowres is not planned; planned are 3d_fullres; train one of these, or plan again: autoseg_plan_and_preprocess says why it was left out",
+        message="Task001_Balls: 3d_lowres is not planned; planned are 2d, 3d_fullres; train one of these, or plan again: autoseg_plan_and_preprocess says why it was left out",
     ),
     Entry(
         name="an edited view with a syntax error",
