@@ -20,12 +20,26 @@ from autoseg.words import counted, readable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One subject: an image per channel, in channel order, the label file where there is one, and what else is known."""
+    """One subject: an image per channel, in channel order, its labels where there are some, and what else is known.
+
+    Attributes:
+        segmentation: The map of labels, where one file holds all of them.
+        drawn: Otherwise, for each mask the file of each rater, none of a mask that was not drawn; of a map that several
+            raters drew, or that holds fractions, one entry.
+        annotated: The outputs that were drawn; None: all.
+    """
 
     identifier: str
     images: tuple[ImageReference, ...]
     segmentation: Path | None = None
     facts: Facts = NOTHING
+    drawn: tuple[tuple[Path, ...], ...] = ()
+    annotated: tuple[str, ...] | None = None
+
+    @property
+    def label_paths(self) -> tuple[Path, ...]:
+        """All files that hold labels."""
+        return (self.segmentation,) if self.segmentation else tuple(path for files in self.drawn for path in files)
 
     @property
     def image_paths(self) -> tuple[Path, ...]:
@@ -34,8 +48,8 @@ class Case:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The same, and the label file."""
-        return (*self.image_paths, *([self.segmentation] if self.segmentation else []))
+        """The same, and the label files."""
+        return (*self.image_paths, *self.label_paths)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

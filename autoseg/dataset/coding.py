@@ -38,6 +38,17 @@ def is_planes(labels: LabelArray) -> bool:
     return labels.dtype == np.uint8
 
 
+def is_foreground(labels: LabelArray) -> Mask:
+    """Where a map holds more than background, or a plane more than half."""
+    foreground: Mask = (labels >= WHOLE / 2) & (labels <= WHOLE) if is_planes(labels) else labels > BACKGROUND
+    return foreground
+
+
+def mark_outside(labels: LabelArray, region: Mask) -> None:
+    """Mark, in place, the background outside of a region, `(Z, Y, X)`; labels are a map, or several, or planes."""
+    labels[(labels == BACKGROUND) & ~region] = OUTSIDE_PLANE if is_planes(labels) else OUTSIDE
+
+
 def outside_as_background(labels: LabelArray) -> LabelArray:
     """A map of a prepared case as a network learns it and files hold it; what is ignored is background, too."""
     return labels.clip(min=BACKGROUND)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from autoseg.dataset.cases import Case, Dataset
+from autoseg.dataset.declared_target import ANNOTATED, declared_target
+from autoseg.dataset.drawn import annotate, with_label_files
 from autoseg.dataset.facts import FactsTable, read_facts
 from autoseg.dataset.listed import read_cases
 from autoseg.dataset.notes import Notes
-from autoseg.dataset.target import LARGEST_LABEL, Exclusive, too_many_labels
+from autoseg.dataset.target import LARGEST_LABEL, Target, too_many_labels
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.files.storage import read_json
@@ -35,12 +37,17 @@ class Description:
     """What dataset.json says and, a line each, what is wrong with it; parts that are wrong are empty, or as meant.
 
     Attributes:
+        labels: Names of the background and what is scored.
+        target: None where it cannot be understood.
+        annotated: What stands under that key; it is understood with what is known of the cases.
         counts: `numTraining` and `numTest` as they stand there, None where absent.
         remarks: What is ignored, or read otherwise than it stands there.
     """
 
     channels: tuple[str, ...]
     labels: tuple[str, ...]
+    target: Target | None
+    annotated: Any
     training: tuple[Case, ...]
     test: tuple[Case, ...]
     counts: tuple[Any, Any]
@@ -59,17 +66,17 @@ def read_dataset(folder: Path, description: Mapping[str, Any] | None = None) -> 
     """
     found = inspect_description(folder, description)
     if found.problems:
-        listing = "\n".join(f"  {problem}" for problem in found.problems)
-        raise DatasetError(
-            f"{folder / DATASET_FILE}: {counted(len(found.problems), 'problem')}\n{listing}\nPut right and run again."
-        )
-    facts = read_facts(folder, listed_names(found))
+        raise DatasetError(_listing(folder, found.problems))
+    facts, notes = read_facts(folder, listed_names(found)), Notes()
+    training = annotate(found.training, found.annotated, required_target(found), facts, notes)
+    if notes.faults:
+        raise DatasetError(_listing(folder, notes.problems))
     return Dataset(
         name=folder.name,
         folder=folder,
         channels=found.channels,
-        target=Exclusive(names=found.labels),
-        training=tuple(replace(case, facts=facts.of(case.identifier)) for case in found.training),
+        target=required_target(found),
+        training=tuple(replace(case, facts=facts.of(case.identifier)) for case in training),
         test=tuple(replace(case, facts=facts.of(case.identifier)) for case in found.test),
         facts=facts,
         remarks=found.remarks,
@@ -88,20 +95,41 @@ def inspect_description(folder: Path, description: Mapping[str, Any] | None = No
     description, notes = read_description(folder) if description is None else description, Notes()
     _require_our_generation(description, folder / DATASET_FILE)
     channels = _numbered_names(description, "modality", '{"0": "MRI"}', notes)
-    labels = _labels(description, notes)
+    labels: list[str] = []
+
+    def exclusive() -> tuple[str, ...]:
+        labels.extend(_labels(description, notes))
+        return tuple(labels)
+
+    target = declared_target(description, notes, exclusive)
     training = read_cases(_value(description, "training", notes), "training", folder, len(channels), notes)
     test = read_cases(description.get("test", []), "test", folder, len(channels), notes)
+    if target is not None:
+        training = with_label_files(training, target, notes)
     if not training and not notes.faults:
         notes.add("training: no case is listed")
     return Description(
         channels=channels,
-        labels=labels,
+        labels=target.labels if target else tuple(labels),
+        target=target,
+        annotated=description.get(ANNOTATED),
         training=training,
         test=test,
         counts=(description.get("numTraining"), description.get("numTest")),
         problems=notes.problems,
         remarks=tuple(notes.remarks),
     )
+
+
+def required_target(description: Description) -> Target:
+    """The target of a description without problems.
+
+    Raises:
+        DatasetError: It could not be understood.
+    """
+    if description.target is None:
+        raise DatasetError("; ".join(description.problems))
+    return description.target
 
 
 def listed_names(description: Description) -> Set[str] | None:
@@ -161,6 +189,11 @@ def quoted_entries(entries: Mapping[Any, Any]) -> str:
     """An object as it should stand in a JSON file, shortened."""
     text = json.dumps({str(key): value for key, value in entries.items()}, ensure_ascii=False)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
+
+
+def _listing(folder: Path, problems: Sequence[str]) -> str:
+    lines = "\n".join(f"  {problem}" for problem in problems)
+    return f"{folder / DATASET_FILE}: {counted(len(problems), 'problem')}\n{lines}\nPut right and run again."
 
 
 def _require_our_generation(description: Mapping[str, Any], path: Path) -> None:

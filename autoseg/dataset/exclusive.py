@@ -35,7 +35,7 @@ class Exclusive:
     soft: bool = False
 
     activation: ClassVar = "softmax"
-    overlapping: ClassVar = False
+    drawn_apart: ClassVar = False
 
     def __post_init__(self) -> None:
         if len(self.names) < 2:
@@ -94,6 +94,14 @@ class Exclusive:
             labels[probabilities[label] > best] = label
             np.maximum(best, probabilities[label], out=best)
         return labels
+
+    def members_of(self, number: int) -> tuple[int, ...]:
+        """The labels of a map that a number of `scored` covers."""
+        return (number,)
+
+    def files_of(self, stem: str) -> tuple[str, ...]:
+        """Names, endings and raters left out, of the files that hold a case's labels."""
+        return (stem,)
 
     def encode(self, labels: LabelArray) -> Float32Array:
         """What the probabilities `(outputs, ...)` should be of a prepared map `(...)`, or of the plane `(1, ...)` if soft."""

@@ -37,7 +37,7 @@ class Regions:
     ignore: int | None = None
 
     activation: ClassVar = "sigmoid"
-    overlapping: ClassVar = True
+    drawn_apart: ClassVar = False
     soft: ClassVar = False
 
     def __post_init__(self) -> None:
@@ -116,6 +116,14 @@ class Regions:
             labels[probability > THRESHOLD] = label
         return labels
 
+    def members_of(self, number: int) -> tuple[int, ...]:
+        """The labels of a map that a number of `scored` covers."""
+        return self.members[number - 1]
+
+    def files_of(self, stem: str) -> tuple[str, ...]:
+        """Names, endings and raters left out, of the files that hold a case's labels."""
+        return (stem,)
+
     def encode(self, labels: LabelArray) -> Float32Array:
         """What the probabilities `(outputs, ...)` should be of a prepared map `(...)`."""
         return np.moveaxis(self.table[outside_as_background(labels)], -1, 0).astype(np.float32)
@@ -140,7 +148,7 @@ class Masks:
     soft: bool = False
 
     activation: ClassVar = "sigmoid"
-    overlapping: ClassVar = True
+    drawn_apart: ClassVar = True
 
     def __post_init__(self) -> None:
         _require_names(self.names, "masks", "mask")
@@ -179,6 +187,14 @@ class Masks:
     def decide(self, probabilities: FloatArray) -> LabelArray:
         """The masks `(outputs, ...)` of probabilities `(outputs, ...)`."""
         return (probabilities > THRESHOLD).astype(self.written_type)
+
+    def members_of(self, number: int) -> tuple[int, ...]:  # noqa: ARG002
+        """The values that count in a file of its own."""
+        return (1,)
+
+    def files_of(self, stem: str) -> tuple[str, ...]:
+        """Names, endings and raters left out, of the files that hold a case's labels."""
+        return tuple(f"{stem}_{name}" for name in self.names)
 
     def encode(self, labels: LabelArray) -> Float32Array:
         """What the probabilities `(outputs, ...)` should be of prepared planes `(outputs, ...)`."""

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from autoseg.arrays import Float32Array, LabelArray
-from autoseg.dataset import BACKGROUND, OUTSIDE
+from autoseg.dataset.coding import BACKGROUND, is_planes, mark_outside
 from autoseg.errors import DatasetError
 from autoseg.geometry import Box, bounding_box, box_slices
 
 
-def crop_to_nonzero(
-    data: Float32Array, segmentation: LabelArray | None
-) -> tuple[Float32Array, npt.NDArray[np.int16], Box]:
+def crop_to_nonzero(data: Float32Array, segmentation: LabelArray | None) -> tuple[Float32Array, LabelArray, Box]:
     """Crop to the smallest box that holds every voxel with a value in any channel.
 
     Args:
         data: `(C, Z, Y, X)` intensities.
-        segmentation: `(Z, Y, X)` labels, or None where there are none.
+        segmentation: `(Z, Y, X)` labels, or several such maps or planes, `(P, Z, Y, X)`; None where there are none.
 
     Returns:
-        The data inside the box, a view of `data`; its labels, int16, a new array, in which background (everything,
-        without labels) is -1 outside the nonzero region with its holes filled; and the box in voxels of `data`.
+        The data inside the box, a view of `data`; its labels, int16 (planes stay bytes), a new array, in which background
+        (everything, without labels) is marked outside the nonzero region with its holes filled; and the box in voxels of
+        `data`.
 
     Raises:
         DatasetError: Every voxel is zero.
@@ -36,9 +34,10 @@ def crop_to_nonzero(
     inside = box_slices(box)
     region = ndimage.binary_fill_holes(nonzero[inside])
     if segmentation is None:
-        labels = np.full(region.shape, BACKGROUND, dtype=np.int16)
+        labels: LabelArray = np.full(region.shape, BACKGROUND, dtype=np.int16)
     else:
-        labels = segmentation[inside].astype(np.int16)
-    labels[(labels == BACKGROUND) & ~region] = OUTSIDE
+        kept = segmentation[(..., *inside)]
+        labels = kept.copy() if is_planes(kept) else kept.astype(np.int16)
+    mark_outside(labels, region)
     every_channel = (slice(None), *inside)
     return data[every_channel], labels, box
