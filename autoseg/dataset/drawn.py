@@ -124,7 +124,8 @@ def _annotated(case: Case, drawn: Any, target: Target, notes: Notes) -> Case:
     """The case with those outputs; None: all, or of masks those that have files."""
     if drawn is None:
         return case
-    where, known = f"{ANNOTATED}: case {readable(case.identifier)}", target.labels[1:]
+    where = f"{ANNOTATED}: case {readable(case.identifier)}"
+    known = tuple(target.labels[number] for number in target.scored)
     if not isinstance(drawn, list) or not all(isinstance(name, str) for name in drawn):
         notes.add(f'{where}: expected a list of outputs such as ["{known[0]}"], found {drawn!r:.100}', kind="no list")
         return case

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import numpy as np
 
 import autoseg
 from autoseg.arrays import Float32Array, LabelArray
-from autoseg.dataset import BACKGROUND, LARGEST_LABEL, Case, Dataset, Exclusive, Target
+from autoseg.dataset import LARGEST_LABEL, Case, Dataset, Exclusive, Target
+from autoseg.dataset.coding import is_foreground
+from autoseg.dataset.target import StoredTarget, restored_target, stored_target
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.records import RecordFormat, decode_record, require_format, write_record
 from autoseg.files.storage import decode, encode, read_json
@@ -53,6 +56,7 @@ class DatasetFingerprint:
         directions: Of the grids, as in `Geometry`. These and the ranges are what new images are compared with; both
             are empty in a fingerprint of an earlier version, or of the short form.
         intensity_ranges: Of each case's channels, labels aside; None for a channel without any value.
+        target_kind: What the target is beside its labels; None where these say all.
         likenesses: How much neighbouring voxels resemble each other in each case's channels; None where there are too few.
     """
 
@@ -66,6 +70,7 @@ class DatasetFingerprint:
     directions: tuple[Direction, ...] = ()
     intensity_ranges: tuple[tuple[IntensityRange | None, ...], ...] = ()
     likenesses: tuple[tuple[float | None, ...], ...] = ()
+    target_kind: StoredTarget | None = None
 
     def __post_init__(self) -> None:
         _require_one_entry_each(self)
@@ -80,7 +85,7 @@ class DatasetFingerprint:
     @property
     def target(self) -> Target:
         """What is predicted."""
-        return Exclusive(names=self.labels)
+        return restored_target(self.labels, self.target_kind)
 
     def spacing_percentile(self, percentile: float) -> Spacing:
         """A percentile of the voxel sizes in mm, each axis for itself."""
@@ -144,7 +149,9 @@ def extract_fingerprint(dataset: Dataset, *, workers: int) -> DatasetFingerprint
         CasesFailed: Naming each case that cannot be read or measured.
         DatasetError: No case has any foreground.
     """
-    measured = run_on_cases(_measure_file, dataset.training, task="fingerprint", workers=workers)
+    measured = run_on_cases(
+        partial(_measure_file, target=dataset.target), dataset.training, task="fingerprint", workers=workers
+    )
     if not any(case.foreground.size for case in measured):
         raise DatasetError(
             f"{dataset.name}: no training case has a label above background, so there is nothing to learn; "
@@ -164,13 +171,14 @@ def extract_fingerprint(dataset: Dataset, *, workers: int) -> DatasetFingerprint
         directions=tuple(case.geometry.direction for case in measured),
         intensity_ranges=tuple(case.ranges for case in measured),
         likenesses=tuple(case.likenesses for case in measured),
+        target_kind=stored_target(dataset.target),
     )
 
 
-def _measure_file(case: Case) -> CaseFingerprint:
+def _measure_file(case: Case, target: Target) -> CaseFingerprint:
     from autoseg.dataset.raw_cases import read_case
 
-    raw = read_case(case)
+    raw = read_case(case, target)
     return measure_case(raw.data, raw.segmentation, raw.geometry)
 
 
@@ -194,7 +202,7 @@ def measure_case(data: Float32Array, segmentation: LabelArray | None, geometry: 
 
     Args:
         data: `(C, Z, Y, X)`.
-        segmentation: `(Z, Y, X)`; without one there is no foreground to measure.
+        segmentation: `(Z, Y, X)`, or of several files `(P, Z, Y, X)`, where any counts; without one there is no foreground to measure.
 
     Raises:
         DatasetError: The foreground holds NaN or infinity.
@@ -203,7 +211,8 @@ def measure_case(data: Float32Array, segmentation: LabelArray | None, geometry: 
 
     cropped, labels, box = crop_to_nonzero(data, segmentation)
     depth, height, width = box_shape(box)
-    foreground = cropped[:, labels > BACKGROUND][:, ::SAMPLING_STEP]
+    holds = is_foreground(labels)
+    foreground = cropped[:, holds.any(axis=0) if holds.ndim > len(box) else holds][:, ::SAMPLING_STEP]
     for channel, values in enumerate(foreground):
         if not np.isfinite(values).all():
             raise DatasetError(
@@ -223,7 +232,7 @@ def measure_case(data: Float32Array, segmentation: LabelArray | None, geometry: 
 def save_fingerprint(fingerprint: DatasetFingerprint, path: Path) -> None:
     """Write `fingerprint.json`, whose keys documentation/files.md lists; what was not measured for comparing is left out."""
     content = {"version": autoseg.__version__, **encode(fingerprint)}
-    content = {key: value for key, value in content.items() if value or key not in COMPARED}
+    content = {key: value for key, value in content.items() if value or key not in (*COMPARED, "target_kind")}
     content["intensities"] = [
         entry and {FILE_NAMES.get(name, name): value for name, value in entry.items()}
         for entry in content["intensities"]
@@ -253,7 +262,7 @@ def load_fingerprint(path: Path) -> DatasetFingerprint:
 
 
 def _require_one_entry_each(fingerprint: DatasetFingerprint) -> None:
-    Exclusive(names=fingerprint.labels)
+    _ = fingerprint.target
     if not fingerprint.channels or not fingerprint.cases:
         raise DatasetError("a fingerprint needs at least one channel and one case")
     if len(set(fingerprint.cases)) != len(fingerprint.cases):
@@ -278,7 +287,7 @@ def _require_one_entry_each(fingerprint: DatasetFingerprint) -> None:
 
 def _decode_full(content: dict[str, Any], path: Path) -> DatasetFingerprint:
     require_format(content, FORMAT)
-    plain = {**{name: [] for name in COMPARED}, **content}
+    plain = {**{name: [] for name in COMPARED}, "target_kind": None, **content}
     if "intensities" in plain:
         entries = decode(tuple[_IntensityEntry | None, ...], plain["intensities"], f"{path.name}.intensities")
         plain["intensities"] = [entry and _own_names(entry) for entry in entries]

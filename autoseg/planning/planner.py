@@ -292,6 +292,7 @@ class Planner(ABC):
             dataset=self.dataset,
             channels=self.fingerprint.channels,
             labels=self.fingerprint.labels,
+            target_kind=self.fingerprint.target_kind,
             transpose_forward=forward,
             transpose_backward=(z, y, x),
             intensities=intensities if any(intensities) else None,

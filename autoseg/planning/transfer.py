@@ -41,6 +41,7 @@ def transfer_plans(
         dataset=dataset,
         channels=fingerprint.channels,
         labels=fingerprint.labels,
+        target_kind=fingerprint.target_kind,
         configurations={name: _own_sizes(plan, source, fingerprint) for name, plan in source.configurations.items()},
     )
 

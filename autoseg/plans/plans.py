@@ -10,8 +10,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 
-from autoseg.dataset import LARGEST_LABEL, Exclusive, Target
-from autoseg.errors import PlanError
+from autoseg.dataset import LARGEST_LABEL, Target
+from autoseg.dataset.target import StoredTarget, restored_target
+from autoseg.errors import DatasetError, PlanError
 from autoseg.plans.configuration import ConfigurationPlan
 from autoseg.words import counted
 
@@ -43,6 +44,7 @@ class Plans:
         dataset: Folder name of the task.
         channels: Channel names.
         labels: Label names, index is the value.
+        target_kind: What the target is beside its labels; None where these say all.
         intensities: One entry for each channel, None where its normalisation needs none and it was not measured; None
             altogether when planned from a fingerprint without intensities.
     """
@@ -58,6 +60,7 @@ class Plans:
     transpose_backward: tuple[int, int, int]
     intensities: tuple[IntensityStatistics | None, ...] | None
     configurations: Mapping[str, ConfigurationPlan]
+    target_kind: StoredTarget | None = None
 
     def __post_init__(self) -> None:
         if len(self.labels) - 1 > LARGEST_LABEL or len(self.channels) > MOST_CHANNELS:
@@ -76,6 +79,7 @@ class Plans:
             )
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise PlanError(f"labels must be the background and more, each named once, found {', '.join(self.labels)}")
+        self._require_target()
         for number, statistics in enumerate(self.intensities or ()):
             if statistics is not None and not all(map(math.isfinite, astuple(statistics))):
                 raise PlanError(f"channel {number}: its intensities must be finite numbers, found {statistics}")
@@ -91,6 +95,12 @@ class Plans:
                     f"{len(configuration.intensities)} for {counted(len(self.channels), 'channel')}"
                 )
 
+    def _require_target(self) -> None:
+        try:
+            _ = self.target
+        except DatasetError as error:
+            raise PlanError(f"target_kind: {error}") from error
+
     def configuration(self, name: str) -> ConfigurationPlan:
         """The plan of one configuration.
 
@@ -104,4 +114,4 @@ class Plans:
     @property
     def target(self) -> Target:
         """What is predicted."""
-        return Exclusive(names=self.labels)
+        return restored_target(self.labels, self.target_kind)

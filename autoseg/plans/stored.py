@@ -16,7 +16,7 @@ from autoseg.files.layout import (
 )
 from autoseg.files.pickles import read_plain_pickle, write_plain_pickle
 from autoseg.files.records import RecordFormat, require_format
-from autoseg.files.storage import content_hash, decode, read_json, write_json
+from autoseg.files.storage import content_hash, decode, encode, read_json, write_json
 from autoseg.files.task_folder import TaskFolder
 from autoseg.plans.configuration import ConfigurationPlan, of_configuration
 from autoseg.plans.format_1 import as_format_1, from_format_1
@@ -26,6 +26,7 @@ from autoseg.versions import remedy_by_version, warn_if_newer
 from autoseg.words import counted
 
 FORMAT = 2
+TARGET_KIND = "target_kind"
 
 FORM = RecordFormat(
     number=FORMAT, what="plans", error=PlanError, another="install a matching version or plan again", older=(1,)
@@ -34,8 +35,11 @@ FORM = RecordFormat(
 
 def save_plans(plans: Plans, path: Path) -> None:
     """Write the pickle that is read, then its JSON view beside it."""
-    write_plain_pickle(path, plans)
-    write_json(path.with_suffix(".json"), plans)
+    content = encode(plans)
+    if plans.target_kind is None:  # as every version has written exclusive labels
+        del content[TARGET_KIND]
+    write_plain_pickle(path, content)
+    write_json(path.with_suffix(".json"), content)
 
 
 def load_plans(path: Path) -> Plans:
@@ -163,6 +167,7 @@ def plan_signature(plans: Plans, configuration: str) -> str:
         plans.channels,
         plans.transpose_forward,
         plans.intensities,
+        *([plans.target_kind] if plans.target_kind else []),
     )
 
 
@@ -193,5 +198,5 @@ def _decoded(content: dict[str, Any], where: str) -> Plans:
     for name, one in configurations.items() if isinstance(configurations, dict) else ():
         with of_configuration(name):
             decode(ConfigurationPlan, one, f"{where}.configurations.{name}")
-    plans: Plans = decode(Plans, content, where)
+    plans: Plans = decode(Plans, {TARGET_KIND: None, **content}, where)
     return plans

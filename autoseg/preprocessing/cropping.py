@@ -36,8 +36,9 @@ def crop_to_nonzero(data: Float32Array, segmentation: LabelArray | None) -> tupl
     if segmentation is None:
         labels: LabelArray = np.full(region.shape, BACKGROUND, dtype=np.int16)
     else:
-        kept = segmentation[(..., *inside)]
-        labels = kept.copy() if is_planes(kept) else kept.astype(np.int16)
+        leading = segmentation.ndim - len(inside)
+        kept = segmentation[(slice(None),) * leading + inside]
+        labels = kept.copy() if leading and is_planes(kept) else kept.astype(np.int16)
     mark_outside(labels, region)
     every_channel = (slice(None), *inside)
     return data[every_channel], labels, box

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.dataset import Case, Dataset
-from autoseg.dataset.raw_cases import read_case
+from autoseg.dataset.raw_cases import places_of, read_case
+from autoseg.dataset.target import stored_target
 from autoseg.errors import DatasetError
 from autoseg.files.storage import atomic_path, content_hash, file_hash
 from autoseg.geometry import box_shape
-from autoseg.images import grid_differences, read_image, read_label, write_image
+from autoseg.images import grid_differences, read_image, read_label, split_ending, write_image
 from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import (
@@ -106,14 +107,15 @@ def _prepare_one(
     """Prepare one case wherever it is not current; None where there was nothing to do."""
     hashes = [file_hash(path) for path in case.paths]
     parts = [str(image.part) for image in case.images if image.part is not None]
-    signatures = {name: _signature([*hashes, *parts], plans[name], name) for name in plans}
+    signatures = {name: _signature([*hashes, *parts], plans[name], name, case) for name in plans}
     waiting = [name for name in plans if not stores[name].is_current(case.identifier, signatures[name])]
-    reference = references / f"{case.identifier}{REFERENCE_ENDING}"
-    if case.segmentation and not _is_same_image(reference, case.segmentation, hashes[-1]):
-        _copy_reference(case.segmentation, reference)
+    for label, label_hash in zip(case.label_paths, hashes[len(case.image_paths) :], strict=True):
+        reference = references / reference_name(case, label)
+        if not _is_same_image(reference, label, label_hash):
+            _copy_reference(label, reference)
     if not waiting:
         return None
-    cropped = crop_case(read_case(case))
+    cropped = crop_case(read_case(case, plans[waiting[0]].target))
     for name in waiting:
         require_fit(cropped, plans[name])
     for name in reversed(waiting):  # those that share before those whose arrays they share
@@ -170,9 +172,14 @@ def _warn_of_constant_channels(cases: Mapping[str, tuple[int, ...]]) -> None:
         )
 
 
-def _signature(file_hashes: Sequence[str], plans: Plans, configuration: str) -> str:
+def reference_name(case: Case, label: Path) -> str:
+    """What the copy of a label file is called: after its case, or where there are several as the file itself."""
+    return (case.identifier if case.segmentation else split_ending(label.name)[0]) + REFERENCE_ENDING
+
+
+def _signature(file_hashes: Sequence[str], plans: Plans, configuration: str, case: Case) -> str:
     """Stands for all a prepared case is made from: the files' content and the parts of the plan that preparing uses."""
-    plan = plans.configuration(configuration)
+    plan, more = plans.configuration(configuration), stored_target(plans.target)
     return content_hash(
         RECIPE,
         file_hashes,
@@ -182,6 +189,8 @@ def _signature(file_hashes: Sequence[str], plans: Plans, configuration: str) -> 
         tuple(rule.name for rule in plan.intensities),
         tuple(rule.masked for rule in plan.intensities),
         plans.intensities if plan.needs_statistics else None,
+        *([more] if more else []),
+        *([places_of(case), case.annotated] if case.drawn or case.annotated else []),
     )
 
 

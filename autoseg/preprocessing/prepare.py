@@ -14,28 +14,34 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.arrays import Float32Array, LabelArray, LabelType, Locations
+from autoseg.dataset.coding import (
+    BACKGROUND,
+    IGNORED,
+    LARGEST_LABEL,
+    OUTSIDE,
+    is_foreground,
+    is_ignored,
+    is_planes,
+    outside_as_background,
+)
 from autoseg.dataset.facts import NOTHING, Facts
 from autoseg.dataset.raw_cases import RawCase
-from autoseg.dataset.target import BACKGROUND, LARGEST_LABEL, Target, outside_as_background
+from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError
 from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder
 from autoseg.machine.resources import available_memory
 from autoseg.plans import ConfigurationPlan, IntensityRule, IntensityStatistics, Plans
 from autoseg.preprocessing.cropping import crop_to_nonzero
+from autoseg.preprocessing.label_arrays import resample_labels, sample_outputs
 from autoseg.preprocessing.normalisation import normalise
 from autoseg.preprocessing.resampling import (
+    resample_fractions,
     resample_image,
     resample_segmentation,
     resampled_shape,
     separated_axis,
 )
-from autoseg.words import counted, in_bytes, in_sides
-
-LOCATIONS_PER_LABEL = 10_000
-SMALLEST_SHARE_OF_LOCATIONS = 0.01
-"""A label keeps up to 10 000 of its voxels, or 1 % of them where that is more, as in nnU-Net."""
-
-LOCATIONS_SEED = 1234
+from autoseg.words import counted, first_few, in_bytes, in_sides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +80,13 @@ class PreparedCase:
 
     Attributes:
         data: `(C, Z, Y, X)` float32, normalised; float16 where it is kept on disk in half precision.
-        segmentation: `(Z, Y, X)` labels, -1 outside the nonzero region; None where the case has no labels.
-        foreground: For each label above background some of its voxels, `(k, 3)` int32 indices into `segmentation`.
+        segmentation: `(Z, Y, X)` labels, -1 outside the nonzero region; None where the case has no labels. Of several files
+            `(P, Z, Y, X)` of maps, or of planes for masks and fractions (`dataset.coding`).
+        foreground: For each scored output some of its voxels, `(k, 3)` int32 indices (z, y, x).
         previous: `(Z, Y, X)` labels that the configuration before a cascade predicted; None for all others.
         facts: What is known of the case beside its image.
+        planes: Of each file output its raters' places in `segmentation`, none where it was not drawn; empty for one map.
+        annotated: The outputs that were drawn; None: all.
     """
 
     data: Float32Array | npt.NDArray[np.float16]
@@ -86,6 +95,8 @@ class PreparedCase:
     properties: CaseProperties
     previous: LabelArray | None = None
     facts: Facts = NOTHING
+    planes: tuple[tuple[int, ...], ...] = ()
+    annotated: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,19 +126,21 @@ class CroppedCase:
 
     Attributes:
         data: `(C, Z, Y, X)` float32.
-        segmentation: `(Z, Y, X)` int16, -1 outside the nonzero region.
+        segmentation: `(Z, Y, X)` int16, -1 outside the nonzero region; or as in `RawCase`, outside marked.
         labelled: Whether `segmentation` holds labels, or only the region.
         cut_labels: Voxels of labels above background that the crop leaves out.
     """
 
     identifier: str
     data: Float32Array
-    segmentation: npt.NDArray[np.int16]
+    segmentation: LabelArray
     labelled: bool
     geometry: Geometry
     original_shape: Shape
     crop: Box
     cut_labels: int = 0
+    planes: tuple[tuple[int, ...], ...] = ()
+    annotated: tuple[str, ...] | None = None
 
 
 def prepare_case(raw: RawCase, plans: Plans, configuration: str) -> PreparedCase:
@@ -159,11 +172,13 @@ def crop_case(raw: RawCase) -> CroppedCase:
         original_shape=raw.data.shape[1:],
         crop=crop,
         cut_labels=0 if raw.segmentation is None else _labelled(raw.segmentation) - _labelled(segmentation),
+        planes=raw.planes,
+        annotated=raw.annotated,
     )
 
 
 def _labelled(segmentation: LabelArray) -> int:
-    return int(np.count_nonzero(segmentation > BACKGROUND))
+    return int(np.count_nonzero(is_foreground(segmentation)))
 
 
 def prepare_cropped(case: CroppedCase, plans: Plans, configuration: str) -> PreparedCase:
@@ -177,8 +192,10 @@ def prepare_cropped(case: CroppedCase, plans: Plans, configuration: str) -> Prep
     return PreparedCase(
         data=data,
         segmentation=labels,
-        foreground={} if labels is None else sample_foreground(labels, wanted.target.scored),
+        foreground={} if labels is None else sample_outputs(labels, wanted.target, case.planes),
         properties=properties,
+        planes=case.planes,
+        annotated=case.annotated,
     )
 
 
@@ -207,13 +224,22 @@ def _arrays(case: CroppedCase, wanted: Preparation) -> tuple[Float32Array, Label
     transposed = case.data.transpose(0, *(1 + axis for axis in wanted.order))
     data = resample_image(transposed, shape=wanted.shape, separated=wanted.separated)
     segmentation = None
-    if case.labelled or any(rule.masked for rule in wanted.rules):
-        segmentation = resample_segmentation(
-            case.segmentation.transpose(wanted.order), shape=wanted.shape, separated=wanted.separated
+    masked = any(rule.masked for rule in wanted.rules)
+    if case.labelled or masked:
+        segmentation = resample_labels(
+            _in_order(case.segmentation, wanted.order),
+            shape=wanted.shape,
+            separated=wanted.separated,
+            soft=wanted.target.soft,
+        )
+    region = segmentation
+    if masked and (case.segmentation.ndim > len(wanted.shape) or is_ignored(case.segmentation).any()):
+        region = resample_segmentation(
+            _region(case.data).transpose(wanted.order), shape=wanted.shape, separated=wanted.separated
         )
     normalise(
         data,
-        segmentation,
+        region,
         rules=wanted.rules,
         intensities=wanted.intensities,
         out=data,
@@ -221,18 +247,34 @@ def _arrays(case: CroppedCase, wanted: Preparation) -> tuple[Float32Array, Label
     return data, segmentation
 
 
+def _in_order(labels: LabelArray, order: tuple[int, ...]) -> LabelArray:
+    """With their spatial axes, the last three, in another order."""
+    leading = labels.ndim - len(order)
+    turned: LabelArray = labels.transpose(*range(leading), *(leading + axis for axis in order))
+    return turned
+
+
+def _region(data: Float32Array) -> LabelArray:
+    """The nonzero region of cropped images as a map, where the labels leave it open: as of a case without labels."""
+    _, region, _ = crop_to_nonzero(data, None)
+    return region
+
+
 def restore_segmentation(segmentation: npt.NDArray[LabelType], properties: CaseProperties) -> npt.NDArray[LabelType]:
     """Bring a segmentation from the prepared grid back to the original one; the reverse of `prepare_case`.
 
     Args:
-        segmentation: `(Z, Y, X)` labels on the prepared grid, axes in transposed order; below 0 is background.
+        segmentation: `(Z, Y, X)` labels on the prepared grid, axes in transposed order; below 0 is background. Of masks
+            `(outputs, Z, Y, X)`.
 
     Returns:
-        `(Z, Y, X)` labels on the original grid in file order, of the same type, background outside the crop.
+        `(Z, Y, X)` labels on the original grid in file order, of the same type, background outside the crop; of masks all.
 
     Raises:
         DatasetError: The segmentation does not lie on the prepared grid.
     """
+    if segmentation.ndim > len(properties.prepared_shape):
+        return np.stack([restore_segmentation(one, properties) for one in segmentation])
     if segmentation.shape != properties.prepared_shape:
         raise DatasetError(
             f"case {properties.identifier}: expected a segmentation of {properties.prepared_shape} voxels, "
@@ -245,28 +287,21 @@ def restore_segmentation(segmentation: npt.NDArray[LabelType], properties: CaseP
     return restored
 
 
-def sample_foreground(segmentation: LabelArray, labels: range) -> Mapping[int, Locations]:
-    """Draw voxels of each label, for training patches that are to hold some of it.
+def restore_fractions(fractions: Float32Array, properties: CaseProperties) -> Float32Array:
+    """Bring fractions of each output from the prepared grid back to the original one, linearly.
 
     Args:
-        segmentation: `(Z, Y, X)`.
-        labels: Label values to look for; one that is absent has no locations.
+        fractions: `(outputs, Z, Y, X)` from 0 to 1 on the prepared grid, axes in transposed order.
 
     Returns:
-        For each label `(k, 3)` int32 voxel indices in ascending order, the same whenever called.
+        `(outputs, Z, Y, X)` on the original grid in file order, 0 outside the crop.
     """
-    generator = np.random.RandomState(LOCATIONS_SEED)
-    flat = np.ravel(segmentation)
-    foreground = np.flatnonzero(flat > BACKGROUND)
-    values = flat[foreground]
-    locations = {}
-    for label in labels:
-        positions = foreground[values == label]
-        wanted = max(LOCATIONS_PER_LABEL, int(np.ceil(SMALLEST_SHARE_OF_LOCATIONS * positions.size)))
-        if positions.size > wanted:
-            positions = np.sort(generator.choice(positions, wanted, replace=False))
-        locations[label] = np.stack(np.unravel_index(positions, segmentation.shape), axis=1).astype(np.int32)
-    return locations
+    restored = np.zeros((len(fractions), *properties.original_shape), dtype=np.float32)
+    order = inverse_order(properties.transpose_forward)
+    for one, result in zip(fractions, restored, strict=True):
+        cropped = resample_fractions(one, shape=properties.cropped_shape, separated=properties.separated_axis)
+        result[box_slices(properties.crop)] = cropped.transpose(order)
+    return restored
 
 
 def _require_finite(raw: RawCase) -> None:
@@ -280,9 +315,12 @@ def _require_finite(raw: RawCase) -> None:
 
 
 def _require_label_values(raw: RawCase) -> None:
-    if raw.segmentation is None:
+    if raw.segmentation is None or is_planes(raw.segmentation):
         return
-    lowest, highest = int(raw.segmentation.min()), int(raw.segmentation.max())
+    lowest, highest = (
+        int(raw.segmentation.min(initial=0, where=raw.segmentation != IGNORED)),
+        int(raw.segmentation.max()),
+    )
     if lowest < BACKGROUND or highest > LARGEST_LABEL:
         raise DatasetError(
             f"case {raw.identifier}: labels from {lowest} to {highest} found, but labels are whole numbers from "
@@ -301,12 +339,20 @@ def require_fit(case: CroppedCase, plans: Plans) -> None:
             f"case {case.identifier}: expected {counted(len(plans.channels), 'channel')} ({', '.join(plans.channels)}), "
             f"found {len(case.data)}; give one image file for each channel"
         )
+    if is_planes(case.segmentation):
+        return
     highest = int(case.segmentation.max())
     declared = plans.target.values
+    has_gaps = len(declared) <= declared[-1]
+    if has_gaps and (uncovered := np.setdiff1d(case.segmentation, (OUTSIDE, IGNORED, *declared))).size:
+        raise DatasetError(
+            f"case {case.identifier}: label {uncovered[0]} is of no region; the regions cover "
+            f"{first_few(declared[1:])}; correct the label file, or declare a region and plan again"
+        )
     if highest > declared[-1]:
         raise DatasetError(
             f"case {case.identifier}: label {highest} is not declared; "
-            f"the highest label of the plans is {declared[-1]} ({plans.target.outputs[declared[-1]]}); "
+            f"the highest label of the plans is {declared[-1]} ({plans.target.labels[-1]}); "
             "correct the label file, or declare the label in dataset.json and plan again"
         )
 

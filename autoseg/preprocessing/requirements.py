@@ -14,7 +14,8 @@ from autoseg.dataset import Case
 from autoseg.errors import DatasetError, StorageError
 from autoseg.images import Header, read_header
 from autoseg.plans import Plans
-from autoseg.preprocessing.prepare import LOCATIONS_PER_LABEL, preparation
+from autoseg.preprocessing.label_arrays import LOCATIONS_PER_LABEL
+from autoseg.preprocessing.prepare import preparation
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.words import in_bytes
 

@@ -21,6 +21,7 @@ from scipy import ndimage
 from threadpoolctl import ThreadpoolController
 
 from autoseg.arrays import Array, Float32Array, FloatArray, LabelArray, LabelType
+from autoseg.dataset.coding import IGNORED
 from autoseg.errors import PlanError
 from autoseg.geometry import SPACING_TOLERANCE, Shape, Spacing
 
@@ -110,7 +111,8 @@ def resample_segmentation(
     """Resample a label image onto a grid of another shape and the same extent.
 
     Each label's 0/1 map is resampled linearly, nearest across a separated axis. A voxel takes the label whose map
-    reaches one half there (of two that do, the larger) and background where none does.
+    reaches one half there (of two that do, the larger) and background where none does; where something is ignored, the
+    background has to reach one half, too, and nobody knows where none does.
 
     Args:
         segmentation: `(Z, Y, X)` whole numbers; -1, the region outside the image, is a label like the others.
@@ -129,6 +131,8 @@ def resample_segmentation(
     if segmentation.shape == shape:
         resampled[...] = segmentation
         return resampled
+    if segmentation.min() == IGNORED:
+        resampled[...] = IGNORED
     matrices = _matrices(segmentation.shape, shape, SEGMENTATION_ORDER, separated)
     source, result = (np.moveaxis(array, separated or 0, 0) for array in (segmentation, resampled))
     with _ONE_THREAD:
@@ -137,6 +141,28 @@ def resample_segmentation(
             region = result[tuple(outputs for outputs, _ in restricted)]
             for rows, slab in _resampled_slabs(source[box] == label, [matrix for _, matrix in restricted]):
                 region[rows][slab >= HALF] = label
+    return resampled
+
+
+def resample_fractions(fractions: Array, *, shape: Shape, separated: int | None) -> Float32Array:
+    """Resample fractions, or a mask, linearly onto a grid of another shape and the same extent.
+
+    Args:
+        fractions: `(Z, Y, X)` from 0 to 1.
+        shape: Wanted `(Z', Y', X')` in voxels.
+        separated: What `separated_axis` found for these axes; nearest across it.
+
+    Returns:
+        `(Z', Y', X')` float32, always a new array.
+    """
+    if fractions.shape == shape:
+        return np.array(fractions, dtype=np.float32, order="C")
+    resampled = np.empty(shape, dtype=np.float32)
+    matrices = _matrices(fractions.shape, shape, SEGMENTATION_ORDER, separated)
+    source, result = (np.moveaxis(array, separated or 0, 0) for array in (fractions, resampled))
+    with _ONE_THREAD:
+        for rows, slab in _resampled_slabs(source, matrices):
+            np.clip(slab, 0, 1, out=result[rows])
     return resampled
 
 

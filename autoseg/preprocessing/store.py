@@ -19,16 +19,20 @@ import numpy as np
 from numpy.lib.format import dtype_to_descr, open_memmap, write_array_header_1_0
 
 from autoseg.arrays import Array, LabelArray, Locations
+from autoseg.dataset.coding import is_planes
 from autoseg.dataset.facts import NOTHING, Facts
 from autoseg.errors import StorageError
 from autoseg.files.records import RecordFormat, decode_record, write_record
-from autoseg.files.storage import atomic_path, content_hash, read_json, remove_file
+from autoseg.files.storage import atomic_path, content_hash, encode, read_json, remove_file
 from autoseg.preprocessing.precision import kept_precision
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 from autoseg.remedies import pass_on_limit
 
 DATA, SEGMENTATION, FOREGROUND, SHARED, MARKER = ".npy", "_seg.npy", "_foreground.npy", ".shared", ".json"
 ARRAYS = (DATA, SEGMENTATION, FOREGROUND)
+OF_FILES = ("planes", "annotated")
+"""What a marker says only of cases with several label files, or in which not all was drawn."""
+
 ENDINGS = (*ARRAYS, SHARED, MARKER)
 
 
@@ -41,6 +45,7 @@ class Marker:
         segmentation: Whether the case has labels.
         foreground: How many locations of each label the foreground file holds, labels ascending.
         half: Whether the intensities are kept in half precision.
+        planes, annotated: As in `PreparedCase`; written only where they say something.
     """
 
     signature: str
@@ -48,6 +53,8 @@ class Marker:
     foreground: Mapping[str, int]
     half: bool
     properties: CaseProperties
+    planes: tuple[tuple[int, ...], ...] = ()
+    annotated: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +74,12 @@ class Shared:
 
 def _completed(content: dict[str, Any]) -> dict[str, Any]:
     """With what earlier versions did not write: the precision, and the forms of the image's header."""
-    content = {**content, **({"half": False} if content["format"] == 1 else {})}
+    content = {
+        **dict.fromkeys(OF_FILES),
+        "planes": [],
+        **content,
+        **({"half": False} if content["format"] == 1 else {}),
+    }
     properties = content.get("properties")
     geometry = properties.get("geometry") if isinstance(properties, dict) else None
     if isinstance(geometry, dict):
@@ -85,7 +97,8 @@ SHARED_FORMAT = RecordFormat(number=1)
 class PreparedCases:
     """The prepared cases of one configuration, in one folder.
 
-    `<case>.npy` is `(C, Z, Y, X)` float16 or float32, `<case>_seg.npy` `(Z, Y, X)` int8 or int16, `<case>_foreground.npy`
+    `<case>.npy` is `(C, Z, Y, X)` float16 or float32, `<case>_seg.npy` `(Z, Y, X)` int8 or int16 (or several,
+    or planes of bytes, `(P, Z, Y, X)`), `<case>_foreground.npy`
     `(n, 4)` int32 of label, z, y, x sorted by label, `<case>.json` the marker. In place of the arrays there may be
     `<case>.shared`, which names the folder beside this one that has them.
 
@@ -129,8 +142,10 @@ class PreparedCases:
             foreground={str(label): len(prepared.foreground[label]) for label in sorted(prepared.foreground)},
             half=precision is np.float16,
             properties=prepared.properties,
+            planes=prepared.planes,
+            annotated=prepared.annotated,
         )
-        write_record(self._path(identifier, MARKER), marker, FORMAT)
+        self._write_marker(identifier, marker)
 
     def share(self, other: PreparedCases, properties: CaseProperties, signature: str) -> bool:
         """Take a case whose arrays another configuration has: they stay there, and are those of both.
@@ -156,9 +171,7 @@ class PreparedCases:
             remove_file(self._path(identifier, ending))
         shared = Shared(signature=signature, folder=owner.folder.name, arrays=marker.signature)
         write_record(self._path(identifier, SHARED), shared, SHARED_FORMAT)
-        write_record(
-            self._path(identifier, MARKER), replace(marker, signature=signature, properties=properties), FORMAT
-        )
+        self._write_marker(identifier, replace(marker, signature=signature, properties=properties))
         return True
 
     def withdraw(self, identifier: str) -> None:
@@ -190,7 +203,7 @@ class PreparedCases:
             and data.shape[1:] == shape
             and table.shape == (locations, 4)
         )
-        if not fits or (segmentation is not None and segmentation.shape != shape):
+        if not fits or (segmentation is not None and segmentation.shape[-len(shape) :] != shape):
             raise self._damaged(identifier, "its files do not fit each other")
         return PreparedCase(
             data=data,
@@ -198,6 +211,8 @@ class PreparedCases:
             foreground=_by_label(table, marker.foreground),
             properties=marker.properties,
             facts=self.facts_of(identifier),
+            planes=marker.planes,
+            annotated=marker.annotated,
         )
 
     def facts_of(self, identifier: str) -> Facts:
@@ -313,6 +328,10 @@ class PreparedCases:
         except StorageError as error:
             raise self._damaged(identifier, str(error)) from error
 
+    def _write_marker(self, identifier: str, marker: Marker) -> None:
+        content = {key: value for key, value in encode(marker).items() if key not in OF_FILES or value}
+        write_record(self._path(identifier, MARKER), content, FORMAT)
+
     def _open(self, identifier: str, ending: str) -> Array:
         path = self._path(identifier, ending)
         try:
@@ -344,7 +363,9 @@ def write_array(path: Path, array: Array, precision: type[np.floating[Any]] | No
 
 
 def _smallest(segmentation: LabelArray) -> LabelArray:
-    """As int8 where the labels fit, which halves what every patch reads."""
+    """Maps as int8 where the labels fit, which halves what every patch reads; planes are bytes already."""
+    if is_planes(segmentation):
+        return segmentation
     limits = np.iinfo(np.int8)
     fits = limits.min <= int(segmentation.min()) and int(segmentation.max()) <= limits.max
     return segmentation.astype(np.int8 if fits else np.int16)

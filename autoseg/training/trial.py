@@ -36,7 +36,8 @@ from autoseg.plans import (
     Plans,
     Sampling,
 )
-from autoseg.preprocessing.prepare import CaseProperties, PreparedCase, sample_foreground
+from autoseg.preprocessing.label_arrays import sample_foreground
+from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.compilation import compile_where_it_pays, is_compiled
 from autoseg.training.fold.data import FoldData

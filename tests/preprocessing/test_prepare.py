@@ -11,13 +11,13 @@ from skimage.transform import resize
 
 from autoseg.errors import DatasetError, PlanError
 from autoseg.files.storage import decode, encode
+from autoseg.preprocessing.label_arrays import sample_foreground
 from autoseg.preprocessing.prepare import (
     CaseProperties,
     crop_case,
     prepare_case,
     prepare_cropped,
     restore_segmentation,
-    sample_foreground,
 )
 
 ORDERS = [(0, 1, 2), (1, 0, 2), (2, 0, 1)]

@@ -12,7 +12,8 @@ from small_plans import unet_plan
 from autoseg.geometry import Geometry
 from autoseg.images import write_image
 from autoseg.plans import ConfigurationPlan, Plans
-from autoseg.preprocessing.prepare import CaseProperties, PreparedCase, sample_foreground
+from autoseg.preprocessing.label_arrays import sample_foreground
+from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 from autoseg.preprocessing.store import PreparedCases
 
 CASES = tuple(f"ball_{number}" for number in range(6))
