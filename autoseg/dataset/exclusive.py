@@ -95,6 +95,11 @@ class Exclusive:
             np.maximum(best, probabilities[label], out=best)
         return labels
 
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """What a file that names its segments should call each value; empty where values have no names."""
+        return self.names
+
     def members_of(self, number: int) -> tuple[int, ...]:
         """The labels of a map that a number of `scored` covers."""
         return (number,)

@@ -116,6 +116,11 @@ class Regions:
             labels[probability > THRESHOLD] = label
         return labels
 
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """What a file that names its segments should call each value; empty where values have no names."""
+        return ()
+
     def members_of(self, number: int) -> tuple[int, ...]:
         """The labels of a map that a number of `scored` covers."""
         return self.members[number - 1]
@@ -187,6 +192,11 @@ class Masks:
     def decide(self, probabilities: FloatArray) -> LabelArray:
         """The masks `(outputs, ...)` of probabilities `(outputs, ...)`."""
         return (probabilities > THRESHOLD).astype(self.written_type)
+
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """What a file that names its segments should call each value; empty where values have no names."""
+        return ()
 
     def members_of(self, number: int) -> tuple[int, ...]:  # noqa: ARG002
         """The values that count in a file of its own."""

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autoseg.dataset.target import BACKGROUND, Target
+from autoseg.errors import DatasetError
+from autoseg.words import first_few
 
 ROUNDING = 1e-5
 """Relative; interpolated values may leave the range of those they are made of by single precision's rounding."""
@@ -146,7 +148,16 @@ ACTIVATIONS: Mapping[str, Activation] = {"softmax": SOFTMAX}
 
 
 def activation_of(target: Target) -> Activation:
-    """What the scores of a network with this target say."""
+    """What the scores of a network with this target say.
+
+    Raises:
+        DatasetError: No network learns such a target yet.
+    """
+    if target.activation not in ACTIVATIONS or target.soft or target.ignore is not None:
+        raise DatasetError(
+            f"{first_few(target.outputs)}: outputs that overlap, ignored voxels and soft labels can be verified and prepared, "
+            "but not trained and predicted yet; declare exclusive labels"
+        )
     return ACTIVATIONS[target.activation]
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from autoseg.arrays import Array, Float32Array
-from autoseg.dataset import Case
+from autoseg.dataset import Case, Target
 from autoseg.errors import DatasetError
 from autoseg.images import Image, ImageReference, grid_differences, read_header, read_images, read_stored_label
 from autoseg.images.magnitudes import odd_magnitudes, spread_values
 from autoseg.images.whole_numbers import as_whole_numbers
 from autoseg.planning.appearance import sample_values
-from autoseg.planning.label_inspection import cut_away, label_faults, label_values, scaled_labels
+from autoseg.planning.label_files import inspect_label_file
+from autoseg.planning.label_inspection import scaled_labels
 from autoseg.words import counted, in_brackets, readable
 
 RANGE_PERCENTILES = 1, 99
@@ -65,10 +67,10 @@ class Inspection:
         unplaced: Files that say nothing of where left and right are.
         ranges: Robust lowest and highest intensity of each channel; None where it could not be read.
         content: A hash of the voxels of all channels, None where one could not be read.
-        label_content: The same of the label file.
+        label_content: The same of the label files.
         shape: Of the first channel.
         sample: Some voxels of every channel, scaled, to tell copies in other units by; None where they tell nothing.
-        label_values: The declared ones that the label file holds, None where it could not be read.
+        label_values: Numbers of the outputs that the label files hold, None where one could not be read.
     """
 
     case: Case
@@ -83,33 +85,37 @@ class Inspection:
     label_values: frozenset[int] | None
 
 
-def inspect_case(case: Case, *, folder: Path, labels: Sequence[str]) -> Inspection:
+def inspect_case(case: Case, *, folder: Path, labels: Sequence[str], target: Target | None = None) -> Inspection:
     """Read all files of a case that exist and note everything that is wrong with them.
 
     Args:
         folder: The task's, to which paths in findings are relative.
         labels: Their names, background first; empty where they are not known.
+        target: None where dataset.json is not in order.
     """
     findings: list[Finding] = []
     paths = [image.path for image in case.images]
     images = [_read(image, case, folder, findings) for image in case.images]
-    label = _read(ImageReference(path=case.segmentation), case, folder, findings) if case.segmentation else None
-    values = None if label is None else label_values(label.data)
+    read_as_labels = partial(
+        _read, case=case, folder=folder, findings=findings, rounded=target is None or not target.soft
+    )
+    labelled = [(path, read_as_labels(ImageReference(path=path))) for path in case.label_paths]
     for path, image in zip(paths, images, strict=True):
         if image is not None:
             findings += [_error(case, path, folder, text) for text in _intensity_faults(image.data)]
             findings += _odd_magnitudes(case, path, folder, image.data)
-    if case.segmentation and label is not None and values is not None:
-        findings += [
-            _error(case, case.segmentation, folder, text) for text in label_faults(values, len(labels) or None)
-        ]
-        if not values.any():
-            text = "holds background only; check whether the case was annotated at all"
-            findings.append(_warning(case, case.segmentation, folder, text))
-        on_grid = [image.data for image in images if image is not None and image.data.shape == label.data.shape]
-        if len(on_grid) == len(case.images) > 0 and (cut := cut_away(on_grid, label.data, labels)):
-            findings.append(_warning(case, case.segmentation, folder, cut))
-    read = [*zip(paths, images, strict=True), (case.segmentation, label)]
+    present: set[int] = set()
+    for place, (path, label) in enumerate(labelled):
+        if label is not None:
+            on_grid = [image.data for image in images if image is not None and image.data.shape == label.data.shape]
+            channels = on_grid if len(on_grid) == len(case.images) else []
+            found = inspect_label_file(label.data, place, case, channels, target=target, labels=labels)
+            findings += [_error(case, path, folder, text) for text in found.errors]
+            findings += [_warning(case, path, folder, text) for text in found.warnings]
+            present |= found.present
+    read = [*zip(paths, images, strict=True), *labelled]
+    read_labels = [label for _, label in labelled if label is not None]
+    all_read = 0 < len(labelled) == len(read_labels)
     findings += _doubts(case, read, folder)
     findings += _grid_faults(case, read, folder)
     readable_images = [image for image in images if image is not None]
@@ -121,10 +127,10 @@ def inspect_case(case: Case, *, folder: Path, labels: Sequence[str]) -> Inspecti
         unplaced=tuple(path for path, image in read if path and image and not image.geometry.is_placed),
         ranges=tuple(None if image is None else intensity_range(image.data) for image in images),
         content=_content(readable_images) if is_whole else None,
-        label_content=None if label is None else _content([label]),
+        label_content=_content(read_labels) if all_read else None,
         shape=readable_images[0].data.shape if readable_images else (),
         sample=_sample(readable_images) if is_whole else None,
-        label_values=None if values is None else frozenset(np.intersect1d(values, range(len(labels))).tolist()),
+        label_values=frozenset(present) if all_read else None,
     )
 
 
@@ -137,13 +143,22 @@ def intensity_range(data: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _read(reference: ImageReference, case: Case, folder: Path, findings: list[Finding]) -> Image | None:
-    """The image; None where the file is missing (verification lists those) or cannot be read, which is noted."""
+def _read(
+    reference: ImageReference, case: Case, folder: Path, findings: list[Finding], *, rounded: bool = True
+) -> Image | None:
+    """The image; None where the file is missing (verification lists those) or cannot be read, which is noted.
+
+    Args:
+        rounded: Whether labels that are whole but for rounding are taken as whole.
+    """
     path = reference.path
     if not path.is_file():
         return None
     try:
-        image = _read_label(path, case, folder, findings) if path == case.segmentation else read_images([reference])[0]
+        if path not in case.label_paths:
+            image = read_images([reference])[0]
+        else:
+            image = _read_label(path, case, folder, findings) if rounded else read_stored_label(path)
         findings += [_warning(case, path, folder, text) for text in _voxel_size_faults(path)]
     except DatasetError as error:
         _, _, text = str(error).partition(f"{readable(path)}: ")

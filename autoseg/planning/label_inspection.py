@@ -20,11 +20,11 @@ def label_values(label: Array) -> Array:
     return np.unique(np.concatenate([np.unique(plane) for plane in label]))  # by planes: no second copy of the volume
 
 
-def label_faults(values: Array, labels: int | None) -> list[str]:
+def label_faults(values: Array, declared: Sequence[int] | None) -> list[str]:
     """What is wrong with the values of a label file.
 
     Args:
-        labels: Number of label values declared, background included; None where that is not known.
+        declared: All label values, background included; None where they are not known.
     """
     faults = []
     fractions = fractional_values(values)
@@ -33,10 +33,11 @@ def label_faults(values: Array, labels: int | None) -> list[str]:
             f"holds values that are no whole numbers: {first_few(fractions, say=in_digits)}; "
             "save the labels as integers, resampled without interpolation"
         )
-    undeclared = values[~np.isin(values, fractions) & ((values < 0) | (values >= labels))] if labels else values[:0]
-    if labels and len(undeclared):
+    undeclared = values[~np.isin(values, (*fractions, *declared)) & ~np.isnan(values)] if declared else values[:0]
+    if declared and len(undeclared):
+        known = f"0 to {declared[-1]}" if isinstance(declared, range) else first_few(declared)
         faults.append(
-            f"holds the {agreeing(len(undeclared), 'value')} {first_few(undeclared, say=in_digits)}, which dataset.json does not declare (0 to {labels - 1}); "
+            f"holds the {agreeing(len(undeclared), 'value')} {first_few(undeclared, say=in_digits)}, which dataset.json does not declare ({known}); "
             "declare them under labels, or renumber them in the file"
         )
     return faults

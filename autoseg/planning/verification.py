@@ -10,7 +10,9 @@ from pathlib import Path
 
 from autoseg.dataset import Case, Description, inspect_description
 from autoseg.dataset.description import listed_names
-from autoseg.dataset.facts import inspect_facts
+from autoseg.dataset.drawn import annotate
+from autoseg.dataset.facts import FactsTable, inspect_facts
+from autoseg.dataset.notes import Notes
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.machine.pool import run_on_cases
@@ -71,7 +73,7 @@ def verify_dataset(folder: Path, *, workers: int, splits: Path | None = None) ->
         finding = Finding(severity="error", where=DATASET_FILE, text=text)
         return VerificationReport(task=folder.name, training=0, test=0, findings=(finding,))
     facts = inspect_facts(folder, listed_names(description))
-    training, test = _once(description.training), _once(description.test)
+    training, test, undrawn = _annotated(description, facts)
     inspections, failures = _inspect_all([*training, *test], folder, description, workers)
     trained_on = set(training)
     looked_at_training = [one for one in inspections if one.case in trained_on]
@@ -79,12 +81,15 @@ def verify_dataset(folder: Path, *, workers: int, splits: Path | None = None) ->
     findings = [
         *(Finding(severity="error", where=DATASET_FILE, text=problem) for problem in description.problems),
         *(Finding(severity="warning", where=DATASET_FILE, text=remark) for remark in description.remarks),
+        *undrawn,
         *_wrong_counts(description),
         *fold_findings([case.identifier for case in training], facts, splits),
         *faulty_files(folder, description, training, test),
         *failures,
         *(finding for one in inspections for finding in one.findings),
-        *segments_named_otherwise(training, description.labels),
+        *segments_named_otherwise(
+            training, description.target.value_names if description.target else description.labels
+        ),
         *_rare_labels(looked_at_training, description.labels, facts.patients),
         *find_copies(looked_at_training, looked_at_test),
         *_unplaced(inspections, folder),
@@ -92,6 +97,16 @@ def verify_dataset(folder: Path, *, workers: int, splits: Path | None = None) ->
         *_far_intensities(looked_at_training, looked_at_test, description.channels),
     ]
     return VerificationReport(task=folder.name, training=len(training), test=len(test), findings=tuple(findings))
+
+
+def _annotated(description: Description, facts: FactsTable) -> tuple[list[Case], list[Case], list[Finding]]:
+    """The cases, each once and with what was drawn in it, and what is wrong with what is said of that."""
+    notes = Notes()
+    training = _once(description.training)
+    if description.target is not None:
+        training = list(annotate(training, description.annotated, description.target, facts, notes))
+    findings = [Finding(severity="error", where=DATASET_FILE, text=problem) for problem in notes.problems]
+    return training, _once(description.test), findings
 
 
 def _once(cases: Iterable[Case]) -> list[Case]:
@@ -103,7 +118,7 @@ def _inspect_all(
     cases: list[Case], folder: Path, description: Description, workers: int
 ) -> tuple[list[Inspection], list[Finding]]:
     """Inspect every case; one that takes its worker down with it becomes a finding, and the others are still looked at."""
-    inspect = partial(inspect_case, folder=folder, labels=description.labels)
+    inspect = partial(inspect_case, folder=folder, labels=description.labels, target=description.target)
     try:
         return run_on_cases(inspect, cases, task="verifying", workers=workers), []
     except CasesFailed as failed:

@@ -157,6 +157,8 @@ def _draw_region(case: PreparedCase, patch_size: Shape, forced: bool, generator:
     data, labels = case.data, case.segmentation
     if labels is None:
         raise TrainingError("it has no labels; only labelled cases can train")
+    if case.planes or case.annotated is not None:
+        raise TrainingError("cases of several raters, or in which not all was drawn, cannot be trained on yet")
     maps = [(labels, OUTSIDE)] + ([] if case.previous is None else [(case.previous, BACKGROUND)])
     by_slice = len(patch_size) == 2
     voxel = draw_foreground_voxel(case.foreground, generator, by_slice=by_slice) if forced else None
