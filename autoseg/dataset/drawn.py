@@ -77,9 +77,8 @@ def _files_of(name: str, files: Mapping[str, Path], case: Case, notes: Notes) ->
             f"their mean, take it away, or one more, call it {readable(f'{name}_rater{max(raters) + 1}')}",
             kind="raters and one",
         )
-    if raters:
-        return tuple(raters[number] for number in sorted(raters))
-    return (files[name],) if name in files else ()
+    alone = (files[name],) if name in files else ()
+    return tuple(raters[number] for number in sorted(raters)) + alone
 
 
 # ---------------------------------------------------------------- annotated
@@ -95,7 +94,9 @@ def annotate(cases: Sequence[Case], declared: Any, target: Target, facts: FactsT
     if declared is None:
         return tuple(cases)
     if isinstance(declared, str):
-        return tuple(_annotated(case, _in_column(case, declared, facts, notes), target, notes) for case in cases)
+        if not any(_fact(case, declared, facts) for case in cases):
+            notes.add(f"{ANNOTATED}: metadata.tsv says nothing in a column {declared!r}; name one that holds outputs")
+        return tuple(_annotated(case, _in_cell(_fact(case, declared, facts)), target, notes) for case in cases)
     if not isinstance(declared, dict):
         notes.add(
             f'{ANNOTATED}: expected an object such as {{"case_001": ["{target.labels[1]}"]}}, or the name of a column of '
@@ -112,11 +113,11 @@ def annotate(cases: Sequence[Case], declared: Any, target: Target, facts: FactsT
     return tuple(_annotated(case, declared.get(case.identifier), target, notes) for case in cases)
 
 
-def _in_column(case: Case, column: str, facts: FactsTable, notes: Notes) -> Any:
-    if not any(one.get(column) for one in facts.by_case.values()):
-        notes.add(f"{ANNOTATED}: metadata.tsv says nothing in a column {column!r}; name one that holds outputs")
-        return None
-    cell = facts.of(case.identifier).get(column)
+def _fact(case: Case, column: str, facts: FactsTable) -> str | None:
+    return facts.of(case.identifier).get(column)
+
+
+def _in_cell(cell: str | None) -> list[str] | None:
     return None if cell is None else [name.strip() for name in cell.split(SEPARATOR)]
 
 

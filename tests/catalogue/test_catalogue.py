@@ -25,6 +25,7 @@ import spoilt_models
 import spoilt_outputs
 import spoilt_plans
 import spoilt_splits
+import spoilt_targets
 import spoilt_workspaces
 from spoiling import Entry, Place, describe, tree
 
@@ -39,6 +40,7 @@ TABLES = (
     spoilt_layouts,
     spoilt_plans,
     spoilt_splits,
+    spoilt_targets,
     spoilt_models,
     spoilt_outputs,
     spoilt_archives,
