@@ -14,7 +14,7 @@ from autoseg.arrays import Float32Array, FloatArray, LabelArray, Mask, label_typ
 from autoseg.dataset.coding import BACKGROUND, LARGEST_LABEL, fractions_of, is_ignored, outside_as_background
 from autoseg.dataset.exclusive import require_ignore
 from autoseg.errors import DatasetError
-from autoseg.words import counted, first_few
+from autoseg.words import first_few
 
 THRESHOLD = 0.5
 """An output holds where it is more probable than not."""
@@ -48,7 +48,7 @@ class Regions:
             if BACKGROUND in members:
                 raise DatasetError(f"labels: region {name} covers 0, which is the background")
             if min(members) < 0 or max(members) > LARGEST_LABEL:
-                raise DatasetError(f"labels: region {name} covers labels that are not 1 to {LARGEST_LABEL}")
+                raise DatasetError(f"labels: region {name}: a label is a whole number from 1 to {LARGEST_LABEL}")
             if len(set(members)) < len(members):
                 raise DatasetError(f"labels: region {name} names a label twice")
         self._require_order()
@@ -57,8 +57,8 @@ class Regions:
     def _require_order(self) -> None:
         if len(self.order) != len(self.names):
             raise DatasetError(
-                f"regions_class_order: one label for each of {counted(len(self.names), 'region')} is needed "
-                f"({', '.join(self.names)}), found {len(self.order)}"
+                f"regions_class_order: give each region its label, in their order ({', '.join(self.names)}); "
+                f"found {len(self.order)}"
             )
         if unknown := [label for label in self.order if label not in self.values or label == BACKGROUND]:
             raise DatasetError(f"regions_class_order: {first_few(unknown)}: no region covers it")

@@ -69,7 +69,7 @@ ENTRIES: tuple[Entry, ...] = (
     verified(
         "an order that is too long",
         describe(labels=REGIONS, regions_class_order=[1, 1]),
-        "dataset.json: regions_class_order: one label for each of 1 region is needed (ball), found 2",
+        "dataset.json: regions_class_order: give each region its label, in their order (ball); found 2",
     ),
     verified(
         "an order that is text",
