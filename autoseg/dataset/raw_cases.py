@@ -12,7 +12,7 @@ import numpy as np
 from autoseg.arrays import Array, Float32Array, LabelArray
 from autoseg.dataset.cases import Case
 from autoseg.dataset.planes import read_plane
-from autoseg.dataset.target import IGNORED, Target
+from autoseg.dataset.target import BACKGROUND, IGNORED, Target
 from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
 from autoseg.images import Image, grid_differences, read_images, read_label
@@ -88,19 +88,25 @@ def _labels(labels: Sequence[Image], case: Case, target: Target | None) -> Label
     if not labels:
         return None
     if not case.drawn:
-        return _with_ignored(_whole_numbers(labels[0].data, case), target)
+        return _with_ignored(_whole_numbers(labels[0].data, case), case, target)
     if target is not None and (target.soft or target.drawn_apart):
         planes = [
             read_plane(label.data, target, f"case {readable(case.identifier)}: {readable(path.name)}")
             for path, label in zip(case.label_paths, labels, strict=True)
         ]
         return np.stack(planes)
-    return np.stack([_with_ignored(_whole_numbers(label.data, case), target) for label in labels])
+    return np.stack([_with_ignored(_whole_numbers(label.data, case), case, target) for label in labels])
 
 
-def _with_ignored(labels: LabelArray, target: Target | None) -> LabelArray:
-    if target is not None and target.ignore is not None:
-        labels[labels == target.ignore] = IGNORED
+def _with_ignored(labels: LabelArray, case: Case, target: Target | None) -> LabelArray:
+    if target is None or target.ignore is None:
+        return labels
+    if (lowest := labels.min()) < BACKGROUND:
+        raise DatasetError(
+            f"case {readable(case.identifier)}: {_label_file(case)} holds {lowest}, and labels are numbered from "
+            f"{BACKGROUND}, with {target.ignore} where they are ignored; correct the file"
+        )
+    labels[labels == target.ignore] = IGNORED
     return labels
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from autoseg.dataset import Case, Dataset
 from autoseg.dataset.raw_cases import places_of, read_case
-from autoseg.dataset.target import stored_target
+from autoseg.dataset.target import Target, stored_target
 from autoseg.errors import DatasetError
 from autoseg.files.storage import atomic_path, content_hash, file_hash
 from autoseg.geometry import box_shape
@@ -115,7 +115,7 @@ def _prepare_one(
             _copy_reference(label, reference)
     if not waiting:
         return None
-    cropped = crop_case(read_case(case, plans[waiting[0]].target))
+    cropped = _cropped(case, plans[waiting[0]].target)
     for name in waiting:
         require_fit(cropped, plans[name])
     for name in reversed(waiting):  # those that share before those whose arrays they share
@@ -127,6 +127,10 @@ def _prepare_one(
         done.append(name)
     constant = tuple(number for number, channel in enumerate(cropped.data) if channel.min() == channel.max())
     return _Prepared(identifier=case.identifier, cut_labels=cropped.cut_labels, constant=constant)
+
+
+def _cropped(case: Case, target: Target) -> CroppedCase:
+    return crop_case(read_case(case, target), target)
 
 
 def _share(

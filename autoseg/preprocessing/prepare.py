@@ -152,13 +152,13 @@ def prepare_case(raw: RawCase, plans: Plans, configuration: str) -> PreparedCase
 
     Source: Isensee et al. 2021, Fig. 2.
     """
-    return prepare_cropped(crop_case(raw), plans, configuration)
+    return prepare_cropped(crop_case(raw, plans.target), plans, configuration)
 
 
-def crop_case(raw: RawCase) -> CroppedCase:
+def crop_case(raw: RawCase, target: Target) -> CroppedCase:
     """Check a raw case's values and crop it to its nonzero region; what is the same for every configuration."""
     _require_finite(raw)
-    _require_label_values(raw)
+    _require_label_values(raw, target)
     try:
         data, segmentation, crop = crop_to_nonzero(raw.data, raw.segmentation)
     except DatasetError as error:
@@ -314,13 +314,12 @@ def _require_finite(raw: RawCase) -> None:
             )
 
 
-def _require_label_values(raw: RawCase) -> None:
+def _require_label_values(raw: RawCase, target: Target) -> None:
     if raw.segmentation is None or is_planes(raw.segmentation):
         return
-    lowest, highest = (
-        int(raw.segmentation.min(initial=0, where=raw.segmentation != IGNORED)),
-        int(raw.segmentation.max()),
-    )
+    lowest, highest = int(raw.segmentation.min()), int(raw.segmentation.max())
+    if lowest == IGNORED and target.ignore is not None and not (raw.segmentation == OUTSIDE).any():
+        lowest = BACKGROUND
     if lowest < BACKGROUND or highest > LARGEST_LABEL:
         raise DatasetError(
             f"case {raw.identifier}: labels from {lowest} to {highest} found, but labels are whole numbers from "

@@ -107,7 +107,7 @@ class TestResampling:
 class TestPreparing:
     def test_a_map_of_regions_stays_a_map_of_bytes(self, tmp_path: Path) -> None:
         raw = raw_case(blocks(0, 1, 2, 5, IGNORED))
-        prepared = prepare_case(raw, plans_of(BRATS), "3d_fullres")
+        prepared = prepare_case(raw, plans_of(replace(BRATS, ignore=255)), "3d_fullres")
         np.testing.assert_array_equal(prepared.segmentation, raw.segmentation.transpose(1, 0, 2))
         places = {number: set(points[:, 2].tolist()) for number, points in prepared.foreground.items()}
         assert places == {1: {2, 3, 4, 5, 6, 7}, 2: {4, 5, 6, 7}}
@@ -122,6 +122,13 @@ class TestPreparing:
     def test_a_label_of_no_region_is_refused(self) -> None:
         with pytest.raises(DatasetError, match="case a: label 3 is of no region; the regions cover 1, 2, 5; correct"):
             prepare_case(raw_case(blocks(0, 3)), plans_of(BRATS), "3d_fullres")
+
+    @pytest.mark.parametrize(("target", "value"), [(BRATS, IGNORED), (replace(BRATS, ignore=255), OUTSIDE)])
+    def test_values_below_the_background_are_refused_but_what_reading_found_ignored(
+        self, target: Target, value: int
+    ) -> None:
+        with pytest.raises(DatasetError, match=f"case a: labels from {value} to 1 found, but labels are whole numbers"):
+            prepare_case(raw_case(blocks(value, 1)), plans_of(target), "3d_fullres")
 
     def test_masks_are_a_plane_for_each_that_was_drawn_by_each_rater(self, tmp_path: Path) -> None:
         planes = np.zeros((2, *SHAPE), np.uint8)
@@ -143,11 +150,11 @@ class TestPreparing:
         assert prepared.segmentation is not None
         assert (prepared.segmentation == OUTSIDE_PLANE).sum() == 8
 
-    @pytest.mark.parametrize("target", [BRATS, NERVE, LESION], ids=str)
+    @pytest.mark.parametrize("target", [replace(BRATS, ignore=255), NERVE, LESION], ids=str)
     def test_intensities_inside_the_region_are_those_without_any_labels(self, target: Target) -> None:
         """A network must not see other intensities in training than in prediction."""
         labels = blocks(IGNORED, IGNORED, 1)
-        if target is not BRATS:
+        if target in (NERVE, LESION):
             labels = np.full((1, *SHAPE), IGNORED_PLANE, np.uint8)
         raw = raw_case(labels, planes=((0,), ()) if target is NERVE else ((0,),))
         raw.data[:, 2, 3:5, :2] = 0
@@ -174,6 +181,21 @@ class TestPreparing:
 
 
 class TestReading:
+    def test_what_is_ignored_is_told_from_numbers_below_the_background(self, tmp_path: Path) -> None:
+        write_image(tmp_path / "a_0000.nii.gz", np.ones(SHAPE, np.int16), UNIT)
+        images = whole_files([tmp_path / "a_0000.nii.gz"])
+        target = Exclusive(names=("background", "a"), ignore=255)
+        case = Case(identifier="a", images=images, segmentation=tmp_path / "a.nii.gz")
+        write_image(tmp_path / "a.nii.gz", blocks(1, 255), UNIT)
+        raw = read_case(case, target)
+        assert raw.segmentation is not None
+        assert raw.segmentation[0, 0, ::2].tolist() == [1, IGNORED, 0, 0, 0]
+        write_image(tmp_path / "a.nii.gz", blocks(1, IGNORED), UNIT)
+        with pytest.raises(
+            DatasetError, match=r"a.nii.gz holds -2, and labels are numbered from 0, with 255 where they"
+        ):
+            read_case(case, target)
+
     @pytest.fixture
     def case(self, tmp_path: Path) -> Any:
         def write(values: dict[str, Any]) -> Case:

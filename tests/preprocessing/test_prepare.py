@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.transform import resize
 
+from autoseg.dataset import Exclusive
 from autoseg.errors import DatasetError, PlanError
 from autoseg.files.storage import decode, encode
 from autoseg.preprocessing.label_arrays import sample_foreground
@@ -150,7 +151,7 @@ def test_without_labels_the_image_is_prepared_just_the_same(make_plans, make_cas
 def test_a_crop_serves_several_configurations_and_the_raw_case_is_kept(make_plans, make_case) -> None:
     raw = make_case(border=(1, 1, 1))
     before = raw.data.copy(), raw.segmentation.copy()
-    cropped = crop_case(raw)
+    cropped = crop_case(raw, Exclusive(names=("background", "a", "b")))
     plans = make_plans(schemes=["nonCT"])
 
     first = prepare_cropped(cropped, plans, "3d_fullres")
