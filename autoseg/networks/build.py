@@ -80,6 +80,8 @@ def planned_network(
 
     Args:
         normalisation: Of what every layer normalises over: each sample by itself, or the whole batch.
+
+    Source: Isensee et al. 2021, "nnU-Net" (arXiv 1904.08128).
     """
     network = build_network(plan, in_channels, out_channels)
     return with_batch_norm(network) if normalisation == "batch" else network

@@ -44,7 +44,7 @@ def samples_together(network: nn.Module, batch: Tensor) -> int:
 
     All of them elsewhere, and in a network that may let samples see each other.
     """
-    if batch.device.type != "cpu" or not isinstance(network, EncoderDecoder) or _normalises_over_batch(network):
+    if batch.device.type != "cpu" or not isinstance(network, EncoderDecoder) or normalises_over_batch(network):
         return len(batch)
     return torch.get_num_threads() * held_by_caches(batch[0, 0].numel())
 
@@ -113,14 +113,15 @@ def require_independent_samples(network: nn.Module) -> None:
     Raises:
         TrainingError: It has batch normalisation.
     """
-    if _normalises_over_batch(network):
+    if normalises_over_batch(network):
         raise TrainingError(
             "the GPU's memory does not hold the batch, and it cannot be computed in parts, as the network normalises over "
             "the batch; train with a smaller `batch_size`, or plan for less memory (`gpu_memory_target`)"
         )
 
 
-def _normalises_over_batch(network: nn.Module) -> bool:
+def normalises_over_batch(network: nn.Module) -> bool:
+    """Whether samples of a batch see each other inside a network."""
     return any(isinstance(layer, _BatchNorm) for layer in network.modules())
 
 

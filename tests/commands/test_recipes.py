@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from autoseg.commands import find_best_configuration, make_recipe, predict, train
+from autoseg.commands import find_best_configuration, list_networks, make_recipe, predict, train
 from autoseg.commands import plan_and_preprocess as preparing
 from autoseg.images import read_image
 
@@ -73,6 +73,13 @@ def test_a_recipe_is_made_trained_selected_and_predicted_with(make_task: Any, tm
     assert (
         "schedule was cosine(warm_up=0), now poly(exponent=0.9); continue it with the same" in capsys.readouterr().err
     )
+
+
+def test_networks_are_listed_without_a_task(tmp_path: Path, capsys: Told) -> None:
+    assert list_networks.main(["--home", str(tmp_path)]) == 0
+    assert "vnet               Milletari et al. 2016 (arXiv 1606.04797)\n" in capsys.readouterr().out
+    assert list_networks.main(["-t", "4", "--home", str(tmp_path)]) == 1
+    assert "no task" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

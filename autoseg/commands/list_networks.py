@@ -1,0 +1,51 @@
+"""`autoseg_list_networks`: the networks that a recipe may name, and what each takes with a plan."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+from autoseg.commands.arguments import TASK_HELP, add_plans_name, configuration_name
+from autoseg.commands.running import Command, Parser, run_command
+from autoseg.files.layout import DEFAULT_PLANS, FULL
+from autoseg.files.model_folder import ModelKey
+from autoseg.paths import Workspace
+
+
+def add_arguments(parser: Parser) -> None:
+    """The command's own options."""
+    parser.add_argument("-t", dest="task", metavar="TASK", help=f"{TASK_HELP} (default: papers alone, without a plan)")
+    parser.add_argument(
+        "-m",
+        dest="configuration",
+        metavar="CONFIGURATION",
+        type=configuration_name,
+        default=FULL,
+        help=f"whose patch (default: {FULL})",
+    )
+    add_plans_name(parser, f"name of the plans (default: {DEFAULT_PLANS})")
+
+
+def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
+    """Print a line for each network."""
+    from autoseg.planning.planned import load_planned
+    from autoseg.reporting.networks import networks_table
+
+    if arguments.task is None:
+        print(networks_table())
+        return
+    task = workspace.find_task(arguments.task)
+    key = ModelKey(task=task, configuration=arguments.configuration, plans=arguments.plans)
+    print(networks_table(load_planned(key, workspace), arguments.configuration))
+
+
+COMMAND = Command(
+    name="autoseg_list_networks",
+    summary="list the networks that a recipe may name, and what each takes with a plan",
+    reads="the task's plans in preprocessed/, or nothing",
+    writes="nothing; prints a line for each network: its paper, or parameters, multiplications, memory and how far it sees",
+    example="autoseg_list_networks\nautoseg_list_networks -t 4 -m 3d_fullres",
+    add_arguments=add_arguments,
+    run=run,
+)
+main = partial(run_command, COMMAND)
