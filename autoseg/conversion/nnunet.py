@@ -12,7 +12,10 @@ from typing import Any
 from autoseg.conversion.declared import close_gaps, closed_gaps, renumbering_note
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case, find_case_files, image_files, read_dataset, read_description
+from autoseg.dataset.declared_target import IGNORE, ORDER, declared_target
 from autoseg.dataset.description import quoted_entries, turned_round
+from autoseg.dataset.notes import Notes
+from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.images import IMAGE_ENDINGS, split_ending, whole_files
@@ -38,6 +41,11 @@ def understand_ours(folder: Path, *, remap_labels: bool = False) -> Understood:
     """
     description, numbers = close_gaps(read_description(folder), folder / DATASET_FILE, remap_labels=remap_labels)
     dataset = read_dataset(folder, description)
+    if any(case.drawn for case in dataset.training):
+        raise DatasetError(
+            f"{readable(folder)}: masks, soft labels and the files of raters are brought over as they are only; copy the "
+            "folder to raw_data/TaskXXX_Name"
+        )
     files = [path for case in (*dataset.training, *dataset.test) for path in case.paths]
     if missing := [path.relative_to(folder) for path in files if not path.is_file()]:
         raise DatasetError(
@@ -52,10 +60,11 @@ def understand_ours(folder: Path, *, remap_labels: bool = False) -> Understood:
         number=number,
         name=name,
         channels=dataset.channels,
-        labels=dataset.target.outputs,
+        labels=dataset.target.labels,
         training=dataset.training,
         test=dataset.test,
         description=description,
+        target={"labels": description["labels"]} if ORDER in description else {},
         label_values=of_each_case(numbers, dataset.training),
         notes=(*renumbering_note(numbers), *dataset.remarks),
     )
@@ -78,7 +87,7 @@ def understand_second_generation(folder: Path, *, remap_labels: bool = False) ->
             "put them into imagesTr and labelsTr as <case>_0000 and <case>"
         )
     channels = _channels(description.get("channel_names"), where)
-    labels, numbers = _labels(description.get("labels"), where, remap_labels=remap_labels)
+    labels, numbers, target = _target(description, where, remap_labels=remap_labels)
     training, test = _cases(folder, len(channels), _ending(description.get("file_ending"), where))
     number, name = number_and_name(folder)
     return Understood(
@@ -91,6 +100,7 @@ def understand_second_generation(folder: Path, *, remap_labels: bool = False) ->
         training=training,
         test=test,
         label_values=of_each_case(numbers, training),
+        target=target,
         description={key: value for key, value in description.items() if key not in REPLACED_KEYS},
         notes=(
             *(
@@ -135,21 +145,41 @@ def _channels(names: Any, where: Path) -> tuple[str, ...]:
     return tuple(names[str(number)] for number in range(len(names)))
 
 
+def _target(
+    description: Mapping[str, Any], where: Path, *, remap_labels: bool
+) -> tuple[tuple[str, ...], dict[int, int] | None, Mapping[str, Any]]:
+    """Names by number, the new numbers where there were gaps, and what these do not say: regions, what is ignored."""
+    values = description.get("labels")
+    if ORDER in description:
+        target = _declared({"labels": values, ORDER: description[ORDER]}, where)
+        return target.labels, None, {"labels": values, ORDER: description[ORDER]}
+    if not isinstance(values, dict) or IGNORE not in values:
+        return *_labels(values, where, remap_labels=remap_labels), {}
+    ignore, rest = values[IGNORE], {name: value for name, value in values.items() if name != IGNORE}
+    names, numbers = _labels(rest, where, remap_labels=remap_labels)
+    numbered = {str(value): name for value, name in enumerate(names)}
+    _declared({"labels": numbered, IGNORE: ignore}, where, names)
+    return names, None if numbers is None else {**numbers, ignore: ignore}, {IGNORE: ignore}
+
+
+def _declared(description: Mapping[str, Any], where: Path, names: tuple[str, ...] = ()) -> Target:
+    notes = Notes()
+    target = declared_target(description, notes, lambda: names)
+    if target is None:
+        raise DatasetError(f"{readable(where)}: {'; '.join(notes.problems)}")
+    return target
+
+
 def _labels(values: Any, where: Path, *, remap_labels: bool) -> tuple[tuple[str, ...], dict[int, int] | None]:
     """The names in the order of their numbers, and the new numbers where there were gaps."""
     if not isinstance(values, dict) or not values:
         raise DatasetError(
             f'{readable(where)}: labels: expected an object such as {{"background": 0, "liver": 1}}, found {values!r:.200}'
         )
-    if "ignore" in values:
-        raise DatasetError(
-            f"{readable(where)}: labels: an ignore label is not supported; leave the cases out that are labelled in part, "
-            "or complete them, and take it off the list"
-        )
     if regions := [name for name, value in values.items() if isinstance(value, list)]:
         raise DatasetError(
-            f"{readable(where)}: labels: {first_few(regions)}: regions of several values are not supported; "
-            "declare each value as a label of its own"
+            f"{readable(where)}: labels: {first_few(regions)}: regions of several values need {ORDER}, the label that "
+            "each writes into a segmentation"
         )
     if right := turned_round({value: number for number, value in values.items() if isinstance(value, str)}):
         names = {name: number for number, name in sorted(right.items())}

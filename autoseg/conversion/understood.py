@@ -26,6 +26,7 @@ class Understood:
         test: Cases without.
         description: What else its dataset.json says, carried over.
         label_values: Of each case, for each value in its label file the one to write; None leaves the files as they are.
+        target: What dataset.json has to say of the target where names in the order of their numbers do not say all.
         notes: What a user should know before training.
     """
 
@@ -39,6 +40,7 @@ class Understood:
     test: tuple[Case, ...]
     description: Mapping[str, Any] = field(default_factory=dict)
     label_values: Mapping[str, Mapping[int, int]] | None = None
+    target: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def report(self) -> str:

@@ -137,6 +137,7 @@ def _description(understood: Understood, name: str) -> dict[str, object]:
         **understood.description,
         "modality": {str(number): channel for number, channel in enumerate(understood.channels)},
         "labels": {str(value): label for value, label in enumerate(understood.labels)},
+        **understood.target,
         "numTraining": len(training),
         "numTest": len(test),
         "training": training,

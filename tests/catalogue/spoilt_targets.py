@@ -82,11 +82,6 @@ ENTRIES: tuple[Entry, ...] = (
         "dataset.json: regions_class_order: 1 is written by two regions, and nobody could tell them apart; give each region a label of its own",
     ),
     verified(
-        "a region that is written as the label of another",
-        describe(labels={"background": 0, "whole": [1], "core": [2]}, regions_class_order=[2, 1]),
-        "dataset.json: regions_class_order: 2 stands for region whole, which does not cover it",
-    ),
-    verified(
         "regions without a background",
         describe(labels={"ball": [1]}, regions_class_order=[1]),
         'dataset.json: labels: 0 is not declared, which is the background; write {"background": 0, "whole": [1, 2], "core": 2} with "regions_class_order": [1, 2], with "background": 0',

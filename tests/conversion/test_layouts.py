@@ -16,7 +16,7 @@ import SimpleITK as sitk
 
 from autoseg.conversion.layouts import Conversion, ConversionSettings, convert_dataset, understand_dataset
 from autoseg.conversion.writing import write_task
-from autoseg.dataset import read_dataset
+from autoseg.dataset import Exclusive, Regions, read_dataset
 from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import AutosegError, DatasetError, StorageError, WorkspaceError
 from autoseg.geometry import Geometry
@@ -125,6 +125,45 @@ def test_the_second_generation_becomes_a_task(second: Path, tmp_path: Path) -> N
     assert list(verify_dataset(target, workers=1).errors) == []
 
 
+def test_regions_of_the_second_generation_stay_regions(second: Path, tmp_path: Path) -> None:
+    labels = {"background": 0, "whole": [1, 2], "posterior": [2]}
+    describe_second(second, labels=labels, regions_class_order=[1, 2])
+    conversion = convert(second, tmp_path)
+    assert "  labels    0 background, 1 whole, 2 posterior\n" in conversion.understood.report()
+    dataset = read_dataset(conversion.folder)
+    assert dataset.target == Regions(names=("whole", "posterior"), members=((1, 2), (2,)), order=(1, 2))
+    assert list(verify_dataset(conversion.folder, workers=1).errors) == []
+
+    again = convert(conversion.folder, tmp_path / "again")
+    assert read_dataset(again.folder).target == dataset.target
+
+
+def test_an_ignore_label_of_the_second_generation_stays_one(second: Path, tmp_path: Path) -> None:
+    write(second / "labelsTr" / "patient_001.nii.gz", label(1, (0, 1, 2, 3)))
+    describe_second(second, labels={"background": 0, "RV": 1, "MLV": 2, "ignore": 3})
+    conversion = convert(second, tmp_path)
+    assert read_dataset(conversion.folder).target == Exclusive(names=("background", "RV", "MLV"), ignore=3)
+    assert list(verify_dataset(conversion.folder, workers=1).errors) == []
+
+
+def test_an_ignore_label_stays_what_it_is_where_others_are_renumbered(second: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        write(second / "labelsTr" / f"patient_00{number}.nii.gz", label(number, (0, 2, 5, 9)))
+    describe_second(second, labels={"background": 0, "RV": 2, "MLV": 5, "ignore": 9})
+    conversion = convert(second, tmp_path, remap_labels=True)
+    assert read_dataset(conversion.folder).target == Exclusive(names=("background", "RV", "MLV"), ignore=9)
+    (case, *_) = read_dataset(conversion.folder).training
+    np.testing.assert_array_equal(np.unique(read_case(case).segmentation), [0, 1, 2, 9])
+
+
+def test_tasks_of_several_label_files_a_case_are_copied_by_hand(first: Path, tmp_path: Path) -> None:
+    for path in sorted((first / "labelsTr").iterdir()):
+        path.rename(path.with_name(path.name.replace(".nii.gz", "_rater1.nii.gz")))
+    assert "masks, soft labels and the files of raters are brought over as they are only; copy the folder" in refusal(
+        first, tmp_path
+    )
+
+
 def test_what_was_understood_is_said(second: Path, tmp_path: Path) -> None:
     assert convert(second, tmp_path).understood.report() == (
         f"{second}: the layout of nnU-Net's second generation (DatasetXXX_Name)\n"
@@ -157,11 +196,19 @@ def test_other_formats_keep_theirs_but_renumbered_labels(tmp_path: Path, ending:
     [
         (
             {"labels": {"background": 0, "whole": [1, 2], "core": 2}},
-            "labels: whole: regions of several values are not supported; declare each value as a label of its own",
+            "labels: whole: regions of several values need regions_class_order, the label that each writes into a",
         ),
         (
-            {"labels": {"background": 0, "RV": 1, "ignore": 2}},
-            "labels: an ignore label is not supported; leave the cases out that are labelled in part",
+            {"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 7]},
+            "dataset.json: regions_class_order: 7: no region covers it",
+        ),
+        (
+            {"labels": {"background": 0, "RV": 1, "MLV": 2, "ignore": 2}},
+            "dataset.json: ignore: 2 is also a label; take a value above all labels",
+        ),
+        (
+            {"labels": {"background": 0, "RV": 1, "MLV": 2, "ignore": "3"}},
+            "dataset.json: ignore: expected a whole number such as 255, without quotation marks, found '3'",
         ),
         (
             {"labels": {"background": 0, "RV": 255}},
