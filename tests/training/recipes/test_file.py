@@ -238,6 +238,25 @@ def test_a_recipe_of_other_parts_trains_and_predicts_what_it_says(trainer: MakeT
     assert any(isinstance(layer, nn.BatchNorm3d) for layer in network.modules())
 
 
+def test_settings_are_held_to_the_types_that_plain_values_can_have(tmp_path: Path) -> None:
+    """Also of a part of one's own: lists become tuples, and what a type of several kinds means is left to the part."""
+    (tmp_path / "own.py").write_text(
+        "from typing import Optional, Union\n"
+        "def part(share: Union[int, float], outputs: 'tuple[int, ...] | None' = None, most: Optional[int] = None): ...\n"
+    )
+    said = {"name": "own.py:part", "share": 2}
+
+    (part,) = read_recipe(write(tmp_path, {"loss": said | {"outputs": [1, 2], "most": None}})).loss
+
+    assert dict(part.settings) == {"share": 2, "outputs": (1, 2), "most": None}
+    for wrong, message in (
+        ({"outputs": [1, "x"]}, r"loss.outputs\[1\]: expected int, found 'x'"),
+        ({"most": 1.5}, "loss.most"),
+    ):
+        with pytest.raises(ExtensionError, match=message):
+            read_recipe(write(tmp_path, {"loss": said | wrong}))
+
+
 def test_losses_are_weighted_and_tried_before_anything_is_written(trainer: MakeTrainer, mine: Path) -> None:
     both = {"loss": ["tversky", "cross_entropy"], "loss_weights": [2, 0.5]}
     logits, target = torch.zeros(1, 3, 1, 2), torch.tensor([[[1, 2]]])
