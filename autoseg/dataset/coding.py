@@ -60,6 +60,14 @@ def fractions_of(planes: npt.NDArray[np.uint8]) -> Float32Array:
     return fractions
 
 
+def signed(planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
+    """Planes as numbers that say what is outside or ignored as maps do: 0 to `WHOLE`, `OUTSIDE`, `IGNORED`."""
+    numbers = planes.astype(np.int16)
+    numbers[planes == OUTSIDE_PLANE] = OUTSIDE
+    numbers[planes == IGNORED_PLANE] = IGNORED
+    return numbers
+
+
 def planes_of(fractions: Float32Array) -> npt.NDArray[np.uint8]:
     """The reverse: fractions from 0 to 1 as bytes, the nearest."""
     return np.rint(fractions * WHOLE).astype(np.uint8)

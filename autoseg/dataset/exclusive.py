@@ -104,6 +104,10 @@ class Exclusive:
         """The labels of a map that a number of `scored` covers."""
         return (number,)
 
+    def drawn_outputs(self, names: Sequence[str] | None) -> tuple[bool, ...]:
+        """Whether somebody drew each output, of the names that were drawn in a case; None: all."""
+        return tuple(names is None or number == BACKGROUND or name in names for number, name in enumerate(self.names))
+
     def files_of(self, stem: str) -> tuple[str, ...]:
         """Names, endings and raters left out, of the files that hold a case's labels."""
         return (stem,)

@@ -122,6 +122,10 @@ class Regions:
         """The labels of a map that a number of `scored` covers."""
         return self.members[number - 1]
 
+    def drawn_outputs(self, names: Sequence[str] | None) -> tuple[bool, ...]:
+        """Whether somebody drew each output, of the names that were drawn in a case; None: all."""
+        return tuple(names is None or name in names for name in self.names)
+
     def files_of(self, stem: str) -> tuple[str, ...]:
         """Names, endings and raters left out, of the files that hold a case's labels."""
         return (stem,)
@@ -198,6 +202,10 @@ class Masks:
     def members_of(self, number: int) -> tuple[int, ...]:  # noqa: ARG002
         """The values that count in a file of its own."""
         return (1,)
+
+    def drawn_outputs(self, names: Sequence[str] | None) -> tuple[bool, ...]:
+        """Whether somebody drew each output, of the names that were drawn in a case; None: all."""
+        return tuple(names is None or name in names for name in self.names)
 
     def files_of(self, stem: str) -> tuple[str, ...]:
         """Names, endings and raters left out, of the files that hold a case's labels."""

@@ -5,7 +5,7 @@ All that knows softmax, one-hot channels or the highest score stands here; netwo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeAlias
 
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autoseg.dataset.target import BACKGROUND, Target
-from autoseg.errors import DatasetError
-from autoseg.words import first_few
+from autoseg.dataset.coding import BACKGROUND, IGNORED, WHOLE
+from autoseg.dataset.overlapping import THRESHOLD
+from autoseg.dataset.target import Exclusive, Masks, Regions, Target
 
 ROUNDING = 1e-5
 """Relative; interpolated values may leave the range of those they are made of by single precision's rounding."""
@@ -24,6 +24,9 @@ ROUNDING = 1e-5
 Enlarge: TypeAlias = Callable[[Tensor], Iterable[tuple[int, Tensor]]]
 """Scores `(K, r, X)` to the interpolated `(n, R, X')`, some of the K at a time, each with the first's index."""
 
+
+CERTAIN = 100.0
+"""A score that leaves nothing to others in single precision, and is far from its limits."""
 
 SURE = -1e-7
 """Greatest logarithm of a probability beside which that of its complement is taken."""
@@ -73,6 +76,34 @@ class Softmax:
         """What the probabilities of labels `(B, *space)` should be: `zeros` `(B, outputs, *space)`, with ones in place."""
         return _encoded(labels, zeros)
 
+    def learned(self, labels: Tensor, *, dimensions: int) -> Tensor:
+        """What samples hold, as losses take it: a map as it is, one plane as the shares of background and label."""
+        if labels.ndim == 1 + dimensions:
+            return labels.long()
+        shares = _shares(labels)
+        return torch.cat([(1 - shares).where(shares >= 0, float(IGNORED)), shares], dim=1)
+
+    def left_out(self, logits: Tensor, labels: Tensor, drawn: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores and labels that agree, without a gradient, where nobody knows, and where somebody does `(B, 1, *space)`.
+
+        Labels that were not drawn in a case count as one with its background there: the marginal loss of Shi et al. 2021,
+        "Marginal loss and exclusion loss for partially supervised multi-organ segmentation" (arXiv 2007.03868).
+        """
+        known = _known(labels, logits).all(dim=1, keepdim=True)
+        if drawn is not None:
+            drawn = drawn.reshape(*drawn.shape, *[1] * (logits.ndim - 2))
+            background = logits.where(~drawn, -CERTAIN)
+            background[:, BACKGROUND] = logits[:, BACKGROUND]
+            together = background.logsumexp(dim=1, keepdim=True)
+            logits = torch.cat([together, logits[:, 1:].where(drawn[:, 1:], -CERTAIN)], dim=1)
+        certain = torch.full_like(logits, -CERTAIN)
+        certain[:, BACKGROUND] = CERTAIN
+        if labels.ndim == logits.ndim:
+            background = torch.zeros_like(labels)
+            background[:, BACKGROUND] = 1
+            return logits.where(known, certain), labels.where(known, background), known
+        return logits.where(known, certain), labels.clamp(min=BACKGROUND), known
+
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean over all voxels."""
         if _is_repeatable(logits):
@@ -112,7 +143,15 @@ class Softmax:
 
 @dataclass(frozen=True, slots=True)
 class Sigmoid:
-    """Outputs that each hold or do not, whatever the others say; what losses ask of it."""
+    """Outputs that each hold or do not, whatever the others say.
+
+    Attributes:
+        members: The labels of a map that each output covers; None where labels are shares of each output.
+        order: The label that each output writes into a map, over those before it; None where each has a map of its own.
+    """
+
+    members: tuple[tuple[int, ...], ...] | None = None
+    order: tuple[int, ...] | None = None
 
     scored: ClassVar = slice(None)
     """Of the outputs, all."""
@@ -126,8 +165,25 @@ class Sigmoid:
         return F.logsigmoid(logits), F.logsigmoid(-logits)
 
     def encode(self, labels: Tensor, zeros: Tensor) -> Tensor:
-        """Masks `(B, C, *space)` as they are; of whole numbers `(B, *space)` the output of each voxel."""
-        return _encoded(labels, zeros)
+        """Shares `(B, C, *space)` as they are; of a map `(B, *space)` the outputs that cover each voxel's label."""
+        if labels.ndim == zeros.ndim or self.members is None:
+            return _encoded(labels, zeros)
+        for output, members in enumerate(self.members):
+            for label in members:
+                zeros[:, output] += labels == label
+        return zeros
+
+    def learned(self, labels: Tensor, *, dimensions: int) -> Tensor:
+        """What samples hold, as losses take it: a map as it is, planes `(B, C, *space)` as shares from 0 to 1."""
+        return labels.long() if labels.ndim == 1 + dimensions else _shares(labels)
+
+    def left_out(self, logits: Tensor, labels: Tensor, drawn: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores and shares that agree, without a gradient, where nobody knows, and where somebody does `(B, 1 or C, *space)`."""
+        known = _known(labels, logits)
+        if drawn is not None:
+            known = known & drawn.reshape(*drawn.shape, *[1] * (logits.ndim - 2))
+        truth = self.encode(labels.clamp(min=BACKGROUND), torch.zeros_like(logits))
+        return logits.where(known, -CERTAIN), truth.where(known, 0.0), known
 
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean over all voxels and outputs."""
@@ -138,27 +194,57 @@ class Sigmoid:
         truth = self.encode(labels, torch.zeros_like(logits))
         return F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(1)
 
+    def found_and_there(self, logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of each output, the voxels `(B, *space)` where it is decided and those where it is true."""
+        truth = self.encode(labels, torch.zeros_like(logits))
+        for output in range(logits.shape[1]):
+            yield logits[:, output] > 0, truth[:, output] > THRESHOLD
 
-Activation: TypeAlias = Softmax
-"""Every one there is; those to come join it with `|`."""
+    def decide(self, scores: Tensor, *, dim: int) -> Tensor:
+        """The map of probabilities, each output's label written over those before it; or a mask of each output."""
+        held = scores > THRESHOLD
+        if self.order is None:
+            return held
+        labels = torch.zeros_like(held.select(dim, 0), dtype=torch.int64)
+        for output, label in enumerate(self.order):
+            labels.masked_fill_(held.select(dim, output), label)
+        return labels
+
+    def decide_interpolated(self, scores: Tensor, enlarge: Enlarge, shape: tuple[int, int]) -> Tensor:
+        """The same `shape`, or `(K, *shape)`, of scores `(K, r, X)` after linear interpolation, of those that hold somewhere.
+
+        Interpolation keeps within the range of what it is made of, so an output that is nowhere probable is not looked at.
+        """
+        somewhere = torch.nonzero(scores.amax(dim=(1, 2)) > THRESHOLD).flatten().tolist()
+        masks = (
+            torch.zeros((len(scores), *shape), dtype=torch.bool, device=scores.device) if self.order is None else None
+        )
+        labels = torch.zeros(shape, dtype=torch.int64, device=scores.device)
+        for first, enlarged in enlarge(scores[somewhere]) if somewhere else ():
+            for output, probabilities in zip(somewhere[first:], enlarged, strict=False):
+                if masks is not None:
+                    masks[output] = probabilities > THRESHOLD
+                elif self.order is not None:
+                    labels.masked_fill_(probabilities > THRESHOLD, self.order[output])
+        return labels if masks is None else masks
+
+
+Activation: TypeAlias = Softmax | Sigmoid
+"""Every one there is."""
 
 SOFTMAX = Softmax()
 SIGMOID = Sigmoid()
-ACTIVATIONS: Mapping[str, Activation] = {"softmax": SOFTMAX}
 
 
 def activation_of(target: Target) -> Activation:
-    """What the scores of a network with this target say.
-
-    Raises:
-        DatasetError: No network learns such a target yet.
-    """
-    if target.activation not in ACTIVATIONS or target.soft or target.ignore is not None:
-        raise DatasetError(
-            f"{first_few(target.outputs)}: outputs that overlap, ignored voxels and soft labels can be verified and prepared, "
-            "but not trained and predicted yet; declare exclusive labels"
-        )
-    return ACTIVATIONS[target.activation]
+    """What the scores of a network with this target say."""
+    match target:
+        case Exclusive():
+            return SOFTMAX
+        case Regions(members=members, order=order):
+            return Sigmoid(members=members, order=order)
+        case Masks():
+            return SIGMOID
 
 
 def repeatable_cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
@@ -173,6 +259,16 @@ def _encoded(labels: Tensor, zeros: Tensor) -> Tensor:
     if labels.ndim == zeros.ndim:
         return labels.to(zeros.dtype)
     return zeros.scatter_(1, labels.long()[:, None], 1.0)
+
+
+def _shares(planes: Tensor) -> Tensor:
+    """Signed planes from 0 to `WHOLE` as shares from 0 to 1; what nobody knows stays negative."""
+    return (planes.float() / WHOLE).where(planes >= 0, float(IGNORED))
+
+
+def _known(labels: Tensor, logits: Tensor) -> Tensor:
+    known = labels != IGNORED
+    return known if labels.ndim == logits.ndim else known[:, None]
 
 
 def _is_repeatable(logits: Tensor) -> bool:

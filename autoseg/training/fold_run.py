@@ -42,7 +42,6 @@ from autoseg.training.fold.run_record import (
 )
 from autoseg.training.fold.writing import Writer
 from autoseg.training.loop import Loop, Step
-from autoseg.training.losses import DeepSupervision
 from autoseg.training.memory import require_memory
 from autoseg.training.micro_batches import memory_explained
 from autoseg.training.parts import Parts
@@ -134,7 +133,7 @@ class FoldRun:
 
     def _train_on(self, seed: int, state: TrainingState, should_stop: Asked) -> None:
         parts = self._parts
-        loss_function = DeepSupervision(parts.build_loss()).to(parts.device)
+        loss_function = parts.build_supervision().to(parts.device)
         self._compile(state, loss_function)
         loop = Loop(
             parts,

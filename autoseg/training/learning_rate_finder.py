@@ -17,7 +17,6 @@ from autoseg.errors import TrainingError
 from autoseg.files.storage import atomic_path
 from autoseg.machine.progress import progress
 from autoseg.training.fold_run import fold_lock, own_random_numbers
-from autoseg.training.losses import DeepSupervision
 from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.sampling.source import open_batches
 from autoseg.training.start import choose_seed, start_state
@@ -99,7 +98,7 @@ def _losses(trainer: Trainer, steps: int, bar: Any) -> Iterator[float]:
     """The loss of each training batch, before the step at that batch's rate."""
     seed = choose_seed(trainer.settings)
     state = start_state(trainer, seed)
-    loss_function = DeepSupervision(trainer.build_loss()).to(trainer.device)
+    loss_function = trainer.build_supervision().to(trainer.device)
     batches, _ = open_batches(trainer, seed, state, trainer.data.previous_stage)
     training = (batch for batch in batches if batch.key.stream == TRAINING)
     for step, batch in enumerate(training):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +80,8 @@ class DiceLoss(nn.Module):
 class CrossEntropy(nn.Module):
     """Mean cross-entropy over all voxels."""
 
+    is_mean_of_voxels: ClassVar = True
+
     def __init__(self, *, activation: Scoring = SOFTMAX) -> None:
         super().__init__()
         self.activation = activation
@@ -117,6 +120,8 @@ class FocalLoss(nn.Module):
     Source: Lin et al. 2017, "Focal loss for dense object detection", eq. 5.
     """
 
+    is_mean_of_voxels: ClassVar = True
+
     def __init__(
         self, *, gamma: float = FOCAL_GAMMA, alpha: float = FOCAL_ALPHA, activation: Scoring = SOFTMAX
     ) -> None:
@@ -147,8 +152,8 @@ class Sum(nn.Module):
         self.losses = nn.ModuleList(losses)
         self.weights = None if weights is None else tuple(weights)
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        found = [loss(logits, target) for loss in self.losses]
+    def forward(self, logits: Tensor, target: Tensor, *unknown: Tensor) -> Tensor:
+        found = [loss(logits, target, *unknown) for loss in self.losses]
         if self.weights is not None:
             found = [weight * loss for weight, loss in zip(self.weights, found, strict=True)]
         return torch.stack(found).sum()
@@ -158,14 +163,15 @@ class DeepSupervision(nn.Module):
     """A loss of every answer of a network, weighted by its resolution; those of weight 0 are not looked at.
 
     Each answer `(B, C, *space)` learns from the labels of its size. What has one axis, `(B,)`, is a penalty of each sample
-    that the network itself gives, and is added as it is, their mean.
+    that the network itself gives, and is added as it is, their mean. What else is given, such as which outputs were drawn
+    in each case, goes to the loss.
     """
 
     def __init__(self, loss: nn.Module) -> None:
         super().__init__()
         self.loss = loss
 
-    def forward(self, outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    def forward(self, outputs: Sequence[Tensor], targets: Sequence[Tensor], *unknown: Tensor) -> Tensor:
         answers = [output for output in outputs if output.ndim > 1]
         sizes = [tuple(answer.shape[2:]) for answer in answers]
         labels = {tuple(target.shape[-len(sizes[0]) :]): target for target in targets}
@@ -175,7 +181,7 @@ class DeepSupervision(nn.Module):
                 f"{', '.join(map(_times, labels))}; its answers must have sizes of the plan's levels"
             )
         weighted = zip(answer_weights(sizes), answers, sizes, strict=True)
-        losses = [weight * self.loss(logits, labels[size]) for weight, logits, size in weighted if weight]
+        losses = [weight * self.loss(logits, labels[size], *unknown) for weight, logits, size in weighted if weight]
         return torch.stack([*losses, *(output.mean() for output in outputs if output.ndim == 1)]).sum()
 
 

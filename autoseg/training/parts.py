@@ -36,12 +36,13 @@ from autoseg.training.augmentation.strong import AUGMENTATIONS
 from autoseg.training.augmentation.warping import SplineOrder
 from autoseg.training.fold.data import FoldData
 from autoseg.training.fold.run_record import interpolation_before
-from autoseg.training.losses import LOSSES, Sum
+from autoseg.training.losses import LOSSES, DeepSupervision, Sum
 from autoseg.training.optimisers import OPTIMISERS
 from autoseg.training.recipes.recipe import DEFAULT, Recipe
 from autoseg.training.recipes.record import OPTIMISER_NUMBERS
 from autoseg.training.schedule import SCHEDULES, Pace, fit_to_length
 from autoseg.training.settings import TrainingSettings
+from autoseg.training.unknown import leaving_out
 
 VALIDATION_SHARE = 5
 """Validation batches of an epoch: one for every so many training batches."""
@@ -180,6 +181,10 @@ class Parts:
         weights = self.recipe.loss_weights
         return losses[0] if len(losses) == 1 and weights is None else Sum(*losses, weights=weights)
 
+    def build_supervision(self) -> nn.Module:
+        """The loss of every answer of the network, from what is known of its labels."""
+        return DeepSupervision(leaving_out(self.build_loss(), self.output_activation, always=self.has_unknown))
+
     def build_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimiser; its learning rate is set before every step."""
         part = _with_known(self.recipe.optimiser, {"momentum": self.pace.momentum})
@@ -260,7 +265,8 @@ class Parts:
         A cascade's are not: what the previous stage found is varied by its connected components.
         """
         values = len(self.plans.channels) * math.prod(self.plan.sampling.patch_size)
-        is_worth_it = self.device.type == "cuda" and values >= LEAST_VALUES_ON_DEVICE
+        is_map = not (self.target.drawn_apart or self.target.soft)
+        is_worth_it = is_map and self.device.type == "cuda" and values >= LEAST_VALUES_ON_DEVICE
         return is_worth_it and self.training_augmentation().has_device_form
 
     @cached_property
@@ -271,6 +277,11 @@ class Parts:
     def target(self) -> Target:
         """What is predicted."""
         return self.plans.target
+
+    @property
+    def has_unknown(self) -> bool:
+        """Whether labels may say that nobody knows."""
+        return self.target.ignore is not None or self.target.drawn_apart
 
     @cached_property
     def output_activation(self) -> Activation:

@@ -51,10 +51,10 @@ class Steps:
         if at_once < len(batch.cases):
             require_independent_samples(state.network)
         state.optimizer.zero_grad(set_to_none=True)
-        data, targets = self._on_device(batch)
+        data, targets, drawn = self._on_device(batch)
         return add_gradients(
             lambda part: self._outputs(state.network, data[part]),
-            lambda outputs: loss_function(outputs, targets),
+            lambda outputs: loss_function(outputs, targets, *drawn),
             Portions(samples=len(data), at_once=at_once, together=samples_together(state.network, data)),
             scale=state.scaler.scale,
             device=self._parts.device,
@@ -72,26 +72,35 @@ class Steps:
     def _found(
         self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module, at_once: int
     ) -> tuple[Tensor, Tensor]:
-        data, targets = self._on_device(batch)
+        data, targets, drawn = self._on_device(batch)
         at_once = min(at_once, samples_together(state.network, data))
         outputs = outputs_in_parts(lambda part: self._outputs(state.network, data[part]), len(data), at_once)
-        loss: Tensor = loss_function(outputs, targets)
-        return loss, count_voxels(self._parts.output_activation, outputs[0], targets[0])
+        loss: Tensor = loss_function(outputs, targets, *drawn)
+        return loss, self._counts(outputs[0], targets[0], *drawn)
+
+    def _counts(self, logits: Tensor, labels: Tensor, drawn: Tensor | None = None) -> Tensor:
+        """Of what is known."""
+        activation = self._parts.output_activation
+        if drawn is not None or self._parts.has_unknown:
+            logits, labels, _ = activation.left_out(logits, labels, drawn)
+        return count_voxels(activation, logits, labels)
 
     def _computed(self, attempt: Callable[[int], Result], state: TrainingState, loss_function: nn.Module) -> Result:
         """Of as many samples at once as memory holds; not compiled any more where that fails."""
         with trying_algorithms(self._parts.device.type == "cuda"):  # batches have one size
             return or_uncompiled(partial(self.samples_at_once.run, attempt), state.network, loss_function)
 
-    def _on_device(self, batch: AnyBatch) -> tuple[Tensor, list[Tensor]]:
-        """What the network sees, and the labels at every resolution, finest first."""
+    def _on_device(self, batch: AnyBatch) -> tuple[Tensor, list[Tensor], tuple[Tensor, ...]]:
+        """What the network sees, labels at every resolution, finest first, and which outputs were drawn, where not all."""
         if isinstance(batch, DrawnBatch):
             batch = batch.varied(self._parts.device)
         data = sent_to(self._parts.device, batch.data)
-        targets = [sent_to(self._parts.device, target).long() for target in batch.targets]
+        learned = partial(self._parts.output_activation.learned, dimensions=self._parts.plan.dimensions)
+        targets = [learned(sent_to(self._parts.device, target)) for target in batch.targets]
+        drawn = () if batch.drawn is None else (sent_to(self._parts.device, batch.drawn),)
         if self._parts.plan.previous:
             data = expand_labels(data, self._parts.target)
-        return data, targets
+        return data, targets, drawn
 
     def _outputs(self, network: nn.Module, data: Tensor) -> list[Tensor]:
         """Logits in fp32 at every resolution, finest first."""

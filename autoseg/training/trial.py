@@ -42,7 +42,6 @@ from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.compilation import compile_where_it_pays, is_compiled
 from autoseg.training.fold.data import FoldData
 from autoseg.training.fold_run import own_random_numbers
-from autoseg.training.losses import DeepSupervision
 from autoseg.training.sampling.batches import Batch, BatchKey, DrawnBatch, targets_of_levels
 from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.sampling.source import open_batches
@@ -236,7 +235,7 @@ def step_on_noise(trainer: Trainer) -> partial[Tensor]:
     """One training step of a new network, on a batch that holds nothing, to be done as often as wished; returns its loss."""
     with own_random_numbers(trainer.device):
         state = start_state(trainer, SEED)
-    loss_function = DeepSupervision(trainer.build_loss()).to(trainer.device)
+    loss_function = trainer.build_supervision().to(trainer.device)
     compile_where_it_pays(trainer, state, loss_function)
     return partial(trainer.training_step, state, _noise(trainer), loss_function)
 

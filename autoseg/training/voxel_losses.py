@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +75,8 @@ class BinaryCrossEntropy(nn.Module):
     Source: pytorch-3dunet.
     """
 
+    is_mean_of_voxels: ClassVar = True
+
     def __init__(self, *, positive_weights: tuple[float, ...] | None = None, activation: Scoring = SOFTMAX) -> None:
         super().__init__()
         self.activation = activation
@@ -98,6 +100,8 @@ class BinaryFocal(nn.Module):
 
     Source: Lin et al. 2017, "Focal loss for dense object detection" (arXiv 1708.02002).
     """
+
+    is_mean_of_voxels: ClassVar = True
 
     def __init__(self, *, gamma: float = 2.0, alpha: float = 0.25, activation: Scoring = SOFTMAX) -> None:
         super().__init__()
@@ -129,6 +133,8 @@ class AdaptiveWing(nn.Module):
 
     Source: Wang et al. 2019, "Adaptive wing loss for robust face alignment" (arXiv 1904.07399), as ivadomed has it.
     """
+
+    is_mean_of_voxels: ClassVar = True
 
     BESIDE = 0.2
     """What an output, spread by a voxel, is at least where it weighs more."""
@@ -174,6 +180,8 @@ class AbsoluteDifference(nn.Module):
     Source: pytorch-3dunet.
     """
 
+    is_mean_of_voxels: ClassVar = True
+
     def __init__(self, *, output_weights: tuple[float, ...] | None = None, activation: Scoring = SOFTMAX) -> None:
         super().__init__()
         self.activation = activation
@@ -200,6 +208,8 @@ class SquaredDifference(AbsoluteDifference):
 
     Source: ivadomed, which sums and halves.
     """
+
+    is_mean_of_voxels: ClassVar = True
 
     def of(self, difference: Tensor) -> Tensor:
         """What counts of each."""

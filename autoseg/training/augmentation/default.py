@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from torch import Tensor
 
-from autoseg.dataset.target import BACKGROUND, is_outside, outside_as_background
+from autoseg.dataset.target import OUTSIDE, is_outside
 from autoseg.geometry import Shape
 from autoseg.training.augmentation.device_warping import ORDERS
 from autoseg.training.augmentation.intensity import (
@@ -253,14 +253,15 @@ class ZeroOutside(Always):
 
     def apply(self, data: Values, labels: Values) -> None:
         """Change `data` in place."""
-        outside = is_outside(labels[0])
+        outside = is_outside(labels).any(axis=0)
         for channel in self.channels:
             data[channel][outside] = 0
 
     def apply_on_device(self, data: Tensor, labels: Tensor) -> None:
         """Change `data` in place."""
+        outside = (labels == OUTSIDE).any(dim=0)
         for channel in self.channels:
-            data[channel].masked_fill_(labels[0] < BACKGROUND, 0)
+            data[channel].masked_fill_(outside, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,4 +270,4 @@ class OutsideBecomesBackground(Always):
 
     def apply(self, data: Values, labels: Values) -> None:  # noqa: ARG002
         """Change `labels` in place."""
-        labels[...] = outside_as_background(labels)
+        labels += labels == OUTSIDE  # which is -1; what is ignored stays so

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from autoseg.dataset.facts import Facts
+from autoseg.dataset.target import Target
 from autoseg.errors import AutosegError, LimitError, TrainingError
 from autoseg.geometry import Shape
 from autoseg.machine.pool import fitting_workers
@@ -81,7 +82,8 @@ class Batch:
 
     Attributes:
         data: `(B, C, *patch)` float32; for a cascade with the previous stage's labels as last channel.
-        targets: Labels `(B, *shape)` for each level of the decoder, finest first.
+        targets: Labels `(B, *shape)`, or planes `(B, P, *shape)`, for each level of the decoder, finest first.
+        drawn: `(B, outputs)`, which outputs were drawn in a map of the case at all; None where all were.
         cases: Identifiers, one for each sample.
         facts: What is known of these cases beside their images.
     """
@@ -91,6 +93,7 @@ class Batch:
     facts: tuple[Facts, ...]
     data: Tensor
     targets: tuple[Tensor, ...]
+    drawn: Tensor | None = None
 
     def pin_memory(self) -> Batch:
         """A copy in memory from which a GPU fetches by itself."""
@@ -100,6 +103,7 @@ class Batch:
             facts=self.facts,
             data=self.data.pin_memory(),
             targets=tuple(target.pin_memory() for target in self.targets),
+            drawn=None if self.drawn is None else self.drawn.pin_memory(),
         )
 
 
@@ -116,16 +120,18 @@ class DrawnBatch:
     facts: tuple[Facts, ...]
     samples: Packed
     strides: tuple[tuple[int, ...], ...]
+    drawn: Tensor | None = None
 
     def pin_memory(self) -> DrawnBatch:
         """A copy in memory from which a GPU fetches by itself."""
-        return replace(self, samples=self.samples.pin_memory())
+        drawn = None if self.drawn is None else self.drawn.pin_memory()
+        return replace(self, samples=self.samples.pin_memory(), drawn=drawn)
 
     def varied(self, device: torch.device) -> Batch:
         """The batch, made and left on the device."""
         data, labels = vary_all(self.samples, device)
         targets = targets_of_levels(labels, self.strides)
-        return Batch(key=self.key, cases=self.cases, facts=self.facts, data=data, targets=targets)
+        return Batch(key=self.key, cases=self.cases, facts=self.facts, data=data, targets=targets, drawn=self.drawn)
 
 
 AnyBatch: TypeAlias = Batch | DrawnBatch
@@ -160,6 +166,7 @@ class Batches:
         previous: For a cascade, what the previous stage predicted for every case.
         streams: Training and validation.
         strides: Of the levels of the network, finest first.
+        target: What is learned, where something of it may be unknown.
         foreground_fraction: Of each batch must hold foreground.
     """
 
@@ -171,6 +178,7 @@ class Batches:
     foreground_fraction: float
     seed: int
     previous: PreviousMaps | None = None
+    target: Target | None = None
 
     def bytes_of_one(self, channels: int) -> int:
         """Memory of one batch: fp32 data, and labels at all resolutions at most as much as two more bytes a voxel."""
@@ -188,9 +196,24 @@ class Batches:
             if isinstance(drawn_samples, Failure):
                 return drawn_samples
             packed = pack(drawn_samples)
-            return DrawnBatch(key=key, cases=cases, facts=facts, samples=packed, strides=self.strides)
+            return DrawnBatch(
+                key=key, cases=cases, facts=facts, samples=packed, strides=self.strides, drawn=self._drawn(cases)
+            )
         samples = self._sampled(make_sample, stream, drawn, note)
-        return samples if isinstance(samples, Failure) else _collate(key, cases, facts, samples, self.strides)
+        if isinstance(samples, Failure):
+            return samples
+        batch = _collate(key, cases, facts, samples, self.strides)
+        outputs = self._drawn(cases)
+        return batch if outputs is None else replace(batch, drawn=outputs)
+
+    def _drawn(self, cases: Sequence[str]) -> Tensor | None:
+        """Which outputs were drawn in each case at all, where labels are a map that cannot say it."""
+        if self.target is None or self.target.drawn_apart:
+            return None
+        annotated = [_opened(self.store, self.previous, case).annotated for case in cases]
+        if all(names is None for names in annotated):
+            return None
+        return torch.tensor([self.target.drawn_outputs(names) for names in annotated])
 
     def _sampled(
         self,
@@ -210,6 +233,7 @@ class Batches:
                         forced=forced,
                         augmentation=stream.augmentation,
                         generator=generator,
+                        ignores=self.target is not None and self.target.ignore is not None,
                     )
                 )
             except AutosegError as error:
@@ -331,11 +355,11 @@ def targets_of_levels(labels: Values, strides: Sequence[Sequence[int]]) -> tuple
     """Labels at the resolution of each decoder level, finest first: of each block the voxel nearest to its middle.
 
     Args:
-        labels: `(B, *patch)`, an array or a tensor.
+        labels: `(B, *patch)` or `(B, P, *patch)`, an array or a tensor.
         strides: Of the levels of the network; the deepest has no output.
     """
     factors = np.cumprod(np.array(strides), axis=0)[: max(1, len(strides) - 1)].tolist()
-    indices = [(slice(None), *(slice(factor // 2, None, factor) for factor in level)) for level in factors]
+    indices = [(..., *(slice(factor // 2, None, factor) for factor in level)) for level in factors]
     return tuple(labels[index] for index in indices)
 
 

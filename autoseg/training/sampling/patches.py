@@ -7,19 +7,23 @@ smaller than the patch. What an augmentation reads around it does not move it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 import torch
 
-from autoseg.arrays import Array, Locations
+from autoseg.arrays import Array, Locations, Mask
+from autoseg.errors import TrainingError
 from autoseg.geometry import Shape
 
 # Of memory maps, which are only read here.
 warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
 
 Voxel: TypeAlias = tuple[int, ...]
+
+TRIES = 20
+"""Patches that are drawn anywhere before one is drawn around a voxel that somebody labelled."""
 
 
 def is_forced(number: int, batch_size: int, fraction: float, random: np.random.Generator) -> bool:
@@ -64,6 +68,42 @@ def draw_start(shape: Shape, patch: Shape, voxel: Voxel | None, random: np.rando
         else:
             start.append(int(np.clip(voxel[axis] - length // 2, lowest, highest)))
     return tuple(start)
+
+
+def draw_known_start(
+    labels: Sequence[Array],
+    patch: Shape,
+    first: Voxel,
+    random: np.random.Generator,
+    *,
+    ignored: Callable[[Array], Mask],
+) -> Voxel:
+    """A position like `first`, or another one if nobody knows anything of that patch.
+
+    Args:
+        labels: Maps `(Z, Y, X)` of the case; memory maps perhaps.
+        first: The position drawn before.
+        ignored: Where labels say that nobody knows.
+
+    Raises:
+        TrainingError: Nothing of the case is known.
+    """
+    start = first
+    for _ in range(TRIES):
+        box = tuple(slice(max(0, low), low + side) for low, side in zip(start, patch, strict=True))
+        if not all(ignored(one[box]).all() for one in labels):
+            return start
+        start = draw_start(labels[0].shape, patch, None, random)
+    known = np.zeros(labels[0].shape, dtype=bool)
+    for one in labels:
+        known |= ~ignored(one)
+    places = np.flatnonzero(known)
+    if not places.size:
+        raise TrainingError(
+            "nobody labelled anything in it, so there is nothing to learn; leave it out of dataset.json"
+        )
+    voxel = np.unravel_index(places[random.integers(places.size)], known.shape)
+    return draw_start(known.shape, patch, tuple(map(int, voxel)), random)
 
 
 def start_range(side: int, patch: int) -> tuple[int, int]:

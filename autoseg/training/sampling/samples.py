@@ -9,24 +9,40 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from autoseg.arrays import Array, Float32Array, LabelArray
-from autoseg.dataset.target import BACKGROUND, OUTSIDE, outside_as_background
+from autoseg.dataset.coding import (
+    BACKGROUND,
+    IGNORED,
+    IGNORED_PLANE,
+    OUTSIDE,
+    OUTSIDE_PLANE,
+    WHOLE,
+    is_ignored,
+    is_outside,
+    is_planes,
+    outside_as_background,
+    signed,
+)
 from autoseg.errors import TrainingError
 from autoseg.geometry import Shape
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.training.augmentation.default import Augmentation
 from autoseg.training.augmentation.interpolation import OUTSIDE_DATA
 from autoseg.training.augmentation.variations import Values, Variation
-from autoseg.training.augmentation.warping import Warp
-from autoseg.training.sampling.patches import draw_foreground_voxel, draw_start, read_box
+from autoseg.training.augmentation.warping import LINEAR, Warp
+from autoseg.training.sampling.patches import draw_foreground_voxel, draw_known_start, draw_start, read_box
 
 TRAINING, VALIDATION = 0, 1
 """The two streams of samples."""
+
+HALF = 0.5
+LEAST = 1e-6
+"""What is divided by at least."""
 
 LabelMap: TypeAlias = tuple[Array, int]
 """An image of labels and the label outside of it: the true ones, and for a cascade those of the previous stage."""
@@ -34,7 +50,9 @@ LabelMap: TypeAlias = tuple[Array, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A patch as the network sees it: `data` `(C, *patch)` float32 and `labels` `(*patch)`, background and above.
+    """A patch as the network sees it: `data` `(C, *patch)` float32 and `labels`, `IGNORED` where nobody knows.
+
+    `labels` are a map `(*patch)`, or for masks and fractions signed planes `(P, *patch)`.
 
     For a cascade the last channel of `data` holds the previous stage's labels, which `expand_labels` turns into one
     channel for each of them.
@@ -76,34 +94,47 @@ def sample_generator(seed: int, stream: int, epoch: int, number: int) -> np.rand
 
 
 def make_sample(
-    case: PreparedCase, *, patch_size: Shape, forced: bool, augmentation: Augmentation, generator: np.random.Generator
+    case: PreparedCase,
+    *,
+    patch_size: Shape,
+    forced: bool,
+    augmentation: Augmentation,
+    generator: np.random.Generator,
+    ignores: bool = False,
 ) -> Sample:
     """Cut a patch out of a case and vary it.
 
     Args:
         patch_size: Two entries take a slice of the first axis.
         forced: The patch must hold foreground, where the case has any.
+        ignores: Whether there may be voxels that nobody labelled, of which a patch may not consist.
     """
-    region = _draw_region(case, patch_size, forced, generator)
+    region = _draw_region(case, patch_size, forced, generator, ignores)
     with global_generators_seeded(generator):
         image, segmentation, warp = region.read(augmentation)
         if warp is not None:
-            image, segmentation = warp.apply(image, segmentation)
+            image, segmentation = _warped(image, segmentation, warp, region.planes)
         arrays = {"data": image[None], "seg": segmentation[None]}
         for transform in augmentation.transforms:
             arrays = transform(**arrays)
-    return _checked(arrays["data"][0], arrays["seg"][0], patch_size)
+    return _checked(arrays["data"][0], arrays["seg"][0], patch_size, region.planes)
 
 
 def draw_sample(
-    case: PreparedCase, *, patch_size: Shape, forced: bool, augmentation: Augmentation, generator: np.random.Generator
+    case: PreparedCase,
+    *,
+    patch_size: Shape,
+    forced: bool,
+    augmentation: Augmentation,
+    generator: np.random.Generator,
+    ignores: bool = False,
 ) -> DrawnSample:
     """What `make_sample` would make of the same arguments, before anything is done to it.
 
     Args:
         augmentation: With a device form.
     """
-    region = _draw_region(case, patch_size, forced, generator)
+    region = _draw_region(case, patch_size, forced, generator, ignores)
     with global_generators_seeded(generator):
         data, labels, warp = region.read(augmentation, as_stored=True)
         variations = augmentation.draw(len(data), patch_size)
@@ -130,12 +161,14 @@ class _Region:
     Attributes:
         data: `(C, *space)` of the case, or of one slice of it.
         start: First voxel of the patch.
+        planes: How many of the first maps are planes of outputs; 0 where there is one map of labels.
     """
 
     data: Array
     maps: Sequence[LabelMap]
     start: Shape
     patch_size: Shape
+    planes: int
 
     def read(self, augmentation: Augmentation, *, as_stored: bool = False) -> tuple[Array, LabelArray, Warp | None]:
         """Draw how the patch is turned and scaled, and read what that needs around it, and no more."""
@@ -147,34 +180,73 @@ class _Region:
         else:
             low, shape = spatial.window(matrix, start, self.data.shape[1:])
         window = read_box(self.data, low, shape, outside=OUTSIDE_DATA, as_stored=as_stored)
-        labels = np.concatenate([read_box(map_[None], low, shape, outside=outside) for map_, outside in self.maps])
+        boxes = [read_box(map_[None], low, shape, outside=outside) for map_, outside in self.maps]
+        labels = np.concatenate([signed(box) if is_planes(box) else box for box in boxes])
         if spatial is None or matrix is None:
             return window, labels, None
         return window, labels, spatial.warp(matrix, np.array(start) - low + (np.array(patch_size) - 1) / 2)
 
 
-def _draw_region(case: PreparedCase, patch_size: Shape, forced: bool, generator: np.random.Generator) -> _Region:
-    data, labels = case.data, case.segmentation
-    if labels is None:
-        raise TrainingError("it has no labels; only labelled cases can train")
-    if case.planes or case.annotated is not None:
-        raise TrainingError("cases of several raters, or in which not all was drawn, cannot be trained on yet")
-    maps = [(labels, OUTSIDE)] + ([] if case.previous is None else [(case.previous, BACKGROUND)])
+def _draw_region(
+    case: PreparedCase, patch_size: Shape, forced: bool, generator: np.random.Generator, ignores: bool
+) -> _Region:
+    data, labels = case.data, _learned_labels(case, generator)
+    maps = labels + ([] if case.previous is None else [(case.previous, BACKGROUND)])
     by_slice = len(patch_size) == 2
     voxel = draw_foreground_voxel(case.foreground, generator, by_slice=by_slice) if forced else None
-    start = draw_start(labels.shape, (1, *patch_size) if by_slice else patch_size, voxel, generator)
+    reach = (1, *patch_size) if by_slice else patch_size
+    start = draw_start(data.shape[1:], reach, voxel, generator)
+    if ignores:
+        start = draw_known_start([one for one, _ in labels], reach, start, generator, ignored=is_ignored)
     if by_slice:
         data, maps = data[:, start[0]], [(array[start[0]], outside) for array, outside in maps]
         start = start[1:]
-    return _Region(data, maps, start, patch_size)
+    return _Region(data, maps, start, patch_size, len(labels) if is_planes(labels[0][0]) else 0)
 
 
-def _checked(data: Array, maps: Array, patch_size: Shape) -> Sample:
+def _learned_labels(case: PreparedCase, generator: np.random.Generator) -> list[LabelMap]:
+    """A case's map, or a plane for each mask, in which nobody knows anything where it was not drawn; of raters one."""
+    labels = case.segmentation
+    if labels is None:
+        raise TrainingError("it has no labels; only labelled cases can train")
+    if not case.planes:
+        return [(labels, OUTSIDE)]
+    rater = generator.random() if max(map(len, case.planes)) > 1 else 0.0
+    chosen = [places[int(rater * len(places))] if places else None for places in case.planes]
+    if not is_planes(labels):
+        return [(labels[place], OUTSIDE) for place in chosen]
+    nothing = np.broadcast_to(np.uint8(IGNORED_PLANE), labels.shape[1:])
+    return [(nothing if place is None else labels[place], OUTSIDE_PLANE) for place in chosen]
+
+
+def _warped(image: Array, labels: LabelArray, warp: Warp, planes: int) -> tuple[Array, LabelArray]:
+    """Maps by the strongest label of what a voxel is made of; planes with fractions by their mean."""
+    fractional = [at for at in range(planes) if ((labels[at] > BACKGROUND) & (labels[at] < WHOLE)).any()]
+    image, warped = warp.apply(image, labels)
+    for at in fractional:
+        warped[at] = _warped_fractions(labels[at], warp)
+    return image, warped
+
+
+def _warped_fractions(plane: LabelArray, warp: Warp) -> LabelArray:
+    """Of what is known; where less than half of what a voxel is made of is known, nobody knows."""
+    known, inside = ~is_ignored(plane), ~is_outside(plane)
+    parts = np.stack([plane.clip(min=BACKGROUND), known & inside, known, inside]).astype(np.float32)
+    linear = replace(warp, order=LINEAR)
+    (sums, counted, known, inside), _ = linear.apply(parts, np.zeros((1, *plane.shape), dtype=np.int8))
+    fractions: LabelArray = np.rint(np.minimum(sums / np.maximum(counted, LEAST), WHOLE)).astype(plane.dtype)
+    fractions[known < HALF] = IGNORED
+    fractions[inside < HALF] = OUTSIDE
+    return fractions
+
+
+def _checked(data: Array, maps: Array, patch_size: Shape, planes: int) -> Sample:
     if data.shape[1:] != tuple(patch_size) or maps.shape[1:] != tuple(patch_size):
         raise TrainingError(
             f"the augmentation made a patch of {data.shape[1:]} with labels of {maps.shape[1:]}, "
             f"but the plan's patch is {tuple(patch_size)}; let it crop to that"
         )
-    previous = outside_as_background(maps[1:])
+    labels, previous = (maps[:planes], maps[planes:]) if planes else (maps[0], maps[1:])
+    previous = outside_as_background(previous)
     channels = np.concatenate([data, previous]) if len(previous) else data
-    return Sample(data=np.ascontiguousarray(channels, dtype=np.float32), labels=np.ascontiguousarray(maps[0]))
+    return Sample(data=np.ascontiguousarray(channels, dtype=np.float32), labels=np.ascontiguousarray(labels))

@@ -69,4 +69,5 @@ def _described(parts: Parts, seed: int, previous: Gathered) -> Batches:
         foreground_fraction=parts.foreground_fraction,
         seed=seed,
         previous=previous.maps,
+        target=parts.target,
     )
