@@ -16,7 +16,7 @@ from autoseg.commands.running import build_parser
 from autoseg.commands.umbrella import GROUPS, find_command
 from autoseg.dataset.facts import Facts
 from autoseg.ensembling.selection import Lead, Member, Selection
-from autoseg.evaluation.metrics import score_arrays
+from autoseg.evaluation.metrics import Counted, score_arrays
 from autoseg.evaluation.summary import CaseScores, Summary, save_summary
 from autoseg.extensions import find_class, import_file
 from autoseg.files.locking import Holder
@@ -278,7 +278,7 @@ def test_every_key_of_the_fingerprint_is_explained(tmp_path: Path) -> None:
 def test_every_key_and_metric_of_a_summary_is_explained(tmp_path: Path) -> None:
     cube = np.zeros((4, 4, 4), np.uint8)
     cube[1:3, 1:3, 1:3] = 1
-    scores = score_arrays(cube, cube, [1], spacing=(1.0, 1.0, 1.0))
+    scores = score_arrays(cube, cube, Counted.of([1]), spacing=(1.0, 1.0, 1.0))
     case = CaseScores(test="a", reference="b", scores=scores, facts=Facts(known=(("site", "unf"),)))
     summary = Summary(name="x", task="y", timestamp="z", labels=(1,), cases=(case,))
     save_summary(summary, tmp_path / "summary.json")

@@ -67,6 +67,7 @@ def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
     """Walk all the way in `home`; what is there already is kept. Returns the mean Dice of the held-out cases."""
     from autoseg.conversion.phantom import make_phantom_task
     from autoseg.evaluation.folders import Scoring, evaluate_folder
+    from autoseg.evaluation.metrics import Counted
     from autoseg.planning.making import NO_PLANNER, PlannerChoice
     from autoseg.prediction import ModelChoice, PredictionSettings, predict
     from autoseg.reporting.scores import score_table
@@ -113,8 +114,8 @@ def demo(home: Path, *, epochs: int = EPOCHS) -> float | None:
     print(f"written: {predictions}")
 
     _step(5, "score them against the truth  (autoseg_evaluate_folder)")
-    summary = evaluate_folder(raw / "labelsTs", predictions, Scoring(labels=dataset.target.scored))
-    print(score_table(summary, dataset.target.outputs))
+    summary = evaluate_folder(raw / "labelsTs", predictions, Scoring(counted=Counted.of_target(dataset.target)))
+    print(score_table(summary, dataset.target.labels))
 
     _step(6, "draw them  (autoseg_plot_task)")
     pictures = _draw(dataset, predictions, home / "pictures")

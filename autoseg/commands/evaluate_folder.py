@@ -12,6 +12,7 @@ from autoseg.dataset import read_dataset
 from autoseg.dataset.facts import NOTHING_KNOWN
 from autoseg.dataset.target import Target
 from autoseg.errors import WorkspaceError
+from autoseg.evaluation.metrics import Counted
 from autoseg.files.layout import SUMMARY_FILE
 from autoseg.jobs.next_steps import after_scoring
 from autoseg.paths import Workspace
@@ -57,8 +58,9 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         references = references or raw / "labelsTr"
     if references is None:
         raise WorkspaceError("what are the true labels? Name their folder (-ref), or the task that they belong to (-t)")
+    numbers = sorted(set(label_numbers(arguments.labels, target)))
     scoring = Scoring(
-        labels=label_numbers(arguments.labels, target),
+        counted=Counted.of(numbers) if target is None else Counted.of_target(target, numbers),
         common=arguments.common,
         surface_distances=arguments.surface_distances,
         facts=facts,
@@ -70,7 +72,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         workers=arguments.workers,
         overwrite=arguments.overwrite_existing,
     )
-    print(score_table(summary, target.outputs if target else ()))
+    print(score_table(summary, target.labels if target else ()))
     print(f"written: {arguments.predictions / SUMMARY_FILE}")
     if task is not None:
         say_next(*after_scoring(workspace.task(task), arguments.predictions), home=arguments.home)

@@ -252,7 +252,7 @@ def validate(trainer: Trainer, *, best: bool = False, probabilities: bool = Fals
 
     require_left_out(trainer)
     summary = trainer.validate(checkpoint="best" if best else "final", save_probabilities=probabilities)
-    tell(score_table(summary, trainer.target.outputs))
+    tell(score_table(summary, trainer.target.labels))
     tell(f"written: {trainer.output}")
     return summary
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.dataset.facts import NOTHING_KNOWN, FactsTable
+from autoseg.evaluation.metrics import Counted
 from autoseg.evaluation.summary import (
     BYTES_PER_WORKER,
     Summary,
@@ -29,13 +29,13 @@ class Scoring:
     """What is scored.
 
     Attributes:
-        labels: Label values.
+        counted: Which numbers, and the values that each covers.
         common: The cases that both folders hold, and no others; else they must hold the same.
         surface_distances: Also the 95th percentile Hausdorff distance, which takes longer.
         facts: What is known of the cases, which summary.json then says, too.
     """
 
-    labels: Sequence[int]
+    counted: Counted
     common: bool = False
     surface_distances: bool = False
     facts: FactsTable = NOTHING_KNOWN
@@ -63,7 +63,7 @@ def evaluate_folder(
     summary = score_folder(
         predictions,
         references,
-        sorted(set(scoring.labels)),
+        scoring.counted,
         workers=fitting_workers(workers, BYTES_PER_WORKER),
         cases=cases,
         surface_distances=scoring.surface_distances,

@@ -29,7 +29,7 @@ def label_numbers(wanted: Sequence[int | str] | None, target: Target | None) -> 
                 "which labels? Name their numbers (`scoring.labels`), or the task that they belong to (`task`)"
             )
         return [int(one) for one in wanted]
-    return list(target.scored) if wanted is None else [_number(one, target.outputs) for one in wanted]
+    return list(target.scored) if wanted is None else [_number(one, target.labels) for one in wanted]
 
 
 def _number(wanted: int | str, names: Sequence[str]) -> int:

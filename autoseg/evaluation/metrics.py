@@ -14,8 +14,10 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from autoseg.arrays import Float64Array, IndexArray, LabelArray, Mask
+from autoseg.dataset.target import Target
 
 Metrics = dict[str, float | None]
+Counts = npt.NDArray[np.int64]
 
 HAUSDORFF_PERCENTILE = 95
 """Percentile of all surface distances of both directions; the maximum itself hangs on single voxels."""
@@ -27,6 +29,36 @@ MOST_PAIRED = 256
 
 LARGEST_TABLE = 2**16
 """Label numbers up to it are looked up in a table, which is fastest; larger ones are searched for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What is counted in label images.
+
+    Attributes:
+        members: For each number the values that it covers, which may be others' too.
+        ignore: The value in the reference where nobody knows, whose voxels are left out; None where there is none.
+    """
+
+    members: Mapping[int, tuple[int, ...]]
+    ignore: int | None = None
+
+    @classmethod
+    def of(cls, labels: Sequence[int]) -> Counted:
+        """Each value for itself."""
+        return cls(members={label: (label,) for label in labels})
+
+    @classmethod
+    def of_target(cls, target: Target, numbers: Sequence[int] | None = None) -> Counted:
+        """What is scored of a target in maps; of some of its outputs where their numbers are given."""
+        numbers = target.scored if numbers is None else numbers
+        scored = {number: target.members_of(number) if number in target.scored else (number,) for number in numbers}
+        return cls(members=scored, ignore=target.ignore)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """All that any number covers, ascending."""
+        return tuple(sorted({value for values in self.members.values() for value in values}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,37 +74,49 @@ class Confusion:
 def score_arrays(
     prediction: LabelArray,
     reference: LabelArray,
-    labels: Sequence[int],
+    counted: Counted,
     *,
     spacing: Sequence[float] | None = None,
 ) -> dict[int, Metrics]:
     """Score every label of a predicted segmentation.
 
     Args:
-        prediction: `(Z, Y, X)` label values; values that are not in `labels` count as something else.
+        prediction: `(Z, Y, X)` label values; values that no number covers count as something else.
         reference: The same shape.
         spacing: Voxel size in mm; when given, the 95th percentile Hausdorff distance (mm) is added, which is slower.
 
     Returns:
-        For each label its metrics by name, names sorted.
+        For each number its metrics by name, names sorted.
     """
-    scores = {label: confusion_metrics(counts) for label, counts in count(prediction, reference, labels).items()}
+    scores = {number: confusion_metrics(counts) for number, counts in count(prediction, reference, counted).items()}
     if spacing is not None:
-        for label, metrics in scores.items():
-            metrics["Hausdorff Distance 95"] = hausdorff_distance_95(prediction == label, reference == label, spacing)
+        known = None if counted.ignore is None else reference != counted.ignore
+        for number, metrics in scores.items():
+            masks = [np.isin(image, counted.members[number]) for image in (prediction, reference)]
+            ours, theirs = masks if known is None else [mask & known for mask in masks]
+            metrics["Hausdorff Distance 95"] = hausdorff_distance_95(ours, theirs, spacing)
     return {label: dict(sorted(metrics.items())) for label, metrics in scores.items()}
 
 
-def count(prediction: LabelArray, reference: LabelArray, labels: Sequence[int]) -> dict[int, Confusion]:
-    """Count the confusions of all labels in one pass over the two arrays, slice by slice."""
+def count(prediction: LabelArray, reference: LabelArray, counted: Counted) -> dict[int, Confusion]:
+    """Count the confusions of all numbers in one pass over the two arrays, slice by slice."""
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} must have one shape")
-    kinds = len(labels) + 1
-    tally = np.zeros((3, kinds), dtype=np.int64)
+    values = counted.values
+    kinds = len(values) + 1  # the last is none of the values
+    sets = np.array([np.isin(values, members) for members in counted.members.values()]).reshape(-1, len(values))
+    add = _add_pairs if kinds <= MOST_PAIRED else _add_sets
+    tally = np.zeros((kinds, kinds) if kinds <= MOST_PAIRED else (3, len(sets)), dtype=np.int64)
+    voxels = 0
     for predicted, true in zip(prediction, reference, strict=True):
-        tally += _tally(_positions(predicted, labels).ravel(), _positions(true, labels).ravel(), kinds)
-    numbers = zip(labels, tally.T.tolist(), strict=False)  # the last kind is none of the labels
-    return {label: _confusion(*counts, voxels=reference.size) for label, counts in numbers}
+        known = slice(None) if counted.ignore is None else true != counted.ignore
+        ours, theirs = (_positions(image[known], values).ravel() for image in (predicted, true))
+        add(tally, ours, theirs, sets)
+        voxels += theirs.size
+    counts = _counts_of_pairs(tally, sets) if kinds <= MOST_PAIRED else tally
+    return {
+        number: _confusion(*one, voxels=voxels) for number, one in zip(counted.members, counts.T.tolist(), strict=True)
+    }
 
 
 def confusion_metrics(counts: Confusion) -> Metrics:
@@ -164,12 +208,29 @@ def _searched_positions(values: LabelArray, labels: Sequence[int]) -> IndexArray
     return places[found]
 
 
-def _tally(ours: IndexArray, theirs: IndexArray, kinds: int) -> npt.NDArray[np.int64]:
-    """`(3, kinds)`: voxels of each kind in both, in the reference, in the prediction."""
-    if kinds <= MOST_PAIRED:
-        pairs = np.bincount(theirs * kinds + ours, minlength=kinds * kinds).reshape(kinds, kinds)
-        return np.stack([pairs.diagonal(), pairs.sum(axis=1), pairs.sum(axis=0)])
-    return np.stack([np.bincount(part, minlength=kinds) for part in (theirs[ours == theirs], theirs, ours)])
+def _add_pairs(pairs: Counts, ours: IndexArray, theirs: IndexArray, _: Mask) -> None:
+    """How often each kind of the reference, in rows, meets each of the prediction."""
+    kinds = len(pairs)
+    pairs += np.bincount(theirs * kinds + ours, minlength=kinds * kinds).reshape(kinds, kinds)
+
+
+def _counts_of_pairs(pairs: Counts, sets: Mask) -> Counts:
+    """`(3, sets)`: voxels of each set of kinds in both, in the reference, in the prediction."""
+    of_set = np.pad(sets, ((0, 0), (0, 1))).astype(np.int64)
+    in_reference = of_set @ pairs
+    return np.stack([(in_reference * of_set).sum(1), in_reference.sum(1), (of_set @ pairs.T).sum(1)])
+
+
+def _add_sets(tally: Counts, ours: IndexArray, theirs: IndexArray, sets: Mask) -> None:
+    """The same counts, where there are too many kinds for all pairs."""
+    kinds = sets.shape[1]
+    if (sets.sum(1) == 1).all() and (sets.sum(0) == 1).all():
+        parts = [np.bincount(part, minlength=kinds + 1)[:kinds] for part in (theirs[ours == theirs], theirs, ours)]
+        tally += np.stack(parts)[:, sets.argmax(1)]
+        return
+    for column, one in zip(tally.T, np.pad(sets, ((0, 0), (0, 1))), strict=True):
+        found, there = one[ours], one[theirs]
+        column += (np.count_nonzero(found & there), np.count_nonzero(there), np.count_nonzero(found))
 
 
 def _confusion(found: int, in_reference: int, in_prediction: int, *, voxels: int) -> Confusion:

@@ -15,7 +15,7 @@ from autoseg.arrays import LabelArray
 from autoseg.dataset import image_files
 from autoseg.dataset.facts import NOTHING, Facts
 from autoseg.errors import DatasetError, StorageError
-from autoseg.evaluation.metrics import Metrics, foreground_mean, mean_of, score_arrays, volumes
+from autoseg.evaluation.metrics import Counted, Metrics, foreground_mean, mean_of, score_arrays, volumes
 from autoseg.files.storage import content_hash, read_json, write_json
 from autoseg.geometry import Spacing
 from autoseg.images import Image, grid_differences, read_label, split_ending
@@ -99,7 +99,7 @@ class Summary:
 def score_folder(
     predictions: Path,
     references: Path,
-    labels: Sequence[int],
+    counted: Counted,
     *,
     workers: int,
     cases: Sequence[str] | None = None,
@@ -108,8 +108,7 @@ def score_folder(
     """Score every segmentation of a folder against the file of the same name in another.
 
     Args:
-        labels: Label values to score.
-        workers: Processes; each case is read once for all labels.
+        workers: Processes; each case is read once for all numbers.
         cases: Identifiers to score. Without them the two folders must hold exactly the same names.
         surface_distances: Also the 95th percentile Hausdorff distance.
 
@@ -118,7 +117,7 @@ def score_folder(
         CasesFailed: Naming each case whose files cannot be compared (different grids, no whole numbers).
     """
     pairs = _pairs(predictions, references, cases)
-    score = partial(score_case, labels=labels, surface_distances=surface_distances)
+    score = partial(score_case, counted=counted, surface_distances=surface_distances)
     scored = run_on_cases(
         score, pairs, task="scoring", workers=workers, name=lambda pair: split_ending(pair[0].name)[0]
     )
@@ -126,7 +125,7 @@ def score_folder(
         name=predictions.name,
         task="",
         timestamp=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        labels=tuple(labels),
+        labels=tuple(counted.members),
         cases=tuple(scored),
     )
 
@@ -143,14 +142,14 @@ def common_cases(predictions: Path, references: Path) -> tuple[list[str], list[s
     return sorted(predicted & true), sorted(predicted ^ true)
 
 
-def score_case(pair: tuple[Path, Path], labels: Sequence[int], *, surface_distances: bool = False) -> CaseScores:
+def score_case(pair: tuple[Path, Path], counted: Counted, *, surface_distances: bool = False) -> CaseScores:
     """Score one predicted segmentation file against its reference file, given as `(prediction, reference)`.
 
     Raises:
         DatasetError: The two lie on different grids, or hold other than whole numbers.
     """
     prediction, reference, spacing = read_pair(pair)
-    scores = score_arrays(prediction, reference, labels, spacing=spacing if surface_distances else None)
+    scores = score_arrays(prediction, reference, counted, spacing=spacing if surface_distances else None)
     for metrics in scores.values():
         metrics |= volumes(metrics, spacing)
     return CaseScores(test=str(pair[0]), reference=str(pair[1]), scores=scores)

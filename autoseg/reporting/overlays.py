@@ -14,7 +14,7 @@ from autoseg.arrays import FloatArray, LabelArray
 from autoseg.dataset import Case, image_files
 from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import DatasetError
-from autoseg.evaluation.metrics import confusion_metrics, count
+from autoseg.evaluation.metrics import Counted, confusion_metrics, count
 from autoseg.files.storage import atomic_path
 from autoseg.geometry import Geometry, Spacing
 from autoseg.machine.pool import run_on_cases
@@ -220,7 +220,7 @@ def _legend(segmentations: Sequence[LabelArray], labels: Sequence[str]) -> dict[
     if len(segmentations) < 2:
         return names
     reference, prediction = segmentations
-    counts = count(prediction, reference, present)
+    counts = count(prediction, reference, Counted.of(present))
     return {value: f"{name}: Dice {confusion_metrics(counts[value])['Dice']:.3f}" for value, name in names.items()}
 
 

@@ -144,7 +144,7 @@ class FoldRun:
         )
         display = Display(
             self._fold,
-            labels=[parts.target.outputs[number] for number in parts.target.scored],
+            labels=[parts.target.labels[number] for number in parts.target.scored],
             epochs=parts.epochs,
             batches=loop.batches_per_epoch,
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from autoseg.evaluation.metrics import Counted
 from autoseg.evaluation.summary import BYTES_PER_WORKER, Summary, save_summary, score_folder
 from autoseg.files.layout import PREDICTION_FILE, SUMMARY_FILE
 from autoseg.files.storage import content_hash, remove_file
@@ -59,7 +60,8 @@ def validate_fold(predictor: Predictor, data: FoldData, *, folder: Path, probabi
     predict_jobs(predictor, jobs, Filing(save_npz=probabilities), remedy=LESS_TIME)
     model = predictor.model
     workers = fitting_workers(None, BYTES_PER_WORKER)
-    scored = score_folder(folder, data.references, model.target.scored, workers=workers, cases=identifiers)
+    counted_outputs = Counted.of_target(model.target)
+    scored = score_folder(folder, data.references, counted_outputs, workers=workers, cases=identifiers)
     summary = replace(
         scored.with_facts(cases.facts),
         task=model.plans.dataset,
@@ -70,7 +72,7 @@ def validate_fold(predictor: Predictor, data: FoldData, *, folder: Path, probabi
         dice = metrics["Dice"]
         score = "absent" if dice is None else f"{dice:.4f}"
         number = counted(len(summary.cases), "case")
-        log.info("validation: Dice of %s %s (mean of %s)", model.target.outputs[label], score, number)
+        log.info("validation: Dice of %s %s (mean of %s)", model.target.labels[label], score, number)
     return summary
 
 

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from autoseg.dataset.target import Exclusive, Regions
 from autoseg.evaluation.metrics import (
     Confusion,
+    Counted,
     confusion_metrics,
     count,
     defined_mean,
@@ -64,7 +66,7 @@ def test_all_labels_of_a_small_image_are_counted_at_once() -> None:
     reference = np.array([[[0, 1, 1, 2], [0, 2, 2, 2]]], dtype=np.uint8)
     prediction = np.array([[[0, 1, 2, 2], [1, 2, 2, 9]]], dtype=np.int64)
 
-    counts = count(prediction, reference, [0, 1, 2])
+    counts = count(prediction, reference, Counted.of([0, 1, 2]))
 
     assert counts == {
         0: Confusion(true_positives=1, false_positives=0, false_negatives=1, true_negatives=6),
@@ -82,7 +84,7 @@ def test_counting_agrees_with_comparing_masks(seed: int, kinds: type, labels: li
     generator = np.random.default_rng(seed)
     prediction, reference = generator.integers(0, 8, (2, 3, 4, 5)).astype(kinds)
 
-    for label, counts in count(prediction, reference, labels).items():
+    for label, counts in count(prediction, reference, Counted.of(labels)).items():
         ours, theirs = prediction == label, reference == label
         assert counts == Confusion(
             true_positives=int((ours & theirs).sum()),
@@ -96,7 +98,7 @@ def test_values_outside_the_labels_never_alias_one_of_them() -> None:
     reference = np.array([[[-1, -7, 300, 2**40]]])
     prediction = np.array([[[0, 1, 2, 2]]])
 
-    counts = count(prediction, reference, [0, 1, 2])
+    counts = count(prediction, reference, Counted.of([0, 1, 2]))
 
     assert [c.true_positives for c in counts.values()] == [0, 0, 0]
     assert [c.false_negatives for c in counts.values()] == [0, 0, 0]
@@ -109,16 +111,16 @@ def test_large_numbers_are_counted_as_small_ones_are(kind: type) -> None:
     numbers = np.array([0, 997, 526157192, 614454277, np.iinfo(kind).max], kind)
     prediction, reference = generator.integers(0, 5, (2, 4, 5, 6))
 
-    counts = count(numbers[prediction], numbers[reference], [int(number) for number in numbers[::-1]])
+    counts = count(numbers[prediction], numbers[reference], Counted.of([int(number) for number in numbers[::-1]]))
 
-    assert list(counts.values()) == list(count(prediction, reference, [4, 3, 2, 1, 0]).values())
+    assert list(counts.values()) == list(count(prediction, reference, Counted.of([4, 3, 2, 1, 0])).values())
 
 
 def test_neighbouring_numbers_beyond_what_floats_tell_apart() -> None:
     for number, kind in ((2**53, np.int64), (2**63 + 2**11, np.uint64)):
         image = np.array([[[number, number + 1, 0, 0]]], kind)
         shifted = np.array([[[number + 1, number + 1, 0, 0]]], kind)
-        assert count(image, shifted, [number, number + 1]) == {
+        assert count(image, shifted, Counted.of([number, number + 1])) == {
             number: Confusion(true_positives=0, false_positives=1, false_negatives=0, true_negatives=3),
             number + 1: Confusion(true_positives=1, false_positives=0, false_negatives=1, true_negatives=2),
         }
@@ -126,9 +128,11 @@ def test_neighbouring_numbers_beyond_what_floats_tell_apart() -> None:
 
 def test_numbers_that_the_images_type_cannot_hold_are_in_no_voxel() -> None:
     image = np.array([[[0, 44, -1, 7]]], np.int8)
-    assert [counts.true_positives for counts in count(image, image, [300, 2**40, 7]).values()] == [0, 0, 1]
+    assert [counts.true_positives for counts in count(image, image, Counted.of([300, 2**40, 7])).values()] == [0, 0, 1]
     with_negative = np.array([[[-5, 2**40, -(2**40), 7]]], np.int64)
-    assert [counts.true_positives for counts in count(with_negative, with_negative, [2**40, 7]).values()] == [1, 1]
+    assert [
+        counts.true_positives for counts in count(with_negative, with_negative, Counted.of([2**40, 7])).values()
+    ] == [1, 1]
 
 
 @pytest.mark.parametrize("start", [0, 10**9])
@@ -137,7 +141,7 @@ def test_many_labels_are_counted_one_by_one(start: int) -> None:
     generator = np.random.default_rng(0)
     prediction, reference = start + generator.integers(0, 420, (2, 6, 30, 30)).astype(np.int64)
 
-    counts = count(prediction, reference, labels)
+    counts = count(prediction, reference, Counted.of(labels))
 
     for label in labels[::37]:
         ours, theirs = prediction == label, reference == label
@@ -151,7 +155,7 @@ def test_many_labels_are_counted_one_by_one(start: int) -> None:
 
 def test_images_of_different_shape_are_not_compared() -> None:
     with pytest.raises(ValueError, match=r"prediction \(1, 2, 2\) and reference \(1, 2, 3\) must have one shape"):
-        count(np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 3), np.uint8), [1])
+        count(np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 3), np.uint8), Counted.of([1]))
 
 
 def test_hausdorff_of_two_voxels_is_their_distance_in_mm() -> None:
@@ -216,8 +220,8 @@ def test_scores_carry_the_distance_only_when_a_spacing_is_given() -> None:
     reference[1:3, 1:3, 1:3] = 1
     prediction = np.roll(reference, 1, axis=0)
 
-    plain = score_arrays(prediction, reference, [1])
-    advanced = score_arrays(prediction, reference, [1], spacing=(2.0, 1.0, 1.0))
+    plain = score_arrays(prediction, reference, Counted.of([1]))
+    advanced = score_arrays(prediction, reference, Counted.of([1]), spacing=(2.0, 1.0, 1.0))
 
     assert plain[1]["Dice"] == 0.5
     assert list(plain[1]) == NAMES
@@ -232,3 +236,53 @@ def test_the_mean_of_what_is_defined() -> None:
     np.testing.assert_array_equal(defined_mean(table, axis=0), [0.625, 0.25, nan])
     np.testing.assert_array_equal(defined_mean(table, axis=-1), [0.5, 0.5])
     assert np.isnan(defined_mean(np.array([nan]), axis=0))
+
+
+# ------------------------------------------------------------------------- numbers of several values
+
+
+@pytest.mark.parametrize("others", [range(3, 4), range(3, 400)], ids=["few", "many"])
+def test_a_number_may_cover_several_values_that_are_others_too(others: range) -> None:
+    generator = np.random.default_rng(5)
+    prediction, reference = generator.integers(0, 5, (2, 7, 9, 8))
+    members = {1: (1, 2), 2: (2,), 3: (2, 4), **{number + 10: (number,) for number in others}}
+
+    counts = count(prediction, reference, Counted(members=members))
+    for number, values in members.items():
+        found, there = np.isin(prediction, values), np.isin(reference, values)
+        assert counts[number] == Confusion(
+            true_positives=int((found & there).sum()),
+            false_positives=int((found & ~there).sum()),
+            false_negatives=int((~found & there).sum()),
+            true_negatives=int((~found & ~there).sum()),
+        )
+    scores = score_arrays(prediction, reference, Counted(members={7: (1, 2)}), spacing=(1.0, 2.0, 1.0))
+    whole = score_arrays(
+        np.isin(prediction, (1, 2)).astype(int),
+        np.isin(reference, (1, 2)).astype(int),
+        Counted.of([1]),
+        spacing=(1.0, 2.0, 1.0),
+    )
+    assert scores[7] == whole[1]
+
+
+def test_where_nobody_knows_nothing_is_counted() -> None:
+    generator = np.random.default_rng(6)
+    prediction, reference = generator.integers(0, 3, (2, 6, 9, 8))
+    cut = reference.copy()
+    cut[:, 4:] = 9
+
+    counts = count(prediction, cut, Counted(members={1: (1,), 2: (2,)}, ignore=9))
+    assert counts == count(prediction[:, :4], reference[:, :4], Counted.of([1, 2]))
+    distances = [
+        score_arrays(*pair, Counted(members={1: (1, 2)}, ignore=9), spacing=(1.0, 1.0, 1.0))[1]["Hausdorff Distance 95"]
+        for pair in ((np.where(cut == 9, 0, prediction), np.where(cut == 9, 0, cut)), (prediction, cut))
+    ]
+    assert distances[0] == distances[1]
+
+
+def test_what_is_scored_of_a_target() -> None:
+    regions = Regions(names=("whole", "core"), members=((1, 2), (2,)), order=(1, 2), ignore=7)
+    assert Counted.of_target(regions) == Counted(members={1: (1, 2), 2: (2,)}, ignore=7)
+    assert Counted.of_target(Exclusive.numbered(3)) == Counted.of([1, 2])
+    assert Counted.of_target(Exclusive.numbered(3), [0, 2]) == Counted.of([0, 2])

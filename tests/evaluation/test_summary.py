@@ -11,6 +11,7 @@ import pytest
 
 from autoseg.dataset.facts import Facts
 from autoseg.errors import CasesFailed, DatasetError, StorageError
+from autoseg.evaluation.metrics import Counted
 from autoseg.evaluation.summary import load_summary, save_summary, score_folder
 from autoseg.geometry import Geometry
 from autoseg.images import write_image
@@ -45,7 +46,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_means_are_over_the_cases_where_a_metric_is_defined(folders: tuple[Path, Path]) -> None:
-    summary = score_folder(*folders, [1, 2], workers=1)
+    summary = score_folder(*folders, Counted.of([1, 2]), workers=1)
 
     assert summary.mean[1]["Dice"] == pytest.approx((0.8 + 1 + 1) / 3)
     assert summary.std[1]["Dice"] == pytest.approx(np.std([0.8, 1, 1], ddof=1))
@@ -57,16 +58,16 @@ def test_means_are_over_the_cases_where_a_metric_is_defined(folders: tuple[Path,
 
 
 def test_the_background_does_not_enter_the_foreground_mean(folders: tuple[Path, Path]) -> None:
-    with_background = score_folder(*folders, [0, 1, 2], workers=1)
+    with_background = score_folder(*folders, Counted.of([0, 1, 2]), workers=1)
 
     assert with_background.mean[0]["Dice"] == pytest.approx((2 / 5 + 1 + 10 / 12) / 3)
-    assert with_background.foreground_mean == score_folder(*folders, [1, 2], workers=1).foreground_mean
+    assert with_background.foreground_mean == score_folder(*folders, Counted.of([1, 2]), workers=1).foreground_mean
 
 
 def test_what_is_known_of_cases_stands_beside_the_results_and_comes_back(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    plain = score_folder(*folders, [1, 2], workers=1)
+    plain = score_folder(*folders, Counted.of([1, 2]), workers=1)
     summary = plain.with_facts(
         {"b": Facts(known=(("site", "unf"), ("age", "61"))), "other": Facts(known=(("age", "1"),))}
     )
@@ -87,7 +88,7 @@ def test_what_is_known_of_cases_stands_beside_the_results_and_comes_back(
 @pytest.mark.parametrize("facts", [["b"], {"b": "unf"}])
 def test_facts_of_another_form_are_no_summary(folders: tuple[Path, Path], tmp_path: Path, facts: object) -> None:
     path = tmp_path / "summary.json"
-    save_summary(score_folder(*folders, [1, 2], workers=1), path)
+    save_summary(score_folder(*folders, Counted.of([1, 2]), workers=1), path)
     path.write_text(json.dumps({**json.loads(path.read_text()), "facts": facts}))
 
     with pytest.raises(StorageError, match=r"summary\.json: not a summary of scores"):
@@ -97,7 +98,7 @@ def test_facts_of_another_form_are_no_summary(folders: tuple[Path, Path], tmp_pa
 def test_summary_json_has_the_documented_structure(folders: tuple[Path, Path], tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
 
-    summary = replace(score_folder(*folders, [1, 2], workers=2), task="Task001_Test", name="mine")
+    summary = replace(score_folder(*folders, Counted.of([1, 2]), workers=2), task="Task001_Test", name="mine")
     save_summary(summary, path)
 
     text = path.read_text()
@@ -118,7 +119,7 @@ def test_summary_json_has_the_documented_structure(folders: tuple[Path, Path], t
 
 
 def test_a_saved_summary_loads_as_it_was(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    summary = score_folder(*folders, [1, 2], workers=1, surface_distances=True)
+    summary = score_folder(*folders, Counted.of([1, 2]), workers=1, surface_distances=True)
     save_summary(summary, tmp_path / "summary.json")
 
     loaded = load_summary(tmp_path / "summary.json")
@@ -131,7 +132,7 @@ def test_a_saved_summary_loads_as_it_was(folders: tuple[Path, Path], tmp_path: P
 def test_only_the_named_cases_are_scored_when_some_are_named(folders: tuple[Path, Path]) -> None:
     (folders[0] / "b.nii.gz").unlink()
 
-    summary = score_folder(*folders, [1], workers=1, cases=["c", "a"])
+    summary = score_folder(*folders, Counted.of([1]), workers=1, cases=["c", "a"])
 
     assert [Path(case.test).name for case in summary.cases] == ["c.nii.gz", "a.nii.gz"]
 
@@ -142,7 +143,7 @@ def test_folders_with_different_cases_are_refused_listing_both_sides(folders: tu
     write(predictions / "d.nii.gz", [0] * 8)
 
     with pytest.raises(DatasetError) as error:
-        score_folder(predictions, references, [1], workers=1)
+        score_folder(predictions, references, Counted.of([1]), workers=1)
 
     assert str(error.value) == (
         f"{predictions} and {references}: the two folders must hold the same cases\n"
@@ -157,9 +158,9 @@ def test_an_empty_and_a_missing_folder_are_named(tmp_path: Path) -> None:
     empty.mkdir()
 
     with pytest.raises(DatasetError, match=r"empty: no segmentation \(\.nii\.gz\) to score here; predict first"):
-        score_folder(empty, empty, [1], workers=1)
+        score_folder(empty, empty, Counted.of([1]), workers=1)
     with pytest.raises(DatasetError, match="absent: no such folder; name a folder of segmentations"):
-        score_folder(tmp_path / "absent", empty, [1], workers=1)
+        score_folder(tmp_path / "absent", empty, Counted.of([1]), workers=1)
 
 
 def test_cases_on_different_grids_or_with_fractions_are_named_and_the_others_tried(folders: tuple[Path, Path]) -> None:
@@ -169,7 +170,7 @@ def test_cases_on_different_grids_or_with_fractions_are_named_and_the_others_tri
     write_image(predictions / "c.nii.gz", np.full((2, 2, 2), 0.5, np.float32), GEOMETRY)
 
     with pytest.raises(CasesFailed) as error:
-        score_folder(predictions, references, [1], workers=1)
+        score_folder(predictions, references, Counted.of([1]), workers=1)
 
     assert [case for case, _ in error.value.failures] == ["a", "b", "c"]
     text = str(error.value)
@@ -183,7 +184,7 @@ def test_two_files_of_one_name_are_refused_by_name(folders: tuple[Path, Path]) -
     for folder in (references, predictions):
         write(folder / "b.nii", [0] * 8)
         with pytest.raises(DatasetError) as error:
-            score_folder(predictions, references, [1], workers=1)
+            score_folder(predictions, references, Counted.of([1]), workers=1)
         assert str(error.value) == f"{folder}/b.nii.gz: b.nii has the same name; keep one of the two"
         (folder / "b.nii").unlink()
 
@@ -194,7 +195,7 @@ def test_large_numbers_are_scored_whatever_type_holds_them(tmp_path: Path) -> No
         write(tmp_path / "pred" / f"{name}.nii.gz", [0, 997, 997, 526157192, 0, 0, 0, 7], kind=kind)
         write(tmp_path / "ref" / f"{name}.nii.gz", [0, 997, 526157192, 526157192, 0, 0, 0, 7], kind=kind)
 
-    summary = score_folder(tmp_path / "pred", tmp_path / "ref", [997, 526157192, 614454277], workers=1)
+    summary = score_folder(tmp_path / "pred", tmp_path / "ref", Counted.of([997, 526157192, 614454277]), workers=1)
 
     assert summary.mean[997]["Dice"] == summary.mean[526157192]["Dice"] == pytest.approx(2 / 3)
     assert summary.number[997]["Dice"] == 5
@@ -205,7 +206,7 @@ def test_floats_beyond_64_bits_are_no_labels(tmp_path: Path) -> None:
     for folder in ("pred", "ref"):
         write(tmp_path / folder / "a.nii.gz", [0] * 7 + [10**20], kind=np.float64)
     with pytest.raises(CasesFailed, match=r"a\.nii\.gz: holds 1e\+20, which is no label's number; correct the file"):
-        score_folder(tmp_path / "pred", tmp_path / "ref", [1], workers=1)
+        score_folder(tmp_path / "pred", tmp_path / "ref", Counted.of([1]), workers=1)
 
 
 @pytest.mark.parametrize("content", ["{}", '{"results": {"mean": {"mean": {}}, "all": []}}', "[1]"])

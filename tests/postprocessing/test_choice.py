@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from autoseg.errors import CasesFailed, ModelError
-from autoseg.evaluation.metrics import score_arrays
+from autoseg.evaluation.metrics import Counted, score_arrays
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
 from autoseg.postprocessing.choice import (
@@ -291,7 +291,7 @@ def test_the_scores_are_those_of_the_rules_applied_to_whole_images(tmp_path: Pat
 
 def plain_dice(case: ValidationCase, rules: Sequence[Rule]) -> list[float | None]:
     processed = apply_rules(read_image(case.prediction).data, GEOMETRY.spacing, rules)
-    scores = score_arrays(processed, read_image(case.reference).data, (1, 2))
+    scores = score_arrays(processed, read_image(case.reference).data, Counted.of((1, 2)))
     return [scores[label]["Dice"] for label in (1, 2)]
 
 
