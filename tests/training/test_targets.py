@@ -1,0 +1,101 @@
+"""A fold of every kind of target: trained, continued, validated, predicted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn, optim
+
+from autoseg.dataset.coding import IGNORED
+from autoseg.dataset.target import Exclusive, Regions, Target, stored_target
+from autoseg.errors import Interrupted
+from autoseg.images import read_image, write_image
+from autoseg.inference.model import load_model, load_weights
+from autoseg.plans import Plans
+from autoseg.preprocessing.store import PreparedCases
+from autoseg.training import Split, Trainer, TrainingSettings
+from autoseg.training.fold.data import FoldData
+
+CASES = tuple(f"ball_{number}" for number in range(6))
+SPLIT = Split(training=CASES[:4], validation=CASES[4:])
+REGIONS = Regions(names=("whole", "core"), members=((1, 2), (2,)), order=(1, 2))
+IGNORING = Exclusive(names=("background", "shell", "core"), ignore=9)
+
+
+class Quick(Trainer):
+    """Learns within a hundred steps."""
+
+    def build_optimizer(self, network: nn.Module) -> optim.Optimizer:
+        return optim.Adam(network.parameters())
+
+
+def plans_of(plans: Plans, target: Target) -> Plans:
+    return replace(plans, labels=target.labels, target_kind=stored_target(target))
+
+
+def sliced(store: PreparedCases, folder: Path) -> PreparedCases:
+    """The same cases, of which only every fourth slice was labelled."""
+    cases = PreparedCases(folder)
+    for case in CASES:
+        prepared = store.load(case)
+        assert prepared.segmentation is not None
+        labels = np.array(prepared.segmentation)
+        labels[np.arange(len(labels)) % 4 != 2] = IGNORED
+        foreground = {
+            label: np.array([voxel for voxel in voxels if voxel[0] % 4 == 2], dtype=np.int32).reshape(-1, 3)
+            for label, voxels in prepared.foreground.items()
+        }
+        cases.save(replace(prepared, segmentation=labels, foreground=foreground), "sliced")
+    return cases
+
+
+def trainer_of(plans: Plans, cases: PreparedCases, references: Path, output: Path, **settings: Any) -> Trainer:
+    data = FoldData(
+        plans=plans, configuration="3d_fullres", cases=cases, split=SPLIT, output=output, references=references
+    )
+    given = {"epochs": 2, "iterations_per_epoch": 50, "seed": 7, "workers": 0, "precision": "fp32", **settings}
+    return Quick(data, settings=TrainingSettings(**given), device="cpu")
+
+
+@pytest.mark.parametrize("target", [REGIONS, IGNORING], ids=["regions", "ignored"])
+def test_a_fold_is_trained_continued_and_scored_by_output(
+    target: Target, plans: Plans, store: PreparedCases, references: Path, tmp_path: Path
+) -> None:
+    cases = sliced(store, tmp_path / "prepared") if target.ignore is not None else store
+    if target.ignore is not None:
+        references = _sliced_references(references, tmp_path / "references")
+    whole = trainer_of(plans_of(plans, target), cases, references, tmp_path / "whole" / "fold_0")
+    whole.run()
+    parts = trainer_of(plans_of(plans, target), cases, references, tmp_path / "parts" / "fold_0")
+    stopping = iter([False] * 20 + [True] * 99)
+    with pytest.raises(Interrupted):
+        parts.run(should_stop=lambda: next(stopping))
+    trainer_of(plans_of(plans, target), cases, references, tmp_path / "parts" / "fold_0").run(resume=True)
+    weights = [load_weights(one.output / "weights_final.pt").weights for one in (whole, parts)]
+    assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
+
+    summary = whole.validate(save_probabilities=target.activation == "softmax")
+    assert summary.labels == (1, 2) and all(metrics["Dice"] > 0.5 for metrics in summary.mean.values())  # type: ignore[operator]
+    predicted = read_image(whole.output / "validation_raw" / "ball_4.nii.gz").data
+    reference = read_image(references / "ball_4.nii.gz").data
+    known = reference != (-5 if target.ignore is None else target.ignore)
+    for number, scores in summary.cases[0].scores.items():
+        ours, theirs = (np.isin(image[known], target.members_of(number)) for image in (predicted, reference))
+        assert scores["Dice"] == pytest.approx(2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()))
+    assert set(np.unique(predicted)) == {0, 1, 2}
+    model = load_model(whole.output.parent, "3d_fullres")
+    assert model.target == target and len(model.networks[0].state_dict()) == len(weights[0])
+
+
+def _sliced_references(references: Path, folder: Path) -> Path:
+    folder.mkdir()
+    for path in references.iterdir():
+        image = read_image(path)
+        labels = image.data.copy()
+        labels[np.arange(len(labels)) % 4 != 2] = 9
+        write_image(folder / path.name, labels, image.geometry)
+    return folder
