@@ -226,7 +226,7 @@ def _add_sets(tally: Counts, ours: IndexArray, theirs: IndexArray, sets: Mask) -
     kinds = sets.shape[1]
     if (sets.sum(1) == 1).all() and (sets.sum(0) == 1).all():
         parts = [np.bincount(part, minlength=kinds + 1)[:kinds] for part in (theirs[ours == theirs], theirs, ours)]
-        tally += np.stack(parts)[:, sets.argmax(1)]
+        tally += np.stack(parts)[:, np.nonzero(sets)[1]]
         return
     for column, one in zip(tally.T, np.pad(sets, ((0, 0), (0, 1))), strict=True):
         found, there = one[ours], one[theirs]

@@ -14,6 +14,7 @@ from autoseg.files.layout import ALL, DATASET_FILE
 from autoseg.files.model_folder import ModelFolder, ModelKey
 from autoseg.paths import Workspace
 from autoseg.planning.planned import load_planned
+from autoseg.plans import Plans
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.choice import find_trainer
@@ -41,6 +42,7 @@ def build_trainer(
     chosen = find_trainer(key.named_trainer)
     plans = load_planned(key, workspace)
     plan = plans.configuration(key.configuration)
+    _require_predictable(plans)
     facts, splits = known_facts(workspace.task(task).raw), workspace.task(task).splits
     for remark in facts.remarks:
         log.warning("%s", remark)
@@ -62,6 +64,15 @@ def build_trainer(
         previous=previous,
     )
     return chosen.build(data, settings=settings, device=device)
+
+
+def _require_predictable(plans: Plans) -> None:
+    target = plans.target
+    if target.drawn_apart or target.soft:
+        raise TrainingError(
+            f"{plans.dataset}: masks with a file each, and labels that are fractions, can be verified and prepared, but what is "
+            "trained on them cannot be predicted yet; join them into one map of labels, regions for those that overlap"
+        )
 
 
 def require_left_out(trainer: Trainer) -> None:

@@ -13,14 +13,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autoseg.dataset import Exclusive
-from autoseg.networks.activations import ACTIVATIONS, activation_of, repeatable_cross_entropies
+from autoseg.networks.activations import SOFTMAX as SHARED
+from autoseg.networks.activations import activation_of, repeatable_cross_entropies
 
 TARGET = Exclusive(names=("background", "liver", "tumour"))
 SOFTMAX = activation_of(TARGET)
 
 
 def test_a_target_names_its_activation_and_both_look_at_the_same_outputs() -> None:
-    assert SOFTMAX is ACTIVATIONS["softmax"]
+    assert SOFTMAX is SHARED
     assert range(len(TARGET.outputs))[SOFTMAX.scored] == TARGET.scored
 
 

@@ -238,7 +238,7 @@ def test_every_shipped_trainer_and_planner_is_documented() -> None:
 @pytest.mark.parametrize(("name", "order"), [("Trainer", 3), ("TrainerLinearInterpolation", 1), ("TrainerDA5", 3)])
 def test_images_are_interpolated_as_the_class_wants(trainer: MakeTrainer, name: str, order: int) -> None:
     made = trainer(name)
-    assert made.augmentation.order == order
+    assert made.interpolation == order
     spatial = made.build_augmentation().spatial
     if spatial is not None:
         assert spatial.order == order
