@@ -14,6 +14,8 @@ import pytest
 from autoseg.commands.running import build_parser
 from autoseg.commands.settings import NAMED, SEVERAL, TYPED, typed, typed_log
 from autoseg.commands.umbrella import GROUPS, find_command
+from autoseg.errors import TrainingError
+from autoseg.training.fold.display import training_log
 
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT / "benchmarks"))
@@ -56,6 +58,17 @@ def test_a_log_names_settings_so_as_long_as_a_command_runs(caplog: pytest.LogCap
         log.warning("%s: kept; see `%s`", "a.nii.gz", "overwrite")
     log.warning("see `overwrite`")
     assert caplog.messages == ["a.nii.gz: kept; see --overwrite_existing", "see `overwrite`"]
+
+
+def test_a_commands_training_log_names_options_and_a_scripts_names_settings(tmp_path: Path) -> None:
+    def end_badly(log: Path) -> str:
+        with pytest.raises(TrainingError), training_log(log):
+            raise TrainingError("the state is saved, continue with `resume=True`")
+        return log.read_text().partition("continue with ")[2]
+
+    with typed_log():
+        assert end_badly(tmp_path / "command.log") == "-c\n"
+    assert end_badly(tmp_path / "script.log") == "`resume=True`\n"
 
 
 @pytest.mark.parametrize("name", TYPED)
