@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -11,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.commands.settings import NAMED, SEVERAL, TYPED, typed
+
 ROOMS = (
     "module_path words arrays errors remedies versions forms geometry machine files command_words images dataset plans paths extensions catalogue outputs evaluation networks "
     "preprocessing planning postprocessing inference training ensembling "
     "conversion sharing prediction reporting jobs diagnosis commands __main__"
 ).split()
 TORCH = {"networks", "inference", "training", "reporting", "commands"}
-PACKAGE = Path(__file__).resolve().parents[1] / "autoseg"
+PROJECT = Path(__file__).resolve().parents[1]
+PACKAGE = PROJECT / "autoseg"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
@@ -171,3 +175,37 @@ def test_spelled_conventions_are_found_where_they_are_at_home() -> None:
     assert re.search(r"OUTSIDE = -1.*", at_home[0])
     assert all(word in at_home[-1] for word in ("softmax", "log_softmax", "scatter_", "cross_entropy"))
     assert all((PACKAGE / name).is_file() for name in (*LARGEST_OF_OTHER_THINGS, *ITS_OWN_WORDS))
+
+
+NO_SETTINGS = {"all", "annotated", "levels", "network.name", "val"}
+"""What else stands between backticks in messages: a fold, and entries of files, which no command has an option for."""
+
+
+def whole_texts(path: Path) -> Iterator[str]:
+    """Texts but documentation; the values in formatted ones left out."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    left_out = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.JoinedStr):
+            left_out.update(map(id, node.values))
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in left_out:
+            yield node.value
+
+
+def test_every_name_in_a_message_is_a_setting_and_every_setting_is_named() -> None:
+    library = [path for path in FILES if path.parent.name != "commands"]
+    named = {found for path in library for text in whole_texts(path) for found in NAMED.findall(text)}
+    unknown = {one for one in named if typed(f"`{one}`") == f"`{one}`"}
+    assert unknown == NO_SETTINGS, (
+        "commands/settings.py says how a setting is typed; what is none stands in NO_SETTINGS"
+    )
+    parts = {part for one in named for part in SEVERAL.split(one)}
+    assert set(TYPED) <= parts | {part.partition("=")[0] for part in parts}
+
+
+def test_the_library_names_no_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+    structure = importlib.import_module("structure")
+    found = [f"{path}: {text}" for path, text in structure.naming_options(structure.read_modules(PROJECT))]
+    assert not found, "\n".join(["name the setting as Python does; commands/settings.py says how it is typed", *found])

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import logging
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from autoseg.commands.running import build_parser
-from autoseg.commands.settings import NAMED, SEVERAL, TYPED, typed, typed_log
+from autoseg.commands.settings import TYPED, typed, typed_log
 from autoseg.commands.umbrella import GROUPS, find_command
 from autoseg.errors import TrainingError
 from autoseg.training.fold.display import training_log
@@ -21,8 +19,6 @@ PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT / "benchmarks"))
 import structure  # noqa: E402
 
-MODULES = structure.read_modules(PROJECT)
-LIBRARY = [module for module in MODULES if module.room != "commands"]
 DECLARED = {
     option
     for names in GROUPS.values()
@@ -30,8 +26,6 @@ DECLARED = {
     for action in build_parser(find_command(name), name)._actions
     for option in action.option_strings
 }
-NO_SETTINGS = {"all", "levels", "network.name", "val"}
-"""What else stands between backticks: a fold, and entries of files, which no command has an option for."""
 
 
 @pytest.mark.parametrize(
@@ -78,29 +72,6 @@ def test_what_is_shown_can_be_typed(name: str) -> None:
     assert set(options) <= DECLARED
 
 
-def test_every_name_in_a_message_is_a_setting_and_every_setting_is_named() -> None:
-    named = {found for module in LIBRARY for text in whole_texts(module.tree) for found in NAMED.findall(text)}
-    assert {one for one in named if typed(f"`{one}`") == f"`{one}`"} == NO_SETTINGS
-    parts = {part for one in named for part in SEVERAL.split(one)}
-    assert set(TYPED) <= parts | {part.partition("=")[0] for part in parts}
-
-
-def whole_texts(tree: ast.AST) -> Iterator[str]:
-    """Texts but documentation; the values in formatted ones left out."""
-    left_out = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            left_out.update(map(id, node.values))
-            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "" for part in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in left_out:
-            yield node.value
-
-
-def test_the_library_names_no_option() -> None:
-    found = [f"{path}: {text}" for path, text in structure.naming_options(MODULES)]
-    assert not found, "\n".join(["name the setting as Python does; commands/settings.py says how it is typed", *found])
-
-
 def test_the_search_knows_every_option() -> None:
-    patterns = structure.options(MODULES) | {"--help", "-h"}
+    patterns = structure.options(structure.read_modules(PROJECT)) | {"--help", "-h"}
     assert not {option for option in DECLARED if not any(re.fullmatch(one, option) for one in patterns)}
