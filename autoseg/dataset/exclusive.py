@@ -100,6 +100,16 @@ class Exclusive:
         """What a file that names its segments should call each value; empty where values have no names."""
         return self.names
 
+    @property
+    def ruled(self) -> tuple[int, ...]:
+        """The values of a segmentation that rules of postprocessing look at, and models are compared by."""
+        return tuple(self.scored)
+
+    @property
+    def ruled_names(self) -> tuple[str, ...]:
+        """What each value is called, at its index."""
+        return self.names
+
     def members_of(self, number: int) -> tuple[int, ...]:
         """The labels of a map that a number of `scored` covers."""
         return (number,)

@@ -118,6 +118,17 @@ class Regions:
         """What a file that names its segments should call each value; empty where values have no names."""
         return ()
 
+    @property
+    def ruled(self) -> tuple[int, ...]:
+        """The values of a segmentation that rules of postprocessing look at, and models are compared by."""
+        return self.values[1:]
+
+    @property
+    def ruled_names(self) -> tuple[str, ...]:
+        """What each value is called, at its index: after the region that writes it, if one does."""
+        written = dict(zip(self.order, self.names, strict=True))
+        return ("background", *(written.get(value, "") for value in range(1, self.values[-1] + 1)))
+
     def members_of(self, number: int) -> tuple[int, ...]:
         """The labels of a map that a number of `scored` covers."""
         return self.members[number - 1]
@@ -198,6 +209,16 @@ class Masks:
     def value_names(self) -> tuple[str, ...]:
         """What a file that names its segments should call each value; empty where values have no names."""
         return ()
+
+    @property
+    def ruled(self) -> tuple[int, ...]:
+        """The numbers of the masks that rules of postprocessing look at, and models are compared by."""
+        return tuple(self.scored)
+
+    @property
+    def ruled_names(self) -> tuple[str, ...]:
+        """What each number is called, at its index."""
+        return self.labels
 
     def members_of(self, number: int) -> tuple[int, ...]:  # noqa: ARG002
         """The values that count in a file of its own."""

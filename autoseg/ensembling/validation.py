@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import autoseg
@@ -69,6 +69,7 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
     splits = read_splits(file) if file.is_file() else ()  # a model that was installed has none here
     wanted = folds or numbered_folds(workspace.task(task))
     facts = known_facts(workspace.task(task).raw)
+    target = load_plans(model.plans_file).target
     cases: list[ValidationCase] = []
     missing: list[str] = []
     for fold in wanted:
@@ -78,14 +79,14 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
             missing.append(_trained_otherwise(key, fold, seen))
             continue
         found = list(_fold_cases(model, fold, expected, workspace.task(task).references, facts))
-        cases += found
+        cases += (replace(case, ignore=target.ignore) for case in found)
         if split is not None and found:
             _warn_of_other_cases(model, fold, split)
         if not found or (expected is not None and len(found) < len(expected)):
             missing.append(_what_is_missing(model, fold, len(found), expected))
     return CrossValidation(
         model=model,
-        target=load_plans(model.plans_file).target,
+        target=target,
         folds=tuple(dict.fromkeys(case.fold for case in cases)),
         cases=tuple(cases),
         missing=tuple(missing),
@@ -151,7 +152,7 @@ def determine_postprocessing(
     return decide_postprocessing(
         path,
         validation.cases,
-        validation.target.scored,
+        validation.target.ruled,
         workers=fitting_workers(workers, BYTES_PER_WORKER),
         candidates=candidates,
         overwrite=overwrite,
@@ -183,10 +184,10 @@ def _sources(key: ModelKey, workspace: Workspace, folds: Sequence[str], *, worke
         validation = collect(key, workspace, folds)
     except (WorkspaceError, TrainingError):
         return None
-    return sources_hash(validation.cases, validation.target.scored, workers=workers)
+    return sources_hash(validation.cases, validation.target.ruled, workers=workers)
 
 
-def require_one_set_of_labels(validations: Sequence[CrossValidation]) -> range:
+def require_one_set_of_labels(validations: Sequence[CrossValidation]) -> tuple[int, ...]:
     """The label values above background, which all models must share.
 
     Raises:
@@ -200,7 +201,7 @@ def require_one_set_of_labels(validations: Sequence[CrossValidation]) -> range:
                 f"{first.model.folder} has the labels {ours}, but {other.model.folder} {theirs}; "
                 "only models of the same labels can be compared"
             )
-    return first.target.scored
+    return first.target.ruled
 
 
 def _fold_cases(

@@ -315,9 +315,9 @@ def _require_own_plans(
 
 def _rules(path: Path, plans: Plans) -> tuple[Rule, ...]:
     rules = load_rules(path) if path.is_file() else ()
-    if unknown := sorted({label for rule in rules for label in rule.labels} - set(plans.target.scored)):
+    if unknown := sorted({label for rule in rules for label in rule.labels} - set(plans.target.ruled)):
         raise ModelError(
-            f"{path}: a rule names label {unknown[0]}, but the model's labels are 1 to {plans.target.scored[-1]}; "
+            f"{path}: a rule names label {unknown[0]}, but the model's labels are 1 to {plans.target.ruled[-1]}; "
             "choose the postprocessing again or put the file right"
         )
     return rules

@@ -31,6 +31,7 @@ class ValidationCase:
         fold: Whose networks predicted it.
         patient: Whose image it is; cases of one patient are never on both sides of a judgement.
         prediction, reference: Label files on one grid.
+        ignore: The value in references where nobody knows; None where there is none.
     """
 
     identifier: str
@@ -38,6 +39,7 @@ class ValidationCase:
     patient: str
     prediction: Path
     reference: Path
+    ignore: int | None = None
 
 
 class DiceTable:
@@ -101,7 +103,8 @@ def _measure_start(case: ValidationCase, labels: Sequence[int]) -> tuple[list[fl
     """The Dice of each label before any rule, and the volumes of the true components."""
     prediction, reference, spacing = _read_cropped(case)
     sizes = _sizes(reference, labels)
-    return _dice(prediction, reference, labels, sizes), _component_volumes(reference, labels, spacing)
+    known = _known(prediction, reference, case.ignore)
+    return _dice(known, reference, labels, sizes), _component_volumes(reference, labels, spacing)
 
 
 def _measure_rules(
@@ -117,7 +120,8 @@ def _measure_rules(
         for rule in rules:
             around = _around(boxes, rule.labels, processed.shape)
             changed = apply_rules(processed[around], spacing, [rule])
-            scores[before, rule] = _dice(changed, reference[around], rule.labels, sizes)
+            known = _known(changed, reference[around], case.ignore)
+            scores[before, rule] = _dice(known, reference[around], rule.labels, sizes)
     return scores
 
 
@@ -127,6 +131,11 @@ def _read_cropped(case: ValidationCase) -> tuple[LabelArray, LabelArray, Spacing
     used = (prediction != BACKGROUND) | (reference != BACKGROUND)
     around = _around(_boxes(used.astype(np.uint8)), (1,), used.shape)
     return prediction[around], reference[around], spacing
+
+
+def _known(prediction: LabelArray, reference: LabelArray, ignore: int | None) -> LabelArray:
+    """What was predicted where anybody knows what is there; background elsewhere."""
+    return prediction if ignore is None else np.where(reference == ignore, BACKGROUND, prediction)
 
 
 def _dice(

@@ -377,3 +377,26 @@ def test_the_hash_of_the_sources_tells_every_change(tmp_path: Path) -> None:
         assert sources_hash(cases, (1, 2), workers=1) != before
         write_image(path, data, GEOMETRY)
     assert sources_hash(cases, (1, 2), workers=1) == before
+
+
+def test_what_nobody_knows_is_no_part_of_any_dice(tmp_path: Path) -> None:
+    """Rules see all of a prediction; only what is known of it is scored."""
+    prediction, reference = np.zeros((2, 12, 10, 10), dtype=np.uint8)
+    reference[2:5, 2:8, 2:8] = 1
+    prediction[2:5, 2:8, 2:7] = 1
+    prediction[8, 4, 4] = 1  # an island, and beside it what nobody labelled
+    reference[9:] = 9
+    prediction[9:] = 1
+    geometry = Geometry(spacing=(1.0, 1.0, 1.0))
+    paths = tmp_path / "prediction.nii.gz", tmp_path / "reference.nii.gz"
+    for path, data in zip(paths, (prediction, reference), strict=True):
+        write_image(path, data, geometry)
+    case = ValidationCase(
+        identifier="case", fold="0", patient="case", prediction=paths[0], reference=paths[1], ignore=9
+    )
+    table = DiceTable([case], (1,), workers=1)
+
+    assert table.dice(()).tolist() == [[2 * 90 / (91 + 108)]]
+    largest = (Rule(kind="keep_largest", labels=(1,)),)
+    table.measure([((), largest[0])])
+    assert table.dice(largest).tolist() == [[2 * 0 / 108]], "the largest part is the one that nobody labelled"
