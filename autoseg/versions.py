@@ -1,11 +1,14 @@
-"""Which autoseg made a file, where that matters: a newer one may mean something else by the same words."""
+"""Which autoseg this is, with what it stands on, and which one made a file: a newer one may mean something else by the same
+words."""
 
 from __future__ import annotations
 
 import logging
+import platform
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,18 @@ import autoseg
 log = logging.getLogger(__name__)
 
 RELEASE = re.compile(r"\d+(\.\d+)*")
+REPORTED_PACKAGES = ("torch", "numpy", "SimpleITK", "batchgenerators")
+
+
+def versions() -> str:
+    """autoseg's version, and those of what it stands on, without importing any of it."""
+    found = [f"autoseg {autoseg.__version__}", f"Python {platform.python_version()}", platform.platform()]
+    for package in REPORTED_PACKAGES:
+        try:
+            found.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            found.append(f"{package} not installed")
+    return ", ".join(found)
 
 
 def warn_if_newer(path: Path, content: Mapping[str, Any]) -> None:

@@ -15,11 +15,11 @@ import pytest
 from autoseg.commands.settings import NAMED, SEVERAL, TYPED, typed
 
 ROOMS = (
-    "module_path words arrays errors remedies versions forms geometry machine files command_words images dataset plans paths extensions catalogue outputs evaluation networks "
+    "module_path words arrays errors remedies terminal versions forms geometry machine files command_words images dataset plans paths extensions catalogue outputs evaluation networks "
     "preprocessing planning postprocessing inference training ensembling "
     "conversion sharing prediction reporting jobs diagnosis commands __main__"
 ).split()
-TORCH = {"networks", "inference", "training", "reporting", "commands"}
+TORCH = {"networks", "inference", "training", "reporting"}
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGE = PROJECT / "autoseg"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from autoseg.commands.arguments import add_overwrite, add_workers, folder
+from autoseg.commands.arguments import add_output, add_overwrite, add_rules, add_workers
 from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.values import folder
 from autoseg.paths import Workspace
 from autoseg.words import counted
 
@@ -16,15 +17,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "-i", dest="inputs", metavar="IN", type=folder, required=True, help="segmentations <case>.nii.gz"
     )
-    parser.add_argument("-o", dest="output", metavar="OUT", type=folder, required=True, help="where the results go")
-    parser.add_argument(
-        "-pp",
-        dest="rules",
-        metavar="FILE",
-        type=folder,
-        required=True,
-        help="a postprocessing.json, or one of your own",
-    )
+    add_output(parser, "where the results go")
+    add_rules(parser, "a postprocessing.json, or one of your own", required=True)
     add_overwrite(parser)
     add_workers(parser, what="apply rules")
 

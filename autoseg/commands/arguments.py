@@ -1,97 +1,60 @@
-"""Arguments that several commands share, so that each means the same everywhere."""
+"""Options that several commands share, so that each means the same everywhere."""
 
 from __future__ import annotations
 
 import argparse
-import math
-import re
-import reprlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.commands.running import Parser
-from autoseg.files.layout import (
-    DEFAULT_PLANS,
-    USUAL_CONFIGURATIONS,
-    is_configuration,
+from autoseg.commands.values import (
+    configuration_name,
+    device,
+    fold,
+    folder,
+    not_negative,
+    pattern,
+    plans_name,
+    positive,
+    positive_number,
 )
+from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, USUAL_CONFIGURATIONS
 from autoseg.machine.resources import PRECISIONS
 
 if TYPE_CHECKING:
     from autoseg.planning.making import PlannerChoice
 
-DEVICE_PATTERN = re.compile(r"cpu|cuda(:\d+)?|mps")
-PLANS_NAME = re.compile(r"\w[\w.-]*")
-NUMBER = re.compile(r"[+-]?[\d.]+")
-"""What is meant for a number."""
-
-MOST_DIGITS = 18
-"""What every library takes as a whole number."""
-
 TASK_HELP = "task: its number, or its folder's name, whole or up to the number (4, Task004, Task004_Hippocampus)"
+ONLY_TRAINED_TASK = " (default: the only task with a trained model)"
+
+CONFIGURATIONS = ", ".join(USUAL_CONFIGURATIONS)
+TRAINERS = "Trainer, my_recipe.json, or my_file.py:MyTrainer"
+
+Group = argparse._ActionsContainer
+"""A parser, or a group of its options."""
 
 
-def positive(text: str) -> int:
-    """A whole number from 1."""
-    return _number_from(text, 1)
+def add_task(options: Group, remark: str = "", *, required: bool = True) -> None:
+    """`-t TASK`."""
+    options.add_argument("-t", dest="task", metavar="TASK", required=required, help=TASK_HELP + remark)
 
 
-def not_negative(text: str) -> int:
-    """A whole number from 0."""
-    return _number_from(text, 0)
-
-
-def label_name(text: str) -> int | str:
-    """A label by its number or its name."""
-    return not_negative(text) if NUMBER.fullmatch(text) else text
-
-
-def positive_number(text: str) -> float:
-    """A finite number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
-    return value
-
-
-def share(text: str) -> float:
-    """A number above 0, at most 1."""
-    value = positive_number(text)
-    if value > 1:
-        raise argparse.ArgumentTypeError(f"expected a number above 0 and at most 1, found {text!r}")
-    return value
-
-
-def add_tasks(parser: Parser) -> None:
+def add_tasks(options: Group) -> None:
     """`-t TASK [TASK ...]`."""
-    parser.add_argument("-t", dest="tasks", metavar="TASK", nargs="+", required=True, help=TASK_HELP)
+    options.add_argument("-t", dest="tasks", metavar="TASK", nargs="+", required=True, help=TASK_HELP)
 
 
-def add_models(parser: Parser) -> None:
+def add_models(options: Group) -> None:
     """`-t`, `-m`, `-tr`, `-p` and `-f`: models and their folds."""
-    parser.add_argument(
-        "-t", dest="task", metavar="TASK", help=f"{TASK_HELP} (default: the only task with a trained model)"
-    )
-    parser.add_argument(
-        "-m",
-        dest="configurations",
-        metavar="CONFIGURATION",
-        nargs="+",
-        type=configuration_name,
-        help=f"any of {', '.join(USUAL_CONFIGURATIONS)} (default: every one that is trained)",
-    )
-    parser.add_argument(
+    add_task(options, ONLY_TRAINED_TASK, required=False)
+    add_configurations(options, f"any of {CONFIGURATIONS} (default: every one that is trained)")
+    options.add_argument(
         "-tr",
         dest="trainers",
         metavar="TRAINER",
         nargs="+",
-        default=["Trainer"],
-        help="Trainer, my_recipe.json, or my_file.py:MyTrainer (default: Trainer)",
+        default=[DEFAULT_TRAINER],
+        help=f"{TRAINERS} (default: {DEFAULT_TRAINER})",
     )
-    parser.add_argument(
+    options.add_argument(
         "-p",
         dest="plans",
         metavar="NAME",
@@ -99,7 +62,7 @@ def add_models(parser: Parser) -> None:
         default=[DEFAULT_PLANS],
         help=f"name of the plans they were trained with (default: {DEFAULT_PLANS})",
     )
-    parser.add_argument(
+    options.add_argument(
         "-f",
         dest="folds",
         metavar="FOLD",
@@ -109,22 +72,65 @@ def add_models(parser: Parser) -> None:
     )
 
 
-def add_configuration(parser: Parser) -> None:
-    """The positional CONFIGURATION."""
-    parser.add_argument(
-        "configuration", metavar="CONFIGURATION", type=configuration_name, help=", ".join(USUAL_CONFIGURATIONS)
+def add_configuration(options: Group, meaning: str, default: str | None = None) -> None:
+    """`-m CONFIGURATION`."""
+    options.add_argument(
+        "-m", dest="configuration", metavar="CONFIGURATION", type=configuration_name, default=default, help=meaning
     )
 
 
-def add_plans_name(parser: argparse._ActionsContainer, meaning: str) -> None:
+def add_configurations(options: Group, meaning: str) -> None:
+    """`-m CONFIGURATION [CONFIGURATION ...]`."""
+    options.add_argument(
+        "-m", dest="configurations", metavar="CONFIGURATION", nargs="+", type=configuration_name, help=meaning
+    )
+
+
+def add_trainer(options: Group, meaning: str, default: str | None = DEFAULT_TRAINER) -> None:
+    """`-tr TRAINER`."""
+    options.add_argument("-tr", dest="trainer", metavar="TRAINER", default=default, help=meaning)
+
+
+def add_plans_name(options: Group, meaning: str, default: str | None = DEFAULT_PLANS) -> None:
     """`-p NAME`."""
-    parser.add_argument("-p", dest="plans", metavar="NAME", type=plans_name, default=DEFAULT_PLANS, help=meaning)
+    options.add_argument("-p", dest="plans", metavar="NAME", type=plans_name, default=default, help=meaning)
 
 
-def add_planners(parser: Parser) -> None:
+def add_folds(options: Group, meaning: str) -> None:
+    """`-f FOLD [FOLD ...]`."""
+    options.add_argument("-f", dest="folds", metavar="FOLD", nargs="+", type=fold, help=meaning)
+
+
+def add_output(options: Group, meaning: str, metavar: str = "OUT") -> None:
+    """`-o OUT`."""
+    options.add_argument("-o", dest="output", metavar=metavar, type=folder, required=True, help=meaning)
+
+
+def add_rules(options: Group, meaning: str, *, required: bool = False) -> None:
+    """`-pp FILE`."""
+    options.add_argument("-pp", dest="rules", metavar="FILE", type=folder, required=required, help=meaning)
+
+
+def add_source(options: Group, meaning: str) -> None:
+    """`-i FOLDER`: a dataset to convert."""
+    options.add_argument("-i", dest="source", metavar="FOLDER", type=folder, required=True, help=meaning)
+
+
+def add_task_number(options: Group, default: str) -> None:
+    """`-output_task_id N`."""
+    options.add_argument(
+        "-output_task_id",
+        dest="task_number",
+        metavar="N",
+        type=not_negative,
+        help=f"number of the new task (default: {default})",
+    )
+
+
+def add_planners(options: Group) -> None:
     """`-pl3d`, `-pl2d`, `-gpu_memory_target` and `--force_lowres`."""
     for dimensions in ("3", "2"):
-        parser.add_argument(
+        options.add_argument(
             f"-pl{dimensions}d",
             dest=f"planner_{dimensions}d",
             metavar="NAME",
@@ -132,22 +138,22 @@ def add_planners(parser: Parser) -> None:
             help=f"planner of the {dimensions}D configurations: a shipped one, my_file.py:MyPlanner, "
             f"or None to plan none (default: Planner{dimensions}D)",
         )
-    parser.add_argument(
+    options.add_argument(
         "-gpu_memory_target",
         dest="gpu_memory_target",
         metavar="GB",
         type=positive_number,
         help="memory that training may take; patches and batches follow from it (default: the planner's own, 8)",
     )
-    parser.add_argument(
+    options.add_argument(
         "--force_lowres",
         action="store_true",
         help="plan 3d_lowres and the cascade even where a patch of 3d_fullres shows enough of a case",
     )
 
 
-def chosen_planners(arguments: argparse.Namespace) -> PlannerChoice:
-    """As given by `add_planners`."""
+def chosen_planners(arguments: argparse.Namespace, plans_from: str | None = None) -> PlannerChoice:
+    """As given by `add_planners` and `add_plans_name`."""
     from autoseg.planning.making import PlannerChoice
 
     return PlannerChoice(
@@ -155,18 +161,31 @@ def chosen_planners(arguments: argparse.Namespace) -> PlannerChoice:
         planner_2d=arguments.planner_2d,
         gpu_memory_target=arguments.gpu_memory_target,
         force_lowres=arguments.force_lowres,
+        plans=arguments.plans,
+        plans_from=plans_from,
     )
 
 
-def add_device(parser: Parser) -> None:
+def add_patients(options: Group) -> None:
+    """`--patients REGEX`."""
+    options.add_argument(
+        "--patients",
+        metavar="REGEX",
+        type=pattern,
+        help="write patients.json beside dataset.json, so that folds keep a patient's cases together: in each case's name, "
+        "the patient is the first group of this regular expression, or all that it matches",
+    )
+
+
+def add_device(options: Group) -> None:
     """`-device` and `--precision`."""
-    parser.add_argument(
+    options.add_argument(
         "-device",
         metavar="cpu|cuda|mps",
         type=device,
         help="where the network runs; cuda:1 is the second GPU (default: a GPU if there is one)",
     )
-    parser.add_argument(
+    options.add_argument(
         "--precision",
         metavar="|".join(PRECISIONS),
         choices=PRECISIONS,
@@ -175,61 +194,15 @@ def add_device(parser: Parser) -> None:
     )
 
 
-def add_workers(parser: Parser, *, what: str) -> None:
+def add_workers(options: Group, *, what: str) -> None:
     """`--workers N`."""
-    parser.add_argument(
+    options.add_argument(
         "--workers", metavar="N", type=positive, help=f"processes that {what} (default: one a core, as memory allows)"
     )
 
 
-def add_overwrite(parser: Parser) -> None:
+def add_overwrite(options: Group) -> None:
     """`--overwrite_existing`."""
-    parser.add_argument(
+    options.add_argument(
         "--overwrite_existing", action="store_true", help="replace what is there, whoever made it (default: keep it)"
     )
-
-
-def configuration_name(text: str) -> str:
-    """The name of a configuration; whether it is planned, the plans say."""
-    if not is_configuration(text):
-        raise argparse.ArgumentTypeError(
-            f"expected a name of letters, digits, ., - and _, such as {USUAL_CONFIGURATIONS[1]}, found {text!r}"
-        )
-    return text
-
-
-def plans_name(text: str) -> str:
-    """The name of plans, which becomes part of file names."""
-    if not PLANS_NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"expected a name of letters, digits, ., - and _, found {text!r}")
-    return text
-
-
-def device(text: str) -> str:
-    """A device's name, as torch has it."""
-    if not DEVICE_PATTERN.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"expected cpu, cuda, cuda:1 or mps, found {text!r}")
-    return text
-
-
-def fold(text: str) -> str:
-    """A fold's number, or `all`. How many there are, the splits say: five, or as many as the user made."""
-    if text != "all" and not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"expected 0 to 4, or all, found {text!r}")
-    return text if text == "all" else fold_number(text)
-
-
-def fold_number(text: str) -> str:
-    """A fold's number."""
-    return str(not_negative(text))
-
-
-def folder(text: str) -> Path:
-    """A folder's path, `~` expanded."""
-    return Path(text).expanduser()
-
-
-def _number_from(text: str, least: int) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < least:
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, found {reprlib.repr(text)}")
-    return int(text)

@@ -5,40 +5,24 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from autoseg.commands.arguments import add_workers, folder, not_negative
+from autoseg.commands.arguments import add_source, add_task_number, add_workers
 from autoseg.commands.running import Command, Parser, run_command, say_next
 from autoseg.paths import Workspace
-
-BYTES_PER_WORKER = 2 * 10**9
-"""A 4D image of the decathlon's largest tasks, and one channel of it."""
 
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
-    parser.add_argument(
-        "-i", dest="source", metavar="FOLDER", type=folder, required=True, help="the decathlon's folder, TaskXX_Name"
-    )
-    parser.add_argument(
-        "-output_task_id",
-        dest="task_number",
-        metavar="N",
-        type=not_negative,
-        help="number of the new task (default: the decathlon's)",
-    )
+    add_source(parser, "the decathlon's folder, TaskXX_Name")
+    add_task_number(parser, "the decathlon's")
     add_workers(parser, what="convert images")
 
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Convert into raw_data."""
     from autoseg.conversion.decathlon import convert_decathlon_task
-    from autoseg.machine.pool import fitting_workers
 
-    converted = convert_decathlon_task(
-        arguments.source,
-        workspace.raw_data,
-        arguments.task_number,
-        workers=fitting_workers(arguments.workers, BYTES_PER_WORKER),
-    )
+    number, workers = arguments.task_number, arguments.workers
+    converted = convert_decathlon_task(arguments.source, workspace.raw_data, number, workers=workers)
     print(f"written: {converted}")
     say_next(("autoseg_verify_dataset", "-t", converted.name), home=arguments.home)
 

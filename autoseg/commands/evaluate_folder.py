@@ -6,13 +6,13 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, folder, label_name
+from autoseg.commands.arguments import add_overwrite, add_task, add_workers
 from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.values import folder, label_name
 from autoseg.dataset import read_dataset
 from autoseg.dataset.facts import NOTHING_KNOWN
 from autoseg.dataset.target import Target
 from autoseg.errors import WorkspaceError
-from autoseg.evaluation.metrics import Counted
 from autoseg.files.layout import SUMMARY_FILE
 from autoseg.jobs.next_steps import after_scoring
 from autoseg.paths import Workspace
@@ -20,7 +20,7 @@ from autoseg.paths import Workspace
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
-    parser.add_argument("-t", dest="task", metavar="TASK", help=f"{TASK_HELP}; its labels are scored, by their names")
+    add_task(parser, "; its labels are scored, by their names", required=False)
     parser.add_argument(
         "-ref", dest="references", metavar="DIR", type=folder, help="the true labels (default: those of the task)"
     )
@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Score, write summary.json, print the means."""
     from autoseg.evaluation.folders import Scoring, evaluate_folder
     from autoseg.evaluation.labels import label_numbers
+    from autoseg.evaluation.metrics import Counted
     from autoseg.reporting.scores import score_table
 
     references: Path | None = arguments.references

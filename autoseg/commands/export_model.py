@@ -6,19 +6,19 @@ import argparse
 from functools import partial
 
 from autoseg.commands.arguments import (
-    TASK_HELP,
+    CONFIGURATIONS,
+    add_configurations,
+    add_folds,
+    add_output,
     add_overwrite,
     add_plans_name,
-    configuration_name,
-    fold,
-    folder,
+    add_task,
+    add_trainer,
 )
 from autoseg.commands.running import Command, Parser, run_command, say_next
-from autoseg.errors import WorkspaceError
 from autoseg.files.layout import (
     DEFAULT_PLANS,
     DEFAULT_TRAINER,
-    USUAL_CONFIGURATIONS,
     trainer_name,
 )
 from autoseg.paths import Workspace
@@ -27,32 +27,15 @@ from autoseg.words import agreeing
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
-    parser.add_argument("-t", dest="task", metavar="TASK", required=True, help=TASK_HELP)
-    parser.add_argument(
-        "-o", dest="target", metavar="FILE.zip", type=folder, required=True, help="the archive to write"
-    )
+    add_task(parser)
+    add_output(parser, "the archive to write", "FILE.zip")
     parser.add_argument(
         "--best", action="store_true", help="what autoseg_find_best_configuration selected, and nothing else"
     )
-    parser.add_argument(
-        "-m",
-        dest="configurations",
-        metavar="CONFIGURATION",
-        nargs="+",
-        type=configuration_name,
-        help=f"{', '.join(USUAL_CONFIGURATIONS)} (default: all that are trained)",
-    )
-    parser.add_argument(
-        "-tr",
-        dest="trainer",
-        metavar="TRAINER",
-        default=DEFAULT_TRAINER,
-        help=f"who trained them (default: {DEFAULT_TRAINER})",
-    )
+    add_configurations(parser, f"{CONFIGURATIONS} (default: all that are trained)")
+    add_trainer(parser, f"who trained them (default: {DEFAULT_TRAINER})")
     add_plans_name(parser, f"name of the plans they were trained with (default: {DEFAULT_PLANS})")
-    parser.add_argument(
-        "-f", dest="folds", metavar="FOLD", nargs="+", type=fold, help="0 to 4, or all (default: every fold trained)"
-    )
+    add_folds(parser, "0 to 4, or all (default: every fold trained)")
     parser.add_argument(
         "-chk",
         dest="checkpoints",
@@ -70,9 +53,6 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     from autoseg.sharing.workspace import ExportChoice, export_model
 
     task = workspace.find_task(arguments.task)
-    chosen = (arguments.configurations, arguments.trainer, arguments.plans)
-    if arguments.best and chosen != (None, DEFAULT_TRAINER, DEFAULT_PLANS):
-        raise WorkspaceError("--best packs what was selected; leave out -m, -tr and -p, or leave out --best")
     choice = ExportChoice(
         best=arguments.best,
         configurations=tuple(arguments.configurations) if arguments.configurations else None,
@@ -81,13 +61,13 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         folds=tuple(arguments.folds) if arguments.folds else None,
         checkpoints=tuple(dict.fromkeys(arguments.checkpoints)),
     )
-    card = export_model(task, arguments.target, workspace, choice, overwrite=arguments.overwrite_existing)
+    card = export_model(task, arguments.output, workspace, choice, overwrite=arguments.overwrite_existing)
     for model in card.models:
         print(f"{task}: {model.configuration}, {agreeing(len(model.folds), 'fold')} {', '.join(model.folds)}")
-    print(f"written: {arguments.target} ({arguments.target.stat().st_size / 1e6:.1f} MB)")
+    print(f"written: {arguments.output} ({arguments.output.stat().st_size / 1e6:.1f} MB)")
     if not card.about.licence:
         print("dataset.json states no licence; add one before you pass the models on, and export again")
-    say_next(("autoseg_install_model", str(arguments.target)), where=" elsewhere")
+    say_next(("autoseg_install_model", str(arguments.output)), where=" elsewhere")
 
 
 COMMAND = Command(

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from functools import partial
-from typing import TYPE_CHECKING
 
 from autoseg.commands.running import Command, Parser, run_command, say_next
-from autoseg.files.layout import task_number
 from autoseg.jobs.next_steps import after_installing
 from autoseg.paths import Workspace
-
-if TYPE_CHECKING:
-    from autoseg.sharing.installing import Installation
-
-log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -31,23 +23,11 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     from autoseg.sharing.card import card_text
     from autoseg.sharing.workspace import install_model
 
-    before = workspace.tasks()
     installed = install_model(arguments.source, workspace, overwrite=arguments.overwrite)
     print(card_text(installed.card))
     for folder in installed.folders:
         print(f"{'replaced' if folder in installed.replaced else 'installed'}: {folder}")
-    _warn_of_doubt(installed.card.task, installed, workspace, before)
     say_next(*after_installing(installed.card), home=arguments.home)
-
-
-def _warn_of_doubt(task: str, installed: Installation, workspace: Workspace, before: tuple[str, ...]) -> None:
-    if same := [name for name in before if name != task and task_number(name) == task_number(task)]:
-        log.warning("%s: has the number of %s; name the tasks in full with -t", task, ", ".join(same))
-    if not installed.card.selection and workspace.task(task).selection.is_file():
-        log.warning(
-            "%s: was chosen from other models; run autoseg_find_best_configuration again",
-            workspace.task(task).selection,
-        )
 
 
 COMMAND = Command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from autoseg.commands.arguments import TASK_HELP, add_plans_name, configuration_name
+from autoseg.commands.arguments import add_configuration, add_plans_name, add_task
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.files.layout import DEFAULT_PLANS, FULL
 from autoseg.files.model_folder import ModelKey
@@ -14,15 +14,8 @@ from autoseg.paths import Workspace
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
-    parser.add_argument("-t", dest="task", metavar="TASK", help=f"{TASK_HELP} (default: papers alone, without a plan)")
-    parser.add_argument(
-        "-m",
-        dest="configuration",
-        metavar="CONFIGURATION",
-        type=configuration_name,
-        default=FULL,
-        help=f"whose patch (default: {FULL})",
-    )
+    add_task(parser, " (default: papers alone, without a plan)", required=False)
+    add_configuration(parser, f"whose patch (default: {FULL})", default=FULL)
     add_plans_name(parser, f"name of the plans (default: {DEFAULT_PLANS})")
 
 

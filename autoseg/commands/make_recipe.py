@@ -6,12 +6,10 @@ import argparse
 import json
 import textwrap
 from functools import partial
-from pathlib import Path
 
-from autoseg.commands.arguments import folder
+from autoseg.commands.arguments import add_output
 from autoseg.commands.running import Command, Parser, run_command
-from autoseg.errors import WorkspaceError
-from autoseg.files.layout import DEFAULT_TRAINER, RECIPE_ENDING, is_recipe_file, recipe_name
+from autoseg.files.layout import DEFAULT_TRAINER
 from autoseg.files.storage import encode
 from autoseg.paths import Workspace
 
@@ -21,14 +19,7 @@ WIDTH = 120
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
-    parser.add_argument(
-        "-o",
-        dest="output",
-        metavar="FILE",
-        type=folder,
-        required=True,
-        help="my_recipe.json, which must not be there yet",
-    )
+    add_output(parser, "my_recipe.json, which must not be there yet", "FILE")
     parser.add_argument(
         "--base",
         metavar="NAME",
@@ -39,29 +30,11 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: ARG001
     """Write it, and say what each key means."""
-    print(make_recipe(arguments.output, base=arguments.base))
+    from autoseg.training.recipes.file import explained, make_recipe
+
+    recipe = make_recipe(arguments.output, base=arguments.base)
+    print(_table([(key, json.dumps(encode(value)), meaning) for key, value, meaning in explained(recipe)]))
     print(f"written: {arguments.output}; what is as in {arguments.base} may be taken out of it")
-
-
-def make_recipe(path: Path, *, base: str = DEFAULT_TRAINER) -> str:
-    """Write a recipe file that says everything, and return a table of its keys, values and their meaning.
-
-    Raises:
-        WorkspaceError: The file is there already, or cannot be called so.
-        ExtensionError: There is no such base, or a recipe that ships is called like the file.
-    """
-    from autoseg.training.recipes.file import explained, find_recipe, require_own_name, write_recipe
-
-    if not is_recipe_file(path.name):
-        raise WorkspaceError(f"{path}: a recipe file's name ends in {RECIPE_ENDING}")
-    recipe_name(path)
-    require_own_name(path)
-    if path.exists():
-        raise WorkspaceError(f"{path}: there already; choose another name, or remove it")
-    recipe = find_recipe(base)
-    write_recipe(path, recipe)
-    rows = [(key, json.dumps(encode(value)), meaning) for key, value, meaning in explained(recipe)]
-    return _table(rows)
 
 
 def _table(rows: list[tuple[str, str, str]]) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from autoseg.commands.arguments import TASK_HELP, folder
+from autoseg.commands.arguments import add_task
 from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.values import folder
 from autoseg.paths import Workspace
 
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
     group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("-t", dest="task", metavar="TASK", help=f"{TASK_HELP} with models here")
+    add_task(group, " with models here", required=False)
     group.add_argument("file", metavar="FILE", type=folder, nargs="?", help="an archive of models")
 
 

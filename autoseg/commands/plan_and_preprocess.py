@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import time
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from autoseg.command_words import Words, preparing_words
-from autoseg.commands.arguments import add_planners, add_plans_name, add_tasks, chosen_planners, positive
-from autoseg.commands.patients import add_patients, write_patients
+from autoseg.commands.arguments import add_patients, add_planners, add_plans_name, add_tasks, chosen_planners
 from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.values import positive
 from autoseg.commands.verify_dataset import verify_tasks
-from autoseg.dataset.task_folds import warn_of_folds, why_no_folds
-from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
-from autoseg.jobs.next_training import after_planning
-from autoseg.paths import Workspace, find_models
+from autoseg.dataset.patients_file import write_patients
+from autoseg.jobs.next_training import after_planning, weights_to_start_from
+from autoseg.paths import Workspace
 from autoseg.plans import load_plans
-
-if TYPE_CHECKING:
-    from autoseg.planning.making import PlannerChoice
-
-log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -34,6 +24,7 @@ def add_arguments(parser: Parser) -> None:
         parser,
         "file the plans under this name; with -pl3d None and -pl2d None, prepare for the plans of this name as they "
         "are (default: autoseg, or the class's name for your own planner)",
+        default=None,
     )
     parser.add_argument(
         "--plans_from",
@@ -41,7 +32,6 @@ def add_arguments(parser: Parser) -> None:
         help="take another task's plans instead, so that its weights can be trained further here "
         "(-pretrained_weights); TASK:PLANS where they have another name than autoseg. Filed under from_TaskXXX",
     )
-    parser.set_defaults(plans=None)
     parser.add_argument("-no_pp", dest="plan_only", action="store_true", help="plan only, prepare no cases")
     for option, configurations in (("-tl", "3d_lowres"), ("-tf", "3d_fullres and 2d")):
         parser.add_argument(
@@ -59,66 +49,25 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Verify all tasks if asked, then plan and prepare one after the other."""
+    from autoseg.planning.workflow import plan_and_prepare
+
+    planners = chosen_planners(arguments, arguments.plans_from)
     tasks = [workspace.find_task(task) for task in dict.fromkeys(arguments.tasks)]
     workers = max(filter(None, (arguments.tl, arguments.tf)), default=None)
     if arguments.patients:
         for task in tasks:
-            write_patients(task, workspace, arguments.patients)
+            write_patients(workspace.task(task), arguments.patients)
     if arguments.verify_dataset_integrity:
         verify_tasks(tasks, workspace, workers=workers)
     commands: list[Words] = []
     for task in tasks:
-        files = plan_and_preprocess(
-            task,
-            workspace,
-            planners=chosen_planners(arguments),
-            plans_name=arguments.plans,
-            prepare=not arguments.plan_only,
-            workers=workers,
-            plans_from=arguments.plans_from,
-        )
+        files = plan_and_prepare(task, workspace, planners, prepare=not arguments.plan_only, workers=workers)
         plans = [load_plans(path) for path in files]
         if arguments.plan_only:
             commands += [preparing_words(task, name) for name in sorted({one.identifier for one in plans})]
         else:
-            commands += after_planning(task, plans, workspace, _weights_to_start_from(arguments.plans_from, workspace))
+            commands += after_planning(task, plans, workspace, weights_to_start_from(planners.plans_from, workspace))
     say_next(*commands, home=arguments.home)
-
-
-def plan_and_preprocess(
-    task: str,
-    workspace: Workspace,
-    *,
-    planners: PlannerChoice,
-    plans_name: str | None = None,
-    prepare: bool = True,
-    workers: int | None = None,
-    plans_from: str | None = None,
-) -> list[Path]:
-    """Plan and prepare one task, and say what its folds miss and how long it took. Returns the files of its plans."""
-    from autoseg.planning.workflow import plan_task, prepare_task
-
-    started = time.monotonic()
-    if reason := why_no_folds(workspace.task(task)):
-        log.warning("%s", reason)
-    files = plan_task(task, workspace, planners, plans_name=plans_name, plans_from=plans_from, workers=workers)
-    if prepare:
-        prepare_task(task, workspace, files, workers=workers)
-    warn_of_folds(workspace.task(task))
-    print(f"{task}: done in {time.monotonic() - started:.0f} s")
-    return files
-
-
-def _weights_to_start_from(plans_from: str | None, workspace: Workspace) -> dict[str, Path]:
-    """Of each configuration that the task was trained for whose plans were taken."""
-    if plans_from is None:
-        return {}
-    task, _, plans_name = plans_from.partition(":")
-    return {
-        model.key.configuration: model.fold(model.folds()[0]).weights()
-        for model in find_models(workspace.results, workspace.find_task(task))
-        if model.folds() and (model.key.trainer, model.key.plans) == (DEFAULT_TRAINER, plans_name or DEFAULT_PLANS)
-    }
 
 
 COMMAND = Command(

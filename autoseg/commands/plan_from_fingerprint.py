@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from autoseg.commands.arguments import add_planners, add_plans_name, chosen_planners, folder
+from autoseg.commands.arguments import add_output, add_planners, add_plans_name, chosen_planners
 from autoseg.commands.running import Command, Parser, run_command
 from autoseg.paths import Workspace
 
@@ -16,23 +16,20 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "-i", dest="files", metavar="FILE", nargs="+", type=Path, required=True, help="one fingerprint.json or several"
     )
-    parser.add_argument(
-        "-o", dest="output", metavar="FOLDER", type=folder, required=True, help="where a subfolder for each is made"
-    )
+    add_output(parser, "where a subfolder for each is made", "FOLDER")
     add_planners(parser)
     add_plans_name(
-        parser, "file the plans under this name (default: autoseg, or the class's name for your own planner)"
+        parser,
+        "file the plans under this name (default: autoseg, or the class's name for your own planner)",
+        default=None,
     )
-    parser.set_defaults(plans=None)
 
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: ARG001 - no task folder is touched
     """Plan from each file; a bad one is named and the others are done."""
     from autoseg.planning.making import plan_from_fingerprints
 
-    plan_from_fingerprints(
-        arguments.files, arguments.output, planners=chosen_planners(arguments), plans_name=arguments.plans
-    )
+    plan_from_fingerprints(arguments.files, arguments.output, chosen_planners(arguments))
 
 
 COMMAND = Command(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from autoseg.commands.arguments import TASK_HELP, add_overwrite, add_workers, folder, not_negative
+from autoseg.commands.arguments import add_output, add_overwrite, add_task, add_workers
 from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.values import folder, not_negative
 from autoseg.files.layout import has_plans
 from autoseg.paths import Workspace
 from autoseg.words import counted
@@ -14,8 +15,8 @@ from autoseg.words import counted
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
-    parser.add_argument("-t", dest="task", metavar="TASK", required=True, help=TASK_HELP)
-    parser.add_argument("-o", dest="output", metavar="DIR", type=folder, required=True, help="where the pictures go")
+    add_task(parser)
+    add_output(parser, "where the pictures go", "DIR")
     parser.add_argument(
         "-pred",
         dest="predictions",

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import (
-    TASK_HELP,
+    CONFIGURATIONS,
+    ONLY_TRAINED_TASK,
+    TRAINERS,
+    add_configuration,
     add_device,
-    configuration_name,
-    fold,
-    folder,
-    not_negative,
-    plans_name,
-    positive,
-    share,
+    add_folds,
+    add_output,
+    add_plans_name,
+    add_task,
+    add_trainer,
 )
-from autoseg.commands.running import Command, Parser, limit_threads, run_command, say_next
-from autoseg.files.layout import DEFAULT_CONFIGURATION, DEFAULT_PLANS, DEFAULT_TRAINER, USUAL_CONFIGURATIONS
+from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.values import folder, not_negative, positive, share
+from autoseg.files.layout import DEFAULT_CONFIGURATION, DEFAULT_PLANS, DEFAULT_TRAINER
 from autoseg.geometry import STEP_SIZE
 from autoseg.jobs.next_steps import after_prediction
 from autoseg.paths import Workspace
-from autoseg.words import counted
-
-if TYPE_CHECKING:
-    from autoseg.prediction import Predicted
 
 
 def add_arguments(parser: Parser) -> None:
@@ -39,9 +36,7 @@ def add_arguments(parser: Parser) -> None:
         required=True,
         help="a folder of images <case>_0000.nii.gz (of one channel also <case>.nii.gz), or the file(s) of one case, one for each channel in their order",
     )
-    parser.add_argument(
-        "-o", dest="output", metavar="OUT", type=folder, required=True, help="a folder; for one case's files, a file"
-    )
+    add_output(parser, "a folder; for one case's files, a file")
     _add_model_arguments(parser.add_argument_group("the model"))
     _add_prediction_arguments(parser.add_argument_group("the prediction"))
     add_device(parser)
@@ -55,43 +50,22 @@ def add_arguments(parser: Parser) -> None:
 
 
 def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "-t", dest="task", metavar="TASK", help=f"{TASK_HELP} (default: the only task with a trained model)"
-    )
+    add_task(group, ONLY_TRAINED_TASK, required=False)
     group.add_argument(
         "--best",
         action="store_true",
         help="what autoseg_find_best_configuration selected (the default where it has and no model is named)",
     )
-    group.add_argument(
-        "-m",
-        dest="configuration",
-        metavar="CONFIGURATION",
-        type=configuration_name,
-        help=f"{', '.join(USUAL_CONFIGURATIONS)} (default: the task's selection, else {DEFAULT_CONFIGURATION}, else the only one "
+    add_configuration(
+        group,
+        f"{CONFIGURATIONS} (default: the task's selection, else {DEFAULT_CONFIGURATION}, else the only one "
         "that is trained)",
     )
-    group.add_argument(
-        "-tr",
-        dest="trainer",
-        metavar="TRAINER",
-        help=f"Trainer, my_recipe.json, or my_file.py:MyTrainer (default: {DEFAULT_TRAINER}, else the only one that trained)",
+    add_trainer(group, f"{TRAINERS} (default: {DEFAULT_TRAINER}, else the only one that trained)", default=None)
+    add_plans_name(
+        group, f"name of the plans it was trained with (default: {DEFAULT_PLANS}, else the only ones)", default=None
     )
-    group.add_argument(
-        "-p",
-        dest="plans",
-        metavar="NAME",
-        type=plans_name,
-        help=f"name of the plans it was trained with (default: {DEFAULT_PLANS}, else the only ones)",
-    )
-    group.add_argument(
-        "-f",
-        dest="folds",
-        metavar="FOLD",
-        nargs="+",
-        type=fold,
-        help="folds to average: 0 to 4, or all (default: every fold trained)",
-    )
+    add_folds(group, "folds to average: 0 to 4, or all (default: every fold trained)")
     group.add_argument(
         "-chk",
         dest="checkpoint",
@@ -149,6 +123,7 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Predict; a case that fails is named, the others are finished."""
+    from autoseg.networks import limit_threads
     from autoseg.prediction import ModelChoice, PredictionSettings, predict
 
     limit_threads()
@@ -184,17 +159,11 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         ),
     )
     if predicted.unlike:
-        print(describe_unlike(predicted))
+        print(predicted.describe_unlike())
     print(f"written: {arguments.output}")
     if arguments.output.is_dir() and arguments.num_parts == 1:
         task, labels = workspace.task(predicted.plans.dataset), predicted.plans.target.scored
         say_next(*after_prediction(task, arguments.output, labels), home=arguments.home)
-
-
-def describe_unlike(predicted: Predicted) -> str:
-    """How many cases are unlike the training cases, and where it says in what."""
-    where = "as told above" if predicted.report is None else f"{predicted.report} says in what"
-    return f"unlike the training cases: {len(predicted.unlike)} of {counted(len(predicted.files), 'case')}; {where}"
 
 
 COMMAND = Command(

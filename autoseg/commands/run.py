@@ -7,13 +7,20 @@ import sys
 from functools import partial
 
 from autoseg.command_words import predict_words
-from autoseg.commands.arguments import TASK_HELP, configuration_name, fold_number, folder
+from autoseg.commands.arguments import (
+    CONFIGURATIONS,
+    TRAINERS,
+    add_configurations,
+    add_patients,
+    add_plans_name,
+    add_task,
+    add_trainer,
+)
 from autoseg.commands.handed_on import SET_BY_THE_RUN, passed_on, words_of
-from autoseg.commands.patients import add_patients, write_patients
 from autoseg.commands.running import Command, Parser, run_command, say_next
-from autoseg.dataset.task_folds import warn_of_folds, why_no_folds
-from autoseg.errors import TrainingError
-from autoseg.files.layout import DEFAULT_TRAINER, USUAL_CONFIGURATIONS
+from autoseg.commands.values import fold_number, folder
+from autoseg.dataset.patients_file import write_patients
+from autoseg.files.layout import DEFAULT_TRAINER
 from autoseg.jobs.asked import Wanted, prepare_work
 from autoseg.jobs.carrying_out import carry_out, describe
 from autoseg.jobs.workflow import Work
@@ -22,15 +29,8 @@ from autoseg.paths import Workspace
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options, and those that it passes on to the steps."""
-    parser.add_argument("-t", dest="task", metavar="TASK", required=True, help=TASK_HELP)
-    parser.add_argument(
-        "-m",
-        dest="configurations",
-        metavar="CONFIGURATION",
-        nargs="+",
-        type=configuration_name,
-        help=f"{', '.join(USUAL_CONFIGURATIONS)} (default: all that are planned)",
-    )
+    add_task(parser)
+    add_configurations(parser, f"{CONFIGURATIONS} (default: all that are planned)")
     parser.add_argument(
         "--folds",
         metavar="FOLD",
@@ -38,18 +38,11 @@ def add_arguments(parser: Parser) -> None:
         type=fold_number,
         help="folds to train; of 3d_lowres a cascade needs all, so these are trained in any case (default: all)",
     )
-    parser.add_argument(
-        "-tr",
-        dest="trainer",
-        metavar="TRAINER",
-        default=DEFAULT_TRAINER,
-        help=f"{DEFAULT_TRAINER}, my_recipe.json, or my_file.py:MyTrainer (default: {DEFAULT_TRAINER})",
-    )
-    parser.add_argument(
-        "-p",
-        dest="plans",
-        metavar="NAME",
-        help="name of the plans, and in the folders of the models (default: autoseg, or the name of your own planner)",
+    add_trainer(parser, f"{TRAINERS} (default: {DEFAULT_TRAINER})")
+    add_plans_name(
+        parser,
+        "name of the plans, and in the folders of the models (default: autoseg, or the name of your own planner)",
+        default=None,
     )
     parser.add_argument(
         "-o",
@@ -70,8 +63,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Run what is not done, or only say what that is."""
     work = make_work(arguments, workspace)
     if arguments.patients and not arguments.dry_run:
-        write_patients(work.task, workspace, arguments.patients)
-    say_what_folds_miss(work, workspace)
+        write_patients(workspace.task(work.task), arguments.patients)
     if arguments.dry_run:
         describe(work, workspace, arguments.configurations, sys.stdout)
         return
@@ -102,17 +94,6 @@ def make_work(arguments: argparse.Namespace, workspace: Workspace) -> Work:
             training=words_of("train", arguments),
         ),
     )
-
-
-def say_what_folds_miss(work: Work, workspace: Workspace) -> None:
-    """Before hours of work: a task of which no folds can be made is refused, folds that leave cases out are told.
-
-    Raises:
-        TrainingError: The cases are too few.
-    """
-    if reason := why_no_folds(workspace.task(work.task)):
-        raise TrainingError(f'{reason}, one entry {{"train": [...], "val": [...]}} for each fold')
-    warn_of_folds(workspace.task(work.task))
 
 
 COMMAND = Command(

@@ -1,49 +1,40 @@
-"""What all commands share: parsing, logging, the workspace, signals, and the exit code of every way to end."""
+"""What all commands share: their parser, the workspace, what may come next, and the exit code of every way to end."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import os
-import platform
 import shlex
-import signal
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
-import autoseg
 from autoseg.command_words import Words
 from autoseg.commands import LEFT_OUT
 from autoseg.commands.settings import typed, typed_log
 from autoseg.commands.spelling import hint
-from autoseg.commands.streams import reader_is_gone, say, with_streams, write_message
 from autoseg.errors import AutosegError, Interrupted, WorkspaceError
 from autoseg.extensions import find_fault
 from autoseg.jobs.child import STEP_OF_RUN
 from autoseg.module_path import protect_children
 from autoseg.paths import DEFAULT_HOME, Workspace
 from autoseg.remedies import address_space, allow_open_files, describe_os_error, shortage
-from autoseg.words import RESULT, in_bytes, readable
+from autoseg.terminal.messages import configure_logging, tell
+from autoseg.terminal.signals import Terminated, sigterm_as_interruption
+from autoseg.terminal.streams import reader_is_gone, say, with_streams
+from autoseg.versions import versions
+from autoseg.words import in_bytes, readable
 
 log = logging.getLogger(__name__)
 
 DONE, USER_CAN_FIX, USAGE, BUG, RESUMABLE, CTRL_C = 0, 1, 2, 3, 75, 130
-SECONDS_OF_ONE_REQUEST = 2.0
-"""Signals so close together are one request: `timeout` and some schedulers send theirs to the process and to its group."""
-
 USUAL_ADDRESS_SPACE = 4 * 10**9
 """Bytes; a small training takes half of it on a CPU. With CUDA it is far more."""
-
-REPORTED_PACKAGES = ("torch", "numpy", "SimpleITK", "batchgenerators")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,20 +135,6 @@ def build_parser(command: Command, program: str) -> Parser:
     return parser
 
 
-def configure_logging(*, verbose: bool) -> None:
-    """Send results to stdout, all else that autoseg logs to stderr, between progress bars rather than through them."""
-    logger = logging.getLogger("autoseg")
-    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    for handler in [handler for handler in logger.handlers if isinstance(handler, _TerminalHandler)]:
-        logger.removeHandler(handler)
-    logger.addHandler(_TerminalHandler())
-
-
-def tell(text: str) -> None:
-    """Print a result, and hand it to whatever keeps what is said, as the log of a training."""
-    log.info("%s", text, extra=RESULT)
-
-
 def say_next(*commands: Words, home: Path | None = None, where: str = "") -> None:
     """Print the commands that may follow, a line each; nothing where there is none, or where `autoseg_run` goes on itself.
 
@@ -170,96 +147,6 @@ def say_next(*commands: Words, home: Path | None = None, where: str = "") -> Non
     everywhere = () if home is None else ("--home", str(home))
     for number, command in enumerate(commands):
         tell(f"{'or' if number else 'next'}{where}: {shlex.join([*command, *everywhere])}")
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived. Of KeyboardInterrupt's family, so that no work on a single case takes it for a failure."""
-
-    def __init__(self, message: str = "stopped by SIGTERM; run the same command again to go on") -> None:
-        super().__init__(message)
-
-
-@contextmanager
-def sigterm_as_interruption() -> Iterator[None]:
-    """Make SIGTERM end the work from inside, as Ctrl-C does, so that workers are ended and half-written files removed."""
-
-    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise Terminated
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: whoever called us owns the signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def stop_request() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C or SIGTERM only ask the work to stop, so that it can save its state; a second one insists.
-
-    Yields:
-        Whether a stop was asked for. The work answers by raising `Interrupted`, which here becomes KeyboardInterrupt
-        where it was Ctrl-C that asked.
-    """
-    asked: list[int] = []
-    first = 0.0
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        nonlocal first
-        if not asked:
-            first = time.monotonic()
-            asked.append(number)
-            log.warning("stopping after this batch and saving the state; once more stops at once")
-        elif time.monotonic() - first > SECONDS_OF_ONE_REQUEST:
-            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    except Interrupted as error:
-        if asked == [signal.SIGINT]:
-            raise KeyboardInterrupt(str(error)) from error
-        raise
-    finally:
-        if asked:  # what is sent right after the first signal must not end the process before it says how it ended
-            time.sleep(max(0.0, first + SECONDS_OF_ONE_REQUEST - time.monotonic()))
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def limit_threads() -> None:
-    """Let torch use the cores this process may use, not all that the machine has."""
-    import torch
-
-    from autoseg.machine.resources import available_cores
-
-    torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
-
-
-def versions() -> str:
-    """autoseg's version, and those of what it stands on, without importing any of it."""
-    found = [f"autoseg {autoseg.__version__}", f"Python {platform.python_version()}", platform.platform()]
-    for package in REPORTED_PACKAGES:
-        try:
-            found.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            found.append(f"{package} not installed")
-    return ", ".join(found)
-
-
-class _TerminalHandler(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        if any(hasattr(record, mark) for mark in RESULT):
-            print(self.format(record))
-            return
-        prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        message = prefix + self.format(record)
-        write = sys.modules["tqdm"].tqdm.write if "tqdm" in sys.modules else print
-        write_message(partial(write, message, file=sys.stderr))
 
 
 def _settle_in() -> None:

@@ -9,32 +9,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.commands.arguments import (
-    TASK_HELP,
-    add_configuration,
-    add_device,
-    add_plans_name,
-    fold,
-    not_negative,
-    positive,
-    positive_number,
-)
+from autoseg.commands.arguments import CONFIGURATIONS, TASK_HELP, add_device, add_plans_name
 from autoseg.commands.handed_on import training_options
 from autoseg.commands.running import (
     Command,
     Parser,
     build_parser,
-    limit_threads,
     run_command,
     say_next,
-    stop_request,
-    tell,
 )
+from autoseg.commands.values import configuration_name, fold, not_negative, positive, positive_number
 from autoseg.errors import DiskError, Interrupted
 from autoseg.files.layout import DEFAULT_PLANS
 from autoseg.files.model_folder import FoldFolder, ModelKey
 from autoseg.jobs.next_training import after_training, training_with_rate
 from autoseg.paths import Workspace
+from autoseg.terminal.messages import tell
+from autoseg.terminal.signals import stop_request
 from autoseg.words import counted, in_sides
 
 if TYPE_CHECKING:
@@ -44,7 +35,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
-    add_configuration(parser)
+    parser.add_argument("configuration", metavar="CONFIGURATION", type=configuration_name, help=CONFIGURATIONS)
     parser.add_argument(
         "trainer",
         metavar="TRAINER",
@@ -159,6 +150,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 
 def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> FoldFolder | None:
     """Do what is asked for; the fold's folder where it has a training.log."""
+    from autoseg.networks import limit_threads
     from autoseg.training import TrainingSettings, build_trainer
     from autoseg.training.fold.folder import require_untrained
 

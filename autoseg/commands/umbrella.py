@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 
-from autoseg.commands.running import DONE, USAGE, Command, run_command, versions
-from autoseg.commands.streams import say, with_streams
+from autoseg.commands.running import DONE, USAGE, Command, run_command
+from autoseg.terminal.streams import say, with_streams
+from autoseg.versions import versions
 
 GROUPS = {
     "start here": ("doctor", "demo", "run"),

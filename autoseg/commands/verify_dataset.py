@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from autoseg.commands.arguments import add_tasks, add_workers
-from autoseg.commands.patients import add_patients, write_patients
+from autoseg.commands.arguments import add_patients, add_tasks, add_workers
 from autoseg.commands.running import Command, Parser, run_command, say_next
 from autoseg.commands.settings import typed
+from autoseg.dataset.patients_file import write_patients
 from autoseg.errors import DatasetError
 from autoseg.paths import Workspace
-
-BYTES_PER_WORKER = 2 * 10**9
-"""A large CT in single precision and what is computed on it."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -28,7 +25,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     tasks = [workspace.find_task(task) for task in arguments.tasks]
     if arguments.patients:
         for task in tasks:
-            write_patients(task, workspace, arguments.patients)
+            write_patients(workspace.task(task), arguments.patients)
     verify_tasks(tasks, workspace, workers=arguments.workers)
     drawing = [("autoseg_plot_task", "-t", task, "-o", "pictures") for task in tasks if len(tasks) == 1]
     say_next(*drawing, ("autoseg_plan_and_preprocess", "-t", *tasks), home=arguments.home)
@@ -40,16 +37,12 @@ def verify_tasks(tasks: list[str], workspace: Workspace, *, workers: int | None 
     Raises:
         DatasetError: After all reports, when one of them has errors.
     """
-    from autoseg.machine.pool import fitting_workers
     from autoseg.planning.verification import verify_dataset
 
     faulty = []
     for task in tasks:
-        report = verify_dataset(
-            workspace.task(task).raw,
-            splits=workspace.task(task).splits,
-            workers=fitting_workers(workers, BYTES_PER_WORKER),
-        )
+        folder = workspace.task(task)
+        report = verify_dataset(folder.raw, splits=folder.splits, workers=workers)
         print(typed(str(report)))
         if report.errors:
             faulty.append(f"{task} ({len(report.errors)})")

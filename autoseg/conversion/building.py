@@ -19,6 +19,9 @@ from autoseg.words import readable
 
 log = logging.getLogger(__name__)
 
+BYTES_PER_WORKER = 2 * 10**9
+"""Of one that converts: a 4D image of the largest tasks, or a label image and its distinct values."""
+
 
 def require_free_number(target: Path) -> None:
     """Refuse a task that exists, or another of its number.

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from autoseg.conversion.building import built_beside, copy_facts, copy_file, require_free_number
+from autoseg.conversion.building import BYTES_PER_WORKER, built_beside, copy_facts, copy_file, require_free_number
 from autoseg.conversion.declared import close_gaps
 from autoseg.conversion.writing import renumber
 from autoseg.dataset import Dataset, channel_file, read_dataset, read_description
@@ -21,7 +21,7 @@ from autoseg.errors import CasesFailed, DatasetError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.files.storage import write_json
 from autoseg.images import read_header, read_volumes, split_ending, write_image
-from autoseg.machine.pool import run_on_cases
+from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.words import agreeing, counted, readable
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,9 @@ class _File:
         return f"{self.folder}/{readable(self.path.name)}"
 
 
-def convert_decathlon_task(source: Path, raw_data: Path, task_number: int | None = None, *, workers: int = 1) -> Path:
+def convert_decathlon_task(
+    source: Path, raw_data: Path, task_number: int | None = None, *, workers: int | None = 1
+) -> Path:
     """Write `raw_data/TaskXXX_Name` from a Decathlon task, which stays as it is; the new folder appears whole or not.
 
     4D images are split into channels; 3D images and labels are copied byte by byte. Hidden files are left out.
@@ -48,6 +50,7 @@ def convert_decathlon_task(source: Path, raw_data: Path, task_number: int | None
     Args:
         source: `TaskXX_Name` with dataset.json, imagesTr, labelsTr and, where it has test cases, imagesTs.
         task_number: The new task's number; by default the source's own.
+        workers: Processes; None lets the machine decide.
 
     Raises:
         DatasetError: The source is no such task; files that its dataset.json lists are missing or cannot be converted.
@@ -55,7 +58,7 @@ def convert_decathlon_task(source: Path, raw_data: Path, task_number: int | None
     """
     number, name = _number_and_name(source)
     target = raw_data / f"Task{number if task_number is None else task_number:03d}_{name}"
-    write_decathlon_task(source, target, workers=workers)
+    write_decathlon_task(source, target, workers=fitting_workers(workers, BYTES_PER_WORKER))
     return target
 
 

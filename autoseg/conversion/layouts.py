@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.conversion.building import require_free_number, require_outside
+from autoseg.conversion.building import BYTES_PER_WORKER, require_free_number, require_outside
 from autoseg.conversion.decathlon import write_decathlon_task
 from autoseg.conversion.declared import close_gaps, renumbering_note
 from autoseg.conversion.nnunet import (
@@ -26,6 +26,7 @@ from autoseg.dataset.splits import FOLDS
 from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.images import split_ending
+from autoseg.machine.pool import fitting_workers
 from autoseg.words import counted, readable
 
 log = logging.getLogger(__name__)
@@ -69,19 +70,21 @@ class Conversion:
 
 
 def convert_dataset(
-    source: Path, raw_data: Path, settings: ConversionSettings, *, tasks: Collection[str] = (), workers: int = 1
+    source: Path, raw_data: Path, settings: ConversionSettings, *, tasks: Collection[str] = (), workers: int | None = 1
 ) -> Conversion:
     """Write `raw_data/TaskXXX_Name` from a dataset in one of the four layouts; the new folder appears whole or not.
 
     Args:
         source: The dataset's folder: TaskXXX_Name, DatasetXXX_Name, a Decathlon task, or one with images and labels.
         tasks: Folder names of all tasks known, whose numbers are not free.
+        workers: Processes; None lets the machine decide.
 
     Raises:
         DatasetError: The layout is none of these, or its files or what is known of its cases do not fit it.
         WorkspaceError: The task, or another of its number, exists; nothing is ever overwritten. Or it would lie among the
             files that are converted.
     """
+    workers = fitting_workers(workers, BYTES_PER_WORKER)
     understood = understand_dataset(source, settings, workers=workers)
     name = settings.name or understood.name
     if not TASK_NAME.fullmatch(name):

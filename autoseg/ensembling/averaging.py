@@ -23,7 +23,7 @@ from autoseg.geometry import Box, Shape, box_shape, box_slices, inverse_order, r
 from autoseg.images import read_image
 from autoseg.inference.cases import is_finished, write_segmentation
 from autoseg.inference.probabilities import PackedProbabilities, Packer, load_packed
-from autoseg.machine.pool import run_on_cases
+from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.outputs import AVERAGING, Origin, hash_files, require_apart, require_known_origin
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import CaseProperties
@@ -64,6 +64,10 @@ class EnsembleJob:
         return is_finished(self.output, self.model, self.inputs, probabilities) and _is_whole(self.output)
 
 
+BYTES_PER_WORKER = 2 * 10**9
+"""The packed probabilities of two models for a large CT, a slab of their mean, and the labels."""
+
+
 def ensemble_folders(
     folders: Sequence[Path],
     output: Path,
@@ -71,7 +75,7 @@ def ensemble_folders(
     rules: Sequence[Rule] = (),
     probabilities: bool = False,
     overwrite: bool = False,
-    workers: int,
+    workers: int | None = None,
 ) -> list[Path]:
     """Average the probabilities `<case>.npz` of several folders into label files `output/<case>.nii.gz`.
 
@@ -82,6 +86,7 @@ def ensemble_folders(
         rules: Postprocessing of the labels.
         probabilities: Also write the mean probabilities, `output/<case>.npz`.
         overwrite: Replace what is there.
+        workers: Processes; None lets the machine decide.
 
     Returns:
         The label files.
@@ -92,6 +97,7 @@ def ensemble_folders(
         CasesFailed: After all cases were tried, naming those that failed.
     """
     require_apart([output], {"one of the folders to average; name one of its own": folders})
+    workers = fitting_workers(workers, BYTES_PER_WORKER)
     model = averaging_hash(rules)
     jobs = [_job(case, folders, output, model) for case in _common_cases(folders)]
     waiting = jobs if overwrite else _not_current(jobs, model, probabilities=probabilities, workers=workers)

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from autoseg.errors import AutosegError, Interrupted, PlanError
+from autoseg.dataset.task_folds import warn_of_folds, why_no_folds
+from autoseg.errors import AutosegError, Interrupted, PlanError, TrainingError
 from autoseg.files.layout import LOCK_FILE, is_recipe_file
 from autoseg.files.locking import hold_lock
 from autoseg.files.model_folder import ModelFolder
@@ -32,11 +33,13 @@ def carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None, ou
         output: Is told about every step, and gets the steps' own output.
 
     Raises:
+        TrainingError: The task's cases are too few for folds.
         PlanError: A wanted configuration is not planned.
         AutosegError: Steps failed; all that do not depend on them are done.
         Interrupted: Stopped by a signal or time limit.
         KeyboardInterrupt: Stopped by Ctrl-C.
     """
+    say_what_folds_miss(work, workspace)
     with hold_lock(workspace.task(work.task).run_folder / LOCK_FILE, f"autoseg_run of {work.task}"):
         _carry_out(work, workspace, wanted, output)
 
@@ -53,6 +56,17 @@ def _carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None, o
         say_what_is_trained(work, configurations, steps, runner)
     runner.run(steps, total=len(steps))
     _finish(work, runner, steps)
+
+
+def say_what_folds_miss(work: Work, workspace: Workspace) -> None:
+    """Before hours of work: a task of which no folds can be made is refused, folds that leave cases out are told.
+
+    Raises:
+        TrainingError: The cases are too few.
+    """
+    if reason := why_no_folds(workspace.task(work.task)):
+        raise TrainingError(f'{reason}, one entry {{"train": [...], "val": [...]}} for each fold')
+    warn_of_folds(workspace.task(work.task))
 
 
 def say_what_is_trained(
@@ -81,7 +95,12 @@ def known_steps(work: Work, workspace: Workspace, wanted: Sequence[str] | None) 
 
 
 def describe(work: Work, workspace: Workspace, wanted: Sequence[str] | None, output: TextIO) -> None:
-    """Tell every step: whether it is done, and otherwise why it runs and its command line."""
+    """Tell every step: whether it is done, and otherwise why it runs and its command line.
+
+    Raises:
+        TrainingError: The task's cases are too few for folds.
+    """
+    say_what_folds_miss(work, workspace)
     runner = Runner(workspace.task(work.task).run_folder, output)
     steps = known_steps(work, workspace, wanted)
     complete = len(steps) > len(preparation_steps(work))

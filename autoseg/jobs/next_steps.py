@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 from autoseg.command_words import TRUE_LABELS, Words, model_words, predict_words
 from autoseg.dataset import image_files
 from autoseg.dataset.task_folds import listed_cases
+from autoseg.files.layout import PREDICTION_FILE
+from autoseg.files.storage import read_json
 from autoseg.files.task_folder import TaskFolder
+from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
     from autoseg.sharing.card import ModelCard
@@ -30,6 +33,20 @@ def after_prediction(task: TaskFolder, predictions: Path, labels: Collection[int
         truth = ("-t", task.name, "--common")
     scoring = ("autoseg_evaluate_folder", "-pred", str(predictions), *truth)
     return [*after_scoring(task, predictions), scoring]
+
+
+def after_ensembling(folder: Path, predictions: Path, workspace: Workspace) -> list[Words]:
+    """The same of a folder of averages; nothing where the task is not here, or not known.
+
+    Args:
+        folder: One of those that were averaged, whose record names the task.
+    """
+    record = folder / PREDICTION_FILE
+    content = read_json(record) if record.is_file() else None
+    name = content.get("dataset") if isinstance(content, dict) else None
+    if not isinstance(name, str) or not workspace.task(name).dataset.is_file():
+        return []
+    return after_prediction(workspace.task(name), predictions)
 
 
 def after_scoring(task: TaskFolder, predictions: Path) -> list[Words]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from autoseg.command_words import Words, model_words, predict_words, training_words
 from autoseg.dataset.task_folds import numbered_folds, why_no_folds
 from autoseg.errors import WorkspaceError
-from autoseg.files.layout import ALL, FULL, configurations_in, in_usual_order
+from autoseg.files.layout import ALL, DEFAULT_PLANS, DEFAULT_TRAINER, FULL, configurations_in, in_usual_order
 from autoseg.files.locking import require_no_holder
 from autoseg.files.model_folder import FoldFolder, ModelKey
 from autoseg.files.task_folder import TaskFolder
 from autoseg.outputs import probabilities_file
-from autoseg.paths import Workspace
+from autoseg.paths import Workspace, find_models
 from autoseg.plans import Plans, plans_for
 
 SUGGESTED_FIRST = FULL
@@ -53,6 +53,18 @@ def after_planning(
         options = {} if start is None else {"pretrained_weights": ("-pretrained_weights", str(start))}
         trainings += _next_training(workspace, model, options)
     return trainings or [_conclusion(workspace, model) for model in models[:1]]
+
+
+def weights_to_start_from(plans_from: str | None, workspace: Workspace) -> dict[str, Path]:
+    """For each configuration those of the task whose plans were taken, `TASK` or `TASK:PLANS`."""
+    if plans_from is None:
+        return {}
+    task, _, plans_name = plans_from.partition(":")
+    return {
+        model.key.configuration: model.fold(model.folds()[0]).weights()
+        for model in find_models(workspace.results, workspace.find_task(task))
+        if model.folds() and (model.key.trainer, model.key.plans) == (DEFAULT_TRAINER, plans_name or DEFAULT_PLANS)
+    }
 
 
 def after_training(model: ModelKey, fold: str, workspace: Workspace, options: Options) -> list[Words]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autoseg.errors import ModelError
+from autoseg.machine.resources import available_cores
 from autoseg.networks.agreement import MOST_DISAGREEMENT, largest_disagreement
 from autoseg.networks.precision import BF16_CPU_FEATURES, Precision, resolve_precision
 from autoseg.words import counted
@@ -32,6 +33,11 @@ class DeviceDescription:
     precision: str
     reason: str
     free_memory: int | None
+
+
+def limit_threads() -> None:
+    """Let torch use the cores this process may use, not all that the machine has."""
+    torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
 
 
 def resolve_device(name: str | None = None) -> torch.device:

@@ -20,7 +20,7 @@ from autoseg.planning.residual import (
     Planner3DResidualM,
     Planner3DResidualXL,
 )
-from autoseg.planning.workflow import plan_task, prepare_task
+from autoseg.planning.workflow import plan_and_prepare, plan_task, prepare_task
 
 __all__ = [
     "DatasetFingerprint",
@@ -38,6 +38,7 @@ __all__ = [
     "extract_fingerprint",
     "is_two_dimensional",
     "load_fingerprint",
+    "plan_and_prepare",
     "plan_task",
     "prepare_task",
     "save_fingerprint",

@@ -29,22 +29,29 @@ LINE_WIDTH = 110
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerChoice:
-    """Which planners to use, and what they are asked for; None as a name plans nothing of that kind."""
+    """Which planners to use, what they are asked for, and what their plans are called.
+
+    Attributes:
+        planner_3d, planner_2d: Shipped ones, or `my_file.py:MyPlanner`; None as a name plans nothing of that kind.
+        gpu_memory_target: GB that training may take; None is the planner's own.
+        force_lowres: Plan the low resolution and the cascade in any case.
+        plans: Name to file them under; None is autoseg, or the class's name for a user's planner.
+        plans_from: Another task whose plans are taken, `TASK` or `TASK:PLANS`; None plans anew.
+    """
 
     planner_3d: str = "Planner3D"
     planner_2d: str = "Planner2D"
     gpu_memory_target: float | None = None
     force_lowres: bool = False
+    plans: str | None = None
+    plans_from: str | None = None
 
 
-def make_plans(
-    fingerprint: DatasetFingerprint, *, dataset: str, folder: Path, planners: PlannerChoice, plans_name: str | None
-) -> list[Path]:
+def make_plans(fingerprint: DatasetFingerprint, *, dataset: str, folder: Path, planners: PlannerChoice) -> list[Path]:
     """Plan 3D and 2D, log every decision with its reason, and write `<plans>_plans_3D.pkl` and `_2D.pkl`.
 
     Args:
         dataset: Task folder's name, or what stands for it.
-        plans_name: Name to file under; None is autoseg, or the class's name for a user's planner.
 
     Returns:
         The files written. 3D is left out, and said so, where every case is a single slice.
@@ -58,14 +65,14 @@ def make_plans(
         if reference == NO_PLANNER:
             continue
         if dimensions != 2 and is_two_dimensional(fingerprint):
-            _require_2d(planners, plans_in(folder, 2, plans_name or DEFAULT_PLANS), dataset)
+            _require_2d(planners, plans_in(folder, 2, planners.plans or DEFAULT_PLANS), dataset)
             log.info("%s: every case is a single slice, so only 2d is planned", dataset, extra=RESULT)
             continue
         planner = find_planner(reference, base)(
             fingerprint=fingerprint,
             dataset=dataset,
             gpu_memory_target=planners.gpu_memory_target,
-            identifier=plans_name,
+            identifier=planners.plans,
             **({"force_lowres": True} if planners.force_lowres and dimensions != 2 else {}),
         )
         plans = planner.plan()
@@ -76,9 +83,7 @@ def make_plans(
     return written
 
 
-def plan_from_fingerprints(
-    files: Sequence[Path], output: Path, *, planners: PlannerChoice, plans_name: str | None = None
-) -> None:
+def plan_from_fingerprints(files: Sequence[Path], output: Path, planners: PlannerChoice) -> None:
     """Write the plans of each fingerprint to `output/<file's name without .json>/`.
 
     Raises:
@@ -91,9 +96,7 @@ def plan_from_fingerprints(
     failures = []
     for path, name in zip(files, names, strict=True):
         try:
-            make_plans(
-                load_fingerprint(path), dataset=name, folder=output / name, planners=planners, plans_name=plans_name
-            )
+            make_plans(load_fingerprint(path), dataset=name, folder=output / name, planners=planners)
         except AutosegError as error:
             failures.append((str(path), str(error)))
     if failures:

@@ -19,21 +19,15 @@ log = logging.getLogger(__name__)
 
 
 def take_plans(
-    source: str,
-    fingerprint: DatasetFingerprint,
-    workspace: Workspace,
-    *,
-    dataset: str,
-    planners: PlannerChoice,
-    plans_name: str | None,
+    source: str, fingerprint: DatasetFingerprint, workspace: Workspace, *, dataset: str, planners: PlannerChoice
 ) -> list[Path]:
     """Make another task's plans this task's, log what that means, and write them.
 
     Args:
         source: The other task; `TASK:PLANS` where its plans have another name than autoseg.
         dataset: Task folder's name.
-        planners: None as a name leaves 3D or 2D out; nothing else can be asked for.
-        plans_name: Name to file under; None is from_TaskXXX.
+        planners: None as a name leaves 3D or 2D out, and the plans may have a name, else from_TaskXXX; nothing else can
+            be asked for.
 
     Returns:
         The files written.
@@ -60,7 +54,7 @@ def take_plans(
         )
     written = []
     for dimensions, theirs in found:
-        plans = transfer_plans(theirs, fingerprint, dataset=dataset, identifier=plans_name)
+        plans = transfer_plans(theirs, fingerprint, dataset=dataset, identifier=planners.plans)
         tell_plans(plans, explain_transfer(theirs, plans), fingerprint)
         written.append(save_planned(plans, workspace.task(dataset).preprocessed, dimensions))
     return written

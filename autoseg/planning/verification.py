@@ -15,7 +15,7 @@ from autoseg.dataset.facts import FactsTable, inspect_facts
 from autoseg.dataset.notes import Notes
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.files.layout import DATASET_FILE
-from autoseg.machine.pool import run_on_cases
+from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.planning.copies import find_copies
 from autoseg.planning.fold_inspection import fold_findings
 from autoseg.planning.inspection import LISTED_NAMES, Finding, Inspection, inspect_case
@@ -24,6 +24,9 @@ from autoseg.planning.label_inspection import rare_labels
 from autoseg.planning.listed_files import faulty_files
 from autoseg.planning.segment_names import segments_named_otherwise
 from autoseg.words import agreeing, counted, first_few, readable
+
+BYTES_PER_WORKER = 2 * 10**9
+"""A large CT in single precision and what is computed on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ class VerificationReport:
         return "\n".join(lines)
 
 
-def verify_dataset(folder: Path, *, workers: int, splits: Path | None = None) -> VerificationReport:
+def verify_dataset(folder: Path, *, workers: int | None = None, splits: Path | None = None) -> VerificationReport:
     """Read a raw task's dataset.json and all its images, and report everything that is wrong with them.
 
     Errors are what would stop or spoil planning and training: wrong descriptions; files missing, listed twice, not
@@ -64,6 +67,7 @@ def verify_dataset(folder: Path, *, workers: int, splits: Path | None = None) ->
 
     Args:
         folder: `TaskXXX_Name`.
+        workers: Processes; None lets the machine decide.
         splits: The task's splits_final.json, which is held against the cases where it exists.
     """
     try:
@@ -74,7 +78,9 @@ def verify_dataset(folder: Path, *, workers: int, splits: Path | None = None) ->
         return VerificationReport(task=folder.name, training=0, test=0, findings=(finding,))
     facts = inspect_facts(folder, listed_names(description))
     training, test, undrawn = _annotated(description, facts)
-    inspections, failures = _inspect_all([*training, *test], folder, description, workers)
+    inspections, failures = _inspect_all(
+        [*training, *test], folder, description, fitting_workers(workers, BYTES_PER_WORKER)
+    )
     trained_on = set(training)
     looked_at_training = [one for one in inspections if one.case in trained_on]
     looked_at_test = [one for one in inspections if one.case not in trained_on]

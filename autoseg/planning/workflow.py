@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from autoseg.dataset import Dataset, read_dataset
+from autoseg.dataset.task_folds import warn_of_folds, why_no_folds
 from autoseg.errors import PlanError, WorkspaceError
 from autoseg.files.layout import DEFAULT_PLANS, configurations_in, plans_in
 from autoseg.files.locking import require_no_holder
@@ -28,13 +30,35 @@ BYTES_PER_WORKER = 3 * 10**9
 """A large CT with its label, cropped copies and what is sampled from it."""
 
 
+def plan_and_prepare(
+    task: str,
+    workspace: Workspace,
+    planners: PlannerChoice | None = None,
+    *,
+    prepare: bool = True,
+    workers: int | None = None,
+) -> list[Path]:
+    """Plan a task and prepare its cases, and say what its folds miss and how long it took; returns the files of its plans.
+
+    Args:
+        prepare: Without it the task is only planned. All else is as for `plan_task` and `prepare_task`.
+    """
+    started = time.monotonic()
+    if reason := why_no_folds(workspace.task(task)):
+        log.warning("%s", reason)
+    files = plan_task(task, workspace, planners, workers=workers)
+    if prepare:
+        prepare_task(task, workspace, files, workers=workers)
+    warn_of_folds(workspace.task(task))
+    log.info("%s: done in %.0f s", task, time.monotonic() - started, extra=RESULT)
+    return files
+
+
 def plan_task(
     task: str,
     workspace: Workspace,
     planners: PlannerChoice | None = None,
     *,
-    plans_name: str | None = None,
-    plans_from: str | None = None,
     workers: int | None = None,
 ) -> list[Path]:
     """Measure a task and plan it; returns the files of its plans, or of those that are there where none is to be made.
@@ -42,8 +66,6 @@ def plan_task(
     Args:
         task: Its folder's name.
         planners: None for ours, as they are.
-        plans_name: Name of the plans; None is autoseg, or a user's planner's own.
-        plans_from: Another task whose plans are taken.
         workers: Processes; None lets the machine decide.
 
     Raises:
@@ -53,12 +75,12 @@ def plan_task(
     planners, dataset = planners or PlannerChoice(), read_dataset(workspace.task(task).raw)
     folder = workspace.task(task).preprocessed
     if (planners.planner_3d, planners.planner_2d) == (NO_PLANNER, NO_PLANNER):
-        return _existing_plans(folder, plans_name or DEFAULT_PLANS)
+        return _existing_plans(folder, planners.plans or DEFAULT_PLANS)
     fingerprint = current_fingerprint(dataset, workspace, workers=fitting_workers(workers, BYTES_PER_WORKER))
     log.info("%s", describe_false_alarms(fingerprint), extra=RESULT)
-    if plans_from is None:
-        return make_plans(fingerprint, dataset=task, folder=folder, planners=planners, plans_name=plans_name)
-    return take_plans(plans_from, fingerprint, workspace, dataset=task, planners=planners, plans_name=plans_name)
+    if planners.plans_from is None:
+        return make_plans(fingerprint, dataset=task, folder=folder, planners=planners)
+    return take_plans(planners.plans_from, fingerprint, workspace, dataset=task, planners=planners)
 
 
 def prepare_task(task: str, workspace: Workspace, files: Sequence[Path], *, workers: int | None = None) -> None:

@@ -45,6 +45,11 @@ class Predicted:
     unlike: tuple[str, ...]
     report: Path | None
 
+    def describe_unlike(self) -> str:
+        """How many cases are unlike the training cases, and where it says in what."""
+        where = "as told above" if self.report is None else f"{self.report} says in what"
+        return f"unlike the training cases: {len(self.unlike)} of {counted(len(self.files), 'case')}; {where}"
+
 
 def predict(
     inputs: Sequence[Path],

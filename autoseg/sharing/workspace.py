@@ -11,8 +11,8 @@ from pathlib import Path
 from autoseg.command_words import training_command
 from autoseg.dataset import read_description
 from autoseg.ensembling.selection import load_selection
-from autoseg.errors import ModelError
-from autoseg.files.layout import CHECKPOINTS, DEFAULT_PLANS, DEFAULT_TRAINER, FULL, in_usual_order
+from autoseg.errors import ModelError, WorkspaceError
+from autoseg.files.layout import CHECKPOINTS, DEFAULT_PLANS, DEFAULT_TRAINER, FULL, in_usual_order, task_number
 from autoseg.files.model_folder import ModelFolder, ModelKey
 from autoseg.paths import Workspace, find_models
 from autoseg.planning.fingerprint import load_fingerprint
@@ -31,7 +31,7 @@ class ExportChoice:
     """Which of a task's models are packed.
 
     Attributes:
-        best: The members of the task's selection, whatever trained them, in place of what the next three name.
+        best: The members of the task's selection, whatever trained them; then the next three name nothing.
         configurations: None for all that are trained.
         trainer: The class's name.
         plans: Their name.
@@ -58,9 +58,14 @@ def export_model(
 
     Raises:
         ModelError: A model or fold is not trained, the command that trains it is named; or nothing is selected.
-        WorkspaceError: Something else than an archive of models is there.
+        WorkspaceError: Something else than an archive of models is there; or models are named beside the selection.
     """
     choice, folder = choice or ExportChoice(), workspace.task(task)
+    named = (choice.configurations, choice.trainer, choice.plans)
+    if choice.best and named != (None, DEFAULT_TRAINER, DEFAULT_PLANS):
+        raise WorkspaceError(
+            "`best=True` packs what was selected; leave out `configurations`, `trainer` and `plans`, or leave out `best=True`"
+        )
     models = (_find_selected if choice.best else _find_named)(task, workspace, choice)
     everything = not (choice.configurations or choice.folds)
     sources = Sources(
@@ -81,8 +86,11 @@ def install_model(source: str, workspace: Workspace, *, overwrite: bool = False)
         StorageError: It cannot be fetched or written; nothing has changed then.
     """
     path = downloaded(source, workspace.results) if is_url(source) else nullcontext(Path(source).expanduser())
+    before = workspace.tasks()
     with path as archive:
-        return install_models(archive, workspace.results, overwrite=overwrite)
+        installed = install_models(archive, workspace.results, overwrite=overwrite)
+    _warn_of_doubt(installed.card, workspace, before)
+    return installed
 
 
 def task_card(task: str, workspace: Workspace) -> ModelCard:
@@ -104,6 +112,15 @@ def task_card(task: str, workspace: Workspace) -> ModelCard:
         training_cases=len(load_fingerprint(found[0]).cases) if found else None,
         selection=workspace.task(task).selection.is_file(),
     )
+
+
+def _warn_of_doubt(card: ModelCard, workspace: Workspace, before: Sequence[str]) -> None:
+    """Say where a task can be mistaken for another now, or its selection for one among these models."""
+    number, selection = task_number(card.task), workspace.task(card.task).selection
+    if same := [name for name in before if name != card.task and task_number(name) == number]:
+        log.warning("%s: has the number of %s; name the tasks in full with `task`", card.task, ", ".join(same))
+    if not card.selection and selection.is_file():
+        log.warning("%s: was chosen from other models; run autoseg_find_best_configuration again", selection)
 
 
 def _entry(model: ModelFolder) -> ModelEntry:

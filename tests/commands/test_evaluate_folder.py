@@ -10,9 +10,6 @@ import numpy as np
 import pytest
 
 from autoseg.commands import evaluate_folder
-from autoseg.dataset.target import Exclusive
-from autoseg.errors import WorkspaceError
-from autoseg.evaluation.labels import label_numbers
 from autoseg.geometry import Geometry
 from autoseg.images import write_image
 
@@ -144,15 +141,6 @@ def test_common_cases_are_scored_on_request_and_the_others_told(home: Path, tmp_
 def test_labels_that_nobody_knows(home: Path, tmp_path: Path, words: str, reason: str, capsys) -> None:
     assert evaluate_folder.main([*words.split(), "-pred", str(tmp_path / "pred"), "--home", str(home)]) == 1
     assert capsys.readouterr().err == f"autoseg_evaluate_folder: {reason}\n"
-
-
-def test_names_that_differ_in_case_only_are_told_apart_by_it() -> None:
-    target = Exclusive(names=("background", "lv", "LV", "rv"))
-    assert label_numbers(["LV", "RV", "lv"], target) == [2, 3, 1]
-    with pytest.raises(
-        WorkspaceError, match=r"`scoring\.labels=Lv`: the task has no such label; it has 0 background, 1 lv, 2 LV"
-    ):
-        label_numbers(["Lv"], target)
 
 
 def test_distances_and_volumes_stand_in_the_table(tmp_path: Path, capsys) -> None:

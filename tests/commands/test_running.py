@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 import autoseg
-from autoseg.commands import running
-from autoseg.commands.running import Command, Parser, Terminated, run_command, stop_request
+from autoseg.commands.running import Command, Parser, run_command
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, Interrupted
 from autoseg.machine.pool import run_on_cases
 from autoseg.paths import Workspace
@@ -179,30 +178,6 @@ def test_sigterm_is_no_failure_of_the_case_that_was_worked_on(capsys: pytest.Cap
 
     assert run_command(command(work), []) == 75
     assert "cases failed" not in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("sent", "raised"), [(signal.SIGTERM, Interrupted), (signal.SIGINT, KeyboardInterrupt)])
-def test_signals_close_together_are_one_request_to_stop(sent: signal.Signals, raised: type[BaseException]) -> None:
-    """`timeout` sends its signal to the process and to its group."""
-    before = signal.getsignal(sent)
-    with pytest.raises(raised, match="saved, continue with -c"), stop_request() as stop_requested:
-        assert not stop_requested()
-        os.kill(os.getpid(), sent)
-        os.kill(os.getpid(), sent)
-        assert stop_requested()
-        raise Interrupted("saved, continue with -c")
-    assert signal.getsignal(sent) is before
-
-
-@pytest.mark.parametrize(("sent", "raised"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
-def test_a_later_signal_insists(
-    monkeypatch: pytest.MonkeyPatch, sent: signal.Signals, raised: type[BaseException]
-) -> None:
-    monkeypatch.setattr(running, "SECONDS_OF_ONE_REQUEST", 0.0)
-    with pytest.raises(raised), stop_request():
-        os.kill(os.getpid(), sent)
-        os.kill(os.getpid(), sent)
-        signal.pause()
 
 
 def test_ctrl_c_in_a_real_process_is_130_without_a_traceback(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from autoseg.catalogue import NAME, Catalogue, Part, meanings, plain_settings, require_known
-from autoseg.errors import ExtensionError, StorageError, TrainingError
-from autoseg.files.layout import DEFAULT_TRAINER, is_recipe_file, recipe_name
+from autoseg.errors import ExtensionError, StorageError, TrainingError, WorkspaceError
+from autoseg.files.layout import DEFAULT_TRAINER, RECIPE_ENDING, is_recipe_file, recipe_name
 from autoseg.files.storage import decode, encode, read_json, write_json
 from autoseg.networks.build import RECIPE_NETWORKS
 from autoseg.training.augmentation.strong import AUGMENTATIONS
@@ -82,6 +82,26 @@ def read_recipe(path: Path, *, above: Sequence[Path] = ()) -> Recipe:
         return changed_recipe(before, content, beside=path.parent)
     except (StorageError, TrainingError, ExtensionError) as error:
         raise error if str(error).startswith(str(path)) else ExtensionError(f"{path}: {error}") from error
+
+
+def make_recipe(path: Path, *, base: str = DEFAULT_TRAINER) -> Recipe:
+    """Write a recipe file that says everything, to be changed; returns the recipe that it holds.
+
+    Args:
+        base: Whose values it gets: a recipe that ships, or a file's.
+
+    Raises:
+        WorkspaceError: The file is there already, or cannot be called so.
+        ExtensionError: There is no such base, or a recipe that ships is called like the file.
+    """
+    if not is_recipe_file(path.name):
+        raise WorkspaceError(f"{path}: a recipe file's name ends in {RECIPE_ENDING}")
+    require_own_name(path)
+    if path.exists():
+        raise WorkspaceError(f"{path}: there already; choose another name, or remove it")
+    recipe = find_recipe(base)
+    write_recipe(path, recipe)
+    return recipe
 
 
 def require_own_name(path: Path) -> None:

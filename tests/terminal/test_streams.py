@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from autoseg.commands import plan_and_preprocess
-from autoseg.commands.streams import READER_GONE
+from autoseg.terminal.streams import READER_GONE
 
 START = """
 import logging, os, sys
