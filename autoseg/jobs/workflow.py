@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from autoseg.jobs.digests import (
 )
 from autoseg.jobs.steps import Digest, Step
 
-VERIFY, PLAN, CHOOSE, EXPORT = "verify_dataset", "plan_and_preprocess", "find_best_configuration", "export_model"
+VERIFY, PLAN, TRAIN = "verify_dataset", "plan_and_preprocess", "train"
+CHOOSE, EXPORT = "find_best_configuration", "export_model"
 PREDICTIONS = (".nii.gz", ".npz")
 CODE_SEPARATOR = ":"
 
@@ -89,17 +90,18 @@ class Work:
 def preparation_steps(work: Work) -> tuple[Step, ...]:
     """Verify, plan and prepare: all that can be said before the plans are known."""
     training_data = (work.raw, work.raw / "imagesTr", work.raw / "labelsTr")
-    verify = _step(
-        work,
-        VERIFY,
-        ("-t", work.task),
+    words: tuple[str, ...] = (VERIFY, "-t", work.task)
+    verify = Step(
+        name=VERIFY,
+        argv=_line(work, words),
+        settings=words,
         inputs={"raw data": partial(listing_digest, *training_data, work.raw / "imagesTs")},
     )
-    plan = _step(
-        work,
-        PLAN,
-        ("-t", work.task, "-p", work.plans, *work.planning.decisive),
-        incidental=work.planning.incidental,
+    words = (PLAN, "-t", work.task, "-p", work.plans, *work.planning.decisive)
+    plan = Step(
+        name=PLAN,
+        argv=_line(work, words, work.planning.incidental),
+        settings=words,
         needs=(VERIFY,),
         inputs={"raw data": partial(listing_digest, *training_data), **_own_code(work.planners)},
         find_products=work.find_planned_files,
@@ -136,12 +138,11 @@ def _training_step(work: Work, own: Configuration, fold: str, configurations: Se
     """`-c` starts anew where there is nothing, so the same command line begins and continues."""
     trained = own.model.fold(fold)
     before = [configuration for configuration in configurations if configuration.name == own.previous]
-    return _step(
-        work,
-        "train",
-        (own.name, work.trainer, work.task, fold, "-p", work.plans, "--npz", *work.training.decisive),
-        incidental=("-c", "--own_settings", *work.training.incidental),
+    words = (TRAIN, own.name, work.trainer, work.task, fold, "-p", work.plans, "--npz", *work.training.decisive)
+    return Step(
         name=training_name(own.name, fold),
+        argv=_line(work, words, ("-c", "--own_settings", *work.training.incidental)),
+        settings=words,
         needs=(PLAN, *(training_name(one.name, number) for one in before for number in one.folds)),
         inputs={
             "the plan": partial(plan_digest, own.plans_file, own.name),
@@ -159,10 +160,11 @@ def _training_step(work: Work, own: Configuration, fold: str, configurations: Se
 
 def _choice_step(work: Work, candidates: Sequence[Configuration], needs: tuple[str, ...]) -> Step:
     names = [configuration.name for configuration in candidates]
-    return _step(
-        work,
-        CHOOSE,
-        ("-t", work.task, "-m", *names, "-tr", work.trainer, "-p", work.plans, "-f", *work.folds),
+    words = (CHOOSE, "-t", work.task, "-m", *names, "-tr", work.trainer, "-p", work.plans, "-f", *work.folds)
+    return Step(
+        name=CHOOSE,
+        argv=_line(work, words),
+        settings=words,
         needs=(PLAN, *needs),
         inputs={name: digest for one in candidates for name, digest in _scores(one).items()},
         products=(work.selection, *(work.selection.with_name(name) for name in (CANDIDATES_FILE, COMMANDS_FILE))),
@@ -175,10 +177,11 @@ def _export_step(work: Work, configurations: Sequence[Configuration]) -> Step:
         for one in configurations
         for fold in one.folds
     }
-    return _step(
-        work,
-        EXPORT,
-        ("-t", work.task, "-o", str(work.archive), "--best"),
+    words = (EXPORT, "-t", work.task, "-o", str(work.archive), "--best")
+    return Step(
+        name=EXPORT,
+        argv=_line(work, words),
+        settings=words,
         needs=(CHOOSE,),
         inputs={"the selection": partial(file_digest, work.selection), **weights},
         products=(work.archive,),
@@ -213,28 +216,5 @@ def _own_code(references: Sequence[str]) -> dict[str, Digest]:
     }
 
 
-def _step(
-    work: Work,
-    command: str,
-    words: tuple[str, ...],
-    *,
-    incidental: tuple[str, ...] = (),
-    name: str | None = None,
-    needs: tuple[str, ...] = (),
-    inputs: Mapping[str, Digest],
-    products: tuple[Path, ...] = (),
-    find_products: Callable[[], tuple[Path, ...]] = tuple,
-    replaces: Path | None = None,
-    kind: str = "",
-) -> Step:
-    return Step(
-        name=name or command,
-        argv=(*work.launcher, command, *words, *incidental, *work.everywhere),
-        needs=needs,
-        settings=(command, *words),
-        inputs=inputs,
-        products=products,
-        find_products=find_products,
-        replaces=replaces,
-        kind=kind,
-    )
+def _line(work: Work, words: tuple[str, ...], incidental: tuple[str, ...] = ()) -> tuple[str, ...]:
+    return (*work.launcher, *words, *incidental, *work.everywhere)
