@@ -1,6 +1,7 @@
 """Parts by name: one that ships, `my_file.py:name` of the user's, or `package.module:name` of an installed library.
 
-Whatever is named is called, by keywords, with its settings and with those of the given things that it asks for by name.
+Whatever is named is called, by keywords, with its settings and with those of the given things that it asks for by name; what
+has many settings is a frozen dataclass of them, whose `build` is called with the given things.
 """
 
 from __future__ import annotations
@@ -55,6 +56,16 @@ class Part:
     def shown_name(self) -> str:
         """The name without the folder of the user's file, where that lies does not matter."""
         return self.name if self.own_file is None else f"{self.own_file.name}:{self.name.rpartition(':')[2]}"
+
+
+class Settings:
+    """A part of many settings: a frozen dataclass whose fields they are, and that builds what is named."""
+
+    __slots__ = ()
+
+    def build(self, *args: Any, **given: Any) -> Any:
+        """What is named, of those of the given things that it asks for by name."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,13 +138,18 @@ class Catalogue:
     def ready(self, part: Part) -> Callable[..., Any]:
         """A part found once, to be called with the given things as often as wanted; see `build`."""
         entry = self.find(part.name)
-        asked = tuple(name for name in self.given if name in _parameters(entry))
+        settings_type = entry if isinstance(entry, type) and issubclass(entry, Settings) else None
+        asked = tuple(
+            name for name in self.given if name in _parameters(settings_type.build if settings_type else entry)
+        )
         is_library = part.is_foreign and part.own_file is None
 
         def call(**given: Any) -> Any:
             words = {name: given[name] for name in asked}
             try:
-                return entry(**words, **part.settings)
+                return (
+                    settings_type(**part.settings).build(**words) if settings_type else entry(**words, **part.settings)
+                )
             except Exception as error:
                 if not is_library:
                     raise

@@ -11,6 +11,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from autoseg.catalogue import Settings
 from autoseg.networks.fitted import fitted_topology
 from autoseg.networks.layers import KINDS, Transposed, normalisation, pointwise
 from autoseg.networks.pooling_unet import Decoding, PoolingUNet, coarse_levels, heads_of
@@ -71,19 +72,11 @@ class NextBlock(nn.Module):
         return output
 
 
-def mednext(
-    plan: ConfigurationPlan,
-    in_channels: int,
-    out_channels: int,
-    *,
-    scale: Literal["S", "B", "M", "L"] = "S",
-    kernel: Literal[3, 5] = 3,
-    width: int = 32,
-    coarse_outputs: bool = True,
-) -> nn.Module:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MedNextSettings(Settings):
     """MedNeXt, also of slices.
 
-    Args:
+    Attributes:
         scale: How many blocks, and how wide they are inside.
         kernel: Side of the depthwise convolutions.
         width: Channels of the finest level; each level has twice as many as the one above.
@@ -91,36 +84,46 @@ def mednext(
 
     Source: Roy et al. 2023 (arXiv 2303.09975).
     """
-    topology = fitted_topology(plan, "mednext", levels=LEVELS, kernel=kernel, remedy="take a plan with such a patch")
-    blocks, widening = SCALES[scale].blocks, SCALES[scale].widening
-    dimensions, widths = plan.dimensions, [width * 2**level for level in range(LEVELS)]
 
-    def stage(level: int, number: int) -> list[nn.Module]:
-        own, kernel = widths[level], topology.kernels[level]
-        return [NextBlock(own, own, kernel, widening[number]) for _ in range(blocks[number])]
+    scale: Literal["S", "B", "M", "L"] = "S"
+    kernel: Literal[3, 5] = 3
+    width: int = 32
+    coarse_outputs: bool = True
 
-    encoder = [nn.Sequential(pointwise(in_channels, width, dimensions), *stage(0, 0))]
-    for level in range(1, LEVELS):
-        before, own, stride = widths[level - 1], widths[level], topology.strides[level]
-        resized = (
-            _depthwise(before, topology.kernels[level], stride),
-            KINDS[dimensions].conv(before, own, kernel_size=1, stride=stride),
+    def build(self, plan: ConfigurationPlan, in_channels: int, out_channels: int) -> nn.Module:
+        """The network of a plan."""
+        topology = fitted_topology(
+            plan, "mednext", levels=LEVELS, kernel=self.kernel, remedy="take a plan with such a patch"
         )
-        down = NextBlock(before, own, topology.kernels[level], widening[level], resized)
-        encoder.append(nn.Sequential(down, *stage(level, level)))
-    decoder = []
-    for level in reversed(range(LEVELS - 1)):
-        below, own, stride = widths[level + 1], widths[level], topology.strides[level + 1]
-        number = 2 * (LEVELS - 1) - level
-        rest = tuple(step - 1 for step in stride)
-        resized = (
-            _depthwise(below, topology.kernels[level], stride, transposed=True),
-            KINDS[dimensions].transposed(below, own, kernel_size=1, stride=stride, output_padding=rest),
-        )
-        up = NextBlock(below, own, topology.kernels[level], widening[number], resized)
-        decoder.append(Decoding(enlarge=Transposed(up), stage=nn.Sequential(*stage(level, number)), added=True))
-    coarse = coarse_levels(plan, LEVELS) if coarse_outputs else 0
-    return PoolingUNet(encoder, decoder, heads_of(widths, out_channels, dimensions, coarse=coarse))
+        blocks, widening = SCALES[self.scale].blocks, SCALES[self.scale].widening
+        dimensions, widths = plan.dimensions, [self.width * 2**level for level in range(LEVELS)]
+
+        def stage(level: int, number: int) -> list[nn.Module]:
+            own, kernel = widths[level], topology.kernels[level]
+            return [NextBlock(own, own, kernel, widening[number]) for _ in range(blocks[number])]
+
+        encoder = [nn.Sequential(pointwise(in_channels, widths[0], dimensions), *stage(0, 0))]
+        for level in range(1, LEVELS):
+            before, own, stride = widths[level - 1], widths[level], topology.strides[level]
+            resized = (
+                _depthwise(before, topology.kernels[level], stride),
+                KINDS[dimensions].conv(before, own, kernel_size=1, stride=stride),
+            )
+            down = NextBlock(before, own, topology.kernels[level], widening[level], resized)
+            encoder.append(nn.Sequential(down, *stage(level, level)))
+        decoder = []
+        for level in reversed(range(LEVELS - 1)):
+            below, own, stride = widths[level + 1], widths[level], topology.strides[level + 1]
+            number = 2 * (LEVELS - 1) - level
+            rest = tuple(step - 1 for step in stride)
+            resized = (
+                _depthwise(below, topology.kernels[level], stride, transposed=True),
+                KINDS[dimensions].transposed(below, own, kernel_size=1, stride=stride, output_padding=rest),
+            )
+            up = NextBlock(below, own, topology.kernels[level], widening[number], resized)
+            decoder.append(Decoding(enlarge=Transposed(up), stage=nn.Sequential(*stage(level, number)), added=True))
+        coarse = coarse_levels(plan, LEVELS) if self.coarse_outputs else 0
+        return PoolingUNet(encoder, decoder, heads_of(widths, out_channels, dimensions, coarse=coarse))
 
 
 def _depthwise(channels: int, kernel: Sequence[int], stride: Sequence[int], *, transposed: bool = False) -> nn.Module:

@@ -6,11 +6,13 @@ Source: Myronenko 2018, "3D MRI brain tumor segmentation using autoencoder regul
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
+from autoseg.catalogue import Settings
 from autoseg.networks.fitted import fitted_topology
 from autoseg.networks.layers import KINDS, Enlarge, convolution, normalisation, pointwise
 from autoseg.plans import ConfigurationPlan, Topology
@@ -165,19 +167,11 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)
 
 
-def resnet_vae(
-    plan: ConfigurationPlan,
-    in_channels: int,
-    out_channels: int,
-    *,
-    width: int = 32,
-    dropout: float = 0.2,
-    reconstruction_weight: float = 0.1,
-    divergence_weight: float = 0.1,
-) -> nn.Module:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResNetVAESettings(Settings):
     """A residual network that has to make the image anew from its deepest features, too, while it learns.
 
-    Args:
+    Attributes:
         width: Channels of the finest level; each level has twice as many as the one above.
         dropout: Share of channels that is left out after the first convolution.
         reconstruction_weight: Of the mean squared error of the image made anew.
@@ -185,12 +179,20 @@ def resnet_vae(
 
     Source: Myronenko 2018 (arXiv 1810.11654).
     """
-    topology = fitted_topology(plan, "resnet_vae", levels=len(BLOCKS) + 1, remedy="take a plan with such a patch")
-    return ResNetVAE(
-        topology,
-        plan.sampling.patch_size,
-        (in_channels, out_channels),
-        width=width,
-        dropout=dropout,
-        weights=(reconstruction_weight, divergence_weight),
-    )
+
+    width: int = 32
+    dropout: float = 0.2
+    reconstruction_weight: float = 0.1
+    divergence_weight: float = 0.1
+
+    def build(self, plan: ConfigurationPlan, in_channels: int, out_channels: int) -> nn.Module:
+        """The network of a plan."""
+        topology = fitted_topology(plan, "resnet_vae", levels=len(BLOCKS) + 1, remedy="take a plan with such a patch")
+        return ResNetVAE(
+            topology,
+            plan.sampling.patch_size,
+            (in_channels, out_channels),
+            width=self.width,
+            dropout=self.dropout,
+            weights=(self.reconstruction_weight, self.divergence_weight),
+        )

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor, nn
 
+from autoseg.catalogue import Settings
 from autoseg.errors import PlanError
 from autoseg.networks.fitted import fitted_topology
 from autoseg.networks.layers import (
@@ -100,7 +101,7 @@ class Order:
         return found
 
 
-class ResidualBlock(nn.Module):
+class OrderedResidual(nn.Module):
     """Two times the layers, added to what came in before the last nonlinearity, which may be followed by squeeze and excite.
 
     Where channels change, what came in passes a convolution of size 1 first.
@@ -122,25 +123,11 @@ class ResidualBlock(nn.Module):
         return output
 
 
-def unet_2016(
-    plan: ConfigurationPlan,
-    in_channels: int,
-    out_channels: int,
-    *,
-    width: int = 64,
-    levels: int = 4,
-    layer_order: str = PAPERS_ORDER,
-    bias: bool = True,
-    dropout: float = 0.1,
-    upsampling: Upsampling = "transposed",
-    blocks: Literal["double", "residual"] = "double",
-    squeeze_excite: Squeeze = "none",
-    attention_gates: bool = False,
-    coarse_outputs: bool = False,
-) -> nn.Module:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UNet2016Settings(Settings):
     """The 3D U-Net of 2016, also of slices: convolutions in pairs, pooling of maxima, skips.
 
-    Args:
+    Attributes:
         width: Channels of the finest level; each level has twice as many as the one above.
         levels: Resolutions, the finest counted.
         layer_order: Of each convolution: c convolution, r ReLU, l leaky ReLU, e ELU, g group and b batch normalisation, d
@@ -155,40 +142,54 @@ def unet_2016(
 
     Source: Çiçek et al. 2016 (arXiv 1606.06650); Lee et al. 2017 for residual blocks (arXiv 1706.00120).
     """
-    if squeeze_excite != "none" and blocks != "residual":
-        raise PlanError(f"{NAME}: squeeze_excite needs blocks 'residual', found {blocks!r}")
-    topology = fitted_topology(plan, NAME, levels=levels)
-    order = Order(letters=layer_order, dropout=dropout, bias=bias)
-    widths = tuple(width * 2**level for level in range(levels))
 
-    def stage(before: int, width: int, kernel: Sequence[int], *, halved: bool) -> nn.Module:
-        if blocks == "residual":
-            return ResidualBlock((before, width), kernel, order, squeeze_excite)
-        middle = max(before, width // 2) if halved else width
-        return nn.Sequential(order.layers(before, middle, kernel), order.layers(middle, width, kernel))
+    width: int = 64
+    levels: int = 4
+    layer_order: str = PAPERS_ORDER
+    bias: bool = True
+    dropout: float = 0.1
+    upsampling: Upsampling = "transposed"
+    blocks: Literal["double", "residual"] = "double"
+    squeeze_excite: Squeeze = "none"
+    attention_gates: bool = False
+    coarse_outputs: bool = False
 
-    encoder = [
-        nn.Sequential(pool(stride), stage(before, width, kernel, halved=True))
-        for before, width, stride, kernel in zip(
-            (in_channels, *widths), widths, topology.strides, topology.kernels, strict=False
-        )
-    ]
-    decoder = []
-    for level, (own, below) in reversed(list(enumerate(pairwise(widths)))):
-        stride, kernel = topology.strides[level + 1], topology.kernels[level]
-        added = blocks == "residual" and upsampling == "transposed"
-        enlarge = _enlarging(upsampling, (below, own if added else below), stride, kernel)
-        decoder.append(
-            Decoding(
-                enlarge=enlarge,
-                stage=stage(own if added else own + below, own, kernel, halved=False),
-                gate=AttentionGate(own, below, stride) if attention_gates else None,
-                added=added,
-                skip_first=True,
+    def build(self, plan: ConfigurationPlan, in_channels: int, out_channels: int) -> nn.Module:
+        """The network of a plan."""
+        if self.squeeze_excite != "none" and self.blocks != "residual":
+            raise PlanError(f"{NAME}: squeeze_excite needs blocks 'residual', found {self.blocks!r}")
+        topology = fitted_topology(plan, NAME, levels=self.levels)
+        order = Order(letters=self.layer_order, dropout=self.dropout, bias=self.bias)
+        widths = tuple(self.width * 2**level for level in range(self.levels))
+
+        def stage(before: int, width: int, kernel: Sequence[int], *, halved: bool) -> nn.Module:
+            if self.blocks == "residual":
+                return OrderedResidual((before, width), kernel, order, self.squeeze_excite)
+            middle = max(before, width // 2) if halved else width
+            return nn.Sequential(order.layers(before, middle, kernel), order.layers(middle, width, kernel))
+
+        encoder = [
+            nn.Sequential(pool(stride), stage(before, width, kernel, halved=True))
+            for before, width, stride, kernel in zip(
+                (in_channels, *widths), widths, topology.strides, topology.kernels, strict=False
             )
-        )
-    coarse = coarse_levels(plan, levels) if coarse_outputs else 0
-    return PoolingUNet(encoder, decoder, heads_of(widths, out_channels, plan.dimensions, coarse=coarse))
+        ]
+        decoder = []
+        for level, (own, below) in reversed(list(enumerate(pairwise(widths)))):
+            stride, kernel = topology.strides[level + 1], topology.kernels[level]
+            added = self.blocks == "residual" and self.upsampling == "transposed"
+            enlarge = _enlarging(self.upsampling, (below, own if added else below), stride, kernel)
+            decoder.append(
+                Decoding(
+                    enlarge=enlarge,
+                    stage=stage(own if added else own + below, own, kernel, halved=False),
+                    gate=AttentionGate(own, below, stride) if self.attention_gates else None,
+                    added=added,
+                    skip_first=True,
+                )
+            )
+        coarse = coarse_levels(plan, self.levels) if self.coarse_outputs else 0
+        return PoolingUNet(encoder, decoder, heads_of(widths, out_channels, plan.dimensions, coarse=coarse))
 
 
 def _enlarging(

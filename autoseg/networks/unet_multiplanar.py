@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autoseg.catalogue import Settings
 from autoseg.errors import PlanError
 from autoseg.networks.fitted import fitted_topology
 from autoseg.networks.layers import KINDS, Enlarge, convolution, normalisation, pool
@@ -42,19 +44,11 @@ class NearestClimb(nn.Module):
         return output
 
 
-def unet_multiplanar(
-    plan: ConfigurationPlan,
-    in_channels: int,
-    out_channels: int,
-    *,
-    width: int = 64,
-    complexity: float = 2.0,
-    levels: int = 5,
-    class_frequencies: tuple[float, ...] | None = None,
-) -> nn.Module:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UNetMultiplanarSettings(Settings):
     """The wide U-Net of slices that Multi-Planar trains, also of volumes.
 
-    Args:
+    Attributes:
         width: Channels of the finest level, before `complexity`; each level has twice as many as the one above.
         complexity: The channels of all levels are multiplied by its square root.
         levels: Resolutions, the finest counted.
@@ -62,34 +56,42 @@ def unet_multiplanar(
 
     Source: Perslev et al. 2019 (arXiv 1911.01764).
     """
-    topology = fitted_topology(plan, "unet_multiplanar", levels=levels, remedy=None)
-    dimensions = plan.dimensions
-    widths = [int(width * 2**level * math.sqrt(complexity)) for level in range(levels)]
 
-    def stage(before: int, width: int, kernel: Sequence[int]) -> nn.Sequential:
-        layers = nn.Sequential()
-        for channels in (before, width):
-            layers.extend([convolution(channels, width, kernel), nn.ReLU(inplace=True)])
-        return layers.append(normalisation("batch", width, dimensions))
+    width: int = 64
+    complexity: float = 2.0
+    levels: int = 5
+    class_frequencies: tuple[float, ...] | None = None
 
-    encoder = [
-        nn.Sequential(pool(stride), stage(before, own, kernel))
-        for (before, own), stride, kernel in zip(
-            pairwise((in_channels, *widths)), topology.strides, topology.kernels, strict=True
-        )
-    ]
-    decoder = [
-        Decoding(
-            enlarge=NearestClimb(below, own, topology.strides[level + 1]),
-            stage=stage(2 * own, own, topology.kernels[level]),
-            skip_first=True,
-        )
-        for level, (own, below) in reversed(list(enumerate(pairwise(widths))))
-    ]
-    heads = heads_of(widths, out_channels, dimensions, coarse=0)
-    if class_frequencies is not None:
-        _begin_at(heads[0], class_frequencies, out_channels)
-    return PoolingUNet(encoder, decoder, heads)
+    def build(self, plan: ConfigurationPlan, in_channels: int, out_channels: int) -> nn.Module:
+        """The network of a plan."""
+        topology = fitted_topology(plan, "unet_multiplanar", levels=self.levels, remedy=None)
+        dimensions = plan.dimensions
+        widths = [int(self.width * 2**level * math.sqrt(self.complexity)) for level in range(self.levels)]
+
+        def stage(before: int, width: int, kernel: Sequence[int]) -> nn.Sequential:
+            layers = nn.Sequential()
+            for channels in (before, width):
+                layers.extend([convolution(channels, width, kernel), nn.ReLU(inplace=True)])
+            return layers.append(normalisation("batch", width, dimensions))
+
+        encoder = [
+            nn.Sequential(pool(stride), stage(before, own, kernel))
+            for (before, own), stride, kernel in zip(
+                pairwise((in_channels, *widths)), topology.strides, topology.kernels, strict=True
+            )
+        ]
+        decoder = [
+            Decoding(
+                enlarge=NearestClimb(below, own, topology.strides[level + 1]),
+                stage=stage(2 * own, own, topology.kernels[level]),
+                skip_first=True,
+            )
+            for level, (own, below) in reversed(list(enumerate(pairwise(widths))))
+        ]
+        heads = heads_of(widths, out_channels, dimensions, coarse=0)
+        if self.class_frequencies is not None:
+            _begin_at(heads[0], self.class_frequencies, out_channels)
+        return PoolingUNet(encoder, decoder, heads)
 
 
 def _begin_at(head: nn.Module, frequencies: Sequence[float], outputs: int) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from autoseg.catalogue import Settings
 from autoseg.errors import PlanError
 from autoseg.networks.fitted import fitted_topology
 from autoseg.networks.layers import (
@@ -156,20 +157,11 @@ class VNet(nn.Module):
         return scores
 
 
-def vnet(
-    plan: ConfigurationPlan,
-    in_channels: int,
-    out_channels: int,
-    *,
-    width: int = 16,
-    levels: int = 5,
-    normalisation: Normalisation = "batch",
-    nonlinearity: Nonlinearity = "prelu",
-    dropout: float = 0.5,
-) -> nn.Module:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VNetSettings(Settings):
     """The V-Net, also of slices, for any number of channels.
 
-    Args:
+    Attributes:
         width: Channels of the finest level; each level has twice as many as the one above.
         levels: Resolutions, the finest counted.
         normalisation: Of the batch, of each sample, of groups of channels, or none.
@@ -178,30 +170,31 @@ def vnet(
 
     Source: Milletari et al. 2016 (arXiv 1606.04797).
     """
-    if levels < 2:
-        raise PlanError(f"{plan.name}: vnet needs at least 2 levels, found {levels}")
-    return VNet(
-        VLayers(normalisation=normalisation, nonlinearity=nonlinearity, dropout=dropout),
-        topology=fitted_topology(plan, "vnet", levels=levels, kernel=KERNEL),
-        in_channels=in_channels,
-        out_channels=out_channels,
-        width=width,
-    )
+
+    width: int = 16
+    levels: int = 5
+    normalisation: Normalisation = "batch"
+    nonlinearity: Nonlinearity = "prelu"
+    dropout: float = 0.5
+
+    def build(self, plan: ConfigurationPlan, in_channels: int, out_channels: int) -> nn.Module:
+        """The network of a plan."""
+        if self.levels < 2:
+            raise PlanError(f"{plan.name}: vnet needs at least 2 levels, found {self.levels}")
+        return VNet(
+            VLayers(normalisation=self.normalisation, nonlinearity=self.nonlinearity, dropout=self.dropout),
+            topology=fitted_topology(plan, "vnet", levels=self.levels, kernel=KERNEL),
+            in_channels=in_channels,
+            out_channels=out_channels,
+            width=self.width,
+        )
 
 
-def vnet_light(
-    plan: ConfigurationPlan,
-    in_channels: int,
-    out_channels: int,
-    *,
-    width: int = 16,
-    normalisation: Normalisation = "batch",
-    nonlinearity: Nonlinearity = "prelu",
-    dropout: float = 0.5,
-) -> nn.Module:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VNetLightSettings(Settings):
     """The V-Net without its deepest level, a quarter of the parameters.
 
-    Args:
+    Attributes:
         width: Channels of the finest level; each level has twice as many as the one above.
         normalisation: Of the batch, of each sample, of groups of channels, or none.
         nonlinearity: After each of them.
@@ -209,16 +202,22 @@ def vnet_light(
 
     Source: Milletari et al. 2016 (arXiv 1606.04797); four levels as in MedicalZoo.
     """
-    return vnet(
-        plan,
-        in_channels,
-        out_channels,
-        width=width,
-        levels=4,
-        normalisation=normalisation,
-        nonlinearity=nonlinearity,
-        dropout=dropout,
-    )
+
+    width: int = 16
+    normalisation: Normalisation = "batch"
+    nonlinearity: Nonlinearity = "prelu"
+    dropout: float = 0.5
+
+    def build(self, plan: ConfigurationPlan, in_channels: int, out_channels: int) -> nn.Module:
+        """The network of a plan."""
+        deeper = VNetSettings(
+            width=self.width,
+            levels=4,
+            normalisation=self.normalisation,
+            nonlinearity=self.nonlinearity,
+            dropout=self.dropout,
+        )
+        return deeper.build(plan, in_channels, out_channels)
 
 
 def _number(of_levels: Sequence[int], level: int) -> int:

@@ -23,7 +23,7 @@ from autoseg.training.boundary_loss import Boundary
 from autoseg.training.overlap_losses import (
     ExponentialLogarithmic,
     FocalDice,
-    FocalTversky,
+    FocalTverskySettings,
     GeneralisedDice,
     SquaredDice,
     Tversky,
@@ -215,7 +215,7 @@ LOSSES = Catalogue(
         "squared_dice": SquaredDice,
         "generalised_dice": GeneralisedDice,
         "tversky": Tversky,
-        "focal_tversky": FocalTversky,
+        "focal_tversky": FocalTverskySettings,
         "focal_dice": FocalDice,
         "exponential_logarithmic": ExponentialLogarithmic,
         "cross_entropy": CrossEntropy,

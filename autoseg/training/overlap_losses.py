@@ -6,11 +6,13 @@ Logits `(B, C, *space)`, labels `(B, *space)`, or shares `(B, C, *space)`; all r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from autoseg.catalogue import Settings
 from autoseg.errors import TrainingError
 from autoseg.networks.activations import SOFTMAX, Scoring
 from autoseg.training.voxel_losses import BinaryFocal
@@ -172,10 +174,24 @@ class Tversky(OverlapLoss):
         return (both + self.smooth) / (both + wrong + self.smooth)
 
 
-class FocalTversky(Tversky):
+class FocalTversky(nn.Module):
+    """The mean of what Tversky indices lack to 1, to the power of one over `gamma`."""
+
+    def __init__(self, tversky: Tversky, *, gamma: float) -> None:
+        super().__init__()
+        self.tversky = tversky
+        self.gamma = gamma
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        missing = 1 - self.tversky.per_output(logits, labels)
+        return powered(missing, 1 / self.gamma).mean()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FocalTverskySettings(Settings):
     """The mean of what the Tversky indices lack to 1, to a power below 1 that has the loss look at the worst outputs.
 
-    Args:
+    Attributes:
         gamma: The power is one over it.
         alpha: Weight of what is found and not there.
         beta: Weight of what is there and not found.
@@ -185,25 +201,23 @@ class FocalTversky(Tversky):
     Source: Abraham and Khan 2019, "A novel focal Tversky loss function" (arXiv 1810.07842).
     """
 
-    def __init__(
-        self,
-        *,
-        per_batch: bool,
-        gamma: float = 1.33,
-        alpha: float = 0.7,
-        beta: float = 0.3,
-        smooth: float = 1.0,
-        outputs: tuple[int, ...] | None = None,
-        activation: Scoring = SOFTMAX,
-    ) -> None:
-        super().__init__(
-            per_batch=per_batch, alpha=alpha, beta=beta, smooth=smooth, outputs=outputs, activation=activation
-        )
-        self.gamma = gamma
+    gamma: float = 1.33
+    alpha: float = 0.7
+    beta: float = 0.3
+    smooth: float = 1.0
+    outputs: tuple[int, ...] | None = None
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        missing = 1 - self.per_output(logits, labels)
-        return powered(missing, 1 / self.gamma).mean()
+    def build(self, *, per_batch: bool, activation: Scoring) -> FocalTversky:
+        """The loss."""
+        tversky = Tversky(
+            per_batch=per_batch,
+            alpha=self.alpha,
+            beta=self.beta,
+            smooth=self.smooth,
+            outputs=self.outputs,
+            activation=activation,
+        )
+        return FocalTversky(tversky, gamma=self.gamma)
 
 
 class FocalDice(OverlapLoss):

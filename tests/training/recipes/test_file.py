@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import re
@@ -12,18 +13,21 @@ from typing import Any
 
 import pytest
 import torch
+from small_plans import unet_plan
 from torch import nn
 
+from autoseg.catalogue import Catalogue, Part, Settings
 from autoseg.errors import ExtensionError, Interrupted, ModelError, PlanError, TrainingError
 from autoseg.extensions import import_file
 from autoseg.files.storage import read_json, write_json
-from autoseg.inference.model import load_model, load_weights
+from autoseg.inference.model import load_model, load_weights, save_weights
+from autoseg.networks.build import build_named_network
 from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import RECIPES, Split, Trainer, TrainingSettings, find_trainer, read_recipe, write_recipe
 from autoseg.training.fold.data import FoldData
-from autoseg.training.recipes.file import as_content, explained
-from autoseg.training.recipes.recipe import DEFAULT
+from autoseg.training.recipes.file import CATALOGUES, as_content, explained
+from autoseg.training.recipes.recipe import DEFAULT, Recipe
 
 CASES = tuple(f"ball_{number}" for number in range(6))
 SPLIT = Split(training=CASES[:4], validation=CASES[4:])
@@ -327,10 +331,73 @@ def test_a_network_of_ones_own_needs_the_recipe_to_predict(trainer: MakeTrainer,
     assert network.weight.shape == (3, 1, 5, 5, 5)
 
 
-def test_weights_never_make_anything_run_that_is_not_ours(trainer: MakeTrainer) -> None:
-    from autoseg.catalogue import Part
-    from autoseg.inference.model import save_weights
+SAME_SETTINGS = """
+from __future__ import annotations
 
+from dataclasses import dataclass
+
+from torch import nn
+
+from autoseg.catalogue import Settings
+
+
+def plain(in_channels: int, out_channels: int, *, size: int = 3, bias: bool = True) -> nn.Module:
+    \"""A convolution.
+
+    Args:
+        size: Of its kernel.
+        bias: Whether it has one.
+    \"""
+    return nn.Conv3d(in_channels, out_channels, size, bias=bias)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainSettings(Settings):
+    \"""A convolution.
+
+    Attributes:
+        size: Of its kernel.
+        bias: Whether it has one.
+    \"""
+
+    size: int = 3
+    bias: bool = True
+
+    def build(self, in_channels: int, out_channels: int) -> nn.Module:
+        return nn.Conv3d(in_channels, out_channels, self.size, bias=self.bias)
+"""
+
+
+@pytest.mark.parametrize("name", ["plain", "PlainSettings"])
+def test_settings_as_a_value_are_dealt_with_as_those_of_a_function(tmp_path: Path, name: str) -> None:
+    (tmp_path / "same.py").write_text(SAME_SETTINGS)
+
+    def read(**settings: Any) -> Recipe:
+        return read_recipe(write(tmp_path, {"network": {"name": f"same.py:{name}", **settings}}))
+
+    recipe = read(size=5)
+    assert recipe.network.settings == {"size": 5}
+    assert ("network.size", 5, "Of its kernel.") in explained(recipe)
+    network = build_named_network(recipe.network, unet_plan(patch_size=(8, 8, 8)), 2, 3)
+    assert isinstance(network, nn.Conv3d)
+    assert (tuple(network.weight.shape), network.bias is not None) == ((3, 2, 5, 5, 5), True)
+
+    with pytest.raises(ExtensionError, match=r"network\.bias: expected bool, found 5"):
+        read(bias=5)
+    with pytest.raises(ExtensionError, match="has no setting 'sise'; known: size, bias; did you mean size"):
+        read(sise=5)
+    with pytest.raises(ExtensionError, match="has no setting 'in_channels'; known: size, bias"):
+        read(in_channels=5)
+
+
+@pytest.mark.parametrize("catalogue", CATALOGUES.values(), ids=CATALOGUES)
+def test_settings_beyond_six_are_a_value(catalogue: Catalogue) -> None:
+    for name, entry in catalogue.entries.items():
+        is_value = isinstance(entry, type) and issubclass(entry, Settings)
+        assert is_value or len(inspect.signature(entry).parameters) <= 6, name
+
+
+def test_weights_never_make_anything_run_that_is_not_ours(trainer: MakeTrainer) -> None:
     made = trainer("Trainer")
     made.run()
     path = made.output / "weights_final.pt"
@@ -441,8 +508,6 @@ def test_every_key_stands_on_the_page_with_its_default() -> None:
 
 
 def test_every_part_stands_on_the_page_with_its_settings() -> None:
-    from autoseg.catalogue import Part
-    from autoseg.training.recipes.file import CATALOGUES
 
     for kind, catalogue in CATALOGUES.items():
         (names, given) = re.findall(rf"^\| `{kind}` \| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE)[-1]
