@@ -56,6 +56,7 @@ TYPED = {
     "precision": "--precision",
     "predict(save_npz=True)": "autoseg_predict --save_npz",
     "prepare_task(workers=1)": "-tl 1 -tf 1",
+    "pretrained_weights": "-pretrained_weights",
     "preprocessing_threads": "--num_threads_preprocessing",
     "remap_labels": "--remap_labels",
     "resume=True": "-c",

@@ -28,7 +28,7 @@ from autoseg.training.fold.checkpoint import load_checkpoint, recipe_changes, re
 from autoseg.training.fold.conditions import conditions_of
 from autoseg.training.fold.debug import write_debug
 from autoseg.training.fold.display import Display, training_log
-from autoseg.training.fold.folder import require_model_plans, require_untrained, write_model_plans
+from autoseg.training.fold.folder import require_model_plans, require_no_weights, require_untrained, write_model_plans
 from autoseg.training.fold.replacing import keep_new, recover, replacing
 from autoseg.training.fold.run_record import (
     RunRecord,
@@ -212,6 +212,7 @@ class FoldRun:
         path = self._fold.checkpoint
         if not resume:
             require_untrained(self._fold)
+        require_no_weights(self._fold)
         if resume and not path.is_file():
             log.info("%s: nothing was trained here yet, starting anew", self._data.output)
         content = load_checkpoint(path) if path.is_file() else None

@@ -1132,3 +1132,21 @@ def test_training_starts_from_given_weights(trainer: MakeTrainer, untouched: Tra
     expected, found = weights(untouched), weights(made)
     assert torch.allclose(found["encoder.0.0.0.weight"], expected["encoder.0.0.0.weight"], atol=1e-7)
     assert not torch.allclose(found["heads.0.weight"], expected["heads.0.weight"], atol=1e-3)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_finished_weights_without_their_checkpoint_are_not_replaced(trainer: MakeTrainer, resume: bool) -> None:
+    """As those of a model that was installed."""
+    made = trainer(epochs=1, iterations_per_epoch=1)
+    made.run()
+    before = (made.output / "weights_final.pt").read_bytes()
+    (made.output / "checkpoint.pt").unlink()
+
+    with pytest.raises(
+        TrainingError,
+        match=r"fold_0: finished weights lie here, without the checkpoint that their training could be continued from; begin "
+        r"from them \(`pretrained_weights`\) under another trainer's name, or discard them with `overwrite=True`$",
+    ):
+        trainer(epochs=1, iterations_per_epoch=1).run(resume=resume)
+    assert (made.output / "weights_final.pt").read_bytes() == before
+    trainer(epochs=1, iterations_per_epoch=1).run(overwrite=True)

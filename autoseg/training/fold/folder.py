@@ -23,6 +23,20 @@ def require_untrained(fold: FoldFolder, *, advice: str = "") -> None:
             f"{fold.folder}: a training lies here already; continue it with `resume=True`, or discard it with `overwrite=True`"
             + advice
         )
+    require_no_weights(fold)
+
+
+def require_no_weights(fold: FoldFolder) -> None:
+    """Refuse to begin where weights lie without the checkpoint behind them, as those of a model that was installed.
+
+    Raises:
+        TrainingError: They could not be continued, and would be replaced.
+    """
+    if fold.weights().is_file() and not fold.checkpoint.is_file():
+        raise TrainingError(
+            f"{fold.folder}: finished weights lie here, without the checkpoint that their training could be continued from; "
+            "begin from them (`pretrained_weights`) under another trainer's name, or discard them with `overwrite=True`"
+        )
 
 
 def write_model_plans(plans: Plans, configuration: str, fold: FoldFolder) -> None:
