@@ -136,7 +136,7 @@ LARGEST_OF_OTHER_THINGS = {
     "planning/spacing.py": "the axis of the largest voxels",
     "postprocessing/components.py": "the largest component",
     "reporting/overlays.py": "the fullest slice",
-    "inference/probabilities.py": "the class that a file of format 2 does not hold",
+    "inference/probability_codes.py": "the class that a file of format 2 does not hold",
 }
 ITS_OWN_WORDS = {"planning/label_inspection.py"}
 """Speaks of the numbers in dataset.json, also where they are wrong and make no target."""

@@ -86,8 +86,8 @@ class Exclusive:
         """The smallest type of a segmentation beside `OUTSIDE`."""
         return np.int8 if self.values[-1] <= np.iinfo(np.int8).max else np.int16
 
-    def decide(self, probabilities: FloatArray) -> LabelArray:
-        """The segmentation `(...)` of probabilities `(outputs, ...)`: of equally probable labels the lowest."""
+    def decide(self, probabilities: FloatArray, *, summed: int = 1) -> LabelArray:  # noqa: ARG002
+        """The segmentation `(...)` of the sum of so many probabilities `(outputs, ...)`: of equally probable labels the lowest."""
         best = probabilities[0].copy()
         labels = np.zeros(best.shape, dtype=self.written_type)
         for label in range(1, len(probabilities)):  # output by output, as numpy's argmax is slow

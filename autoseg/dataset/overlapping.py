@@ -106,11 +106,11 @@ class Regions:
             table[list(members), region] = 1
         return table
 
-    def decide(self, probabilities: FloatArray) -> LabelArray:
-        """The segmentation `(...)` of probabilities `(outputs, ...)`, regions written in their order."""
+    def decide(self, probabilities: FloatArray, *, summed: int = 1) -> LabelArray:
+        """The segmentation `(...)` of the sum of so many probabilities `(outputs, ...)`, regions written in their order."""
         labels = np.zeros(probabilities.shape[1:], dtype=self.written_type)
         for probability, label in zip(probabilities, self.order, strict=True):
-            labels[probability > THRESHOLD] = label
+            labels[probability > THRESHOLD * summed] = label
         return labels
 
     @property
@@ -201,9 +201,9 @@ class Masks:
         """Of a segmentation that a cascade refines."""
         return np.int8
 
-    def decide(self, probabilities: FloatArray) -> LabelArray:
-        """The masks `(outputs, ...)` of probabilities `(outputs, ...)`."""
-        return (probabilities > THRESHOLD).astype(self.written_type)
+    def decide(self, probabilities: FloatArray, *, summed: int = 1) -> LabelArray:
+        """The masks `(outputs, ...)` of the sum of so many probabilities `(outputs, ...)`."""
+        return (probabilities > THRESHOLD * summed).astype(self.written_type)
 
     @property
     def value_names(self) -> tuple[str, ...]:

@@ -134,7 +134,7 @@ def ensemble_case(job: EnsembleJob, *, rules: Sequence[Rule] = (), probabilities
     members = [load_packed(path) for path in job.members]
     _require_one_grid(job.members, members)
     region = _uncertain_region(members)
-    packer = Packer(_unresampled(job.identifier, members[0], region), members[0].classes) if probabilities else None
+    packer = Packer(_unresampled(job.identifier, members[0], region), members[0].target) if probabilities else None
     try:
         labels = average(members, region=region, packer=packer)
     except (ValueError, IndexError, zlib.error) as error:
@@ -177,7 +177,7 @@ def average(
         total = np.zeros((leader.classes, *shape), dtype=np.float32)
         for member in members:
             _add(total.transpose(0, *(1 + axis for axis in inverse_order(order))), member, slab)
-        labels[box_slices(slab)].transpose(order)[...] = target.decide(total)
+        labels[box_slices(slab)].transpose(order)[...] = target.decide(total, summed=len(members))
         if packer is not None:
             for plane in total.swapaxes(0, 1) / np.float32(len(members)):
                 packer.add_array(plane)
@@ -225,7 +225,7 @@ def _add(total: Float32Array, member: PackedProbabilities, slab: Box) -> None:
         here = plane - wanted[0][0]
         own[:, here, rows[0], columns[0]] += part[:, rows[1], columns[1]]
         certain[here, rows[0], columns[0]] = 0
-    own[0] += certain
+    own[: member.code.backgrounds] += certain
 
 
 def _meeting(kept: tuple[int, int], crop: tuple[int, int], wanted: tuple[int, int]) -> tuple[slice, slice]:
@@ -286,11 +286,23 @@ def _require_one_grid(paths: Sequence[Path], members: Sequence[PackedProbabiliti
                 f"{member.classes}; "
                 "only models of the same labels can be averaged"
             )
+        if member.target != first.target:
+            raise ModelError(
+                f"{paths[0]} holds probabilities of {_described(first)}, {path} of {_described(member)}; "
+                "only models of the same labels can be averaged"
+            )
         if differences := _geometry_differences(first, member):
             raise ModelError(
                 f"{paths[0]} and {path} lie on different grids: {'; '.join(differences)}; "
                 "they were predicted from different images, predict both from the same"
             )
+
+
+def _described(packed: PackedProbabilities) -> str:
+    """The outputs with the labels that each covers."""
+    target = packed.target
+    covered = {target.labels[number]: target.members_of(number) for number in target.scored}
+    return ", ".join(f"{name} ({', '.join(map(str, labels))})" for name, labels in covered.items())
 
 
 def _geometry_differences(first: PackedProbabilities, other: PackedProbabilities) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ class Predictor:
         if probabilities and is_fast:
             raise ModelError("probabilities: mode fast takes the labels before anything is resampled; use mode normal")
         properties, target = prepared.properties, self.target
-        packer = Packer(properties, len(target.outputs)) if probabilities else None
+        packer = Packer(properties, target) if probabilities else None
         slabs = self.scores(prepared, on_parts)
         if is_fast:
             segmentation = export_fast(slabs, properties, target)

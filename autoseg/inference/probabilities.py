@@ -1,10 +1,8 @@
-"""Class probabilities of a case, packed so that they can be kept: for ensembles, whose labels they must not change.
+"""Probabilities of a case, packed so that they can be kept: for ensembles, whose labels they must not change.
 
-Each plane keeps one or several boxes outside which the background is certain. Inside, each voxel keeps its most probable class,
-whose probability is what the others lack, and the square roots of the others' in `LEVELS` steps: fine where a model is
-in doubt, and finer still near 0, because between two models that are sure of different classes the remaining doubt
-decides. The labels of an ensemble move in fewer than one voxel of 100,000. High and low bytes are compressed apart.
-A packed case grows plane by plane, and is unpacked plane by plane, so no array of classes times volume is needed.
+Each plane keeps one or several boxes outside which the background is certain; how each voxel inside is told stands in
+`probability_codes`. The labels of an ensemble move in fewer than one voxel of 100,000.
+A packed case grows plane by plane, and is unpacked plane by plane, so no array of outputs times volume is needed.
 """
 
 from __future__ import annotations
@@ -22,30 +20,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from autoseg.arrays import Float32Array, Mask, label_type
-from autoseg.dataset.target import LARGEST_LABEL, Exclusive, Target
-from autoseg.errors import StorageError
+from autoseg.arrays import Float32Array, Mask
+from autoseg.dataset.target import LARGEST_LABEL, Exclusive, StoredTarget, Target, restored_target, stored_target
+from autoseg.errors import DatasetError, StorageError
 from autoseg.files.records import RecordFormat, require_format
-from autoseg.files.storage import atomic_path
+from autoseg.files.storage import atomic_path, decode, parse_json, to_json
 from autoseg.forms import Forms
-from autoseg.geometry import Box, Geometry, bounding_box, box_shape, box_slices
+from autoseg.geometry import Box, Geometry, Shape, bounding_box, box_shape, box_slices
+from autoseg.inference.probability_codes import Code, Independent, Levels, Shared, code_of
 from autoseg.preprocessing.prepare import CaseProperties
 from autoseg.remedies import cannot_be_read
 from autoseg.words import counted
 
-Quantised = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 
-FORMAT = RecordFormat(number=2, what="probabilities", another="predict this case again")
-
-LEVELS = 2**18 - 1
-"""Of two models in doubt everywhere 4 per million labels change; with 16 bits 14, and with plain steps of 12 bits 240."""
-
-SMALLEST = 2**7
-"""In levels: probabilities below 2.4e-7 are taken for 0, so that most background takes no room. Sixteen times as much
-saves a tenth of it, but moves labels where two models are sure of opposites."""
-
-CODE_BYTES = 3
+FORMAT = RecordFormat(
+    number=Independent.format, what="probabilities", another="predict this case again", older=(Shared.format,)
+)
+"""The newest; which one is written is for the code to say."""
 
 COMPRESSION = 4
 """Level of zlib: 1.7 times faster than its default, for 4 % more bytes."""
@@ -60,7 +52,7 @@ class PackedProbabilities:
     """The probabilities of one case on its original grid.
 
     Attributes:
-        classes: How many, background included.
+        target: What they are of. Of outputs that share a voxel files hold the number alone, not their names.
         shape: `(Z, Y, X)` of the original grid.
         crop: The part of it that was predicted; the rest is certain background.
         transpose_forward: Order of the axes in which planes follow each other.
@@ -69,7 +61,7 @@ class PackedProbabilities:
         ends: Where each part's bytes end in `content`.
     """
 
-    classes: int
+    target: Target
     shape: tuple[int, ...]
     geometry: Geometry
     crop: Box
@@ -80,14 +72,18 @@ class PackedProbabilities:
     content: Bytes
 
     @property
-    def target(self) -> Target:
-        """What they are of; the file does not hold the names."""
-        return Exclusive.numbered(self.classes)
+    def classes(self) -> int:
+        """How many outputs; background included where it is one."""
+        return len(self.target.outputs)
+
+    @property
+    def code(self) -> Code:
+        """How each voxel is told."""
+        return code_of(self.target)
 
     def unpacked(self) -> Float32Array:
         """`(C, Z, Y, X)` float32 on the original grid; background outside what was kept."""
-        dense = np.zeros((self.classes, *self.shape), dtype=np.float32)
-        dense[0] = 1
+        dense = self._background(self.shape)
         cropped = dense[(slice(None),) + box_slices(self.crop)]
         planes = cropped.transpose(0, *(axis + 1 for axis in self.transpose_forward))
         for index, (box, part) in enumerate(self.planes()):
@@ -122,8 +118,7 @@ class PackedProbabilities:
             return ((0, 0), (0, 0)), np.zeros((self.classes, 0, 0), dtype=np.float32)
         top, bottom, left, right = self.boxes[index].tolist()
         box = ((top, bottom), (left, right))
-        plane = np.zeros((self.classes, *box_shape(box)), dtype=np.float32)
-        plane[0] = 1
+        plane = self._background(box_shape(box))
         for own, part in parts:
             rows, columns = ((first - start, last - start) for (first, last), (start, _) in zip(own, box, strict=True))
             plane[:, slice(*rows), slice(*columns)] = part
@@ -133,15 +128,23 @@ class PackedProbabilities:
         top, bottom, left, right = self.part_boxes[number].tolist()
         start = int(self.ends[number - 1]) if number else 0
         box = ((top, bottom), (left, right))
-        return box, _decompressed(self.content[start : int(self.ends[number])], (self.classes, *box_shape(box)))
+        content = self.content[start : int(self.ends[number])]
+        return box, _decompressed(content, (self.classes, *box_shape(box)), self.code)
+
+    def _background(self, shape: Shape) -> Float32Array:
+        """Certain background `(C, *shape)`."""
+        certain = np.zeros((self.classes, *shape), dtype=np.float32)
+        certain[: self.code.backgrounds] = 1
+        return certain
 
 
 class Packer:
     """Packs a case's probabilities part by part; they are compressed in threads."""
 
-    def __init__(self, properties: CaseProperties, classes: int) -> None:
+    def __init__(self, properties: CaseProperties, target: Target) -> None:
         self.properties = properties
-        self.classes = classes
+        self.target = target
+        self.code = code_of(target)
         self.next_plane = 0
         self.places: list[tuple[int, ...]] = []
         self.parts: list[Future[bytes]] = []
@@ -154,15 +157,15 @@ class Packer:
             row: The first of them.
         """
         self.next_plane = plane + 1
-        levels = np.concatenate([_quantised(chunk) for chunk in chunks])
-        box = _uncertain_box(levels)
+        levels = np.concatenate([self.code.levels(chunk) for chunk in chunks])
+        box = _uncertain_box(levels[self.code.backgrounds :])
         (top, bottom), (left, right) = box
         if top == bottom:
             return
         if len(self.parts) >= WAITING_PARTS:
             self.parts[-WAITING_PARTS].result()
         self.places.append((plane, top + row, bottom + row, left, right))
-        self.parts.append(self.pool.submit(_compressed, levels[(slice(None),) + box_slices(box)]))
+        self.parts.append(self.pool.submit(_compressed, levels[(slice(None),) + box_slices(box)], self.code))
 
     def add_array(self, plane: Float32Array) -> None:
         """Add the next plane from an array `(C, rows, columns)`."""
@@ -175,7 +178,7 @@ class Packer:
         parts = [self.parts[number].result() for number in in_order]
         self.pool.shutdown()
         return PackedProbabilities(
-            classes=self.classes,
+            target=self.target,
             shape=self.properties.original_shape,
             geometry=self.properties.geometry,
             crop=self.properties.crop,
@@ -193,7 +196,7 @@ def save_probabilities(path: Path, packed: PackedProbabilities) -> None:
     with atomic_path(path) as temporary:
         np.savez(
             temporary,
-            format=np.array(FORMAT.number),
+            format=np.array(packed.code.format),
             classes=np.array(packed.classes),
             shape=np.array(packed.shape),
             spacing=np.array(geometry.spacing),
@@ -206,6 +209,7 @@ def save_probabilities(path: Path, packed: PackedProbabilities) -> None:
             part_boxes=packed.part_boxes,
             ends=packed.ends,
             content=packed.content,
+            **_arrays_of(packed.target),
         )
 
 
@@ -237,9 +241,36 @@ def load_packed(path: Path) -> PackedProbabilities:
         raise StorageError(f"{path}: damaged: {error}; predict this case again with `save_npz`") from error
 
 
+def _arrays_of(target: Target) -> dict[str, Any]:
+    """What a file holds of its target beside the number of outputs."""
+    stored = stored_target(target)
+    if code_of(target).backgrounds or stored is None:
+        return {}
+    return {"labels": np.array(target.labels), "target": np.array(to_json(stored).decode())}
+
+
+def _target_from(arrays: Any) -> Target:
+    """The reverse."""
+    classes = int(arrays["classes"])
+    if int(arrays["format"]) == Shared.format:
+        if not 2 <= classes <= LARGEST_LABEL + 1:
+            raise ValueError(
+                f"it holds {counted(classes, 'class', 'classes')}, and there can be 2 to {LARGEST_LABEL + 1}"
+            )
+        return Exclusive.numbered(classes)
+    try:
+        stored = decode(StoredTarget, parse_json(str(arrays["target"]).encode(), "target"), "target")
+        target = restored_target(tuple(arrays["labels"].tolist()), stored)
+    except (StorageError, DatasetError) as error:
+        raise ValueError(str(error)) from error
+    if len(target.outputs) != classes or code_of(target).format != int(arrays["format"]):
+        raise ValueError(f"it holds {counted(classes, 'output')} of another kind or number than it names")
+    return target
+
+
 def _from_arrays(arrays: Any) -> PackedProbabilities:
     packed = PackedProbabilities(
-        classes=int(arrays["classes"]),
+        target=_target_from(arrays),
         shape=tuple(arrays["shape"].tolist()),
         geometry=Geometry(
             spacing=tuple(arrays["spacing"].tolist()),
@@ -265,57 +296,29 @@ def _forms(arrays: Any) -> Forms | None:
 
 
 def _require_plausible(packed: PackedProbabilities) -> None:
-    """So that no part can ask for more memory than the image, and no class for a name that there cannot be."""
+    """So that no part can ask for more memory than the image."""
     sides = box_shape(packed.crop)
     planes, rows, columns = (sides[axis] for axis in packed.transpose_forward)
     number, (top, bottom, left, right) = packed.part_planes, packed.part_boxes.T
     inside = (number >= 0) & (number < planes) & (top >= 0) & (bottom <= rows) & (left >= 0) & (right <= columns)
     if not (inside.all() and (np.diff(number) >= 0).all()):
         raise ValueError("its parts lie outside of the image or are out of order")
-    if not 2 <= packed.classes <= LARGEST_LABEL + 1:
-        raise ValueError(
-            f"it holds {counted(packed.classes, 'class', 'classes')}, and there can be 2 to {LARGEST_LABEL + 1}"
-        )
 
 
-def _quantised(probabilities: torch.Tensor) -> Quantised:
-    levels: Quantised = (probabilities.sqrt() * LEVELS).round().to(torch.int32).cpu().numpy()
-    levels[levels < SMALLEST] = 0
-    return levels
-
-
-def _uncertain_box(plane: Quantised) -> Box:
-    """Rows and columns outside which every voxel is certainly background; empty where all are."""
-    uncertain: Mask = np.any(plane[1:], axis=0)
+def _uncertain_box(plane: Levels) -> Box:
+    """Rows and columns outside which every voxel of `(n, rows, columns)` is 0; empty where all are."""
+    uncertain: Mask = np.any(plane, axis=0)
     return bounding_box(uncertain) or ((0, 0), (0, 0))
 
 
-def _compressed(part: Quantised) -> bytes:
-    """The most probable class of each voxel, then byte by byte the levels of the others, 0 in its place."""
-    top = part.argmax(axis=0)[None]
-    others = part.astype("<i4")
-    np.put_along_axis(others, top, 0, axis=0)
-    levels = others.reshape(-1, 1).view(np.uint8)[:, :CODE_BYTES]
-    return zlib.compress(top.astype(_class_type(len(part))).tobytes() + levels.T.tobytes(), COMPRESSION)
+def _compressed(part: Levels, code: Code) -> bytes:
+    return zlib.compress(code.told(part), COMPRESSION)
 
 
-def _decompressed(content: Bytes, shape: tuple[int, ...]) -> Float32Array:
+def _decompressed(content: Bytes, shape: Shape, code: Code) -> Float32Array:
     """Probabilities `(C, rows, columns)`."""
-    kind, voxels = _class_type(shape[0]), int(np.prod(shape[1:]))
-    first, size = voxels * kind.itemsize, voxels * (kind.itemsize + shape[0] * CODE_BYTES)
+    size = code.size(shape)
     unpacked = zlib.decompressobj().decompress(content.tobytes(), size + 1)
     if len(unpacked) != size:
         raise ValueError(f"a plane holds {counted(len(unpacked), 'byte')} where {counted(size, 'is', 'are')} due")
-    top = np.frombuffer(unpacked, dtype=kind, count=voxels).reshape(1, *shape[1:]).astype(np.intp)
-    if voxels and top.max() >= shape[0]:
-        raise ValueError(f"a plane names class {top.max()} where there are {shape[0]}")
-    levels = np.zeros((voxels * shape[0], 4), dtype=np.uint8)
-    levels[:, :CODE_BYTES] = np.frombuffer(unpacked, np.uint8, offset=first).reshape(CODE_BYTES, -1).T
-    probabilities: Float32Array = np.square(levels.view("<i4").reshape(shape) * np.float32(1 / LEVELS))
-    np.put_along_axis(probabilities, top, 1 - probabilities.sum(axis=0, keepdims=True), axis=0)
-    return probabilities
-
-
-def _class_type(classes: int) -> np.dtype[Any]:
-    kind: np.dtype[Any] = np.dtype(label_type(classes)).newbyteorder("<")
-    return kind
+    return code.understood(unpacked, shape)

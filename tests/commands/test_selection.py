@@ -17,6 +17,7 @@ from small_plans import unet_plan
 import autoseg
 from autoseg.commands import apply_postprocessing, determine_postprocessing, ensemble, find_best_configuration
 from autoseg.commands.running import DONE, USAGE, USER_CAN_FIX
+from autoseg.dataset import Exclusive
 from autoseg.ensembling.selection import Member, load_selection
 from autoseg.ensembling.validation import changed_since
 from autoseg.files.model_folder import ModelKey
@@ -131,7 +132,7 @@ def write_probabilities(path: Path, probability: np.ndarray) -> None:
         prepared_spacing=GEOMETRY.spacing,
         prepared_shape=SHAPE,
     )
-    packer = Packer(properties, 2)
+    packer = Packer(properties, Exclusive.numbered(2))
     for plane in probability.astype(np.float32):
         packer.add_array(np.stack([1 - plane, plane]))
     save_probabilities(path, packer.finish())

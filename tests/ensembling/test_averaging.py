@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from autoseg.dataset import Exclusive
+from autoseg.dataset import Exclusive, Regions, Target
 from autoseg.ensembling import averaging
 from autoseg.ensembling.averaging import EnsembleJob, average, ensemble_case, ensemble_folders
 from autoseg.errors import CasesFailed, ModelError
@@ -27,7 +27,9 @@ from autoseg.preprocessing.prepare import CaseProperties
 GEOMETRY = Geometry(spacing=(3.0, 0.5, 0.7), origin=(1.0, -2.0, 3.5), direction=(0, 1, 0, 1, 0, 0, 0, 0, -1))
 
 
-def pack(probabilities: np.ndarray, crop: Box, order: tuple[int, ...] = (0, 1, 2)) -> PackedProbabilities:
+def pack(
+    probabilities: np.ndarray, crop: Box, order: tuple[int, ...] = (0, 1, 2), target: Target | None = None
+) -> PackedProbabilities:
     """Pack `(C, Z, Y, X)` probabilities of the whole image, of which `crop` is kept, plane by plane along `order`."""
     shape = reorder(box_shape(crop), order)
     properties = CaseProperties(
@@ -41,7 +43,7 @@ def pack(probabilities: np.ndarray, crop: Box, order: tuple[int, ...] = (0, 1, 2
         prepared_spacing=reorder(GEOMETRY.spacing, order),
         prepared_shape=shape,
     )
-    packer = Packer(properties, len(probabilities))
+    packer = Packer(properties, target or Exclusive.numbered(len(probabilities)))
     cropped = probabilities[(slice(None), *box_slices(crop))].transpose(0, *(1 + axis for axis in order))
     for plane in cropped.swapaxes(0, 1):
         packer.add_array(np.ascontiguousarray(plane, dtype=np.float32))
@@ -113,7 +115,9 @@ def test_no_more_than_a_slab_is_unpacked_at_a_time(monkeypatch: pytest.MonkeyPat
     dense = smooth_member((10, *planes), classes, 0)
     sizes = []
     decide = Exclusive.decide
-    monkeypatch.setattr(Exclusive, "decide", lambda self, total: sizes.append(total.nbytes) or decide(self, total))
+    monkeypatch.setattr(
+        Exclusive, "decide", lambda self, total, **of: sizes.append(total.nbytes) or decide(self, total, **of)
+    )
 
     average([pack(dense, whole(dense.shape[1:]))])
 
@@ -128,7 +132,9 @@ def test_only_where_a_model_is_uncertain_anything_is_averaged(monkeypatch: pytes
     other[:, 3, 4:7, 6] = np.array([0.4, 0, 0.6], np.float32)[:, None]
     shapes = []
     decide = Exclusive.decide
-    monkeypatch.setattr(Exclusive, "decide", lambda self, total: shapes.append(total.shape) or decide(self, total))
+    monkeypatch.setattr(
+        Exclusive, "decide", lambda self, total, **of: shapes.append(total.shape) or decide(self, total, **of)
+    )
 
     labels = average([pack(one, whole(dense.shape[1:])), pack(other, ((1, 8), (2, 9), (3, 10)))])
 
@@ -154,6 +160,49 @@ def test_more_than_255_labels_are_kept_apart() -> None:
     assert labels.tolist() == [[[0, 1], [255, 299]]]
     assert labels.dtype == np.uint16
     assert average([pack(dense[:256], whole((1, 2, 2)))]).dtype == np.uint8
+
+
+REGIONS = Regions(names=("whole", "core"), members=((1, 2), (2,)), order=(1, 2))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_regions_hold_where_the_mean_is_above_one_half(tmp_path: Path, number: int) -> None:
+    """Not where the sum is, which grows with the number of models."""
+    shape = (9, 8, 10)
+    crops: list[Box] = [((1, 9), (0, 8), (2, 9)), whole(shape), ((0, 6), (1, 8), (0, 10))]
+    orders = ((1, 0, 2), (0, 1, 2), (2, 0, 1))
+    dense = []
+    for seed, crop in enumerate(crops[:number]):
+        generator, one = np.random.default_rng(seed), np.zeros((2, *shape), np.float32)
+        inside = (slice(None), *box_slices(crop))
+        one[inside] = generator.uniform(size=one[inside].shape)
+        dense.append(one)
+        save_probabilities(tmp_path / str(seed) / "case.npz", pack(one, crop, orders[seed], REGIONS))
+
+    folders = [tmp_path / str(seed) for seed in range(number)]
+    (written,) = ensemble_folders(folders, tmp_path / "out", probabilities=True, workers=1)
+
+    mean = np.mean(dense, axis=0)
+    clear = (np.abs(mean - 0.5) > 1e-5).all(axis=0)
+    expected = np.where(mean[1] > 0.5, 2, np.where(mean[0] > 0.5, 1, 0))
+    assert clear.mean() > 0.99 and len(np.unique(expected)) == 3
+    np.testing.assert_array_equal(read_image(written).data[clear], expected[clear])
+    np.testing.assert_allclose(load_probabilities(tmp_path / "out" / "case.npz"), mean, atol=1e-5)
+    assert load_packed(tmp_path / "out" / "case.npz").target == REGIONS
+
+
+def test_probabilities_of_other_regions_or_of_labels_are_not_averaged(tmp_path: Path) -> None:
+    dense = np.full((2, 3, 3, 3), 0.5, np.float32)
+    others = [Exclusive.numbered(2), Regions(names=("whole", "core"), members=((1, 2), (1,)), order=(2, 1))]
+    save_probabilities(tmp_path / "one" / "a.npz", pack(dense, whole((3, 3, 3)), target=REGIONS))
+    for other, told in zip(others, (r"label 1 \(1\)", r"whole \(1, 2\), core \(1\)"), strict=True):
+        save_probabilities(tmp_path / "two" / "a.npz", pack(dense, whole((3, 3, 3)), target=other))
+
+        with pytest.raises(
+            CasesFailed,
+            match=rf"holds probabilities of whole \(1, 2\), core \(2\), .*a\.npz of {told}; only models of the same labels",
+        ):
+            ensemble_folders([tmp_path / "one", tmp_path / "two"], tmp_path / "out", workers=1)
 
 
 def write_members(folder: Path, names: tuple[str, ...] = ("a", "b")) -> list[Path]:

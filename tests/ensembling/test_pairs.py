@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoseg.dataset import Exclusive
 from autoseg.ensembling.pairs import case_probabilities, ensemble_validation, hash_probabilities
 from autoseg.errors import CasesFailed, StorageError
 from autoseg.geometry import Geometry
@@ -31,7 +32,7 @@ def write_probabilities(path: Path, foreground: np.ndarray) -> None:
         prepared_spacing=(1.0, 1.0, 1.0),
         prepared_shape=SHAPE,
     )
-    packer = Packer(properties, 2)
+    packer = Packer(properties, Exclusive.numbered(2))
     for plane in foreground.astype(np.float32):
         packer.add_array(np.stack([1 - plane, plane]))
     save_probabilities(path, packer.finish())

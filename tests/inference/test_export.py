@@ -188,7 +188,7 @@ def test_bands_of_rows_give_the_labels_and_probabilities_of_whole_planes(
         for first, stop in itertools.pairwise(cuts)
         for slab in block_slabs
     ]
-    whole, parts = Packer(case, 4), Packer(case, 4)
+    whole, parts = Packer(case, Exclusive.numbered(4)), Packer(case, Exclusive.numbered(4))
 
     expected = export_segmentation(slabs(scores, 3), case, Exclusive.numbered(4), packer=whole)
     labels = export_segmentation(bands, case, Exclusive.numbered(4), packer=parts)
@@ -204,7 +204,7 @@ def test_bands_of_rows_give_the_labels_and_probabilities_of_whole_planes(
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (5.0, 1.0, 1.0), (1.0, 5.0, 1.0), (1.0, 1.0, 5.0)])
 def test_pieces_of_any_size_give_the_same_labels_and_probabilities(pieces: Pieces, spacing: tuple[float, ...]) -> None:
     scores, case = smooth_probabilities(7, (6, 9, 8)), properties((6, 9, 8), (9, 12, 13), spacing=spacing)
-    usual, other = Packer(case, 7), Packer(case, 7)
+    usual, other = Packer(case, Exclusive.numbered(7)), Packer(case, Exclusive.numbered(7))
     whole = export_segmentation(slabs(scores, 3), case, Exclusive.numbered(7), packer=usual)
 
     labels = export_segmentation(slabs(scores, 3), case, Exclusive.numbered(7), packer=other, pieces=pieces)
@@ -271,7 +271,7 @@ def test_probabilities_are_packed_on_the_way() -> None:
     """What the packer is given is what the labels are taken from."""
     old, new = (8, 14, 12), (13, 21, 17)
     scores, case = smooth_probabilities(3, old), properties(old, new, order=(2, 0, 1), margins=((1, 2), (0, 0), (3, 0)))
-    packer = Packer(case, 3)
+    packer = Packer(case, Exclusive.numbered(3))
 
     export_segmentation(slabs(scores, 3), case, Exclusive.numbered(3), packer=packer)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from autoseg.dataset import LARGEST_LABEL
+from autoseg.dataset import LARGEST_LABEL, Exclusive, Masks, Regions, Target
 from autoseg.errors import StorageError
 from autoseg.geometry import Geometry
 from autoseg.inference.probabilities import (
-    LEVELS,
-    SMALLEST,
     PackedProbabilities,
     Packer,
     load_packed,
     load_probabilities,
     save_probabilities,
 )
+from autoseg.inference.probability_codes import LEVELS, SMALLEST
 from autoseg.preprocessing.prepare import CaseProperties
 
 ORDER = (1, 2, 0)
@@ -48,8 +50,8 @@ def properties(shape: tuple[int, ...], margin: int = 0) -> CaseProperties:
     )
 
 
-def packed(probabilities: np.ndarray, margin: int = 0) -> PackedProbabilities:
-    packer = Packer(properties(probabilities.shape[1:], margin), len(probabilities))
+def packed(probabilities: np.ndarray, margin: int = 0, target: Target | None = None) -> PackedProbabilities:
+    packer = Packer(properties(probabilities.shape[1:], margin), target or Exclusive.numbered(len(probabilities)))
     for number, plane in enumerate(np.moveaxis(probabilities, 1, 0)):
         packer.add([torch.from_numpy(plane[:2].copy()), torch.from_numpy(plane[2:].copy())], plane=number)
     return packer.finish()
@@ -208,7 +210,9 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"case\.npz: damaged: .*; predict this case again with `save_npz`"):
         load_probabilities(path)
     np.savez(path, format=np.array(1))
-    with pytest.raises(StorageError, match=r"case\.npz: probabilities of format 1, but this autoseg reads format 2"):
+    with pytest.raises(
+        StorageError, match=r"case\.npz: probabilities of format 1, but this autoseg reads format 2 and 3;"
+    ):
         load_probabilities(path)
     np.savez(path, format=np.array(2))
     with pytest.raises(StorageError, match=r"case\.npz: damaged: .*classes"):
@@ -225,7 +229,7 @@ def test_a_plane_that_unpacks_to_another_size_is_refused(tmp_path: Path) -> None
     save_probabilities(
         path,
         PackedProbabilities(
-            classes=good.classes,
+            target=good.target,
             shape=good.shape,
             geometry=good.geometry,
             crop=good.crop,
@@ -244,7 +248,8 @@ def test_a_plane_that_unpacks_to_another_size_is_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize("classes", [1, LARGEST_LABEL + 2, 10**9])
 def test_so_many_classes_as_no_task_has_are_refused(tmp_path: Path, classes: int) -> None:
     path = tmp_path / "case.npz"
-    save_probabilities(path, replace(packed(member(two_balls((9, 12, 10)), 0)), classes=classes))
+    save_probabilities(path, packed(member(two_balls((9, 12, 10)), 0)))
+    change(path, classes=np.array(classes))
 
     with pytest.raises(
         StorageError, match=rf"it holds {classes} class(es)?, and there can be 2 to 32768; predict this"
@@ -252,9 +257,15 @@ def test_so_many_classes_as_no_task_has_are_refused(tmp_path: Path, classes: int
         load_packed(path)
 
 
+def change(path: Path, **arrays: np.ndarray) -> None:
+    with np.load(path, allow_pickle=False) as before:
+        content = {**before, **arrays}
+    np.savez(path, **content)
+
+
 def test_parts_of_planes_in_any_order_come_back_as_whole_planes(tmp_path: Path) -> None:
     probabilities = member(two_balls((12, 22, 20)), 0)
-    packer = Packer(properties(probabilities.shape[1:], 1), 3)
+    packer = Packer(properties(probabilities.shape[1:], 1), Exclusive.numbered(3))
     for row, stop in ((0, 9), (9, 10), (10, 22)):
         for plane in range(12):
             packer.add([torch.from_numpy(probabilities[:, plane, row:stop].copy())], plane=plane, row=row)
@@ -276,3 +287,128 @@ def test_parts_outside_of_the_image_are_refused(tmp_path: Path, column: int, val
 
     with pytest.raises(StorageError, match="damaged: its parts lie outside of the image or are out of order; predict"):
         load_packed(path)
+
+
+REGIONS = Regions(names=("whole", "core"), members=((1, 2), (2,)), order=(1, 2))
+MASKS = Masks(names=("axon", "myelin"))
+
+
+def sigmoid(scores: np.ndarray) -> np.ndarray:
+    return (1 / (1 + np.exp(-scores.astype(np.float64)))).astype(np.float32)
+
+
+def in_doubt(sharpness: float, seed: int) -> np.ndarray:
+    """Two outputs that have learned nothing, each smooth noise of its own."""
+    generator = np.random.default_rng(seed)
+    fields = np.stack([ndimage.gaussian_filter(generator.standard_normal((56, 60, 52)), 2) for _ in range(2)])
+    return sigmoid(fields / fields.std() * sharpness)
+
+
+@given(seed=st.integers(0, 10**6), outputs=st.integers(1, 4), margin=st.integers(0, 2), sharpness=st.floats(0, 40))
+def test_each_independent_output_comes_back_within_half_a_level_of_what_it_lacks_to_certainty(
+    seed: int, outputs: int, margin: int, sharpness: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    shape = tuple(generator.integers(1, 7, 3).tolist())
+    probabilities = sigmoid(generator.standard_normal((outputs, *shape)) * sharpness)
+    names = tuple(f"mask {number}" for number in range(outputs))
+
+    unpacked = packed(probabilities, margin, Masks(names=names)).unpacked()
+
+    expected = np.zeros(unpacked.shape)
+    inside = (slice(None), *(slice(first, stop) for first, stop in properties(shape, margin).crop))
+    expected[inside] = probabilities.transpose(0, 3, 1, 2)
+    doubt = np.sqrt(np.minimum(expected, 1 - expected))
+    error = np.maximum(2 * doubt * 0.5 / LEVELS + (0.5 / LEVELS) ** 2, (SMALLEST / LEVELS) ** 2)
+    assert (np.abs(unpacked - expected) <= error + 1e-7).all()
+    np.testing.assert_array_equal(unpacked > 0.5, expected > 0.5)
+
+
+def test_of_independent_outputs_all_must_be_near_0_where_nothing_is_kept() -> None:
+    probabilities = np.full((2, 6, 20, 20), 1e-8, np.float32)
+    probabilities[0, 2, 3:5, 7:10], probabilities[1, 2, 4, 12] = 1 - 1e-8, 0.25
+
+    compact = packed(probabilities, target=REGIONS)
+
+    assert compact.boxes[2].tolist() == [3, 5, 7, 13]
+    assert compact.boxes[[0, 1, 3, 4, 5]].tolist() == [[0, 0, 0, 0]] * 5
+    np.testing.assert_allclose(compact.unpacked().transpose(0, 2, 3, 1), probabilities, atol=1.5 / LEVELS)
+    assert not packed(np.zeros_like(probabilities), target=REGIONS).unpacked().any()
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1, 2, 4])
+def test_outputs_of_an_ensemble_change_in_fewer_than_one_voxel_of_100_000(sharpness: float) -> None:
+    different = voxels = 0
+    for seed in range(4):
+        members = [in_doubt(sharpness, 2 * seed + number) for number in (0, 1)]
+        compact = [packed(one, target=REGIONS).unpacked().transpose(0, 2, 3, 1) for one in members]
+        ours, theirs = (REGIONS.decide(sum(one), summed=2) for one in (compact, members))  # type: ignore[arg-type]
+        different += int((ours != theirs).sum())
+        voxels += ours.size
+
+    assert different / voxels < 1e-5
+
+
+def test_between_two_sure_opposites_of_one_output_the_remaining_doubt_decides() -> None:
+    sure, surer = 1 - np.float32(1.5e-6), np.float32(2.5e-6)
+    first, second = (np.full((2, 1, 2, 2), one, np.float32) for one in (sure, surer))
+
+    total = packed(first, target=REGIONS).unpacked() + packed(second, target=REGIONS).unpacked()
+
+    assert (REGIONS.decide(total, summed=2) == 2).all()
+    np.testing.assert_allclose(total.ravel() - 1, 1e-6, rtol=0.2)
+
+
+@pytest.mark.parametrize("target", [REGIONS, MASKS, Masks(names=("axon", "ström"), ignore=9, soft=True)])
+def test_a_file_of_independent_outputs_says_what_they_are(tmp_path: Path, target: Target) -> None:
+    before = packed(in_doubt(2, 0)[:, :9, :12, :10].copy(), 1, target)
+
+    save_probabilities(tmp_path / "case.npz", before)
+
+    after = load_packed(tmp_path / "case.npz")
+    assert after.target == target
+    np.testing.assert_array_equal(after.unpacked(), before.unpacked())
+    with np.load(tmp_path / "case.npz", allow_pickle=False) as arrays:
+        assert int(arrays["format"]) == 3 and all(arrays[name].dtype != object for name in arrays)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"classes": np.array(3)}, "it holds 3 outputs of another kind or number than it names"),
+        ({"target": np.array("{}")}, "target: "),
+        ({"target": np.array("{")}, "target: not valid JSON"),
+        ({"labels": np.array(["background", "core", "core"])}, "labels: given twice: core"),
+        ({"labels": np.array(["background", "core"])}, "labels: every region needs the labels"),
+        ({"format": np.array(2)}, r"a plane holds \d+ bytes where \d+ are due"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(
+    tmp_path: Path, changed: dict[str, np.ndarray], message: str
+) -> None:
+    path = tmp_path / "case.npz"
+    save_probabilities(path, packed(in_doubt(2, 0)[:, :9, :12, :10].copy(), 1, REGIONS))
+    change(path, **changed)
+
+    with pytest.raises(StorageError, match=rf"case\.npz: damaged: {message}.*; predict this case again"):
+        load_probabilities(path)
+
+
+def test_a_level_that_there_is_not_is_refused() -> None:
+    good = packed(in_doubt(2, 0)[:, :1, :2, :2].copy(), target=REGIONS)
+    content = zlib.compress(bytes([255]) * 2 * 4 * 3)
+
+    with pytest.raises(ValueError, match="a plane holds level 8388607, and there are 262144 levels"):
+        replace(good, content=np.frombuffer(content, np.uint8), ends=np.array([len(content)])).unpacked()
+
+
+def test_files_of_labels_that_share_a_voxel_are_byte_for_byte_what_they_were(tmp_path: Path) -> None:
+    steps = np.linspace(0, 1, 2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
+    save_probabilities(tmp_path / "case.npz", packed(np.stack([1 - steps, steps / 2, steps - steps / 2])))
+
+    with np.load(tmp_path / "case.npz", allow_pickle=False) as arrays:
+        content = b"".join(name.encode() + arrays[name].tobytes() for name in arrays if name != "content")
+        content += b"".join(
+            zlib.decompress(arrays["content"][a:b].tobytes()) for a, b in pairwise([0, *arrays["ends"]])
+        )
+    assert hashlib.sha256(content).hexdigest() == "a6035fef81e6fb8af0d275d8b9bc4a32aa5bce55321d0c356a7c6f0c5f4600cf"

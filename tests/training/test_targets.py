@@ -12,9 +12,11 @@ from torch import nn, optim
 
 from autoseg.dataset.coding import IGNORED
 from autoseg.dataset.target import Exclusive, Regions, Target, stored_target
+from autoseg.ensembling.averaging import average
 from autoseg.errors import Interrupted
 from autoseg.images import read_image, write_image
 from autoseg.inference.model import load_model, load_weights
+from autoseg.inference.probabilities import load_packed
 from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainingSettings
@@ -78,9 +80,11 @@ def test_a_fold_is_trained_continued_and_scored_by_output(
     weights = [load_weights(one.output / "weights_final.pt").weights for one in (whole, parts)]
     assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
 
-    summary = whole.validate(save_probabilities=target.activation == "softmax")
+    summary = whole.validate(save_probabilities=True)
     assert summary.labels == (1, 2) and all(metrics["Dice"] > 0.5 for metrics in summary.mean.values())  # type: ignore[operator]
     predicted = read_image(whole.output / "validation_raw" / "ball_4.nii.gz").data
+    kept = load_packed(whole.output / "validation_raw" / "ball_4.npz")
+    np.testing.assert_array_equal(average([kept]), predicted)
     reference = read_image(references / "ball_4.nii.gz").data
     known = reference != (-5 if target.ignore is None else target.ignore)
     for number, scores in summary.cases[0].scores.items():
