@@ -43,7 +43,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Score, write summary.json, print the means."""
-    from autoseg.evaluation.folders import Scoring, evaluate_folder
+    from autoseg.evaluation.folders import ScoringSettings, evaluate_folder
     from autoseg.evaluation.labels import label_numbers
     from autoseg.evaluation.metrics import Counted
     from autoseg.reporting.scores import score_table
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     if references is None:
         raise WorkspaceError("what are the true labels? Name their folder (-ref), or the task that they belong to (-t)")
     numbers = sorted(set(label_numbers(arguments.labels, target)))
-    scoring = Scoring(
+    scoring = ScoringSettings(
         counted=Counted.of(numbers) if target is None else Counted.of_target(target, numbers),
         common=arguments.common,
         surface_distances=arguments.surface_distances,

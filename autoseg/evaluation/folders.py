@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scoring:
+class ScoringSettings:
     """What is scored.
 
     Attributes:
@@ -42,7 +42,12 @@ class Scoring:
 
 
 def evaluate_folder(
-    references: Path, predictions: Path, scoring: Scoring, *, workers: int | None = None, overwrite: bool = False
+    references: Path,
+    predictions: Path,
+    scoring: ScoringSettings,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
 ) -> Summary:
     """Score the cases of two folders, whose files of one case have equal names, and write `predictions/summary.json`.
 

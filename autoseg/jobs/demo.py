@@ -10,7 +10,7 @@ from pathlib import Path
 from autoseg.conversion.phantom import make_phantom_task
 from autoseg.dataset import Dataset, read_dataset
 from autoseg.errors import Interrupted
-from autoseg.evaluation.folders import Scoring, evaluate_folder
+from autoseg.evaluation.folders import ScoringSettings, evaluate_folder
 from autoseg.evaluation.metrics import Counted
 from autoseg.files.layout import DATASET_FILE
 from autoseg.files.model_folder import ModelKey
@@ -106,7 +106,7 @@ def demo(home: Path, *, epochs: int) -> float | None:
     _say(f"written: {predictions}")
 
     _step(5, "score them against the truth  (autoseg_evaluate_folder)")
-    summary = evaluate_folder(raw / "labelsTs", predictions, Scoring(counted=Counted.of_target(dataset.target)))
+    summary = evaluate_folder(raw / "labelsTs", predictions, ScoringSettings(counted=Counted.of_target(dataset.target)))
     _say(score_table(summary, dataset.target.labels))
 
     _step(6, "draw them  (autoseg_plot_task)")

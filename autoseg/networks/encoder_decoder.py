@@ -7,34 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from autoseg.networks.instance_norm import InstanceNorm2d, InstanceNorm3d
+from autoseg.networks.layers import KINDS, LEAKY_SLOPE, nonlinearity
 from autoseg.plans import UNetSettings
 
 NORM_EPSILON = 1e-5
 """Added to the variance of instance normalisation (Isensee et al. 2021)."""
-
-LEAKY_SLOPE = 0.01
-"""Slope of the leaky ReLU below zero, also in the initialisation (Isensee et al. 2021)."""
-
-
-class Layers(NamedTuple):
-    """The kinds of layer for a number of dimensions."""
-
-    conv: type[nn.Module]
-    upsample: type[nn.Module]
-    norm: type[nn.Module]
-    average: type[nn.Module]
-
-
-LAYERS = {
-    2: Layers(nn.Conv2d, nn.ConvTranspose2d, InstanceNorm2d, nn.AvgPool2d),
-    3: Layers(nn.Conv3d, nn.ConvTranspose3d, InstanceNorm3d, nn.AvgPool3d),
-}
 
 
 class EncoderDecoder(nn.Module):
@@ -56,19 +37,21 @@ class EncoderDecoder(nn.Module):
         topology, widths = settings.topology, settings.widths
         self.deep_supervision = deep_supervision
         self.dimensions = topology.dimensions
-        conv, upsample, *_ = LAYERS[topology.dimensions]
+        kinds = KINDS[topology.dimensions]
         ones = (1,) * topology.dimensions
 
         self.encoder = nn.ModuleList(encoder)
         self.upsampling = nn.ModuleList(
-            upsample(below, width, kernel_size=stride, stride=stride, bias=False)
+            kinds.transposed(below, width, kernel_size=stride, stride=stride, bias=False)
             for (width, below), stride in zip(pairwise(widths), topology.strides[1:], strict=True)
         )
         self.decoder = nn.ModuleList(
             conv_stage((2 * width, width), kernel, ones, settings.convs_per_stage)
             for width, kernel in zip(widths[:-1], topology.kernels[:-1], strict=True)
         )
-        self.heads = nn.ModuleList(conv(width, classes, kernel_size=1, bias=False) for width in widths[:-1] or widths)
+        self.heads = nn.ModuleList(
+            kinds.conv(width, classes, kernel_size=1, bias=False) for width in widths[:-1] or widths
+        )
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
@@ -105,18 +88,13 @@ def conv_block(
 ) -> nn.Sequential:
     """A convolution that keeps the borders, instance normalisation, and leaky ReLU unless `nonlinear` is off."""
     before, width = channels
-    layers = LAYERS[len(kernel)]
+    kinds = KINDS[len(kernel)]
     padding = tuple(size // 2 for size in kernel)
     return nn.Sequential(
-        layers.conv(before, width, kernel_size=tuple(kernel), stride=tuple(stride), padding=padding),
-        layers.norm(width, eps=NORM_EPSILON, affine=True),
-        *([nonlinearity()] if nonlinear else []),
+        kinds.conv(before, width, kernel_size=tuple(kernel), stride=tuple(stride), padding=padding),
+        kinds.instance_norm(width, eps=NORM_EPSILON, affine=True),
+        *([nonlinearity("leaky_relu")] if nonlinear else []),
     )
-
-
-def nonlinearity() -> nn.Module:
-    """The leaky ReLU of every network."""
-    return nn.LeakyReLU(LEAKY_SLOPE, inplace=True)
 
 
 def _initialise(module: nn.Module) -> None:

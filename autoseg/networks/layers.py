@@ -18,6 +18,7 @@ GROUPS = 8
 """Of group normalisation (pytorch-3dunet); all channels are one group where they cannot be divided so."""
 
 LEAKY_SLOPE = 0.01
+"""Slope of the leaky ReLU below zero, also in the initialisation of planned networks (Isensee et al. 2021)."""
 
 
 class Kinds(NamedTuple):
@@ -26,6 +27,7 @@ class Kinds(NamedTuple):
     conv: type[nn.Module]
     transposed: type[nn.Module]
     max_pool: type[nn.Module]
+    average_pool: type[nn.Module]
     batch_norm: type[nn.Module]
     instance_norm: type[nn.Module]
     channel_dropout: type[nn.Module]
@@ -34,10 +36,24 @@ class Kinds(NamedTuple):
 
 KINDS = {
     2: Kinds(
-        nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.BatchNorm2d, InstanceNorm2d, nn.Dropout2d, linear="bilinear"
+        nn.Conv2d,
+        nn.ConvTranspose2d,
+        nn.MaxPool2d,
+        nn.AvgPool2d,
+        nn.BatchNorm2d,
+        InstanceNorm2d,
+        nn.Dropout2d,
+        linear="bilinear",
     ),
     3: Kinds(
-        nn.Conv3d, nn.ConvTranspose3d, nn.MaxPool3d, nn.BatchNorm3d, InstanceNorm3d, nn.Dropout3d, linear="trilinear"
+        nn.Conv3d,
+        nn.ConvTranspose3d,
+        nn.MaxPool3d,
+        nn.AvgPool3d,
+        nn.BatchNorm3d,
+        InstanceNorm3d,
+        nn.Dropout3d,
+        linear="trilinear",
     ),
 }
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.errors import PlanError
-from autoseg.networks.encoder_decoder import LAYERS, EncoderDecoder, conv_block, nonlinearity
+from autoseg.networks.encoder_decoder import EncoderDecoder, conv_block
+from autoseg.networks.layers import KINDS, nonlinearity
 from autoseg.plans import UNetSettings
 
 
@@ -55,7 +56,7 @@ class BlockMean(nn.Module):
     def __init__(self, stride: Sequence[int]) -> None:
         super().__init__()
         self.stride = tuple(stride)
-        self.pool = LAYERS[len(stride)].average(self.stride, self.stride)
+        self.pool = KINDS[len(stride)].average_pool(self.stride, self.stride)
 
     def forward(self, image: Tensor) -> Tensor:
         output: Tensor = self.pool(image) if image.device.type == "cpu" else block_means(image, self.stride)
@@ -87,7 +88,7 @@ class ResidualBlock(nn.Module):
             self.skip.append(BlockMean(stride))
         if before != width:
             self.skip.append(conv_block((before, width), ones, ones, nonlinear=False))
-        self.nonlinearity = nonlinearity()
+        self.nonlinearity = nonlinearity("leaky_relu")
 
     def forward(self, image: Tensor) -> Tensor:
         output: Tensor = self.nonlinearity(self.second(self.first(image)) + self.skip(image))

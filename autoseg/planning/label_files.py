@@ -16,7 +16,7 @@ from autoseg.words import agreeing, first_few, readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelFile:
+class LabelFindings:
     """What was found in one label file.
 
     Attributes:
@@ -31,7 +31,7 @@ class LabelFile:
 
 def inspect_label_file(
     data: Array, place: int, case: Case, channels: Sequence[Array], *, target: Target | None, labels: Sequence[str]
-) -> LabelFile:
+) -> LabelFindings:
     """Look at the values of one of a case's label files.
 
     Args:
@@ -46,7 +46,7 @@ def inspect_label_file(
         return _plane(data, values, _number(place, case), channels, target)
     ignore = None if target is None else target.ignore
     if ignore is not None and (values == ignore).all():
-        return LabelFile(errors=(IGNORED_EVERYWHERE,), warnings=(), present=frozenset())
+        return LabelFindings(errors=(IGNORED_EVERYWHERE,), warnings=(), present=frozenset())
     kept = values if ignore is None else values[values != ignore]
     declared = range(len(labels)) if target is None else target.values
     errors = [*label_faults(kept, declared if labels else None), *_not_drawn(kept, case, target)]
@@ -54,15 +54,15 @@ def inspect_label_file(
     shown = data if ignore is None else np.where(data == ignore, BACKGROUND, data)
     if channels and (cut := cut_away(channels, shown, () if target is None else target.value_names)):
         warnings.append(cut)
-    return LabelFile(errors=tuple(errors), warnings=tuple(warnings), present=_present(kept, target, len(labels)))
+    return LabelFindings(errors=tuple(errors), warnings=tuple(warnings), present=_present(kept, target, len(labels)))
 
 
 IGNORED_EVERYWHERE = "is ignored everywhere: nothing is annotated; leave the case out, or draw some of it"
 
 
-def _plane(data: Array, values: Array, number: int, channels: Sequence[Array], target: Target) -> LabelFile:
+def _plane(data: Array, values: Array, number: int, channels: Sequence[Array], target: Target) -> LabelFindings:
     if fault := plane_fault(values, target):
-        return LabelFile(errors=(fault,), warnings=(), present=frozenset())
+        return LabelFindings(errors=(fault,), warnings=(), present=frozenset())
     holds: LabelArray = is_foreground(read_plane(data, target, "")).astype(np.uint8)
     warnings = (
         []
@@ -71,7 +71,7 @@ def _plane(data: Array, values: Array, number: int, channels: Sequence[Array], t
     )
     if channels and (cut := cut_away(channels, holds * number, target.labels)):
         warnings.append(cut)
-    return LabelFile(errors=(), warnings=tuple(warnings), present=frozenset({number} if holds.any() else ()))
+    return LabelFindings(errors=(), warnings=tuple(warnings), present=frozenset({number} if holds.any() else ()))
 
 
 def _number(place: int, case: Case) -> int:
