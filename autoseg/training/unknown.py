@@ -38,7 +38,7 @@ class LeaveOut(nn.Module):
         found = self.loss(logits, labels)
         if not getattr(self.loss, "is_mean_of_voxels", False):
             return found
-        share = known.expand(-1, *logits.shape[1:]).float().mean() if known.shape[1] > 1 else known.float().mean()
+        share = known.float().mean()
         return found / share.clamp(min=1 / known.numel())
 
 
