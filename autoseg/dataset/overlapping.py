@@ -20,8 +20,36 @@ THRESHOLD = 0.5
 """An output holds where it is more probable than not."""
 
 
+class NamedOutputs:
+    """What regions and masks share: outputs by name, beside a background that is none."""
+
+    __slots__ = ()
+
+    names: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The background's name, and that of each number of `scored` at its index."""
+        return ("background", *self.names)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what a network scores in each voxel, in the order of its channels."""
+        return self.names
+
+    @property
+    def scored(self) -> range:
+        """Numbers of the outputs that are looked at; the channel of a number is the one before it."""
+        return range(1, len(self.names) + 1)
+
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """What a file that names its segments should call each value; empty where values have no names."""
+        return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Regions:
+class Regions(NamedOutputs):
     """Sets of the labels of a map, which may lie in each other.
 
     Attributes:
@@ -69,21 +97,6 @@ class Regions:
             )
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """The background's name, and that of each number of `scored` at its index."""
-        return ("background", *self.names)
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of what a network scores in each voxel, in the order of its channels."""
-        return self.names
-
-    @property
-    def scored(self) -> range:
-        """Numbers of the outputs that are looked at; the channel of a number is the one before it."""
-        return range(1, len(self.names) + 1)
-
-    @property
     def values(self) -> tuple[int, ...]:
         """What a map of labels may hold, beside `ignore`."""
         return (BACKGROUND, *sorted({label for members in self.members for label in members}))
@@ -112,11 +125,6 @@ class Regions:
         for probability, label in zip(probabilities, self.order, strict=True):
             labels[probability > THRESHOLD * summed] = label
         return labels
-
-    @property
-    def value_names(self) -> tuple[str, ...]:
-        """What a file that names its segments should call each value; empty where values have no names."""
-        return ()
 
     @property
     def ruled(self) -> tuple[int, ...]:
@@ -151,7 +159,7 @@ class Regions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Masks:
+class Masks(NamedOutputs):
     """Outputs that were drawn into a file each, or by several raters into several, and may overlap.
 
     Attributes:
@@ -172,21 +180,6 @@ class Masks:
         require_ignore(self.ignore, self.values, soft=self.soft)
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """The background's name, and that of each number of `scored` at its index."""
-        return ("background", *self.names)
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of what a network scores in each voxel, in the order of its channels."""
-        return self.names
-
-    @property
-    def scored(self) -> range:
-        """Numbers of the outputs that are looked at; the channel of a number is the one before it."""
-        return range(1, len(self.names) + 1)
-
-    @property
     def values(self) -> range:
         """What a file of a mask may hold, beside `ignore` and, if soft, what lies between."""
         return range(BACKGROUND, 2)
@@ -204,11 +197,6 @@ class Masks:
     def decide(self, probabilities: FloatArray, *, summed: int = 1) -> LabelArray:
         """The masks `(outputs, ...)` of the sum of so many probabilities `(outputs, ...)`."""
         return (probabilities > THRESHOLD * summed).astype(self.written_type)
-
-    @property
-    def value_names(self) -> tuple[str, ...]:
-        """What a file that names its segments should call each value; empty where values have no names."""
-        return ()
 
     @property
     def ruled(self) -> tuple[int, ...]:
