@@ -204,7 +204,7 @@ def meanings(entry: Any) -> dict[str, str]:
     return found
 
 
-def code_of(parts: tuple[Part, ...]) -> dict[str, str]:
+def code_digests(parts: tuple[Part, ...]) -> dict[str, str]:
     """Digests of the user's own files that parts are made of, by path."""
     own = [part.own_file for part in parts if part.own_file is not None]
     files = [file for path in own for file in (path, *files_beside(path))]

@@ -209,3 +209,13 @@ def test_the_library_names_no_option(monkeypatch: pytest.MonkeyPatch) -> None:
     structure = importlib.import_module("structure")
     found = [f"{path}: {text}" for path, text in structure.naming_options(structure.read_modules(PROJECT))]
     assert not found, "\n".join(["name the setting as Python does; commands/settings.py says how it is typed", *found])
+
+
+def test_what_a_function_takes_beyond_six_parameters_is_a_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+    structure = importlib.import_module("structure")
+    functions = [
+        (module.path, one) for module in structure.read_modules(PROJECT) for one in structure.functions_of(module)
+    ]
+    found = [f"{path}: {one.name}" for path, one in functions if structure.parameters(one) > structure.MOST_PARAMETERS]
+    assert len(found) <= 3, found

@@ -51,7 +51,7 @@ from autoseg.plans import (
 from autoseg.postprocessing.evidence import CaseDice, Comparison, Evidence, JudgedRule
 from autoseg.postprocessing.rules import Rule
 from autoseg.preprocessing.prepare import CaseProperties
-from autoseg.preprocessing.store import FORMAT, Marker, PreparedCases, Shared
+from autoseg.preprocessing.store import FORMAT, Marker, PreparedCases, SharedCase
 from autoseg.sharing.card import AboutData, ModelCard, ModelEntry
 from autoseg.sharing.manifest import FileEntry, Manifest
 from autoseg.sharing.models import LabelDice
@@ -237,7 +237,7 @@ FILES = {
     "Plans": fields_of(
         Plans, ConfigurationPlan, IntensityStatistics, Grid, Sampling, NetworkPlan, UNetSettings, IntensityRule
     ),
-    "Prepared cases": fields_of(Marker, Shared, CaseProperties, Geometry) | {"format"},
+    "Prepared cases": fields_of(Marker, SharedCase, CaseProperties, Geometry) | {"format"},
     "postprocessing.json": fields_of(Rule, Evidence, Comparison, JudgedRule, CaseDice)
     | {"format", "rules", "evidence"},
     "selection.json": fields_of(Selection, Member, Lead) | {"format"},

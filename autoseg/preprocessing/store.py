@@ -58,7 +58,7 @@ class Marker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
+class SharedCase:
     """What the file holds that stands for the arrays of a case, where another folder has them.
 
     Attributes:
@@ -169,7 +169,7 @@ class PreparedCases:
         self.withdraw(identifier)
         for ending in ARRAYS:
             remove_file(self._path(identifier, ending))
-        shared = Shared(signature=signature, folder=owner.folder.name, arrays=marker.signature)
+        shared = SharedCase(signature=signature, folder=owner.folder.name, arrays=marker.signature)
         write_record(self._path(identifier, SHARED), shared, SHARED_FORMAT)
         self._write_marker(identifier, replace(marker, signature=signature, properties=properties))
         return True
@@ -278,12 +278,12 @@ class PreparedCases:
             )
         return owner
 
-    def _shared(self, identifier: str) -> Shared | None:
+    def _shared(self, identifier: str) -> SharedCase | None:
         path = self._path(identifier, SHARED)
         if not path.is_file():
             return None
         try:
-            shared = decode_record(read_json(path), Shared, SHARED_FORMAT, path, where=path.name)
+            shared = decode_record(read_json(path), SharedCase, SHARED_FORMAT, path, where=path.name)
         except StorageError as error:
             raise self._damaged(identifier, str(error)) from error
         if shared.folder != Path(shared.folder).name:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from autoseg.catalogue import code_of
+from autoseg.catalogue import code_digests
 from autoseg.errors import ExtensionError
 from autoseg.extensions import find_class
 from autoseg.files.layout import is_recipe_file, recipe_name
@@ -44,7 +44,7 @@ class TrainerChoice:
     def record(self) -> RecipeRecord:
         """What can be told of it before a training; of a class only the user's files, which hold its numbers."""
         values = recorded(self.recipe) if self.kind is Trainer else {}
-        return RecipeRecord(values=values, code=own_code(self.kind) | code_of(self.recipe.parts))
+        return RecipeRecord(values=values, code=own_code(self.kind) | code_digests(self.recipe.parts))
 
 
 def find_trainer(reference: str) -> TrainerChoice:

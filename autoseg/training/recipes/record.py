@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import autoseg
-from autoseg.catalogue import Part, code_of, plain_settings
+from autoseg.catalogue import Part, code_digests, plain_settings
 from autoseg.extensions import OWN_FILE, code_digest, files_beside
 from autoseg.files.storage import content_hash
 
@@ -53,7 +53,7 @@ def record_recipe(parts: Parts) -> RecipeRecord:
     """What a recipe is now."""
     numbers = {name: repr(value) for name, value in _numbers(parts)}
     loss = ADDRESS.sub("", str(parts.build_loss()))
-    code = own_code(type(parts)) | code_of(parts.recipe.parts)
+    code = own_code(type(parts)) | code_digests(parts.recipe.parts)
     return RecipeRecord(values={**recorded(parts.recipe), **numbers, "loss": loss}, code=code)
 
 
