@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from autoseg.arrays import Mask
+from autoseg.arrays import Array, Mask
 from autoseg.forms import PRECISE, Forms, difference_of_forms, skew
 from autoseg.words import counted, in_brackets
 
@@ -116,6 +116,20 @@ def reorder(values: Sequence[T], order: Sequence[int]) -> tuple[T, ...]:
 def inverse_order(order: Sequence[int]) -> tuple[int, ...]:
     """The axis order that undoes `order`."""
     return tuple(int(axis) for axis in np.argsort(order))
+
+
+def inside(array: Array, box: Box) -> Array:
+    """A view of what of the last axes, as many as the box has, lies inside it."""
+    index: tuple[Any, ...] = (..., *box_slices(box))
+    view: Array = array[index]
+    return view
+
+
+def turned(array: Array, order: Sequence[int]) -> Array:
+    """A view with the last axes, as many as `order` has, in another order."""
+    leading = array.ndim - len(order)
+    view: Array = array.transpose(*range(leading), *(leading + axis for axis in order))
+    return view
 
 
 def bounding_box(mask: Mask) -> Box | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.dataset.target import Target
 from autoseg.errors import ModelError, WorkspaceError
 from autoseg.files.layout import DATASET_FILE, FINGERPRINT_FILE, PLANS_FILE, REFERENCES_FOLDER
 from autoseg.files.storage import content_hash, file_hash, read_bytes, write_bytes
@@ -118,14 +119,17 @@ def require_apart(outputs: Iterable[Path], inputs: Mapping[str, Iterable[Path]])
         _require_free_folder(output)
 
 
-def require_known_origin(outputs: Sequence[Path], model: str, maker: Maker = PREDICTION) -> list[Path]:
-    """Of a user's files those of which nothing is known, so that they may be the user's own; they are said to be kept.
+def require_known_origin(outputs: Mapping[Path, Sequence[Path]], model: str, maker: Maker = PREDICTION) -> list[Path]:
+    """Of outputs those of whose files nothing is known, so that they may be the user's own; they are said to be kept.
+
+    Args:
+        outputs: Each with the files of its segmentation.
 
     Raises:
         ModelError: Some were made by another model, with other settings, or by other work; or there is a user's own
             archive where a segmentation's probabilities lie.
     """
-    there = {path: read_origin(path) for path in outputs if is_there(path)}
+    there = {path: read_origin(path) for files in outputs.values() for path in files if is_there(path)}
     others = [path for path, origin in there.items() if origin is not None and not _is_of(origin, model, maker)]
     if others:
         raise ModelError(f"{listed_files(others)}: {maker.others}")
@@ -135,7 +139,8 @@ def require_known_origin(outputs: Sequence[Path], model: str, maker: Maker = PRE
             f"{listed_files(archives)}: there already, and no probabilities that autoseg wrote, which would take this "
             "name; move it away, or replace it with `overwrite`"
         )
-    return others_files(outputs, lambda path: there[path] is not None, maker.replaces)
+    unknown = others_files(there, lambda path: there[path] is not None, maker.replaces)
+    return [output for output, files in outputs.items() if not set(unknown).isdisjoint(files)]
 
 
 def require_own_file(path: Path, is_ours: Callable[[Path], bool]) -> None:
@@ -191,6 +196,12 @@ def require_one_origin(folder: Path, model: str, outputs: Sequence[Path], *, ove
 def probabilities_file(output: Path) -> Path:
     """Where the probabilities lie beside a segmentation file."""
     return output.with_name(split_ending(output.name)[0] + ".npz")
+
+
+def label_files(output: Path, target: Target) -> tuple[Path, ...]:
+    """The files of a case's segmentation, where the one file of a map would be `output`: one for each mask."""
+    stem, ending = split_ending(output.name)
+    return tuple(output.with_name(name + ending) for name in target.files_of(stem))
 
 
 def require_room_for_copy(source: Path, folder: Path, maker: Maker) -> None:

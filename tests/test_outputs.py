@@ -42,6 +42,10 @@ def write(path: Path, origin: Origin | None = None) -> Path:
 # ---------------------------------------------------------------------------------- what is read
 
 
+def alone(*outputs: Path) -> dict[Path, list[Path]]:
+    return {output: [output] for output in outputs}
+
+
 @pytest.mark.parametrize(
     "name", ["images", "./images/", "images/../images", "elsewhere/../images", "link", "link/../link", "chain"]
 )
@@ -101,7 +105,7 @@ def test_the_header_says_what_made_it(tmp_path: Path, mark: str) -> None:
 def test_what_says_nothing_is_kept_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     drawn, ours = write(tmp_path / "a.nii.gz"), write(tmp_path / "b.nii.gz", Origin(model=ONE, inputs=ONE))
 
-    assert require_known_origin([drawn, ours, tmp_path / "c.nii.gz"], ONE, AVERAGING) == [drawn]
+    assert require_known_origin(alone(drawn, ours, tmp_path / "c.nii.gz"), ONE, AVERAGING) == [drawn]
     assert caplog.messages == [
         f"{tmp_path}: a.nii.gz: there already and kept, though nothing says what made it (`overwrite` replaces it)"
     ]
@@ -114,21 +118,21 @@ def test_each_work_replaces_its_own_only(tmp_path: Path) -> None:
     }
     for work in (PREDICTION, AVERAGING, POSTPROCESSING):
         for mark, path in files.items():
-            assert require_known_origin([path], ONE, work) == [], "made alike"
+            assert require_known_origin(alone(path), ONE, work) == [], "made alike"
             if work.mark and mark == work.mark:
-                assert require_known_origin([path], OTHER, work) == []
+                assert require_known_origin(alone(path), OTHER, work) == []
             else:
                 with pytest.raises(ModelError, match=r"x.*\.nii\.gz: .*`overwrite`"):
-                    require_known_origin([path], OTHER, work)
+                    require_known_origin(alone(path), OTHER, work)
 
 
 def test_another_programs_archive_is_not_taken_for_probabilities(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", features=np.zeros(3))
     with pytest.raises(ModelError, match=r"a\.npz: there already, and no probabilities that autoseg wrote"):
-        require_known_origin([tmp_path / "a.nii.gz"], ONE)
+        require_known_origin(alone(tmp_path / "a.nii.gz"), ONE)
     (tmp_path / "b.npz").write_text("no archive")
     with pytest.raises(ModelError, match=r"b\.npz: there already"):
-        require_known_origin([tmp_path / "b.nii.gz"], ONE)
+        require_known_origin(alone(tmp_path / "b.nii.gz"), ONE)
 
 
 def test_a_folder_is_of_one_model(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

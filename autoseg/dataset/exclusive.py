@@ -18,6 +18,7 @@ from autoseg.dataset.coding import (
     outside_as_background,
 )
 from autoseg.errors import DatasetError
+from autoseg.geometry import Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,14 @@ class Exclusive:
     def files_of(self, stem: str) -> tuple[str, ...]:
         """Names, endings and raters left out, of the files that hold a case's labels."""
         return (stem,)
+
+    def shape_of(self, space: Shape) -> Shape:
+        """Of a segmentation of so many voxels."""
+        return space
+
+    def maps_of(self, segmentation: LabelArray) -> tuple[LabelArray, ...]:
+        """What each of the files of a segmentation holds."""
+        return (segmentation,)
 
     def encode(self, labels: LabelArray) -> Float32Array:
         """What the probabilities `(outputs, ...)` should be of a prepared map `(...)`, or of the plane `(1, ...)` if soft."""

@@ -14,6 +14,7 @@ from autoseg.arrays import Float32Array, FloatArray, LabelArray, Mask, label_typ
 from autoseg.dataset.coding import BACKGROUND, LARGEST_LABEL, fractions_of, is_ignored, outside_as_background
 from autoseg.dataset.exclusive import require_ignore
 from autoseg.errors import DatasetError
+from autoseg.geometry import Shape
 from autoseg.words import first_few
 
 THRESHOLD = 0.5
@@ -149,6 +150,14 @@ class Regions(NamedOutputs):
         """Names, endings and raters left out, of the files that hold a case's labels."""
         return (stem,)
 
+    def shape_of(self, space: Shape) -> Shape:
+        """Of a segmentation of so many voxels."""
+        return space
+
+    def maps_of(self, segmentation: LabelArray) -> tuple[LabelArray, ...]:
+        """What each of the files of a segmentation holds."""
+        return (segmentation,)
+
     def encode(self, labels: LabelArray) -> Float32Array:
         """What the probabilities `(outputs, ...)` should be of a prepared map `(...)`."""
         return np.moveaxis(self.table[outside_as_background(labels)], -1, 0).astype(np.float32)
@@ -219,6 +228,14 @@ class Masks(NamedOutputs):
     def files_of(self, stem: str) -> tuple[str, ...]:
         """Names, endings and raters left out, of the files that hold a case's labels."""
         return tuple(f"{stem}_{name}" for name in self.names)
+
+    def shape_of(self, space: Shape) -> Shape:
+        """Of a segmentation of so many voxels."""
+        return (len(self.names), *space)
+
+    def maps_of(self, segmentation: LabelArray) -> tuple[LabelArray, ...]:
+        """What each of the files of a segmentation holds."""
+        return tuple(segmentation)
 
     def encode(self, labels: LabelArray) -> Float32Array:
         """What the probabilities `(outputs, ...)` should be of prepared planes `(outputs, ...)`."""

@@ -19,12 +19,12 @@ from autoseg.arrays import Float32Array, LabelArray
 from autoseg.dataset import image_files
 from autoseg.errors import DatasetError, ModelError, StorageError
 from autoseg.files.storage import content_hash
-from autoseg.geometry import Box, Shape, box_shape, box_slices, inverse_order, reorder
+from autoseg.geometry import Box, Shape, box_shape, inside, inverse_order, reorder, turned
 from autoseg.images import read_image
-from autoseg.inference.cases import is_finished, write_segmentation
-from autoseg.inference.probabilities import PackedProbabilities, Packer, load_packed
+from autoseg.inference.cases import Written, is_finished, write_segmentation
+from autoseg.inference.probabilities import PackedProbabilities, Packer, load_packed, load_target
 from autoseg.machine.pool import fitting_workers, run_on_cases
-from autoseg.outputs import AVERAGING, Origin, hash_files, require_apart, require_known_origin
+from autoseg.outputs import AVERAGING, Origin, hash_files, label_files, require_apart, require_known_origin
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import CaseProperties
 from autoseg.words import counted
@@ -61,7 +61,17 @@ class EnsembleJob:
 
     def is_finished(self, *, probabilities: bool = False) -> bool:
         """Whether the labels are there, whole, and made from the same."""
-        return is_finished(self.output, self.model, self.inputs, probabilities) and _is_whole(self.output)
+        files = self.files
+        finished = is_finished(self.output, self.model, self.inputs, files=files, probabilities=probabilities)
+        return finished and all(map(_is_whole, files))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those of the labels; of probabilities that cannot be read, which averaging will say, the one that is named."""
+        try:
+            return label_files(self.output, load_target(self.members[0]))
+        except StorageError:
+            return (self.output,)
 
 
 BYTES_PER_WORKER = 2 * 10**9
@@ -108,7 +118,7 @@ def ensemble_folders(
 
 def _not_current(jobs: Sequence[EnsembleJob], model: str, *, probabilities: bool, workers: int) -> list[EnsembleJob]:
     """Those that are to be made, or made again."""
-    unknown = require_known_origin([job.output for job in jobs], model, AVERAGING)
+    unknown = require_known_origin({job.output: job.files for job in jobs}, model, AVERAGING)
     known = [job for job in jobs if job.output not in unknown]
     is_current = partial(EnsembleJob.is_finished, probabilities=probabilities)
     current = run_on_cases(is_current, known, task="looking for changes", workers=workers)
@@ -142,7 +152,8 @@ def ensemble_case(job: EnsembleJob, *, rules: Sequence[Rule] = (), probabilities
         raise StorageError(f"one of {paths} is damaged: {error}; predict this case again with `save_npz`") from error
     geometry = members[0].geometry
     ruled = apply_rules(labels, geometry.spacing, rules)
-    write_segmentation(job.output, ruled, geometry, origin, packer.finish() if packer else None)
+    written = Written(segmentation=ruled, geometry=geometry, target=members[0].target, origin=origin)
+    write_segmentation(job.output, written, packer.finish() if packer else None)
 
 
 def averaging_hash(rules: Sequence[Rule], members: Sequence[str] = ()) -> str:
@@ -166,18 +177,18 @@ def average(
 
     Returns:
         `(Z, Y, X)` on the original grid, uint8, or uint16 where there are more than 255 labels. Of equally probable
-        labels the lowest.
+        labels the lowest. Of masks that may overlap `(outputs, Z, Y, X)`.
     """
     leader = members[0]
     order, target = leader.transpose_forward, leader.target
     region = _uncertain_region(members) if region is None else region
-    labels = np.zeros(leader.shape, dtype=target.written_type)
+    labels = np.zeros(target.shape_of(leader.shape), dtype=target.written_type)
     for slab in _slabs(region, order[0], leader.classes):
         shape = reorder(box_shape(slab), order)
         total = np.zeros((leader.classes, *shape), dtype=np.float32)
         for member in members:
             _add(total.transpose(0, *(1 + axis for axis in inverse_order(order))), member, slab)
-        labels[box_slices(slab)].transpose(order)[...] = target.decide(total, summed=len(members))
+        turned(inside(labels, slab), order)[...] = target.decide(total, summed=len(members))
         if packer is not None:
             for plane in total.swapaxes(0, 1) / np.float32(len(members)):
                 packer.add_array(plane)

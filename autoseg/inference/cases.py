@@ -17,6 +17,7 @@ from autoseg.dataset import Case
 from autoseg.dataset.contents import require_images
 from autoseg.dataset.new_cases import find_new_cases
 from autoseg.dataset.raw_cases import RawCase, read_case
+from autoseg.dataset.target import Target
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError
 from autoseg.files.storage import remove_file
 from autoseg.geometry import Geometry
@@ -31,6 +32,7 @@ from autoseg.outputs import (
     hash_files,
     holds_segmentations,
     is_there,
+    label_files,
     probabilities_file,
     read_origin,
     require_known_origin,
@@ -76,7 +78,9 @@ def predict_cases(predictor: Predictor, run: PredictionRun, *, previous: Path | 
         DiskError: The disk is full or read-only; the cases after it are not tried.
         CasesFailed: After all cases were tried, when some failed; it names each with its cause.
     """
-    settings, record, outputs = run.settings, run.record, run.files
+    settings, record = run.settings, run.record
+    files = {output: label_files(output, predictor.target) for output in run.files}
+    outputs = [path for paths in files.values() for path in paths]
     jobs = _raw_jobs(predictor, run, previous)
     rules = predictor.model.rules if settings.postprocess else ()
     model = model_hash(predictor, rules)
@@ -84,7 +88,7 @@ def predict_cases(predictor: Predictor, run: PredictionRun, *, previous: Path | 
     fresh = overwrite or record is None or not (is_shared or holds_segmentations(record.parent, outputs))
     if record is not None and not overwrite:
         require_record(record, predictor, rules, fresh=fresh)
-    unknown = [] if overwrite else require_known_origin(outputs, model)
+    unknown = [] if overwrite else require_known_origin(files, model)
     if record is not None:
         require_one_origin(record.parent, model, outputs, overwrite=overwrite)
         claim_record(record, predictor, rules, previous, fresh=fresh)
@@ -103,8 +107,12 @@ def predict_jobs(
 ) -> None:
     """Predict cases that may be prepared in any way, but those that are there, made from the same; see `predict_cases`."""
     model = model_hash(predictor, rules)
+    files = {job.output: label_files(job.output, predictor.target) for job in jobs}
     waiting = [
-        job for job in jobs if filing.overwrite or not is_finished(job.output, model, job.inputs, filing.save_npz)
+        job
+        for job in jobs
+        if filing.overwrite
+        or not is_finished(job.output, model, job.inputs, files=files[job.output], probabilities=filing.save_npz)
     ]
     if kept := len(jobs) - len(waiting):
         log.info(
@@ -113,7 +121,7 @@ def predict_jobs(
             counted(len(jobs), "case"),
             agreeing(kept, "it", "them"),
         )
-    if not filing.overwrite and (changed := sum(is_there(job.output) for job in waiting)):
+    if not filing.overwrite and (changed := sum(any(map(is_there, files[job.output])) for job in waiting)):
         origin = agreeing(changed, "it was", "they were")
         log.info(
             "%s: there already, but what %s made from has changed; predicted again", counted(changed, "case"), origin
@@ -290,28 +298,52 @@ def _read_and_prepare(
 
 def _write(output: Path, prediction: Prediction, rules: Sequence[Rule], origin: Origin) -> None:
     segmentation = apply_rules(prediction.segmentation, prediction.geometry.spacing, rules)
-    write_segmentation(output, segmentation, prediction.geometry, origin, prediction.probabilities)
+    written = Written(segmentation=segmentation, geometry=prediction.geometry, target=prediction.target, origin=origin)
+    write_segmentation(output, written, prediction.probabilities)
 
 
-def write_segmentation(
-    output: Path, labels: LabelArray, geometry: Geometry, origin: Origin, probabilities: PackedProbabilities | None
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A segmentation as its files say it."""
+
+    segmentation: LabelArray
+    geometry: Geometry
+    target: Target
+    origin: Origin
+
+
+def write_segmentation(output: Path, written: Written, probabilities: PackedProbabilities | None) -> None:
     """Write a case's labels, and its probabilities beside them or remove those of other labels.
 
     The segmentation takes its place last: what it says of its origin says that the case is done. What was there before
-    goes only once the new one is written whole.
+    goes only once the new one is written whole, of several files all.
     """
     archive = probabilities_file(output)
-    save = (
+    save: Callable[[], object] = (
         partial(remove_file, archive) if probabilities is None else partial(save_probabilities, archive, probabilities)
     )
-    write_image(output, labels, geometry, description=str(origin), before_it_is_there=save)
+    maps = written.target.maps_of(written.segmentation)
+    for file, labels in zip(label_files(output, written.target), maps, strict=True):
+        save = partial(
+            write_image,
+            file,
+            labels,
+            written.geometry,
+            description=str(written.origin),
+            before_it_is_there=save,
+        )
+    save()
 
 
-def is_finished(output: Path, model: str, inputs: Callable[[], str], probabilities: bool) -> bool:
+def is_finished(
+    output: Path, model: str, inputs: Callable[[], str], *, files: Sequence[Path], probabilities: bool
+) -> bool:
     """Whether a case's files are there and were made by this model from these inputs."""
-    origin = read_origin(output)
-    if origin is None or origin.model != model or (probabilities and not is_there(probabilities_file(output))):
+    origins = {read_origin(file) for file in files}
+    origin = origins.pop()
+    if origins or origin is None or origin.model != model:
+        return False
+    if probabilities and not is_there(probabilities_file(output)):
         return False
     try:
         return origin.inputs == inputs()

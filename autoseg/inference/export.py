@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from autoseg.arrays import Float64Array, IndexArray, LabelArray
 from autoseg.dataset.target import Target
-from autoseg.geometry import box_slices
+from autoseg.geometry import inside, turned
 from autoseg.inference.probabilities import Packer
 from autoseg.inference.scorers.scorer import Slab
 from autoseg.networks.activations import Activation, activation_of
@@ -126,13 +126,14 @@ def export_segmentation(
         pieces: How much at once; None takes what suits the device of the scores.
 
     Returns:
-        `(Z, Y, X)` in the original axis order, uint8, or uint16 where there are more than 255 labels.
+        `(Z, Y, X)` in the original axis order, uint8, or uint16 where there are more than 255 labels; of masks that may
+        overlap `(outputs, Z, Y, X)`.
     """
-    original = np.zeros(properties.original_shape, dtype=target.written_type)
-    cropped = original[box_slices(properties.crop)].transpose(properties.transpose_forward)
+    original = np.zeros(target.shape_of(properties.original_shape), dtype=target.written_type)
+    cropped = turned(inside(original, properties.crop), properties.transpose_forward)
     resampling, activation = _Resampling.of(properties, pieces), activation_of(target)
     for band in resampling.bands(slabs):
-        cropped[band.plane, band.rows] = resampling.decided(band, activation)
+        cropped[..., band.plane, band.rows, :] = resampling.decided(band, activation)
         if packer is not None:
             packer.add((scores for _, scores in resampling.enlarged_chunks(band)), plane=band.plane, row=band.row)
     return original
@@ -140,12 +141,12 @@ def export_segmentation(
 
 def export_fast(slabs: Iterable[Slab], properties: CaseProperties, target: Target) -> LabelArray:
     """The labels taken on the network's grid, then resampled: faster, with coarser borders where the grids differ."""
-    prepared = np.zeros(properties.prepared_shape, dtype=target.written_type)
+    prepared = np.zeros(target.shape_of(properties.prepared_shape), dtype=target.written_type)
     activation = activation_of(target)
     for slab in slabs:
         labels = activation.decide(slab.scores, dim=0).cpu().numpy()
-        planes, rows = slice(slab.start, slab.start + len(labels)), slice(slab.row, slab.row + labels.shape[1])
-        prepared[planes, rows] = labels
+        planes, rows, _ = labels.shape[-3:]
+        prepared[..., slab.start : slab.start + planes, slab.row : slab.row + rows, :] = labels
     return restore_segmentation(prepared, properties)
 
 
@@ -253,7 +254,7 @@ class _Resampling:
                     del rows[plane]
 
     def decided(self, band: _Band, activation: Activation) -> LabelArray:
-        """The label of each voxel of a band: `(r, X)` of the new grid."""
+        """The label of each voxel of a band, `(r, X)` of the new grid, or its masks `(outputs, r, X)`."""
 
         def enlarge(scores: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
             return self.enlarged_chunks(replace(band, scores=scores))

@@ -13,6 +13,7 @@ import torch
 
 from autoseg.arrays import Array, LabelArray
 from autoseg.dataset.raw_cases import RawCase
+from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError, ModelError
 from autoseg.geometry import Geometry
 from autoseg.inference.engines import require_engine, start_networks
@@ -45,13 +46,16 @@ class Prediction:
     """What was predicted for one case.
 
     Attributes:
-        segmentation: `(Z, Y, X)` on the original grid, uint8, or uint16 where there are more than 255 labels.
+        segmentation: `(Z, Y, X)` on the original grid, uint8, or uint16 where there are more than 255 labels; of masks
+            that may overlap `(outputs, Z, Y, X)`.
         geometry: The input's.
+        target: What is predicted.
         probabilities: Of every class, packed; None where they were not asked for.
     """
 
     segmentation: LabelArray
     geometry: Geometry
+    target: Target
     probabilities: PackedProbabilities | None = None
 
 
@@ -164,6 +168,7 @@ class Predictor:
         return Prediction(
             segmentation=segmentation,
             geometry=properties.geometry,
+            target=target,
             probabilities=packer.finish() if packer else None,
         )
 

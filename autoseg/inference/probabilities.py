@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from autoseg.preprocessing.prepare import CaseProperties
 from autoseg.remedies import cannot_be_read
 from autoseg.words import counted
 
+T = TypeVar("T")
 Bytes = npt.NDArray[np.uint8]
 
 FORMAT = RecordFormat(
@@ -231,10 +232,23 @@ def load_packed(path: Path) -> PackedProbabilities:
     Raises:
         StorageError: The file is missing, damaged or of another format.
     """
+    return _read(path, _from_arrays)
+
+
+def load_target(path: Path) -> Target:
+    """What packed probabilities are of, alone.
+
+    Raises:
+        StorageError: The file is missing, damaged or of another format.
+    """
+    return _read(path, _target_from)
+
+
+def _read(path: Path, understand: Callable[[Any], T]) -> T:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             require_format({"format": int(arrays["format"])}, FORMAT, path)
-            return _from_arrays(arrays)
+            return understand(arrays)
     except OSError as error:
         raise cannot_be_read(path, error) from error
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:

@@ -51,7 +51,9 @@ def apply_postprocessing(
     require_apart([output], {"the folder of the segmentations; name one of its own": [inputs]})
     files = _files(inputs, output)
     model = content_hash(RECIPE, tuple(rules))
-    unknown = [] if overwrite else require_known_origin([file.output for file in files], model, POSTPROCESSING)
+    unknown = (
+        [] if overwrite else require_known_origin({file.output: [file.output] for file in files}, model, POSTPROCESSING)
+    )
     count = fitting_workers(workers, BYTES_PER_WORKER)
     waiting = [file for file in files if file.output not in unknown]
     run_on_cases(

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from autoseg.dataset.target import Target
 from autoseg.ensembling.averaging import EnsembleJob, averaging_hash, ensemble_case
 from autoseg.ensembling.selection import Selection
 from autoseg.errors import CasesFailed, StorageError
@@ -20,7 +21,7 @@ from autoseg.inference.predictor import Predictor
 from autoseg.inference.record import model_hash
 from autoseg.inference.settings import Failures, PredictionRun
 from autoseg.machine.pool import run_on_cases
-from autoseg.outputs import hash_files, probabilities_file, require_known_origin, require_one_origin
+from autoseg.outputs import hash_files, label_files, probabilities_file, require_known_origin, require_one_origin
 from autoseg.paths import Workspace
 from autoseg.prediction.choice import ChosenModel, first_stage
 from autoseg.prediction.folder import as_used, claim_folder
@@ -57,8 +58,9 @@ def _predict_and_average(
 ) -> Failures:
     model = averaging_hash(selection.rules, _model_hashes(models, run, workspace))
     if run.folder is not None:
-        require_one_origin(run.folder, model, list(run.outputs.values()), overwrite=run.settings.overwrite)
-    waiting, failures = _unfinished(run, model)
+        outputs = [path for files in _files(run, models).values() for path in files]
+        require_one_origin(run.folder, model, outputs, overwrite=run.settings.overwrite)
+    waiting, failures = _unfinished(run, model, _files(run, models))
     with _work_folder(run.folder) as work:
         names = _folder_names([one.key for one in models])
         members = [_Member(model=one, folder=work / name) for one, name in zip(models, names, strict=True)]
@@ -83,7 +85,8 @@ def _predict_and_average(
             run_on_cases(average, jobs, task="averaging", workers=run.settings.export_threads)
         except CasesFailed as error:
             failures |= dict(error.failures)
-        _remove_members([job for job in jobs if job.identifier not in failures], [member.folder for member in members])
+        averaged = [job for job in jobs if job.identifier not in failures]
+        _remove_members(averaged, [member.folder for member in members], models[0].trained.target)
     return list(failures.items())
 
 
@@ -103,9 +106,16 @@ def _model_hashes(models: Sequence[ChosenModel], run: PredictionRun, workspace: 
     return [model_hash(Predictor(one, run.settings), ()) for one in trained]
 
 
-def _unfinished(run: PredictionRun, model: str) -> tuple[dict[str, str], dict[str, str]]:
+def _files(run: PredictionRun, models: Sequence[ChosenModel]) -> dict[Path, tuple[Path, ...]]:
+    """Of each case's output the files of its segmentation."""
+    return {output: label_files(output, models[0].trained.target) for output in run.files}
+
+
+def _unfinished(
+    run: PredictionRun, model: str, files: Mapping[Path, Sequence[Path]]
+) -> tuple[dict[str, str], dict[str, str]]:
     """The cases to predict, each with its images' hash, and those whose images cannot be read, each with the cause."""
-    unknown = [] if run.settings.overwrite else require_known_origin(list(run.outputs.values()), model)
+    unknown = [] if run.settings.overwrite else require_known_origin(files, model)
     waiting: dict[str, str] = {}
     failures: dict[str, str] = {}
     for case in run.cases:
@@ -116,7 +126,10 @@ def _unfinished(run: PredictionRun, model: str) -> tuple[dict[str, str], dict[st
             failures[case.identifier] = str(error)
             continue
         if run.settings.overwrite or (
-            output not in unknown and not is_finished(output, model, partial(str, inputs), run.settings.save_npz)
+            output not in unknown
+            and not is_finished(
+                output, model, partial(str, inputs), files=files[output], probabilities=run.settings.save_npz
+            )
         ):
             waiting[case.identifier] = inputs
     return waiting, failures
@@ -138,12 +151,12 @@ def _work_folder(folder: Path | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _remove_members(finished: Sequence[EnsembleJob], folders: Sequence[Path]) -> None:
+def _remove_members(finished: Sequence[EnsembleJob], folders: Sequence[Path], target: Target) -> None:
     """Remove what the members predicted of finished cases, and the folders where nothing else is left."""
     for job in finished:
         for file in job.members:
-            file.unlink(missing_ok=True)
-            file.with_name(f"{job.identifier}.nii.gz").unlink(missing_ok=True)
+            for path in (file, *label_files(file.with_name(f"{job.identifier}.nii.gz"), target)):
+                path.unlink(missing_ok=True)
     for folder in folders:
         if folder.is_dir() and {path.name for path in folder.iterdir()} <= {PREDICTION_FILE}:
             (folder / PREDICTION_FILE).unlink(missing_ok=True)

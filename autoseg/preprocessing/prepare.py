@@ -28,7 +28,7 @@ from autoseg.dataset.facts import NOTHING, Facts
 from autoseg.dataset.raw_cases import RawCase
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError
-from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder
+from autoseg.geometry import Box, Geometry, Shape, Spacing, box_shape, box_slices, inverse_order, reorder, turned
 from autoseg.machine.resources import available_memory
 from autoseg.plans import ConfigurationPlan, IntensityRule, IntensityStatistics, Plans
 from autoseg.preprocessing.cropping import crop_to_nonzero
@@ -227,7 +227,7 @@ def _arrays(case: CroppedCase, wanted: Preparation) -> tuple[Float32Array, Label
     masked = any(rule.masked for rule in wanted.rules)
     if case.labelled or masked:
         segmentation = resample_labels(
-            _in_order(case.segmentation, wanted.order),
+            turned(case.segmentation, wanted.order),
             shape=wanted.shape,
             separated=wanted.separated,
             soft=wanted.target.soft,
@@ -245,13 +245,6 @@ def _arrays(case: CroppedCase, wanted: Preparation) -> tuple[Float32Array, Label
         out=data,
     )
     return data, segmentation
-
-
-def _in_order(labels: LabelArray, order: tuple[int, ...]) -> LabelArray:
-    """With their spatial axes, the last three, in another order."""
-    leading = labels.ndim - len(order)
-    turned: LabelArray = labels.transpose(*range(leading), *(leading + axis for axis in order))
-    return turned
 
 
 def _region(data: Float32Array) -> LabelArray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from autoseg.dataset import Exclusive, Regions, Target
+from autoseg.dataset import Exclusive, Masks, Regions, Target
 from autoseg.ensembling import averaging
 from autoseg.ensembling.averaging import EnsembleJob, average, ensemble_case, ensemble_folders
 from autoseg.errors import CasesFailed, ModelError
@@ -189,6 +189,17 @@ def test_regions_hold_where_the_mean_is_above_one_half(tmp_path: Path, number: i
     np.testing.assert_array_equal(read_image(written).data[clear], expected[clear])
     np.testing.assert_allclose(load_probabilities(tmp_path / "out" / "case.npz"), mean, atol=1e-5)
     assert load_packed(tmp_path / "out" / "case.npz").target == REGIONS
+
+
+def test_masks_of_several_models_meet_voxel_by_voxel() -> None:
+    shape, masks = (9, 8, 10), Masks(names=("axon", "myelin"))
+    dense = [np.random.default_rng(seed).uniform(size=(2, *shape)).astype(np.float32) for seed in range(2)]
+
+    found = average([pack(dense[0], whole(shape), (1, 2, 0), masks), pack(dense[1], whole(shape), target=masks)])
+
+    clear = np.abs(dense[0] + dense[1] - 1) > 1e-5
+    assert found.shape == (2, *shape) and clear.mean() > 0.99
+    np.testing.assert_array_equal(found[clear], (dense[0] + dense[1] > 1)[clear])
 
 
 def test_probabilities_of_other_regions_or_of_labels_are_not_averaged(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.transform import resize
 
-from autoseg.dataset import Exclusive
+from autoseg.dataset import Exclusive, Masks, Regions
 from autoseg.geometry import Box, Geometry, inverse_order, reorder
 from autoseg.inference.export import (
     ON_GPU,
@@ -290,3 +290,49 @@ def test_positions_between_two_grids() -> None:
     assert linear.weight.tolist() == [0.0, 0.25, 0.75, 0.0]
     assert nearest.lower.tolist() == [1, 3]
     assert nearest.weight.tolist() == [0.0, 0.0]
+
+
+def independent(outputs: int, shape: Shape, seed: int = 0) -> np.ndarray:
+    """Smooth probabilities that overlap, of which the second is nowhere above a third."""
+    noise = np.random.default_rng(seed).standard_normal((outputs, *shape))
+    scores = np.stack([ndimage.gaussian_filter(one, 1.5) for one in noise]) * 8
+    probabilities = 1 / (1 + np.exp(-scores))
+    probabilities[1] /= 3
+    return probabilities.astype(np.float32)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (5.0, 1.0, 1.0), (1.0, 4.0, 1.0)])
+@pytest.mark.parametrize("pieces", [None, Pieces(scores=1, voxels=1)])
+def test_masks_and_regions_are_those_of_the_plain_formula(spacing: tuple[float, ...], pieces: Pieces | None) -> None:
+    old, new, order = (8, 14, 12), (13, 21, 17), (2, 0, 1)
+    case = properties(old, new, spacing=spacing, order=order, margins=((1, 2), (0, 0), (3, 0)))
+    scores = independent(3, old)
+    separated = case.separated_axis
+    resized = plain_formula(scores, new, separated).transpose(0, 2, 3, 1)
+    inside = tuple(slice(first, stop) for first, stop in case.crop)
+    expected = np.zeros((3, *case.original_shape), bool)
+    expected[(slice(None), *inside)] = resized > 0.5
+    clear = np.ones(case.original_shape, bool)
+    clear[inside] = (np.abs(resized - 0.5) > 1e-5).all(axis=0)
+    masks = Masks(names=("axon", "nothing", "myelin"))
+    regions = Regions(names=masks.names, members=((1, 2), (3,), (2,)), order=(1, 3, 2))
+    packer = Packer(case, masks)
+
+    found = export_segmentation(slabs(scores, 3, 1), case, masks, pieces=pieces, packer=packer)
+    labels = export_segmentation(slabs(scores, 3, 1), case, regions, pieces=pieces)
+
+    assert found.dtype == labels.dtype == np.uint8
+    np.testing.assert_array_equal(found[:, clear], expected[:, clear])
+    np.testing.assert_array_equal(labels[clear], np.where(expected[2], 2, expected[0])[clear])
+    assert found[0].any() and not found[1].any() and (found[0] & found[2]).any()
+    np.testing.assert_allclose(packer.finish().unpacked()[(slice(None), *inside)], resized, atol=1e-5)
+
+
+def test_fast_mode_resamples_each_mask() -> None:
+    old, new, target = (8, 14, 12), (13, 21, 17), Masks(names=("axon", "nothing", "myelin"))
+    scores, case = independent(3, old), properties(old, new, margins=((1, 2), (0, 0), (3, 0)))
+
+    masks = export_fast(slabs(scores, 3), case, target)
+
+    expected = [restore_segmentation((one > 0.5).astype(np.uint8), case) for one in scores]
+    np.testing.assert_array_equal(masks, expected)
