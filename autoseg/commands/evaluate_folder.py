@@ -51,11 +51,13 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     references: Path | None = arguments.references
     target: Target | None = None
     facts = NOTHING_KNOWN
+    undrawn: dict[str, tuple[int, ...]] = {}
     task = None if arguments.task is None else workspace.find_task(arguments.task)
     if task is not None:
         raw = workspace.task(task).raw
         dataset = read_dataset(raw)
         target, facts = dataset.target, dataset.facts
+        undrawn = {case.identifier: dataset.target.undrawn(case.annotated) for case in dataset.training}
         references = references or raw / "labelsTr"
     if references is None:
         raise WorkspaceError("what are the true labels? Name their folder (-ref), or the task that they belong to (-t)")
@@ -64,6 +66,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         counted=Counted.of(numbers) if target is None else Counted.of_target(target, numbers),
         common=arguments.common,
         surface_distances=arguments.surface_distances,
+        undrawn=undrawn,
         facts=facts,
     )
     summary = evaluate_folder(

@@ -152,6 +152,15 @@ def known_facts(folder: Path) -> FactsTable:
     return read_facts(folder, names)
 
 
+def known_annotations(folder: Path) -> Mapping[str, tuple[str, ...]]:
+    """The outputs that were drawn in a raw task's cases, of those in which not all were; none where it is elsewhere."""
+    try:
+        cases = read_dataset(folder).training
+    except DatasetError:  # what is wrong with it, the commands that need it say
+        return {}
+    return {case.identifier: case.annotated for case in cases if case.annotated is not None}
+
+
 def read_description(folder: Path) -> Mapping[str, Any]:
     """The parsed dataset.json, which may hold more than we read."""
     path = folder / DATASET_FILE

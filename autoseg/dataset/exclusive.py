@@ -115,6 +115,14 @@ class Exclusive:
         """The labels of a map that a number of `scored` covers."""
         return (number,)
 
+    def undrawn(self, names: Sequence[str] | None) -> tuple[int, ...]:
+        """Numbers of `scored` that nobody drew, of the names that were drawn in a case; None: all were."""
+        return () if names is None else tuple(number for number in self.scored if self.names[number] not in names)
+
+    def undrawn_values(self, names: Sequence[str] | None) -> tuple[int, ...]:
+        """Values of `ruled` of which nobody knows where they are in such a case."""
+        return self.undrawn(names)
+
     def drawn_outputs(self, names: Sequence[str] | None) -> tuple[bool, ...]:
         """Whether somebody drew each output, of the names that were drawn in a case; None: all."""
         return tuple(names is None or number == BACKGROUND or name in names for number, name in enumerate(self.names))

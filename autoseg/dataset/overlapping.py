@@ -43,6 +43,14 @@ class NamedOutputs:
         """Numbers of the outputs that are looked at; the channel of a number is the one before it."""
         return range(1, len(self.names) + 1)
 
+    def undrawn(self, names: Sequence[str] | None) -> tuple[int, ...]:
+        """Numbers of `scored` that nobody drew, of the names that were drawn in a case; None: all were."""
+        return () if names is None else tuple(number for number in self.scored if self.labels[number] not in names)
+
+    def drawn_outputs(self, names: Sequence[str] | None) -> tuple[bool, ...]:
+        """Whether somebody drew each output, of the names that were drawn in a case; None: all."""
+        return tuple(names is None or name in names for name in self.names)
+
     @property
     def value_names(self) -> tuple[str, ...]:
         """What a file that names its segments should call each value; empty where values have no names."""
@@ -142,9 +150,9 @@ class Regions(NamedOutputs):
         """The labels of a map that a number of `scored` covers."""
         return self.members[number - 1]
 
-    def drawn_outputs(self, names: Sequence[str] | None) -> tuple[bool, ...]:
-        """Whether somebody drew each output, of the names that were drawn in a case; None: all."""
-        return tuple(names is None or name in names for name in self.names)
+    def undrawn_values(self, names: Sequence[str] | None) -> tuple[int, ...]:
+        """Values of `ruled` of which nobody knows where they are in such a case: all of them, which regions share."""
+        return self.ruled if self.undrawn(names) else ()
 
     def files_of(self, stem: str) -> tuple[str, ...]:
         """Names, endings and raters left out, of the files that hold a case's labels."""
@@ -221,9 +229,9 @@ class Masks(NamedOutputs):
         """The values that count in a file of its own."""
         return (1,)
 
-    def drawn_outputs(self, names: Sequence[str] | None) -> tuple[bool, ...]:
-        """Whether somebody drew each output, of the names that were drawn in a case; None: all."""
-        return tuple(names is None or name in names for name in self.names)
+    def undrawn_values(self, names: Sequence[str] | None) -> tuple[int, ...]:
+        """Values of `ruled` of which nobody knows where they are in such a case."""
+        return self.undrawn(names)
 
     def files_of(self, stem: str) -> tuple[str, ...]:
         """Names, endings and raters left out, of the files that hold a case's labels."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import autoseg
 from autoseg.command_words import training_command
-from autoseg.dataset.description import known_facts
+from autoseg.dataset.description import known_annotations, known_facts
 from autoseg.dataset.facts import FactsTable
 from autoseg.dataset.splits import Split, read_splits
 from autoseg.dataset.target import Target
@@ -70,6 +70,7 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
     wanted = folds or numbered_folds(workspace.task(task))
     facts = known_facts(workspace.task(task).raw)
     target = load_plans(model.plans_file).target
+    annotated = known_annotations(workspace.task(task).raw)
     cases: list[ValidationCase] = []
     missing: list[str] = []
     for fold in wanted:
@@ -79,7 +80,7 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
             missing.append(_trained_otherwise(key, fold, seen))
             continue
         found = list(_fold_cases(model, fold, expected, workspace.task(task).references, facts))
-        cases += (replace(case, ignore=target.ignore) for case in found)
+        cases += (_as_drawn(case, target, annotated) for case in found)
         if split is not None and found:
             _warn_of_other_cases(model, fold, split)
         if not found or (expected is not None and len(found) < len(expected)):
@@ -202,6 +203,11 @@ def require_one_set_of_labels(validations: Sequence[CrossValidation]) -> tuple[i
                 "only models of the same labels can be compared"
             )
     return first.target.ruled
+
+
+def _as_drawn(case: ValidationCase, target: Target, annotated: Mapping[str, tuple[str, ...]]) -> ValidationCase:
+    """With what nobody knows of it."""
+    return replace(case, ignore=target.ignore, undrawn=target.undrawn_values(annotated.get(case.identifier)))
 
 
 def _fold_cases(

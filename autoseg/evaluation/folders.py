@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from autoseg.dataset.facts import NOTHING_KNOWN, FactsTable
@@ -32,12 +33,14 @@ class ScoringSettings:
         counted: Which numbers, and the values that each covers.
         common: The cases that both folders hold, and no others; else they must hold the same.
         surface_distances: Also the 95th percentile Hausdorff distance, which takes longer.
+        undrawn: Numbers that nobody drew in a case, by its name; of these nothing is said.
         facts: What is known of the cases, which summary.json then says, too.
     """
 
     counted: Counted
     common: bool = False
     surface_distances: bool = False
+    undrawn: Mapping[str, Sequence[int]] = field(default_factory=dict)
     facts: FactsTable = NOTHING_KNOWN
 
 
@@ -65,14 +68,18 @@ def evaluate_folder(
     cases, left_out = common_cases(predictions, references) if scoring.common else (None, [])
     if left_out:
         log.warning("left out, for one of the folders lacks them: %s", first_few(left_out))
-    summary = score_folder(
-        predictions,
-        references,
-        scoring.counted,
-        workers=fitting_workers(workers, BYTES_PER_WORKER),
-        cases=cases,
-        surface_distances=scoring.surface_distances,
-    ).with_facts(scoring.facts.by_case)
+    summary = (
+        score_folder(
+            predictions,
+            references,
+            scoring.counted,
+            workers=fitting_workers(workers, BYTES_PER_WORKER),
+            cases=cases,
+            surface_distances=scoring.surface_distances,
+        )
+        .without(scoring.undrawn)
+        .with_facts(scoring.facts.by_case)
+    )
     require_apart([predictions], {"the folder of the true labels; name that of the predictions": [references]})
     save_summary(summary, predictions / SUMMARY_FILE)
     return summary

@@ -46,6 +46,11 @@ class CaseScores:
     scores: Mapping[int, Metrics]
     facts: Facts = NOTHING
 
+    def without(self, numbers: Sequence[int]) -> CaseScores:
+        """The same, with nothing said of some numbers."""
+        unknown = {number: dict.fromkeys(metrics) for number, metrics in self.scores.items() if number in numbers}
+        return replace(self, scores={**self.scores, **unknown})
+
     @property
     def identifier(self) -> str:
         """The case's name."""
@@ -89,6 +94,11 @@ class Summary:
     def with_facts(self, facts: Mapping[str, Facts]) -> Summary:
         """The same with what is known of the cases beside their images, by their names."""
         cases = (replace(case, facts=facts.get(case.identifier, NOTHING)) for case in self.cases)
+        return replace(self, cases=tuple(cases))
+
+    def without(self, undrawn: Mapping[str, Sequence[int]]) -> Summary:
+        """The same, with nothing said of the numbers that nobody drew in a case, by the cases' names."""
+        cases = (case.without(undrawn.get(case.identifier, ())) for case in self.cases)
         return replace(self, cases=tuple(cases))
 
     def _each_metric(self, label: int, combine: Callable[[Sequence[float | None]], Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class ValidationCase:
         patient: Whose image it is; cases of one patient are never on both sides of a judgement.
         prediction, reference: Label files on one grid.
         ignore: The value in references where nobody knows; None where there is none.
+        undrawn: Labels that nobody drew in the case.
     """
 
     identifier: str
@@ -40,6 +41,7 @@ class ValidationCase:
     prediction: Path
     reference: Path
     ignore: int | None = None
+    undrawn: tuple[int, ...] = ()
 
 
 class DiceTable:
@@ -104,7 +106,9 @@ def _measure_start(case: ValidationCase, labels: Sequence[int]) -> tuple[list[fl
     prediction, reference, spacing = _read_cropped(case)
     sizes = _sizes(reference, labels)
     known = _known(prediction, reference, case.ignore)
-    return _dice(known, reference, labels, sizes), _component_volumes(reference, labels, spacing)
+    return _unless_undrawn(case, labels, _dice(known, reference, labels, sizes)), _component_volumes(
+        reference, labels, spacing
+    )
 
 
 def _measure_rules(
@@ -121,7 +125,8 @@ def _measure_rules(
             around = _around(boxes, rule.labels, processed.shape)
             changed = apply_rules(processed[around], spacing, [rule])
             known = _known(changed, reference[around], case.ignore)
-            scores[before, rule] = _dice(known, reference[around], rule.labels, sizes)
+            dice = _dice(known, reference[around], rule.labels, sizes)
+            scores[before, rule] = _unless_undrawn(case, rule.labels, dice)
     return scores
 
 
@@ -131,6 +136,10 @@ def _read_cropped(case: ValidationCase) -> tuple[LabelArray, LabelArray, Spacing
     used = (prediction != BACKGROUND) | (reference != BACKGROUND)
     around = _around(_boxes(used.astype(np.uint8)), (1,), used.shape)
     return prediction[around], reference[around], spacing
+
+
+def _unless_undrawn(case: ValidationCase, labels: Sequence[int], dice: list[float]) -> list[float]:
+    return [np.nan if label in case.undrawn else one for label, one in zip(labels, dice, strict=True)]
 
 
 def _known(prediction: LabelArray, reference: LabelArray, ignore: int | None) -> LabelArray:

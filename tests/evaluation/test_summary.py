@@ -216,3 +216,13 @@ def test_a_file_that_is_no_summary_is_refused(tmp_path: Path, content: str) -> N
 
     with pytest.raises(StorageError, match=r"summary\.json: not a summary of scores .*; evaluate the folder again"):
         load_summary(path)
+
+
+def test_of_what_nobody_drew_in_a_case_nothing_is_said(folders: tuple[Path, Path]) -> None:
+    whole = score_folder(*folders, Counted.of([1, 2]), workers=1)
+    first = whole.cases[0].identifier
+    summary = whole.without({first: (2,)})
+
+    assert set(summary.cases[0].scores[2].values()) == {None}
+    assert summary.cases[0].scores[1] == whole.cases[0].scores[1] and summary.cases[1:] == whole.cases[1:]
+    assert summary.number[2]["Dice"] == sum(case.scores[2]["Dice"] is not None for case in whole.cases[1:])

@@ -400,3 +400,24 @@ def test_what_nobody_knows_is_no_part_of_any_dice(tmp_path: Path) -> None:
     largest = (Rule(kind="keep_largest", labels=(1,)),)
     table.measure([((), largest[0])])
     assert table.dice(largest).tolist() == [[2 * 0 / 108]], "the largest part is the one that nobody labelled"
+
+
+def test_of_labels_that_nobody_drew_in_a_case_nothing_is_said(tmp_path: Path) -> None:
+    prediction = np.zeros((6, 6, 6), dtype=np.uint8)
+    prediction[1:3], prediction[3:5] = 1, 2
+    geometry = Geometry(spacing=(1.0, 1.0, 1.0))
+    write_image(tmp_path / "one.nii.gz", prediction, geometry)
+    case = ValidationCase(
+        identifier="case",
+        fold="0",
+        patient="case",
+        prediction=tmp_path / "one.nii.gz",
+        reference=tmp_path / "one.nii.gz",
+        undrawn=(2,),
+    )
+    table = DiceTable([case], (1, 2), workers=1)
+    rule = Rule(kind="keep_largest", labels=(1, 2))
+    table.measure([((), rule)])
+
+    np.testing.assert_equal(table.dice(()), [[1.0, np.nan]])
+    np.testing.assert_equal(table.dice((rule,)), [[1.0, np.nan]])
