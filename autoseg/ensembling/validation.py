@@ -71,6 +71,11 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
     facts = known_facts(workspace.task(task).raw)
     target = load_plans(model.plans_file).target
     annotated = known_annotations(workspace.task(task).raw)
+    if target.drawn_apart:
+        raise TrainingError(
+            f"{model.folder}: masks with a file each are scored fold by fold, and models of them are not compared yet; "
+            "the scores stand in each fold's summary"
+        )
     cases: list[ValidationCase] = []
     missing: list[str] = []
     for fold in wanted:

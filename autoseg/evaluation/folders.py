@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autoseg.dataset.facts import NOTHING_KNOWN, FactsTable
+from autoseg.evaluation.case_files import common_cases
 from autoseg.evaluation.metrics import Counted
 from autoseg.evaluation.summary import (
     BYTES_PER_WORKER,
     Summary,
-    common_cases,
     is_summary,
     save_summary,
     score_folder,
@@ -65,7 +65,7 @@ def evaluate_folder(
     """
     if not overwrite:
         require_own_file(predictions / SUMMARY_FILE, is_summary)
-    cases, left_out = common_cases(predictions, references) if scoring.common else (None, [])
+    cases, left_out = common_cases(predictions, references, scoring.counted) if scoring.common else (None, [])
     if left_out:
         log.warning("left out, for one of the folders lacks them: %s", first_few(left_out))
     summary = (

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from autoseg.arrays import Float64Array, IndexArray, LabelArray, Mask
+from autoseg.dataset.overlapping import THRESHOLD
 from autoseg.dataset.target import Target
 
 Metrics = dict[str, float | None]
@@ -27,6 +28,9 @@ ML_PER_MM3 = 1e-3
 MOST_PAIRED = 256
 """Kinds whose pairs are counted at once, which is fastest; the table of more grows with their square."""
 
+UNKNOWN = 2
+"""In the mean of raters, beside 0 and 1."""
+
 LARGEST_TABLE = 2**16
 """Label numbers up to it are looked up in a table, which is fastest; larger ones are searched for."""
 
@@ -38,10 +42,12 @@ class Counted:
     Attributes:
         members: For each number the values that it covers, which may be others' too.
         ignore: The value in the reference where nobody knows, whose voxels are left out; None where there is none.
+        target: Whose files they are; None where each case has one.
     """
 
     members: Mapping[int, tuple[int, ...]]
     ignore: int | None = None
+    target: Target | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, labels: Sequence[int]) -> Counted:
@@ -53,7 +59,18 @@ class Counted:
         """What is scored of a target in maps; of some of its outputs where their numbers are given."""
         numbers = target.scored if numbers is None else numbers
         scored = {number: target.members_of(number) if number in target.scored else (number,) for number in numbers}
-        return cls(members=scored, ignore=target.ignore)
+        return cls(members=scored, ignore=target.ignore, target=target)
+
+    def files(self, case: str) -> tuple[tuple[str, Counted], ...]:
+        """Names, endings and raters left out, of the files of a case, each with what is counted in it."""
+        names = (case,) if self.target is None else self.target.files_of(case)
+        if self.target is None or len(names) == 1:
+            return ((names[0], self),)
+        return tuple(
+            (name, replace(self, members={number: self.members[number]}))
+            for number, name in zip(self.target.scored, names, strict=True)
+            if number in self.members
+        )
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -138,6 +155,27 @@ def confusion_metrics(counts: Confusion) -> Metrics:
         "Total Positives Test": float(tp + fp),
         "True Negative Rate": _ratio(tn, tn + fp),
     }
+
+
+def undefined_metrics(*, surface_distances: bool) -> Metrics:
+    """Those of what nobody drew: by the same names, all None."""
+    nothing = np.zeros((1, 1, 1), dtype=np.uint8)
+    spacing = (1.0, 1.0, 1.0)
+    (metrics,) = score_arrays(
+        nothing, nothing, Counted.of([1]), spacing=spacing if surface_distances else None
+    ).values()
+    return dict.fromkeys({**metrics, **volumes(metrics, spacing)})
+
+
+def mean_of_raters(references: Sequence[LabelArray], members: Sequence[int], ignore: int | None) -> LabelArray:
+    """What more than half of those who say it hold for one of the values, `(Z, Y, X)`: 1, else 0; `UNKNOWN` where nobody says."""
+    known = np.zeros(references[0].shape, dtype=np.int32)
+    held = np.zeros_like(known)
+    for reference in references:
+        says = np.ones(known.shape, dtype=bool) if ignore is None else reference != ignore
+        known += says
+        held += says & np.isin(reference, members)
+    return np.where(known == 0, np.uint8(UNKNOWN), (held > THRESHOLD * known).astype(np.uint8))
 
 
 def volumes(metrics: Metrics, spacing: Sequence[float]) -> Metrics:

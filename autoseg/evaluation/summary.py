@@ -12,10 +12,20 @@ from typing import Any
 import numpy as np
 
 from autoseg.arrays import LabelArray
-from autoseg.dataset import image_files
 from autoseg.dataset.facts import NOTHING, Facts
 from autoseg.errors import DatasetError, StorageError
-from autoseg.evaluation.metrics import Counted, Metrics, foreground_mean, mean_of, score_arrays, volumes
+from autoseg.evaluation.case_files import CaseFiles, Pair, find_pairs
+from autoseg.evaluation.metrics import (
+    UNKNOWN,
+    Counted,
+    Metrics,
+    foreground_mean,
+    mean_of,
+    mean_of_raters,
+    score_arrays,
+    undefined_metrics,
+    volumes,
+)
 from autoseg.files.storage import content_hash, read_json, write_json
 from autoseg.geometry import Spacing
 from autoseg.images import Image, grid_differences, read_label, split_ending
@@ -115,7 +125,7 @@ def score_folder(
     cases: Sequence[str] | None = None,
     surface_distances: bool = False,
 ) -> Summary:
-    """Score every segmentation of a folder against the file of the same name in another.
+    """Score every segmentation of a folder against the file of the same name in another; of raters against their mean.
 
     Args:
         workers: Processes; each case is read once for all numbers.
@@ -126,11 +136,9 @@ def score_folder(
         DatasetError: The folders hold different names; both sides are listed.
         CasesFailed: Naming each case whose files cannot be compared (different grids, no whole numbers).
     """
-    pairs = _pairs(predictions, references, cases)
-    score = partial(score_case, counted=counted, surface_distances=surface_distances)
-    scored = run_on_cases(
-        score, pairs, task="scoring", workers=workers, name=lambda pair: split_ending(pair[0].name)[0]
-    )
+    files = find_pairs(predictions, references, counted, cases)
+    score = partial(score_case, numbers=tuple(counted.members), surface_distances=surface_distances)
+    scored = run_on_cases(score, files, task="scoring", workers=workers)
     return Summary(
         name=predictions.name,
         task="",
@@ -140,29 +148,42 @@ def score_folder(
     )
 
 
-def common_cases(predictions: Path, references: Path) -> tuple[list[str], list[str]]:
-    """The cases that both folders hold, and those that one of them lacks.
+def score_case(files: CaseFiles, *, numbers: Sequence[int], surface_distances: bool = False) -> CaseScores:
+    """Score the files of one predicted segmentation against its reference files; what was not drawn has no score.
+
+    Args:
+        numbers: All that get scores.
 
     Raises:
-        DatasetError: They have none in common.
+        DatasetError: Two lie on different grids, or hold other than whole numbers.
     """
-    predicted, true = _files(predictions).keys(), _files(references).keys()
-    if not predicted & true:
-        raise DatasetError(f"{predictions} and {references}: no case is in both; files of one case have equal names")
-    return sorted(predicted & true), sorted(predicted ^ true)
+    found: dict[int, Metrics] = {}
+    for pair in files.pairs:
+        if pair.references:
+            found |= _score_pair(pair, surface_distances=surface_distances)
+    undefined = undefined_metrics(surface_distances=surface_distances) if len(found) < len(numbers) else {}
+    scores = {number: found[number] if number in found else dict(undefined) for number in numbers}
+    return CaseScores(test=str(files.prediction), reference=str(files.reference), scores=scores)
 
 
-def score_case(pair: tuple[Path, Path], counted: Counted, *, surface_distances: bool = False) -> CaseScores:
-    """Score one predicted segmentation file against its reference file, given as `(prediction, reference)`.
-
-    Raises:
-        DatasetError: The two lie on different grids, or hold other than whole numbers.
-    """
-    prediction, reference, spacing = read_pair(pair)
-    scores = score_arrays(prediction, reference, counted, spacing=spacing if surface_distances else None)
+def _score_pair(pair: Pair, *, surface_distances: bool) -> dict[int, Metrics]:
+    counted = pair.counted
+    read = [read_pair((pair.prediction, reference)) for reference in pair.references]
+    prediction, reference, spacing = read[0]
+    scored_spacing = spacing if surface_distances else None
+    scores: dict[int, Metrics] = {}
+    if len(read) == 1:
+        scores = score_arrays(prediction, reference, counted, spacing=scored_spacing)
+    else:
+        raters = [one for _, one, _ in read]
+        single = Counted(members={1: (1,)}, ignore=UNKNOWN)
+        for number, members in counted.members.items():
+            mean = mean_of_raters(raters, members, counted.ignore)
+            held = np.isin(prediction, members).astype(np.uint8)
+            scores[number] = score_arrays(held, mean, single, spacing=scored_spacing)[1]
     for metrics in scores.values():
         metrics |= volumes(metrics, spacing)
-    return CaseScores(test=str(pair[0]), reference=str(pair[1]), scores=scores)
+    return scores
 
 
 def read_pair(pair: tuple[Path, Path]) -> tuple[LabelArray, LabelArray, Spacing]:
@@ -240,31 +261,6 @@ def load_summary(path: Path) -> Summary:
 def _case_scores(entry: Mapping[str, Any]) -> CaseScores:
     scores = {int(label): metrics for label, metrics in entry.items() if label not in ("test", "reference")}
     return CaseScores(test=entry["test"], reference=entry["reference"], scores=scores)
-
-
-def _pairs(predictions: Path, references: Path, cases: Sequence[str] | None) -> list[tuple[Path, Path]]:
-    predicted, true = _files(predictions), _files(references)
-    wanted = sorted(predicted.keys() | true.keys()) if cases is None else list(cases)
-    missing = [
-        (folder, names)
-        for folder, files in ((predictions, predicted), (references, true))
-        if (names := [case for case in wanted if case not in files])
-    ]
-    if missing:
-        listing = "\n".join(f"  not in {folder}: {', '.join(names)}" for folder, names in missing)
-        raise DatasetError(
-            f"{predictions} and {references}: the two folders must hold the same cases\n{listing}\n"
-            "Add what is missing or move what is not to be scored, or score the cases that both hold (`common`)."
-        )
-    if not wanted:
-        raise DatasetError(f"{predictions}: no segmentation (.nii.gz) to score here; predict first")
-    return [(predicted[case], true[case]) for case in wanted]
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; name a folder of segmentations (.nii.gz)")
-    return image_files(folder)
 
 
 def _require_one_grid(pair: tuple[Path, Path], prediction: Image, reference: Image) -> None:

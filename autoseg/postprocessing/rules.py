@@ -64,7 +64,14 @@ def apply_rules(segmentation: LabelArray, spacing: Sequence[float], rules: Seque
     Args:
         segmentation: `(Z, Y, X)` label values; left as it is.
         spacing: Voxel size in mm.
+
+    Raises:
+        ModelError: There are rules, and masks that may overlap instead of one map.
     """
+    if rules and segmentation.ndim > len(spacing):
+        raise ModelError(
+            "postprocessing: rules are of the labels of one map, and masks that may overlap have none; predict them without"
+        )
     for rule in rules:
         segmentation = _apply(segmentation, spacing, rule)
     return segmentation

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from torch import nn, optim
 
-from autoseg.dataset.coding import IGNORED
-from autoseg.dataset.target import Exclusive, Regions, Target, stored_target
+from autoseg.dataset.coding import IGNORED, OUTSIDE_PLANE, WHOLE
+from autoseg.dataset.target import Exclusive, Masks, Regions, Target, stored_target
 from autoseg.ensembling.averaging import average
 from autoseg.errors import Interrupted
 from autoseg.images import read_image, write_image
@@ -25,6 +25,7 @@ from autoseg.training.fold.data import FoldData
 CASES = tuple(f"ball_{number}" for number in range(6))
 SPLIT = Split(training=CASES[:4], validation=CASES[4:])
 REGIONS = Regions(names=("whole", "core"), members=((1, 2), (2,)), order=(1, 2))
+MASKS = Masks(names=("whole", "core"))
 IGNORING = Exclusive(names=("background", "shell", "core"), ignore=9)
 
 
@@ -93,6 +94,54 @@ def test_a_fold_is_trained_continued_and_scored_by_output(
     assert set(np.unique(predicted)) == {0, 1, 2}
     model = load_model(whole.output.parent, "3d_fullres")
     assert model.target == target and len(model.networks[0].state_dict()) == len(weights[0])
+
+
+def test_a_fold_of_masks_is_trained_and_scored_file_by_file(
+    plans: Plans, store: PreparedCases, references: Path, tmp_path: Path
+) -> None:
+    """The core of one case to train on, and of one to validate on, was not drawn."""
+    cases, drawn = PreparedCases(tmp_path / "prepared"), tmp_path / "references"
+    for case in CASES:
+        prepared, reference = store.load(case), read_image(references / f"{case}.nii.gz")
+        assert prepared.segmentation is not None
+        number = 1 if case in ("ball_0", "ball_5") else 2
+        planes = np.stack([prepared.segmentation >= least for least in (1, 2)][:number]) * np.uint8(WHOLE)
+        planes[:, prepared.segmentation < 0] = OUTSIDE_PLANE
+        foreground = {output: np.argwhere(plane == WHOLE).astype(np.int32) for output, plane in enumerate(planes, 1)}
+        apart = replace(
+            prepared,
+            segmentation=planes,
+            planes=((0,), (1,))[:number] + ((),) * (2 - number),
+            annotated=MASKS.names[:number],
+            foreground={1: np.zeros((0, 3), np.int32), 2: np.zeros((0, 3), np.int32), **foreground},
+        )
+        cases.save(apart, "masks")
+        for name, least in zip(MASKS.names[:number], (1, 2), strict=False):
+            write_image(drawn / f"{case}_{name}.nii.gz", (reference.data >= least).astype(np.uint8), reference.geometry)
+    trainer = trainer_of(plans_of(plans, MASKS), cases, drawn, tmp_path / "model" / "fold_0", epochs=3)
+    trainer.run()
+
+    summary = trainer.validate(save_probabilities=True)
+
+    folder = trainer.output / "validation_raw"
+    assert {path.name for path in folder.iterdir()} == {
+        *(f"{case}_{name}.nii.gz" for case in SPLIT.validation for name in MASKS.names),
+        *(f"{case}.npz" for case in SPLIT.validation),
+        "prediction.json",
+        "summary.json",
+    }
+    assert [case.identifier for case in summary.cases] == list(SPLIT.validation)
+    assert summary.mean[1]["Dice"] > 0.8 and summary.mean[2]["Dice"] > 0.3  # type: ignore[operator]
+    assert set(summary.cases[1].scores[2].values()) == {None} and summary.number[2]["Dice"] == 1
+    predicted = [read_image(folder / f"ball_4_{name}.nii.gz").data for name in MASKS.names]
+    for ours, (number, name) in zip(predicted, enumerate(MASKS.names, 1), strict=True):
+        theirs = read_image(drawn / f"ball_4_{name}.nii.gz").data
+        dice = 2 * (ours & theirs).sum() / (ours.sum() + theirs.sum())
+        assert summary.cases[0].scores[number]["Dice"] == pytest.approx(dice)
+    np.testing.assert_array_equal(average([load_packed(folder / "ball_4.npz")]), predicted)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nii.gz")}
+    trainer.validate(save_probabilities=True)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nii.gz")} == before, "predicted already"
 
 
 def _sliced_references(references: Path, folder: Path) -> Path:

@@ -1,0 +1,121 @@
+"""Which files of two folders are scored against each other: of a case one pair, or one for each mask, and several raters'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.dataset import image_files
+from autoseg.dataset.declared_target import RATER
+from autoseg.errors import DatasetError
+from autoseg.evaluation.metrics import Counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One file of a prediction.
+
+    Attributes:
+        references: What it is scored against: one file, those of several raters, or none where it was not drawn.
+        counted: What in it.
+    """
+
+    prediction: Path
+    references: tuple[Path, ...]
+    counted: Counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFiles:
+    """All files of a case; `prediction` and `reference` are what they would be called if each were one."""
+
+    identifier: str
+    prediction: Path
+    reference: Path
+    pairs: tuple[Pair, ...]
+
+
+def find_pairs(
+    predictions: Path, references: Path, counted: Counted, cases: Sequence[str] | None
+) -> Sequence[CaseFiles]:
+    """The files of the cases, or of all that are in either folder.
+
+    Raises:
+        DatasetError: A case lacks a prediction, or has no reference at all; both sides are listed.
+    """
+    predicted, true = _files(predictions), _files(references)
+    wanted = (
+        sorted(_cases(predicted, counted) | _cases(_without_raters(true, predicted), counted))
+        if cases is None
+        else cases
+    )
+    pairs = {case: _pairs_of(case, predicted, true, counted) for case in wanted}
+    absent = [name for case in wanted for name, _ in counted.files(case) if name not in predicted]
+    unknown = [case for case in wanted if not any(_raters(name, true) for name, _ in counted.files(case))]
+    if missing := [(folder, names) for folder, names in ((predictions, absent), (references, unknown)) if names]:
+        listing = "\n".join(f"  not in {folder}: {', '.join(names)}" for folder, names in missing)
+        raise DatasetError(
+            f"{predictions} and {references}: the two folders must hold the same cases\n{listing}\n"
+            "Add what is missing or move what is not to be scored, or score the cases that both hold (`common`)."
+        )
+    if not wanted:
+        raise DatasetError(f"{predictions}: no segmentation (.nii.gz) to score here; predict first")
+    return [
+        CaseFiles(
+            identifier=case,
+            prediction=_called(case, predicted, predictions),
+            reference=_called(case, true, references),
+            pairs=tuple(pairs[case]),
+        )
+        for case in wanted
+    ]
+
+
+def common_cases(predictions: Path, references: Path, counted: Counted) -> tuple[list[str], list[str]]:
+    """The cases that both folders hold, and those that one of them lacks.
+
+    Raises:
+        DatasetError: They have none in common.
+    """
+    found = _files(predictions)
+    predicted, true = _cases(found, counted), _cases(_without_raters(_files(references), found), counted)
+    if not predicted & true:
+        raise DatasetError(f"{predictions} and {references}: no case is in both; files of one case have equal names")
+    return sorted(predicted & true), sorted(predicted ^ true)
+
+
+def _pairs_of(case: str, predicted: Mapping[str, Path], true: Mapping[str, Path], counted: Counted) -> list[Pair]:
+    return [
+        Pair(prediction=predicted[name], references=_raters(name, true), counted=part)
+        for name, part in counted.files(case)
+        if name in predicted
+    ]
+
+
+def _raters(name: str, files: Mapping[str, Path]) -> tuple[Path, ...]:
+    """The file of a name, or else those of its raters."""
+    if name in files:
+        return (files[name],)
+    return tuple(path for stem, path in files.items() if (match := RATER.fullmatch(stem)) and match[1] == name)
+
+
+def _without_raters(files: Iterable[str], predicted: Mapping[str, Path]) -> set[str]:
+    """Names as predictions have them."""
+    return {match[1] if name not in predicted and (match := RATER.fullmatch(name)) else name for name in files}
+
+
+def _cases(names: Iterable[str], counted: Counted) -> set[str]:
+    """The cases that files belong to; a file that is none of a mask's stands for a case of its own name."""
+    suffixes = sorted((name for name, _ in counted.files("")), key=len, reverse=True)
+    return {next((name.removesuffix(suffix) for suffix in suffixes if name.endswith(suffix)), name) for name in names}
+
+
+def _called(case: str, files: Mapping[str, Path], folder: Path) -> Path:
+    return files.get(case, folder / f"{case}.nii.gz")
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; name a folder of segmentations (.nii.gz)")
+    return image_files(folder)
