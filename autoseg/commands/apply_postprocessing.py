@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from autoseg.commands.arguments import add_output, add_overwrite, add_rules, add_workers
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser
 from autoseg.commands.values import folder
 from autoseg.paths import Workspace
 from autoseg.words import counted
@@ -44,7 +43,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
     print(f"written: {counted(len(written), 'segmentation')} in {arguments.output}")
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_apply_postprocessing",
     summary="apply postprocessing rules to segmentations",
     reads="IN/<case>.nii.gz, and a postprocessing.json: a model's, or one of your own such as\n"
@@ -57,4 +56,3 @@ COMMAND = Command(
     run=run,
     uses_workspace=False,
 )
-main = partial(run_command, COMMAND)

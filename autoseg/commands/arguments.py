@@ -9,6 +9,7 @@ from autoseg.commands.values import (
     configuration_name,
     device,
     fold,
+    fold_number,
     folder,
     not_negative,
     pattern,
@@ -67,7 +68,7 @@ def add_models(options: Group) -> None:
         dest="folds",
         metavar="FOLD",
         nargs="+",
-        type=not_negative,
+        type=fold_number,
         help="folds of the cross-validation (default: all that splits_final.json has)",
     )
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from autoseg.commands.arguments import add_source, add_task_number, add_workers
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.settings import typed
 from autoseg.paths import Workspace
 
@@ -57,7 +56,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     say_next(("autoseg_verify_dataset", "-t", conversion.folder.name), home=arguments.home)
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_convert_dataset",
     summary="convert a dataset, whatever its layout: it is recognised",
     reads="FOLDER in one of four layouts: TaskXXX_Name of autoseg or nnU-Net's first generation; DatasetXXX_Name of its\n"
@@ -69,4 +68,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from autoseg.commands.arguments import add_source, add_task_number, add_workers
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.paths import Workspace
 
 
@@ -27,7 +26,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     say_next(("autoseg_verify_dataset", "-t", converted.name), home=arguments.home)
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_convert_decathlon_task",
     summary="convert a task of the Medical Segmentation Decathlon",
     reads="FOLDER/{dataset.json,imagesTr,labelsTr,imagesTs} with 3D or 4D images <case>.nii.gz",
@@ -36,4 +35,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 from autoseg.command_words import OWN_FOLDER
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.values import positive
 from autoseg.paths import Workspace
 
@@ -36,7 +35,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
     say_next(("autoseg_convert_dataset", "-i", OWN_FOLDER), where=" with your own images and labels")
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_demo",
     summary="see the whole walk in minutes, on a synthetic task made on the spot",
     reads="nothing",
@@ -47,4 +46,3 @@ COMMAND = Command(
     run=run,
     uses_workspace=False,
 )
-main = partial(run_command, COMMAND)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from autoseg.command_words import model_words, predict_words
 from autoseg.commands.arguments import add_models, add_workers
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.dataset.task_folds import warn_of_folds
 from autoseg.paths import Workspace
 
@@ -39,7 +37,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     warn_of_folds(workspace.task(task))
     models = choose_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
     for model in models:
-        validation = collect(model, workspace, _texts(arguments.folds))
+        validation = collect(model, workspace, arguments.folds)
         choice = determine_postprocessing(
             validation,
             candidates=load_rules(arguments.rules) if arguments.rules else None,
@@ -54,11 +52,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     say_next(*(predict_words(task, *words) for words in options), home=arguments.home)
 
 
-def _texts(folds: Sequence[int] | None) -> list[str] | None:
-    return [str(fold) for fold in dict.fromkeys(folds)] if folds else None
-
-
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_determine_postprocessing",
     summary="choose a model's postprocessing by its cross-validation",
     reads="results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/fold_*/validation_raw/<case>.nii.gz, and the\n"
@@ -70,4 +64,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

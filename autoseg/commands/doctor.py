@@ -6,10 +6,9 @@ import argparse
 import logging
 import os
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser
 from autoseg.commands.settings import typed
 from autoseg.errors import AutosegError
 from autoseg.paths import Workspace
@@ -56,7 +55,7 @@ def _end(diagnoses: Sequence[Diagnosis]) -> None:
     print(summary)
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_doctor",
     summary="check folders, disk, memory, cores, packages, device, images and workers, and say what to do",
     reads="the environment, the system, and the workspace's folders",
@@ -65,4 +64,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from autoseg.commands.arguments import add_output, add_overwrite, add_rules, add_workers
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.values import folder
 from autoseg.jobs.next_steps import after_ensembling
 from autoseg.paths import Workspace
@@ -53,7 +52,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     say_next(*after_ensembling(arguments.folders[0], arguments.output, workspace), home=arguments.home)
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_ensemble",
     summary="average the predictions of several models",
     reads="<case>.npz in each FOLDER, as autoseg_predict --save_npz writes them",
@@ -65,4 +64,3 @@ COMMAND = Command(
     run=run,
     uses_workspace=False,
 )
-main = partial(run_command, COMMAND)

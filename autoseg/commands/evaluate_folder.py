@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 from autoseg.commands.arguments import add_overwrite, add_task, add_workers
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.values import folder, label_name
 from autoseg.dataset import read_dataset
 from autoseg.dataset.facts import NOTHING_KNOWN
@@ -82,7 +81,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         say_next(*after_scoring(workspace.task(task), arguments.predictions), home=arguments.home)
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_evaluate_folder",
     summary="score a folder of segmentations against the true labels",
     reads="two folders with label images of equal names (<case>.nii.gz); with -t the task's labels and dataset.json",
@@ -92,4 +91,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

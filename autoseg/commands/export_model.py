@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from autoseg.commands.arguments import (
     CONFIGURATIONS,
@@ -15,7 +14,7 @@ from autoseg.commands.arguments import (
     add_task,
     add_trainer,
 )
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.files.layout import (
     DEFAULT_PLANS,
     DEFAULT_TRAINER,
@@ -70,7 +69,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     say_next(("autoseg_install_model", str(arguments.output)), where=" elsewhere")
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_export_model",
     summary="pack trained models into one file to share",
     reads="results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/ of the trained folds; results/selections;\n"
@@ -83,4 +82,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from autoseg.command_words import predict_words
 from autoseg.commands.arguments import add_models, add_workers
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.dataset.task_folds import warn_of_folds
 from autoseg.paths import Workspace
 
@@ -32,8 +31,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     task = workspace.find_task_with_models(arguments.task)
     warn_of_folds(workspace.task(task))
     models = choose_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
-    folds = [str(fold) for fold in dict.fromkeys(arguments.folds)] if arguments.folds else None
-    validations = [collect(model, workspace, folds) for model in models]
+    validations = [collect(model, workspace, arguments.folds) for model in models]
     settings = SelectionSettings(
         strict=arguments.strict,
         ensembling=not arguments.disable_ensembling,
@@ -49,7 +47,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     say_next(predict_words(task, "--best"), packing, home=arguments.home)
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_find_best_configuration",
     summary="select the best model, or pair of models, by cross-validation",
     reads="results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/fold_*/validation_raw/<case>.nii.gz, for ensembles also\n"
@@ -61,4 +59,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

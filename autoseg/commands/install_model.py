@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.jobs.next_steps import after_installing
 from autoseg.paths import Workspace
 
@@ -30,7 +29,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     say_next(*after_installing(installed.card), home=arguments.home)
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_install_model",
     summary="install models from an archive, checked in every byte",
     reads="FILE or URL, as autoseg_export_model wrote it; nothing in it can run code",
@@ -39,4 +38,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser
 from autoseg.paths import Workspace
 
 
@@ -20,7 +19,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
     print(models_table(workspace.results))
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_list_models",
     summary="list the models that are trained or installed here",
     reads="results/",
@@ -29,4 +28,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from autoseg.commands.arguments import add_configuration, add_plans_name, add_task
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser
 from autoseg.files.layout import DEFAULT_PLANS, FULL
 from autoseg.files.model_folder import ModelKey
 from autoseg.paths import Workspace
@@ -32,7 +31,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     print(networks_table(load_planned(key, workspace), arguments.configuration))
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_list_networks",
     summary="list the networks that a recipe may name, and what each takes with a plan",
     reads="the task's plans in preprocessed/, or nothing",
@@ -41,4 +40,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import textwrap
-from functools import partial
 
 from autoseg.commands.arguments import add_output
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser
 from autoseg.files.layout import DEFAULT_TRAINER
-from autoseg.files.storage import encode
 from autoseg.paths import Workspace
-
-WIDTH = 120
-"""Of the table of keys; what a key means goes on below itself."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -30,30 +23,14 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: ARG001
     """Write it, and say what each key means."""
-    from autoseg.training.recipes.file import explained, make_recipe
+    from autoseg.reporting.recipes import recipe_table
+    from autoseg.training.recipes.file import make_recipe
 
-    recipe = make_recipe(arguments.output, base=arguments.base)
-    print(_table([(key, json.dumps(encode(value)), meaning) for key, value, meaning in explained(recipe)]))
+    print(recipe_table(make_recipe(arguments.output, base=arguments.base)))
     print(f"written: {arguments.output}; what is as in {arguments.base} may be taken out of it")
 
 
-def _table(rows: list[tuple[str, str, str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    indent = sum(widths) + 4
-    lines = [
-        textwrap.fill(
-            meaning or "-",
-            width=max(WIDTH, indent + 40),
-            initial_indent=f"{key:{widths[0]}}  {value:{widths[1]}}  ",
-            subsequent_indent=" " * indent,
-            break_on_hyphens=False,
-        )
-        for key, value, meaning in rows
-    ]
-    return "\n".join(lines)
-
-
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_make_recipe",
     summary="write a recipe file with every key, and say what each means",
     reads="nothing, or the recipe file given as --base",
@@ -64,4 +41,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

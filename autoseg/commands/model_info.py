@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from autoseg.commands.arguments import add_task
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser
 from autoseg.commands.values import folder
 from autoseg.paths import Workspace
 
@@ -30,7 +29,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         print(card_text(task_card(workspace.find_task(arguments.task), workspace)), end="")
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_model_info",
     summary="show what models were made from, for what, and how well they do",
     reads="results/ and what is known of the task; or FILE, an archive, which is not installed",
@@ -39,4 +38,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from autoseg.command_words import Words, preparing_words
 from autoseg.commands.arguments import add_patients, add_planners, add_plans_name, add_tasks, chosen_planners
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.values import positive
 from autoseg.commands.verify_dataset import verify_tasks
 from autoseg.dataset.patients_file import write_patients
@@ -70,7 +69,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     say_next(*commands, home=arguments.home)
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_plan_and_preprocess",
     summary="measure a task, plan everything about its networks, and prepare its cases for training",
     reads="raw_data/TaskXXX_Name: dataset.json, imagesTr, labelsTr",
@@ -83,4 +82,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 from autoseg.commands.arguments import add_output, add_planners, add_plans_name, chosen_planners
-from autoseg.commands.running import Command, Parser, run_command
+from autoseg.commands.running import Command, Parser
 from autoseg.paths import Workspace
 
 
@@ -32,7 +31,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
     plan_from_fingerprints(arguments.files, arguments.output, chosen_planners(arguments))
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_plan_from_fingerprint",
     summary="plan from fingerprint.json files alone, without any image",
     reads="fingerprint.json files, as autoseg_plan_and_preprocess leaves them in preprocessed/TaskXXX_Name",
@@ -42,4 +41,3 @@ COMMAND = Command(
     run=run,
     uses_workspace=False,
 )
-main = partial(run_command, COMMAND)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 from autoseg.command_words import preparing_words
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans, plan_from_json
 
@@ -26,7 +25,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         say_next(preparing_words(task.name, load_plans(path).identifier), home=arguments.home)
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_plan_from_json",
     summary="turn an edited .json view of plans back into the .pkl that is read",
     reads="FILE, the .json view beside the plans in preprocessed/TaskXXX_Name",
@@ -37,4 +36,3 @@ COMMAND = Command(
     run=run,
     uses_workspace=False,
 )
-main = partial(run_command, COMMAND)

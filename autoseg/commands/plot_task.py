@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from autoseg.commands.arguments import add_output, add_overwrite, add_task, add_workers
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.values import folder, not_negative
 from autoseg.files.layout import has_plans
 from autoseg.paths import Workspace
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         say_next(("autoseg_plan_and_preprocess", "-t", task.name), home=arguments.home)
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_plot_task",
     summary="draw overlay pictures of a task's images, labels and predictions",
     reads="raw_data/TaskXXX_Name, and the folder of predictions if one is named",
@@ -59,4 +58,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

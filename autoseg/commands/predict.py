@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from autoseg.commands.arguments import (
     CONFIGURATIONS,
@@ -17,7 +16,7 @@ from autoseg.commands.arguments import (
     add_task,
     add_trainer,
 )
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.values import folder, not_negative, positive, share
 from autoseg.files.layout import DEFAULT_CONFIGURATION, DEFAULT_PLANS, DEFAULT_TRAINER
 from autoseg.geometry import STEP_SIZE
@@ -166,7 +165,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         say_next(*after_prediction(task, arguments.output, labels), home=arguments.home)
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_predict",
     summary="segment new images with a trained model, or with the best that was selected",
     reads="IN: a folder of <case>_0000.nii.gz ... (of one channel also <case>.nii.gz) or one case's file(s);\n"
@@ -182,4 +181,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 
 from autoseg.command_words import predict_words
 from autoseg.commands.arguments import (
@@ -17,7 +16,7 @@ from autoseg.commands.arguments import (
     add_trainer,
 )
 from autoseg.commands.handed_on import SET_BY_THE_RUN, passed_on, words_of
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.values import fold_number, folder
 from autoseg.dataset.patients_file import write_patients
 from autoseg.files.layout import DEFAULT_TRAINER
@@ -96,7 +95,7 @@ def make_work(arguments: argparse.Namespace, workspace: Workspace) -> Work:
     )
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_run",
     summary="everything from a raw task to the best model and its archive; stopped anywhere, it continues",
     reads="raw_data/TaskXXX_Name: dataset.json, imagesTr, labelsTr",
@@ -110,4 +109,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

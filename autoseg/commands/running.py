@@ -18,23 +18,20 @@ from autoseg.command_words import Words
 from autoseg.commands import LEFT_OUT
 from autoseg.commands.settings import typed, typed_log
 from autoseg.commands.spelling import hint
-from autoseg.errors import AutosegError, Interrupted, WorkspaceError
+from autoseg.errors import AutosegError, Interrupted
 from autoseg.extensions import find_fault
 from autoseg.jobs.child import STEP_OF_RUN
-from autoseg.module_path import protect_children
 from autoseg.paths import DEFAULT_HOME, Workspace
-from autoseg.remedies import address_space, allow_open_files, describe_os_error, shortage
+from autoseg.remedies import describe_os_error, shortage
 from autoseg.terminal.messages import configure_logging, tell
 from autoseg.terminal.signals import Terminated, sigterm_as_interruption
+from autoseg.terminal.starting import settle_in
 from autoseg.terminal.streams import reader_is_gone, say, with_streams
 from autoseg.versions import versions
-from autoseg.words import in_bytes, readable
 
 log = logging.getLogger(__name__)
 
 DONE, USER_CAN_FIX, USAGE, BUG, RESUMABLE, CTRL_C = 0, 1, 2, 3, 75, 130
-USUAL_ADDRESS_SPACE = 4 * 10**9
-"""Bytes; a small training takes half of it on a CPU. With CUDA it is far more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +55,10 @@ class Command:
     add_arguments: Callable[[Parser], None]
     run: Callable[[argparse.Namespace, Workspace], None]
     uses_workspace: bool = True
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        """What the console script does; see `run_command`."""
+        return run_command(self, argv)
 
 
 class Parser(argparse.ArgumentParser):
@@ -91,7 +92,7 @@ def _run(command: Command, argv: Sequence[str] | None, program: str) -> int:
     arguments.command_line = (*program.split(), *words)
     configure_logging(verbose=arguments.verbose)
     try:
-        _settle_in()
+        settle_in(LEFT_OUT)
         with sigterm_as_interruption(), typed_log():
             command.run(arguments, _workspace(arguments.home, command))
     except (Interrupted, Terminated) as error:
@@ -147,32 +148,6 @@ def say_next(*commands: Words, home: Path | None = None, where: str = "") -> Non
     everywhere = () if home is None else ("--home", str(home))
     for number, command in enumerate(commands):
         tell(f"{'or' if number else 'next'}{where}: {shlex.join([*command, *everywhere])}")
-
-
-def _settle_in() -> None:
-    """Make the best of how this process was started, and say what is wrong with it.
-
-    Raises:
-        WorkspaceError: The working folder is gone, where neither relative paths nor some libraries work.
-    """
-    try:
-        Path.cwd()
-    except OSError as error:
-        raise WorkspaceError("the folder that this is started in was deleted; change to another (cd)") from error
-    protect_children()
-    allow_open_files()
-    if named := [entry for entry in LEFT_OUT if entry]:
-        log.warning(
-            "PYTHONPATH: %s left out, which lies in whatever folder a command is started in; name the whole path",
-            ", ".join(map(readable, named)),
-        )
-    space = address_space()
-    if space is not None and space < USUAL_ADDRESS_SPACE:
-        log.warning(
-            "this process may have %s of address space (ulimit -v), which the libraries may not do with; where it ends "
-            "without a word, or starts no thread, raise the limit (ulimit -v unlimited)",
-            in_bytes(space),
-        )
 
 
 def _workspace(home: Path | None, command: Command) -> Workspace:

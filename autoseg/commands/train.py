@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from autoseg.commands.running import (
     Command,
     Parser,
     build_parser,
-    run_command,
     say_next,
 )
 from autoseg.commands.values import configuration_name, fold, not_negative, positive, positive_number
@@ -26,7 +24,6 @@ from autoseg.jobs.next_training import after_training, training_with_rate
 from autoseg.paths import Workspace
 from autoseg.terminal.messages import tell
 from autoseg.terminal.signals import stop_request
-from autoseg.words import counted, in_sides
 
 if TYPE_CHECKING:
     from autoseg.evaluation.summary import Summary
@@ -182,7 +179,7 @@ def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> F
     if not (arguments.validate_only or arguments.resume or arguments.overwrite):
         wish = " --valbest" * arguments.valbest + " --npz" * arguments.npz
         require_untrained(trainer.fold, advice=f"; to only validate what it left, -val{wish}" if wish else "")
-    tell(describe(trainer))
+    tell(trainer.describe())
     if arguments.validate_only:
         validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
     else:
@@ -200,22 +197,6 @@ def _as_before(settings: TrainingSettings, fold: FoldFolder, device: str | None)
     from autoseg.training.fold.continuing import settings_to_continue
 
     return settings_to_continue(settings, fold, device=resolve_device(device).type)
-
-
-def describe(trainer: Trainer) -> str:
-    """One line: what is trained, on how much, and where.
-
-    Raises:
-        ModelError: The device or the precision is not there.
-    """
-    training, validation = (counted(len(cases), "case") for cases in (trainer.split.training, trainer.split.validation))
-    return (
-        f"{trainer.plans.dataset}: {trainer.plan.name}, {trainer.name}, fold {trainer.fold.fold}: {training} to train, "
-        f"{validation} to validate; {counted(trainer.epochs, 'epoch')} of "
-        f"{counted(trainer.iterations_per_epoch, 'batch', 'batches')} of "
-        f"{trainer.batch_size}, patch {in_sides(trainer.plan.sampling.patch_size)}, "
-        f"on {trainer.device} in {trainer.precision.name}"
-    )
 
 
 @contextmanager
@@ -259,7 +240,7 @@ def find_learning_rate(trainer: Trainer) -> float:
     return result.suggestion
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_train",
     summary="train one fold of one configuration, then predict and score its validation cases",
     reads="preprocessed/TaskXXX_Name: plans, prepared cases, splits_final.json (made by the first training);\n"
@@ -274,4 +255,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

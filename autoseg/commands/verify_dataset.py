@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from autoseg.commands.arguments import add_patients, add_tasks, add_workers
-from autoseg.commands.running import Command, Parser, run_command, say_next
+from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.settings import typed
 from autoseg.dataset.patients_file import write_patients
 from autoseg.errors import DatasetError
@@ -50,7 +49,7 @@ def verify_tasks(tasks: list[str], workspace: Workspace, *, workers: int | None 
         raise DatasetError(f"errors in {', '.join(faulty)}; put right what the report names and verify again")
 
 
-COMMAND = Command(
+COMMAND = main = Command(
     name="autoseg_verify_dataset",
     summary="read every image of a task and report everything that is wrong with it",
     reads="raw_data/TaskXXX_Name: dataset.json and every image and label file",
@@ -61,4 +60,3 @@ COMMAND = Command(
     add_arguments=add_arguments,
     run=run,
 )
-main = partial(run_command, COMMAND)

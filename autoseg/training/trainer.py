@@ -14,6 +14,7 @@ from autoseg.training.parts import Parts
 from autoseg.training.sampling.batches import AnyBatch
 from autoseg.training.state import TrainingState
 from autoseg.training.steps import Steps
+from autoseg.words import counted, in_sides
 
 
 def never() -> bool:
@@ -44,6 +45,21 @@ class Trainer(Parts):
     def bookkeeping(self) -> FoldRun:
         """Around the steps: the fold's lock, checkpoint, record and display."""
         return self.runs(self, training_step=self.training_step, validation_step=self.validation_step)
+
+    def describe(self) -> str:
+        """One line: what is trained, on how much, and where.
+
+        Raises:
+            ModelError: The device or the precision is not there.
+        """
+        training, validation = (counted(len(cases), "case") for cases in (self.split.training, self.split.validation))
+        return (
+            f"{self.plans.dataset}: {self.plan.name}, {self.name}, fold {self.fold.fold}: {training} to train, "
+            f"{validation} to validate; {counted(self.epochs, 'epoch')} of "
+            f"{counted(self.iterations_per_epoch, 'batch', 'batches')} of "
+            f"{self.batch_size}, patch {in_sides(self.plan.sampling.patch_size)}, "
+            f"on {self.device} in {self.precision.name}"
+        )
 
     def run(
         self,

@@ -464,7 +464,10 @@ def test_cases_of_a_patient_stay_in_one_fold(make_task: Any, tmp_path: Path, my_
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("3d_lowres Trainer 1 0", f"{TASK}: 3d_lowres is not planned; planned are 3d_fullres; train one of these, or"),
+        (
+            "3d_lowres Trainer 1 0",
+            f"{TASK}: 3d_lowres is not planned; planned are 2d, 3d_fullres; train one of these, or",
+        ),
         ("3d_fullres Trainer 1 0 -p other", "other_plans_3D.pkl: no plans here; run autoseg_plan_and_preprocess first"),
         ("3d_fullres Trainer 7 0", "'7': no task of that name in "),
         ("3d_fullres Trainer 1 9", "holds the folds 0, 1, 2, 3, 4; use one of them, or all"),
