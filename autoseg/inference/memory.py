@@ -6,9 +6,12 @@ import logging
 import math
 
 import torch
+from torch import nn
 
 from autoseg.networks.devices import free_device_memory
+from autoseg.networks.encoder_decoder import EncoderDecoder
 from autoseg.networks.fitting import FittingNumber
+from autoseg.networks.memory import estimate_answer
 from autoseg.plans import ConfigurationPlan
 from autoseg.words import counted
 
@@ -34,17 +37,17 @@ SHARE_FOR_TILES = 1 / 4
 """Of a GPU's free memory; scores are summed in the rest."""
 
 
-def most_tiles(plan: ConfigurationPlan, channels: int, device: torch.device) -> int:
+def most_tiles(plan: ConfigurationPlan, each: int, device: torch.device) -> int:
     """Tiles, flipped ones counted, that a network is handed at once where memory allows.
 
     Args:
-        channels: Values that are held for each voxel.
+        each: Bytes that a tile takes.
     """
     voxels = BATCH_VOXELS.get(device.type, BATCH_VOXELS["cpu"])
     usual = max(1, voxels // math.prod(plan.sampling.patch_size))
     if device.type != "cuda":
         return usual
-    return tiles_on_gpu(usual, tile_bytes(plan, channels), free_device_memory(device))
+    return tiles_on_gpu(usual, each, free_device_memory(device))
 
 
 def tiles_on_gpu(usual: int, each: int, free: int) -> int:
@@ -58,13 +61,23 @@ def tiles_on_gpu(usual: int, each: int, free: int) -> int:
     return max(usual, min(MOST_TILES_ON_GPU, int(SHARE_FOR_TILES * free) // each))
 
 
-def tile_bytes(plan: ConfigurationPlan, channels: int) -> int:
-    """What one tile takes while the network runs."""
-    return (
-        math.prod(plan.sampling.patch_size)
-        * BYTES_PER_VALUE
-        * (LARGE_ACTIVATIONS * plan.network.features + SCORE_COPIES * channels)
-    )
+def tile_bytes(network: nn.Module, plan: ConfigurationPlan, *, in_channels: int, channels: int) -> int:
+    """What one tile takes while a network runs.
+
+    The plan's own networks, whose layers are known, are not counted, as a count takes longer to begin than a short
+    prediction may; nor is one that only runs with real numbers.
+
+    Args:
+        channels: Values that are held for each voxel.
+    """
+    voxels = math.prod(plan.sampling.patch_size)
+    activations = voxels * BYTES_PER_VALUE * LARGE_ACTIVATIONS * plan.network.features
+    if not isinstance(network, EncoderDecoder):
+        try:
+            activations = estimate_answer(network, (in_channels, *plan.sampling.patch_size))
+        except Exception as error:  # a network of the user's own may do anything
+            log.debug("the memory of a tile cannot be estimated: %s", error)
+    return activations + voxels * BYTES_PER_VALUE * SCORE_COPIES * channels
 
 
 def fitting_batch(most: int, each: int, free: int) -> int:

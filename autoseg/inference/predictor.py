@@ -19,6 +19,7 @@ from autoseg.geometry import Geometry
 from autoseg.inference.engines import require_engine, start_networks
 from autoseg.inference.export import export_fast, export_segmentation
 from autoseg.inference.members import Members, Networks, all_flips
+from autoseg.inference.memory import tile_bytes
 from autoseg.inference.model import (
     BuildNetwork,
     Checkpoint,
@@ -243,4 +244,10 @@ class Predictor:
             refines=model.plan.previous is not None,
             reduction=self.reduction,
         )
-        return Tiles(members, model.plan, step=self.computation.step_size)
+        tile = tile_bytes(
+            model.networks[0],
+            model.plan,
+            in_channels=input_channels(model.plans, model.configuration),
+            channels=members.channels,
+        )
+        return Tiles(members, model.plan, tile=tile, step=self.computation.step_size)

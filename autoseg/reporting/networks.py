@@ -16,10 +16,10 @@ from autoseg.inference.model import input_channels
 from autoseg.networks.build import RECIPE_NETWORKS, build_named_network
 from autoseg.networks.describe import count_parameters
 from autoseg.networks.fitted import require_fitting
+from autoseg.networks.memory import estimate_step
 from autoseg.networks.receptive_field import seen_by_a_score
 from autoseg.plans import Plans
 from autoseg.reporting.columns import in_columns
-from autoseg.training.memory import estimate_step
 from autoseg.training.micro_batches import normalises_over_batch
 from autoseg.words import in_gigabytes
 

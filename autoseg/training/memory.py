@@ -1,71 +1,19 @@
-"""How much memory a training step takes on a CPU: said before the first one, not by the kernel that kills it."""
+"""Whether a CPU's memory holds a training step: said before the first one, not by the kernel that kills it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import nn
 
 from autoseg.errors import TrainingError
 from autoseg.machine.resources import available_memory
+from autoseg.networks.memory import StepMemory, estimate_step
 from autoseg.words import in_gigabytes
 
 log = logging.getLogger(__name__)
-
-COPIES_OF_WEIGHTS = 3
-"""The weights, their gradients, and the momentum."""
-
-COPIES_OF_LOGITS = 3
-"""That the loss keeps in fp32: logits, and of Dice and cross-entropy probabilities each."""
-
-LARGEST_TENSORS = 2
-"""For each sample on top of what is kept: the gradients into and out of the largest layer."""
-
-LIBRARIES = 200 * 2**20
-"""What torch loads with its first step."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepMemory:
-    """Bytes of one step.
-
-    Attributes:
-        kept: At least: what a step holds at once, for sure.
-        peak: About, within 5 % of what was measured for plain U-Nets (documentation/decisions_training.md).
-    """
-
-    kept: int
-    peak: int
-
-
-def estimate_step(network: nn.Module, sample: Sequence[int], batch_size: int, dtype: torch.dtype) -> StepMemory:
-    """Run the network on one sample without any memory, and count what it keeps for its gradient.
-
-    Args:
-        sample: `(C, *patch)`.
-        dtype: That the network computes in.
-    """
-    weights = {name: tensor.to("meta", dtype) for name, tensor in network.state_dict().items()}
-    own = {tensor.untyped_storage()._cdata for tensor in weights.values()}
-    kept: dict[int, Tensor] = {}  # the tensors themselves, so that no address is used twice
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage()._cdata] = tensor
-        return tensor
-
-    for name, _ in network.named_parameters():
-        weights[name].requires_grad_()
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        outputs = functional_call(network, weights, torch.empty(1, *sample, device="meta", dtype=dtype))
-    logits = sum(level.numel() * 4 for level in ([outputs] if isinstance(outputs, Tensor) else outputs))
-    sizes = [tensor.untyped_storage().nbytes() for address, tensor in kept.items() if address not in own]
-    parameters = COPIES_OF_WEIGHTS * sum(tensor.numel() * 4 for tensor in network.parameters())
-    at_least = batch_size * (sum(sizes) + COPIES_OF_LOGITS * logits) + parameters
-    return StepMemory(kept=at_least, peak=at_least + batch_size * LARGEST_TENSORS * max(sizes, default=0) + LIBRARIES)
 
 
 def require_memory(network: nn.Module, sample: Sequence[int], batch_size: int, dtype: torch.dtype) -> None:

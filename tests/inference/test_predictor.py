@@ -118,7 +118,8 @@ def test_tiles_are_batched_as_memory_permits(make: Any, monkeypatch: pytest.Monk
 
     class Counting(nn.Module):
         def forward(self, tiles: torch.Tensor) -> torch.Tensor:
-            seen.append(len(tiles))
+            if tiles.device.type != "meta":  # where it is only counted what it takes
+                seen.append(len(tiles))
             return torch.cat([tiles, -tiles], dim=1)
 
     monkeypatch.setattr(memory, "BATCH_VOXELS", {"cpu": 5 * 8 * 8})

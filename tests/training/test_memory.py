@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from autoseg.errors import TrainingError
 from autoseg.networks.batch_norm import with_batch_norm
+from autoseg.networks.memory import LIBRARIES, StepMemory, estimate_step
 from autoseg.networks.unet import UNet
 from autoseg.plans import Topology
-from autoseg.training.memory import LIBRARIES, StepMemory, compare, estimate_step, require_memory
+from autoseg.training.memory import compare, require_memory
 
 
 def unet() -> UNet:

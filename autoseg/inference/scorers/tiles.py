@@ -9,7 +9,7 @@ import torch
 
 from autoseg.errors import ModelError
 from autoseg.inference.members import Members
-from autoseg.inference.memory import BYTES_PER_VALUE, fitting_batch, most_tiles, say_once, tile_bytes, tiles_at_once
+from autoseg.inference.memory import BYTES_PER_VALUE, fitting_batch, most_tiles, say_once, tiles_at_once
 from autoseg.inference.scorers.scorer import OnParts, Slab
 from autoseg.inference.scorers.sliding_window import predict_slabs
 from autoseg.inference.scorers.tiling import Tiling
@@ -31,13 +31,15 @@ class Tiles:
 
     Args:
         members: Who answers for a tile.
-        plan: Says how large a tile is, and what it takes.
+        plan: Says how large a tile is.
+        tile: Bytes that one takes while the network runs.
         step: How far the window moves, as a fraction of the patch.
     """
 
-    def __init__(self, members: Members, plan: ConfigurationPlan, *, step: float) -> None:
+    def __init__(self, members: Members, plan: ConfigurationPlan, *, tile: int, step: float) -> None:
         self.members = members
         self.plan = plan
+        self.tile = tile
         self.step = step
         self.device = members.networks.device
         self.at_once = tiles_at_once(self._most_at_once)
@@ -66,7 +68,7 @@ class Tiles:
 
     @property
     def _most_at_once(self) -> int:
-        return most_tiles(self.plan, self.members.channels, self.device)
+        return most_tiles(self.plan, self.tile, self.device)
 
     def _tiling(self, case: PreparedCase) -> Tiling:
         """The case's tiles, in batches that memory holds."""
@@ -80,7 +82,7 @@ class Tiles:
 
         Each case anew: what was short for one may be there again for the next.
         """
-        each, sums = tile_bytes(self.plan, self.members.channels), self._bytes_of_sums(tiling)
+        each, sums = self.tile, self._bytes_of_sums(tiling)
         free = int(SHARE_OF_MEMORY * available_memory())
         if sums + each > free:
             say_once(
