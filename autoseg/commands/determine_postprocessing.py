@@ -8,7 +8,6 @@ from pathlib import Path
 from autoseg.command_words import model_words, predict_words
 from autoseg.commands.arguments import add_models, add_workers
 from autoseg.commands.running import Command, Parser, say_next
-from autoseg.dataset.task_folds import warn_of_folds
 from autoseg.paths import Workspace
 
 
@@ -29,6 +28,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Choose for each model, print the evidence."""
+    from autoseg.dataset.task_folds import warn_of_folds
     from autoseg.ensembling.validation import choose_models, collect, determine_postprocessing
     from autoseg.postprocessing.rules import load_rules
     from autoseg.reporting.evidence import evidence_table

@@ -7,7 +7,6 @@ import argparse
 from autoseg.commands.arguments import add_output, add_overwrite, add_rules, add_workers
 from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.values import folder
-from autoseg.jobs.next_steps import after_ensembling
 from autoseg.paths import Workspace
 from autoseg.words import counted
 
@@ -33,6 +32,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Average, and say where the results are."""
     from autoseg.ensembling.averaging import ensemble_folders
+    from autoseg.jobs.next_steps import after_ensembling
     from autoseg.outputs import AVERAGING, copy_beside, require_room_for_copy
     from autoseg.postprocessing.rules import load_rules
 

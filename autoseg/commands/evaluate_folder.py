@@ -8,12 +8,8 @@ from pathlib import Path
 from autoseg.commands.arguments import add_overwrite, add_task, add_workers
 from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.values import folder, label_name
-from autoseg.dataset import read_dataset
-from autoseg.dataset.facts import NOTHING_KNOWN
-from autoseg.dataset.target import Target
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import SUMMARY_FILE
-from autoseg.jobs.next_steps import after_scoring
 from autoseg.paths import Workspace
 
 
@@ -42,9 +38,12 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Score, write summary.json, print the means."""
+    from autoseg.dataset import Target, read_dataset
+    from autoseg.dataset.facts import NOTHING_KNOWN
     from autoseg.evaluation.folders import ScoringSettings, evaluate_folder
     from autoseg.evaluation.labels import label_numbers
     from autoseg.evaluation.metrics import Counted
+    from autoseg.jobs.next_steps import after_scoring
     from autoseg.reporting.scores import score_table
 
     references: Path | None = arguments.references

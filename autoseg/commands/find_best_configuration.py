@@ -7,7 +7,6 @@ import argparse
 from autoseg.command_words import predict_words
 from autoseg.commands.arguments import add_models, add_workers
 from autoseg.commands.running import Command, Parser, say_next
-from autoseg.dataset.task_folds import warn_of_folds
 from autoseg.paths import Workspace
 
 
@@ -24,6 +23,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Select, write, print the table and the commands."""
+    from autoseg.dataset.task_folds import warn_of_folds
     from autoseg.ensembling.best import SelectionSettings, find_best_configuration
     from autoseg.ensembling.validation import choose_models, collect
     from autoseg.reporting.selection import selection_report

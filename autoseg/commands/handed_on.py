@@ -7,12 +7,14 @@ import io
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoseg.commands.running import Parser
 from autoseg.files.model_folder import FoldFolder
-from autoseg.jobs.next_training import Options
-from autoseg.jobs.workflow import StepOptions
+
+if TYPE_CHECKING:
+    from autoseg.jobs.next_training import Options
+    from autoseg.jobs.workflow import StepOptions
 
 SET_BY_THE_RUN = {
     "plan_and_preprocess": set("help tasks plans plan_only verify_dataset_integrity patients".split()),
@@ -38,6 +40,8 @@ def passed_on(command: str) -> list[argparse.Action]:
 
 def words_of(command: str, arguments: argparse.Namespace) -> StepOptions:
     """The options given for a step's command, as they stand on its command line."""
+    from autoseg.jobs.workflow import StepOptions
+
     decisive: list[str] = []
     incidental: list[str] = []
     for action in passed_on(command):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from autoseg.commands.running import Command, Parser, say_next
-from autoseg.jobs.next_steps import after_installing
 from autoseg.paths import Workspace
 
 
@@ -19,6 +18,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Install, and say how to predict."""
+    from autoseg.jobs.next_steps import after_installing
     from autoseg.sharing.card import card_text
     from autoseg.sharing.workspace import install_model
 

@@ -9,10 +9,7 @@ from autoseg.commands.arguments import add_patients, add_planners, add_plans_nam
 from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.values import positive
 from autoseg.commands.verify_dataset import verify_tasks
-from autoseg.dataset.patients_file import write_patients
-from autoseg.jobs.next_training import after_planning, weights_to_start_from
 from autoseg.paths import Workspace
-from autoseg.plans import load_plans
 
 
 def add_arguments(parser: Parser) -> None:
@@ -48,7 +45,10 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Verify all tasks if asked, then plan and prepare one after the other."""
+    from autoseg.dataset.patients_file import write_patients
+    from autoseg.jobs.next_training import after_planning, weights_to_start_from
     from autoseg.planning.workflow import plan_and_prepare
+    from autoseg.plans import load_plans
 
     planners = chosen_planners(arguments, arguments.plans_from)
     tasks = [workspace.find_task(task) for task in dict.fromkeys(arguments.tasks)]

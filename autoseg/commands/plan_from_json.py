@@ -8,7 +8,6 @@ from pathlib import Path
 from autoseg.command_words import preparing_words
 from autoseg.commands.running import Command, Parser, say_next
 from autoseg.paths import Workspace
-from autoseg.plans import load_plans, plan_from_json
 
 
 def add_arguments(parser: Parser) -> None:
@@ -18,6 +17,8 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Check the file and write the pickle beside it."""
+    from autoseg.plans import load_plans, plan_from_json
+
     path = plan_from_json(arguments.file)
     print(f"written: {path}")
     task = path.absolute().parent

@@ -20,7 +20,6 @@ from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.values import folder, not_negative, positive, share
 from autoseg.files.layout import DEFAULT_CONFIGURATION, DEFAULT_PLANS, DEFAULT_TRAINER
 from autoseg.geometry import STEP_SIZE
-from autoseg.jobs.next_steps import after_prediction
 from autoseg.paths import Workspace
 
 
@@ -122,6 +121,7 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Predict; a case that fails is named, the others are finished."""
+    from autoseg.jobs.next_steps import after_prediction
     from autoseg.networks import limit_threads
     from autoseg.prediction import ModelChoice, PredictionSettings, predict
 

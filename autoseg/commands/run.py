@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from autoseg.command_words import predict_words
 from autoseg.commands.arguments import (
@@ -18,12 +19,11 @@ from autoseg.commands.arguments import (
 from autoseg.commands.handed_on import SET_BY_THE_RUN, passed_on, words_of
 from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.values import fold_number, folder
-from autoseg.dataset.patients_file import write_patients
 from autoseg.files.layout import DEFAULT_TRAINER
-from autoseg.jobs.asked import Wanted, prepare_work
-from autoseg.jobs.carrying_out import carry_out, describe
-from autoseg.jobs.workflow import Work
 from autoseg.paths import Workspace
+
+if TYPE_CHECKING:
+    from autoseg.jobs.workflow import Work
 
 
 def add_arguments(parser: Parser) -> None:
@@ -60,6 +60,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Run what is not done, or only say what that is."""
+    from autoseg.dataset.patients_file import write_patients
+    from autoseg.jobs.carrying_out import carry_out, describe
+
     work = make_work(arguments, workspace)
     if arguments.patients and not arguments.dry_run:
         write_patients(workspace.task(work.task), arguments.patients)
@@ -78,6 +81,8 @@ def make_work(arguments: argparse.Namespace, workspace: Workspace) -> Work:
         WorkspaceError: There is no such task, or the archive's name does not end in .zip or is another file's.
         ExtensionError: There is no such planner.
     """
+    from autoseg.jobs.asked import Wanted, prepare_work
+
     return prepare_work(
         workspace,
         Wanted(

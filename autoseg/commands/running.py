@@ -20,12 +20,11 @@ from autoseg.commands.settings import typed, typed_log
 from autoseg.commands.spelling import hint
 from autoseg.errors import AutosegError, Interrupted
 from autoseg.extensions import find_fault
-from autoseg.jobs.child import STEP_OF_RUN
 from autoseg.paths import DEFAULT_HOME, Workspace
 from autoseg.remedies import describe_os_error, shortage
 from autoseg.terminal.messages import configure_logging, tell
 from autoseg.terminal.signals import Terminated, sigterm_as_interruption
-from autoseg.terminal.starting import settle_in
+from autoseg.terminal.starting import STEP_OF_RUN, settle_in
 from autoseg.terminal.streams import reader_is_gone, say, with_streams
 from autoseg.versions import versions
 

@@ -20,7 +20,6 @@ from autoseg.commands.values import configuration_name, fold, not_negative, posi
 from autoseg.errors import DiskError, Interrupted
 from autoseg.files.layout import DEFAULT_PLANS
 from autoseg.files.model_folder import FoldFolder, ModelKey
-from autoseg.jobs.next_training import after_training, training_with_rate
 from autoseg.paths import Workspace
 from autoseg.terminal.messages import tell
 from autoseg.terminal.signals import stop_request
@@ -147,6 +146,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 
 def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> FoldFolder | None:
     """Do what is asked for; the fold's folder where it has a training.log."""
+    from autoseg.jobs.next_training import after_training, training_with_rate
     from autoseg.networks import limit_threads
     from autoseg.training import TrainingSettings, build_trainer
     from autoseg.training.fold.folder import require_untrained

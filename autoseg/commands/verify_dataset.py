@@ -7,7 +7,6 @@ import argparse
 from autoseg.commands.arguments import add_patients, add_tasks, add_workers
 from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.settings import typed
-from autoseg.dataset.patients_file import write_patients
 from autoseg.errors import DatasetError
 from autoseg.paths import Workspace
 
@@ -21,6 +20,8 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Verify each task; those with errors are named at the end."""
+    from autoseg.dataset.patients_file import write_patients
+
     tasks = [workspace.find_task(task) for task in arguments.tasks]
     if arguments.patients:
         for task in tasks:

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import BinaryIO, TextIO
 
 from autoseg.machine.workers import death_notice
+from autoseg.terminal.starting import STEP_OF_RUN
 
 LOOK_SECONDS = 0.2
 """How often the log is looked at for new output."""
@@ -29,9 +30,6 @@ PATIENCE = 3
 
 LARGEST_MESSAGE = 2000
 """Characters of a failed command's last words that are repeated."""
-
-STEP_OF_RUN = "AUTOSEG_STEP_OF_RUN"
-"""Tells a command that whoever started it knows what comes next."""
 
 ENDS_WITH_PARENT = sys.platform == "linux"
 

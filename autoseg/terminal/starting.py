@@ -1,4 +1,4 @@
-"""How the process was started: in which folder, with which limits, and where its modules come from."""
+"""How the process was started: by whom, in which folder, with which limits, and where its modules come from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from autoseg.remedies import address_space, allow_open_files
 from autoseg.words import in_bytes, readable
 
 log = logging.getLogger(__name__)
+
+STEP_OF_RUN = "AUTOSEG_STEP_OF_RUN"
+"""Tells a command that whoever started it knows what comes next."""
 
 USUAL_ADDRESS_SPACE = 4 * 10**9
 """Bytes; a small training takes half of it on a CPU. With CUDA it is far more."""

@@ -20,13 +20,13 @@ from autoseg.files.layout import LOCK_FILE
 from autoseg.files.locking import hold_lock
 from autoseg.files.model_folder import FoldFolder, ModelKey
 from autoseg.files.storage import read_json, write_json
-from autoseg.jobs.child import STEP_OF_RUN
 from autoseg.jobs.next_training import after_planning, after_training
 from autoseg.paths import Workspace
 from autoseg.plans import (
     find_plans,
     load_plans,
 )
+from autoseg.terminal.starting import STEP_OF_RUN
 from autoseg.training.fold.run_record import RunRecord, Session, begin_run, now
 
 SHORT = shlex.split(
