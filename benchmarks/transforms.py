@@ -49,8 +49,14 @@ def autoseg_samples(patch: tuple[int, ...], channels: int, order: int | None) ->
     from dataclasses import replace
 
     from autoseg.preprocessing.prepare import PreparedCase
-    from autoseg.training.augmentation.default import AugmentationRecipe, build_augmentation
-    from autoseg.training.sampling.samples import make_sample, sample_generator
+
+    try:
+        from autoseg.training.augmentation.default import AugmentationRecipe, build_augmentation
+        from autoseg.training.sampling.samples import make_sample, sample_generator
+    except ImportError:  # an earlier version, where these were single files
+        from autoseg.training.samples import make_sample, sample_generator
+
+        from autoseg.training.augmentation import AugmentationRecipe, build_augmentation
 
     data, labels = image(patch, channels)
     axes = len(patch)
