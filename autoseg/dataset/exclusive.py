@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from autoseg.arrays import Float32Array, FloatArray, LabelArray, Mask, label_type
+from autoseg.arrays import Float32Array, FloatArray, LabelArray, Mask
 from autoseg.dataset.coding import (
     BACKGROUND,
     LARGEST_LABEL,
@@ -17,12 +17,12 @@ from autoseg.dataset.coding import (
     is_ignored,
     outside_as_background,
 )
+from autoseg.dataset.one_map import OneMap
 from autoseg.errors import DatasetError
-from autoseg.geometry import Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exclusive:
+class Exclusive(OneMap):
     """One whole number a voxel: of all labels, the background among them, exactly one holds.
 
     Attributes:
@@ -36,7 +36,6 @@ class Exclusive:
     soft: bool = False
 
     activation: ClassVar = "softmax"
-    drawn_apart: ClassVar = False
 
     def __post_init__(self) -> None:
         if len(self.names) < 2:
@@ -77,16 +76,6 @@ class Exclusive:
         """What a segmentation may hold."""
         return range(BACKGROUND, len(self.names))
 
-    @property
-    def written_type(self) -> type[np.uint8] | type[np.uint16]:
-        """The smallest unsigned type of a segmentation."""
-        return label_type(len(self.names))
-
-    @property
-    def kept_type(self) -> type[np.int8] | type[np.int16]:
-        """The smallest type of a segmentation beside `OUTSIDE`."""
-        return np.int8 if self.values[-1] <= np.iinfo(np.int8).max else np.int16
-
     def decide(self, probabilities: FloatArray, *, summed: int = 1) -> LabelArray:  # noqa: ARG002
         """The segmentation `(...)` of the sum of so many probabilities `(outputs, ...)`: of equally probable labels the lowest."""
         best = probabilities[0].copy()
@@ -126,18 +115,6 @@ class Exclusive:
     def drawn_outputs(self, names: Sequence[str] | None) -> tuple[bool, ...]:
         """Whether somebody drew each output, of the names that were drawn in a case; None: all."""
         return tuple(names is None or number == BACKGROUND or name in names for number, name in enumerate(self.names))
-
-    def files_of(self, stem: str) -> tuple[str, ...]:
-        """Names, endings and raters left out, of the files that hold a case's labels."""
-        return (stem,)
-
-    def shape_of(self, space: Shape) -> Shape:
-        """Of a segmentation of so many voxels."""
-        return space
-
-    def maps_of(self, segmentation: LabelArray) -> tuple[LabelArray, ...]:
-        """What each of the files of a segmentation holds."""
-        return (segmentation,)
 
     def encode(self, labels: LabelArray) -> Float32Array:
         """What the probabilities `(outputs, ...)` should be of a prepared map `(...)`, or of the plane `(1, ...)` if soft."""

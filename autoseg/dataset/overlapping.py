@@ -10,9 +10,10 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.arrays import Float32Array, FloatArray, LabelArray, Mask, label_type
+from autoseg.arrays import Float32Array, FloatArray, LabelArray, Mask
 from autoseg.dataset.coding import BACKGROUND, LARGEST_LABEL, fractions_of, is_ignored, outside_as_background
 from autoseg.dataset.exclusive import require_ignore
+from autoseg.dataset.one_map import OneMap
 from autoseg.errors import DatasetError
 from autoseg.geometry import Shape
 from autoseg.words import first_few
@@ -58,7 +59,7 @@ class NamedOutputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Regions(NamedOutputs):
+class Regions(NamedOutputs, OneMap):
     """Sets of the labels of a map, which may lie in each other.
 
     Attributes:
@@ -74,7 +75,6 @@ class Regions(NamedOutputs):
     ignore: int | None = None
 
     activation: ClassVar = "sigmoid"
-    drawn_apart: ClassVar = False
     soft: ClassVar = False
 
     def __post_init__(self) -> None:
@@ -111,16 +111,6 @@ class Regions(NamedOutputs):
         return (BACKGROUND, *sorted({label for members in self.members for label in members}))
 
     @property
-    def written_type(self) -> type[np.uint8] | type[np.uint16]:
-        """The smallest unsigned type of a segmentation."""
-        return label_type(self.values[-1] + 1)
-
-    @property
-    def kept_type(self) -> type[np.int8] | type[np.int16]:
-        """The smallest type of a segmentation beside `OUTSIDE` and `IGNORED`."""
-        return np.int8 if self.values[-1] <= np.iinfo(np.int8).max else np.int16
-
-    @property
     def table(self) -> npt.NDArray[np.uint8]:
         """`(largest label + 1, regions)`: 1 where a region covers a label."""
         table = np.zeros((self.values[-1] + 1, len(self.names)), dtype=np.uint8)
@@ -153,18 +143,6 @@ class Regions(NamedOutputs):
     def undrawn_values(self, names: Sequence[str] | None) -> tuple[int, ...]:
         """Values of `ruled` of which nobody knows where they are in such a case: all of them, which regions share."""
         return self.ruled if self.undrawn(names) else ()
-
-    def files_of(self, stem: str) -> tuple[str, ...]:
-        """Names, endings and raters left out, of the files that hold a case's labels."""
-        return (stem,)
-
-    def shape_of(self, space: Shape) -> Shape:
-        """Of a segmentation of so many voxels."""
-        return space
-
-    def maps_of(self, segmentation: LabelArray) -> tuple[LabelArray, ...]:
-        """What each of the files of a segmentation holds."""
-        return (segmentation,)
 
     def encode(self, labels: LabelArray) -> Float32Array:
         """What the probabilities `(outputs, ...)` should be of a prepared map `(...)`."""

@@ -61,18 +61,6 @@ def require_multiple(plan: ConfigurationPlan, name: str, divisor: Sequence[int],
         )
 
 
-def require_three_dimensions(plan: ConfigurationPlan, name: str) -> None:
-    """Refuse a plan of slices.
-
-    Raises:
-        PlanError: It is one.
-    """
-    if plan.dimensions != 3:
-        raise PlanError(
-            f"{plan.name}: {name} is a network of three dimensions; train it with a configuration of patches"
-        )
-
-
 def require_fitting(build: Callable[[], nn.Module], name: str, batch: tuple[int, ...], out_channels: int) -> None:
     """Build a network on the meta device and run it on a batch there, which takes no memory, and look at what comes out.
 

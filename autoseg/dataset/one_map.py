@@ -1,0 +1,46 @@
+"""What targets share whose segmentation is one map of labels in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from autoseg.arrays import LabelArray, label_type
+from autoseg.geometry import Shape
+
+
+class OneMap:
+    """A map says all of a voxel, whatever outputs a network has."""
+
+    __slots__ = ()
+
+    drawn_apart: ClassVar = False
+
+    @property
+    def values(self) -> Sequence[int]:
+        """What a map may hold, ascending, beside `ignore`."""
+        raise NotImplementedError
+
+    @property
+    def written_type(self) -> type[np.uint8] | type[np.uint16]:
+        """The smallest unsigned type of a segmentation."""
+        return label_type(self.values[-1] + 1)
+
+    @property
+    def kept_type(self) -> type[np.int8] | type[np.int16]:
+        """The smallest type of a segmentation beside `OUTSIDE` and `IGNORED`."""
+        return np.int8 if self.values[-1] <= np.iinfo(np.int8).max else np.int16
+
+    def files_of(self, stem: str) -> tuple[str, ...]:
+        """Names, endings and raters left out, of the files that hold a case's labels."""
+        return (stem,)
+
+    def shape_of(self, space: Shape) -> Shape:
+        """Of a segmentation of so many voxels."""
+        return space
+
+    def maps_of(self, segmentation: LabelArray) -> tuple[LabelArray, ...]:
+        """What each of the files of a segmentation holds."""
+        return (segmentation,)
