@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,12 @@ from autoseg.dataset.raw_cases import places_of, read_case
 from autoseg.dataset.target import Target, stored_target
 from autoseg.errors import DatasetError
 from autoseg.files.storage import atomic_path, content_hash, file_hash
-from autoseg.geometry import box_shape
+from autoseg.geometry import Box, Spacing, box_shape
 from autoseg.images import grid_differences, read_image, read_label, split_ending, write_image
 from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import (
     CroppedCase,
-    Preparation,
     crop_case,
     preparation,
     prepare_cropped,
@@ -114,6 +114,7 @@ def _prepare_one(
         if not _is_same_image(reference, label, label_hash):
             _copy_reference(label, reference)
     if not waiting:
+        _let_copies_go(case.identifier, plans, stores)
         return None
     cropped = _cropped(case, plans[waiting[0]].target)
     for name in waiting:
@@ -127,6 +128,19 @@ def _prepare_one(
         done.append(name)
     constant = tuple(number for number, channel in enumerate(cropped.data) if channel.min() == channel.max())
     return _Prepared(identifier=case.identifier, cut_labels=cropped.cut_labels, constant=constant)
+
+
+def _let_copies_go(identifier: str, plans: Mapping[str, Plans], stores: Mapping[str, PreparedCases]) -> None:
+    """Keep one copy of arrays that are equal, where two processes at a time each kept their own."""
+    for first, second in combinations(plans, 2):
+        properties = stores[first].properties(identifier)
+        if _is_prepared_alike(properties.crop, properties.geometry.spacing, first, second, plans):
+            stores[second].let_go(stores[first], identifier)
+
+
+def _is_prepared_alike(crop: Box, spacing: Spacing, name: str, other: str, plans: Mapping[str, Plans]) -> bool:
+    shape = box_shape(crop)
+    return preparation(shape, spacing, plans[name], name) == preparation(shape, spacing, plans[other], other)
 
 
 def _cropped(case: Case, target: Target) -> CroppedCase:
@@ -143,11 +157,7 @@ def _share(
     signature: str,
 ) -> bool:
     """Let the configuration share the arrays of one that is done, where theirs would be the same; whether it does."""
-
-    def wanted(configuration: str) -> Preparation:
-        return preparation(box_shape(case.crop), case.geometry.spacing, plans[configuration], configuration)
-
-    equal = (other for other in done if wanted(other) == wanted(name))
+    equal = (other for other in done if _is_prepared_alike(case.crop, case.geometry.spacing, name, other, plans))
     properties = properties_of(case, plans[name], name)
     return any(stores[name].share(stores[other], properties, signature) for other in equal)
 

@@ -174,6 +174,27 @@ class PreparedCases:
         self._write_marker(identifier, replace(marker, signature=signature, properties=properties))
         return True
 
+    def let_go(self, other: PreparedCases, identifier: str) -> None:
+        """Give up the arrays of a case where they are a second copy of what another configuration has.
+
+        The case can be read at every moment: what names the other folder is there before the arrays go.
+
+        Raises:
+            StorageError: The case is not there or damaged, or a file cannot be written or removed.
+        """
+        own, theirs = self._marker(identifier), other._marker(identifier)
+        copies = [path for path in (self._path(identifier, ending) for ending in ARRAYS) if path.is_file()]
+        if not copies or other._owner(identifier, theirs) != other:
+            return
+        if other.folder.absolute().parent != self.folder.absolute().parent:
+            return
+        if own != replace(theirs, signature=own.signature, properties=own.properties):
+            return
+        shared = SharedCase(signature=own.signature, folder=other.folder.name, arrays=theirs.signature)
+        write_record(self._path(identifier, SHARED), shared, SHARED_FORMAT)
+        for path in copies:
+            remove_file(path)
+
     def withdraw(self, identifier: str) -> None:
         """Say that a case is to be made anew; who shares its arrays is given a copy of them before.
 

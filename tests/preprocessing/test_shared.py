@@ -152,20 +152,6 @@ def test_a_configuration_planned_later_shares_what_is_there(plans: dict[str, Pla
     assert {path: path.stat().st_mtime_ns for path in first.folder.iterdir()} == before
 
 
-def test_what_an_earlier_version_kept_twice_is_used_as_it_is(
-    task: Path, plans: dict[str, Plans], prepare: Prepare, caplog: pytest.LogCaptureFixture
-) -> None:
-    for name in plans:
-        prepare({name: plans[name]})
-    caplog.set_level(logging.INFO)
-
-    stores = prepare()
-
-    assert "0 cases prepared, 3 skipped as nothing changed" in caplog.text
-    assert arrays_in(stores["2d"]) == arrays_in(stores["3d_fullres"]) == arrays_of(*CASES)
-    require_as_prepared_alone(task, plans, stores)
-
-
 def test_another_plan_for_one_leaves_the_other_as_it_was(
     make_plans: Any, task: Path, plans: dict[str, Plans], prepare: Prepare
 ) -> None:
@@ -322,6 +308,35 @@ def test_two_at_the_same_time_end_as_one(
     assert [arrays_in(store) for store in stores] == [set(), set()]
     for case in stores[1].identifiers():
         np.testing.assert_array_equal(stores[0].load(case).data, stores[1].load(case).data)
+
+
+def test_what_was_kept_twice_becomes_one(
+    plans: dict[str, Plans], prepare: Prepare, task: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As an earlier version kept it, and two processes at the same time may."""
+    caplog.set_level(logging.INFO)
+    stores = prepare({"2d": plans["2d"]}) | prepare({"3d_fullres": plans["3d_fullres"]})
+    assert [arrays_in(store) for store in stores.values()] == [arrays_of(*CASES)] * 2
+    written = {path: path.read_bytes() for store in stores.values() for path in store.folder.glob("*.json")}
+
+    prepare()
+
+    assert "0 cases prepared, 3 skipped as nothing changed" in caplog.text
+    assert [arrays_in(stores[name]) for name in plans] == [arrays_of(*CASES), set()]
+    assert {path: path.read_bytes() for path in written} == written
+    require_as_prepared_alone(task, plans, stores)
+
+
+def test_copies_that_only_look_alike_stay(plans: dict[str, Plans], prepare: Prepare) -> None:
+    stores = prepare({"2d": plans["2d"]}) | prepare({"3d_fullres": plans["3d_fullres"]})
+    case = CASES[1]
+    marker = stores["3d_fullres"].folder / f"{case}.json"
+    record = json.loads(marker.read_text())
+    marker.write_text(json.dumps(record | {"foreground": record["foreground"] | {"2": 0}}))
+
+    prepare()
+
+    assert arrays_in(stores["2d"]) == arrays_of(case)
 
 
 def test_the_estimate_counts_one_copy(task: Path, plans: dict[str, Plans], tmp_path: Path) -> None:
