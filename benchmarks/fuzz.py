@@ -466,6 +466,10 @@ def headers_target() -> Target:
 
 
 def archives_target() -> Target:
+    import torch._subclasses.schema_check_mode
+    import torch.nested._internal.ops
+    import torch.nested._internal.sdpa  # noqa: F401 - what torch imports of its own on first use, by kinds of tensors
+
     from autoseg.sharing.archive import open_archive
     from autoseg.sharing.installing import install_models
 
