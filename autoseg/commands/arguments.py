@@ -178,6 +178,13 @@ def add_patients(options: Group) -> None:
     )
 
 
+def add_where(options: Group, meaning: str) -> None:
+    """`--where CONDITION`."""
+    options.add_argument(
+        "--where", metavar="CONDITION", help=f"{meaning}: a condition such as 'contrast in T1w,T2w and age < 60'"
+    )
+
+
 def add_device(options: Group) -> None:
     """`-device` and `--precision`."""
     options.add_argument(

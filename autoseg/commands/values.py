@@ -53,6 +53,11 @@ def share(text: str) -> float:
     return value
 
 
+def zero_to_one(text: str) -> float:
+    """A number from 0 to 1."""
+    return 0.0 if text in ("0", "0.0") else share(text)
+
+
 def configuration_name(text: str) -> str:
     """The name of a configuration; whether it is planned, the plans say."""
     if not is_configuration(text):

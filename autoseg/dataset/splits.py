@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from autoseg.dataset.facts import NOTHING_KNOWN, Facts, FactsTable
-from autoseg.dataset.metadata import PATIENT
+from autoseg.dataset.facts import NOTHING_KNOWN, FactsTable
+from autoseg.dataset.folds import DEFAULT_RULE, Split, SplitRule, fold_of_all
+from autoseg.dataset.split_request import left_out, read_split_record, staleness
 from autoseg.errors import StorageError, TrainingError
 from autoseg.files.layout import ALL
 from autoseg.files.storage import read_json, write_json
@@ -22,86 +22,7 @@ from autoseg.words import agreeing, counted, first_few
 
 log = logging.getLogger(__name__)
 
-FOLDS = 5
-SPLIT_SEED = 12345
-"""Both are those of the field's published cross-validations, so that scores compare."""
-
 NEW_FOLDS = "move that file away and autoseg_train makes new folds, for which every fold has to be trained anew"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
-    """Identifiers of the training and validation cases of one fold, sorted."""
-
-    training: tuple[str, ...]
-    validation: tuple[str, ...]
-
-
-class SplitRule(Protocol):
-    """How folds follow from what is known of the cases."""
-
-    def split(self, facts: Mapping[str, Facts]) -> tuple[Split, ...]:
-        """The folds of these cases.
-
-        Raises:
-            TrainingError: The cases do not allow it.
-        """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RandomFolds:
-    """Folds that are shuffled and of equal size.
-
-    Attributes:
-        together: The column whose cases stay together where they are equal in it; then it is these groups that are
-            shuffled. A case of which it is not known is a group of its own.
-    """
-
-    number: int = FOLDS
-    seed: int = SPLIT_SEED
-    together: str = PATIENT
-
-    def split(self, facts: Mapping[str, Facts]) -> tuple[Split, ...]:
-        """Each case validates in one fold and trains in all others.
-
-        Raises:
-            TrainingError: There are fewer cases, or groups of them, than folds.
-        """
-        from sklearn.model_selection import KFold
-
-        group_of = {case: facts[case].get(self.together) or case for case in sorted(facts)}
-        groups = sorted(set(group_of.values()))
-        known = any(facts[case].get(self.together) for case in facts)
-        if reason := too_few_for_folds(len(groups), self.together if known else "case", folds=self.number):
-            raise TrainingError(reason)
-        splits = []
-        for _, held_out in KFold(self.number, shuffle=True, random_state=self.seed).split(groups):
-            chosen = {groups[number] for number in held_out}
-            splits.append(
-                Split(
-                    training=tuple(case for case in group_of if group_of[case] not in chosen),
-                    validation=tuple(case for case in group_of if group_of[case] in chosen),
-                )
-            )
-        return tuple(splits)
-
-
-PATIENTS_TOGETHER: SplitRule = RandomFolds()
-"""What is done where nobody asks for anything else."""
-
-
-def too_few_for_folds(number: int, of: str = "case", *, folds: int = FOLDS) -> str | None:
-    """Why so many cases, or groups of them, cannot be cross-validated; None where they can.
-
-    Args:
-        of: What they are, in words.
-    """
-    if number >= folds:
-        return None
-    return (
-        f"{counted(number, f'{of} is', f'{of}s are')} too few for {counted(folds, 'fold')}; train fold `all`, "
-        "or write splits_final.json yourself"
-    )
 
 
 def open_split(path: Path, identifiers: Sequence[str], fold: str, *, facts: FactsTable = NOTHING_KNOWN) -> Split:
@@ -109,7 +30,8 @@ def open_split(path: Path, identifiers: Sequence[str], fold: str, *, facts: Fact
 
     Args:
         identifiers: All prepared cases.
-        fold: "0" to "4" (as many as the file has), or "all": every case trains and validates, no file is read.
+        fold: "0" to "4" (as many as the file has), or "all": every case trains and validates, no file is read
+            (but those that the column `split` keeps from it).
         facts: What is known of the cases. Folds that are made keep patients together; of folds that are there it is
             said when they do not.
 
@@ -118,7 +40,7 @@ def open_split(path: Path, identifiers: Sequence[str], fold: str, *, facts: Fact
     """
     everything = tuple(sorted(identifiers))
     if fold == ALL:
-        return Split(training=everything, validation=everything)
+        return fold_of_all({case: facts.of(case) for case in everything})
     splits = open_splits(path, everything, facts=facts)
     if not fold.isdecimal() or int(fold) >= len(splits):
         known = ", ".join(str(number) for number in range(len(splits)))
@@ -161,7 +83,7 @@ def open_splits(
     identifiers: Sequence[str],
     *,
     facts: FactsTable = NOTHING_KNOWN,
-    rule: SplitRule = PATIENTS_TOGETHER,
+    rule: SplitRule = DEFAULT_RULE,
 ) -> tuple[Split, ...]:
     """All folds, from `path` where that file is, else made by a rule and written there; see `open_split`."""
     everything = tuple(sorted(identifiers))
@@ -172,9 +94,14 @@ def open_splits(
         splits = rule.split({case: facts.of(case) for case in everything})
     except TrainingError as error:
         raise TrainingError(f'{path}: {error}, one entry {{"train": [...], "val": [...]}} for each fold') from error
-    write_json(path, [{"train": split.training, "val": split.validation} for split in splits])
+    write_splits(path, splits)
     log.info("%s: %s of %s written", path, counted(len(splits), "fold"), counted(len(everything), "case"))
     return splits
+
+
+def write_splits(path: Path, splits: Sequence[Split]) -> None:
+    """The folds as a file."""
+    write_json(path, [{"train": split.training, "val": split.validation} for split in splits])
 
 
 def _require_patients(identifiers: Sequence[str], facts: FactsTable) -> None:
@@ -192,8 +119,10 @@ def _remarks(
     path: Path, splits: Sequence[Split], identifiers: Sequence[str], facts: FactsTable, shown: Sequence[int]
 ) -> tuple[str, ...]:
     """What is missing in the folds, and for those shown the patients on both sides."""
-    remarks, patients = [], facts.patients
+    patients, record = facts.patients, read_split_record(path, splits)
+    remarks = [] if record is None else staleness(path, record, identifiers, facts)
     known = {case for split in splits for case in (*split.training, *split.validation)}
+    known |= left_out(record, identifiers, facts)
     if outside := [case for case in identifiers if case not in known]:
         remarks.append(
             f"{path}: {counted(len(outside), 'case')} in no fold, so {agreeing(len(outside), 'it is', 'they are')} "

@@ -6,7 +6,8 @@ import logging
 
 from autoseg.dataset.cases import Case
 from autoseg.dataset.description import inspect_description, known_facts
-from autoseg.dataset.splits import FOLDS, describe_gaps, read_splits, too_few_for_folds
+from autoseg.dataset.folds import FOLDS, is_fixed, too_few_by_default
+from autoseg.dataset.splits import describe_gaps, read_splits
 from autoseg.errors import DatasetError
 from autoseg.files.task_folder import TaskFolder
 
@@ -33,8 +34,7 @@ def why_no_folds(task: TaskFolder) -> str | None:
     if not cases or task.splits.is_file():
         return None
     facts = known_facts(task.raw)
-    number = len({facts.patient(case) for case in cases})
-    reason = too_few_for_folds(number, "patient" if number < len(cases) else "case")
+    reason = too_few_by_default({case: facts.of(case) for case in cases})
     return reason and f"{task.name}: {reason}"
 
 
@@ -49,8 +49,13 @@ def numbered_folds(task: TaskFolder) -> tuple[str, ...]:
 
     Raises:
         TrainingError: The file is damaged.
+        DatasetError: What is known of the cases cannot be read.
     """
-    return tuple(str(fold) for fold in range(len(read_splits(task.splits)) if task.splits.is_file() else FOLDS))
+    if task.splits.is_file():
+        return tuple(str(fold) for fold in range(len(read_splits(task.splits))))
+    facts = known_facts(task.raw)
+    fixed = is_fixed({case: facts.of(case) for case in _identifiers(task)})
+    return tuple(str(fold) for fold in range(1 if fixed else FOLDS))
 
 
 def listed_cases(task: TaskFolder, *, with_test: bool = False) -> tuple[Case, ...]:

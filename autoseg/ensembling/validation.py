@@ -11,7 +11,8 @@ import autoseg
 from autoseg.command_words import training_command
 from autoseg.dataset.description import known_annotations, known_facts
 from autoseg.dataset.facts import FactsTable
-from autoseg.dataset.splits import Split, read_splits
+from autoseg.dataset.folds import Split
+from autoseg.dataset.splits import read_splits
 from autoseg.dataset.target import Target
 from autoseg.dataset.task_folds import numbered_folds
 from autoseg.ensembling.selection import Selection

@@ -38,7 +38,9 @@ FINGERPRINT_FILE = "fingerprint.json"
 """What was measured on the training cases: of a task, and of a model that was installed."""
 
 FINGERPRINT_SOURCE_FILE = "fingerprint_source.json"
-SPLITS_FILE = "splits_final.json"
+SPLITS_FILE, SPLITS_RULE_FILE = "splits_final.json", "splits_rule.json"
+"""The folds, and what they were made by where somebody asked for certain ones."""
+
 REFERENCES_FOLDER = "gt_segmentations"
 
 PLANS_FILE, PLANS_VIEW_FILE = "plans.pkl", "plans.json"

@@ -19,6 +19,7 @@ from autoseg.files.layout import (
     SELECTIONS_FOLDER,
     SET_ASIDE_FOLDER,
     SPLITS_FILE,
+    SPLITS_RULE_FILE,
 )
 from autoseg.files.model_folder import ModelKey
 
@@ -63,6 +64,11 @@ class TaskFolder:
     def splits(self) -> Path:
         """The folds; an edited file is honoured."""
         return self.preprocessed / SPLITS_FILE
+
+    @property
+    def splits_rule(self) -> Path:
+        """What the folds were made by, where somebody asked for certain ones."""
+        return self.preprocessed / SPLITS_RULE_FILE
 
     @property
     def references(self) -> Path:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autoseg.dataset.facts import FactsTable
+from autoseg.dataset.folds import too_few_by_default
 from autoseg.dataset.patients import suspect_patients
-from autoseg.dataset.splits import describe_gaps, too_few_for_folds
+from autoseg.dataset.splits import describe_gaps
 from autoseg.errors import TrainingError
-from autoseg.files.layout import DATASET_FILE, PATIENTS_FILE
+from autoseg.files.layout import DATASET_FILE, METADATA_FILE, PATIENTS_FILE
 from autoseg.planning.inspection import LISTED_NAMES, Finding, Severity
 from autoseg.words import first_few
 
@@ -29,8 +30,11 @@ def fold_findings(cases: Sequence[str], facts: FactsTable, splits: Path | None) 
         except TrainingError as error:
             return [*findings, _finding("error", splits, str(error))]
         return [*findings, *(_finding("warning", splits, remark) for remark in remarks)]
-    number = len({facts.patient(case) for case in cases})
-    if reason := too_few_for_folds(number, "patient" if number < len(cases) else "case"):
+    try:
+        reason = too_few_by_default({case: facts.of(case) for case in cases})
+    except TrainingError as error:
+        return [*findings, _finding("error", Path(METADATA_FILE), str(error))]
+    if reason:
         findings.append(Finding(severity="warning", where=DATASET_FILE, text=reason))
     return findings
 

@@ -1,6 +1,7 @@
 """Training: from prepared cases and a plan to the weights of one fold."""
 
-from autoseg.dataset.splits import Split, open_split
+from autoseg.dataset.folds import Split
+from autoseg.dataset.splits import open_split
 from autoseg.training.choice import TrainerChoice, find_trainer
 from autoseg.training.recipes.file import read_recipe, write_recipe
 from autoseg.training.recipes.recipe import Recipe

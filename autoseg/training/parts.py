@@ -14,7 +14,7 @@ from torch import nn
 
 from autoseg.catalogue import Part
 from autoseg.dataset import Target
-from autoseg.dataset.splits import Split
+from autoseg.dataset.folds import Split
 from autoseg.files.model_folder import FoldFolder
 from autoseg.inference.model import input_channels
 from autoseg.networks.activations import Activation, activation_of

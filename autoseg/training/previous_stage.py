@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoseg.command_words import training_command
-from autoseg.dataset.splits import Split
+from autoseg.dataset.folds import Split
 from autoseg.dataset.target import Target
 from autoseg.errors import TrainingError
 from autoseg.files.layout import ALL

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import autoseg
 from autoseg.dataset.facts import NOTHING
-from autoseg.dataset.splits import Split
+from autoseg.dataset.folds import Split
 from autoseg.dataset.target import Exclusive
 from autoseg.files.layout import (
     DEFAULT_PLANS,

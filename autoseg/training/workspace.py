@@ -8,7 +8,8 @@ from pathlib import Path
 
 from autoseg.dataset import read_dataset
 from autoseg.dataset.description import known_facts
-from autoseg.dataset.splits import Split, open_split, open_splits
+from autoseg.dataset.folds import Split
+from autoseg.dataset.splits import open_split, open_splits
 from autoseg.errors import TrainingError
 from autoseg.files.layout import ALL, DATASET_FILE
 from autoseg.files.model_folder import ModelFolder, ModelKey

@@ -21,6 +21,7 @@ import spoilt_datasets
 import spoilt_facts
 import spoilt_images
 import spoilt_layouts
+import spoilt_metadata
 import spoilt_models
 import spoilt_outputs
 import spoilt_plans
@@ -38,6 +39,7 @@ TABLES = (
     spoilt_facts,
     spoilt_images,
     spoilt_layouts,
+    spoilt_metadata,
     spoilt_plans,
     spoilt_splits,
     spoilt_targets,

@@ -8,14 +8,8 @@ from typing import Any
 import pytest
 
 from autoseg.dataset.facts import NOTHING, Facts, FactsTable, read_facts
-from autoseg.dataset.splits import (
-    RandomFolds,
-    Split,
-    describe_gaps,
-    open_split,
-    open_splits,
-    too_few_for_folds,
-)
+from autoseg.dataset.folds import RandomFolds, Split, too_few_for_folds
+from autoseg.dataset.splits import describe_gaps, open_split, open_splits
 from autoseg.dataset.task_folds import numbered_folds
 from autoseg.errors import TrainingError
 from autoseg.files.task_folder import TaskFolder

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.dataset import Exclusive
-from autoseg.dataset.splits import Split
+from autoseg.dataset.folds import Split
 from autoseg.errors import TrainingError
 from autoseg.files.model_folder import FoldFolder, ModelFolder, ModelKey
 from autoseg.files.storage import write_json

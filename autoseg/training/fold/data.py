@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from autoseg.dataset.splits import Split
+from autoseg.dataset.folds import Split
 from autoseg.errors import TrainingError
 from autoseg.files.model_folder import FoldFolder
 from autoseg.files.storage import content_hash
