@@ -22,12 +22,12 @@ from autoseg.conversion.understood import Understood
 from autoseg.conversion.writing import write_task
 from autoseg.dataset import read_dataset, read_description
 from autoseg.dataset.facts import read_facts
-from autoseg.dataset.folds import too_few_by_default
+from autoseg.dataset.folds import FOLDS, is_fixed
 from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.images import split_ending
 from autoseg.machine.pool import fitting_workers
-from autoseg.words import readable
+from autoseg.words import counted, readable
 
 log = logging.getLogger(__name__)
 
@@ -175,9 +175,18 @@ def _understand_first_generation(source: Path, settings: ConversionSettings) -> 
 def _warn_of_few_cases(understood: Understood) -> None:
     """Folds are made late, when all is converted, planned and prepared."""
     facts = read_facts(understood.source, {case.identifier for case in (*understood.training, *understood.test)})
-    cases = {case.identifier: facts.of(case.identifier) for case in understood.training}
-    if reason := too_few_by_default(cases):
-        log.warning("%s: %s", readable(understood.source), reason)
+    groups = {facts.patient(case.identifier) for case in understood.training}
+    if len(groups) < FOLDS and not is_fixed(
+        {case.identifier: facts.of(case.identifier) for case in understood.training}
+    ):
+        log.warning(
+            "%s: %s with labels, too few for %s; add more, or train fold `all`, which keeps none to score by",
+            *(
+                readable(understood.source),
+                counted(len(groups), "patient" if facts.patients else "case"),
+                counted(FOLDS, "fold"),
+            ),
+        )
 
 
 def _free_number(name: str, number: int | None, tasks: Collection[str]) -> int:

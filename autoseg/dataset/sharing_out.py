@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from autoseg.arrays import Float64Array
+from autoseg.arrays import Float64Array, IndexArray
 
 ROUNDS = 20
 """Of exchanges; a few are enough for it to settle."""
@@ -41,7 +40,7 @@ def share_out(groups: Mapping[str, Counter[Hashable]], shares: Sequence[float], 
     return dict(zip(names, parts.tolist(), strict=True))
 
 
-def _placed(counts: Float64Array, expected: Float64Array) -> npt.NDArray[np.intp]:
+def _placed(counts: Float64Array, expected: Float64Array) -> IndexArray:
     """Each group's part `(G,)`, of what each holds `(G, K)` and what each part should `(P, K)`."""
     parts = np.full(len(counts), -1, dtype=np.intp)
     missing = expected.copy()
@@ -56,7 +55,7 @@ def _placed(counts: Float64Array, expected: Float64Array) -> npt.NDArray[np.intp
     return parts
 
 
-def _exchanged(parts: npt.NDArray[np.intp], counts: Float64Array, expected: Float64Array) -> bool:
+def _exchanged(parts: IndexArray, counts: Float64Array, expected: Float64Array) -> bool:
     """Move or exchange each group in place if that helps; whether anything was."""
     missing = expected.copy()
     np.subtract.at(missing, parts, counts)

@@ -68,7 +68,7 @@ def make_splits(
     if there != splits and not overwrite:
         raise TrainingError(
             f"{task.splits}: {counted(len(there), 'fold')} other than what is asked for; to have "
-            f"{'it' if len(there) == 1 else 'them'} replaced add `overwrite`, and every fold has to be trained anew"
+            f"{agreeing(len(there), 'it', 'them')} replaced add `overwrite`, and every fold has to be trained anew"
         )
     write_splits(task.splits, splits)
     write_split_record(task.splits_rule, record_of(request, splits, known, reused="" if reuse is None else str(reuse)))

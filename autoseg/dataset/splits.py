@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.dataset.facts import NOTHING_KNOWN, FactsTable
-from autoseg.dataset.folds import DEFAULT_RULE, Split, SplitRule, fold_of_all
+from autoseg.dataset.folds import DEFAULT_RULE, Split, SplitRule, fold_of_all, roles_of
 from autoseg.dataset.split_request import left_out, read_split_record, staleness
 from autoseg.errors import StorageError, TrainingError
 from autoseg.files.layout import ALL
@@ -90,8 +90,10 @@ def open_splits(
     if path.is_file():
         return read_splits(path, everything)
     _require_patients(everything, facts)
+    known = {case: facts.of(case) for case in everything}
+    roles_of(known)
     try:
-        splits = rule.split({case: facts.of(case) for case in everything})
+        splits = rule.split(known)
     except TrainingError as error:
         raise TrainingError(f'{path}: {error}, one entry {{"train": [...], "val": [...]}} for each fold') from error
     write_splits(path, splits)

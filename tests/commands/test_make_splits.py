@@ -19,7 +19,7 @@ def test_folds_are_written_once_and_their_proportions_printed(
     words = ["-t", "1", "--home", str(tmp_path), "--folds", "3", "--balance", "site"]
 
     assert MAKE_SPLITS(words) == 0
-    table = capsys.readouterr().out.splitlines()
+    _, *table = capsys.readouterr().out.splitlines()
     assert [line.split() for line in table[:4]] == [
         ["all", "fold", "0", "fold", "1", "fold", "2"],
         ["cases", "6", "2", "2", "2"],
