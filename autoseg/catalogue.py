@@ -93,6 +93,7 @@ class Catalogue:
             ExtensionError: There is no such part, or it has no such setting, or needs one that is missing; what is known
                 is listed.
             StorageError: A setting has another type.
+            AutosegError: Settings are out of range, or do not go together.
         """
         return self.changed(Part(name=part.name), part.settings)
 
@@ -110,6 +111,8 @@ class Catalogue:
             settings[name] = _as_kind(kind, settings.get(name), value, name)
         if missing := [name for name in known if name not in settings and name not in defaults]:
             raise ExtensionError(f"{self.kind} {part.name!r} needs the setting {missing[0]!r}")
+        if (values := _settings_type(self.find(part.name))) is not None:
+            values(**settings)  # which looks at them together
         return Part(name=part.name, settings=settings)
 
     def find(self, name: str) -> Callable[..., Any]:
@@ -138,7 +141,7 @@ class Catalogue:
     def ready(self, part: Part) -> Callable[..., Any]:
         """A part found once, to be called with the given things as often as wanted; see `build`."""
         entry = self.find(part.name)
-        settings_type = entry if isinstance(entry, type) and issubclass(entry, Settings) else None
+        settings_type = _settings_type(entry)
         asked = tuple(
             name for name in self.given if name in _parameters(settings_type.build if settings_type else entry)
         )
@@ -186,11 +189,17 @@ def require_known(names: Mapping[str, Any], known: Mapping[str, Any], refusal: s
 
 
 def meanings(entry: Any) -> dict[str, str]:
-    """What a docstring says of each argument or attribute, by name."""
+    """What a docstring says of each argument or attribute, by name; a class's those of what it is made from, too."""
+    ancestors = reversed(entry.__mro__[1:]) if isinstance(entry, type) else ()
+    found = {name: text for ancestor in ancestors for name, text in _said_in(ancestor).items()}
+    return found | _said_in(entry)
+
+
+def _said_in(entry: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     names: list[str] = []
     inside = False
-    for line in (inspect.getdoc(entry) or "").splitlines():
+    for line in inspect.cleandoc(entry.__doc__ or "").splitlines():
         if line in ("Args:", "Attributes:"):
             inside = True
         elif line and not line.startswith(" "):
@@ -250,6 +259,10 @@ def plain_settings(part: Part) -> dict[str, Any]:
         else:
             plain[name] = value
     return plain
+
+
+def _settings_type(entry: Callable[..., Any]) -> type[Settings] | None:
+    return entry if isinstance(entry, type) and issubclass(entry, Settings) else None
 
 
 def _settings(entry: Callable[..., Any], given: tuple[str, ...]) -> tuple[dict[str, tuple[Any, Any]], bool]:

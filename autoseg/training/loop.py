@@ -13,6 +13,7 @@ from autoseg.training.fold.history import EpochRecord, MeasuredEpoch, next_recor
 from autoseg.training.parts import Parts
 from autoseg.training.sampling.batches import AnyBatch, BatchKey
 from autoseg.training.sampling.samples import TRAINING
+from autoseg.training.schedule import Moment
 from autoseg.training.state import FiniteLosses, TrainingState, set_learning_rate, step_seed
 
 Step: TypeAlias = Callable[[TrainingState, AnyBatch, nn.Module], Tensor]
@@ -94,4 +95,7 @@ class Loop:
         return record
 
     def _rate(self, state: TrainingState) -> float:
-        return float(self._parts.learning_rate(state.epoch)) * state.caution
+        parts = self._parts
+        share = min(1.0, state.iteration / parts.iterations_per_epoch)
+        moment = Moment(epoch=state.epoch, epochs=parts.epochs, share=share, records=state.records)
+        return parts.rate_at(moment) * state.caution

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import torch
 from torch import nn
@@ -39,25 +40,74 @@ def sgd(
     )
 
 
+Betas: TypeAlias = tuple[float, float]
+BETAS: Betas = (0.9, 0.999)
+EPSILON = 1e-8
+"""Kingma and Ba 2015."""
+
+
 def adam(
-    params: Iterable[nn.Parameter], lr: float, *, weight_decay: float = 3e-5, amsgrad: bool = True
+    params: Iterable[nn.Parameter],
+    lr: float,
+    *,
+    weight_decay: float = 3e-5,
+    amsgrad: bool = True,
+    betas: Betas = BETAS,
+    epsilon: float = EPSILON,
 ) -> torch.optim.Optimizer:
     """Adam (Kingma and Ba 2015), by default with the greatest second moment seen (Reddi et al. 2018).
 
     Args:
         weight_decay: How strongly weights are drawn to 0.
         amsgrad: Whether the greatest second moment seen counts.
+        betas: Shares of the moments so far in the next ones, of the gradient and of its square.
+        epsilon: What is added to the root of the second moment.
     """
-    return torch.optim.Adam(params, lr=lr, weight_decay=weight_decay, amsgrad=amsgrad)
+    return torch.optim.Adam(params, lr=lr, weight_decay=weight_decay, amsgrad=amsgrad, betas=betas, eps=epsilon)
 
 
-def adamw(params: Iterable[nn.Parameter], lr: float, *, weight_decay: float = 3e-5) -> torch.optim.Optimizer:
+def adamw(
+    params: Iterable[nn.Parameter],
+    lr: float,
+    *,
+    weight_decay: float = 3e-5,
+    betas: Betas = BETAS,
+    epsilon: float = EPSILON,
+) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019).
 
     Args:
         weight_decay: How strongly weights are drawn to 0.
+        betas: Shares of the moments so far in the next ones, of the gradient and of its square.
+        epsilon: What is added to the root of the second moment.
     """
-    return torch.optim.AdamW(params, lr=lr, weight_decay=weight_decay)
+    return torch.optim.AdamW(params, lr=lr, weight_decay=weight_decay, betas=betas, eps=epsilon)
 
 
-OPTIMISERS = Catalogue(kind="optimiser", entries={"SGD": sgd, "Adam": adam, "AdamW": adamw}, given=("params", "lr"))
+def rms_prop(
+    params: Iterable[nn.Parameter],
+    lr: float,
+    *,
+    memory: float = 0.99,
+    momentum: float = 0.0,
+    weight_decay: float = 3e-5,
+    centred: bool = False,
+) -> torch.optim.Optimizer:
+    """Gradients divided by the root of the average of their squares (Tieleman and Hinton 2012).
+
+    Args:
+        memory: Share of the average so far in the next one.
+        momentum: Share of the earlier steps in the next one.
+        weight_decay: How strongly weights are drawn to 0.
+        centred: Whether it is divided by the deviation from the average gradient.
+    """
+    return torch.optim.RMSprop(
+        params, lr=lr, alpha=memory, momentum=momentum, weight_decay=weight_decay, centered=centred
+    )
+
+
+OPTIMISERS = Catalogue(
+    kind="optimiser",
+    entries={"SGD": sgd, "Adam": adam, "AdamW": adamw, "RMSprop": rms_prop},
+    given=("params", "lr"),
+)

@@ -38,9 +38,10 @@ from autoseg.training.fold.data import FoldData
 from autoseg.training.fold.run_record import interpolation_before
 from autoseg.training.losses import LOSSES, DeepSupervision, Sum
 from autoseg.training.optimisers import OPTIMISERS
+from autoseg.training.pace import Pace, fit_to_length
 from autoseg.training.recipes.recipe import DEFAULT, Recipe
 from autoseg.training.recipes.record import OPTIMISER_NUMBERS
-from autoseg.training.schedule import SCHEDULES, Pace, fit_to_length
+from autoseg.training.schedule import SCHEDULES, Moment
 from autoseg.training.settings import TrainingSettings
 from autoseg.training.unknown import leaving_out
 
@@ -214,10 +215,27 @@ class Parts:
         return build_validation_augmentation()
 
     def learning_rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, from 0."""
-        return float(self._schedule(epoch=epoch, epochs=self.epochs, initial=self.pace.learning_rate))
+        """The learning rate of an epoch, from 0, where nothing but that decides it."""
+        return self._scheduled(Moment(epoch=epoch, epochs=self.epochs))
 
     # --------------------------------------------------------------------- what follows from it
+
+    def rate_at(self, moment: Moment) -> float:
+        """The learning rate of a batch: the class's own, or the recipe's."""
+        if type(self).learning_rate is not Parts.learning_rate:
+            return self.learning_rate(int(moment.epoch))
+        return self._scheduled(moment)
+
+    def _scheduled(self, moment: Moment) -> float:
+        return float(
+            self._schedule(
+                epoch=moment.epoch,
+                epochs=moment.epochs,
+                initial=self.pace.learning_rate,
+                share=moment.share,
+                records=moment.records,
+            )
+        )
 
     @classmethod
     def builds_own_network(cls) -> bool:

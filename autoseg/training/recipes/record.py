@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import autoseg
 from autoseg.catalogue import Part, code_digests, plain_settings
@@ -31,6 +31,14 @@ OPTIMISER_NUMBERS = ("momentum", "nesterov", "weight_decay")
 
 NAMED_PARTS = {"network", "losses", "optimiser", "schedule", "augmentation", "validation_batches", "deep_supervision"}
 """What records hold since a recipe names its parts."""
+
+CAME_LATER: Mapping[str, Mapping[str, Any]] = {
+    "poly": {"warm_up": 0},
+    "constant": {"warm_up": 0},
+    "Adam": {"betas": (0.9, 0.999), "epsilon": 1e-8},
+    "AdamW": {"betas": (0.9, 0.999), "epsilon": 1e-8},
+}
+"""Settings that a part did not have before, and the value by which it does what it did then: records do not hold that."""
 
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """In what Python shows of an object that shows nothing of itself."""
@@ -118,7 +126,9 @@ def _shown_losses(recipe: Recipe) -> str:
 
 
 def _shown(part: Part, *, without: Sequence[str] = ()) -> str:
-    named = sorted((name, value) for name, value in plain_settings(part).items() if name not in without)
+    before = CAME_LATER.get(part.name, {})
+    said = {name: value for name, value in plain_settings(part).items() if name not in before or before[name] != value}
+    named = sorted((name, value) for name, value in said.items() if name not in without)
     settings = ", ".join(f"{name}={value!r}" for name, value in named)
     return f"{part.shown_name}({settings})"
 

@@ -71,7 +71,7 @@ def test_a_file_says_only_what_differs(tmp_path: Path) -> None:
     recipe = read_recipe(write(tmp_path, {"base": "before.json", "optimiser": {"amsgrad": False}}))
 
     assert (recipe.mirror, recipe.learning_rate) == (False, 3e-4)
-    assert recipe.optimiser.settings == {"weight_decay": 3e-5, "amsgrad": False}
+    assert (recipe.optimiser.settings["weight_decay"], recipe.optimiser.settings["amsgrad"]) == (3e-5, False)
 
 
 def test_settings_change_the_part_of_the_base_and_another_name_begins_with_its_own(tmp_path: Path) -> None:
@@ -120,9 +120,19 @@ def test_what_is_written_is_read_as_the_same(name: str, tmp_path: Path) -> None:
             "expected given or frequency or prediction, found 'x'",
         ),
         ({"optimiser": 3}, "optimiser: expected a name, or an object with a name and settings, found 3"),
-        ({"optimiser": "sgd"}, "optimiser: no optimiser is called 'sgd'; known: SGD, Adam, AdamW; did you mean SGD?"),
+        (
+            {"optimiser": "sgd"},
+            "optimiser: no optimiser is called 'sgd'; known: SGD, Adam, AdamW, RMSprop; did you mean SGD?",
+        ),
         ({"optimiser": {"momentum": 1.0}}, "optimiser.momentum: from 0 to below 1, found 1.0"),
-        ({"schedule": "cosin"}, "no schedule is called 'cosin'; known: poly, cosine, constant; did you mean cosine?"),
+        (
+            {"schedule": "cosin"},
+            "no schedule is called 'cosin'; known: poly, cosine, constant, .*, on_plateau; did you mean cosine?",
+        ),
+        (
+            {"schedule": {"name": "step", "every": 0}, "epochs": 5},
+            "mine.json: schedule.every: 1 epoch or more, found 0",
+        ),
         (
             {"network": "vnett"},
             "network: no network is called 'vnett'; known: planned, unet_2016, .*; did you mean vnet?",
@@ -492,7 +502,8 @@ def test_a_training_of_the_version_before_goes_on_where_nothing_that_it_wrote_do
 
 DOCUMENTATION = Path(__file__).resolve().parents[3] / "documentation"
 PAGE = (DOCUMENTATION / "recipes.md").read_text()
-PAGES = {kind: (DOCUMENTATION / page).read_text() for kind, page in (("network", "networks.md"), ("loss", "losses.md"))}
+NAMED_PAGES = {"network": "networks", "loss": "losses", "optimiser": "schedules", "schedule": "schedules"}
+PAGES = {kind: (DOCUMENTATION / f"{page}.md").read_text() for kind, page in NAMED_PAGES.items()}
 
 
 def test_every_key_stands_on_the_page_with_its_default() -> None:
@@ -529,3 +540,16 @@ def test_blocks_of_the_page_are_recipes(tmp_path: Path) -> None:
     tversky = import_file(tmp_path / "my_part.py").tversky(0.6)
     sure = torch.tensor([[-50.0, 50.0], [50.0, -50.0]]).T[None, :, None]  # label 1, then background
     assert tversky(sure, torch.tensor([[[1, 1]]])).item() == pytest.approx(-1 / 1.6, abs=1e-4)
+
+
+def test_every_default_stands_on_the_page_of_optimisers_and_schedules() -> None:
+    for kind in ("optimiser", "schedule"):
+        for name in CATALOGUES[kind].entries:
+            (row,) = re.findall(rf"^\| `{name}` \| [^|]+ \|([^|]*)\|$", PAGES[kind], re.MULTILINE)
+            settings = dict(CATALOGUES[kind].part(name).settings)
+            settings.pop("warm_up", None)
+            told = dict(re.findall(r"`(\w+)` (\[[^\]]+\]|[\w.\"]+)", row))
+            assert {
+                key: tuple(value) if isinstance(value := json.loads(text), list) else value
+                for key, text in told.items()
+            } == settings
