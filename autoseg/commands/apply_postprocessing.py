@@ -14,7 +14,12 @@ from autoseg.words import counted
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
     parser.add_argument(
-        "-i", dest="inputs", metavar="IN", type=folder, required=True, help="segmentations <case>.nii.gz"
+        "-i",
+        dest="inputs",
+        metavar="IN",
+        type=folder,
+        required=True,
+        help="segmentations: <case>.nii.gz, or a file for each mask",
     )
     add_output(parser, "where the results go")
     add_rules(parser, "a postprocessing.json, or one of your own", required=True)
@@ -26,7 +31,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
     """Apply, and say what."""
     from autoseg.outputs import POSTPROCESSING, copy_beside, require_room_for_copy
     from autoseg.postprocessing.folders import apply_postprocessing
-    from autoseg.postprocessing.rules import load_rules
+    from autoseg.postprocessing.rules import load_rules, load_target
 
     rules = load_rules(arguments.rules)
     if not arguments.overwrite_existing:
@@ -35,6 +40,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
         arguments.inputs,
         arguments.output,
         rules,
+        target=load_target(arguments.rules),
         overwrite=arguments.overwrite_existing,
         workers=arguments.workers,
     )
@@ -49,7 +55,8 @@ COMMAND = main = Command(
     reads="IN/<case>.nii.gz, and a postprocessing.json: a model's, or one of your own such as\n"
     '{"format": 1, "rules": [{"kind": "keep_largest", "labels": [1, 2]},\n'
     '                        {"kind": "remove_small", "labels": [1], "minimum_mm3": 30},\n'
-    '                        {"kind": "fill_holes", "labels": [2]}]}',
+    '                        {"kind": "fill_holes", "labels": [2]}]}\n'
+    'Rules of masks say so: {"format": 1, "masks": ["axon", "myelin"], "rules": [...]}',
     writes="OUT/<case>.nii.gz on the same grid, and a copy of the rules. What somebody else made is kept.",
     example="autoseg_apply_postprocessing -i predictions -o cleaned -pp my_rules.json",
     add_arguments=add_arguments,

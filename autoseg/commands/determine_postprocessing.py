@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             workers=arguments.workers,
         )
         print(f"{task}: {model.name}")
-        print(evidence_table(choice, validation.target.ruled_names))
+        print(evidence_table(choice, validation.target.labels))
         print("\n".join(f"  missing: {line}" for line in validation.missing), end="\n" if validation.missing else "")
         print(f"written: {validation.model.postprocessing}")
     options = [("-m", one.configuration, *model_words(one)) for one in models]

@@ -12,7 +12,7 @@ from autoseg.errors import DatasetError
 from autoseg.words import readable
 
 ORDER, MASKS, IGNORE, SOFT, ANNOTATED = "regions_class_order", "masks", "ignore", "soft_labels", "annotated"
-BACKGROUND_NAME = "background"
+LABELS, BACKGROUND_NAME = "labels", "background"
 REGIONS_EXAMPLE = '{"background": 0, "whole": [1, 2], "core": 2} with "regions_class_order": [1, 2]'
 NAME_IN_FILES = re.compile(r"[\w-]+")
 RATER = re.compile(r"(.*)_rater([1-9][0-9]*)", re.DOTALL)
@@ -48,6 +48,17 @@ def declared_target(
     except DatasetError as error:
         notes.add(str(error))
         return None
+
+
+def declaration(target: Target) -> dict[str, Any]:
+    """The keys that declare regions or masks, as `declared_target` reads them; none where labels are values."""
+    match target:
+        case Masks(names=names):
+            return {MASKS: names}
+        case Regions(names=names, members=members, order=order):
+            return {LABELS: {BACKGROUND_NAME: 0, **dict(zip(names, members, strict=True))}, ORDER: order}
+        case Exclusive():
+            return {}
 
 
 def _soft(description: Mapping[str, Any], notes: Notes) -> bool:

@@ -90,27 +90,17 @@ class Exclusive(OneMap):
         """What a file that names its segments should call each value; empty where values have no names."""
         return self.names
 
-    @property
-    def ruled(self) -> tuple[int, ...]:
-        """The values of a segmentation that rules of postprocessing look at, and models are compared by."""
-        return tuple(self.scored)
-
-    @property
-    def ruled_names(self) -> tuple[str, ...]:
-        """What each value is called, at its index."""
-        return self.names
-
     def members_of(self, number: int) -> tuple[int, ...]:
         """The labels of a map that a number of `scored` covers."""
         return (number,)
 
+    def label_of(self, number: int) -> int:
+        """The label that a number of `scored` writes into a map."""
+        return number
+
     def undrawn(self, names: Sequence[str] | None) -> tuple[int, ...]:
         """Numbers of `scored` that nobody drew, of the names that were drawn in a case; None: all were."""
         return () if names is None else tuple(number for number in self.scored if self.names[number] not in names)
-
-    def undrawn_values(self, names: Sequence[str] | None) -> tuple[int, ...]:
-        """Values of `ruled` of which nobody knows where they are in such a case."""
-        return self.undrawn(names)
 
     def drawn_outputs(self, names: Sequence[str] | None) -> tuple[bool, ...]:
         """Whether somebody drew each output, of the names that were drawn in a case; None: all."""

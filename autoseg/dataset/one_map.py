@@ -44,3 +44,12 @@ class OneMap:
     def maps_of(self, segmentation: LabelArray) -> tuple[LabelArray, ...]:
         """What each of the files of a segmentation holds."""
         return (segmentation,)
+
+    def joined(self, maps: Sequence[LabelArray]) -> LabelArray:
+        """The segmentation of what its files hold, in their order."""
+        (only,) = maps
+        return only
+
+    def map_of(self, number: int) -> int:  # noqa: ARG002
+        """Which of the maps of a segmentation a number of `scored` is told in."""
+        return 0

@@ -125,24 +125,13 @@ class Regions(NamedOutputs, OneMap):
             labels[probability > THRESHOLD * summed] = label
         return labels
 
-    @property
-    def ruled(self) -> tuple[int, ...]:
-        """The values of a segmentation that rules of postprocessing look at, and models are compared by."""
-        return self.values[1:]
-
-    @property
-    def ruled_names(self) -> tuple[str, ...]:
-        """What each value is called, at its index: after the region that writes it, if one does."""
-        written = dict(zip(self.order, self.names, strict=True))
-        return ("background", *(written.get(value, "") for value in range(1, self.values[-1] + 1)))
-
     def members_of(self, number: int) -> tuple[int, ...]:
         """The labels of a map that a number of `scored` covers."""
         return self.members[number - 1]
 
-    def undrawn_values(self, names: Sequence[str] | None) -> tuple[int, ...]:
-        """Values of `ruled` of which nobody knows where they are in such a case: all of them, which regions share."""
-        return self.ruled if self.undrawn(names) else ()
+    def label_of(self, number: int) -> int:
+        """The label that a number of `scored` writes into a map."""
+        return self.order[number - 1]
 
     def encode(self, labels: LabelArray) -> Float32Array:
         """What the probabilities `(outputs, ...)` should be of a prepared map `(...)`."""
@@ -193,23 +182,17 @@ class Masks(NamedOutputs):
         """The masks `(outputs, ...)` of the sum of so many probabilities `(outputs, ...)`."""
         return (probabilities > THRESHOLD * summed).astype(self.written_type)
 
-    @property
-    def ruled(self) -> tuple[int, ...]:
-        """The numbers of the masks that rules of postprocessing look at, and models are compared by."""
-        return tuple(self.scored)
-
-    @property
-    def ruled_names(self) -> tuple[str, ...]:
-        """What each number is called, at its index."""
-        return self.labels
-
     def members_of(self, number: int) -> tuple[int, ...]:  # noqa: ARG002
         """The values that count in a file of its own."""
         return (1,)
 
-    def undrawn_values(self, names: Sequence[str] | None) -> tuple[int, ...]:
-        """Values of `ruled` of which nobody knows where they are in such a case."""
-        return self.undrawn(names)
+    def label_of(self, number: int) -> int:  # noqa: ARG002
+        """The value that is written into it."""
+        return 1
+
+    def map_of(self, number: int) -> int:
+        """Which of the maps of a segmentation a number of `scored` is told in."""
+        return number - 1
 
     def files_of(self, stem: str) -> tuple[str, ...]:
         """Names, endings and raters left out, of the files that hold a case's labels."""
@@ -222,6 +205,10 @@ class Masks(NamedOutputs):
     def maps_of(self, segmentation: LabelArray) -> tuple[LabelArray, ...]:
         """What each of the files of a segmentation holds."""
         return tuple(segmentation)
+
+    def joined(self, maps: Sequence[LabelArray]) -> LabelArray:
+        """The segmentation of what its files hold, in their order."""
+        return np.stack(maps)
 
     def encode(self, labels: LabelArray) -> Float32Array:
         """What the probabilities `(outputs, ...)` should be of prepared planes `(outputs, ...)`."""

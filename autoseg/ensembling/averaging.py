@@ -150,9 +150,9 @@ def ensemble_case(job: EnsembleJob, *, rules: Sequence[Rule] = (), probabilities
     except (ValueError, IndexError, zlib.error) as error:
         paths = ", ".join(map(str, job.members))
         raise StorageError(f"one of {paths} is damaged: {error}; predict this case again with `save_npz`") from error
-    geometry = members[0].geometry
-    ruled = apply_rules(labels, geometry.spacing, rules)
-    written = Written(segmentation=ruled, geometry=geometry, target=members[0].target, origin=origin)
+    geometry, target = members[0].geometry, members[0].target
+    ruled = apply_rules(labels, geometry.spacing, rules, target)
+    written = Written(segmentation=ruled, geometry=geometry, target=target, origin=origin)
     write_segmentation(job.output, written, packer.finish() if packer else None)
 
 

@@ -12,7 +12,7 @@ from autoseg.ensembling.pairs import case_probabilities, ensemble_validation, ha
 from autoseg.ensembling.prediction_commands import prediction_commands
 from autoseg.ensembling.selection import Member, save_selection
 from autoseg.ensembling.table import write_table
-from autoseg.ensembling.validation import CrossValidation, require_one_set_of_labels
+from autoseg.ensembling.validation import CrossValidation, require_one_target
 from autoseg.errors import WorkspaceError
 from autoseg.files.layout import POSTPROCESSING_FILE
 from autoseg.files.storage import write_bytes
@@ -70,7 +70,7 @@ def find_best_configuration(
 
 
 def _compare(validations: Sequence[CrossValidation], workspace: Workspace, settings: SelectionSettings) -> Outcome:
-    task, labels = validations[0].model.key.task, require_one_set_of_labels(validations)
+    task, target = validations[0].model.key.task, require_one_target(validations)
     incomplete = [line for validation in validations for line in validation.missing]
     validated = [validation for validation in validations if validation.cases]
     if incomplete and (settings.strict or not validated):
@@ -80,7 +80,7 @@ def _compare(validations: Sequence[CrossValidation], workspace: Workspace, setti
     if settings.ensembling:
         candidates += _pairs(validated, candidates, workspace.task(task), workers=count)
     return select(
-        candidates, labels, task=task, postprocess=settings.postprocessing, incomplete=incomplete, workers=count
+        candidates, target, task=task, postprocess=settings.postprocessing, incomplete=incomplete, workers=count
     )
 
 
@@ -117,7 +117,7 @@ def _pairs(
     pairs = []
     for (first, second), (one, other) in zip(combinations(validations, 2), combinations(singles, 2), strict=True):
         work = task.pair(first.model.key, second.model.key)
-        cases = ensemble_validation((first.cases, second.cases), work, hashes, workers=workers)
+        cases = ensemble_validation((first.cases, second.cases), work, hashes, first.target, workers=workers)
         pairs.append(
             Candidate(
                 name=f"{one.name}+{other.name}",

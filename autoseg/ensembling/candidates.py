@@ -9,6 +9,7 @@ from pathlib import Path
 
 import autoseg
 from autoseg.arrays import Float64Array
+from autoseg.dataset.target import Target
 from autoseg.ensembling.comparison import Ranking, Scores, rank
 from autoseg.ensembling.pairs import Key
 from autoseg.ensembling.selection import Member, Selection
@@ -65,7 +66,7 @@ class Outcome:
 
 def select(
     candidates: Sequence[Candidate],
-    labels: Sequence[int],
+    target: Target,
     *,
     task: str,
     postprocess: bool = True,
@@ -78,7 +79,7 @@ def select(
     the rules that were chosen without it. Of equal candidates the cheaper is selected.
 
     Args:
-        labels: Label values above background.
+        target: What all of them predict.
         postprocess: Choose rules; without, labels are compared as they were predicted.
         incomplete: What was missing, a line each, for the record.
 
@@ -87,7 +88,7 @@ def select(
         CasesFailed: Naming the cases that cannot be read or compared.
     """
     keys = _common_keys(candidates)
-    choices = {one.name: _choose(one, labels, postprocess=postprocess, workers=workers) for one in candidates}
+    choices = {one.name: _choose(one, target, postprocess=postprocess, workers=workers) for one in candidates}
     scores = [
         Scores(name=one.name, dice=_rows(one, choices[one.name].evidence.after, keys), cost=one.cost)
         for one in candidates
@@ -115,14 +116,14 @@ def select(
     return Outcome(selection=selection, winner=winner, ranking=ranking, choices=choices, before=before)
 
 
-def _choose(candidate: Candidate, labels: Sequence[int], *, postprocess: bool, workers: int) -> Choice:
+def _choose(candidate: Candidate, target: Target, *, postprocess: bool, workers: int) -> Choice:
     number = counted(len(candidate.cases), "case")
     log.info("%s: scoring %s%s", candidate.name, number, ", trying rules" if postprocess else "")
     if not postprocess:
-        sources = sources_hash(candidate.cases, labels, workers=workers)
-        return judge_as_given(candidate.cases, labels, (), workers=workers, sources=sources)
+        sources = sources_hash(candidate.cases, target, workers=workers)
+        return judge_as_given(candidate.cases, target, (), workers=workers, sources=sources)
     path = candidate.postprocessing
-    return decide_postprocessing(path, candidate.cases, labels, workers=workers, candidates=candidates_of(path))
+    return decide_postprocessing(path, candidate.cases, target, workers=workers, candidates=candidates_of(path))
 
 
 def _common_keys(candidates: Sequence[Candidate]) -> list[Key]:

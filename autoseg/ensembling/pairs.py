@@ -11,10 +11,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from autoseg.dataset.target import Target
 from autoseg.ensembling.averaging import ENDING, EnsembleJob, averaging_hash, ensemble_case
 from autoseg.files.layout import fold_name
 from autoseg.files.storage import content_hash, file_hash
 from autoseg.machine.pool import run_on_cases
+from autoseg.outputs import label_files
 from autoseg.postprocessing.scoring import ValidationCase
 from autoseg.words import counted
 
@@ -25,14 +27,20 @@ Key = tuple[str, str]
 
 
 def ensemble_validation(
-    members: Sequence[Sequence[ValidationCase]], folder: Path, hashes: Mapping[Path, str], *, workers: int
+    members: Sequence[Sequence[ValidationCase]],
+    folder: Path,
+    hashes: Mapping[Path, str],
+    target: Target,
+    *,
+    workers: int,
 ) -> tuple[ValidationCase, ...]:
     """Average the probabilities that two or more models left in validation.
 
     Args:
         members: The cases each of them predicted.
-        folder: Gets `fold_k/<case>.nii.gz`; what is current there is left as it is.
+        folder: Gets `fold_k/<case>.nii.gz`, or of each mask its file; what is current there is left as it is.
         hashes: Of the probability files, as `hash_probabilities` gives them.
+        target: What all of them predict.
 
     Returns:
         The cases that all of them predicted in the same fold, with the mean labels as prediction.
@@ -47,7 +55,10 @@ def ensemble_validation(
     if len(waiting) < len(jobs):
         log.info("%s: %d of %s current", folder.name, len(jobs) - len(waiting), counted(len(jobs), "case"))
     run_on_cases(ensemble_case, waiting, task="ensembling", workers=workers)
-    return tuple(replace(by_key[0][key], prediction=job.output) for key, job in zip(common, jobs, strict=True))
+    return tuple(
+        replace(by_key[0][key], predictions=label_files(job.output, target))
+        for key, job in zip(common, jobs, strict=True)
+    )
 
 
 def hash_probabilities(cases: Sequence[ValidationCase], *, workers: int) -> dict[Path, str]:
@@ -57,8 +68,8 @@ def hash_probabilities(cases: Sequence[ValidationCase], *, workers: int) -> dict
 
 
 def case_probabilities(case: ValidationCase) -> Path:
-    """`<case>.npz` beside `<case>.nii.gz`."""
-    return case.prediction.with_name(f"{case.identifier}{ENDING}")
+    """`<case>.npz` beside its segmentation's files."""
+    return case.predictions[0].with_name(f"{case.identifier}{ENDING}")
 
 
 def _job(cases: Sequence[ValidationCase], folder: Path, hashes: Mapping[Path, str]) -> EnsembleJob:

@@ -20,8 +20,8 @@ def write_table(outcome: Outcome, target: Target, path: Path) -> None:
     rows: list[dict[str, object]] = []
     for place, one in enumerate(outcome.ranking.candidates, 1):
         raw = outcome.before[one.name]
-        for value, label, before in zip(target.ruled, one.labels, raw, strict=True):
-            name = {"rank": place, "candidate": one.name, "label": value, "name": target.ruled_names[value]}
+        for number, label, before in zip(target.scored, one.labels, raw, strict=True):
+            name = {"rank": place, "candidate": one.name, "label": number, "name": target.labels[number]}
             rows.append({**name, **_row(label), "raw_mean": before})
         rows.append({"rank": place, "candidate": one.name, "label": "", "name": "mean", **_mean_row(one, raw)})
     table = pd.DataFrame(rows).astype({"n": "Int64"})

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import autoseg
 from autoseg.command_words import training_command
 from autoseg.dataset.description import known_annotations, known_facts
-from autoseg.dataset.facts import FactsTable
 from autoseg.dataset.folds import Split
 from autoseg.dataset.splits import read_splits
 from autoseg.dataset.target import Target
 from autoseg.dataset.task_folds import numbered_folds
 from autoseg.ensembling.selection import Selection
 from autoseg.errors import ModelError, TrainingError, WorkspaceError
+from autoseg.evaluation.case_files import cases_in, references_of
 from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, USUAL_CONFIGURATIONS, configurations_in, in_usual_order
 from autoseg.files.model_folder import FoldFolder, ModelFolder, ModelKey
 from autoseg.images import split_ending
@@ -72,11 +72,6 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
     facts = known_facts(workspace.task(task).raw)
     target = load_plans(model.plans_file).target
     annotated = known_annotations(workspace.task(task).raw)
-    if target.drawn_apart:
-        raise TrainingError(
-            f"{model.folder}: masks with a file each are scored fold by fold, and models of them are not compared yet; "
-            "the scores stand in each fold's summary"
-        )
     cases: list[ValidationCase] = []
     missing: list[str] = []
     for fold in wanted:
@@ -85,8 +80,19 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
         if split is not None and (seen := _seen_in_training(model.fold(fold), split)):
             missing.append(_trained_otherwise(key, fold, seen))
             continue
-        found = list(_fold_cases(model, fold, expected, workspace.task(task).references, facts))
-        cases += (_as_drawn(case, target, annotated) for case in found)
+        found = [
+            ValidationCase(
+                identifier=identifier,
+                fold=fold,
+                patient=facts.patient(identifier),
+                predictions=files,
+                references=references_of(identifier, workspace.task(task).references, target, files[0].parent),
+                undrawn=target.undrawn(annotated.get(identifier)),
+            )
+            for identifier, files in _fold_predictions(model, fold, target).items()
+            if expected is None or identifier in expected
+        ]
+        cases += found
         if split is not None and found:
             _warn_of_other_cases(model, fold, split)
         if not found or (expected is not None and len(found) < len(expected)):
@@ -159,7 +165,7 @@ def determine_postprocessing(
     return decide_postprocessing(
         path,
         validation.cases,
-        validation.target.ruled,
+        validation.target,
         workers=fitting_workers(workers, BYTES_PER_WORKER),
         candidates=candidates,
         overwrite=overwrite,
@@ -191,11 +197,11 @@ def _sources(key: ModelKey, workspace: Workspace, folds: Sequence[str], *, worke
         validation = collect(key, workspace, folds)
     except (WorkspaceError, TrainingError):
         return None
-    return sources_hash(validation.cases, validation.target.ruled, workers=workers)
+    return sources_hash(validation.cases, validation.target, workers=workers)
 
 
-def require_one_set_of_labels(validations: Sequence[CrossValidation]) -> tuple[int, ...]:
-    """The label values above background, which all models must share.
+def require_one_target(validations: Sequence[CrossValidation]) -> Target:
+    """What all models predict.
 
     Raises:
         ModelError: Two models have other labels.
@@ -208,36 +214,15 @@ def require_one_set_of_labels(validations: Sequence[CrossValidation]) -> tuple[i
                 f"{first.model.folder} has the labels {ours}, but {other.model.folder} {theirs}; "
                 "only models of the same labels can be compared"
             )
-    return first.target.ruled
+    return first.target
 
 
-def _as_drawn(case: ValidationCase, target: Target, annotated: Mapping[str, tuple[str, ...]]) -> ValidationCase:
-    """With what nobody knows of it."""
-    return replace(case, ignore=target.ignore, undrawn=target.undrawn_values(annotated.get(case.identifier)))
-
-
-def _fold_cases(
-    model: ModelFolder, fold: str, expected: Sequence[str] | None, references: Path, facts: FactsTable
-) -> Iterator[ValidationCase]:
-    """The predictions that a fold's weights made, as they are now; where the split is known, of its cases only."""
+def _fold_predictions(model: ModelFolder, fold: str, target: Target) -> Mapping[str, tuple[Path, ...]]:
+    """The files of each case that a fold's weights predicted, as they are now; of masks, where all are there."""
     trained = model.fold(fold)
-    predictions = trained.validation()
-    for path in predicted_with(trained.validated_cases(), trained.weights()):
-        name, identifier = path.name, split_ending(path.name)[0]
-        if expected is not None and identifier not in expected:
-            continue
-        reference = references / name
-        if not reference.is_file():
-            raise WorkspaceError(
-                f"{reference}: no reference for {predictions / name}; run autoseg_plan_and_preprocess, which copies them"
-            )
-        yield ValidationCase(
-            identifier=identifier,
-            fold=fold,
-            patient=facts.patient(identifier),
-            prediction=predictions / name,
-            reference=reference,
-        )
+    made = {split_ending(path.name)[0]: path for path in predicted_with(trained.validated_cases(), trained.weights())}
+    names = {case: target.files_of(case) for case in cases_in(made, target)}
+    return {case: tuple(made[name] for name in files) for case, files in names.items() if made.keys() >= set(files)}
 
 
 def _what_is_missing(model: ModelFolder, fold: str, found: int, expected: Sequence[str] | None) -> str:

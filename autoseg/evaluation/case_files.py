@@ -8,7 +8,8 @@ from pathlib import Path
 
 from autoseg.dataset import image_files
 from autoseg.dataset.declared_target import RATER
-from autoseg.errors import DatasetError
+from autoseg.dataset.target import Target
+from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.evaluation.metrics import Counted
 
 
@@ -85,6 +86,30 @@ def common_cases(predictions: Path, references: Path, counted: Counted) -> tuple
     return sorted(predicted & true), sorted(predicted ^ true)
 
 
+def cases_in(names: Iterable[str], target: Target) -> tuple[str, ...]:
+    """The cases that files of such names, endings left out, belong to; a file that is none of a mask's stands for a case
+    of its own name."""
+    suffixes = sorted(target.files_of(""), key=len, reverse=True)
+    cases = {next((name.removesuffix(one) for one in suffixes if name.endswith(one)), name) for name in names}
+    return tuple(sorted(cases))
+
+
+def references_of(case: str, references: Path, target: Target, predictions: Path) -> tuple[tuple[Path, ...], ...]:
+    """For each map of a case's segmentation its true labels: a file, one for each rater, or none where it was not drawn.
+
+    Raises:
+        WorkspaceError: There is none of the case.
+    """
+    files = _files(references) if references.is_dir() else {}
+    found = tuple(_raters(name, files) for name in target.files_of(case))
+    if not any(found):
+        raise WorkspaceError(
+            f"{references / case}.nii.gz: no reference for {predictions / case}.nii.gz; run autoseg_plan_and_preprocess, "
+            "which copies them"
+        )
+    return found
+
+
 def _pairs_of(case: str, predicted: Mapping[str, Path], true: Mapping[str, Path], counted: Counted) -> list[Pair]:
     return [
         Pair(prediction=predicted[name], references=_raters(name, true), counted=part)
@@ -106,9 +131,7 @@ def _without_raters(files: Iterable[str], predicted: Mapping[str, Path]) -> set[
 
 
 def _cases(names: Iterable[str], counted: Counted) -> set[str]:
-    """The cases that files belong to; a file that is none of a mask's stands for a case of its own name."""
-    suffixes = sorted((name for name, _ in counted.files("")), key=len, reverse=True)
-    return {next((name.removesuffix(suffix) for suffix in suffixes if name.endswith(suffix)), name) for name in names}
+    return set(names) if counted.target is None else set(cases_in(names, counted.target))
 
 
 def _called(case: str, files: Mapping[str, Path], folder: Path) -> Path:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from autoseg.arrays import Float64Array, IndexArray, LabelArray, Mask
+from autoseg.dataset.covering import has
 from autoseg.dataset.overlapping import THRESHOLD
 from autoseg.dataset.target import Target
 
@@ -168,7 +169,15 @@ def undefined_metrics(*, surface_distances: bool) -> Metrics:
 
 
 def mean_of_raters(references: Sequence[LabelArray], members: Sequence[int], ignore: int | None) -> LabelArray:
-    """What more than half of those who say it hold for one of the values, `(Z, Y, X)`: 1, else 0; `UNKNOWN` where nobody says."""
+    """What more than half of those who say it hold for one of the values, `(Z, Y, X)`: 1, else 0; `UNKNOWN` where nobody says.
+
+    Of one rater, what that one says.
+    """
+    if len(references) == 1:
+        mean = has(references[0], members).astype(np.uint8)
+        if ignore is not None:
+            mean[references[0] == ignore] = UNKNOWN
+        return mean
     known = np.zeros(references[0].shape, dtype=np.int32)
     held = np.zeros_like(known)
     for reference in references:

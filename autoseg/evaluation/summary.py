@@ -193,7 +193,7 @@ def read_pair(pair: tuple[Path, Path]) -> tuple[LabelArray, LabelArray, Spacing]
         DatasetError: The two lie on different grids, or hold other than whole numbers.
     """
     prediction, reference = read_labels(pair[0]), read_labels(pair[1])
-    _require_one_grid(pair, prediction, reference)
+    require_one_grid(pair, prediction, reference)
     return prediction.data, reference.data, reference.geometry.spacing
 
 
@@ -205,6 +205,18 @@ def read_labels(path: Path) -> Image:
     """
     image = read_label(path)
     return Image(data=_whole_numbers(image, path), geometry=image.geometry)
+
+
+def require_one_grid(pair: tuple[Path, Path], prediction: Image, reference: Image) -> None:
+    """Refuse two images that lie on different grids.
+
+    Raises:
+        DatasetError: Naming both files and what differs.
+    """
+    if differences := grid_differences(prediction, reference):
+        raise DatasetError(
+            f"{pair[0]} and {pair[1]} lie on different grids: {'; '.join(differences)}; resample one onto the other"
+        )
 
 
 def save_summary(summary: Summary, path: Path) -> None:
@@ -261,13 +273,6 @@ def load_summary(path: Path) -> Summary:
 def _case_scores(entry: Mapping[str, Any]) -> CaseScores:
     scores = {int(label): metrics for label, metrics in entry.items() if label not in ("test", "reference")}
     return CaseScores(test=entry["test"], reference=entry["reference"], scores=scores)
-
-
-def _require_one_grid(pair: tuple[Path, Path], prediction: Image, reference: Image) -> None:
-    if differences := grid_differences(prediction, reference):
-        raise DatasetError(
-            f"{pair[0]} and {pair[1]} lie on different grids: {'; '.join(differences)}; resample one onto the other"
-        )
 
 
 def _whole_numbers(image: Image, path: Path) -> LabelArray:

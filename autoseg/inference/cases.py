@@ -297,7 +297,7 @@ def _read_and_prepare(
 
 
 def _write(output: Path, prediction: Prediction, rules: Sequence[Rule], origin: Origin) -> None:
-    segmentation = apply_rules(prediction.segmentation, prediction.geometry.spacing, rules)
+    segmentation = apply_rules(prediction.segmentation, prediction.geometry.spacing, rules, prediction.target)
     written = Written(segmentation=segmentation, geometry=prediction.geometry, target=prediction.target, origin=origin)
     write_segmentation(output, written, prediction.probabilities)
 

@@ -20,6 +20,7 @@ from torch import nn
 import autoseg
 from autoseg.catalogue import Part
 from autoseg.command_words import training_command
+from autoseg.dataset.declared_target import declaration
 from autoseg.dataset.target import Target
 from autoseg.errors import ExtensionError, ModelError, StorageError
 from autoseg.files.layout import ALL, DEFAULT_TRAINER, PLANS_FILE, weights_name
@@ -29,7 +30,7 @@ from autoseg.files.storage import encode, read_json
 from autoseg.networks.build import PLANNED, RECIPE_NETWORKS, build_named_network
 from autoseg.networks.tensors import read_tensors, save_tensors
 from autoseg.plans import ConfigurationPlan, Plans, load_plans, plan_signature
-from autoseg.postprocessing.rules import Rule, load_rules
+from autoseg.postprocessing.rules import Rule, load_rules, load_target
 from autoseg.versions import remedy_by_version
 
 FORMAT = RecordFormat(
@@ -314,10 +315,17 @@ def _require_own_plans(
 
 
 def _rules(path: Path, plans: Plans) -> tuple[Rule, ...]:
-    rules = load_rules(path) if path.is_file() else ()
-    if unknown := sorted({label for rule in rules for label in rule.labels} - set(plans.target.ruled)):
+    if not path.is_file():
+        return ()
+    rules, said, target = load_rules(path), load_target(path), plans.target
+    if said is not None and declaration(said) != declaration(target):
         raise ModelError(
-            f"{path}: a rule names label {unknown[0]}, but the model's labels are 1 to {plans.target.ruled[-1]}; "
+            f"{path}: its rules are of {', '.join(said.outputs)}, but the model predicts {', '.join(target.outputs)}, or "
+            "tells them otherwise; choose the postprocessing again or put the file right"
+        )
+    if unknown := sorted({label for rule in rules for label in rule.labels} - set(target.scored)):
+        raise ModelError(
+            f"{path}: a rule names label {unknown[0]}, but the model's labels are 1 to {target.scored[-1]}; "
             "choose the postprocessing again or put the file right"
         )
     return rules

@@ -1,7 +1,8 @@
 """Choosing postprocessing by cross-validation: no case judges a rule that was chosen on it.
 
 The candidates come in steps: keep-largest over all foreground; then for each label the best of keep-largest and
-remove-small, if one helps; then for each label filling holes. For each fold the choice is made on the cases of the
+remove-small, if one helps; then for each label filling holes; of regions one after the other, as what is taken from one may
+be of another. For each fold the choice is made on the cases of the
 other folds and its rules are judged on the fold's own. Over all cases so judged, a rule must lower the mean Dice of no
 label it touches and raise that of one; else it is taken from the candidates and the choice is made anew, since what
 follows a rule depends on it. The rules that are kept in the end are those chosen on all cases.
@@ -10,7 +11,7 @@ follows a rule depends on it. The rules that are kept in the end are those chose
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeAlias
@@ -19,12 +20,12 @@ import numpy as np
 
 import autoseg
 from autoseg.arrays import Float64Array, Mask
-from autoseg.errors import ModelError
+from autoseg.dataset.target import Target, stored_target
 from autoseg.evaluation.metrics import defined_mean
 from autoseg.files.storage import content_hash, file_hash
 from autoseg.machine.pool import run_on_cases
 from autoseg.postprocessing.evidence import CaseDice, Choice, Comparison, Evidence, JudgedRule
-from autoseg.postprocessing.rules import FILL_HOLES, KEEP_LARGEST, REMOVE_SMALL, Rule
+from autoseg.postprocessing.rules import FILL_HOLES, KEEP_LARGEST, REMOVE_SMALL, Rule, require_outputs
 from autoseg.postprocessing.scoring import DiceTable, Rules, ValidationCase
 
 Slot: TypeAlias = tuple[Rule, ...]
@@ -46,7 +47,7 @@ FOLDS_OF_ONE = 5
 
 def choose_postprocessing(
     cases: Sequence[ValidationCase],
-    labels: Sequence[int],
+    target: Target,
     *,
     workers: int,
     candidates: Sequence[Rule] | None = None,
@@ -58,18 +59,18 @@ def choose_postprocessing(
     single patient nothing is chosen.
 
     Args:
-        labels: Label values above background.
+        target: What was predicted.
         candidates: A user's own rules to choose from, each tried after those before it; by default the standard ones.
         sources: `sources_hash` of the cases, kept in the evidence.
 
     Raises:
         CasesFailed: Naming the cases that cannot be read or compared.
-        ModelError: A candidate touches a label that is not among `labels`.
+        ModelError: A candidate touches an output that the target does not have.
     """
     folds = _folds(cases)
     if len(set(folds)) < 2:
-        return judge_as_given(cases, labels, (), workers=workers, sources=sources)
-    table = DiceTable(cases, labels, workers=workers)
+        return judge_as_given(cases, target, (), workers=workers, sources=sources)
+    table = DiceTable(cases, target, workers=workers)
     views = {fold: _others(cases, folds, fold) for fold in dict.fromkeys(folds)}
     choosing = _Choosing(table, folds, views, standard_candidates if candidates is None else _in_order(candidates))
     rejected: dict[_Key, JudgedRule] = {}
@@ -87,11 +88,11 @@ def choose_postprocessing(
 
 
 def judge_as_given(
-    cases: Sequence[ValidationCase], labels: Sequence[int], rules: Rules, *, workers: int, sources: str = ""
+    cases: Sequence[ValidationCase], target: Target, rules: Rules, *, workers: int, sources: str = ""
 ) -> Choice:
     """Score rules that were not chosen on these cases, or none; arguments as for `choose_postprocessing`."""
-    table = DiceTable(cases, labels, workers=workers)
-    _require_known_labels(rules, labels)
+    table = DiceTable(cases, target, workers=workers)
+    require_outputs(rules, target)
     for number, rule in enumerate(rules):
         table.measure([(tuple(rules[:number]), rule)])
     folds = [case.fold for case in cases]
@@ -113,11 +114,17 @@ def standard_candidates(volumes: Mapping[int, Float64Array]) -> tuple[Step, ...]
     return together, fewer, fuller
 
 
-def sources_hash(cases: Sequence[ValidationCase], labels: Sequence[int], *, workers: int) -> str:
+def sources_hash(cases: Sequence[ValidationCase], target: Target, *, workers: int) -> str:
     """Of all that a choice is made from: the content of the files, the folds, the patients, the way of choosing."""
     files = run_on_cases(_file_hashes, cases, task="looking for changes", workers=workers)
-    described = [(case.fold, case.identifier, case.patient, *hashes) for case, hashes in zip(cases, files, strict=True)]
-    return content_hash(autoseg.__version__, tuple(labels), sorted(described))
+    described = [
+        (case.fold, case.identifier, case.patient, *hashes, *((case.undrawn,) if case.undrawn else ()))
+        for case, hashes in zip(cases, files, strict=True)
+    ]
+    kind = stored_target(target)
+    return content_hash(
+        autoseg.__version__, tuple(target.scored), *(() if kind is None else (kind,)), sorted(described)
+    )
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -144,8 +151,7 @@ class _Choosing:
         """Choose on all cases and without each fold, all at a time, so that the cases are read once a step."""
         masks: dict[str | None, Mask] = {None: np.ones(len(self.folds), dtype=bool)}
         masks.update(self.views)
-        steps = {view: self.candidates(self.table.true_volumes(mask)) for view, mask in masks.items()}
-        _require_known_labels(chain.from_iterable(chain.from_iterable(steps[None])), self.table.labels)
+        steps = {view: self._steps(self.table.true_volumes(mask)) for view, mask in masks.items()}
         chosen: dict[str | None, tuple[Rules, ...]] = dict.fromkeys(masks, ())
         out = set(rejected)
         for number in range(len(steps[None])):
@@ -171,8 +177,27 @@ class _Choosing:
                     found.setdefault(_key(number, rule), rule)
         return {key: self._judge_one(key, found[key], chosen) for key in sorted(found)}
 
+    def _steps(self, volumes: Mapping[int, Float64Array]) -> tuple[Step, ...]:
+        """The candidates' steps, each parted where two slots may change the same label."""
+        steps = self.candidates(volumes)
+        require_outputs((rule for step in steps for slot in step for rule in slot), self.table.target)
+        return tuple(part for step in steps for part in self._parted(step))
+
+    def _parted(self, step: Step) -> Iterator[Step]:
+        part: list[Slot] = []
+        changed: set[int] = set()
+        for slot in step:
+            columns = {column for rule in slot for column in self.table.columns(rule)}
+            if changed & columns:
+                yield tuple(part)
+                part, changed = [], set()
+            part.append(slot)
+            changed |= columns
+        yield tuple(part)
+
     def _judge_one(self, key: _Key, rule: Rule, chosen: _Chosen) -> JudgedRule:
-        columns = [self.table.labels.index(label) for label in key.labels]
+        columns = self.table.columns(rule)
+        labels = [self.table.labels[column] for column in columns]
         before, after = (np.full((len(self.folds), len(columns)), np.nan) for _ in range(2))
         chosen_without = []
         for fold in self.views:
@@ -186,8 +211,8 @@ class _Choosing:
             rule=rule,
             held_up=_helps(before, after),
             chosen_without=tuple(chosen_without),
-            in_fold=_compare(start[:, columns], end[:, columns], key.labels),
-            out_of_fold=_compare(before, after, key.labels),
+            in_fold=_compare(start[:, columns], end[:, columns], labels),
+            out_of_fold=_compare(before, after, labels),
         )
 
     def _around(self, key: _Key, steps: tuple[Rules, ...]) -> tuple[Float64Array, Float64Array]:
@@ -199,7 +224,7 @@ class _Choosing:
     def _best(self, before: Rules, slot: Slot, mask: Mask) -> Rule | None:
         best, most = None, 0.0
         for rule in slot:
-            columns = [self.table.labels.index(label) for label in rule.labels]
+            columns = self.table.columns(rule)
             old, new = (self.table.dice(rules)[mask][:, columns] for rules in (before, (*before, rule)))
             gain = float(_gains(old, new).sum())
             if _helps(old, new) and gain > most + SMALLEST_GAIN:
@@ -212,8 +237,8 @@ def _in_order(rules: Sequence[Rule]) -> Candidates:
     return lambda _volumes: steps
 
 
-def _file_hashes(case: ValidationCase) -> tuple[str, str]:
-    return file_hash(case.prediction), file_hash(case.reference)
+def _file_hashes(case: ValidationCase) -> tuple[str, ...]:
+    return tuple(file_hash(path) for path in case.files)
 
 
 def _folds(cases: Sequence[ValidationCase]) -> list[str]:
@@ -229,15 +254,6 @@ def _others(cases: Sequence[ValidationCase], folds: Sequence[str], fold: str) ->
     """The cases to choose on when a fold judges: those of other folds, and of other patients."""
     judges = {case.patient for case, its_fold in zip(cases, folds, strict=True) if its_fold == fold}
     return np.array([case.patient not in judges for case in cases])
-
-
-def _require_known_labels(rules: Iterable[Rule], labels: Sequence[int]) -> None:
-    for rule in rules:
-        if unknown := sorted(set(rule.labels) - set(labels)):
-            raise ModelError(
-                f"postprocessing: the rule {rule} touches the labels {unknown}, but there are only {list(labels)}; "
-                "put the rule right"
-            )
 
 
 def _evidence(

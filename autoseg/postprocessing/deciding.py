@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from autoseg.dataset.target import Target
 from autoseg.postprocessing.choice import choose_postprocessing, judge_as_given, sources_hash
 from autoseg.postprocessing.evidence import Choice, load_choice, save_choice
 from autoseg.postprocessing.rules import Rule, load_rules
@@ -17,7 +18,7 @@ BYTES_PER_WORKER = 3 * 10**9
 def decide_postprocessing(
     path: Path,
     cases: Sequence[ValidationCase],
-    labels: Sequence[int],
+    target: Target,
     *,
     workers: int,
     candidates: Sequence[Rule] | None = None,
@@ -34,17 +35,17 @@ def decide_postprocessing(
 
     Raises:
         CasesFailed: Naming the cases that cannot be read or compared.
-        ModelError: The file is damaged, or a rule touches a label that is not there.
+        ModelError: The file is damaged, or a rule touches an output that is not there.
     """
-    sources = sources_hash(cases, labels, workers=workers)
+    sources = sources_hash(cases, target, workers=workers)
     known = load_choice(path)
     if known is None and path.is_file() and not overwrite:
-        return judge_as_given(cases, labels, load_rules(path), workers=workers, sources=sources)
+        return judge_as_given(cases, target, load_rules(path), workers=workers, sources=sources)
     wanted = None if candidates is None else tuple(candidates)
     if known is not None and (known.evidence.sources, known.evidence.candidates) == (sources, wanted):
         return known
-    choice = choose_postprocessing(cases, labels, workers=workers, candidates=candidates, sources=sources)
-    save_choice(choice, path)
+    choice = choose_postprocessing(cases, target, workers=workers, candidates=candidates, sources=sources)
+    save_choice(choice, path, target)
     return choice
 
 

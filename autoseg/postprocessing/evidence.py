@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.arrays import Float64Array
+from autoseg.dataset.target import Target
 from autoseg.errors import StorageError
 from autoseg.files.storage import decode
 from autoseg.postprocessing.rules import Rule, load_evidence, load_rules, save_rules
@@ -72,7 +73,7 @@ class Evidence:
     Attributes:
         sources: Hash of the files and settings it was made from.
         candidates: The user's own rules it was made from; None for the standard ones.
-        labels: Label values, in the order of `CaseDice.before`.
+        labels: Numbers of outputs, in the order of `CaseDice.before`.
         in_fold: Of the rules chosen on all cases, on the same cases; the usual, hopeful number.
         out_of_fold: Of the rules chosen without each case's fold; what a new case may expect.
         judged: Every rule that was chosen anywhere; those that did not hold up are not applied.
@@ -110,9 +111,9 @@ class Choice:
     evidence: Evidence
 
 
-def save_choice(choice: Choice, path: Path) -> None:
-    """Write a postprocessing.json with its evidence."""
-    save_rules(choice.rules, path, evidence=choice.evidence)
+def save_choice(choice: Choice, path: Path, target: Target | None = None) -> None:
+    """Write a postprocessing.json with its evidence, and what its numbers are of; None where they are values."""
+    save_rules(choice.rules, path, target=target, evidence=choice.evidence)
 
 
 def load_choice(path: Path) -> Choice | None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from autoseg.dataset import image_files
-from autoseg.errors import DatasetError
-from autoseg.evaluation.summary import read_labels
+from autoseg.dataset.declared_target import declaration
+from autoseg.dataset.target import Target
+from autoseg.evaluation.segmentation_files import read_segmentation, segmentations_in
 from autoseg.files.storage import content_hash
 from autoseg.images import write_image
 from autoseg.machine.pool import fitting_workers, run_on_cases
-from autoseg.outputs import POSTPROCESSING, Origin, hash_files, require_apart, require_known_origin
-from autoseg.postprocessing.rules import Rule, apply_rules
+from autoseg.outputs import POSTPROCESSING, Origin, hash_files, label_files, require_apart, require_known_origin
+from autoseg.postprocessing.rules import Rule, apply_rules, require_outputs, target_of_values
 
 BYTES_PER_WORKER = 2 * 10**9
 """A label image of 1000 slices of 512x512, the numbers of its components, and a copy."""
@@ -24,57 +24,59 @@ RECIPE = "rules 1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
+class _Case:
+    """A segmentation: its files, and where each goes."""
+
     identifier: str
-    path: Path
-    output: Path
+    paths: tuple[Path, ...]
+    outputs: tuple[Path, ...]
 
 
 def apply_postprocessing(
-    inputs: Path, output: Path, rules: Sequence[Rule], *, overwrite: bool = False, workers: int | None = None
+    inputs: Path,
+    output: Path,
+    rules: Sequence[Rule],
+    *,
+    target: Target | None = None,
+    overwrite: bool = False,
+    workers: int | None = None,
 ) -> list[Path]:
     """Apply rules to every segmentation of a folder, and return the files written.
 
     Files in the output of which nothing is known are kept.
 
     Args:
+        target: Whose outputs the rules name; None: maps of labels, each number a value.
         overwrite: Replace what is there.
 
     Raises:
-        DatasetError: There is no such folder, or no segmentation in it.
+        DatasetError: There is no such folder, or no segmentation in it, or of a case with a file for each mask one is
+            missing.
         WorkspaceError: The output is the folder of the segmentations, or holds a task's own data.
-        ModelError: What is there was predicted or averaged.
+        ModelError: What is there was predicted or averaged; or a rule is of an output that the target does not have.
         CasesFailed: After all were tried, naming those that failed.
     """
-    if not inputs.is_dir():
-        raise DatasetError(f"{inputs}: no such folder; name a folder of segmentations (.nii.gz)")
+    of = target or target_of_values(rules)
+    require_outputs(rules, of)
+    found = segmentations_in(inputs, of)
     require_apart([output], {"the folder of the segmentations; name one of its own": [inputs]})
-    files = _files(inputs, output)
-    model = content_hash(RECIPE, tuple(rules))
-    unknown = (
-        [] if overwrite else require_known_origin({file.output: [file.output] for file in files}, model, POSTPROCESSING)
-    )
-    count = fitting_workers(workers, BYTES_PER_WORKER)
-    waiting = [file for file in files if file.output not in unknown]
-    run_on_cases(
-        partial(_apply_to_file, rules=tuple(rules), model=model), waiting, task="postprocessing", workers=count
-    )
-    return [file.output for file in waiting]
-
-
-def _files(inputs: Path, output: Path) -> list[_File]:
-    """The segmentations of a folder, each with the file it goes to."""
-    files = [
-        _File(identifier=identifier, path=path, output=output / f"{identifier}.nii.gz")
-        for identifier, path in image_files(inputs).items()
+    cases = [
+        _Case(identifier=case, paths=paths, outputs=label_files(output / f"{case}.nii.gz", of))
+        for case, paths in found.items()
     ]
-    if not files:
-        raise DatasetError(f"{inputs}: no segmentation (.nii.gz) here; name a folder of segmentations")
-    return files
+    model = content_hash(RECIPE, tuple(rules), *(() if target is None else (declaration(target),)))
+    known = {output / f"{case.identifier}.nii.gz": case.outputs for case in cases}
+    unknown = [] if overwrite else require_known_origin(known, model, POSTPROCESSING)
+    count = fitting_workers(workers, BYTES_PER_WORKER)
+    waiting = [case for case, named in zip(cases, known, strict=True) if named not in unknown]
+    apply = partial(_apply_to_case, rules=tuple(rules), target=of, model=model)
+    run_on_cases(apply, waiting, task="postprocessing", workers=count)
+    return [path for case in waiting for path in case.outputs]
 
 
-def _apply_to_file(file: _File, rules: Sequence[Rule], model: str) -> None:
-    origin = Origin(model=model, inputs=hash_files(file.path), mark=POSTPROCESSING.mark)
-    image = read_labels(file.path)
-    ruled = apply_rules(image.data, image.geometry.spacing, rules)
-    write_image(file.output, ruled, image.geometry, description=str(origin))
+def _apply_to_case(case: _Case, rules: Sequence[Rule], target: Target, model: str) -> None:
+    origin = Origin(model=model, inputs=hash_files(*case.paths), mark=POSTPROCESSING.mark)
+    image = read_segmentation(case.paths, target)
+    ruled = apply_rules(image.data, image.geometry.spacing, rules, target)
+    for path, labels in zip(case.outputs, target.maps_of(ruled), strict=True):
+        write_image(path, labels, image.geometry, description=str(origin))

@@ -1,18 +1,22 @@
 """Rules that are applied to finished segmentations, and the postprocessing.json that holds a model's.
 
 Such a file may be written by hand: `{"format": 1, "rules": [{"kind": "remove_small", "labels": [1],
-"minimum_mm3": 30}]}`. The rules are applied in their order.
+"minimum_mm3": 30}]}`. The rules are applied in their order. Of regions and masks it may say, in the words of
+dataset.json, which they are; the numbers of rules are then theirs, from 1.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autoseg.arrays import LabelArray
+from autoseg.dataset.declared_target import LABELS, MASKS, ORDER, declaration, declared_target
+from autoseg.dataset.notes import Notes
+from autoseg.dataset.target import Exclusive, Target
 from autoseg.errors import ModelError, StorageError
 from autoseg.files.records import RecordFormat, require_format, write_record
 from autoseg.files.storage import decode, read_json
@@ -33,7 +37,7 @@ class Rule:
 
     Attributes:
         kind: `keep_largest`, `remove_small` or `fill_holes`.
-        labels: Label values that are taken together as one object.
+        labels: Numbers of outputs that are taken together as one object; of exclusive labels, their values.
         minimum_mm3: For `remove_small` the volume below which a component is removed; None for the others.
     """
 
@@ -58,28 +62,52 @@ class Rule:
         return f"{self.kind} of {'+'.join(map(str, self.labels))}{size}"
 
 
-def apply_rules(segmentation: LabelArray, spacing: Sequence[float], rules: Sequence[Rule]) -> LabelArray:
+def apply_rules(
+    segmentation: LabelArray, spacing: Sequence[float], rules: Sequence[Rule], target: Target
+) -> LabelArray:
     """Apply the rules in their order.
 
     Args:
-        segmentation: `(Z, Y, X)` label values; left as it is.
+        segmentation: Of the target, `(Z, Y, X)`, or `(outputs, Z, Y, X)` of masks that may overlap; left as it is.
         spacing: Voxel size in mm.
 
     Raises:
-        ModelError: There are rules, and masks that may overlap instead of one map.
+        ModelError: A rule is of an output that the target does not have.
     """
-    if rules and segmentation.ndim > len(spacing):
-        raise ModelError(
-            "postprocessing: rules are of the labels of one map, and masks that may overlap have none; predict them without"
-        )
+    require_outputs(rules, target)
     for rule in rules:
-        segmentation = _apply(segmentation, spacing, rule)
+        segmentation = _apply(segmentation, spacing, rule, target)
     return segmentation
 
 
-def save_rules(rules: Sequence[Rule], path: Path, *, evidence: Any = None) -> None:
-    """Write a postprocessing.json; `evidence` says, in plain values or a dataclass, what the rules were chosen on."""
-    write_record(path, {"rules": tuple(rules), "evidence": evidence}, FORMAT)
+def require_outputs(rules: Iterable[Rule], target: Target) -> None:
+    """Refuse rules of other outputs than a target has.
+
+    Raises:
+        ModelError: Naming the rule.
+    """
+    for rule in rules:
+        if unknown := sorted(set(rule.labels) - set(target.scored)):
+            raise ModelError(
+                f"postprocessing: the rule {rule} touches the labels {unknown}, but there are only {list(target.scored)}; "
+                "put the rule right"
+            )
+
+
+def target_of_values(rules: Sequence[Rule]) -> Target:
+    """What rules are of where nobody says: maps of labels, each number a value."""
+    return Exclusive.numbered(max((label for rule in rules for label in rule.labels), default=1) + 1)
+
+
+def save_rules(rules: Sequence[Rule], path: Path, *, target: Target | None = None, evidence: Any = None) -> None:
+    """Write a postprocessing.json.
+
+    Args:
+        target: Whose outputs the rules name; None leaves it out.
+        evidence: What the rules were chosen on, in plain values or a dataclass.
+    """
+    named = {} if target is None else declaration(target)
+    write_record(path, {"rules": tuple(rules), **named, "evidence": evidence}, FORMAT)
 
 
 def load_rules(path: Path) -> tuple[Rule, ...]:
@@ -100,6 +128,25 @@ def load_rules(path: Path) -> tuple[Rule, ...]:
         raise error if str(path) in str(error) else ModelError(f"{path}: {error}") from error
 
 
+def load_target(path: Path) -> Target | None:
+    """Whose outputs the rules of a postprocessing.json name; None where it does not say, as of exclusive labels.
+
+    Raises:
+        ModelError: Naming the file and what in it does not fit.
+    """
+    try:
+        content = _content(path)
+    except StorageError as error:
+        raise ModelError(f"{error}; choose the postprocessing again or put the file right") from error
+    if not content.keys() & {MASKS, ORDER}:
+        return None
+    notes = Notes()
+    target = declared_target(content, notes, tuple)
+    if target is None:
+        raise ModelError(f"{path}: {'; '.join(notes.problems)}")
+    return target
+
+
 def load_evidence(path: Path) -> Mapping[str, Any] | None:
     """What the rules of a postprocessing.json were chosen on, in plain values; None where a user wrote them."""
     try:
@@ -109,18 +156,19 @@ def load_evidence(path: Path) -> Mapping[str, Any] | None:
     return evidence if isinstance(evidence, dict) else None
 
 
-def _apply(segmentation: LabelArray, spacing: Sequence[float], rule: Rule) -> LabelArray:
+def _apply(segmentation: LabelArray, spacing: Sequence[float], rule: Rule, target: Target) -> LabelArray:
     if rule.kind == FILL_HOLES:
-        return fill_holes(segmentation, rule.labels)
+        return fill_holes(segmentation, rule.labels, target)
     if rule.minimum_mm3 is None:
-        return keep_largest(segmentation, rule.labels, spacing)
-    return remove_small(segmentation, rule.labels, spacing, minimum_mm3=rule.minimum_mm3)
+        return keep_largest(segmentation, rule.labels, spacing, target)
+    return remove_small(segmentation, rule.labels, spacing, target, minimum_mm3=rule.minimum_mm3)
 
 
 def _content(path: Path) -> Mapping[str, Any]:
     content: Mapping[str, Any] = read_json(path)
     require_format(content, FORMAT, path)
-    if unknown := sorted(content.keys() - {"format", "rules", "evidence"}):
+    named = {MASKS} if MASKS in content else {LABELS, ORDER} if ORDER in content else set()
+    if unknown := sorted(content.keys() - {"format", "rules", "evidence"} - named):
         raise StorageError(f"{path}: unknown fields: {', '.join(unknown)}")
     if "rules" not in content:
         raise StorageError(f"{path}: no rules; an empty list does nothing")

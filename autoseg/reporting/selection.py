@@ -54,9 +54,9 @@ def _lead_line(outcome: Outcome) -> str:
 
 def _label_lines(outcome: Outcome, target: Target) -> list[str]:
     rows: list[tuple[str, ...]] = [("label", "mean", "std", "min", "max", "n", "95 %")]
-    for value, label in zip(target.ruled, outcome.ranking.candidates[0].labels, strict=True):
+    for number, label in zip(target.scored, outcome.ranking.candidates[0].labels, strict=True):
         scores = map(in_decimals, (label.mean, label.std, label.minimum, label.maximum))
-        rows.append((label_title(value, target.ruled_names), *scores, str(label.n), _range(label.interval)))
+        rows.append((label_title(number, target.labels), *scores, str(label.n), _range(label.interval)))
     return in_columns(rows, "<5 >7 >7 >7 >7 >5 >15")
 
 

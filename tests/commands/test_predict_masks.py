@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoseg.commands import ensemble, evaluate_folder, find_best_configuration, plan_and_preprocess, predict, train
+from autoseg.commands import (
+    apply_postprocessing,
+    ensemble,
+    evaluate_folder,
+    export_model,
+    find_best_configuration,
+    install_model,
+    plan_and_preprocess,
+    predict,
+    train,
+)
+from autoseg.dataset.target import Masks
 from autoseg.images import read_image, write_image
 from autoseg.inference.probabilities import load_probabilities
 from autoseg.postprocessing.rules import Rule, save_rules
@@ -18,7 +30,7 @@ TASK = "Task001_Balls"
 SHORT = (
     "--epochs 1 --iterations_per_epoch 1 --batch_size 2 --seed 1 --num_workers 0 -device cpu --precision fp32".split()
 )
-COMPUTING = ("-device", "cpu", "--precision", "fp32", "--disable_tta")
+COMPUTING = ("-device", "cpu", "--precision", "fp32", "--disable_tta", "--engine", "torch")
 NAMES = ("whole", "core")
 
 
@@ -43,7 +55,7 @@ def home(make_task: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.unlink()
     assert run(plan_and_preprocess.main, home, "-t", "1") == 0
     for configuration in ("2d", "3d_fullres"):
-        assert run(train.main, home, configuration, "Trainer", "1", "0", *SHORT) == 0
+        assert run(train.main, home, configuration, "Trainer", "1", "0", "--npz", *SHORT) == 0
     return home
 
 
@@ -101,17 +113,65 @@ def test_one_case_is_predicted_fast_and_scored_by_a_command(home: Path, tmp_path
     assert scores["2"]["Dice"] is None, "nobody drew it"
 
 
-def test_what_masks_cannot_have_yet_is_said(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(find_best_configuration.main, home, "-t", "1") == 1
-    assert "models of them are not compared yet; the scores stand in each fold's summary" in capsys.readouterr().err
-    assert run(train.main, home, "3d_cascade_fullres", "Trainer", "1", "0", *SHORT) == 1
+def test_models_of_masks_are_compared_postprocessed_and_handed_on(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(find_best_configuration.main, home, "-t", "1") == 0
+    told = capsys.readouterr().out
+    assert "3 candidates on 1 case of fold 0" in told and "1 whole" in told and "2 core" in told
+    task = home / "results" / "selections" / TASK
+    scores = list(csv.DictReader((task / "summary.csv").open()))
+    alone = json.loads(
+        (home / "results" / "2d" / TASK / "Trainer__autoseg" / "fold_0" / "validation_raw" / "summary.json").read_text()
+    )
+    rows = {row["name"]: row for row in scores if row["candidate"] == "2d"}
+    for number, name in enumerate(NAMES, 1):
+        assert float(rows[name]["raw_mean"]) == pytest.approx(alone["results"]["mean"][str(number)]["Dice"])
 
+    images = str(home / "raw_data" / TASK / "imagesTs")
+    assert run(predict.main, home, "--best", "-t", "1", "-i", images, "-o", str(tmp_path / "best"), *COMPUTING) == 0
+    archive = tmp_path / "model.zip"
+    assert run(export_model.main, home, "-t", "1", "--best", "-o", str(archive)) == 0
+    other = tmp_path / "other"
+    assert run(install_model.main, other, str(archive)) == 0
+    assert run(predict.main, other, "--best", "-t", "1", "-i", images, "-o", str(tmp_path / "there"), *COMPUTING) == 0
+    files = sorted(path.name for path in (tmp_path / "best").glob("*.nii.gz"))
+    assert len(files) == 2 and files == sorted(path.name for path in (tmp_path / "there").glob("*.nii.gz"))
+    for name in files:
+        ours, theirs = (read_image(tmp_path / where / name).data for where in ("best", "there"))
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_rules_are_applied_to_each_mask(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = home / "results" / "2d" / TASK / "Trainer__autoseg" / "postprocessing.json"
-    save_rules((Rule(kind="keep_largest", labels=(1,)),), own)
-    words = ("-t", "1", "-m", "2d", "-i", str(home / "raw_data" / TASK / "imagesTs"), "-o", str(tmp_path), *COMPUTING)
+    kept = own.read_bytes() if own.is_file() else None
+    rule = Rule(kind="remove_small", labels=(2,), minimum_mm3=1e9)
+    words = ("-t", "1", "-m", "2d", "-i", str(home / "raw_data" / TASK / "imagesTs"), *COMPUTING)
+    assert run(predict.main, home, *words, "-o", str(tmp_path / "raw"), "--disable_postprocessing") == 0
+    case = next((tmp_path / "raw").glob("*_core.nii.gz")).name.removesuffix("_core.nii.gz")
+    raw = masks(tmp_path / "raw", case)
+    assert raw[1].any()
     try:
-        assert run(predict.main, home, *words) == 1
+        save_rules((rule,), own, target=Masks(names=NAMES))
+        assert run(predict.main, home, *words, "-o", str(tmp_path / "ruled")) == 0
+        (tmp_path / "rules.json").write_bytes(own.read_bytes())
+        save_rules((rule,), own, target=Masks(names=("core", "whole")))
+        assert run(predict.main, home, *words, "-o", str(tmp_path / "none")) == 1
     finally:
         own.unlink()
-    assert "rules are of the labels of one map, and masks that may overlap have none" in capsys.readouterr().err
-    assert not list(tmp_path.glob("*.nii.gz"))
+        if kept is not None:
+            own.write_bytes(kept)
+    assert (
+        "its rules are of core, whole, but the model predicts whole, core, or tells them otherwise"
+        in capsys.readouterr().err
+    )
+    assert not list((tmp_path / "none").glob("*.nii.gz"))
+    applied = ("-i", str(tmp_path / "raw"), "-o", str(tmp_path / "applied"), "-pp", str(tmp_path / "rules.json"))
+    assert apply_postprocessing.main(applied) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"written: 2 segmentations in {tmp_path / 'applied'}"
+    for folder in ("ruled", "applied"):
+        np.testing.assert_array_equal(masks(tmp_path / folder, case), [raw[0], np.zeros_like(raw[0])])
+
+    (tmp_path / "raw" / f"{case}_core.nii.gz").unlink()
+    assert apply_postprocessing.main(applied) == 1
+    assert f"of whole, core each has a file of its own, and {case}_core.nii.gz is not here" in capsys.readouterr().err

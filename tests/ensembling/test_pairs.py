@@ -49,7 +49,11 @@ def member(folder: Path, folds: dict[str, list[str]], value: float) -> list[Vali
             write_probabilities(prediction.with_name(f"{name}.npz"), foreground)
             cases.append(
                 ValidationCase(
-                    identifier=name, fold=fold, patient=name, prediction=prediction, reference=folder / "none"
+                    identifier=name,
+                    fold=fold,
+                    patient=name,
+                    predictions=(prediction,),
+                    references=((folder / "none",),),
                 )
             )
     return cases
@@ -57,7 +61,7 @@ def member(folder: Path, folds: dict[str, list[str]], value: float) -> list[Vali
 
 def ensemble(members: list[list[ValidationCase]], folder: Path) -> tuple[ValidationCase, ...]:
     hashes = {path: digest for cases in members for path, digest in hash_probabilities(cases, workers=1).items()}
-    return ensemble_validation(members, folder, hashes, workers=1)
+    return ensemble_validation(members, folder, hashes, Exclusive.numbered(2), workers=1)
 
 
 def written_times(folder: Path) -> dict[str, int]:
@@ -71,11 +75,11 @@ def test_cases_that_both_predicted_in_the_same_fold_are_averaged(tmp_path: Path)
     cases = ensemble([one, other], tmp_path / "pair")
 
     assert [(case.fold, case.identifier) for case in cases] == [("0", "b"), ("3", "c")]
-    assert cases[0].prediction == tmp_path / "pair" / "fold_0" / "b.nii.gz"
-    assert (cases[0].reference, cases[0].patient) == (one[1].reference, "b")
+    assert cases[0].predictions[0] == tmp_path / "pair" / "fold_0" / "b.nii.gz"
+    assert (cases[0].references, cases[0].patient) == (one[1].references, "b")
     expected = np.zeros(SHAPE)
     expected[0, 0] = expected[1, 1, 1] = 1
-    np.testing.assert_array_equal(read_image(cases[1].prediction).data, expected)
+    np.testing.assert_array_equal(read_image(cases[1].predictions[0]).data, expected)
 
 
 def test_only_what_changed_is_made_anew(tmp_path: Path) -> None:
@@ -87,24 +91,24 @@ def test_only_what_changed_is_made_anew(tmp_path: Path) -> None:
     assert (again, written_times(tmp_path / "pair")) == (cases, before)
 
     write_probabilities(case_probabilities(members[1][1]), np.zeros(SHAPE))  # b was predicted anew
-    cases[2].prediction.write_bytes(cases[0].prediction.read_bytes()[:-1])  # c's labels were changed
-    cases[3].prediction.unlink()
+    cases[2].predictions[0].write_bytes(cases[0].predictions[0].read_bytes()[:-1])  # c's labels were changed
+    cases[3].predictions[0].unlink()
     expected_c = np.zeros(SHAPE)
     expected_c[0, 0] = expected_c[1, 1, 1] = 1
     ensemble(members, tmp_path / "pair")
 
     after = written_times(tmp_path / "pair")
     assert {name for name in before if after[name] != before[name]} == {"b.nii.gz", "c.nii.gz", "d.nii.gz"}
-    assert read_image(cases[1].prediction).data.sum() == 0  # (0.9 + 0) / 2 and (0.7 + 0) / 2 are below a half
-    np.testing.assert_array_equal(read_image(cases[2].prediction).data, expected_c)
+    assert read_image(cases[1].predictions[0]).data.sum() == 0  # (0.9 + 0) / 2 and (0.7 + 0) / 2 are below a half
+    np.testing.assert_array_equal(read_image(cases[2].predictions[0]).data, expected_c)
 
 
 @pytest.mark.parametrize("description", ["", "by hand", f"autoseg {'0' * 32} {'0' * 32}"])
 def test_labels_that_do_not_say_to_be_made_from_the_same_are_not_trusted(tmp_path: Path, description: str) -> None:
     members = [member(tmp_path / name, {"0": ["a"]}, 0.9) for name in ("one", "other")]
     (case,) = ensemble(members, tmp_path / "pair")
-    image = read_image(case.prediction)
-    write_image(case.prediction, image.data, image.geometry, description=description)
+    image = read_image(case.predictions[0])
+    write_image(case.predictions[0], image.data, image.geometry, description=description)
     before = written_times(tmp_path / "pair")
 
     ensemble(members, tmp_path / "pair")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoseg.dataset import Exclusive
 from autoseg.errors import CasesFailed, ModelError
 from autoseg.evaluation.metrics import Counted, score_arrays
 from autoseg.geometry import Geometry
@@ -27,12 +28,20 @@ SHAPE = (12, 16, 16)
 GEOMETRY = Geometry(spacing=(2.0, 1.0, 1.0))
 FOLDS, CASES_A_FOLD = 5, 2
 
+ONE, TWO = Exclusive.numbered(2), Exclusive.numbered(3)
+
 LARGEST = {label: Rule(kind="keep_largest", labels=(label,)) for label in (1, 2)}
 ALL_LARGEST = Rule(kind="keep_largest", labels=(1, 2))
 FILLED = {label: Rule(kind="fill_holes", labels=(label,)) for label in (1, 2)}
 
 Draw = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
 """From fold and number within the fold to prediction and reference."""
+
+
+def validation_case(name: str, fold: str, patient: str, prediction: Path, reference: Path) -> ValidationCase:
+    return ValidationCase(
+        identifier=name, fold=fold, patient=patient, predictions=(prediction,), references=((reference,),)
+    )
 
 
 def write_cases(folder: Path, draw: Draw, *, folds: int = FOLDS) -> list[ValidationCase]:
@@ -43,9 +52,7 @@ def write_cases(folder: Path, draw: Draw, *, folds: int = FOLDS) -> list[Validat
             paths = folder / "predicted" / f"{name}.nii.gz", folder / "true" / f"{name}.nii.gz"
             for path, data in zip(paths, draw(fold, number), strict=True):
                 write_image(path, data, GEOMETRY)
-            cases.append(
-                ValidationCase(identifier=name, fold=str(fold), patient=name, prediction=paths[0], reference=paths[1])
-            )
+            cases.append(validation_case(name, str(fold), name, *paths))
     return cases
 
 
@@ -70,7 +77,7 @@ def islands_everywhere(fold: int, number: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_false_islands_are_found_by_keeping_the_largest_of_all_foreground(tmp_path: Path) -> None:
-    choice = choose_postprocessing(write_cases(tmp_path, islands_everywhere), (1, 2), workers=1)
+    choice = choose_postprocessing(write_cases(tmp_path, islands_everywhere), TWO, workers=1)
 
     assert choice.rules == (ALL_LARGEST,)
     (judged,) = choice.evidence.judged
@@ -91,7 +98,7 @@ def test_an_island_beside_the_other_organ_needs_the_rule_of_its_label(tmp_path: 
         predicted[4, 5, 12 : 13 + number] = 1
         return predicted, truth
 
-    choice = choose_postprocessing(write_cases(tmp_path, touching), (1, 2), workers=1)
+    choice = choose_postprocessing(write_cases(tmp_path, touching), TWO, workers=1)
 
     assert choice.rules == (LARGEST[1],)
     assert dice(choice, "after", 1) == 1
@@ -106,7 +113,7 @@ def test_true_objects_that_are_several_are_left_alone(tmp_path: Path) -> None:
         predicted[1, 1, 1 + number] = 0
         return predicted, truth
 
-    choice = choose_postprocessing(write_cases(tmp_path, lesions), (1,), workers=1)
+    choice = choose_postprocessing(write_cases(tmp_path, lesions), ONE, workers=1)
 
     assert choice.rules == ()
     assert choice.evidence.judged == ()
@@ -122,7 +129,7 @@ def test_specks_among_true_objects_are_removed_below_the_smallest_true_size(tmp_
         predicted[1, 13:15, 13] = 1
         return predicted, truth
 
-    choice = choose_postprocessing(write_cases(tmp_path, lesions_and_specks), (1,), workers=1)
+    choice = choose_postprocessing(write_cases(tmp_path, lesions_and_specks), ONE, workers=1)
 
     # The smaller true object has 27 voxels of 2 mm3.
     assert choice.rules == (Rule(kind="remove_small", labels=(1,), minimum_mm3=54.0),)
@@ -137,7 +144,7 @@ def test_holes_are_filled_after_islands_are_removed(tmp_path: Path) -> None:
         predicted[4, 4, 9] = 1  # a false island inside the other organ
         return predicted, truth
 
-    choice = choose_postprocessing(write_cases(tmp_path, hollow), (1, 2), workers=1)
+    choice = choose_postprocessing(write_cases(tmp_path, hollow), TWO, workers=1)
 
     assert choice.rules == (LARGEST[1], FILLED[1], FILLED[2])
     assert (dice(choice, "after", 1), dice(choice, "after", 2)) == (1, 1)
@@ -159,7 +166,7 @@ def one_fold_lies(fold: int, _number: int) -> tuple[np.ndarray, np.ndarray]:
 def test_a_rule_that_looks_good_only_where_it_was_chosen_is_not_kept(tmp_path: Path) -> None:
     rule = LARGEST[1]
     cases = write_cases(tmp_path, one_fold_lies)
-    table = DiceTable(cases, (1,), workers=1)
+    table = DiceTable(cases, ONE, workers=1)
     table.measure([((), rule)])
     gain = (table.dice((rule,)) - table.dice(())).reshape(FOLDS, CASES_A_FOLD)
     assert gain.mean() == pytest.approx((2 * (1 - 250 / 349) + 8 * (250 / 262 - 1)) / 10, abs=1e-12)
@@ -167,7 +174,7 @@ def test_a_rule_that_looks_good_only_where_it_was_chosen_is_not_kept(tmp_path: P
     assert gain[3].min() > 0.2
     assert gain[[0, 1, 2, 4]].max() < 0  # ... but all of that comes from one fold
 
-    choice = choose_postprocessing(cases, (1,), workers=1, candidates=[rule])
+    choice = choose_postprocessing(cases, ONE, workers=1, candidates=[rule])
 
     assert choice.rules == ()
     (judged,) = choice.evidence.judged
@@ -188,7 +195,7 @@ def test_after_a_rule_is_rejected_the_choice_is_made_anew(tmp_path: Path) -> Non
         predicted[1:3, 14, 14] = 1  # 4 mm3, which keep-largest would remove too
         return predicted, truth
 
-    choice = choose_postprocessing(write_cases(tmp_path, lies_and_specks), (1,), workers=1, candidates=both)
+    choice = choose_postprocessing(write_cases(tmp_path, lies_and_specks), ONE, workers=1, candidates=both)
 
     assert choice.rules == (Rule(kind="remove_small", labels=(1,), minimum_mm3=6.0),)
     assert [(rule.rule.kind, rule.held_up) for rule in choice.evidence.judged] == [
@@ -209,7 +216,7 @@ def test_labels_without_a_score_do_not_stop_the_choice(tmp_path: Path) -> None:
             predicted[11, 0, 0] = 2
         return predicted, truth
 
-    choice = choose_postprocessing(write_cases(tmp_path, absent), (1, 2, 3), workers=1)
+    choice = choose_postprocessing(write_cases(tmp_path, absent), Exclusive.numbered(4), workers=1)
 
     assert choice.rules == (Rule(kind="keep_largest", labels=(1, 2, 3)),)
     second, third = choice.evidence.out_of_fold[1:]
@@ -221,7 +228,7 @@ def test_labels_without_a_score_do_not_stop_the_choice(tmp_path: Path) -> None:
 def test_the_cases_of_a_single_fold_are_divided_to_judge_one_another(tmp_path: Path, folds: int) -> None:
     cases = write_cases(tmp_path, islands_everywhere, folds=folds)
 
-    choice = choose_postprocessing(cases, (1, 2), workers=1)
+    choice = choose_postprocessing(cases, TWO, workers=1)
 
     assert choice.rules == ((ALL_LARGEST,) if folds else ())
     if folds:
@@ -230,18 +237,9 @@ def test_the_cases_of_a_single_fold_are_divided_to_judge_one_another(tmp_path: P
 
 
 def test_with_one_patient_only_nothing_is_chosen(tmp_path: Path) -> None:
-    cases = [
-        ValidationCase(
-            identifier=case.identifier,
-            fold="0",
-            patient="the one",
-            prediction=case.prediction,
-            reference=case.reference,
-        )
-        for case in write_cases(tmp_path, islands_everywhere, folds=1)
-    ]
+    cases = [replace(case, fold="0", patient="the one") for case in write_cases(tmp_path, islands_everywhere, folds=1)]
 
-    assert choose_postprocessing(cases, (1, 2), workers=1).rules == ()
+    assert choose_postprocessing(cases, TWO, workers=1).rules == ()
 
 
 def test_cases_of_one_patient_do_not_judge_what_was_chosen_on_another_of_them(tmp_path: Path) -> None:
@@ -252,19 +250,10 @@ def test_cases_of_one_patient_do_not_judge_what_was_chosen_on_another_of_them(tm
         return (predicted, truth) if number == 0 else (truth, truth)
 
     cases = write_cases(tmp_path, islands_of_one)
-    shared = [
-        ValidationCase(
-            identifier=case.identifier,
-            fold=case.fold,
-            patient="shared" if case.identifier.endswith("0") else case.patient,
-            prediction=case.prediction,
-            reference=case.reference,
-        )
-        for case in cases
-    ]
+    shared = [replace(case, patient="shared" if case.identifier.endswith("0") else case.patient) for case in cases]
 
-    assert choose_postprocessing(cases, (1, 2), workers=1).rules == (ALL_LARGEST,)
-    assert choose_postprocessing(shared, (1, 2), workers=1).rules == ()
+    assert choose_postprocessing(cases, TWO, workers=1).rules == (ALL_LARGEST,)
+    assert choose_postprocessing(shared, TWO, workers=1).rules == ()
 
 
 def noisy(fold: int, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -278,7 +267,7 @@ def test_the_scores_are_those_of_the_rules_applied_to_whole_images(tmp_path: Pat
     """Scores are put together from boxes and single rules; the plain way is to apply all rules and count all voxels."""
     cases = write_cases(tmp_path, noisy)
 
-    choice = choose_postprocessing(cases, (1, 2), workers=2)
+    choice = choose_postprocessing(cases, TWO, workers=2)
 
     assert {rule.kind for rule in choice.rules} >= {"keep_largest", "fill_holes"}
     for case, kept in zip(cases, choice.evidence.cases, strict=True):
@@ -290,8 +279,8 @@ def test_the_scores_are_those_of_the_rules_applied_to_whole_images(tmp_path: Pat
 
 
 def plain_dice(case: ValidationCase, rules: Sequence[Rule]) -> list[float | None]:
-    processed = apply_rules(read_image(case.prediction).data, GEOMETRY.spacing, rules)
-    scores = score_arrays(processed, read_image(case.reference).data, Counted.of((1, 2)))
+    processed = apply_rules(read_image(case.predictions[0]).data, GEOMETRY.spacing, rules, TWO)
+    scores = score_arrays(processed, read_image(case.references[0][0]).data, Counted.of((1, 2)))
     return [scores[label]["Dice"] for label in (1, 2)]
 
 
@@ -299,7 +288,7 @@ def test_rules_that_were_given_are_scored_as_they_are(tmp_path: Path) -> None:
     cases = write_cases(tmp_path, noisy)
     rules = (LARGEST[2], FILLED[2], Rule(kind="remove_small", labels=(1, 2), minimum_mm3=9))
 
-    choice = judge_as_given(cases, (1, 2), rules, workers=1)
+    choice = judge_as_given(cases, TWO, rules, workers=1)
 
     assert choice.rules == rules
     np.testing.assert_allclose(choice.evidence.after, [plain_dice(case, rules) for case in cases], atol=1e-12)
@@ -321,8 +310,8 @@ def test_a_rule_for_a_label_that_is_not_there_is_refused(tmp_path: Path) -> None
     cases = write_cases(tmp_path, islands_everywhere, folds=2)
 
     for choose in (
-        lambda rules: choose_postprocessing(cases, (1, 2), workers=1, candidates=rules),
-        lambda rules: judge_as_given(cases, (1, 2), rules, workers=1),
+        lambda rules: choose_postprocessing(cases, TWO, workers=1, candidates=rules),
+        lambda rules: judge_as_given(cases, TWO, rules, workers=1),
     ):
         with pytest.raises(
             ModelError, match=r"keep_largest of 2\+7 touches the labels \[7\], but there are only \[1, 2\]"
@@ -332,17 +321,17 @@ def test_a_rule_for_a_label_that_is_not_there_is_refused(tmp_path: Path) -> None
 
 def test_a_case_that_cannot_be_compared_is_named(tmp_path: Path) -> None:
     cases = write_cases(tmp_path, islands_everywhere, folds=2)
-    write_image(cases[2].prediction, np.zeros((3, 3, 3), np.uint8), GEOMETRY)
+    write_image(cases[2].predictions[0], np.zeros((3, 3, 3), np.uint8), GEOMETRY)
 
     with pytest.raises(CasesFailed, match=r"case_10: .* lie on different grids"):
-        choose_postprocessing(cases, (1, 2), workers=1)
+        choose_postprocessing(cases, TWO, workers=1)
 
 
 @pytest.mark.parametrize("candidates", [None, (ALL_LARGEST,)])
 def test_a_choice_is_read_again_as_it_was_saved(tmp_path: Path, candidates: tuple[Rule, ...] | None) -> None:
     path = tmp_path / "postprocessing.json"
     cases = write_cases(tmp_path, islands_everywhere)
-    choice = choose_postprocessing(cases, (1, 2), workers=1, candidates=candidates, sources="a")
+    choice = choose_postprocessing(cases, TWO, workers=1, candidates=candidates, sources="a")
 
     save_choice(choice, path)
 
@@ -364,19 +353,19 @@ def test_a_file_of_the_user_is_no_choice(tmp_path: Path) -> None:
 
 def test_the_hash_of_the_sources_tells_every_change(tmp_path: Path) -> None:
     cases = write_cases(tmp_path, islands_everywhere, folds=2)
-    before = sources_hash(cases, (1, 2), workers=1)
+    before = sources_hash(cases, TWO, workers=1)
 
-    assert sources_hash(cases[::-1], (1, 2), workers=2) == before
-    assert sources_hash(cases, (1,), workers=1) != before
-    assert sources_hash(cases[1:], (1, 2), workers=1) != before
-    assert sources_hash([replace(cases[0], fold="7"), *cases[1:]], (1, 2), workers=1) != before
-    assert sources_hash([replace(cases[0], patient="7"), *cases[1:]], (1, 2), workers=1) != before
-    for path in (cases[0].prediction, cases[0].reference):
+    assert sources_hash(cases[::-1], TWO, workers=2) == before
+    assert sources_hash(cases, ONE, workers=1) != before
+    assert sources_hash(cases[1:], TWO, workers=1) != before
+    assert sources_hash([replace(cases[0], fold="7"), *cases[1:]], TWO, workers=1) != before
+    assert sources_hash([replace(cases[0], patient="7"), *cases[1:]], TWO, workers=1) != before
+    for path in cases[0].files:
         data = read_image(path).data
         write_image(path, np.where(data == 0, 2, data), GEOMETRY)
-        assert sources_hash(cases, (1, 2), workers=1) != before
+        assert sources_hash(cases, TWO, workers=1) != before
         write_image(path, data, GEOMETRY)
-    assert sources_hash(cases, (1, 2), workers=1) == before
+    assert sources_hash(cases, TWO, workers=1) == before
 
 
 def test_what_nobody_knows_is_no_part_of_any_dice(tmp_path: Path) -> None:
@@ -391,10 +380,8 @@ def test_what_nobody_knows_is_no_part_of_any_dice(tmp_path: Path) -> None:
     paths = tmp_path / "prediction.nii.gz", tmp_path / "reference.nii.gz"
     for path, data in zip(paths, (prediction, reference), strict=True):
         write_image(path, data, geometry)
-    case = ValidationCase(
-        identifier="case", fold="0", patient="case", prediction=paths[0], reference=paths[1], ignore=9
-    )
-    table = DiceTable([case], (1,), workers=1)
+    target = Exclusive(names=("background", "label"), ignore=9)
+    table = DiceTable([validation_case("case", "0", "case", *paths)], target, workers=1)
 
     assert table.dice(()).tolist() == [[2 * 90 / (91 + 108)]]
     largest = (Rule(kind="keep_largest", labels=(1,)),)
@@ -407,15 +394,8 @@ def test_of_labels_that_nobody_drew_in_a_case_nothing_is_said(tmp_path: Path) ->
     prediction[1:3], prediction[3:5] = 1, 2
     geometry = Geometry(spacing=(1.0, 1.0, 1.0))
     write_image(tmp_path / "one.nii.gz", prediction, geometry)
-    case = ValidationCase(
-        identifier="case",
-        fold="0",
-        patient="case",
-        prediction=tmp_path / "one.nii.gz",
-        reference=tmp_path / "one.nii.gz",
-        undrawn=(2,),
-    )
-    table = DiceTable([case], (1, 2), workers=1)
+    case = validation_case("case", "0", "case", tmp_path / "one.nii.gz", tmp_path / "one.nii.gz")
+    table = DiceTable([replace(case, undrawn=(2,))], TWO, workers=1)
     rule = Rule(kind="keep_largest", labels=(1, 2))
     table.measure([((), rule)])
 

@@ -10,18 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoseg.dataset.target import Exclusive, Masks, Regions, Target
 from autoseg.errors import ModelError
-from autoseg.postprocessing.rules import Rule, apply_rules, load_evidence, load_rules, save_rules
+from autoseg.postprocessing.rules import Rule, apply_rules, load_evidence, load_rules, load_target, save_rules
 
 UNION, FIRST = Rule(kind="keep_largest", labels=(1, 2)), Rule(kind="keep_largest", labels=(1,))
+TWO = Exclusive.numbered(3)
 SMALL = Rule(kind="remove_small", labels=(1,), minimum_mm3=2.5)
 
 
 def test_rules_are_applied_in_their_order() -> None:
     segmentation = np.array([[[1, 2, 1, 1, 0, 1, 1, 1]]], dtype=np.uint8)
 
-    union_first = apply_rules(segmentation, (1, 1, 1), [UNION, FIRST])
-    label_first = apply_rules(segmentation, (1, 1, 1), [FIRST, UNION])
+    union_first = apply_rules(segmentation, (1, 1, 1), [UNION, FIRST], TWO)
+    label_first = apply_rules(segmentation, (1, 1, 1), [FIRST, UNION], TWO)
 
     np.testing.assert_array_equal(union_first, [[[0, 2, 1, 1, 0, 0, 0, 0]]])
     np.testing.assert_array_equal(label_first, [[[0, 0, 0, 0, 0, 1, 1, 1]]])
@@ -52,10 +54,24 @@ def test_a_file_written_by_hand_needs_the_rules_only(tmp_path: Path) -> None:
     )
     segmentation = np.array([[[1, 1, 1, 0, 0], [1, 0, 1, 0, 1], [1, 1, 1, 0, 1]]], dtype=np.uint8)
 
-    processed = apply_rules(segmentation, (1, 1, 1), load_rules(path))
+    processed = apply_rules(segmentation, (1, 1, 1), load_rules(path), TWO)
 
     np.testing.assert_array_equal(processed, [[[1, 1, 1, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 0, 0]]])
     assert load_evidence(path) is None
+
+
+@pytest.mark.parametrize(
+    "target", [Masks(names=("a", "b")), Regions(names=("a", "b"), members=((1, 2), (2,)), order=(1, 2))]
+)
+def test_rules_of_masks_and_regions_say_whose_numbers_they_name(tmp_path: Path, target: Target) -> None:
+    path = tmp_path / "postprocessing.json"
+
+    save_rules([UNION], path, target=target)
+    assert (load_rules(path), load_target(path)) == ((UNION,), target)
+    save_rules([UNION], path, target=TWO)
+    assert load_target(path) is None, "of labels the numbers are the values"
+    with pytest.raises(ModelError, match=r"keep_largest of 1\+2 touches the labels \[2\], but there are only \[1\]"):
+        apply_rules(np.zeros((1, 1, 1), np.uint8), (1, 1, 1), [UNION], Exclusive.numbered(2))
 
 
 def test_a_rule_reads_as_a_sentence() -> None:
@@ -95,6 +111,13 @@ def test_a_rule_reads_as_a_sentence() -> None:
             {"format": 1, "rules": [{"kind": "keep_largest", "labels": ["1"]}], "evidence": None},
             r"rules\[0\]\.labels\[0\]: expected int, found '1'",
         ),
+        ({"format": 1, "rules": [], "labels": {"background": 0, "a": 1}}, "unknown fields: labels"),
+        ({"format": 1, "rules": [], "masks": "axon"}, r"masks: expected a list of names such as \[.*found 'axon'"),
+        ({"format": 1, "rules": [], "masks": ["axon", "axon"]}, "masks: given twice: axon; name each mask differently"),
+        (
+            {"format": 1, "rules": [], "labels": {"background": 0, "a": [1, 2]}, "regions_class_order": [3]},
+            "regions_class_order: 3: no region covers it",
+        ),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path: Path, content: object, message: str) -> None:
@@ -102,7 +125,7 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path: Path, content: ob
     path.write_text(json.dumps(content))
 
     with pytest.raises(ModelError, match=message) as error:
-        load_rules(path)
+        load_rules(path), load_target(path)
 
     assert str(path) in str(error.value)
 
