@@ -15,8 +15,8 @@ from pathlib import Path
 from autoseg.dataset.target import Target
 from autoseg.errors import ModelError, WorkspaceError
 from autoseg.files.layout import DATASET_FILE, FINGERPRINT_FILE, PLANS_FILE, REFERENCES_FOLDER
-from autoseg.files.storage import content_hash, file_hash, read_bytes, write_bytes
-from autoseg.images import image_description, split_ending
+from autoseg.files.storage import content_hash, read_bytes, write_bytes
+from autoseg.images import image_description, image_hash, split_ending
 from autoseg.words import first_few
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def hash_files(*paths: Path) -> str:
     Raises:
         StorageError: One cannot be read.
     """
-    return content_hash([file_hash(path) for path in paths])
+    return content_hash([image_hash(path) for path in paths])
 
 
 def is_there(path: Path) -> bool:

@@ -12,17 +12,15 @@ from autoseg.conversion.nnunet import number_and_name
 from autoseg.conversion.numbering import Numbering, number_labels
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case, image_files
+from autoseg.dataset.cases import channels_in
 from autoseg.errors import DatasetError
-from autoseg.images import split_ending, whole_files
+from autoseg.images import ImageReference, holds_channels, read_header, split_ending, whole_files
 from autoseg.words import counted, first_few, readable
 
 PLAIN = "plain folders of images and labels with equal names"
 FOLDER_PAIRS = (("images", "labels"), ("imagesTr", "labelsTr"))
 TEST_IMAGES = "imagesTs"
 NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})", re.ASCII)
-
-SEGMENTATION = ".seg"
-"""3D Slicer's files are called <name>.seg.nrrd."""
 
 UNNAMED_CHANNEL = "image"
 UNNAMED_LABEL = re.compile(r"label_\d+")
@@ -58,7 +56,7 @@ def understand_plain_folders(
         DatasetError: A label without its images, channels that are not there for every case, or values that are no
             labels or not consecutive.
     """
-    label_files = _label_files(labels)
+    label_files = image_files(labels)
     if not label_files:
         raise DatasetError(f"{readable(labels)}: no image here; it holds the label file of each case")
     single = label_files.keys() <= image_files(images).keys()
@@ -89,19 +87,6 @@ def understand_plain_folders(
     )
 
 
-def _label_files(folder: Path) -> dict[str, Path]:
-    """The label files by the names that their images have."""
-    found: dict[str, Path] = {}
-    for stem, path in image_files(folder).items():
-        name = stem.removesuffix(SEGMENTATION)
-        if name in found:
-            raise DatasetError(
-                f"{readable(path)}: {readable(found[name].name)} is of the same image; keep one of the two"
-            )
-        found[name] = path
-    return found
-
-
 def _cases(folder: Path, labels: Mapping[str, Path], *, single: bool) -> list[Case]:
     """The cases of a folder of images: one file each (`single`), or files with channel numbers behind the label's name."""
     images = image_files(folder)
@@ -118,11 +103,19 @@ def _cases(folder: Path, labels: Mapping[str, Path], *, single: bool) -> list[Ca
     return [
         Case(
             identifier=case,
-            images=whole_files(files[number] for number in sorted(files)),
+            images=_channels(files),
             segmentation=labels.get(case),
         )
         for case, files in sorted(grouped.items())
     ]
+
+
+def _channels(files: Mapping[int, Path]) -> tuple[ImageReference, ...]:
+    """A file each, or all in one file, as the colours of a picture."""
+    if len(files) == 1 and holds_channels(files[0].name):
+        shape = read_header(files[0], most_dimensions=4).shape
+        return channels_in(files[0], shape[0] if len(shape) > 3 else 1)
+    return whole_files(files[number] for number in sorted(files))
 
 
 def _require_equal_channels(folder: Path, cases: Sequence[Case]) -> int:

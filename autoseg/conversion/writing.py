@@ -15,7 +15,7 @@ from autoseg.dataset import channel_file, read_dataset
 from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.files.storage import write_json
-from autoseg.images import read_label, split_ending, write_image
+from autoseg.images import files_of, is_copied, read_image, read_label, split_ending, write_image, written_ending
 from autoseg.machine.pool import run_on_cases
 from autoseg.words import agreeing, counted, first_few, in_digits, readable
 
@@ -69,11 +69,12 @@ def _files(understood: Understood) -> list[_File]:
     files = []
     for folder, cases in (("imagesTr", understood.training), ("imagesTs", understood.test)):
         for case in cases:
-            ending = split_ending(case.image_paths[0].name)[1]
-            files += [
-                _File(source=path, target=f"{folder}/{channel_file(case.identifier, channel, ending)}")
-                for channel, path in enumerate(case.image_paths)
-            ]
+            ending = _image_ending(case.image_paths[0])
+            for channel, path in enumerate(case.image_paths):
+                target = f"{folder}/{channel_file(case.identifier, channel, ending)}"
+                files.append(_File(source=path, target=target))
+                sidecars = files_of(path)[1:] if is_copied(path) else ()
+                files += [_File(source=one, target=target.removesuffix(ending) + one.suffix) for one in sidecars]
             if case.segmentation is not None:
                 name = case.identifier + _label_ending(understood, case.segmentation)
                 numbers = (understood.label_values or {}).get(case.identifier)
@@ -82,13 +83,21 @@ def _files(understood: Understood) -> list[_File]:
 
 
 def _label_ending(understood: Understood, path: Path) -> str:
-    return ".nii.gz" if understood.label_values else split_ending(path.name)[1]
+    return ".nii.gz" if understood.label_values else _image_ending(path)
+
+
+def _image_ending(path: Path) -> str:
+    """Of the copy: images in two files become one."""
+    return split_ending(path.name)[1] if is_copied(path) else written_ending(path.name)
 
 
 def _bring(file: _File, *, folder: Path, link: bool) -> None:
     target = folder / file.target
     if file.numbers is not None:
         renumber(file.source, target, file.numbers)
+    elif not is_copied(file.source):
+        image = read_image(file.source)
+        write_image(target, image.data, image.geometry)
     elif link:
         try:
             target.symlink_to(file.source.resolve())
@@ -125,13 +134,13 @@ def _description(understood: Understood, name: str) -> dict[str, object]:
 
     training = [
         {
-            "image": listed("imagesTr", case.identifier, split_ending(case.image_paths[0].name)[1]),
+            "image": listed("imagesTr", case.identifier, _image_ending(case.image_paths[0])),
             "label": listed("labelsTr", case.identifier, _label_ending(understood, case.segmentation)),
         }
         for case in understood.training
         if case.segmentation
     ]
-    test = [listed("imagesTs", case.identifier, split_ending(case.image_paths[0].name)[1]) for case in understood.test]
+    test = [listed("imagesTs", case.identifier, _image_ending(case.image_paths[0])) for case in understood.test]
     return {
         "name": name,
         **understood.description,

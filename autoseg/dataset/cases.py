@@ -14,7 +14,7 @@ from pathlib import Path
 from autoseg.dataset.facts import NOTHING, NOTHING_KNOWN, Facts, FactsTable
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError
-from autoseg.images import ImageReference, split_ending, whole_files
+from autoseg.images import ImageReference, holds_channels, split_ending, whole_files
 from autoseg.words import counted, readable
 
 
@@ -82,6 +82,31 @@ def channel_file(identifier: str, channel: int, ending: str = ".nii.gz") -> str:
     return f"{identifier}_{channel:04d}{ending}"
 
 
+def images_of(listed: Path, channels: int) -> tuple[ImageReference, ...]:
+    """Where the channels of a case lie: a file each, or all in one where its format holds several, as pictures do.
+
+    Args:
+        listed: The case's file without a channel number, whether it is there or not. One file of all channels bears the
+            number of the first, or none.
+    """
+    stem, ending = split_ending(listed.name)
+    files = [listed.with_name(channel_file(stem, channel, ending)) for channel in range(channels)]
+    if not holds_channels(listed.name):
+        return whole_files(files)
+    if not files[0].is_file() and listed.is_file():
+        return channels_in(listed, channels)
+    if channels > 1 and not files[1].is_file() and files[0].is_file():
+        return channels_in(files[0], channels)
+    return whole_files(files)
+
+
+def channels_in(path: Path, channels: int) -> tuple[ImageReference, ...]:
+    """The channels of a case that one file holds."""
+    if channels == 1:
+        return whole_files([path])
+    return tuple(ImageReference(path=path, part=channel) for channel in range(channels))
+
+
 def image_files(folder: Path) -> dict[str, Path]:
     """The images of a folder by their names without ending, sorted; hidden files and all others are left out.
 
@@ -119,10 +144,13 @@ def find_case_files(folder: Path, channels: int) -> Sequence[Case]:
             )
         groups.setdefault((identifier, ending), {})[int(number)] = path
     expected = set(range(channels))
+    whole = {
+        key for key, files in groups.items() if channels > 1 and set(files) == {0} and holds_channels(files[0].name)
+    }
     wrong = [
         f"  {identifier}: expected channels {sorted(expected)}, found {sorted(files)}"
-        for (identifier, _), files in groups.items()
-        if files.keys() != expected
+        for (identifier, ending), files in groups.items()
+        if files.keys() != expected and (identifier, ending) not in whole
     ]
     if wrong:
         needed = ", ".join(f"<case>_{channel:04d}" for channel in sorted(expected))
@@ -135,6 +163,11 @@ def find_case_files(folder: Path, channels: int) -> Sequence[Case]:
     if double:
         raise DatasetError(f"{folder}: cases given in two file formats: {', '.join(double)}; keep one of each")
     return [
-        Case(identifier=identifier, images=whole_files(files[channel] for channel in sorted(files)))
-        for (identifier, _), files in sorted(groups.items())
+        Case(
+            identifier=key[0],
+            images=channels_in(files[0], channels)
+            if key in whole
+            else whole_files(files[channel] for channel in sorted(files)),
+        )
+        for key, files in sorted(groups.items())
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autoseg.dataset.cases import image_files
 from autoseg.errors import DatasetError
-from autoseg.images import IMAGE_ENDINGS, split_ending
+from autoseg.images import EXAMPLES, split_ending
 from autoseg.words import counted, for_example, readable
 
 DICOM_MARK, DICOM_MARK_AT = b"DICM", 128
@@ -47,8 +47,8 @@ KINDS = (
     Kind(
         what="picture",
         several="pictures",
-        endings=(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"),
-        remedy="write each as NIfTI with its pixel size, a file for each channel (three of a colour picture)",
+        endings=(".gif", ".webp", ".jp2", ".svg", ".heic"),
+        remedy="save each as PNG or TIFF, gray or RGB",
     ),
     Kind(
         what="archive",
@@ -57,24 +57,24 @@ KINDS = (
         remedy="unpack it and name the folder of images in it",
     ),
     Kind(
-        what="file of an Analyze or NIfTI pair",
-        several="files of an Analyze or NIfTI pair",
-        endings=(".hdr", ".img", ".hdr.gz", ".img.gz"),
-        remedy=SAVE_AS_NIFTI,
+        what="file of voxels of a header/image pair",
+        several="files of voxels of header/image pairs",
+        endings=(".img", ".img.gz"),
+        remedy="name the header beside it, the file .hdr",
     ),
     Kind(
-        what="header or voxels of an image in two files",
-        several="headers or voxels of images in two files",
-        endings=(".mhd", ".nhdr", ".raw", ".zraw", ".raw.gz"),
-        remedy=f"{SAVE_AS_NIFTI}, or in one file (.mha, .nrrd)",
+        what="file of voxels alone",
+        several="files of voxels alone",
+        endings=(".raw", ".zraw", ".raw.gz"),
+        remedy="name the header beside it, the file .mhd or .nhdr",
     ),
     Kind(
         what="image in another format",
         several="images in other formats",
-        endings=(".mgz", ".mgh", ".mnc", ".par", ".rec"),
+        endings=(".mnc", ".par", ".rec"),
         remedy=SAVE_AS_NIFTI,
     ),
-    Kind(what="array", several="arrays", endings=(".npy", ".npz", ".h5", ".hdf5", ".mat"), remedy=SAVE_AS_NIFTI),
+    Kind(what="array", several="arrays", endings=(".npy", ".npz", ".mat"), remedy=SAVE_AS_NIFTI),
 )
 
 
@@ -89,9 +89,7 @@ def describe_contents(folder: Path) -> str:
     ]
     lines += _folders(folder, [path for path in entries if path.is_dir()])
     if others := [path for path in files if kind_of(path) is None]:
-        lines.append(
-            f"{_counted(others, 'other file')}: no image by its name, which ends in {' or '.join(IMAGE_ENDINGS)}"
-        )
+        lines.append(f"{_counted(others, 'other file')}: no image by its name, which ends in .nii.gz, {EXAMPLES}")
     return "\n".join(f"  {line}" for line in lines)
 
 

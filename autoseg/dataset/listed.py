@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from autoseg.dataset.cases import Case, channel_file
+from autoseg.dataset.cases import Case, channel_file, images_of
 from autoseg.dataset.notes import Notes
-from autoseg.images import IMAGE_ENDINGS, split_ending, whole_files
+from autoseg.images import EXAMPLES, split_ending
 from autoseg.words import counted, readable
 
 LONGEST_NAME = 200
@@ -75,7 +75,7 @@ def _entry(entry: Any, where: str, folder: Path, notes: Notes, *, labelled: bool
     stem, ending = split_ending(image.name)
     if not ending or not stem:
         notes.add(
-            f"{where}.image: {listed['image']!r} is not named <case>{' or <case>'.join(IMAGE_ENDINGS)}; "
+            f"{where}.image: {listed['image']!r} does not end as images do, <case>.nii.gz or {EXAMPLES}; "
             "convert the file, or correct its name"
         )
         return None
@@ -92,9 +92,7 @@ def _case(entry: _Entry, meant: Mapping[Path, str], channels: int, notes: Notes)
             f"./{readable(f'{entry.image.parent.name}/{identifier}{ending}')}",
             kind=f"channel number {entry.where.partition('[')[0]}",
         )
-    images = whole_files(
-        entry.image.with_name(channel_file(identifier, channel, ending)) for channel in range(channels)
-    )
+    images = images_of(entry.image.with_name(identifier + ending), channels)
     return Case(identifier=identifier, images=images, segmentation=entry.label)
 
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from autoseg.dataset.cases import Case, find_case_files, image_files
+from autoseg.dataset.cases import Case, channels_in, find_case_files, image_files
 from autoseg.dataset.contents import describe_contents
 from autoseg.errors import DatasetError
-from autoseg.images import IMAGE_ENDINGS, split_ending, whole_files
+from autoseg.images import EXAMPLES, holds_channels, split_ending, whole_files
 from autoseg.words import counted, for_example, readable
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,8 @@ def find_new_cases(folder: Path, channels: int) -> Sequence[Case]:
     if not names:
         raise DatasetError(_nothing_found(folder))
     numbers = {name: match[1] for name in names if (match := NUMBERED.fullmatch(split_ending(name)[0]))}
+    if channels > 1 and not numbers and all(map(holds_channels, names)):
+        return [Case(identifier=name, images=channels_in(path, channels)) for name, path in image_files(folder).items()]
     if without := [name for name in names if name not in numbers]:
         _require_no_numbers(folder, channels, numbers, without)
     elif channels > 1 or not _are_names(numbers):
@@ -72,4 +74,4 @@ def _nothing_found(folder: Path) -> str:
     contents = describe_contents(folder)
     if not contents:
         return f"{folder}: no images here; name them <case>_0000.nii.gz, <case>_0001.nii.gz, ..."
-    return f"{folder}: no images here (their names end in {' or '.join(IMAGE_ENDINGS)}), but\n{contents}"
+    return f"{folder}: no images here (their names end in .nii.gz, {EXAMPLES}), but\n{contents}"

@@ -1,7 +1,17 @@
 """Image files to arrays with their geometry and back."""
 
-from autoseg.images.catalogue import IMAGE_ENDINGS, WRITTEN_ENDINGS, split_ending
-from autoseg.images.format import Header
+from autoseg.images.catalogue import (
+    EXAMPLES,
+    IMAGE_ENDINGS,
+    WRITTEN_ENDINGS,
+    files_of,
+    holds_channels,
+    image_hash,
+    is_copied,
+    split_ending,
+    written_ending,
+)
+from autoseg.images.format import Header, Reading
 from autoseg.images.image import Image, ImageReference, grid_differences, whole_files
 from autoseg.images.reading import (
     image_description,
@@ -15,13 +25,19 @@ from autoseg.images.reading import (
 from autoseg.images.writing import write_image
 
 __all__ = [
+    "EXAMPLES",
     "IMAGE_ENDINGS",
     "WRITTEN_ENDINGS",
     "Header",
     "Image",
     "ImageReference",
+    "Reading",
+    "files_of",
     "grid_differences",
+    "holds_channels",
     "image_description",
+    "image_hash",
+    "is_copied",
     "read_header",
     "read_image",
     "read_images",
@@ -31,4 +47,5 @@ __all__ = [
     "split_ending",
     "whole_files",
     "write_image",
+    "written_ending",
 ]

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from autoseg.files.storage import content_hash, file_hash
 from autoseg.images.format import Format
-from autoseg.images.formats.metaimage import METAIMAGE
-from autoseg.images.formats.nifti import NIFTI
-from autoseg.images.formats.nrrd import NRRD
+from autoseg.images.formats.metaimage import DETACHED_METAIMAGE, METAIMAGE
+from autoseg.images.formats.mgh import MGH
+from autoseg.images.formats.nifti import NIFTI, PAIR
+from autoseg.images.formats.nrrd import DETACHED_NRRD, NRRD
+from autoseg.images.formats.pictures import BMP, JPEG, PNG
+from autoseg.images.formats.tiff import TIFF
 from autoseg.images.refusals import refusal
 
-FORMATS = (NIFTI, NRRD, METAIMAGE)
+FORMATS = (NIFTI, NRRD, METAIMAGE, PNG, TIFF, JPEG, BMP, PAIR, MGH, DETACHED_NRRD, DETACHED_METAIMAGE)
 IMAGE_ENDINGS = tuple(ending for kind in FORMATS for ending in kind.endings)
-WRITTEN_ENDINGS = tuple(ending for kind in FORMATS if kind.encode_header for ending in kind.endings)
+EXAMPLES = ".nrrd, .mha, .png, .tif or .h5"
+"""Other endings than .nii.gz, for messages."""
+
+WRITTEN_ENDINGS = tuple(ending for kind in FORMATS if kind.write for ending in kind.endings)
 
 
 def split_ending(name: str) -> tuple[str, str]:
@@ -23,20 +30,63 @@ def split_ending(name: str) -> tuple[str, str]:
     return name, ""
 
 
+def holds_channels(name: str) -> bool:
+    """Whether a file of this name may hold all channels of a case, as the colours of a picture."""
+    kind = _format_of_name(name)
+    return kind is not None and kind.holds_channels
+
+
+def is_copied(path: Path) -> bool:
+    """Whether an image is brought elsewhere byte by byte; where its voxels lie in another file, it is written as one."""
+    kind = _format_of_name(path.name)
+    return kind is None or kind.holds_channels or kind.write is not None
+
+
+def written_ending(name: str) -> str:
+    """The ending of what is predicted of an image of this name."""
+    kind = _format_of_name(name)
+    return NIFTI.written_as if kind is None else kind.written_as
+
+
+def written_format(name: str) -> Format | None:
+    """In which format a file of this name is written; None where none is."""
+    kind = _format_of_name(name)
+    return kind if kind is not None and kind.write is not None else None
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """An image's file, and those beside it that are read with it."""
+    kind = _format_of_name(path.name)
+    return (path,) if kind is None else (path, *kind.beside(path))
+
+
+def image_hash(path: Path) -> str:
+    """A short hash of all bytes that an image is read from.
+
+    Raises:
+        StorageError: A file cannot be read.
+    """
+    first, *others = files_of(path)
+    return content_hash([file_hash(first), *map(file_hash, others)]) if others else file_hash(first)
+
+
 def format_of(path: Path) -> Format:
     """The format that a file's name tells.
 
     Raises:
         DatasetError: None is told, or the name is no text, which no record of the file could hold.
     """
-    name = path.name.lower()
-    if name.removesuffix(".gz").endswith((".hdr", ".img")):
-        raise refusal(path, "is half of a header/image pair", "save the pair as one .nii.gz file")
-    found = next((kind for kind in FORMATS if name.endswith(kind.endings)), None)
+    found = _format_of_name(path.name)
+    if found is None and path.name.lower().removesuffix(".gz").endswith(".img"):
+        raise refusal(path, "holds the voxels of a header/image pair", "name its header, the file .hdr")
     if found is None:
-        raise refusal(path, "is not a NIfTI image by its name", "convert it, or rename it, to .nii.gz or .nii")
+        raise refusal(path, "is no image by its name", "convert it to .nii.gz, or correct the ending of its name")
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise refusal(path, "the name holds bytes that are no text", "rename it") from error
     return found
+
+
+def _format_of_name(name: str) -> Format | None:
+    return next((kind for kind in FORMATS if name.lower().endswith(kind.endings)), None)

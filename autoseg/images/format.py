@@ -6,12 +6,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from autoseg.arrays import Array
 from autoseg.geometry import Geometry
+
+SPARE_BYTES = 4096
+"""Some writers pad a file to a disk block; more bytes than this behind the voxels and the header is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,16 +28,22 @@ class Header:
         packed_from: Byte of the file where the gzip or zlib stream begins that holds the voxels; None where there is none.
         slope, intercept: A stored value v means slope * v + intercept.
         description: Free text of whoever wrote the file.
+        data_file: Where the voxels lie, where that is another file than the header.
+        spare: Bytes that may lie behind the voxels; with more the header is taken to be wrong.
+        remark: What of the file is left out; empty where all is read.
     """
 
     shape: tuple[int, ...]
     voxel_type: np.dtype[Any]
     geometry: Geometry
-    offset: int
-    packed_from: int | None
+    offset: int = 0
+    packed_from: int | None = None
     slope: float = 1.0
     intercept: float = 0.0
     description: str = ""
+    data_file: Path | None = None
+    spare: int = SPARE_BYTES
+    remark: str = ""
 
     @property
     def size(self) -> int:
@@ -43,19 +52,74 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a task says of its files where they may not say it themselves.
+
+    Attributes:
+        spacing: Voxel size in mm, (z, y, x) or (y, x), of images that do not know theirs.
+        raw, label: What the arrays are called in HDF5 files.
+    """
+
+    spacing: tuple[float, ...] | None = None
+    raw: str = "raw"
+    label: str = "label"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be read of a file.
+
+    Attributes:
+        dimensions: 3, or 4 where several volumes in one file, or several colours, are welcome.
+        label: Labels rather than an image, which some formats keep elsewhere or otherwise.
+    """
+
+    dimensions: int = 3
+    label: bool = False
+    reading: Reading = Reading()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a file says beside its voxels and their grid, where its format has a place for it.
+
+    Attributes:
+        description: A text of at most 79 ASCII characters.
+        names: Of the labels, index is the value, the background first; empty where they are not known.
+    """
+
+    description: str = ""
+    names: tuple[str, ...] = ()
+
+
+class Write(Protocol):
+    """Writes little-endian `(Z, Y, X)` voxels and their grid into a new file."""
+
+    def __call__(self, path: Path, data: Array, geometry: Geometry, told: Told) -> None: ...
+
+
+def _alone(_: Path) -> tuple[Path, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """A format of image files.
 
     Attributes:
         endings: Of the names of its files, in small letters.
-        read_header: From a path, and how many dimensions are welcome (3, or 4 for several volumes), to what the file
-            says; it raises DatasetError for all that is not read.
+        read_header: From a path to what the file says; it raises DatasetError for all that is not read.
         read_voxels: From the same path and its header to the voxels as they are stored, of the header's shape.
-        encode_header: From little-endian `(Z, Y, X)` voxels, their grid and a text of at most 79 ASCII characters to what
-            stands before the voxels in a file; None where nothing is written in this format.
+        write: None where nothing is written in this format.
+        written_as: The ending of what is predicted of an image of this format.
+        holds_channels: Whether a file may hold all channels of a case, as the colours of a picture.
+        beside: The other files that a file's image is read from, those that are there.
     """
 
     endings: tuple[str, ...]
-    read_header: Callable[[Path, int], Header]
-    read_voxels: Callable[[Path, Header], Array]
-    encode_header: Callable[[Array, Geometry, str], bytes] | None = None
+    read_header: Callable[[Path, Wanted], Header]
+    read_voxels: Callable[[Path, Header, Wanted], Array]
+    write: Write | None = None
+    written_as: str = ".nii.gz"
+    holds_channels: bool = False
+    beside: Callable[[Path], tuple[Path, ...]] = _alone

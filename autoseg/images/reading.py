@@ -11,48 +11,51 @@ import numpy as np
 from autoseg.arrays import Array
 from autoseg.errors import DatasetError
 from autoseg.images.catalogue import format_of
-from autoseg.images.format import Header
+from autoseg.images.format import Header, Reading, Wanted
 from autoseg.images.image import Image, ImageReference
 from autoseg.images.refusals import SeveralVolumesError, refusal
 from autoseg.images.whole_numbers import as_whole_numbers
 from autoseg.machine.resources import available_memory
 from autoseg.words import counted, in_gigabytes
 
+PLAIN = Reading()
+
 ASSUMED_FREE = 2**26
 """Bytes; smaller volumes are read without asking for the free memory, which takes as long as reading them."""
 
 
-def read_header(path: Path, *, most_dimensions: int = 3) -> Header:
+def read_header(path: Path, *, most_dimensions: int = 3, reading: Reading = PLAIN) -> Header:
     """Read and check the header of an image; the voxels are not read.
 
     Args:
         most_dimensions: 4 where several volumes in one file are welcome. Sides of one voxel after the third do not count.
+        reading: What the task says of its files.
 
     Raises:
         DatasetError: Anything but a 3D volume of plain numbers, or a header that contradicts itself or the file.
     """
-    return format_of(path).read_header(path, most_dimensions)
+    return format_of(path).read_header(path, Wanted(dimensions=most_dimensions, reading=reading))
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path, reading: Reading = PLAIN) -> Image:
     """Read one volume.
 
     Raises:
         DatasetError: Anything but one whole 3D volume of plain numbers on a straight grid; see `read_header`.
     """
-    header = read_header(path)
-    return Image(data=_read_voxels(path, header), geometry=header.geometry)
+    return _read_volume(path, Wanted(reading=reading))
 
 
-def read_images(references: Sequence[ImageReference]) -> list[Image]:
+def read_images(references: Sequence[ImageReference], reading: Reading = PLAIN) -> list[Image]:
     """Read images wherever they lie, a file that holds several of them once.
 
     Raises:
         DatasetError: As `read_image`; or a file has no such part.
     """
-    volumes = {path: read_volumes(path) for path in {one.path for one in references if one.part is not None}}
+    volumes = {path: read_volumes(path, reading) for path in {one.path for one in references if one.part is not None}}
     return [
-        read_image(one.path) if one.part is None else _part(one.path, volumes[one.path], one.part) for one in references
+        read_image(one.path, reading) if one.part is None else _part(one.path, volumes[one.path], one.part)
+        for one in references
     ]
 
 
@@ -63,45 +66,51 @@ def _part(path: Path, volumes: Sequence[Image], part: int) -> Image:
     return volumes[part]
 
 
-def read_label(path: Path) -> Image:
+def read_label(path: Path, reading: Reading = PLAIN) -> Image:
     """Read one label file; whole numbers come as integers, also where its header scales them, and nothing else is changed.
 
     Raises:
         DatasetError: As `read_image`; of several volumes it is said how labels are stored.
     """
-    stored = read_stored_label(path)
+    stored = read_stored_label(path, reading)
     return replace(stored, data=as_whole_numbers(stored.data))
 
 
-def read_stored_label(path: Path) -> Image:
+def read_stored_label(path: Path, reading: Reading = PLAIN) -> Image:
     """Read one label file, its values as they are stored; else as `read_label`."""
     try:
-        return read_image(path)
+        return _read_volume(path, Wanted(label=True, reading=reading))
     except SeveralVolumesError as error:
-        problem = f"{error.found}; a label is one 3D volume"
+        problem = f"{error.found}; a label is one {error.label}"
         raise refusal(path, problem, "save it as one, with another number for each structure") from error
 
 
-def read_volumes(path: Path) -> list[Image]:
+def read_volumes(path: Path, reading: Reading = PLAIN) -> list[Image]:
     """Read all volumes of a 3D or 4D file, one for each index of its fourth dimension, on one grid.
 
     Raises:
         DatasetError: As `read_image`.
     """
-    header = read_header(path, most_dimensions=4)
-    voxels = _read_voxels(path, header)
+    wanted = Wanted(dimensions=4, reading=reading)
+    header = format_of(path).read_header(path, wanted)
+    voxels = _read_voxels(path, header, wanted)
     return [Image(data=volume, geometry=header.geometry) for volume in voxels.reshape(-1, *header.shape[-3:])]
+
+
+def _read_volume(path: Path, wanted: Wanted) -> Image:
+    header = format_of(path).read_header(path, wanted)
+    return Image(data=_read_voxels(path, header, wanted), geometry=header.geometry)
 
 
 def image_description(path: Path) -> str:
     """What `write_image` was given as description; empty where there is none, or no sound image."""
     try:
-        return read_header(path).description if path.is_file() else ""
+        return read_header(path, most_dimensions=4).description if path.is_file() else ""
     except DatasetError:
         return ""
 
 
-def _read_voxels(path: Path, header: Header) -> Array:
+def _read_voxels(path: Path, header: Header, wanted: Wanted) -> Array:
     """Voxels of the header's shape in the file's voxel type; where the header scales the stored values float32, or float64
     for float64 files and for what float32 does not hold.
     """
@@ -111,7 +120,7 @@ def _read_voxels(path: Path, header: Header) -> Array:
             f"its voxels need {in_gigabytes(header.size)} of memory, {in_gigabytes(free)} are free",
             "crop the image, or use a larger machine or fewer workers",
         )
-    stored = format_of(path).read_voxels(path, header)
+    stored = format_of(path).read_voxels(path, header, wanted)
     if (header.slope, header.intercept) == (1.0, 0.0):
         return stored
     scaled = stored.astype(np.float64, copy=False) * header.slope + header.intercept

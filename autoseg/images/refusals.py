@@ -15,17 +15,18 @@ LARGEST_VOLUME = 32 * 2**30
 LARGEST_PACKING = 1032
 """Deflate shrinks nothing further (zlib.net, "Maximum expansion factor")."""
 
-SPARE_BYTES = 4096
-"""Some writers pad a file to a disk block; more bytes than this behind the voxels and the header is wrong."""
-
 CHANNEL_EACH = "save each volume as a channel of its own, <case>_0000.nii.gz, <case>_0001.nii.gz"
 
 
 class SeveralVolumesError(DatasetError):
-    """A file of more than one volume; `found` says so, for whoever knows what the file was meant to be."""
+    """A file of more than one volume; `found` says so, for whoever knows what the file was meant to be.
 
-    def __init__(self, path: Path, found: str, remedy: str) -> None:
-        self.found = found
+    Attributes:
+        label: What a label in a file of this format is.
+    """
+
+    def __init__(self, path: Path, found: str, remedy: str, *, label: str = "3D volume") -> None:
+        self.found, self.label = found, label
         super().__init__(str(refusal(path, f"{found}; images are 3D here", remedy)))
 
 
@@ -71,8 +72,8 @@ def first_bytes(path: Path, most: int) -> tuple[bytes, int]:
         raise unreadable(path, error) from error
 
 
-def with_true_size(path: Path, header: Header, file_size: int) -> Header:
-    """The header, where a file of so many bytes can hold what it declares; not a byte of memory is taken before."""
+def require_possible_size(path: Path, header: Header) -> None:
+    """Refuse what declares more voxels than any image has."""
     if header.size > LARGEST_VOLUME:
         raise refusal(
             path,
@@ -80,6 +81,11 @@ def with_true_size(path: Path, header: Header, file_size: int) -> Header:
             f"no more than {LARGEST_VOLUME / 1e9:.4g} GB are read",
             "check its header, or crop the image",
         )
+
+
+def with_true_size(path: Path, header: Header, file_size: int) -> Header:
+    """The header, where a file of so many bytes can hold what it declares; not a byte of memory is taken before."""
+    require_possible_size(path, header)
     if header.packed_from is not None:
         packed = file_size - header.packed_from
         if header.offset + header.size > packed * LARGEST_PACKING:
@@ -93,6 +99,6 @@ def with_true_size(path: Path, header: Header, file_size: int) -> Header:
     found = file_size - header.offset
     if header.size > found:
         raise truncated(path, header, found)
-    if header.size + SPARE_BYTES < found:
+    if header.size + header.spare < found:
         raise overfull(path, header)
     return header

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +10,9 @@ import numpy as np
 from autoseg.arrays import Array
 from autoseg.files.storage import atomic_path
 from autoseg.geometry import Geometry
-from autoseg.images.catalogue import FORMATS, WRITTEN_ENDINGS
+from autoseg.images.catalogue import WRITTEN_ENDINGS, written_format
+from autoseg.images.format import Told
 from autoseg.images.refusals import refusal
-
-COMPRESSION_LEVEL = 6
-"""zlib's default: label images shrink as far as with ITK, in the same time."""
 
 
 def write_image(
@@ -24,32 +21,29 @@ def write_image(
     geometry: Geometry,
     *,
     description: str = "",
+    names: tuple[str, ...] = (),
     before_it_is_there: Callable[[], object] = lambda: None,
 ) -> None:
-    """Write `(Z, Y, X)` voxels as NIfTI in one step, compressed where the name ends in `.gz`; equal input, equal bytes.
+    """Write `(Z, Y, X)` voxels in one step, in the format that the name tells; equal input, equal bytes.
 
-    Both forms and their codes are those of the file that the geometry was read from. Reading gives the geometry back, to
-    single precision; to the bit where it came from such a file.
+    NIfTI carries both forms and their codes of the file that the geometry was read from. Reading gives the geometry back,
+    to single precision; to the bit where it came from such a file. Formats of pictures hold labels, and the size of a
+    pixel, but no place.
 
     Args:
         description: At most 79 ASCII characters for the header.
+        names: Of labels, the background first, for formats that hold them.
         before_it_is_there: Called once the file is written whole, before it takes its name.
 
     Raises:
-        DatasetError: The name is that of another format.
+        DatasetError: The name is that of a format that is not written, or that does not hold such voxels.
     """
-    encode_header = next((kind.encode_header for kind in FORMATS if path.name.lower().endswith(kind.endings)), None)
-    if encode_header is None:
-        raise refusal(path, "images are written as NIfTI only", f"let the name end in {' or '.join(WRITTEN_ENDINGS)}")
+    kind = written_format(path.name)
+    if kind is None or kind.write is None:
+        raise refusal(
+            path, "images are not written in this format", f"let the name end in {' or '.join(WRITTEN_ENDINGS)}"
+        )
     stored = np.ascontiguousarray(data, data.dtype.newbyteorder("<"))
-    header = encode_header(stored, geometry, description)
     with atomic_path(path) as temporary:
-        with temporary.open("wb") as plain:
-            if path.name.lower().endswith(".gz"):
-                with gzip.GzipFile("", "wb", COMPRESSION_LEVEL, plain, mtime=0) as packed:
-                    packed.write(header)
-                    packed.write(stored.data)
-            else:
-                plain.write(header)
-                plain.write(stored.data)
+        kind.write(temporary, stored, geometry, Told(description=description, names=names))
         before_it_is_there()

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from autoseg.arrays import LabelArray
 from autoseg.dataset import Case
+from autoseg.dataset.cases import channels_in
 from autoseg.dataset.contents import require_images
 from autoseg.dataset.new_cases import find_new_cases
 from autoseg.dataset.raw_cases import RawCase, read_case
@@ -21,7 +22,7 @@ from autoseg.dataset.target import Target
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError
 from autoseg.files.storage import remove_file
 from autoseg.geometry import Geometry
-from autoseg.images import split_ending, whole_files, write_image
+from autoseg.images import files_of, holds_channels, split_ending, whole_files, write_image
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import PackedProbabilities, save_probabilities
 from autoseg.inference.progress import TileProgress
@@ -164,6 +165,8 @@ def find_cases(inputs: Sequence[Path], channels: int) -> Sequence[Case]:
         if not path.is_file():
             raise DatasetError(f"{path}: no such file or folder; name a folder of images, or the files of one case")
     require_images(inputs)
+    if len(inputs) == 1 and channels > 1 and holds_channels(inputs[0].name):
+        return [Case(identifier=_identifier(inputs[0]), images=channels_in(inputs[0], channels))]
     listing = ", ".join(map(str, inputs))
     if len(inputs) != channels:
         raise DatasetError(
@@ -364,7 +367,7 @@ def _cause(error: Exception) -> str:
 
 def _cases_in_folder(folder: Path, channels: int) -> Sequence[Case]:
     cases = find_new_cases(folder, channels)
-    used = {path for case in cases for path in case.image_paths}
+    used = {file for case in cases for path in case.image_paths for file in files_of(path)}
     surplus = sorted(path.name for path in folder.iterdir() if path not in used and not path.name.startswith("."))
     if surplus:
         log.warning("%s: not images, left alone: %s", folder, ", ".join(surplus))

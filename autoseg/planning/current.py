@@ -6,7 +6,8 @@ import logging
 
 import autoseg
 from autoseg.dataset import Case, Dataset
-from autoseg.files.storage import content_hash, file_hash, read_json, write_json
+from autoseg.files.storage import content_hash, read_json, write_json
+from autoseg.images import image_hash
 from autoseg.machine.pool import run_on_cases
 from autoseg.paths import Workspace
 from autoseg.planning.fingerprint import DatasetFingerprint, extract_fingerprint, load_fingerprint, save_fingerprint
@@ -37,4 +38,4 @@ def _source_hash(dataset: Dataset, workers: int) -> str:
 
 def _case_hash(case: Case) -> tuple[str, ...]:
     parts = [str(image.part) for image in case.images if image.part is not None]
-    return (case.identifier, *map(file_hash, case.paths), *parts)
+    return (case.identifier, *map(image_hash, case.paths), *parts)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autoseg.dataset import Case, Description, channel_file
 from autoseg.errors import DatasetError
-from autoseg.images import split_ending
+from autoseg.images import files_of, split_ending
 from autoseg.planning.inspection import LISTED_NAMES, Finding, relative
 from autoseg.words import counted, first_few, readable
 
@@ -188,7 +188,8 @@ def _contents(inside: Path) -> tuple[list[Path], list[Path]]:
     except OSError as error:
         raise DatasetError(f"{inside}: cannot be listed: {error.strerror}; check its permissions") from error
     images = [path for path in found if split_ending(path.name)[1] and path.name[0] != "." and not path.is_dir()]
-    return images, [path for path in found if path not in images]
+    read = {file for image in images for file in files_of(image)}
+    return images, [path for path in found if path not in read]
 
 
 def _owner(path: Path, known: Set[Path]) -> str:

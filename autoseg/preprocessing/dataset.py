@@ -18,7 +18,7 @@ from autoseg.dataset.target import Target, stored_target
 from autoseg.errors import DatasetError
 from autoseg.files.storage import atomic_path, content_hash, file_hash
 from autoseg.geometry import Box, Spacing, box_shape
-from autoseg.images import grid_differences, read_image, read_label, split_ending, write_image
+from autoseg.images import grid_differences, image_hash, read_image, read_label, split_ending, write_image
 from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import (
@@ -105,7 +105,7 @@ def _prepare_one(
     case: Case, *, plans: Mapping[str, Plans], stores: Mapping[str, PreparedCases], references: Path
 ) -> _Prepared | None:
     """Prepare one case wherever it is not current; None where there was nothing to do."""
-    hashes = [file_hash(path) for path in case.paths]
+    hashes = [image_hash(path) for path in case.paths]
     parts = [str(image.part) for image in case.images if image.part is not None]
     signatures = {name: _signature([*hashes, *parts], plans[name], name, case) for name in plans}
     waiting = [name for name in plans if not stores[name].is_current(case.identifier, signatures[name])]

@@ -289,8 +289,8 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     verified(
         "a case that is no image",
-        listed(0, image="./imagesTr/case_000.png"),
-        "dataset.json: training[0].image: './imagesTr/case_000.png' is not named <case>.nii.gz or <case>.nii or <case>.nrrd or <case>.mha; convert the file, or correct its name",
+        listed(0, image="./imagesTr/case_000.gif"),
+        "dataset.json: training[0].image: './imagesTr/case_000.gif' does not end as images do, <case>.nii.gz or .nrrd, .mha, .png, .tif or .h5; convert the file, or correct its name",
         errors=3,
     ),
     verified(

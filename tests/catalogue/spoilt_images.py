@@ -226,7 +226,7 @@ ENTRIES: tuple[Entry, ...] = (
     verified(
         "half of a header and image pair",
         image(MAGIC, "4s", b"ni1"),
-        "case case_001, imagesTr/case_001_0000.nii.gz: is half of a header/image pair by its header; save the pair as one .nii.gz file",
+        "case case_001, imagesTr/case_001_0000.nii.gz: is half of a header/image pair by its header; name the pair .hdr and .img, or save it as .nii.gz",
     ),
     verified(
         "a NIfTI header of another kind",

@@ -13,7 +13,7 @@ from spoiling import TASK, Entry, Place, Spoil, nothing
 RAW = f"{{home}}/raw_data/{TASK}"
 IMAGES = f"{RAW}/imagesTs"
 PREDICT = f"autoseg_predict -i {IMAGES} -o {{outer}}/out -m 2d -device cpu --disable_tta"
-READ = "no images here (their names end in .nii.gz or .nii or .nrrd or .mha), but"
+READ = "no images here (their names end in .nii.gz, .nrrd, .mha, .png, .tif or .h5), but"
 OWN_DATA = "which holds a task's own data; name another output"
 NOT_OURS = (
     "there already, and not written by autoseg, which would replace it; move it away, name another output, or replace it "
@@ -30,7 +30,7 @@ def subfolder(place: Place, name: str) -> Path:
 
 def dicom_and_pictures(place: Place) -> None:
     place.new.unlink()
-    for name, content in (("IM1", bytes(128) + b"DICM"), ("b.dcm", b""), ("a.png", b"")):
+    for name, content in (("IM1", bytes(128) + b"DICM"), ("b.dcm", b""), ("a.gif", b"")):
         (place.new.parent / name).write_bytes(content)
 
 
@@ -85,17 +85,17 @@ ENTRIES: tuple[Entry, ...] = (
     predicted(
         "DICOM files and pictures in place of images",
         dicom_and_pictures,
-        message="{home}/raw_data/Task001_Balls/imagesTs: no images here (their names end in .nii.gz or .nii or .nrrd or .mha), but\n  2 DICOM files (IM1, b.dcm): convert the series to NIfTI: dcm2niix -z y -o IMAGES {home}/raw_data/Task001_Balls/imagesTs\n  1 picture (a.png): write each as NIfTI with its pixel size, a file for each channel (three of a colour picture)",
+        message="{home}/raw_data/Task001_Balls/imagesTs: no images here (their names end in .nii.gz, .nrrd, .mha, .png, .tif or .h5), but\n  2 DICOM files (IM1, b.dcm): convert the series to NIfTI: dcm2niix -z y -o IMAGES {home}/raw_data/Task001_Balls/imagesTs\n  1 picture (a.gif): save each as PNG or TIFF, gray or RGB",
     ),
     predicted(
         "a raw folder in place of its images",
         lambda place: place.new.rename(subfolder(place, "imagesTs") / place.new.name),
-        message="{home}/raw_data/Task001_Balls/imagesTs: no images here (their names end in .nii.gz or .nii or .nrrd or .mha), but\n  imagesTs, as in a raw folder of autoseg, nnU-Net or the Decathlon: name {home}/raw_data/Task001_Balls/imagesTs/imagesTs",
+        message="{home}/raw_data/Task001_Balls/imagesTs: no images here (their names end in .nii.gz, .nrrd, .mha, .png, .tif or .h5), but\n  imagesTs, as in a raw folder of autoseg, nnU-Net or the Decathlon: name {home}/raw_data/Task001_Balls/imagesTs/imagesTs",
     ),
     predicted(
         "a folder of patients in place of one of images",
         lambda place: place.new.rename(subfolder(place, "p1") / "t1.nii.gz"),
-        message="{home}/raw_data/Task001_Balls/imagesTs: no images here (their names end in .nii.gz or .nii or .nrrd or .mha), but\n  1 folder (p1) with images in: put the images into one folder, named after their cases (<case>_0000.nii.gz, <case>_0001.nii.gz, ... for each channel), or name one of these folders",
+        message="{home}/raw_data/Task001_Balls/imagesTs: no images here (their names end in .nii.gz, .nrrd, .mha, .png, .tif or .h5), but\n  1 folder (p1) with images in: put the images into one folder, named after their cases (<case>_0000.nii.gz, <case>_0001.nii.gz, ... for each channel), or name one of these folders",
     ),
     predicted(
         "a DICOM file in place of an image",

@@ -238,7 +238,7 @@ def test_other_formats_keep_theirs_but_renumbered_labels(tmp_path: Path, ending:
         ({"channel_names": {"1": "a", "2": "b"}}, "channel_names: the numbers must be consecutive from 0, found 1, 2"),
         ({"channel_names": ["a"]}, 'channel_names: expected an object such as {"0": "CT"}, found [\'a\']'),
         ({"channel_names": {"0": 3}}, 'channel_names: expected an object such as {"0": "CT"}'),
-        ({"file_ending": ".png"}, "file_ending: images of '.png' cannot be read; convert them to one of .nii.gz, .nii"),
+        ({"file_ending": ".gif"}, "file_ending: images of '.gif' cannot be read; convert them to one of .nii.gz, .nii"),
         ({"file_ending": None}, "file_ending: images of None cannot be read"),
         ({"file_ending": ".nii"}, "the files do not end in .nii, as dataset.json says; correct file_ending"),
         ({"dataset": {}}, "lists its files one by one under dataset, which is not supported"),
@@ -725,7 +725,7 @@ def test_segments_that_nobody_drew_are_no_labels(drawn: Path, tmp_path: Path) ->
 
     assert conversion.understood.labels == ("background", "liver", "spleen")
     assert conversion.understood.label_values is None
-    assert sorted(path.name for path in (conversion.folder / "labelsTr").iterdir())[0] == "p0.nrrd"
+    assert sorted(path.name for path in (conversion.folder / "labelsTr").iterdir())[0] == "p0.seg.nrrd"
 
 
 def test_values_that_no_segment_has_are_refused(drawn: Path, tmp_path: Path) -> None:
@@ -740,9 +740,7 @@ def test_values_that_no_segment_has_are_refused(drawn: Path, tmp_path: Path) -> 
 
 def test_two_files_of_one_case_are_refused(drawn: Path, tmp_path: Path) -> None:
     slicer(drawn / "labels" / "p2.nrrd", label(2), liver=1, spleen=2)
-    assert refusal(drawn, tmp_path) == (
-        f"{drawn}/labels/p2.seg.nrrd: p2.nrrd is of the same image; keep one of the two"
-    )
+    assert refusal(drawn, tmp_path) == (f"{drawn}/labels/p2.seg.nrrd: p2.nrrd has the same name; keep one of the two")
 
 
 def test_verification_tells_names_that_contradict_dataset_json(tmp_path: Path) -> None:

@@ -101,12 +101,12 @@ PAIR = {"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}
             "training[0].image: expected a path such as ./imagesTr/case.nii.gz, found 5",
         ),
         (
-            {"training": [PAIR | {"image": "./imagesTr/a.png"}]},
-            "training[0].image: './imagesTr/a.png' is not named <case>.nii.gz or <case>.nii or <case>.nrrd or <case>.mha; convert the file, or correct its name",
+            {"training": [PAIR | {"image": "./imagesTr/a.gif"}]},
+            "training[0].image: './imagesTr/a.gif' does not end as images do, <case>.nii.gz or .nrrd, .mha, .png, .tif or .h5; convert the file, or correct its name",
         ),
         (
             {"training": [PAIR | {"image": "./imagesTr/.nii.gz"}]},
-            "training[0].image: './imagesTr/.nii.gz' is not named <case>.nii.gz or <case>.nii or <case>.nrrd or <case>.mha; convert the file, or correct its name",
+            "training[0].image: './imagesTr/.nii.gz' does not end as images do, <case>.nii.gz or .nrrd, .mha, .png, .tif or .h5; convert the file, or correct its name",
         ),
         (
             {"test": ["../../secret.nii.gz"]},

@@ -90,17 +90,17 @@ def test_a_model_of_several_channels_says_what_it_expects(tmp_path: Path) -> Non
     [
         ("a.dcm", "1 DICOM file (a.dcm): convert the series to NIfTI: dcm2niix -z y -o IMAGES {folder}"),
         ("1.IMA 2.ima 3.ima 4.ima", "4 DICOM files (1.IMA, 2.ima, 3.ima, ...): convert"),
-        ("a.png b.TIFF c.jpg", "3 pictures (a.png, b.TIFF, c.jpg): write each as NIfTI with its pixel size"),
+        ("a.gif b.WEBP c.jp2", "3 pictures (a.gif, b.WEBP, c.jp2): save each as PNG or TIFF, gray or RGB"),
         ("data.zip", "1 archive (data.zip): unpack it and name the folder of images in it"),
         ("data.tar.gz", "1 archive (data.tar.gz): unpack it"),
-        ("a.hdr a.img", "2 files of an Analyze or NIfTI pair (a.hdr, a.img): save each as NIfTI (.nii.gz)"),
-        (
-            "a.mhd a.raw",
-            "(a.mhd, a.raw): save each as NIfTI (.nii.gz), for example in 3D Slicer or ITK-SNAP, or in one",
-        ),
-        ("brain.mgz", "1 image in another format (brain.mgz): save each as NIfTI"),
+        ("a.img", "1 file of voxels of a header/image pair (a.img): name the header beside it, the file .hdr"),
+        ("a.raw", "1 file of voxels alone (a.raw): name the header beside it, the file .mhd or .nhdr"),
+        ("brain.mnc", "1 image in another format (brain.mnc): save each as NIfTI"),
         ("a.npy", "1 array (a.npy): save each as NIfTI"),
-        ("notes.txt", "1 other file (notes.txt): no image by its name, which ends in .nii.gz or .nii or .nrrd or .mha"),
+        (
+            "notes.txt",
+            "1 other file (notes.txt): no image by its name, which ends in .nii.gz, .nrrd, .mha, .png, .tif or .h5",
+        ),
         (
             "imagesTr/a.nii.gz imagesTs/b.nii.gz dataset.json",
             "raw folder of autoseg, nnU-Net or the Decathlon: name {folder}/imagesTs",
@@ -118,7 +118,9 @@ def test_what_lies_there_instead_is_said_with_what_to_do(tmp_path: Path, names: 
     with pytest.raises(DatasetError) as error:
         find_new_cases(fill(tmp_path, *names.split()), 1)
     said = str(error.value)
-    assert said.startswith(f"{tmp_path}: no images here (their names end in .nii.gz or .nii or .nrrd or .mha), but\n  ")
+    assert said.startswith(
+        f"{tmp_path}: no images here (their names end in .nii.gz, .nrrd, .mha, .png, .tif or .h5), but\n  "
+    )
     assert told.format(folder=tmp_path) in said
 
 
@@ -141,6 +143,5 @@ def test_an_empty_folder_says_how_images_are_named(tmp_path: Path) -> None:
 def test_real_series_and_odd_files_are_named(data_folder: Path) -> None:
     series = next(path.parent for path in (data_folder / "dicom_series").rglob("*.dcm"))
     assert " DICOM file" in describe_contents(series)
-    odd = data_folder / "bad_inputs" / "nibabel" / "nibabel" / "tests" / "data"
-    assert "Analyze or NIfTI pair" in describe_contents(odd)
-    assert "1 image in another format (test.mgz)" in describe_contents(odd)
+    odd = data_folder / "odd_files" / "derived"
+    assert "1 file of voxels alone (epi.zraw)" in describe_contents(odd)

@@ -95,7 +95,10 @@ def test_a_scaling_that_is_none_is_ignored(make_nifti, slope, intercept):
         ({"offset": 352.5}, "its voxels begin at byte 352.5"),
         ({"sform": [[NAN] * 4] * 3}, "the orientation in its header (qform or sform) holds NaN or infinite numbers"),
         ({"quaternion": (INFINITY, 0, 0, 0, 0, 0)}, "the orientation in its header (qform or sform) holds NaN"),
-        ({"magic": b"ni1"}, "is half of a header/image pair by its header; save the pair as one .nii.gz file"),
+        (
+            {"magic": b"ni1"},
+            "is half of a header/image pair by its header; name the pair .hdr and .img, or save it as .nii.gz",
+        ),
         ({"magic": b"\0\0\0"}, "is not a NIfTI image"),
         ({"version": 2, "magic": b"n+2", "offset": 544}, "is a NIfTI-2 file; save it as NIfTI-1"),
         ({"version": 2, "magic": b"n+2", "offset": 544, "dim": (4, 4, 3, 1, 2, 1, 1, 1)}, "has 4 dimensions"),
@@ -136,10 +139,10 @@ def test_what_is_no_image_is_told_apart(tmp_path):
         (tmp_path / name).write_bytes(content)
         return tmp_path / name
 
-    pair = "is half of a header/image pair; save the pair as one .nii.gz file"
-    assert refusal(written("a.hdr", b"")) == pair
-    assert refusal(written("a.img.gz", b"")) == pair
-    assert "is not a NIfTI image by its name" in refusal(written("a.mgz", b""))
+    assert refusal(written("a.img.gz", b"")) == (
+        "holds the voxels of a header/image pair; name its header, the file .hdr"
+    )
+    assert "is no image by its name" in refusal(written("a.dat", b""))
     assert "is not a NIfTI image;" in refusal(written("a.nii", b"hello"))
     assert "is not a NIfTI image;" in refusal(written("b.nii", b""))
     assert "is truncated: 40 bytes, the header alone has 348" in refusal(written("c.nii", struct.pack("<i36x", 348)))

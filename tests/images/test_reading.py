@@ -302,6 +302,9 @@ READABLE = {
     "hippocampus_010_LABEL_image_absent.nii.gz": (31, 50, 36),
     "hippocampus_118_IMAGE_label_absent.nii.gz": (33, 52, 37),
     "hippocampus_281_LABEL_foreign_512x512x94.nii.gz": (94, 512, 512),
+    "minimal.hdr": (10, 64, 64),
+    "minimal.hdr.gz": (10, 64, 64),
+    "minimal2.hdr": (10, 64, 64),
     "minimal.nii": (10, 64, 64),
     "minimal.nii.gz": (10, 64, 64),
     "reoriented_anat_moved.nii": (22, 26, 21),
@@ -313,8 +316,8 @@ READABLE = {
     "float64.nii": (3, 3, 3),
 }
 REFUSED = {
-    "analyze.hdr": "is half of a header/image pair",
-    "avg152T1_LR_nifti.hdr.gz": "is half of a header/image pair",
+    "analyze.hdr": "is no NIfTI header",
+    "avg152T1_LR_nifti.hdr.gz": "its voxels should lie in avg152T1_LR_nifti.img.gz",
     "complex32.nii": "its voxels are complex numbers",
     "complex64.nii": "its voxels are complex numbers",
     "crash-1.nii": "is not a NIfTI image",
@@ -322,15 +325,14 @@ REFUSED = {
     "example4d.nii.gz": "has 4 dimensions, of size (128, 96, 24, 2)",
     "example_nifti2.nii.gz": "has 4 dimensions, of size (32, 20, 12, 2)",
     "functional.nii": "has 4 dimensions, of size (17, 21, 3, 20)",
-    "minimal.hdr": "is half of a header/image pair",
-    "minimal.img.gz": "is half of a header/image pair",
+    "minimal.img.gz": "holds the voxels of a header/image pair",
     "minimal_extended_hdr.nii": "has 2 dimensions, of size (8, 8)",
-    "nifti2.hdr": "is half of a header/image pair",
+    "nifti2.hdr": "is a NIfTI-2 file",
     "rgb/3D.nii": "its voxels are RGB colours",
     "rgb/4D.nii": "its voxels are RGB colours",
     "rgba/4D.nii": "its voxels are RGBA colours",
     "row_major.dconn.nii": "has 6 dimensions, of size (1, 1, 1, 1, 10, 10)",
-    "test.mgz": "is not a NIfTI image by its name",
+    "test.mgz": "has 4 dimensions, of size (3, 4, 5, 2)",
 }
 
 

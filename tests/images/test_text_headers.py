@@ -18,8 +18,10 @@ from scipy.spatial.transform import Rotation
 from autoseg.dataset import read_dataset
 from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import AutosegError, DatasetError
+from autoseg.forms import NOWHERE
 from autoseg.geometry import Geometry
-from autoseg.images import read_header, read_image, write_image
+from autoseg.images import files_of, image_hash, read_header, read_image, write_image
+from autoseg.images.segments import Segment, read_segments
 from autoseg.planning.verification import verify_dataset
 
 VOXELS = np.arange(24, dtype="<i2").reshape(2, 3, 4)
@@ -203,8 +205,9 @@ def refusal(path: Path) -> str:
         ({"encoding": "bzip2"}, "its voxels are encoded as 'bzip2'"),
         ({"data file": "/etc/passwd"}, "its voxels lie in another file; save it as one file"),
         ({"datafile": "LIST"}, "its voxels lie in another file"),
-        ({"byte skip": "-1"}, "skips what lies before its voxels (byte skip)"),
-        ({"line skip": "3"}, "skips what lies before its voxels (line skip)"),
+        ({"byte skip": "-2"}, "its byte skip is '-2'; it can be a number from 0 on, or -1"),
+        ({"byte skip": "1"}, "is truncated: its header declares 48 bytes of voxels, 47 are there"),
+        ({"line skip": "3"}, "its line skip is '3', and so many lines are not there"),
     ],
 )
 def test_nrrd_files_that_are_refused(tmp_path: Path, changes: dict[str, str | None], problem: str) -> None:
@@ -316,13 +319,119 @@ def test_a_task_of_these_formats_is_sound_and_read_whole(tmp_path: Path, ending:
     np.testing.assert_array_equal(raw.segmentation, label)
 
 
-def test_nothing_is_written_in_these_formats(tmp_path: Path) -> None:
+PLACED = Geometry(
+    spacing=(3.0, 1.0, 0.5),
+    origin=(3.0, 2.0, 1.0),
+    direction=tuple(Rotation.from_euler("xyz", (0.1, 0.2, 0.3)).as_matrix().ravel().tolist()),
+)
+
+
+@pytest.mark.parametrize("geometry", [PLACED, Geometry(spacing=(1, 2, 3), forms=NOWHERE)])
+@pytest.mark.parametrize("name", ["x.mha", "x.nrrd", "x.seg.nrrd"])
+@pytest.mark.parametrize("kind", ["u1", "u2", "i4", "f4"])
+def test_what_is_written_is_read_again_by_us_and_by_simpleitk(
+    tmp_path: Path, name: str, kind: str, geometry: Geometry
+) -> None:
+    path = tmp_path / name
+    write_image(path, VOXELS.astype(kind), geometry, description="of some origin", names=("background", "a", "b"))
+
+    found = read_image(path)
+    np.testing.assert_array_equal(found.data, VOXELS)
+    assert found.data.dtype == np.dtype(kind)
+    assert found.geometry.differences(geometry) == ()
+    assert found.geometry.is_placed == geometry.is_placed
+    assert read_header(path).description == "of some origin"
+    assert_as_simpleitk(path)
+
+
+def test_a_segmentation_of_slicer_names_its_labels_and_gives_them_colours(tmp_path: Path) -> None:
+    path = tmp_path / "x.seg.nrrd"
+    write_image(path, VOXELS.astype("u1"), PLACED, names=("background", "left \\ right", "b"))
+
+    assert read_segments(path) == (Segment(name="left \\ right", value=1), Segment(name="b", value=2))
+    image = sitk.ReadImage(str(path))
+    assert image.GetMetaData("Segment1_Name") == "b"
+    assert image.GetMetaData("Segment0_Color") == "0.839216 0.152941 0.156863"
+    assert image.GetMetaData("Segment0_Extent") == "0 3 0 2 0 1"
+
+
+def detached(folder: Path, ending: str, content: bytes, **changes: str | None) -> Path:
+    """A header whose voxels lie in voxels.raw beside it."""
+    (folder / "voxels.raw").write_bytes(content)
+    if ending == "nhdr":
+        return nrrd(folder, b"", **{"data file": "voxels.raw", **changes}).rename(folder / "x.nhdr")
+    return meta(folder, b"", data=changes.pop("data", None) or "voxels.raw", **changes).rename(folder / "x.mhd")
+
+
+@pytest.mark.parametrize("ending", ["nhdr", "mhd"])
+def test_voxels_in_another_file_are_read_from_there(tmp_path: Path, ending: str) -> None:
+    path = detached(tmp_path, ending, VOXELS.tobytes())
+    assert_as_simpleitk(path)
+    assert files_of(path) == (path, tmp_path / "voxels.raw")
+    before = image_hash(path)
+    (tmp_path / "voxels.raw").write_bytes(VOXELS[::-1].tobytes())
+    assert image_hash(path) != before
+
+    packed = {"encoding": "gzip"} if ending == "nhdr" else {"CompressedData": "True"}
+    compress = gzip.compress if ending == "nhdr" else zlib.compress
+    path = detached(tmp_path, ending, compress(VOXELS.tobytes()), **packed)
+    np.testing.assert_array_equal(read_image(path).data, VOXELS)
+
+
+@pytest.mark.parametrize("ending", ["nhdr", "mhd"])
+@pytest.mark.parametrize(
+    ("data", "named", "problem"),
+    [
+        (VOXELS.tobytes() + b"x", "voxels.raw", "voxels.raw: holds more than the (4, 3, 2) voxels its header declares"),
+        (
+            VOXELS.tobytes()[:-1],
+            "voxels.raw",
+            "voxels.raw: is truncated: its header declares 48 bytes of voxels, 47 are",
+        ),
+        (b"", "absent.raw", "absent.raw: there is no such file"),
+        (b"", "../voxels.raw", "its voxels lie in '../voxels.raw'; what is read is one file beside the header"),
+        (b"", "/etc/passwd", "its voxels lie in '/etc/passwd'"),
+        (b"", "LIST", "its voxels lie in 'LIST'"),
+        (b"", "slice%03d.raw", "its voxels lie in 'slice%03d.raw'"),
+        (b"", ".bashrc", "its voxels lie in '.bashrc'"),
+    ],
+)
+def test_headers_that_lie_about_where_their_voxels_are(
+    tmp_path: Path, ending: str, data: bytes, named: str, problem: str
+) -> None:
+    changes = {"data file": named} if ending == "nhdr" else {"data": named}
+    path = detached(tmp_path, ending, data, **changes)
     with pytest.raises(DatasetError) as error:
-        write_image(tmp_path / "x.mha", VOXELS, Geometry(spacing=(1, 1, 1)))
-    assert str(error.value) == (
-        f"{tmp_path}/x.mha: images are written as NIfTI only; let the name end in .nii.gz or .nii"
-    )
-    assert list(tmp_path.iterdir()) == []
+        read_image(path)
+    assert problem in str(error.value)
+
+
+def test_the_nrrd_files_of_a_reader_of_python_are_read_right_or_refused(data_folder: Path) -> None:
+    """Values of pynrrd; SimpleITK reads one of them shifted by 176 values."""
+    folder = data_folder / "odd_files" / "pynrrd"
+    whole = read_image(folder / "BallBinary30x30x30.nrrd").data
+    assert (np.unique(whole).tolist(), int((whole == 257).sum())) == ([0, 257], int(whole.sum()) // 257)
+    for name in (
+        *("_gz.nrrd", "_gz_lineskip.nrrd", "_gz_byteskip_minus_one.nrrd", ".nhdr", "_byteskip_minus_one.nhdr"),
+        *("_byteskip_minus_one_nifti.nhdr", ".nii.gz"),
+    ):
+        np.testing.assert_array_equal(read_image(folder / f"BallBinary30x30x30{name}").data, whole)
+    refused = {
+        "BallBinary30x30x30_bz2.nrrd": "its voxels are encoded as 'bzip2'",
+        "BallBinary30x30x30_byteskip_minus_five.nhdr": "its byte skip is '-5'",
+        "BallBinary30x30x30_nifti.nhdr": "BallBinary30x30x30.nii.gz: holds more than the (30, 30, 30) voxels",
+        "test1d_ascii.nrrd": "has '1' dimension",
+        "test2d_ascii.nrrd": "has '2' dimensions",
+        "test_customFields.nrrd": "has '1' dimension",
+        "test_simple4d_raw.nrrd": "has '4' dimensions",
+    }
+    for name, problem in refused.items():
+        with pytest.raises(DatasetError) as error:
+            read_image(folder / name)
+        assert problem in str(error.value)
+    epi, mha = read_image(folder.parent / "derived" / "epi.mhd"), read_image(folder.parent / "niivue" / "mha.mha")
+    np.testing.assert_array_equal(epi.data, mha.data)
+    assert epi.geometry == mha.geometry
 
 
 VALID: Sequence[tuple[str, bytes]] = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,10 @@ from autoseg.arrays import Array
 from autoseg.errors import DatasetError
 from autoseg.forms import SKEWED, Forms, forms_of, unit_axes
 from autoseg.geometry import SPACING_RANGE, Geometry
-from autoseg.images.format import Format, Header
+from autoseg.images.format import Format, Header, Told, Wanted
 from autoseg.images.refusals import CHANNEL_EACH, SeveralVolumesError, first_bytes, refusal, with_true_size
-from autoseg.images.voxels import GZIP, read_plain_voxels
-from autoseg.words import counted, in_brackets
+from autoseg.images.voxels import GZIP, read_plain_voxels, write_plain_voxels
+from autoseg.words import counted, in_brackets, readable
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
@@ -55,16 +56,17 @@ QUATERNION = ("quatern_b", "quatern_c", "quatern_d")
 OFFSET = ("qoffset_x", "qoffset_y", "qoffset_z")
 
 
-def _read_header(path: Path, most_dimensions: int) -> Header:
+HEADERS = (".hdr.gz", ".hdr")
+PAIRED = {".hdr": ".img", ".HDR": ".IMG"}
+
+
+def _read_header(path: Path, wanted: Wanted) -> Header:
     content, packed, file_size = _beginning(path)
     parsed = _parsed(path, content)
     fields: Mapping[str, Any] = {name: value.tolist() for name, value in parsed.items()}
-    if fields["magic"][:3] in (b"ni1", b"ni2"):
-        raise refusal(path, "is half of a header/image pair by its header", "save the pair as one .nii.gz file")
-    if fields["magic"][:3] not in (b"n+1", b"n+2"):
-        raise _no_nifti(path)
+    is_pair = _require_magic(path, fields["magic"][:3])
     voxel_type = _voxel_type(path, parsed)
-    shape = _shape(path, fields["dim"], most_dimensions)
+    shape = _shape(path, fields["dim"], wanted.dimensions)
     if fields["sizeof_hdr"] == NIFTI_2:
         raise refusal(path, "is a NIfTI-2 file", "save it as NIfTI-1, which every tool reads")
     unit = UNITS.get(fields["xyzt_units"] & 7, 1.0)
@@ -74,13 +76,67 @@ def _read_header(path: Path, most_dimensions: int) -> Header:
         shape=shape[::-1],
         voxel_type=voxel_type,
         geometry=_geometry(_forms(path, fields, unit), (x * unit, y * unit, z * unit)),
-        offset=_offset(path, fields["vox_offset"]),
+        offset=_offset(path, fields["vox_offset"], 0 if is_pair else SINGLE_FILE_OFFSET),
         packed_from=0 if packed else None,
         slope=slope if math.isfinite(slope) and slope != 0 else 1.0,
         intercept=intercept if math.isfinite(intercept) and slope != 0 else 0.0,
         description=fields["descrip"].partition(b"\0")[0].decode("ascii", "replace"),
     )
-    return with_true_size(path, header, file_size)
+    return _of_pair(path, header) if is_pair else with_true_size(path, header, file_size)
+
+
+def _require_magic(path: Path, magic: bytes) -> bool:
+    """Whether the voxels lie in a file beside the header.
+
+    Raises:
+        DatasetError: It is no NIfTI, or of the other kind than its name says.
+    """
+    has_pair = path.name.lower().endswith(HEADERS)
+    if magic in (b"n+1", b"n+2"):
+        if has_pair:
+            raise refusal(path, "holds its voxels itself by its header", f"rename it to {_as_single_file(path)}")
+        return False
+    if magic in (b"ni1", b"ni2"):
+        if not has_pair:
+            raise refusal(
+                path,
+                "is half of a header/image pair by its header",
+                "name the pair .hdr and .img, or save it as .nii.gz",
+            )
+        return True
+    if has_pair:
+        raise refusal(
+            path,
+            "is no NIfTI header (Analyze 7.5 has none of its own), and does not say left from right",
+            "convert the pair to .nii.gz",
+        )
+    raise _no_nifti(path)
+
+
+def _as_single_file(path: Path) -> str:
+    stem, dot, ending = path.name.rpartition(".")
+    return f"{stem[:-4]}.nii.gz" if ending.lower() == "gz" else f"{stem}{dot}nii"
+
+
+def _of_pair(path: Path, header: Header) -> Header:
+    """The header with the file of its voxels, which may be compressed whether the header is or not."""
+    found = _voxels_of_pair(path)
+    if not found:
+        expected = path.name.replace(".hdr", ".img")
+        raise refusal(
+            path, f"its voxels should lie in {readable(expected)}, which is not there", "put both side by side"
+        )
+    beginning, size = first_bytes(found[0], len(GZIP))
+    packed_from = 0 if beginning == GZIP else None
+    return with_true_size(found[0], replace(header, data_file=found[0], packed_from=packed_from), size)
+
+
+def _voxels_of_pair(path: Path) -> tuple[Path, ...]:
+    """The file of voxels that goes with a header, where it is there."""
+    plain = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    stem, other = plain[:-4], PAIRED.get(plain[-4:])
+    names = () if other is None else (f"{stem}{other}", f"{stem}{other}.gz")
+    return tuple(path.with_name(name) for name in names if path.with_name(name).is_file())[:1]
 
 
 def _no_nifti(path: Path) -> DatasetError:
@@ -165,11 +221,11 @@ def _spacing(path: Path, pixdim: list[float]) -> tuple[float, float, float]:
     return x, y, z
 
 
-def _offset(path: Path, offset: float) -> int:
-    if not (math.isfinite(offset) and offset >= SINGLE_FILE_OFFSET and offset == int(offset)):
+def _offset(path: Path, offset: float, least: int) -> int:
+    if not (math.isfinite(offset) and offset >= least and offset == int(offset)):
         raise refusal(
             path,
-            f"declares that its voxels begin at byte {offset:g}; the first possible is {SINGLE_FILE_OFFSET}",
+            f"declares that its voxels begin at byte {offset:g}; the first possible is {least}",
             "export it again",
         )
     return int(offset)
@@ -276,9 +332,21 @@ def _encode_header(stored: Array, geometry: Geometry, description: str) -> bytes
     return packed + bytes(SINGLE_FILE_OFFSET - NIFTI_1)
 
 
+def _write(path: Path, data: Array, geometry: Geometry, told: Told) -> None:
+    header = _encode_header(data, geometry, told.description)
+    write_plain_voxels(path, header, data, packed_from=0 if path.name.lower().endswith(".gz") else None)
+
+
 NIFTI = Format(
     endings=(".nii.gz", ".nii"),
     read_header=_read_header,
     read_voxels=read_plain_voxels,
-    encode_header=_encode_header,
+    write=_write,
+)
+
+PAIR = Format(
+    endings=HEADERS,
+    read_header=_read_header,
+    read_voxels=read_plain_voxels,
+    beside=_voxels_of_pair,
 )

@@ -1,18 +1,22 @@
-"""NRRD in one file. Format: https://teem.sourceforge.net/nrrd/format.html."""
+"""NRRD, in one file or as a header with its data beside it. Format: https://teem.sourceforge.net/nrrd/format.html."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from autoseg.arrays import Array
+from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
-from autoseg.images.format import Format, Header
+from autoseg.images.colours import colour_of
+from autoseg.images.format import SPARE_BYTES, Format, Header, Told, Wanted
 from autoseg.images.formats.text import LARGEST_HEADER, SAVE_ANEW, Fields, quoted
 from autoseg.images.refusals import first_bytes, refusal, with_true_size
-from autoseg.images.voxels import read_plain_voxels
+from autoseg.images.voxels import LAST_BYTES, read_plain_voxels, write_plain_voxels
 
 TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -36,7 +40,14 @@ SPACES = {
 }
 """What turns each patient space into left-posterior-superior, the one of `Geometry`."""
 
+DETACHED = ".nhdr"
+DATA_FILE = ("data file", "datafile")
+MOST_DIGITS = 15
+
 HEADER_END = re.compile(rb"\r?\n\r?\n")
+DESCRIBED = re.compile(rb"^autoseg_origin:=([^\r\n]*)", re.MULTILINE)
+"""What we say of the origin of a segmentation."""
+
 SEGMENT = re.compile(rb"^Segment\d+_\w+:=", re.MULTILINE)
 """What 3D Slicer says of a segment."""
 
@@ -47,27 +58,73 @@ IN_LAYERS = (
 SPATIAL_KINDS = {"domain", "space", "none", "???"}
 
 
-def _read_header(path: Path, _: int) -> Header:
+def _read_header(path: Path, _: Wanted) -> Header:
     content, file_size = first_bytes(path, LARGEST_HEADER)
     if not re.match(rb"NRRD000\d\r?\n", content):
         raise refusal(path, "is not a NRRD image", "replace it by one, or convert it to .nii.gz")
     end = HEADER_END.search(content)
-    if end is None:
+    if end is None and not path.name.lower().endswith(DETACHED):
         raise refusal(path, "is truncated: its header does not end", "copy or download it again")
-    fields = Fields.of(path, _lines(content[: end.start()].decode("latin-1")))
-    if fields.get("dimension") == "4" and SEGMENT.search(content, 0, end.start()):
+    header_size = len(content) if end is None else end.start()
+    fields = Fields.of(path, _lines(content[:header_size].decode("latin-1")))
+    if fields.get("dimension") == "4" and SEGMENT.search(content, 0, header_size):
         raise refusal(path, *IN_LAYERS)
     _require_plain(fields)
-    is_packed = fields.get("encoding").lower() != "raw"
-    geometry = _geometry(fields)
+    data_file = fields.data_file(*DATA_FILE, is_detached=path.name.lower().endswith(DETACHED))
+    if data_file is None and end is None:
+        raise fields.refused("names no file of its voxels, as a detached header has to (data file)")
+    size_there = first_bytes(data_file, 0)[1] if data_file else file_size
+    begin = _behind_skipped_lines(fields, data_file or path, 0 if data_file or end is None else end.end())
     header = Header(
         shape=fields.shape(fields.get("sizes")),
         voxel_type=_voxel_type(fields),
-        geometry=geometry,
-        offset=0 if is_packed else end.end(),
-        packed_from=end.end() if is_packed else None,
+        geometry=_geometry(fields),
+        offset=begin,
+        description=_description(content[:header_size]),
+        data_file=data_file,
+        spare=0 if data_file else SPARE_BYTES,
     )
-    return with_true_size(path, header, file_size)
+    return with_true_size(data_file or path, _of_encoding(fields, header, size_there), size_there)
+
+
+def _of_encoding(fields: Fields, header: Header, file_size: int) -> Header:
+    """Where the voxels begin, which bytes to be skipped stand before: of what is unpacked, where they are packed."""
+    text, is_packed = fields.get("byte skip", "byteskip", default="0"), fields.get("encoding").lower() != "raw"
+    if text != "-1" and not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
+        raise fields.refused(f"its byte skip is {quoted(text)}; it can be a number from 0 on, or -1")
+    if is_packed:
+        return replace(header, offset=LAST_BYTES if text == "-1" else int(text), packed_from=header.offset)
+    return replace(header, offset=file_size - header.size if text == "-1" else header.offset + int(text))
+
+
+def _behind_skipped_lines(fields: Fields, path: Path, begin: int) -> int:
+    text = fields.get("line skip", "lineskip", default="0")
+    if text == "0":
+        return begin
+    content, _ = first_bytes(path, LARGEST_HEADER)
+    breaks = (
+        [match.end() for match in re.finditer(b"\n", content[begin:])] if text.isascii() and text.isdecimal() else []
+    )
+    if not breaks or int(text[:MOST_DIGITS]) > len(breaks):
+        raise fields.refused(f"its line skip is {quoted(text)}, and so many lines are not there")
+    return begin + breaks[int(text) - 1]
+
+
+def _description(header: bytes) -> str:
+    """What `write_image` was given as description."""
+    match = DESCRIBED.search(header)
+    return match[1].decode("ascii", "replace") if match else ""
+
+
+def _beside(path: Path) -> tuple[Path, ...]:
+    try:
+        content, _ = first_bytes(path, LARGEST_HEADER)
+        end = HEADER_END.search(content)
+        fields = Fields.of(path, _lines(content[: end.start() if end else None].decode("latin-1")))
+        found = fields.data_file(*DATA_FILE, is_detached=path.name.lower().endswith(DETACHED))
+    except DatasetError:
+        return ()
+    return (found,) if found and found.is_file() else ()
 
 
 def _lines(header: str) -> Iterator[tuple[str, str]]:
@@ -78,11 +135,6 @@ def _lines(header: str) -> Iterator[tuple[str, str]]:
 
 
 def _require_plain(fields: Fields) -> None:
-    if "data file" in fields.values or "datafile" in fields.values:
-        raise fields.in_another_file()
-    for skip in ("line skip", "lineskip", "byte skip", "byteskip"):
-        if fields.get(skip, default="0") != "0":
-            raise fields.refused(f"skips what lies before its voxels ({skip})")
     fields.require_3d(fields.get("dimension"))
     if other := [kind for kind in fields.get("kinds").split() if kind.lower() not in SPATIAL_KINDS]:
         raise fields.refused(
@@ -135,4 +187,76 @@ def _vectors(fields: Fields, name: str, number: int, default: str = "") -> list[
     return vectors
 
 
-NRRD = Format(endings=(".nrrd",), read_header=_read_header, read_voxels=read_plain_voxels)
+# -------------------------------------------------------------------- writing
+
+
+def _write(path: Path, data: Array, geometry: Geometry, told: Told) -> None:
+    lines = [
+        "NRRD0004",
+        f"type: {TYPES[data.dtype.str[1:]][-1]}",
+        "dimension: 3",
+        *_grid(data.shape, geometry),
+        "kinds: domain domain domain",
+        "endian: little",
+        "encoding: gzip",
+        *([f"autoseg_origin:={told.description}"] if told.description else []),
+        *_segments(told.names, data.shape),
+    ]
+    header = "\n".join([*lines, "", ""]).encode()
+    write_plain_voxels(path, header, data, packed_from=len(header))
+
+
+def _grid(shape: tuple[int, ...], geometry: Geometry) -> list[str]:
+    sizes = f"sizes: {' '.join(map(str, shape[::-1]))}"
+    if not geometry.is_placed:
+        return [sizes, f"spacings: {' '.join(map(repr, geometry.spacing[::-1]))}"]
+    axes = np.reshape(geometry.direction, (3, 3))[::-1, ::-1] * geometry.spacing[::-1]
+    return [
+        "space: left-posterior-superior",
+        sizes,
+        f"space directions: {' '.join(_vector(axis) for axis in axes.T.tolist())}",
+        f"space origin: {_vector(geometry.origin[::-1])}",
+    ]
+
+
+def _vector(numbers: Iterable[float]) -> str:
+    return f"({','.join(repr(float(number)) for number in numbers)})"
+
+
+def _segments(names: tuple[str, ...], shape: tuple[int, ...]) -> Iterator[str]:
+    """What 3D Slicer reads of each label, by the page that `images.segments` names."""
+    if len(names) > 1:
+        yield "Segmentation_ContainedRepresentationNames:=Binary labelmap|"
+        yield "Segmentation_MasterRepresentation:=Binary labelmap"
+        yield "Segmentation_ReferenceImageExtentOffset:=0 0 0"
+    extent = " ".join(f"0 {side - 1}" for side in shape[::-1])
+    for number, name in enumerate(names[1:]):
+        value = number + 1
+        keys = {
+            "ID": f"Segment_{value}",
+            "Name": name.replace("\\", "\\\\").replace("\n", "\\n"),
+            "NameAutoGenerated": "0",
+            "Color": " ".join(f"{part / 255:.6g}" for part in colour_of(value)),
+            "ColorAutoGenerated": "0",
+            "Extent": extent,
+            "LabelValue": str(value),
+            "Layer": "0",
+        }
+        yield from (f"Segment{number}_{key}:={text}" for key, text in keys.items())
+
+
+NRRD = Format(
+    endings=(".seg.nrrd", ".nrrd"),
+    read_header=_read_header,
+    read_voxels=read_plain_voxels,
+    write=_write,
+    written_as=".nrrd",
+)
+
+DETACHED_NRRD = Format(
+    endings=(DETACHED,),
+    read_header=_read_header,
+    read_voxels=read_plain_voxels,
+    written_as=".nrrd",
+    beside=_beside,
+)

@@ -9,6 +9,7 @@ checked here is understood already.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ from autoseg.words import agreeing, in_brackets
 
 LARGEST_HEADER = 2**20
 """Bytes; a segmentation of 3D Slicer with a hundred named segments has a tenth."""
+
+PLAIN_NAME = re.compile(r"(?!\.)[^/\\:%\0]+")
+"""Of a file in the same folder; a percent sign stands for numbers of several files."""
 
 LONGEST_QUOTE = 60
 SAVE_ANEW = "save it anew as .nii.gz"
@@ -108,9 +112,27 @@ class Fields:
         forms = None if is_placed else NOWHERE
         return Geometry(spacing=(z, y, x), origin=(up, back, left), direction=direction, forms=forms)
 
-    def in_another_file(self) -> DatasetError:
-        """The error for a header alone; it is not followed to where its voxels lie."""
-        return self.refused("its voxels lie in another file", "save it as one file, header and voxels together")
+    def data_file(self, *names: str, is_detached: bool, here: str = "") -> Path | None:
+        """The file of the voxels that a header names; None where they follow it.
+
+        Args:
+            is_detached: Whether the header's name says that they lie elsewhere.
+            here: What stands there where they do not.
+
+        Raises:
+            DatasetError: They do against its name, or anywhere but in a file beside it; a header is not followed further.
+        """
+        named = self.get(*names)
+        if named in ("", here):
+            return None
+        if not is_detached:
+            raise self.refused("its voxels lie in another file", "save it as one file, header and voxels together")
+        if not PLAIN_NAME.fullmatch(named) or named.upper() == "LIST":
+            raise self.refused(
+                f"its voxels lie in {quoted(named)}; what is read is one file beside the header",
+                "put it there, and only its name into the header",
+            )
+        return self.path.with_name(named)
 
     def of_another_type(self, name: str) -> DatasetError:
         """The error for voxels that are no plain numbers."""
