@@ -95,8 +95,8 @@ class FoldRun:
             memory_explained(parts.device),
         ):
             seed, state = self._start(resume)
-            if state.epoch >= parts.epochs:
-                log.info("%s trained already, nothing is left to train", counted(state.epoch, "epoch"))
+            if reason := self._why_over(seed, state):
+                log.info("%s trained already, nothing is left to train: %s", counted(state.epoch, "epoch"), reason)
             else:
                 _require_memory(parts, state)
                 self.begin_record(seed, state, command)
@@ -135,18 +135,13 @@ class FoldRun:
         parts = self._parts
         loss_function = parts.build_supervision().to(parts.device)
         self._compile(state, loss_function)
-        loop = Loop(
-            parts,
-            training_step=self._training_step,
-            validation_step=self._validation_step,
-            loss=loss_function,
-            seed=seed,
-        )
+        loop = self._loop(seed, loss_function)
         display = Display(
             self._fold,
             labels=[parts.target.labels[number] for number in parts.target.scored],
             epochs=parts.epochs,
             batches=loop.batches_per_epoch,
+            most_seconds=parts.bounds.seconds,
         )
         timer = BatchTimer()
         saved = time.monotonic()
@@ -154,7 +149,8 @@ class FoldRun:
         with Writer(parts.device) as writer, closing(display), closing(batches):
             for done in loop.over(waiting.watch(batches), state):
                 display.batch_done(state.iteration, done.loss, state.records)
-                if (seconds := timer.batch_done(done.key, done.loss)) is not None:
+                seconds = timer.batch_done(done.key, done.loss)
+                if seconds is not None and parts.bounds.seconds is None:
                     say_time_needed(_length(parts, state), seconds)
                 stop = should_stop()
                 if done.ends_epoch or stop or time.monotonic() - saved > 60 * parts.settings.checkpoint_minutes:
@@ -162,12 +158,24 @@ class FoldRun:
                     is_best = done.ends_epoch and self._finish_epoch(loop, state, display, waiting.share())
                     writer.write(self._content(seed, state), partial(self._save_progress, is_best=is_best))
                     saved = time.monotonic()
+                if done.ends_epoch and (reason := loop.why_over(state)):
+                    if state.epoch < parts.epochs:
+                        log.info("the training ends after %s: %s", counted(state.epoch, "epoch"), reason)
+                    return
                 if stop:
                     writer.wait()
                     raise Interrupted(
                         f"{self._data.output}: stopped after {counted(state.epoch, 'epoch')} and "
                         f"{counted(state.iteration, 'batch', 'batches')}; the state is saved, continue with `resume=True`"
                     )
+
+    def _loop(self, seed: int, loss: nn.Module) -> Loop:
+        steps = {"training_step": self._training_step, "validation_step": self._validation_step}
+        return Loop(self._parts, **steps, loss=loss, seed=seed)
+
+    def _why_over(self, seed: int, state: TrainingState) -> str:
+        """Why nothing is left to train; an epoch that was begun is always ended."""
+        return "" if state.iteration else self._loop(seed, nn.Identity()).why_over(state)
 
     def _compile(self, state: TrainingState, loss_function: nn.Module) -> None:
         compile_where_it_pays(self._parts, state, loss_function)
@@ -221,7 +229,7 @@ class FoldRun:
             others = recipe_changes(path, content, self._recipe)
             require_same(path, content, conditions_of(self._parts, seed), others=others)
         state = start_state(self._parts, seed, content)
-        if content is not None and state.epoch < self._parts.epochs:
+        if content is not None and not self._why_over(seed, state):
             log.info("continuing in %s", _place(state))
         self.describe(state.network)
         return seed, state

@@ -9,12 +9,14 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from autoseg.training.ending import Spent
 from autoseg.training.fold.history import EpochRecord, MeasuredEpoch, next_record
 from autoseg.training.parts import Parts
 from autoseg.training.sampling.batches import AnyBatch, BatchKey
 from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.schedule import Moment
 from autoseg.training.state import FiniteLosses, TrainingState, set_learning_rate, step_seed
+from autoseg.words import counted
 
 Step: TypeAlias = Callable[[TrainingState, AnyBatch, nn.Module], Tensor]
 
@@ -59,6 +61,9 @@ class Loop:
             NotFiniteError: Naming the batch whose loss was not finite.
         """
         for batch in batches:
+            if batch.key.stream == TRAINING and (state.skipped or self._parts.bounds.reason(self._spent(state))):
+                state.skip_to_validation(self._parts.iterations_per_epoch)
+                continue
             torch.manual_seed(step_seed(self._seed, *batch.key))
             set_learning_rate(state.optimizer, self._rate(state))
             step = self._training_step if batch.key.stream == TRAINING else self._validation_step
@@ -83,7 +88,7 @@ class Loop:
         """
         measured = MeasuredEpoch(
             learning_rate=self._rate(state),
-            loss=state.sums.loss.item() / self._parts.iterations_per_epoch,
+            loss=state.sums.loss.item() / max(1, self._parts.iterations_per_epoch - state.skipped),
             validation_loss=state.sums.validation_loss.item() / self._parts.validation_batches,
             dice_per_class=tuple(state.sums.dice_per_class()),
             seconds=state.elapsed,
@@ -94,8 +99,28 @@ class Loop:
         state.begin_epoch()
         return record
 
+    def why_over(self, state: TrainingState) -> str:
+        """Why no other epoch follows, in words; empty where one does."""
+        if state.epoch >= self._parts.epochs:
+            return f"{counted(state.epoch, 'epoch is', 'epochs are')} done"
+        return self._parts.verdict(state.records).reason or self._parts.bounds.reason(self._spent(state))
+
+    def _spent(self, state: TrainingState) -> Spent:
+        length = self._parts.iterations_per_epoch
+        return Spent(
+            epochs=state.epoch + state.iteration / self.batches_per_epoch,
+            iterations=state.epoch * length + min(state.iteration, length) - state.skipped,
+            seconds=state.all_seconds,
+        )
+
     def _rate(self, state: TrainingState) -> float:
-        parts = self._parts
-        share = min(1.0, state.iteration / parts.iterations_per_epoch)
-        moment = Moment(epoch=state.epoch, epochs=parts.epochs, share=share, records=state.records)
-        return parts.rate_at(moment) * state.caution
+        return self._parts.rate_at(self._moment(state)) * self._parts.verdict(state.records).rate * state.caution
+
+    def _moment(self, state: TrainingState) -> Moment:
+        """In a training of some hours the epoch counts with its fraction, as it may have only one."""
+        spent, bounds = self._spent(state), self._parts.bounds
+        epochs = bounds.foreseen_epochs(spent)
+        if bounds.seconds is not None:
+            return Moment(epoch=min(spent.epochs, epochs), epochs=epochs, records=state.records)
+        share = min(1.0, state.iteration / self._parts.iterations_per_epoch)
+        return Moment(epoch=state.epoch, epochs=epochs, share=share, records=state.records)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -34,7 +34,9 @@ from autoseg.training.augmentation.default import (
 from autoseg.training.augmentation.previous_stage import build_previous_augmentation
 from autoseg.training.augmentation.strong import AUGMENTATIONS
 from autoseg.training.augmentation.warping import SplineOrder
+from autoseg.training.ending import STOPPINGS, Bounds, Verdict
 from autoseg.training.fold.data import FoldData
+from autoseg.training.fold.history import EpochRecord
 from autoseg.training.fold.run_record import interpolation_before
 from autoseg.training.losses import LOSSES, DeepSupervision, Sum
 from autoseg.training.optimisers import OPTIMISERS
@@ -145,8 +147,11 @@ class Parts:
         for name in OPTIMISER_NUMBERS:
             setattr(self, name, recipe.optimiser.settings.get(name, getattr(Parts, name)))
         self.augmentation = recipe.augmentation.settings.get("numbers", Parts.augmentation)
+        length = self.settings.iterations_per_epoch or recipe.validate_every or recipe.iterations_per_epoch
+        self.iterations_per_epoch = length
         self.epochs = self.settings.epochs or recipe.epochs
-        self.iterations_per_epoch = self.settings.iterations_per_epoch or recipe.iterations_per_epoch
+        if recipe.max_iterations is not None:
+            self.epochs = min(self.epochs, math.ceil(recipe.max_iterations / length))
         self.initial_learning_rate = self.settings.learning_rate or recipe.learning_rate
         self.batch_size = self.settings.batch_size or recipe.batch_size or self.plan.batch_size
 
@@ -286,6 +291,26 @@ class Parts:
         is_map = not (self.target.drawn_apart or self.target.soft)
         is_worth_it = is_map and self.device.type == "cuda" and values >= LEAST_VALUES_ON_DEVICE
         return is_worth_it and self.training_augmentation().has_device_form
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """What the training may take."""
+        return Bounds(
+            epochs=self.epochs,
+            iterations_per_epoch=self.iterations_per_epoch,
+            validation_batches=self.validation_batches,
+            max_iterations=self.recipe.max_iterations,
+            max_hours=self.recipe.max_hours,
+        )
+
+    def verdict(self, records: Sequence[EpochRecord]) -> Verdict:
+        """What the epochs so far say of the next one."""
+        verdict: Verdict = self._stopping(records=records)
+        return verdict
+
+    @cached_property
+    def _stopping(self) -> Callable[..., Verdict]:
+        return STOPPINGS.ready(self.recipe.stopping)
 
     @cached_property
     def _schedule(self) -> Callable[..., float]:

@@ -56,6 +56,7 @@ class TrainingState:
         seconds: Spent on this epoch in earlier runs.
         clock: When this run began with the epoch.
         caution: What every learning rate is multiplied by; below 1 once a loss was not finite.
+        skipped: Training batches of this epoch that are left out, as the training ends.
     """
 
     network: nn.Module
@@ -68,16 +69,27 @@ class TrainingState:
     seconds: float = 0.0
     clock: float = field(default_factory=time.monotonic)
     caution: float = 1.0
+    skipped: int = 0
 
     @property
     def elapsed(self) -> float:
         """Seconds spent on this epoch."""
         return self.seconds + time.monotonic() - self.clock
 
+    @property
+    def all_seconds(self) -> float:
+        """Seconds spent on all epochs."""
+        return sum(record.seconds for record in self.records) + self.elapsed
+
+    def skip_to_validation(self, iterations_per_epoch: int) -> None:
+        """Leave out what is left of the epoch's training batches."""
+        self.skipped += max(0, iterations_per_epoch - self.iteration)
+        self.iteration = max(self.iteration, iterations_per_epoch)
+
     def begin_epoch(self) -> None:
         """Go on to the next epoch."""
         self.epoch += 1
-        self.iteration = 0
+        self.iteration = self.skipped = 0
         self.seconds, self.clock = 0.0, time.monotonic()
         self.sums = EpochSums.empty(self.sums.counts.shape[1], self.sums.counts.device)
 
@@ -93,6 +105,7 @@ class TrainingState:
             "records": encode(self.records),
             "seconds": self.elapsed,
             "caution": self.caution,
+            "skipped": self.skipped,
         }
 
     def restore(self, content: Mapping[str, Any]) -> None:
@@ -113,6 +126,7 @@ class TrainingState:
             self.epoch, self.iteration = (decode(int, content[name], name) for name in ("epoch", "iteration"))
             self.seconds, self.clock = content["seconds"], time.monotonic()
             self.caution = content["caution"]
+            self.skipped = content.get("skipped", 0)
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, StorageError) as error:
             raise TrainingError(
                 f"the checkpoint is of another network or optimiser than this trainer's, or damaged: {error}; "

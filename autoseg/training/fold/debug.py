@@ -32,6 +32,7 @@ ELSEWHERE = {
     "device_name",
     "varies_on_device",
     "name",
+    "bounds",
     "recipe",
 }
 """Attributes that are files of their own, or stand in `run.json` or under `settings`."""

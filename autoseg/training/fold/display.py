@@ -36,13 +36,24 @@ class Display:
         fold: Where history, picture and TensorBoard's events go.
         labels: Names of the labels above background.
         batches: In an epoch, training and validation together.
+        most_seconds: After which the training ends; None: after its epochs.
     """
 
-    def __init__(self, fold: FoldFolder, *, labels: Sequence[str], epochs: int, batches: int) -> None:
+    def __init__(
+        self,
+        fold: FoldFolder,
+        *,
+        labels: Sequence[str],
+        epochs: int,
+        batches: int,
+        most_seconds: float | None = None,
+    ) -> None:
         self.fold = fold
         self.labels = labels
         self.epochs = epochs
         self.batches = batches
+        self.most_seconds = most_seconds
+        self.undrawn: Sequence[EpochRecord] = ()
         self.bar: Any = None
         self.tensorboard = _open_tensorboard(fold.tensorboard)
         self.loss_shown = self.picture_drawn = -float("inf")
@@ -63,18 +74,18 @@ class Display:
             if records and records[-1].dice is not None:
                 shown["Dice"] = f"{records[-1].dice:.3f}"
             if records:
-                shown["left"] = rough_time(seconds_left(records, self.epochs))
+                shown["left"] = rough_time(self._seconds_left(records))
             self.bar.set_postfix(shown)
 
     def epoch_done(self, records: Sequence[EpochRecord]) -> None:
-        """Log a line, write the history, draw the picture unless that was just done."""
+        """Log a line, write the history, draw the picture unless that was just done, which the end makes up for."""
         self._close_bar()
         record = records[-1]
-        log.info("%s", epoch_line(record, self.epochs, seconds_left(records, self.epochs)))
+        log.info("%s", epoch_line(record, self.epochs, self._seconds_left(records)))
         write_history(self.fold, records)
+        self.undrawn = records
         if time.monotonic() - self.picture_drawn > SECONDS_BETWEEN_PICTURES or len(records) == self.epochs:
-            draw_progress(self.fold.progress, records, self.labels)
-            self.picture_drawn = time.monotonic()
+            self._draw()
         if self.tensorboard is not None:
             _add_scalars(self.tensorboard, record, self.labels)
         self.epoch_begun = time.time()
@@ -82,8 +93,20 @@ class Display:
     def close(self) -> None:
         """Leave the terminal and TensorBoard's files in order."""
         self._close_bar()
+        self._draw()
         if self.tensorboard is not None:
             self.tensorboard.close()
+
+    def _seconds_left(self, records: Sequence[EpochRecord]) -> float:
+        left = seconds_left(records, self.epochs)
+        if self.most_seconds is None:
+            return left
+        return max(0.0, min(left, self.most_seconds - sum(record.seconds for record in records)))
+
+    def _draw(self) -> None:
+        if self.undrawn:
+            draw_progress(self.fold.progress, self.undrawn, self.labels)
+            self.undrawn, self.picture_drawn = (), time.monotonic()
 
     def _close_bar(self) -> None:
         if self.bar is not None:

@@ -13,6 +13,7 @@ from autoseg.files.layout import DEFAULT_TRAINER, RECIPE_ENDING, is_recipe_file,
 from autoseg.files.storage import decode, encode, read_json, write_json
 from autoseg.networks.build import RECIPE_NETWORKS
 from autoseg.training.augmentation.strong import AUGMENTATIONS
+from autoseg.training.ending import STOPPINGS
 from autoseg.training.losses import LOSSES
 from autoseg.training.optimisers import OPTIMISERS
 from autoseg.training.recipes.recipe import Recipe
@@ -28,6 +29,7 @@ CATALOGUES: Mapping[str, Catalogue] = {
     "loss": LOSSES,
     "optimiser": OPTIMISERS,
     "schedule": SCHEDULES,
+    "stopping": STOPPINGS,
     "augmentation": AUGMENTATIONS,
 }
 """Where the parts of a recipe are looked up, by the recipe's fields."""

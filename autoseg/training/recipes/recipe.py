@@ -11,9 +11,14 @@ from autoseg.catalogue import Part
 from autoseg.errors import TrainingError
 from autoseg.networks.build import PLANNED
 from autoseg.training.augmentation.strong import AUGMENTATIONS
+from autoseg.training.ending import STOPPINGS
 from autoseg.training.losses import LOSSES
 from autoseg.training.optimisers import OPTIMISERS
 from autoseg.training.schedule import SCHEDULES
+
+COUNTS = ("epochs", "iterations_per_epoch", "validate_every", "max_iterations", "validation_batches", "batch_size")
+MOST_HOURS = 10_000
+"""More than a year."""
 
 LARGEST_WEIGHT = 1e6
 """Of a loss; what is beyond is a slip, whose sum no number holds."""
@@ -26,6 +31,9 @@ class Recipe:
     Attributes:
         epochs: How many are trained.
         iterations_per_epoch: Training batches of an epoch.
+        validate_every: Training batches after which is validated, which are then an epoch; null takes `iterations_per_epoch`.
+        max_iterations: Training batches after which the training ends, if it has not ended before.
+        max_hours: Hours after which the training ends, validation of its epochs included; the schedule is fitted to them.
         validation_batches: Validation batches of an epoch; null takes a fifth of the training batches.
         batch_size: Patches in a batch; null takes the plan's.
         learning_rate: Of the first epoch.
@@ -34,6 +42,7 @@ class Recipe:
         loss_weights: What each loss is multiplied by before they are added up; null takes them as they are.
         optimiser: How a step follows from the gradients.
         schedule: How the learning rate follows from the epoch.
+        stopping: Whether the training ends early, where it brings nothing better.
         augmentation: How training patches are varied.
         foreground_fraction: Share of each batch that must hold foreground.
         mirror: Whether patches are mirrored along all axes, in training and in prediction.
@@ -43,6 +52,9 @@ class Recipe:
 
     epochs: int
     iterations_per_epoch: int
+    validate_every: int | None = None
+    max_iterations: int | None = None
+    max_hours: float | None = None
     validation_batches: int | None
     batch_size: int | None
     learning_rate: float
@@ -51,6 +63,7 @@ class Recipe:
     loss_weights: tuple[float, ...] | None = None
     optimiser: Part
     schedule: Part
+    stopping: Part
     augmentation: Part
     foreground_fraction: float
     mirror: bool
@@ -58,10 +71,12 @@ class Recipe:
     deep_supervision: bool
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "iterations_per_epoch", "validation_batches", "batch_size"):
+        for name in COUNTS:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise TrainingError(f"{name}: at least 1, found {value}")
+        if self.max_hours is not None and not 0 < self.max_hours < MOST_HOURS:
+            raise TrainingError(f"max_hours: above 0 and below {MOST_HOURS}, found {self.max_hours}")
         if not 0 < self.learning_rate < 10:
             raise TrainingError(f"learning_rate: between 0 and 10, found {self.learning_rate}; the usual value is 0.01")
         if not 0 <= self.foreground_fraction <= 1:
@@ -84,7 +99,7 @@ class Recipe:
     @property
     def parts(self) -> tuple[Part, ...]:
         """Every part that is named."""
-        return (self.network, *self.loss, self.optimiser, self.schedule, self.augmentation)
+        return (self.network, *self.loss, self.optimiser, self.schedule, self.stopping, self.augmentation)
 
 
 DEFAULT = Recipe(
@@ -97,6 +112,7 @@ DEFAULT = Recipe(
     loss=(LOSSES.part("dice"), LOSSES.part("cross_entropy")),
     optimiser=OPTIMISERS.part("SGD"),
     schedule=SCHEDULES.part("poly"),
+    stopping=STOPPINGS.part("never"),
     augmentation=AUGMENTATIONS.part("default"),
     foreground_fraction=0.33,
     mirror=True,

@@ -40,6 +40,9 @@ CAME_LATER: Mapping[str, Mapping[str, Any]] = {
 }
 """Settings that a part did not have before, and the value by which it does what it did then: records do not hold that."""
 
+NO_STOPPING = "never"
+"""Which records did not hold before there was another, and do not now."""
+
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """In what Python shows of an object that shows nothing of itself."""
 
@@ -114,6 +117,7 @@ def recorded(recipe: Recipe) -> dict[str, str]:
         "optimiser": _shown(recipe.optimiser, without=OPTIMISER_NUMBERS),
         "schedule": _shown(recipe.schedule),
         "augmentation": recipe.augmentation.shown_name,
+        **({"stopping": _shown(recipe.stopping)} if recipe.stopping.name != NO_STOPPING else {}),
         **{name: repr(value) for name, value in numbers.items()},
     }
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 from autoseg.machine.resources import available_cores
 from autoseg.training.parts import Parts
 from autoseg.training.previous_stage import Gathered
-from autoseg.training.sampling.batches import AnyBatch, Batches, Stream, choose_supply, iterate, remaining_keys
+from autoseg.training.sampling.batches import (
+    AnyBatch,
+    Batches,
+    BatchKey,
+    Stream,
+    choose_supply,
+    iterate,
+    remaining_keys,
+)
+from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.sampling.waiting import Waiting, stopwatch_for
 from autoseg.training.state import TrainingState
 from autoseg.words import counted
@@ -50,7 +59,16 @@ def open_batches(
         cores=available_cores(),
         only_read=parts.varies_on_device,
     )
-    return iterate(batches, keys, supply, pin_memory=parts.device.type == "cuda"), waiting
+    return iterate(batches, _without_skipped(keys, state), supply, pin_memory=parts.device.type == "cuda"), waiting
+
+
+def _without_skipped(keys: Iterator[BatchKey], state: TrainingState) -> Iterator[BatchKey]:
+    """Once the training ends within an epoch, only that epoch's validation is still to come."""
+    for key in keys:
+        if state.skipped and key.epoch > state.epoch:
+            return
+        if not (state.skipped and key.stream == TRAINING):
+            yield key
 
 
 def _described(parts: Parts, seed: int, previous: Gathered) -> Batches:

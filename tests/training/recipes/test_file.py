@@ -502,7 +502,13 @@ def test_a_training_of_the_version_before_goes_on_where_nothing_that_it_wrote_do
 
 DOCUMENTATION = Path(__file__).resolve().parents[3] / "documentation"
 PAGE = (DOCUMENTATION / "recipes.md").read_text()
-NAMED_PAGES = {"network": "networks", "loss": "losses", "optimiser": "schedules", "schedule": "schedules"}
+NAMED_PAGES = {
+    "network": "networks",
+    "loss": "losses",
+    "optimiser": "schedules",
+    "schedule": "schedules",
+    "stopping": "schedules",
+}
 PAGES = {kind: (DOCUMENTATION / f"{page}.md").read_text() for kind, page in NAMED_PAGES.items()}
 
 

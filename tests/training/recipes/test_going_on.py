@@ -76,3 +76,62 @@ def test_a_break_in_the_middle_changes_nothing(trainer: MakeTrainer, optimiser: 
 
     assert_same(whole, broken)
     assert len({epoch["learning_rate"] for epoch in epochs_of(whole)}) > 1
+
+
+def test_a_training_that_brings_nothing_better_ends_early_and_has_nothing_left(
+    trainer: MakeTrainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = {"epochs": 9, "stopping": {"name": "early", "patience": 2, "least_improvement": 50.0, "factor": 0.1}}
+    whole, broken = trainer(recipe), trainer(recipe, "broken")
+    whole.run()
+    run_with_a_break(broken, 5)
+
+    assert_same(whole, broken)
+    epochs = epochs_of(whole)
+    assert [epoch["epoch"] for epoch in epochs] == [0, 1, 2]
+    assert epochs[2]["learning_rate"] == pytest.approx(epochs[1]["learning_rate"] * 0.1 * (7 / 8) ** 0.9)
+    assert load_weights(whole.output / "weights_final.pt").epoch == 3
+    assert "the training ends after 3 epochs: 2 epochs brought no better validation loss" in caplog.text
+    whole.run(resume=True)
+    assert "3 epochs trained already, nothing is left to train: 2 epochs brought no better" in caplog.text
+    assert (whole.output / "progress.png").is_file()
+
+
+def test_batches_may_be_the_unit_and_the_last_epoch_shorter(
+    trainer: MakeTrainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = {"epochs": 100, "validate_every": 3, "max_iterations": 5, "validation_batches": 2}
+    whole, broken = trainer(recipe), trainer(recipe, "broken")
+    whole.run()
+    run_with_a_break(broken, 6)
+
+    assert_same(whole, broken)
+    epochs = epochs_of(whole)
+    assert (len(epochs), whole.iterations_per_epoch) == (2, 3)
+    assert epochs[1]["learning_rate"] == pytest.approx(whole.pace.learning_rate * (1 - 1 / (5 / 3)) ** 0.9)
+    steps = torch.load(whole.output / "checkpoint.pt", weights_only=True)["optimizer"]["state"]
+    assert steps
+    whole.run(resume=True)
+    assert "nothing is left to train: 2 epochs are done" in caplog.text
+
+
+def test_more_batches_are_added_to_a_training_that_is_done(trainer: MakeTrainer) -> None:
+    trainer({"epochs": 9, "max_iterations": 2}).run()
+    more = trainer({"epochs": 9, "max_iterations": 4})
+    more.run(resume=True)
+
+    assert [epoch["epoch"] for epoch in epochs_of(more)] == [0, 1]
+
+
+def test_hours_are_kept_and_leave_a_model(trainer: MakeTrainer, caplog: pytest.LogCaptureFixture) -> None:
+    made = trainer({"epochs": 1000, "iterations_per_epoch": 50, "validation_batches": 2, "max_hours": 2 / 3600})
+    made.run()
+    epochs = json.loads((made.output / "history.json").read_text())["epochs"]
+
+    assert sum(epoch["seconds"] for epoch in epochs) == pytest.approx(2, abs=0.4)
+    assert epochs[-1]["learning_rate"] < 0.3 * made.pace.learning_rate
+    assert epochs[-1]["dice"] is not None
+    assert "2 s are over" in caplog.text
+    assert load_weights(made.output / "weights_final.pt").epoch == len(epochs)
+    made.run(resume=True)
+    assert "nothing is left to train: 2 s are over" in caplog.text
