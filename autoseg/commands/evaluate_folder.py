@@ -28,6 +28,11 @@ def add_arguments(parser: Parser) -> None:
         nargs="+",
         help="labels to score, by number or by name in the task (default: all of the task)",
     )
+    parser.add_argument(
+        "--by",
+        metavar="COLUMN",
+        help="a second table: the Dice of each value of this column of the task's metadata.tsv",
+    )
     parser.add_argument("--common", action="store_true", help="score the cases that both folders hold, and no others")
     parser.add_argument(
         "--surface_distances", action="store_true", help="also the 95th percentile Hausdorff distance in mm (slower)"
@@ -39,12 +44,13 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Score, write summary.json, print the means."""
     from autoseg.dataset import Target, read_dataset
+    from autoseg.dataset.conditions import require_columns
     from autoseg.dataset.facts import NOTHING_KNOWN
     from autoseg.evaluation.folders import ScoringSettings, evaluate_folder
     from autoseg.evaluation.labels import label_numbers
     from autoseg.evaluation.metrics import Counted
     from autoseg.jobs.next_steps import after_scoring
-    from autoseg.reporting.scores import score_table
+    from autoseg.reporting.scores import score_table, table_by
 
     references: Path | None = arguments.references
     target: Target | None = None
@@ -59,6 +65,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         references = references or raw / "labelsTr"
     if references is None:
         raise WorkspaceError("what are the true labels? Name their folder (-ref), or the task that they belong to (-t)")
+    if arguments.by is not None:
+        require_columns([arguments.by], facts.by_case)
     numbers = sorted(set(label_numbers(arguments.labels, target)))
     scoring = ScoringSettings(
         counted=Counted.of(numbers) if target is None else Counted.of_target(target, numbers),
@@ -66,6 +74,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         surface_distances=arguments.surface_distances,
         undrawn=undrawn,
         facts=facts,
+        names=target.labels if target else (),
     )
     summary = evaluate_folder(
         references,
@@ -75,6 +84,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         overwrite=arguments.overwrite_existing,
     )
     print(score_table(summary, target.labels if target else ()))
+    if arguments.by is not None:
+        print(f"\n{table_by(summary, arguments.by, target.labels if target else ())}\n")
     print(f"written: {arguments.predictions / SUMMARY_FILE}")
     if task is not None:
         say_next(*after_scoring(workspace.task(task), arguments.predictions), home=arguments.home)
@@ -84,7 +95,8 @@ COMMAND = main = Command(
     name="autoseg_evaluate_folder",
     summary="score a folder of segmentations against the true labels",
     reads="two folders with label images of equal names (<case>.nii.gz); with -t the task's labels and dataset.json",
-    writes="summary.json in the folder of predictions: every metric of every case and label, means, deviations, counts",
+    writes="summary.json in the folder of predictions: every metric of every case and label, means, deviations,\n"
+    "counts; and summary.csv with a line for each case and label, and all that metadata.tsv says of the case",
     example="autoseg_evaluate_folder -ref labels -pred predictions -l 1 2\n"
     "autoseg_evaluate_folder -t 4 -pred predictions --common -l Anterior",
     add_arguments=add_arguments,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.dataset.facts import NOTHING, NOTHING_KNOWN, Facts, FactsTable
+from autoseg.dataset.folds import ADDED, TEST, roles_of
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError
 from autoseg.images import ImageReference, holds_channels, split_ending, whole_files
@@ -75,6 +76,16 @@ class Dataset:
     test: tuple[Case, ...] = ()
     facts: FactsTable = NOTHING_KNOWN
     remarks: tuple[str, ...] = ()
+
+    @property
+    def measured(self) -> tuple[Case, ...]:
+        """The training cases that it is measured by: all but those that the column `split` lets test or adds.
+
+        Raises:
+            TrainingError: The column holds what it must not.
+        """
+        roles = roles_of({case.identifier: case.facts for case in self.training})
+        return tuple(case for case in self.training if roles[case.identifier] not in (ADDED, TEST))
 
 
 def channel_file(identifier: str, channel: int, ending: str = ".nii.gz") -> str:

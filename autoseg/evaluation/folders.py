@@ -10,6 +10,7 @@ from pathlib import Path
 from autoseg.dataset.facts import NOTHING_KNOWN, FactsTable
 from autoseg.evaluation.case_files import common_cases
 from autoseg.evaluation.metrics import Counted
+from autoseg.evaluation.score_lines import are_score_lines, save_score_lines
 from autoseg.evaluation.summary import (
     BYTES_PER_WORKER,
     Summary,
@@ -17,7 +18,7 @@ from autoseg.evaluation.summary import (
     save_summary,
     score_folder,
 )
-from autoseg.files.layout import SUMMARY_FILE
+from autoseg.files.layout import SUMMARY_FILE, SUMMARY_TABLE_FILE
 from autoseg.machine.pool import fitting_workers
 from autoseg.outputs import require_apart, require_own_file
 from autoseg.words import first_few
@@ -35,6 +36,7 @@ class ScoringSettings:
         surface_distances: Also the 95th percentile Hausdorff distance, which takes longer.
         undrawn: Numbers that nobody drew in a case, by its name; of these nothing is said.
         facts: What is known of the cases, which summary.json then says, too.
+        names: Of the numbers, the index is the number; empty where they have none.
     """
 
     counted: Counted
@@ -42,6 +44,7 @@ class ScoringSettings:
     surface_distances: bool = False
     undrawn: Mapping[str, Sequence[int]] = field(default_factory=dict)
     facts: FactsTable = NOTHING_KNOWN
+    names: tuple[str, ...] = ()
 
 
 def evaluate_folder(
@@ -52,7 +55,7 @@ def evaluate_folder(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Summary:
-    """Score the cases of two folders, whose files of one case have equal names, and write `predictions/summary.json`.
+    """Score the cases of two folders, whose files of one case have equal names, and write `predictions/summary.json` and `summary.csv`.
 
     Args:
         workers: Processes; None lets the machine decide.
@@ -65,6 +68,7 @@ def evaluate_folder(
     """
     if not overwrite:
         require_own_file(predictions / SUMMARY_FILE, is_summary)
+        require_own_file(predictions / SUMMARY_TABLE_FILE, are_score_lines)
     cases, left_out = common_cases(predictions, references, scoring.counted) if scoring.common else (None, [])
     if left_out:
         log.warning("left out, for one of the folders lacks them: %s", first_few(left_out))
@@ -82,4 +86,5 @@ def evaluate_folder(
     )
     require_apart([predictions], {"the folder of the true labels; name that of the predictions": [references]})
     save_summary(summary, predictions / SUMMARY_FILE)
+    save_score_lines(summary, predictions / SUMMARY_TABLE_FILE, scoring.names)
     return summary

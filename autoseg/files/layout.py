@@ -61,13 +61,13 @@ PREDICTION_FILE = "prediction.json"
 REPORT_FILE = "report.json"
 """How the images of a folder that was predicted compare with the training cases."""
 
-SUMMARY_FILE = "summary.json"
-"""The scores of a folder of predictions."""
+SUMMARY_FILE, SUMMARY_TABLE_FILE = "summary.json", "summary.csv"
+"""The scores of a folder of predictions, and a line for each of them."""
 
 LOCK_FILE = "lock.json"
 
 SELECTIONS_FOLDER, RUNS_FOLDER = "selections", "runs"
-CANDIDATES_FILE, COMMANDS_FILE = "summary.csv", "prediction_commands.txt"
+CANDIDATES_FILE, COMMANDS_FILE = SUMMARY_TABLE_FILE, "prediction_commands.txt"
 """What every candidate of a selection scored, and the command lines that predict with what was selected."""
 
 JOURNAL_FILE, LOGS_FOLDER, SET_ASIDE_FOLDER = "journal.json", "logs", "replaced"

@@ -32,7 +32,7 @@ def current_fingerprint(dataset: Dataset, workspace: Workspace, *, workers: int)
 
 def _source_hash(dataset: Dataset, workers: int) -> str:
     """Of all that the fingerprint is made from; a newer version may measure differently."""
-    files = run_on_cases(_case_hash, dataset.training, task="looking for changes", workers=workers)
+    files = run_on_cases(_case_hash, dataset.measured, task="looking for changes", workers=workers)
     return content_hash(autoseg.__version__, dataset.channels, dataset.target, files)
 
 

@@ -140,7 +140,7 @@ def single_slice_axes(fingerprint: DatasetFingerprint) -> tuple[int, ...]:
 
 
 def extract_fingerprint(dataset: Dataset, *, workers: int) -> DatasetFingerprint:
-    """Measure all training cases, reading each image once.
+    """Measure the training cases, but those that only test or are added, reading each image once.
 
     Args:
         workers: Processes that read and measure cases.
@@ -150,7 +150,7 @@ def extract_fingerprint(dataset: Dataset, *, workers: int) -> DatasetFingerprint
         DatasetError: No case has any foreground.
     """
     measured = run_on_cases(
-        partial(_measure_file, target=dataset.target), dataset.training, task="fingerprint", workers=workers
+        partial(_measure_file, target=dataset.target), dataset.measured, task="fingerprint", workers=workers
     )
     if not any(case.foreground.size for case in measured):
         raise DatasetError(
@@ -160,7 +160,7 @@ def extract_fingerprint(dataset: Dataset, *, workers: int) -> DatasetFingerprint
     return DatasetFingerprint(
         channels=dataset.channels,
         labels=dataset.target.labels,
-        cases=tuple(case.identifier for case in dataset.training),
+        cases=tuple(case.identifier for case in dataset.measured),
         spacings=tuple(case.geometry.spacing for case in measured),
         shapes=tuple(case.shape for case in measured),
         kept_fractions=tuple(case.kept_fraction for case in measured),

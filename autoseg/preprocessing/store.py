@@ -240,6 +240,15 @@ class PreparedCases:
         """What is known of a case beside its images; the case need not be there."""
         return self.facts.get(identifier, NOTHING)
 
+    def labels_of(self, identifier: str) -> tuple[int, ...]:
+        """The labels above background that a case holds, without opening an array.
+
+        Raises:
+            StorageError: The case is not there or its marker is damaged.
+        """
+        counts = self._marker(identifier).foreground
+        return tuple(sorted(int(label) for label, count in counts.items() if int(label) > 0 and count))
+
     def properties(self, identifier: str) -> CaseProperties:
         """What undoing the preparation needs, without opening an array.
 

@@ -43,6 +43,7 @@ from autoseg.training.optimisers import OPTIMISERS
 from autoseg.training.pace import Pace, fit_to_length
 from autoseg.training.recipes.recipe import DEFAULT, Recipe
 from autoseg.training.recipes.record import OPTIMISER_NUMBERS
+from autoseg.training.sampling.weights import case_weights
 from autoseg.training.schedule import SCHEDULES, Moment
 from autoseg.training.settings import TrainingSettings
 from autoseg.training.unknown import leaving_out
@@ -256,12 +257,13 @@ class Parts:
         return network
 
     def require_fitting_parts(self) -> None:
-        """Try network and losses before anything is written; the user's own code need not run on what it is tried with.
+        """Try network, losses and weights before anything is written; the user's own code need not run on what it is tried with.
 
         Raises:
             PlanError: The network does not take the plan's patch.
-            TrainingError: A loss has settings that do not fit the outputs.
+            TrainingError: A loss has settings that do not fit the outputs, or cases have no weights to be drawn by.
         """
+        _ = self.case_weights
         part, outputs = self.recipe.network, len(self.target.outputs)
         if not self.builds_own_network() and part.own_file is None:
             batch = (self.batch_size, self.in_channels, *self.plan.sampling.patch_size)
@@ -320,6 +322,11 @@ class Parts:
     def target(self) -> Target:
         """What is predicted."""
         return self.plans.target
+
+    @cached_property
+    def case_weights(self) -> tuple[float, ...]:
+        """How often each case that trains is drawn, relative to the others; empty where all are drawn alike."""
+        return case_weights(self.cases, self.split.training, self.recipe.balance)
 
     @property
     def has_unknown(self) -> bool:

@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.evaluation.metrics import Counted
+from autoseg.evaluation.score_lines import save_score_lines
 from autoseg.evaluation.summary import BYTES_PER_WORKER, Summary, save_summary, score_folder
-from autoseg.files.layout import PREDICTION_FILE, SUMMARY_FILE
+from autoseg.files.layout import PREDICTION_FILE, SUMMARY_FILE, SUMMARY_TABLE_FILE
 from autoseg.files.storage import content_hash, remove_file
 from autoseg.inference.cases import Job, predict_jobs
 from autoseg.inference.engines import prefers_openvino
@@ -33,7 +34,7 @@ def validate_fold(predictor: Predictor, data: FoldData, *, folder: Path, probabi
     A case that was predicted with these very weights from the same prepared case is left alone.
 
     Args:
-        folder: Gets `<case>.nii.gz`, `prediction.json` before them, and `summary.json` behind them.
+        folder: Gets `<case>.nii.gz`, `prediction.json` before them, and `summary.csv` and `summary.json` behind them.
         probabilities: Also keep the class probabilities, `<case>.npz`.
 
     Raises:
@@ -68,6 +69,7 @@ def validate_fold(predictor: Predictor, data: FoldData, *, folder: Path, probabi
         task=model.plans.dataset,
         name=f"{model.trainer} {model.configuration} fold {', '.join(model.folds)} {model.checkpoint}",
     )
+    save_score_lines(summary, folder / SUMMARY_TABLE_FILE, model.target.labels)
     save_summary(summary, folder / SUMMARY_FILE)
     for label, metrics in summary.mean.items():
         dice = metrics["Dice"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 from spoiling import Entry, Place, Spoil, nothing
 
@@ -161,5 +162,27 @@ ENTRIES: tuple[Entry, ...] = (
         spoil=lambda place: place.splits.with_name("splits_rule.json").write_text("{"),
         words="autoseg_train 2d Trainer 1 1 -device cpu",
         message="{home}/preprocessed/Task001_Balls/splits_rule.json: not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1); delete the file, and the folds are taken for your own",
+    ),
+    Entry(
+        name="a weight that is none",
+        spoil=known(
+            header="case\tweight", lines=tuple(f"case_{number:03d}\t{'heavy' if number else 1}" for number in range(5))
+        ),
+        words="autoseg_train 2d Trainer 1 1 -device cpu",
+        message="metadata.tsv: weight of case case_001: expected a number above 0, found heavy; correct it, or call the column otherwise if it says something else",
+        writes=("home/preprocessed/Task001_Balls/splits_final.json",),
+    ),
+    Entry(
+        name="a recipe that balances by a column that is not there",
+        spoil=lambda place: [known()(place), (place.outer / "alike.json").write_text('{"balance": "sight"}')],
+        words="autoseg_train 2d alike.json 1 1 -device cpu",
+        message="balance: of no case that trains anything is known in a column 'sight'; the columns are age, patient, site, and 'labels' balances by what cases hold",
+        writes=("home/preprocessed/Task001_Balls/splits_final.json",),
+    ),
+    Entry(
+        name="scores by a column that is not there",
+        spoil=lambda place: [known()(place), shutil.copytree(place.raw / "labelsTr", place.outer / "predictions")],
+        words="autoseg_evaluate_folder -t 1 -pred {outer}/predictions --by sites",
+        message="sites: in no case anything stands in such a column; did you mean site?; the columns are site, patient, age",
     ),
 )

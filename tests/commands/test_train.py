@@ -145,6 +145,7 @@ def test_a_fold_is_trained_validated_and_left_with_all_its_files(results: Path, 
     assert sorted(path.name for path in (fold / "validation_raw").iterdir()) == [
         f"{case}.nii.gz",
         "prediction.json",
+        "summary.csv",
         "summary.json",
     ]
     summary = json.loads((fold / "validation_raw" / "summary.json").read_text())
@@ -371,6 +372,7 @@ def test_validation_alone_with_final_or_best_weights_and_probabilities(results: 
     assert sorted(path.name for path in (fold / "validation_raw").iterdir()) == [
         f"{case}.nii.gz",
         "prediction.json",
+        "summary.csv",
         "summary.json",
     ]
     assert run("0", "-val", "--valbest", *COMPUTING) == 0

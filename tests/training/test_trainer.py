@@ -244,6 +244,7 @@ def test_best_weights_are_validated_beside_the_final_ones(trainer: MakeTrainer) 
         "ball_4.nii.gz",
         "ball_5.nii.gz",
         "prediction.json",
+        "summary.csv",
         "summary.json",
     }
     assert (made.output / "validation_raw_best" / "ball_4.npz").is_file()

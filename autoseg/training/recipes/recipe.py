@@ -45,6 +45,7 @@ class Recipe:
         stopping: Whether the training ends early, where it brings nothing better.
         augmentation: How training patches are varied.
         foreground_fraction: Share of each batch that must hold foreground.
+        balance: What comes equally often in training: "labels", or the values of a column of metadata.tsv; null: each case.
         mirror: Whether patches are mirrored along all axes, in training and in prediction.
         gradient_clip: Greatest norm of the gradients; larger ones are made shorter.
         deep_supervision: Whether the coarser resolutions of the decoder learn too, where the network has such outputs.
@@ -66,6 +67,7 @@ class Recipe:
     stopping: Part
     augmentation: Part
     foreground_fraction: float
+    balance: str | None = None
     mirror: bool
     gradient_clip: float
     deep_supervision: bool

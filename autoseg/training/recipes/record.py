@@ -104,6 +104,7 @@ def recorded(recipe: Recipe) -> dict[str, str]:
         "mirror": recipe.mirror,
         "deep_supervision": recipe.deep_supervision,
         "validation_batches": recipe.validation_batches,
+        **({} if recipe.balance is None else {"balance": recipe.balance}),
         **{name: value for name, value in recipe.optimiser.settings.items() if name in OPTIMISER_NUMBERS},
         **{
             f"augmentation.{name.removeprefix('numbers.')}": value

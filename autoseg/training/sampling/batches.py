@@ -143,11 +143,21 @@ class Stream:
 
     Attributes:
         on_device: Its samples are only read and drawn, and varied by the device that trains.
+        weights: How often each case is drawn, relative to the others; empty where all are drawn alike.
     """
 
     cases: tuple[str, ...]
     augmentation: Augmentation
     on_device: bool = False
+    weights: tuple[float, ...] = ()
+
+    def draw(self, generator: np.random.Generator) -> str:
+        """One of the cases."""
+        if not self.weights:
+            return self.cases[generator.integers(len(self.cases))]
+        ends = np.cumsum(self.weights)
+        place = int(np.searchsorted(ends, generator.random() * ends[-1], side="right"))
+        return self.cases[min(place, len(self.cases) - 1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,8 +257,7 @@ class Batches:
 
     def _draw(self, key: BatchKey, number: int) -> tuple[str, bool, np.random.Generator]:
         generator = sample_generator(self.seed, key.stream, key.epoch, key.number * self.batch_size + number)
-        cases = self.streams[key.stream].cases
-        case = cases[generator.integers(len(cases))]
+        case = self.streams[key.stream].draw(generator)
         return case, is_forced(number, self.batch_size, self.foreground_fraction, generator), generator
 
 

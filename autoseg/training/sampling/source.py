@@ -76,6 +76,7 @@ def _described(parts: Parts, seed: int, previous: Gathered) -> Batches:
         cases=parts.split.training,
         augmentation=parts.training_augmentation(),
         on_device=parts.varies_on_device,
+        weights=parts.case_weights,
     )
     validation = Stream(cases=parts.split.validation, augmentation=parts.build_validation_augmentation())
     return Batches(
