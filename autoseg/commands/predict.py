@@ -78,7 +78,7 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
         dest="lowres_segmentations",
         metavar="FOLDER",
         type=folder,
-        help="for 3d_cascade_fullres: what 3d_lowres predicted, <case>.nii.gz (default: it is predicted first)",
+        help="for 3d_cascade_fullres: what 3d_lowres predicted, <case>.nii.gz or a file of each mask (default: it is predicted first)",
     )
 
 

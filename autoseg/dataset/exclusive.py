@@ -72,6 +72,11 @@ class Exclusive(OneMap):
         return range(BACKGROUND + 1, len(self.names))
 
     @property
+    def in_planes(self) -> bool:
+        """Whether prepared arrays tell labels in planes of fractions, and not in a map."""
+        return self.soft
+
+    @property
     def values(self) -> range:
         """What a segmentation may hold."""
         return range(BACKGROUND, len(self.names))

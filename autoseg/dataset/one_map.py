@@ -29,9 +29,20 @@ class OneMap:
         return label_type(self.values[-1] + 1)
 
     @property
-    def kept_type(self) -> type[np.int8] | type[np.int16]:
-        """The smallest type of a segmentation beside `OUTSIDE` and `IGNORED`."""
-        return np.int8 if self.values[-1] <= np.iinfo(np.int8).max else np.int16
+    def in_planes(self) -> bool:
+        """Whether prepared arrays tell labels in planes of fractions, and not in a map."""
+        return False
+
+    def kept(self, segmentation: LabelArray) -> LabelArray:
+        """A segmentation `(Z, Y, X)` as prepared arrays tell labels, in the smallest type: a map, or if soft its plane alone."""
+        if self.in_planes:
+            return segmentation[None]
+        return segmentation.astype(np.int8 if self.values[-1] <= np.iinfo(np.int8).max else np.int16)
+
+    @property
+    def maps(self) -> int:
+        """How many maps a segmentation has."""
+        return 1
 
     def files_of(self, stem: str) -> tuple[str, ...]:
         """Names, endings and raters left out, of the files that hold a case's labels."""

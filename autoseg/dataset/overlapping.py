@@ -11,7 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from autoseg.arrays import Float32Array, FloatArray, LabelArray, Mask
-from autoseg.dataset.coding import BACKGROUND, LARGEST_LABEL, fractions_of, is_ignored, outside_as_background
+from autoseg.dataset.coding import (
+    BACKGROUND,
+    LARGEST_LABEL,
+    WHOLE,
+    fractions_of,
+    is_ignored,
+    outside_as_background,
+)
 from autoseg.dataset.exclusive import require_ignore
 from autoseg.dataset.one_map import OneMap
 from autoseg.errors import DatasetError
@@ -174,9 +181,18 @@ class Masks(NamedOutputs):
         return np.uint8
 
     @property
-    def kept_type(self) -> type[np.int8] | type[np.int16]:
-        """Of a segmentation that a cascade refines."""
-        return np.int8
+    def in_planes(self) -> bool:
+        """Whether prepared arrays tell labels in planes of fractions, and not in a map."""
+        return True
+
+    def kept(self, segmentation: LabelArray) -> LabelArray:
+        """A segmentation `(outputs, Z, Y, X)` as prepared arrays tell labels: planes."""
+        return segmentation if self.soft else segmentation * np.uint8(WHOLE)
+
+    @property
+    def maps(self) -> int:
+        """How many maps a segmentation has."""
+        return len(self.names)
 
     def decide(self, probabilities: FloatArray, *, summed: int = 1) -> LabelArray:
         """The masks `(outputs, ...)` of the sum of so many probabilities `(outputs, ...)`."""

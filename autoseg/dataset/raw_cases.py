@@ -89,7 +89,7 @@ def _labels(labels: Sequence[Image], case: Case, target: Target | None) -> Label
         return None
     if not case.drawn:
         return _with_ignored(_whole_numbers(labels[0].data, case), case, target)
-    if target is not None and (target.soft or target.drawn_apart):
+    if target is not None and target.in_planes:
         planes = [
             read_plane(label.data, target, f"case {readable(case.identifier)}: {readable(path.name)}")
             for path, label in zip(case.label_paths, labels, strict=True)

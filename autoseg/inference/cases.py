@@ -70,7 +70,8 @@ def predict_cases(predictor: Predictor, run: PredictionRun, *, previous: Path | 
     """Predict raw cases into segmentation files that lie exactly on the inputs' grids.
 
     Args:
-        previous: For a cascade, the folder of the segmentations to refine, `<case>.nii.gz` on each image's grid.
+        previous: For a cascade, the folder of the segmentations to refine, `<case>.nii.gz` on each image's grid, or a file of
+            each mask.
 
     Raises:
         ModelError: A cascade without segmentations to refine, or another model with them; or what is there already was
@@ -258,7 +259,7 @@ def _raw_jobs(predictor: Predictor, run: PredictionRun, previous: Path | None) -
             identifier=case.identifier,
             prepare=partial(_read_and_prepare, case, path, predictor, run.guard),
             output=output,
-            inputs=partial(hash_files, *case.image_paths, *([path] if path else [])),
+            inputs=partial(hash_files, *case.image_paths, *(label_files(path, predictor.target) if path else [])),
         )
         for case, path, output in zip(run.cases, refined, run.files, strict=True)
     ]
@@ -280,12 +281,14 @@ def _segmentations_to_refine(
             f"{model.configuration} is no cascade and refines nothing; leave {folder} out (`lowres_segmentations`)"
         )
     paths = [folder / f"{case.identifier}.nii.gz" for case in cases]
-    if missing := [f"  {path}" for path in paths if not path.is_file()]:
+    absent = [[file for file in label_files(path, predictor.target) if not file.is_file()] for path in paths]
+    if missing := [files for files in absent if files]:
         raise DatasetError(
             f"{folder}: {len(missing)} of {counted(len(cases), 'case')} {agreeing(len(missing), 'has', 'have')} no "
             f"segmentation here; predict {agreeing(len(missing), 'it', 'them')} with "
             f"{model.plan.previous}, or name the folder that holds "
-            f"{agreeing(len(missing), 'this file', 'these files')}\n" + "\n".join(missing)
+            f"{agreeing(sum(map(len, missing)), 'this file', 'these files')}\n"
+            + "\n".join(f"  {file}" for files in missing for file in files)
         )
     return paths
 
@@ -295,7 +298,8 @@ def _read_and_prepare(
 ) -> PreparedCase:
     raw = read_case(case)
     guard(raw)  # before preparing: a wrong voxel size would fill the memory
-    labels = None if previous is None else read_previous(previous, raw.geometry, raw.data.shape[1:])
+    shape = raw.data.shape[1:]
+    labels = None if previous is None else read_previous(previous, raw.geometry, shape, predictor.target)
     return predictor.prepare(raw, labels)
 
 

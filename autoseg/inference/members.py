@@ -70,7 +70,7 @@ class Members:
     Attributes:
         flips: From `all_flips`.
         target: What the networks' scores are of.
-        refines: Whether the last channel of a tile holds the labels that a cascade refines.
+        refines: Whether the last channels of a tile hold the maps that a cascade refines.
         reduction: What becomes of the answers.
     """
 

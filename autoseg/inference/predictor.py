@@ -127,7 +127,7 @@ class Predictor:
             data: `(C, Z, Y, X)` of any number type, intensities as in the training images; one channel for each of the
                 plans'. It is left as it is.
             geometry: The grid of `data`; the spacing, in mm and `(z, y, x)`, is all that prediction looks at.
-            previous: `(Z, Y, X)` labels that the configuration before a cascade predicted for this image.
+            previous: What the configuration before a cascade predicted for this image, `Prediction.segmentation`.
             probabilities: Also keep the probabilities of all classes (mode "normal" only).
 
         Raises:

@@ -83,6 +83,11 @@ class Softmax:
         shares = _shares(labels)
         return torch.cat([(1 - shares).where(shares >= 0, float(IGNORED)), shares], dim=1)
 
+    def refined(self, maps: Tensor, outputs: int) -> Tensor:
+        """Of one map of labels `(B, 1, *space)` what it says of each scored output, 0 or 1."""
+        zeros = maps.new_zeros((len(maps), outputs, *maps.shape[2:]))
+        return self.encode(maps[:, 0], zeros)[:, self.scored]
+
     def left_out(self, logits: Tensor, labels: Tensor, drawn: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Scores and labels that agree, without a gradient, where nobody knows, and where somebody does `(B, 1, *space)`.
 
@@ -176,6 +181,12 @@ class Sigmoid:
     def learned(self, labels: Tensor, *, dimensions: int) -> Tensor:
         """What samples hold, as losses take it: a map as it is, planes `(B, C, *space)` as shares from 0 to 1."""
         return labels.long() if labels.ndim == 1 + dimensions else _shares(labels)
+
+    def refined(self, maps: Tensor, outputs: int) -> Tensor:
+        """Of the maps of a segmentation, labels or planes `(B, maps, *space)`, what they say of each output, from 0 to 1."""
+        if self.members is None:
+            return maps / WHOLE
+        return self.encode(maps[:, 0], maps.new_zeros((len(maps), outputs, *maps.shape[2:])))
 
     def left_out(self, logits: Tensor, labels: Tensor, drawn: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Scores and shares that agree, without a gradient, where nobody knows, and where somebody does `(B, 1 or C, *space)`."""

@@ -42,7 +42,7 @@ def inspect_label_file(
         labels: Names as far as they are known, background first.
     """
     values = label_values(data)
-    if target is not None and (target.soft or target.drawn_apart):
+    if target is not None and target.in_planes:
         return _plane(data, values, _number(place, case), channels, target)
     ignore = None if target is None else target.ignore
     if ignore is not None and (values == ignore).all():

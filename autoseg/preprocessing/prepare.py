@@ -83,7 +83,8 @@ class PreparedCase:
         segmentation: `(Z, Y, X)` labels, -1 outside the nonzero region; None where the case has no labels. Of several files
             `(P, Z, Y, X)` of maps, or of planes for masks and fractions (`dataset.coding`).
         foreground: For each scored output some of its voxels, `(k, 3)` int32 indices (z, y, x).
-        previous: `(Z, Y, X)` labels that the configuration before a cascade predicted; None for all others.
+        previous: What the configuration before a cascade predicted, told as `segmentation`: a map, or a plane for each output
+            `(outputs, Z, Y, X)`; None for all others.
         facts: What is known of the case beside its image.
         planes: Of each file output its raters' places in `segmentation`, none where it was not drawn; empty for one map.
         annotated: The outputs that were drawn; None: all.

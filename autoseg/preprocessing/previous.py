@@ -19,12 +19,13 @@ from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.records import RecordFormat, read_record, write_record
 from autoseg.files.storage import content_hash, file_hash
-from autoseg.geometry import Geometry, Shape, box_slices
+from autoseg.geometry import Geometry, Shape, inside, turned
 from autoseg.images import read_label
 from autoseg.images.whole_numbers import fractional_values
 from autoseg.machine.pool import fitting_workers, run_on_cases
+from autoseg.outputs import label_files
+from autoseg.preprocessing.label_arrays import resample_labels
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
-from autoseg.preprocessing.resampling import resample_segmentation
 from autoseg.preprocessing.store import PreparedCases, write_array
 from autoseg.remedies import pass_on_limit
 from autoseg.words import first_few, in_digits
@@ -36,6 +37,9 @@ RECIPE = 1
 
 BYTES_PER_VOXEL = 16
 """Of the larger of both grids: 5 were measured for a file of bytes, one of floating-point numbers takes 11 more."""
+
+BYTES_PER_MAP = 4
+"""Of a voxel, for each map beyond the first: read in 16 bits, and kept in 8 on both grids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,36 +53,43 @@ def prepare_previous(segmentation: LabelArray, properties: CaseProperties, *, ta
     """Bring a segmentation of the original image onto a case's prepared grid, as `prepare_case` does with its labels.
 
     Args:
-        segmentation: `(Z, Y, X)` labels on the original grid, in file order.
+        segmentation: Of the target on the original grid, in file order: `(Z, Y, X)` labels, or masks `(outputs, Z, Y, X)`.
         properties: Of the prepared case.
         target: What is predicted, by both.
 
     Returns:
-        `(Z', Y', X')` labels on the prepared grid, axes in transposed order; int8, or int16 where labels need it.
+        As prepared labels on the prepared grid, axes in transposed order: a map `(Z', Y', X')`, int8, or int16 where labels
+        need it; or planes `(outputs, Z', Y', X')`.
 
     Raises:
         DatasetError: The segmentation has another shape than the image, or labels that are not declared.
     """
-    _require_shape(segmentation, properties)
+    _require_shape(segmentation, properties, target)
     _require_labels(segmentation, properties, target)
-    cropped = segmentation[box_slices(properties.crop)].transpose(properties.transpose_forward)
-    return resample_segmentation(
-        cropped.astype(target.kept_type), shape=properties.prepared_shape, separated=properties.separated_axis
+    cropped = turned(inside(segmentation, properties.crop), properties.transpose_forward)
+    return resample_labels(
+        target.kept(cropped), shape=properties.prepared_shape, separated=properties.separated_axis, soft=target.soft
     )
 
 
-def read_previous(path: Path, geometry: Geometry, shape: Shape) -> LabelArray:
+def read_previous(path: Path, geometry: Geometry, shape: Shape, target: Target) -> LabelArray:
     """Read the segmentation that is to be refined.
 
     Args:
+        path: `<case>.nii.gz`; where masks have a file each, those beside it.
         geometry: Of the image it must lie on, as must `shape`, `(Z, Y, X)` voxels.
+        target: What was predicted.
 
     Returns:
-        `(Z, Y, X)` whole numbers.
+        Whole numbers `(Z, Y, X)`, or `(outputs, Z, Y, X)`.
 
     Raises:
         DatasetError: It cannot be read, lies on another grid, or holds fractions.
     """
+    return target.joined([_read_map(file, geometry, shape) for file in label_files(path, target)])
+
+
+def _read_map(path: Path, geometry: Geometry, shape: Shape) -> LabelArray:
     image = read_label(path)
     found = (
         image.geometry.differences(geometry)
@@ -103,7 +114,7 @@ class PreviousMaps:
     folder: Path
 
     def load(self, identifier: str) -> LabelArray:
-        """`(Z, Y, X)` labels on the prepared grid, a read-only memory map.
+        """Labels as `prepare_previous` gives them, a read-only memory map.
 
         Raises:
             StorageError: It is not there, or damaged.
@@ -167,7 +178,7 @@ def gather_previous(
     """Prepare what was predicted for every case; what is prepared from the same files already is left alone.
 
     Args:
-        predictions: A segmentation on the original grid for each case.
+        predictions: A segmentation on the original grid for each case, `<case>.nii.gz`; see `read_previous`.
         cases: The prepared cases whose grids are wanted.
         maps: Where the prepared predictions go.
         target: What is predicted, by both.
@@ -181,7 +192,8 @@ def gather_previous(
     """
     identifiers = sorted(predictions)
     prepare = partial(_gather_one, predictions=predictions, cases=cases, maps=maps, target=target)
-    count = fitting_workers(workers, max(map(_bytes_needed, map(cases.properties, identifiers)), default=1))
+    needed = [_bytes_needed(cases.properties(identifier), target) for identifier in identifiers]
+    count = fitting_workers(workers, max(needed, default=1))
     signatures = run_on_cases(prepare, identifiers, task="previous stage", workers=count)
     return content_hash(list(zip(identifiers, signatures, strict=True)))
 
@@ -190,23 +202,25 @@ def _gather_one(
     identifier: str, *, predictions: Mapping[str, Path], cases: PreparedCases, maps: PreviousMaps, target: Target
 ) -> str:
     path, properties = predictions[identifier], cases.properties(identifier)
-    signature = content_hash(RECIPE, file_hash(path), properties, len(target.outputs))
+    hashes = [file_hash(file) for file in label_files(path, target)]
+    signature = content_hash(RECIPE, *hashes, properties, len(target.outputs))
     if not maps.is_current(identifier, signature):
-        segmentation = read_previous(path, properties.geometry, properties.original_shape)
+        segmentation = read_previous(path, properties.geometry, properties.original_shape, target)
         maps.save(identifier, prepare_previous(segmentation, properties, target=target), signature)
     return signature
 
 
-def _bytes_needed(properties: CaseProperties) -> int:
+def _bytes_needed(properties: CaseProperties, target: Target) -> int:
     voxels = max(int(np.prod(shape)) for shape in (properties.original_shape, properties.prepared_shape))
-    return BYTES_PER_VOXEL * voxels
+    return (BYTES_PER_VOXEL + BYTES_PER_MAP * (target.maps - 1)) * voxels
 
 
-def _require_shape(segmentation: LabelArray, properties: CaseProperties) -> None:
-    if segmentation.shape != tuple(properties.original_shape):
+def _require_shape(segmentation: LabelArray, properties: CaseProperties, target: Target) -> None:
+    wanted = target.shape_of(tuple(properties.original_shape))
+    if segmentation.shape != wanted:
         raise DatasetError(
             f"case {properties.identifier}: the previous stage's segmentation has {segmentation.shape} voxels, "
-            f"the image {tuple(properties.original_shape)}; give the segmentation of this very image, on its whole grid"
+            f"the image {wanted}; give the segmentation of this very image, on its whole grid"
         )
 
 

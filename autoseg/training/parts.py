@@ -214,7 +214,9 @@ class Parts:
     def build_previous_augmentation(self) -> tuple[Transform, ...]:
         """What happens, last, to the previous stage's labels in training patches of a cascade."""
         varied = "numbers" in self.recipe.augmentation.settings
-        return build_previous_augmentation(self.augmentation) if varied else ()
+        if not varied:
+            return ()
+        return build_previous_augmentation(self.augmentation, first=self.target.maps, planes=self.target.in_planes)
 
     def build_validation_augmentation(self) -> Augmentation:
         """What happens to validation patches."""
@@ -290,8 +292,7 @@ class Parts:
         A cascade's are not: what the previous stage found is varied by its connected components.
         """
         values = len(self.plans.channels) * math.prod(self.plan.sampling.patch_size)
-        is_map = not (self.target.drawn_apart or self.target.soft)
-        is_worth_it = is_map and self.device.type == "cuda" and values >= LEAST_VALUES_ON_DEVICE
+        is_worth_it = not self.target.in_planes and self.device.type == "cuda" and values >= LEAST_VALUES_ON_DEVICE
         return is_worth_it and self.training_augmentation().has_device_form
 
     @cached_property

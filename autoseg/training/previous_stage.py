@@ -17,6 +17,7 @@ from autoseg.errors import TrainingError
 from autoseg.files.layout import ALL
 from autoseg.files.model_folder import ModelFolder
 from autoseg.inference.record import predicted_with
+from autoseg.outputs import label_files
 from autoseg.preprocessing.previous import PreviousMaps, gather_previous
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.fold.run_record import trained_cases
@@ -35,7 +36,7 @@ class PreviousStage:
     """What the configuration before a cascade predicted.
 
     Attributes:
-        predictions: For each case its segmentation on the original grid, as `find_predictions` gives them.
+        predictions: For each case its segmentation on the original grid, `<case>.nii.gz`, as `find_predictions` gives them.
         maps: Where they are kept once they are on the cascade's grid; the folds of a cascade share them.
     """
 
@@ -57,11 +58,17 @@ class PreviousStage:
         return Gathered(maps=self.maps, signature=gather_previous(chosen, cases, self.maps, target=target))
 
 
-def find_predictions(model: ModelFolder, splits: Sequence[Split], identifiers: Sequence[str]) -> Mapping[str, Path]:
+def find_predictions(
+    model: ModelFolder, splits: Sequence[Split], identifiers: Sequence[str], target: Target
+) -> Mapping[str, Path]:
     """For each case the prediction of the fold in which it was a validation case, by the weights that are there.
 
     Args:
         splits: Of all folds.
+        target: What the model predicts; of masks, all files of a case must be there.
+
+    Returns:
+        `<case>.nii.gz` for each, whatever its files.
 
     Raises:
         TrainingError: Naming what is missing and the commands that make it; or a fold was trained on other cases
@@ -76,7 +83,7 @@ def find_predictions(model: ModelFolder, splits: Sequence[Split], identifiers: S
     for identifier in needed:
         folds = [number for number, split in enumerate(splits) if identifier in split.validation]
         paths = {number: trained[number].validation() / f"{identifier}.nii.gz" for number in folds}
-        made = [number for number in folds if paths[number] in current[number]]
+        made = [number for number in folds if set(current[number]).issuperset(label_files(paths[number], target))]
         if made:
             found[identifier] = paths[made[0]]
         elif folds:

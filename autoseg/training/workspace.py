@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from pathlib import Path
 
 from autoseg.dataset import read_dataset
 from autoseg.dataset.description import known_facts
-from autoseg.dataset.folds import Split
 from autoseg.dataset.splits import open_split, open_splits
 from autoseg.errors import TrainingError
 from autoseg.files.layout import ALL, DATASET_FILE
-from autoseg.files.model_folder import ModelFolder, ModelKey
+from autoseg.files.model_folder import ModelKey
 from autoseg.paths import Workspace
 from autoseg.planning.planned import load_planned
-from autoseg.plans import ConfigurationPlan, Plans
+from autoseg.plans import Plans
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.choice import find_trainer
@@ -43,7 +40,7 @@ def build_trainer(
     chosen = find_trainer(key.named_trainer)
     plans = load_planned(key, workspace)
     plan = plans.configuration(key.configuration)
-    _require_predictable(plans, plan)
+    _require_predictable(plans)
     facts, splits = known_facts(workspace.task(task).raw), workspace.task(task).splits
     for remark in facts.remarks:
         log.warning("%s", remark)
@@ -54,7 +51,9 @@ def build_trainer(
     if plan.previous is not None:
         before = workspace.model(key.of(plan.previous))
         folds = open_splits(splits, identifiers, facts=facts)
-        previous = _previous_stage(before, folds, split, model.previous_stage)
+        seen = [*split.training, *split.validation]
+        predictions = find_predictions(before, folds, seen, plans.target)
+        previous = PreviousStage(predictions=predictions, maps=PreviousMaps(model.previous_stage))
     data = FoldData(
         plans=plans,
         configuration=key.configuration,
@@ -67,16 +66,11 @@ def build_trainer(
     return chosen.build(data, settings=settings, device=device)
 
 
-def _require_predictable(plans: Plans, plan: ConfigurationPlan) -> None:
+def _require_predictable(plans: Plans) -> None:
     if plans.target.soft:
         raise TrainingError(
             f"{plans.dataset}: labels that are fractions can be verified and prepared, but what is trained on them cannot "
             "be predicted yet; save them as 0 and 1, without soft_labels in dataset.json"
-        )
-    if plans.target.drawn_apart and plan.previous is not None:
-        raise TrainingError(
-            f"{plan.name}: a cascade refines one map of labels, and the masks of {plans.dataset} have a file each; "
-            "train another configuration"
         )
 
 
@@ -89,12 +83,6 @@ def require_left_out(trainer: Trainer) -> None:
             f"{trainer.output}: was trained on {first_few(seen)}, which splits_final.json now has among its validation cases, "
             "so its scores would be too good; train it anew with `overwrite=True`, or put the file back that it was trained by"
         )
-
-
-def _previous_stage(model: ModelFolder, folds: Sequence[Split], split: Split, folder: Path) -> PreviousStage:
-    """What the model predicted for every case of a cascade's fold; `folder` keeps it on the cascade's grid."""
-    predictions = find_predictions(model, folds, [*split.training, *split.validation])
-    return PreviousStage(predictions=predictions, maps=PreviousMaps(folder))
 
 
 def _training_cases(task: str, workspace: Workspace, cases: PreparedCases) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from autoseg.commands import plan_and_preprocess, predict, train
-from autoseg.images import read_image
+from autoseg.images import read_image, write_image
 
 TASK = "Task001_Balls"
 SHORT = (
@@ -143,3 +143,41 @@ def test_lowres_segmentations_belong_to_the_cascade_alone(
     assert "3d_lowres is no cascade and refines nothing; leave" in capsys.readouterr().err
     assert predict.main([*words, "-m", CASCADE, "--lowres_segmentations", str(tmp_path)]) == 1
     assert "2 of 2 cases have no segmentation here; predict them with 3d_lowres" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["masks", "regions"])
+def test_outputs_that_lie_in_each_other_are_refined_too(make_task: Any, tmp_path: Path, kind: str) -> None:
+    shape = (12, 16, 16)
+    task = make_task(
+        TASK, parent=tmp_path / "raw_data", cases=4, test_cases=1, shape=shape, labels=("background", "shell", "core")
+    )
+    described = json.loads((task / "dataset.json").read_text())
+    if kind == "regions":
+        described |= {"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 2]}
+    else:
+        described = {**{key: value for key, value in described.items() if key != "labels"}, "masks": ["whole", "core"]}
+        for path in sorted((task / "labelsTr").iterdir()):
+            image = read_image(path)
+            for name, least in (("whole", 1), ("core", 2)):
+                mask = (image.data >= least).astype(np.uint8)
+                write_image(path.with_name(path.name.replace(".nii.gz", f"_{name}.nii.gz")), mask, image.geometry)
+            path.unlink()
+    (task / "dataset.json").write_text(json.dumps(described))
+    run(plan_and_preprocess.main, tmp_path, "-t", "1", "--force_lowres", "-pl2d", "None")
+    cases = [f"case_00{number}" for number in range(4)]
+    splits = [{"train": cases[2:], "val": cases[:2]}, {"train": cases[:2], "val": cases[2:]}]
+    (tmp_path / "preprocessed" / TASK / "splits_final.json").write_text(json.dumps(splits))
+    for fold in "01":
+        run(train.main, tmp_path, "3d_lowres", "Trainer", "1", fold, *SHORT)
+    run(train.main, tmp_path, CASCADE, "Trainer", "1", "0", *SHORT)
+
+    images, out = str(task / "imagesTs"), tmp_path / "out"
+    fast = ("--disable_tta", "--engine", "torch", "-i", images)
+    assert predict_cascade(tmp_path, *fast, "-o", str(out)) == 0
+    first = out / "3d_lowres_predictions"
+    assert predict_cascade(tmp_path, *fast, "-o", str(tmp_path / "again"), "-l", str(first)) == 0
+    files = ["test_004.nii.gz"] if kind == "regions" else ["test_004_core.nii.gz", "test_004_whole.nii.gz"]
+    for folder in (out, first, tmp_path / "again"):
+        assert sorted(path.name for path in folder.glob("*.nii.gz")) == files
+    for name in files:
+        assert (out / name).read_bytes() == (tmp_path / "again" / name).read_bytes()

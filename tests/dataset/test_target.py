@@ -37,7 +37,7 @@ def test_labels_that_nobody_named_are_called_by_their_numbers() -> None:
 def test_segmentations_take_the_smallest_type_that_holds_all_labels(outputs: int, written: type, kept: type) -> None:
     target = Exclusive.numbered(outputs)
 
-    assert (target.written_type, target.kept_type) == (written, kept)
+    assert (target.written_type, target.kept(np.zeros(1, np.uint8)).dtype) == (written, kept)
     for kind in (written, kept):
         assert np.iinfo(kind).max >= target.values[-1]
     assert np.iinfo(kept).min <= OUTSIDE

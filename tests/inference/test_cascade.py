@@ -13,8 +13,8 @@ import torch
 from small_runs import asked
 from torch import nn
 
-from autoseg.dataset import Exclusive
 from autoseg.dataset.raw_cases import RawCase
+from autoseg.dataset.target import Exclusive, Masks, stored_target
 from autoseg.errors import CasesFailed, DatasetError, ModelError
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
@@ -239,3 +239,45 @@ def test_labels_travel_as_one_channel_whatever_their_number(make: Any) -> None:
     assert prepared.data.shape[0] == 1
     assert prepared.previous is not None
     assert prepared.previous.dtype == np.int8
+
+
+class EchoOfMasks(nn.Module):
+    """Trusts the earlier stage's masks entirely."""
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        return 50 * (2 * tiles[:, 1:] - 1)
+
+
+def test_masks_are_refined_from_their_files(task: Path, make: Any, tmp_path: Path) -> None:
+    target, folder = Masks(names=("whole", "core")), tmp_path / "first"
+    model = cascade(make, EchoOfMasks(), spacing=(2.0, 1.0, 1.0))
+    model = replace(model, plans=replace(model.plans, labels=target.labels, target_kind=stored_target(target)))
+    cases = find_cases([task / "imagesTr"], 1)
+    truth = {}
+    for case in cases:
+        label = read_image(task / "labelsTr" / f"{case.identifier}.nii.gz")
+        inside = read_image(case.image_paths[0]).data != 0
+        for name, least in zip(target.names, (1, 2), strict=True):
+            file = f"{case.identifier}_{name}.nii.gz"
+            mask = (label.data >= least).astype(np.uint8)
+            write_image(folder / file, mask, label.geometry)
+            truth[file] = np.where(inside, mask, 0)
+    outputs = [tmp_path / "out" / f"{case.identifier}.nii.gz" for case in cases]
+    predictor = Predictor(model, Computation(device="cpu"))
+
+    predict_cases(predictor, asked(cases, outputs), previous=folder)
+
+    assert {path.name for path in (tmp_path / "out").iterdir()} == truth.keys()
+    for file, mask in truth.items():
+        np.testing.assert_array_equal(read_image(tmp_path / "out" / file).data, mask)
+    (folder / "case_001_core.nii.gz").unlink()
+    (folder / "case_002_core.nii.gz").unlink()
+    (folder / "case_002_whole.nii.gz").unlink()
+    with pytest.raises(DatasetError, match=r"2 of 3 cases have no segmentation here; .* holds these files") as error:
+        predict_cases(predictor, asked(cases, outputs), previous=folder)
+    lines = str(error.value).splitlines()[1:]
+    assert [Path(line.strip()).name for line in lines] == [
+        "case_001_core.nii.gz",
+        "case_002_whole.nii.gz",
+        "case_002_core.nii.gz",
+    ]

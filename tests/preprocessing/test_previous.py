@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoseg.dataset import Exclusive
+from autoseg.dataset.coding import OUTSIDE_PLANE, WHOLE
 from autoseg.dataset.raw_cases import RawCase
+from autoseg.dataset.target import Exclusive, Masks, stored_target
 from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.geometry import Geometry
 from autoseg.images import write_image
@@ -44,6 +45,36 @@ def test_a_perfect_segmentation_becomes_the_prepared_labels_to_the_voxel(
     previous = prepare_previous(raw.segmentation, prepared.properties, target=TARGET)
 
     np.testing.assert_array_equal(previous, np.maximum(prepared.segmentation, 0))
+
+
+@given(
+    order=PERMUTATIONS,
+    border=st.tuples(*[st.integers(0, 3)] * 3),
+    scale=st.one_of(st.just((1.0, 1.0, 1.0)), st.tuples(*[st.floats(0.6, 1.5)] * 3)),
+)
+def test_perfect_masks_become_the_prepared_planes_to_the_voxel(
+    make_plans: Any, make_case: Any, order: Any, border: Any, scale: Any
+) -> None:
+    masks = Masks(names=("whole", "core"))
+    raw = make_case((13, 18, 16), border=border)
+    overlapping = np.stack([raw.segmentation > 0, raw.segmentation > 1]).astype(np.uint8)
+    raw = replace(raw, segmentation=overlapping * np.uint8(WHOLE), planes=((0,), (1,)))
+    plans = replace(
+        make_plans(tuple(scale[axis] for axis in order), order=order),
+        labels=masks.labels,
+        target_kind=stored_target(masks),
+    )
+    prepared = prepare_case(raw, plans, "3d_fullres")
+
+    previous = prepare_previous(overlapping, prepared.properties, target=masks)
+
+    wanted = np.where(prepared.segmentation == OUTSIDE_PLANE, np.uint8(0), prepared.segmentation)
+    np.testing.assert_array_equal(previous, wanted)
+    assert previous.dtype == np.uint8
+    with pytest.raises(DatasetError, match=r"has \(13, 18, 16\) voxels, the image \(2, 13, 18, 16\)"):
+        prepare_previous(overlapping[0], prepared.properties, target=masks)
+    with pytest.raises(DatasetError, match=r"labels from 0 to 2, but the plans' go from 0 to 1"):
+        prepare_previous(overlapping * 2, prepared.properties, target=masks)
 
 
 @pytest.mark.parametrize("border", [(0, 0, 0), (7, 3, 5)])
@@ -88,17 +119,17 @@ def test_a_file_must_lie_on_the_images_grid_and_hold_labels(tmp_path: Path) -> N
     path = tmp_path / "a.nii.gz"
 
     write_image(path, labels.astype(np.float32), GEOMETRY)
-    read = read_previous(path, GEOMETRY, (2, 3, 4))
+    read = read_previous(path, GEOMETRY, (2, 3, 4), TARGET)
     np.testing.assert_array_equal(read, labels)
     assert read.dtype == np.int16
 
     with pytest.raises(DatasetError, match=r"a\.nii\.gz: lies on another grid .*size \(2, 3, 4\) and \(3, 3, 4\)"):
-        read_previous(path, GEOMETRY, (3, 3, 4))
+        read_previous(path, GEOMETRY, (3, 3, 4), TARGET)
     with pytest.raises(DatasetError, match=r"another grid than the image it segments: spacing .*predict that very"):
-        read_previous(path, replace(GEOMETRY, spacing=(2.0, 1.1, 1.0)), (2, 3, 4))
+        read_previous(path, replace(GEOMETRY, spacing=(2.0, 1.1, 1.0)), (2, 3, 4), TARGET)
     write_image(path, labels + np.float32(0.5), GEOMETRY)
     with pytest.raises(DatasetError, match=r"a\.nii\.gz: holds values that are no labels: 0.5, 1.5, .* and 14 more"):
-        read_previous(path, GEOMETRY, (2, 3, 4))
+        read_previous(path, GEOMETRY, (2, 3, 4), TARGET)
 
 
 @pytest.fixture
@@ -126,7 +157,7 @@ def test_predictions_are_gathered_once_and_again_when_they_change(task: Any, tmp
     assert gather_previous(predictions, cases, maps, target=TARGET, workers=1) == first
     assert {path: path.stat().st_mtime_ns for path in maps.folder.iterdir()} == stamps
 
-    image = read_previous(predictions["b"], prepared.properties.geometry, prepared.properties.original_shape)
+    image = read_previous(predictions["b"], prepared.properties.geometry, prepared.properties.original_shape, TARGET)
     write_image(predictions["b"], (image > 0).astype(np.uint8), prepared.properties.geometry)
     changed = gather_previous(predictions, cases, maps, target=TARGET, workers=1)
     assert changed != first

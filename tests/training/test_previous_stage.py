@@ -17,6 +17,7 @@ from autoseg.training.fold.run_record import RunRecord, begin_run
 from autoseg.training.previous_stage import PreviousStage, find_predictions
 
 CASES = ("a", "b", "c", "d", "e", "f")
+TARGET = Exclusive.numbered(2)
 SPLITS = (
     Split(training=("c", "d", "e", "f"), validation=("a", "b")),
     Split(training=("a", "b", "e", "f"), validation=("c", "d")),
@@ -56,7 +57,7 @@ def model(tmp_path: Path) -> ModelFolder:
 
 
 def test_each_case_is_taken_from_the_fold_that_left_it_out(model: ModelFolder) -> None:
-    found = find_predictions(model, SPLITS, CASES)
+    found = find_predictions(model, SPLITS, CASES, TARGET)
 
     assert {case: path.relative_to(model.folder).parts[0] for case, path in found.items()} == {
         "a": "fold_0", "b": "fold_0", "c": "fold_1", "d": "fold_1", "e": "fold_2", "f": "fold_2"
@@ -67,7 +68,7 @@ def test_each_case_is_taken_from_the_fold_that_left_it_out(model: ModelFolder) -
 def test_where_folds_share_validation_cases_any_that_predicted_them_will_do(model: ModelFolder) -> None:
     shared = (replace(SPLITS[0], validation=("a", "b", "e")), *SPLITS[1:])
 
-    assert find_predictions(model, shared, CASES)["e"].parts[-3] == "fold_2"
+    assert find_predictions(model, shared, CASES, TARGET)["e"].parts[-3] == "fold_2"
 
 
 def test_what_earlier_weights_predicted_is_missing(model: ModelFolder) -> None:
@@ -78,7 +79,7 @@ def test_what_earlier_weights_predicted_is_missing(model: ModelFolder) -> None:
     with pytest.raises(
         TrainingError, match=r"missing for 2 of 6 cases\n  fold 1 \(c, d\): run autoseg_train .* 1 -val"
     ):
-        find_predictions(model, SPLITS, CASES)
+        find_predictions(model, SPLITS, CASES, TARGET)
 
 
 def test_a_missing_fold_is_named_with_the_command_that_makes_it(model: ModelFolder) -> None:
@@ -88,7 +89,7 @@ def test_a_missing_fold_is_named_with_the_command_that_makes_it(model: ModelFold
         (model.folder / "fold_2" / name).unlink()
 
     with pytest.raises(TrainingError) as error:
-        find_predictions(model, SPLITS, CASES)
+        find_predictions(model, SPLITS, CASES, TARGET)
 
     assert str(error.value) == (
         f"{model.folder}: a cascade learns from what 3d_lowres predicted for every case while that case was left out of "
@@ -104,7 +105,7 @@ def test_the_command_goes_on_from_where_the_fold_is(model: ModelFolder) -> None:
     mine = replace(model, key=ModelKey.named("Task004_Hippocampus", "3d_lowres", "my.py:Mine", "small"))
 
     with pytest.raises(TrainingError) as error:
-        find_predictions(mine, SPLITS, CASES)
+        find_predictions(mine, SPLITS, CASES, TARGET)
 
     _, first, second = str(error.value).splitlines()
     assert first == "  fold 0 (a): run autoseg_train 3d_lowres my.py:Mine Task004_Hippocampus 0 -val -p small"
@@ -118,7 +119,7 @@ def test_fold_all_cannot_feed_a_cascade_and_the_error_says_why(model: ModelFolde
         (only_all.folder / "all" / "validation_raw" / f"{case}.nii.gz").write_bytes(b"labels")
 
     with pytest.raises(TrainingError) as error:
-        find_predictions(only_all, SPLITS, CASES + CASES)
+        find_predictions(only_all, SPLITS, CASES + CASES, TARGET)
 
     assert "missing for 6 of 6 cases" in str(error.value)
     assert str(error.value).endswith(
@@ -131,7 +132,7 @@ def test_cases_that_no_fold_leaves_out_are_named(model: ModelFolder) -> None:
     with pytest.raises(
         TrainingError, match=r"  e, f: in no fold's validation cases; add them to `val` of a fold in sp"
     ):
-        find_predictions(model, SPLITS[:2], CASES)
+        find_predictions(model, SPLITS[:2], CASES, TARGET)
 
 
 def test_predictions_by_a_fold_that_was_trained_on_the_case_are_refused(model: ModelFolder) -> None:
@@ -139,7 +140,7 @@ def test_predictions_by_a_fold_that_was_trained_on_the_case_are_refused(model: M
     begin_run(model.fold("1"), record(("a", "d", "e")), continued=False)
 
     with pytest.raises(TrainingError, match=r"fold_1: was trained on d, which .*autoseg_train .* 1 --overwrite"):
-        find_predictions(model, SPLITS, CASES)
+        find_predictions(model, SPLITS, CASES, TARGET)
 
 
 def test_gathering_asks_for_every_case(tmp_path: Path) -> None:

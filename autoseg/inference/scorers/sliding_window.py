@@ -6,7 +6,7 @@ and the next ones cover is ever held for all classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from typing import TypeAlias
 
@@ -28,7 +28,7 @@ def predict_slabs(
     image: FloatArray,
     tiling: Tiling,
     *,
-    labels: LabelArray | None = None,
+    labels: Iterable[LabelArray] = (),
     on_parts: OnParts = lambda *_: None,
     on_room: Callable[[], object] = lambda: None,
 ) -> Iterator[Slab]:
@@ -41,14 +41,14 @@ def predict_slabs(
         predict_batch: The network. What it returns is summed on the device where that is.
         image: `(C, Z, Y, X)`; may be a read-only memory map. Where it is smaller than the patch it is padded with
             zeros on both sides, and the padding is cut off again.
-        labels: `(Z, Y, X)`, for a cascade: every tile holds them as one more channel after the image's.
+        labels: For a cascade, maps `(Z, Y, X)`: every tile holds each as one more channel after the image's.
         on_parts: Told how many tiles were added.
         on_room: Called when the sums have left the GPU, before the network is asked again.
 
     Yields:
         Slabs without gaps and overlaps: planes in order, several at once, and of these the rows in order.
     """
-    sources = [_padded(source, tiling) for source in ([image] if labels is None else [image, labels[None]])]
+    sources = [_padded(source, tiling) for source in [image, *(one[None] for one in labels)]]
     weights = gaussian(tiling.patch) if tiling.overlaps else torch.ones(tiling.patch)
     window = Window(tiling.planes, tiling.rows, tiling.padded[2], weights=weights)
 

@@ -54,8 +54,9 @@ class Tiles:
             is_usual = len(tiles) == tiling.batch_size
             return self.members.averages(tiles, self.at_once, is_usual=is_usual).to(sums_on)
 
+        previous = () if case.previous is None else case.previous.reshape(-1, *case.data.shape[1:])
         slabs = predict_slabs(
-            answer, case.data, tiling, labels=case.previous, on_parts=on_parts, on_room=self.at_once.restart
+            answer, case.data, tiling, labels=previous, on_parts=on_parts, on_room=self.at_once.restart
         )
         try:
             for slab in slabs:

@@ -54,8 +54,8 @@ class Sample:
 
     `labels` are a map `(*patch)`, or for masks and fractions signed planes `(P, *patch)`.
 
-    For a cascade the last channel of `data` holds the previous stage's labels, which `expand_labels` turns into one
-    channel for each of them.
+    For a cascade the last channels of `data` hold the previous stage's maps, which `expand_labels` turns into one channel for
+    each output.
     """
 
     data: Float32Array
@@ -113,11 +113,11 @@ def make_sample(
     with global_generators_seeded(generator):
         image, segmentation, warp = region.read(augmentation)
         if warp is not None:
-            image, segmentation = _warped(image, segmentation, warp, region.planes)
+            image, segmentation = _warped(image, segmentation, warp, in_planes=region.in_planes)
         arrays = {"data": image[None], "seg": segmentation[None]}
         for transform in augmentation.transforms:
             arrays = transform(**arrays)
-    return _checked(arrays["data"][0], arrays["seg"][0], patch_size, region.planes)
+    return _checked(arrays["data"][0], arrays["seg"][0], patch_size, region)
 
 
 def draw_sample(
@@ -161,14 +161,16 @@ class _Region:
     Attributes:
         data: `(C, *space)` of the case, or of one slice of it.
         start: First voxel of the patch.
-        planes: How many of the first maps are planes of outputs; 0 where there is one map of labels.
+        truths: How many of the first maps hold the true labels.
+        in_planes: Whether maps are planes of outputs, and not one map of labels each.
     """
 
     data: Array
     maps: Sequence[LabelMap]
     start: Shape
     patch_size: Shape
-    planes: int
+    truths: int
+    in_planes: bool
 
     def read(self, augmentation: Augmentation, *, as_stored: bool = False) -> tuple[Array, LabelArray, Warp | None]:
         """Draw how the patch is turned and scaled, and read what that needs around it, and no more."""
@@ -191,7 +193,8 @@ def _draw_region(
     case: PreparedCase, patch_size: Shape, forced: bool, generator: np.random.Generator, ignores: bool
 ) -> _Region:
     data, labels = case.data, _learned_labels(case, generator)
-    maps = labels + ([] if case.previous is None else [(case.previous, BACKGROUND)])
+    previous = () if case.previous is None else case.previous.reshape(-1, *data.shape[1:])
+    maps = labels + [(one, BACKGROUND) for one in previous]
     by_slice = len(patch_size) == 2
     voxel = draw_foreground_voxel(case.foreground, generator, by_slice=by_slice) if forced else None
     reach = (1, *patch_size) if by_slice else patch_size
@@ -201,7 +204,7 @@ def _draw_region(
     if by_slice:
         data, maps = data[:, start[0]], [(array[start[0]], outside) for array, outside in maps]
         start = start[1:]
-    return _Region(data, maps, start, patch_size, len(labels) if is_planes(labels[0][0]) else 0)
+    return _Region(data, maps, start, patch_size, len(labels), is_planes(labels[0][0]))
 
 
 def _learned_labels(case: PreparedCase, generator: np.random.Generator) -> list[LabelMap]:
@@ -219,9 +222,10 @@ def _learned_labels(case: PreparedCase, generator: np.random.Generator) -> list[
     return [(nothing if place is None else labels[place], OUTSIDE_PLANE) for place in chosen]
 
 
-def _warped(image: Array, labels: LabelArray, warp: Warp, planes: int) -> tuple[Array, LabelArray]:
+def _warped(image: Array, labels: LabelArray, warp: Warp, *, in_planes: bool) -> tuple[Array, LabelArray]:
     """Maps by the strongest label of what a voxel is made of; planes with fractions by their mean."""
-    fractional = [at for at in range(planes) if ((labels[at] > BACKGROUND) & (labels[at] < WHOLE)).any()]
+    planes = labels if in_planes else ()
+    fractional = [at for at, plane in enumerate(planes) if ((plane > BACKGROUND) & (plane < WHOLE)).any()]
     image, warped = warp.apply(image, labels)
     for at in fractional:
         warped[at] = _warped_fractions(labels[at], warp)
@@ -240,13 +244,13 @@ def _warped_fractions(plane: LabelArray, warp: Warp) -> LabelArray:
     return fractions
 
 
-def _checked(data: Array, maps: Array, patch_size: Shape, planes: int) -> Sample:
+def _checked(data: Array, maps: Array, patch_size: Shape, region: _Region) -> Sample:
     if data.shape[1:] != tuple(patch_size) or maps.shape[1:] != tuple(patch_size):
         raise TrainingError(
             f"the augmentation made a patch of {data.shape[1:]} with labels of {maps.shape[1:]}, "
             f"but the plan's patch is {tuple(patch_size)}; let it crop to that"
         )
-    labels, previous = (maps[:planes], maps[planes:]) if planes else (maps[0], maps[1:])
-    previous = outside_as_background(previous)
+    labels = maps[: region.truths] if region.in_planes else maps[0]
+    previous = outside_as_background(maps[region.truths :])
     channels = np.concatenate([data, previous]) if len(previous) else data
     return Sample(data=np.ascontiguousarray(channels, dtype=np.float32), labels=np.ascontiguousarray(labels))

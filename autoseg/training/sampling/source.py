@@ -41,7 +41,7 @@ def open_batches(
         epoch=state.epoch,
         iteration=state.iteration,
     )
-    stored_channels = len(parts.plans.channels) + bool(parts.plan.previous)
+    stored_channels = len(parts.plans.channels) + (parts.target.maps if parts.plan.previous else 0)
     supply = choose_supply(parts.settings.workers, parts.device, batches.bytes_of_one(stored_channels))
     log.info(
         "%s, %s, %s, up to %d ahead%s",

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.dataset import Exclusive
+from autoseg.dataset.coding import WHOLE
+from autoseg.dataset.target import Exclusive, Masks, Regions
 from autoseg.errors import TrainingError
 from autoseg.geometry import Geometry
 from autoseg.inference.cascade import expand_labels
@@ -56,11 +57,18 @@ def case(**changes: Any) -> PreparedCase:
     return PreparedCase(**{**values, **changes})
 
 
-def augmentation(*, varied: bool = False, **recipe: Any) -> Augmentation:
+def masks(**changes: Any) -> PreparedCase:
+    """The two boxes as masks, the second of which lies in the first: planes, which the previous stage found, too."""
+    labels = case().segmentation
+    planes = np.stack([labels > 0, labels > 1]).astype(np.uint8) * np.uint8(WHOLE)
+    return case(segmentation=planes, previous=planes.copy(), planes=((0,), (1,)), **changes)
+
+
+def augmentation(*, varied: bool = False, first: int = 1, **recipe: Any) -> Augmentation:
     """The default one, rotating and scaling always; with what is done to the previous stage where wanted."""
     numbers = AugmentationRecipe(**{"rotation_probability": 1.0, "scale_probability": 1.0, **recipe})
     built = build_augmentation(numbers, patch_size=PATCH, dummy_2d=False, mirror_axes=(0, 1, 2), masked_channels=[0])
-    steps = build_previous_augmentation(numbers) if varied else ()
+    steps = build_previous_augmentation(numbers, first=first, planes=first > 1) if varied else ()
     return replace(built, transforms=(*built.transforms, *steps))
 
 
@@ -107,6 +115,32 @@ def test_training_varies_the_previous_labels_and_nothing_else_by_it() -> None:
     changed = np.mean([not np.array_equal(patch.data[1], patch.labels) for patch in varied])
     assert 0.3 < changed < 0.65  # 1 - 0.6 * 0.8, less where there is nothing to change
     assert all(set(np.unique(patch.data[1])) <= {0, 1, 2} for patch in varied)
+
+
+def test_previous_masks_move_with_the_true_ones_and_are_varied_each_for_itself() -> None:
+    plain = [sample(number, masks(), augmentation=augmentation()) for number in range(40)]
+    changed = [sample(number, masks(), augmentation=augmentation(varied=True, first=2)) for number in range(40)]
+
+    for one, other in zip(plain, changed, strict=True):
+        assert one.data.shape == (3, *PATCH)
+        np.testing.assert_array_equal(one.data[1:], np.maximum(one.labels, 0))
+        np.testing.assert_array_equal(other.labels, one.labels)
+        np.testing.assert_array_equal(other.data[0], one.data[0])
+        assert set(np.unique(other.data[1:])) <= {0, WHOLE}
+    for mask in (1, 2):
+        share = np.mean([(one.data[mask] != other.data[mask]).any() for one, other in zip(plain, changed, strict=True)])
+        assert 0.2 < share < 0.7
+    seen = expand_labels(torch.from_numpy(plain[0].data[None]), Masks(names=("whole", "core")))
+    np.testing.assert_array_equal(seen[0, 1:], np.maximum(plain[0].labels, 0) / WHOLE)
+
+
+def test_regions_are_seen_as_such() -> None:
+    regions = Regions(names=("whole", "core"), members=((1, 2), (2,)), order=(1, 2))
+    made = sample(3)
+
+    seen = expand_labels(torch.from_numpy(made.data[None]), regions)
+
+    np.testing.assert_array_equal(seen[0], [made.data[0], made.data[1] > 0, made.data[1] == 2])
 
 
 def test_validation_takes_the_previous_labels_as_they_are() -> None:
