@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.arrays import Float32Array, LabelArray, Mask
+from autoseg.arrays import Float32Array, FloatArray, LabelArray, Mask
 
 BACKGROUND = 0
 OUTSIDE = -1
@@ -68,6 +68,6 @@ def signed(planes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
     return numbers
 
 
-def planes_of(fractions: Float32Array) -> npt.NDArray[np.uint8]:
-    """The reverse: fractions from 0 to 1 as bytes, the nearest."""
-    return np.rint(fractions * WHOLE).astype(np.uint8)
+def planes_of(fractions: FloatArray) -> npt.NDArray[np.uint8]:
+    """The reverse: fractions from 0 to 1 as bytes, the nearest; what rounding left beyond is cut."""
+    return np.rint(np.clip(fractions, 0, 1) * WHOLE).astype(np.uint8)

@@ -16,6 +16,7 @@ from autoseg.dataset.coding import (
     fractions_of,
     is_ignored,
     outside_as_background,
+    planes_of,
 )
 from autoseg.dataset.one_map import OneMap
 from autoseg.errors import DatasetError
@@ -81,8 +82,13 @@ class Exclusive(OneMap):
         """What a segmentation may hold."""
         return range(BACKGROUND, len(self.names))
 
-    def decide(self, probabilities: FloatArray, *, summed: int = 1) -> LabelArray:  # noqa: ARG002
-        """The segmentation `(...)` of the sum of so many probabilities `(outputs, ...)`: of equally probable labels the lowest."""
+    def decide(self, probabilities: FloatArray, *, summed: int = 1) -> LabelArray:
+        """The segmentation `(...)` of the sum of so many probabilities `(outputs, ...)`: of equally probable labels the lowest.
+
+        Of soft labels the plane `(...)` of the one label's fractions.
+        """
+        if self.soft:
+            return planes_of(probabilities[BACKGROUND + 1] / summed)
         best = probabilities[0].copy()
         labels = np.zeros(best.shape, dtype=self.written_type)
         for label in range(1, len(probabilities)):  # output by output, as numpy's argmax is slow
@@ -93,7 +99,7 @@ class Exclusive(OneMap):
     @property
     def value_names(self) -> tuple[str, ...]:
         """What a file that names its segments should call each value; empty where values have no names."""
-        return self.names
+        return () if self.soft else self.names
 
     def members_of(self, number: int) -> tuple[int, ...]:
         """The labels of a map that a number of `scored` covers."""

@@ -18,6 +18,7 @@ from autoseg.dataset.coding import (
     fractions_of,
     is_ignored,
     outside_as_background,
+    planes_of,
 )
 from autoseg.dataset.exclusive import require_ignore
 from autoseg.dataset.one_map import OneMap
@@ -195,7 +196,9 @@ class Masks(NamedOutputs):
         return len(self.names)
 
     def decide(self, probabilities: FloatArray, *, summed: int = 1) -> LabelArray:
-        """The masks `(outputs, ...)` of the sum of so many probabilities `(outputs, ...)`."""
+        """The masks `(outputs, ...)` of the sum of so many probabilities `(outputs, ...)`; if soft, planes of fractions."""
+        if self.soft:
+            return planes_of(probabilities / summed)
         return (probabilities > THRESHOLD * summed).astype(self.written_type)
 
     def members_of(self, number: int) -> tuple[int, ...]:  # noqa: ARG002

@@ -1,11 +1,11 @@
-"""A label file of one output, a mask or fractions, as the bytes that a plane holds."""
+"""A label file of one output, a mask or fractions: what it says, and the bytes that a plane holds of it."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.arrays import Array
+from autoseg.arrays import Array, Float32Array
 from autoseg.dataset.coding import IGNORED_PLANE, WHOLE, planes_of
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError
@@ -27,34 +27,47 @@ def read_plane(data: Array, target: Target, where: str) -> npt.NDArray[np.uint8]
     Raises:
         DatasetError: It holds values that are neither the output's nor ignored.
     """
-    values = np.unique(data)
-    if fault := plane_fault(values, target):
-        raise DatasetError(f"{where} {fault}")
-    ignored = np.zeros(data.shape, dtype=bool) if target.ignore is None else data == target.ignore
     if target.soft:
-        fractions = np.clip(np.where(ignored, 0, data) / _scale(_kept(values, target)), 0, 1).astype(np.float32)
-        planes = planes_of(fractions)
-    else:
-        planes = np.where(data == 1, np.uint8(WHOLE), np.uint8(0))
-    planes[ignored] = IGNORED_PLANE
+        fractions = read_fractions(data, target.ignore, where)
+        planes = planes_of(np.nan_to_num(fractions))
+        planes[np.isnan(fractions)] = IGNORED_PLANE
+        return planes
+    if fault := plane_fault(np.unique(data), target):
+        raise DatasetError(f"{where} {fault}")
+    planes = np.zeros(data.shape, dtype=np.uint8)
+    planes[data == 1] = WHOLE
+    if target.ignore is not None:
+        planes[data == target.ignore] = IGNORED_PLANE
     return planes
+
+
+def read_fractions(data: Array, ignore: int | None, where: str) -> Float32Array:
+    """What soft labels say, `(Z, Y, X)` from 0 to 1; NaN where nobody knows.
+
+    Args:
+        ignore: The value of what nobody knows; None where there is none.
+        where: What is said of the file before what is wrong with it.
+
+    Raises:
+        DatasetError: It holds values that are no fractions.
+    """
+    kept = _kept(data, ignore)
+    if fault := _nothing_in(kept) or _no_fractions(kept):
+        raise DatasetError(f"{where} {fault}")
+    fractions = np.multiply(data, 1 / _scale(kept), dtype=np.float32)
+    np.clip(fractions, 0, 1, out=fractions)
+    if ignore is not None:
+        fractions[data == ignore] = np.nan
+    return fractions
 
 
 def plane_fault(values: Array, target: Target) -> str:
     """What is wrong with the distinct values of a label file of one output; empty where nothing is."""
-    kept = _kept(values, target)
-    if not len(kept):
-        return "is ignored everywhere: nothing is annotated; leave the case out, or draw some of it"
+    kept = _kept(values, target.ignore)
+    if nothing := _nothing_in(kept):
+        return nothing
     if target.soft:
-        odd = kept[~np.isfinite(kept) | (kept < -ROUNDING) | (kept > LARGEST_FRACTION)]
-        if not len(odd) and _scale(kept) > 1:
-            odd = kept[kept != np.rint(kept)]
-        if len(odd):
-            return (
-                f"holds {first_few(odd, say=in_digits)}, {agreeing(len(odd), 'which is no fraction', 'which are no fractions')}; "
-                "soft labels are from 0 to 1, or whole numbers from 0 to 255"
-            )
-        return ""
+        return _no_fractions(kept)
     odd = kept[(kept != 0) & (kept != 1)]
     if not len(odd):
         return ""
@@ -68,15 +81,32 @@ def plane_fault(values: Array, target: Target) -> str:
     return f"holds the {counted_values(odd)}, and a mask holds 0 and 1{beside}; correct the file"
 
 
+def _nothing_in(kept: Array) -> str:
+    return "" if kept.size else "is ignored everywhere: nothing is annotated; leave the case out, or draw some of it"
+
+
+def _no_fractions(kept: Array) -> str:
+    """Of all values or the distinct ones."""
+    odd = np.unique(kept[~((kept >= -ROUNDING) & (kept <= LARGEST_FRACTION))])
+    if not len(odd) and _scale(kept) > 1:
+        odd = np.unique(kept[kept != np.rint(kept)])
+    if not len(odd):
+        return ""
+    return (
+        f"holds {first_few(odd, say=in_digits)}, {agreeing(len(odd), 'which is no fraction', 'which are no fractions')}; "
+        "soft labels are from 0 to 1, or whole numbers from 0 to 255"
+    )
+
+
 def counted_values(values: Array) -> str:
     """`value 3` or `values 3, 4`."""
     return f"{agreeing(len(values), 'value')} {first_few(values, say=in_digits)}"
 
 
-def _kept(values: Array, target: Target) -> Array:
-    return values if target.ignore is None else values[values != target.ignore]
+def _kept(values: Array, ignore: int | None) -> Array:
+    return values if ignore is None else values[values != ignore]
 
 
 def _scale(kept: Array) -> float:
     """What stands for 1."""
-    return LARGEST_FRACTION if len(kept) and kept.max() > 1 + ROUNDING else 1.0
+    return LARGEST_FRACTION if kept.size and kept.max() > 1 + ROUNDING else 1.0

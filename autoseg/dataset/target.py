@@ -14,6 +14,7 @@ from autoseg.dataset.coding import (
     IGNORED,
     LARGEST_LABEL,
     OUTSIDE,
+    WHOLE,
     is_ignored,
     is_outside,
     outside_as_background,
@@ -37,10 +38,16 @@ __all__ = [
     "restored_target",
     "stored_target",
     "too_many_labels",
+    "written_step",
 ]
 
 Target: TypeAlias = Exclusive | Regions | Masks
 """Every kind there is; mypy asks each of them for all that is used."""
+
+
+def written_step(target: Target) -> float:
+    """What one step of a segmentation's values stands for: 1 of labels, of fractions what makes `WHOLE` of them 1."""
+    return 1 / WHOLE if target.soft else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from autoseg.arrays import Float64Array, IndexArray, LabelArray, Mask
+from autoseg.arrays import Array, Float32Array, Float64Array, IndexArray, LabelArray, Mask
 from autoseg.dataset.covering import has
 from autoseg.dataset.overlapping import THRESHOLD
-from autoseg.dataset.target import Target
+from autoseg.dataset.target import BACKGROUND, Target
 
 Metrics = dict[str, float | None]
 Counts = npt.NDArray[np.int64]
@@ -30,7 +30,12 @@ MOST_PAIRED = 256
 """Kinds whose pairs are counted at once, which is fastest; the table of more grows with their square."""
 
 UNKNOWN = 2
-"""In the mean of raters, beside 0 and 1."""
+"""In what is known of one number, beside 0 and 1."""
+
+HAUSDORFF = "Hausdorff Distance 95"
+SOFT_DICE, ABSOLUTE_ERROR = "Soft Dice", "Mean Absolute Error"
+BETWEEN_RATERS = "Dice Between Raters"
+LEFT_OUT = "Voxels Left Out"
 
 LARGEST_TABLE = 2**16
 """Label numbers up to it are looked up in a table, which is fastest; larger ones are searched for."""
@@ -43,11 +48,13 @@ class Counted:
     Attributes:
         members: For each number the values that it covers, which may be others' too.
         ignore: The value in the reference where nobody knows, whose voxels are left out; None where there is none.
+        soft: Whether files hold fractions.
         target: Whose files they are; None where each case has one.
     """
 
     members: Mapping[int, tuple[int, ...]]
     ignore: int | None = None
+    soft: bool = False
     target: Target | None = field(default=None, compare=False)
 
     @classmethod
@@ -60,7 +67,7 @@ class Counted:
         """What is scored of a target in maps; of some of its outputs where their numbers are given."""
         numbers = target.scored if numbers is None else numbers
         scored = {number: target.members_of(number) if number in target.scored else (number,) for number in numbers}
-        return cls(members=scored, ignore=target.ignore, target=target)
+        return cls(members=scored, ignore=target.ignore, soft=target.soft, target=target)
 
     def files(self, case: str) -> tuple[tuple[str, Counted], ...]:
         """Names, endings and raters left out, of the files of a case, each with what is counted in it."""
@@ -73,10 +80,51 @@ class Counted:
             if number in self.members
         )
 
+    def share_of(self, values: Array, number: int) -> Float32Array:
+        """How much of each voxel is a number's by a file's values, or its fractions; NaN where nobody knows."""
+        if self.soft:
+            return values if number != BACKGROUND else 1 - values
+        shares = np.isin(values, self.members[number]).astype(np.float32)
+        if self.ignore is not None:
+            shares[values == self.ignore] = np.nan
+        return shares
+
     @property
     def values(self) -> tuple[int, ...]:
         """All that any number covers, ascending."""
         return tuple(sorted({value for values in self.members.values() for value in values}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What is measured of every number of every case beside what follows from counted voxels.
+
+    Attributes:
+        surface_distances: The 95th percentile Hausdorff distance.
+        soft: How near fractions are.
+        raters: The agreement between raters, of whom some case has several.
+        left_out: Voxels of which nobody knows.
+    """
+
+    surface_distances: bool = False
+    soft: bool = False
+    raters: bool = False
+    left_out: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the metrics."""
+        wanted = {
+            HAUSDORFF: self.surface_distances,
+            SOFT_DICE: self.soft,
+            ABSOLUTE_ERROR: self.soft,
+            BETWEEN_RATERS: self.raters,
+            LEFT_OUT: self.left_out,
+        }
+        return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+
+
+NO_EXTRAS = Extras()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +160,7 @@ def score_arrays(
         for number, metrics in scores.items():
             masks = [np.isin(image, counted.members[number]) for image in (prediction, reference)]
             ours, theirs = masks if known is None else [mask & known for mask in masks]
-            metrics["Hausdorff Distance 95"] = hausdorff_distance_95(ours, theirs, spacing)
+            metrics[HAUSDORFF] = hausdorff_distance_95(ours, theirs, spacing)
     return {label: dict(sorted(metrics.items())) for label, metrics in scores.items()}
 
 
@@ -158,14 +206,10 @@ def confusion_metrics(counts: Confusion) -> Metrics:
     }
 
 
-def undefined_metrics(*, surface_distances: bool) -> Metrics:
+def undefined_metrics(extras: Extras) -> Metrics:
     """Those of what nobody drew: by the same names, all None."""
-    nothing = np.zeros((1, 1, 1), dtype=np.uint8)
-    spacing = (1.0, 1.0, 1.0)
-    (metrics,) = score_arrays(
-        nothing, nothing, Counted.of([1]), spacing=spacing if surface_distances else None
-    ).values()
-    return dict.fromkeys({**metrics, **volumes(metrics, spacing)})
+    metrics = confusion_metrics(_confusion(0, 0, 0, voxels=0))
+    return dict.fromkeys((*metrics, *volumes(metrics, (1, 1, 1)), *extras.names))
 
 
 def mean_of_raters(references: Sequence[LabelArray], members: Sequence[int], ignore: int | None) -> LabelArray:

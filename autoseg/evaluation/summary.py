@@ -13,19 +13,24 @@ import numpy as np
 
 from autoseg.arrays import LabelArray
 from autoseg.dataset.facts import NOTHING, Facts
+from autoseg.dataset.planes import read_fractions
 from autoseg.errors import DatasetError, StorageError
 from autoseg.evaluation.case_files import CaseFiles, Pair, find_pairs
 from autoseg.evaluation.metrics import (
+    BETWEEN_RATERS,
+    LEFT_OUT,
+    NO_EXTRAS,
     UNKNOWN,
     Counted,
+    Extras,
     Metrics,
     foreground_mean,
     mean_of,
-    mean_of_raters,
     score_arrays,
     undefined_metrics,
     volumes,
 )
+from autoseg.evaluation.shares import Shares, compare_shares
 from autoseg.files.storage import content_hash, read_json, write_json
 from autoseg.geometry import Spacing
 from autoseg.images import Image, grid_differences, read_label, split_ending
@@ -42,6 +47,8 @@ DESCRIPTION = (
     "undefined where one of the two images has none of it."
 )
 IDENTIFIER_LENGTH = 12
+
+KNOWN_OR_NOT = Counted(members={1: (1,)}, ignore=UNKNOWN)
 
 BYTES_PER_WORKER = 2 * 10**9
 """Of one that scores: two label images of 1000 slices of 512x512 in 32 bits."""
@@ -137,7 +144,13 @@ def score_folder(
         CasesFailed: Naming each case whose files cannot be compared (different grids, no whole numbers).
     """
     files = find_pairs(predictions, references, counted, cases)
-    score = partial(score_case, numbers=tuple(counted.members), surface_distances=surface_distances)
+    extras = Extras(
+        surface_distances=surface_distances,
+        soft=counted.soft,
+        raters=any(len(pair.references) > 1 for case in files for pair in case.pairs),
+        left_out=counted.ignore is not None,
+    )
+    score = partial(score_case, numbers=tuple(counted.members), extras=extras)
     scored = run_on_cases(score, files, task="scoring", workers=workers)
     return Summary(
         name=predictions.name,
@@ -148,42 +161,52 @@ def score_folder(
     )
 
 
-def score_case(files: CaseFiles, *, numbers: Sequence[int], surface_distances: bool = False) -> CaseScores:
+def score_case(files: CaseFiles, *, numbers: Sequence[int], extras: Extras = NO_EXTRAS) -> CaseScores:
     """Score the files of one predicted segmentation against its reference files; what was not drawn has no score.
 
     Args:
         numbers: All that get scores.
+        extras: Measured beside what follows from counted voxels.
 
     Raises:
-        DatasetError: Two lie on different grids, or hold other than whole numbers.
+        DatasetError: Two lie on different grids, or hold other than whole numbers, or than fractions.
     """
     found: dict[int, Metrics] = {}
     for pair in files.pairs:
         if pair.references:
-            found |= _score_pair(pair, surface_distances=surface_distances)
-    undefined = undefined_metrics(surface_distances=surface_distances) if len(found) < len(numbers) else {}
+            found |= _score_pair(pair, extras)
+    undefined = undefined_metrics(extras) if len(found) < len(numbers) else {}
     scores = {number: found[number] if number in found else dict(undefined) for number in numbers}
     return CaseScores(test=str(files.prediction), reference=str(files.reference), scores=scores)
 
 
-def _score_pair(pair: Pair, *, surface_distances: bool) -> dict[int, Metrics]:
+def _score_pair(pair: Pair, extras: Extras) -> dict[int, Metrics]:
     counted = pair.counted
-    read = [read_pair((pair.prediction, reference)) for reference in pair.references]
-    prediction, reference, spacing = read[0]
-    scored_spacing = spacing if surface_distances else None
-    scores: dict[int, Metrics] = {}
-    if len(read) == 1:
-        scores = score_arrays(prediction, reference, counted, spacing=scored_spacing)
+    images = _read_on_one_grid((pair.prediction, *pair.references), counted)
+    prediction, *references = (image.data for image in images)
+    spacing = images[-1].geometry.spacing
+    measured = spacing if extras.surface_distances else None
+    if counted.soft or len(references) > 1:
+        by_number = {
+            number: compare_shares(prediction, references, partial(counted.share_of, number=number))
+            for number in counted.members
+        }
+        scores = {number: _score_shares(shares, extras, measured) for number, shares in by_number.items()}
     else:
-        raters = [one for _, one, _ in read]
-        single = Counted(members={1: (1,)}, ignore=UNKNOWN)
-        for number, members in counted.members.items():
-            mean = mean_of_raters(raters, members, counted.ignore)
-            held = np.isin(prediction, members).astype(np.uint8)
-            scores[number] = score_arrays(held, mean, single, spacing=scored_spacing)[1]
+        scores = score_arrays(prediction, references[0], counted, spacing=measured)
+        unknown = {BETWEEN_RATERS: None, LEFT_OUT: float(np.count_nonzero(references[0] == counted.ignore))}
+        for metrics in scores.values():
+            metrics |= {name: value for name, value in unknown.items() if name in extras.names}
     for metrics in scores.values():
         metrics |= volumes(metrics, spacing)
     return scores
+
+
+def _score_shares(shares: Shares, extras: Extras, spacing: Spacing | None) -> Metrics:
+    unknown = float(np.count_nonzero(shares.reference == UNKNOWN))
+    more = {**shares.soft_metrics, BETWEEN_RATERS: shares.agreement, LEFT_OUT: unknown}
+    metrics = score_arrays(shares.prediction, shares.reference, KNOWN_OR_NOT, spacing=spacing)[1]
+    return metrics | {name: value for name, value in more.items() if name in extras.names}
 
 
 def read_pair(pair: tuple[Path, Path]) -> tuple[LabelArray, LabelArray, Spacing]:
@@ -192,8 +215,7 @@ def read_pair(pair: tuple[Path, Path]) -> tuple[LabelArray, LabelArray, Spacing]
     Raises:
         DatasetError: The two lie on different grids, or hold other than whole numbers.
     """
-    prediction, reference = read_labels(pair[0]), read_labels(pair[1])
-    require_one_grid(pair, prediction, reference)
+    prediction, reference = _on_one_grid(pair, read_labels)
     return prediction.data, reference.data, reference.geometry.spacing
 
 
@@ -275,11 +297,35 @@ def _case_scores(entry: Mapping[str, Any]) -> CaseScores:
     return CaseScores(test=entry["test"], reference=entry["reference"], scores=scores)
 
 
+def _read_on_one_grid(paths: Sequence[Path], counted: Counted) -> list[Image]:
+    """A prediction and its references: their labels or their fractions."""
+    if not counted.soft:
+        return _on_one_grid(paths, read_labels)
+    return _on_one_grid(paths, lambda path: _read_shares(path, None if path == paths[0] else counted.ignore))
+
+
+def _on_one_grid(paths: Sequence[Path], read: Callable[[Path], Image]) -> list[Image]:
+    images = [read(path) for path in paths]
+    for path, image in zip(paths[1:], images[1:], strict=True):
+        if differences := grid_differences(images[0], image):
+            raise DatasetError(
+                f"{paths[0]} and {path} lie on different grids: {'; '.join(differences)}; resample one onto the other"
+            )
+    return images
+
+
+def _read_shares(path: Path, ignore: int | None) -> Image:
+    image = read_label(path)
+    return Image(data=read_fractions(image.data, ignore, f"{path}:"), geometry=image.geometry)
+
+
 def _whole_numbers(image: Image, path: Path) -> LabelArray:
     fractions = fractional_values(image.data)
     if len(fractions):
+        named = ", or name the task that has soft labels (`task`)" if 0 < fractions.min() <= fractions.max() < 1 else ""
         raise DatasetError(
             f"{path}: a segmentation holds whole numbers only, found {first_few(fractions, say=in_digits)}; correct the file"
+            f"{named}"
         )
     if image.data.dtype.kind == "f":
         beyond = image.data.flat[np.abs(image.data).argmax()]

@@ -86,10 +86,12 @@ class Told:
     Attributes:
         description: A text of at most 79 ASCII characters.
         names: Of the labels, index is the value, the background first; empty where they are not known.
+        step: What one step of a value stands for; it is 1 in formats that do not hold it.
     """
 
     description: str = ""
     names: tuple[str, ...] = ()
+    step: float = 1
 
 
 class Write(Protocol):
@@ -111,6 +113,7 @@ class Format:
         read_header: From a path to what the file says; it raises DatasetError for all that is not read.
         read_voxels: From the same path and its header to the voxels as they are stored, of the header's shape.
         write: None where nothing is written in this format.
+        holds_step: Whether a file says what a step of its values stands for.
         written_as: The ending of what is predicted of an image of this format.
         holds_channels: Whether a file may hold all channels of a case, as the colours of a picture.
         beside: The other files that a file's image is read from, those that are there.
@@ -120,6 +123,7 @@ class Format:
     read_header: Callable[[Path, Wanted], Header]
     read_voxels: Callable[[Path, Header, Wanted], Array]
     write: Write | None = None
+    holds_step: bool = False
     written_as: str = ".nii.gz"
     holds_channels: bool = False
     beside: Callable[[Path], tuple[Path, ...]] = _alone

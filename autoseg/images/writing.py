@@ -20,6 +20,7 @@ def write_image(
     data: Array,
     geometry: Geometry,
     *,
+    step: float = 1,
     description: str = "",
     names: tuple[str, ...] = (),
     before_it_is_there: Callable[[], object] = lambda: None,
@@ -31,6 +32,7 @@ def write_image(
     pixel, but no place.
 
     Args:
+        step: What one step of a value stands for. A file that says so holds the steps, and another their multiples as floats.
         description: At most 79 ASCII characters for the header.
         names: Of labels, the background first, for formats that hold them.
         before_it_is_there: Called once the file is written whole, before it takes its name.
@@ -43,7 +45,9 @@ def write_image(
         raise refusal(
             path, "images are not written in this format", f"let the name end in {' or '.join(WRITTEN_ENDINGS)}"
         )
+    if step != 1 and not kind.holds_step:
+        data, step = np.multiply(data, step, dtype=np.float32), 1
     stored = np.ascontiguousarray(data, data.dtype.newbyteorder("<"))
     with atomic_path(path) as temporary:
-        kind.write(temporary, stored, geometry, Told(description=description, names=names))
+        kind.write(temporary, stored, geometry, Told(description=description, names=names, step=step))
         before_it_is_there()

@@ -18,7 +18,7 @@ from autoseg.dataset.cases import channels_in
 from autoseg.dataset.contents import require_images
 from autoseg.dataset.new_cases import find_new_cases
 from autoseg.dataset.raw_cases import RawCase, read_case
-from autoseg.dataset.target import Target
+from autoseg.dataset.target import Target, written_step
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError
 from autoseg.files.storage import remove_file
 from autoseg.geometry import Geometry
@@ -336,6 +336,7 @@ def write_segmentation(output: Path, written: Written, probabilities: PackedProb
             file,
             labels,
             written.geometry,
+            step=written_step(written.target),
             description=str(written.origin),
             before_it_is_there=save,
         )

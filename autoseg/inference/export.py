@@ -127,7 +127,7 @@ def export_segmentation(
 
     Returns:
         `(Z, Y, X)` in the original axis order, uint8, or uint16 where there are more than 255 labels; of masks that may
-        overlap `(outputs, Z, Y, X)`.
+        overlap `(outputs, Z, Y, X)`. Of soft labels fractions, in steps of `written_step`.
     """
     original = np.zeros(target.shape_of(properties.original_shape), dtype=target.written_type)
     cropped = turned(inside(original, properties.crop), properties.transpose_forward)
@@ -147,7 +147,7 @@ def export_fast(slabs: Iterable[Slab], properties: CaseProperties, target: Targe
         labels = activation.decide(slab.scores, dim=0).cpu().numpy()
         planes, rows, _ = labels.shape[-3:]
         prepared[..., slab.start : slab.start + planes, slab.row : slab.row + rows, :] = labels
-    return restore_segmentation(prepared, properties)
+    return restore_segmentation(prepared, properties, soft=target.soft)
 
 
 def pieces_on_gpu(free: int) -> Pieces:

@@ -48,7 +48,7 @@ class Prediction:
 
     Attributes:
         segmentation: `(Z, Y, X)` on the original grid, uint8, or uint16 where there are more than 255 labels; of masks
-            that may overlap `(outputs, Z, Y, X)`.
+            that may overlap `(outputs, Z, Y, X)`; of soft labels fractions, in steps of `written_step(target)`.
         geometry: The input's.
         target: What is predicted.
         probabilities: Of every class, packed; None where they were not asked for.

@@ -27,7 +27,7 @@ from autoseg.files.records import RecordFormat, require_format
 from autoseg.files.storage import atomic_path, decode, parse_json, to_json
 from autoseg.forms import Forms
 from autoseg.geometry import Box, Geometry, Shape, bounding_box, box_shape, box_slices
-from autoseg.inference.probability_codes import Code, Independent, Levels, Shared, code_of
+from autoseg.inference.probability_codes import Code, Levels, code_of
 from autoseg.preprocessing.prepare import CaseProperties
 from autoseg.remedies import cannot_be_read
 from autoseg.words import counted
@@ -35,10 +35,10 @@ from autoseg.words import counted
 T = TypeVar("T")
 Bytes = npt.NDArray[np.uint8]
 
-FORMAT = RecordFormat(
-    number=Independent.format, what="probabilities", another="predict this case again", older=(Shared.format,)
-)
-"""The newest; which one is written is for the code to say."""
+NUMBERED, NAMED = 2, 3
+"""Formats: of labels that exclude each other the number says all; of other targets the file says what they are."""
+
+FORMAT = RecordFormat(number=NAMED, what="probabilities", another="predict this case again", older=(NUMBERED,))
 
 COMPRESSION = 4
 """Level of zlib: 1.7 times faster than its default, for 4 % more bytes."""
@@ -197,7 +197,7 @@ def save_probabilities(path: Path, packed: PackedProbabilities) -> None:
     with atomic_path(path) as temporary:
         np.savez(
             temporary,
-            format=np.array(packed.code.format),
+            format=np.array(_format_of(packed.target)),
             classes=np.array(packed.classes),
             shape=np.array(packed.shape),
             spacing=np.array(geometry.spacing),
@@ -255,10 +255,15 @@ def _read(path: Path, understand: Callable[[Any], T]) -> T:
         raise StorageError(f"{path}: damaged: {error}; predict this case again with `save_npz`") from error
 
 
+def _format_of(target: Target) -> int:
+    """What is decided of labels that exclude each other follows from their number, unless it is fractions."""
+    return NUMBERED if code_of(target).backgrounds and not target.soft else NAMED
+
+
 def _arrays_of(target: Target) -> dict[str, Any]:
     """What a file holds of its target beside the number of outputs."""
     stored = stored_target(target)
-    if code_of(target).backgrounds or stored is None:
+    if _format_of(target) == NUMBERED or stored is None:
         return {}
     return {"labels": np.array(target.labels), "target": np.array(to_json(stored).decode())}
 
@@ -266,7 +271,7 @@ def _arrays_of(target: Target) -> dict[str, Any]:
 def _target_from(arrays: Any) -> Target:
     """The reverse."""
     classes = int(arrays["classes"])
-    if int(arrays["format"]) == Shared.format:
+    if int(arrays["format"]) == NUMBERED:
         if not 2 <= classes <= LARGEST_LABEL + 1:
             raise ValueError(
                 f"it holds {counted(classes, 'class', 'classes')}, and there can be 2 to {LARGEST_LABEL + 1}"
@@ -277,7 +282,7 @@ def _target_from(arrays: Any) -> Target:
         target = restored_target(tuple(arrays["labels"].tolist()), stored)
     except (StorageError, DatasetError) as error:
         raise ValueError(str(error)) from error
-    if len(target.outputs) != classes or code_of(target).format != int(arrays["format"]):
+    if len(target.outputs) != classes or _format_of(target) != NAMED:
         raise ValueError(f"it holds {counted(classes, 'output')} of another kind or number than it names")
     return target
 

@@ -37,7 +37,6 @@ HELD = 2**23
 class Shared:
     """Outputs that sum to 1: the most probable is named, its probability being what the others lack."""
 
-    format: ClassVar = 2
     backgrounds: ClassVar = 1
     """Outputs, the first, that are certain where nothing is kept; all others are 0."""
 
@@ -76,7 +75,6 @@ class Shared:
 class Independent:
     """Outputs of which each says by itself whether it holds: the side of one half, and how much is lacking to certainty."""
 
-    format: ClassVar = 3
     backgrounds: ClassVar = 0
 
     def levels(self, probabilities: torch.Tensor) -> Levels:

@@ -58,7 +58,13 @@ class Scoring(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Softmax:
-    """One output a label, of which exactly one holds; labels are whole numbers `(B, *space)`, outputs' indices."""
+    """One output a label, of which exactly one holds; labels are whole numbers `(B, *space)`, outputs' indices.
+
+    Attributes:
+        soft: Whether what is decided is not which holds, but the fraction of the one label above the background.
+    """
+
+    soft: bool = False
 
     scored: ClassVar = slice(BACKGROUND + 1, None)
     """Of the outputs, all but the background."""
@@ -123,16 +129,22 @@ class Softmax:
 
     def found_and_there(self, logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Of each scored output, the voxels `(B, *space)` where it is decided and those where it is true."""
-        decided = self.decide(logits, dim=1)
+        decided = _highest(logits, dim=1)
         for label in range(logits.shape[1])[self.scored]:
-            yield decided == label, labels == label
+            there = labels == label if labels.ndim < logits.ndim else labels[:, label] > THRESHOLD
+            yield decided == label, there
 
     def decide(self, scores: Tensor, *, dim: int) -> Tensor:
-        """The label of the highest score along an axis, the first of several."""
-        return scores.max(dim=dim).indices  # many times faster than argmax on a CPU
+        """The label of the highest score along an axis, the first of several; if soft, of probabilities the fraction in bytes."""
+        return _as_bytes(scores.select(dim, BACKGROUND + 1)) if self.soft else _highest(scores, dim)
 
     def decide_interpolated(self, scores: Tensor, enlarge: Enlarge, shape: tuple[int, int]) -> Tensor:
-        """The labels `shape` of scores `(K, r, X)` after linear interpolation, which only those that can win undergo."""
+        """The labels `shape` of scores `(K, r, X)` after linear interpolation, which only those that can win undergo.
+
+        If soft, the fractions.
+        """
+        if self.soft:
+            return _interpolated_fractions(scores[self.scored], enlarge, shape)[0]
         contenders = _contenders(scores)
         if len(contenders) == 1:
             return torch.full(shape, int(contenders[0]))
@@ -153,10 +165,12 @@ class Sigmoid:
     Attributes:
         members: The labels of a map that each output covers; None where labels are shares of each output.
         order: The label that each output writes into a map, over those before it; None where each has a map of its own.
+        soft: Whether what is decided is not whether an output holds, but its fraction.
     """
 
     members: tuple[tuple[int, ...], ...] | None = None
     order: tuple[int, ...] | None = None
+    soft: bool = False
 
     scored: ClassVar = slice(None)
     """Of the outputs, all."""
@@ -212,7 +226,9 @@ class Sigmoid:
             yield logits[:, output] > 0, truth[:, output] > THRESHOLD
 
     def decide(self, scores: Tensor, *, dim: int) -> Tensor:
-        """The map of probabilities, each output's label written over those before it; or a mask of each output."""
+        """The map of probabilities, each output's label written over those before it; or a mask, or fractions, of each output."""
+        if self.soft:
+            return _as_bytes(scores)
         held = scores > THRESHOLD
         if self.order is None:
             return held
@@ -226,6 +242,8 @@ class Sigmoid:
 
         Interpolation keeps within the range of what it is made of, so an output that is nowhere probable is not looked at.
         """
+        if self.soft:
+            return _interpolated_fractions(scores, enlarge, shape)
         somewhere = torch.nonzero(scores.amax(dim=(1, 2)) > THRESHOLD).flatten().tolist()
         masks = (
             torch.zeros((len(scores), *shape), dtype=torch.bool, device=scores.device) if self.order is None else None
@@ -250,12 +268,14 @@ SIGMOID = Sigmoid()
 def activation_of(target: Target) -> Activation:
     """What the scores of a network with this target say."""
     match target:
+        case Exclusive(soft=True):
+            return Softmax(soft=True)
         case Exclusive():
             return SOFTMAX
         case Regions(members=members, order=order):
             return Sigmoid(members=members, order=order)
-        case Masks():
-            return SIGMOID
+        case Masks(soft=soft):
+            return Sigmoid(soft=soft)
 
 
 def repeatable_cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
@@ -270,6 +290,25 @@ def _encoded(labels: Tensor, zeros: Tensor) -> Tensor:
     if labels.ndim == zeros.ndim:
         return labels.to(zeros.dtype)
     return zeros.scatter_(1, labels.long()[:, None], 1.0)
+
+
+def _highest(scores: Tensor, dim: int) -> Tensor:
+    return scores.max(dim=dim).indices  # many times faster than argmax on a CPU
+
+
+def _as_bytes(fractions: Tensor) -> Tensor:
+    """Fractions from 0 to 1 as `dataset.coding` tells them in planes."""
+    return fractions.clamp(0, 1).mul(WHOLE).round_().to(torch.uint8)
+
+
+def _interpolated_fractions(fractions: Tensor, enlarge: Enlarge, shape: tuple[int, int]) -> Tensor:
+    """Fractions `(K, r, X)` after linear interpolation, as bytes `(K, *shape)`; what is nowhere a byte is not looked at."""
+    planes = torch.zeros((len(fractions), *shape), dtype=torch.uint8, device=fractions.device)
+    somewhere = torch.nonzero(fractions.amax(dim=(1, 2)) >= 1 / (2 * WHOLE)).flatten().tolist()
+    for first, enlarged in enlarge(fractions[somewhere]) if somewhere else ():
+        for output, one in zip(somewhere[first:], enlarged, strict=False):
+            planes[output] = _as_bytes(one)
+    return planes
 
 
 def _shares(planes: Tensor) -> Tensor:

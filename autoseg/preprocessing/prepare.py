@@ -35,9 +35,9 @@ from autoseg.preprocessing.cropping import crop_to_nonzero
 from autoseg.preprocessing.label_arrays import resample_labels, sample_outputs
 from autoseg.preprocessing.normalisation import normalise
 from autoseg.preprocessing.resampling import (
-    resample_fractions,
     resample_image,
     resample_segmentation,
+    resample_steps,
     resampled_shape,
     separated_axis,
 )
@@ -254,12 +254,15 @@ def _region(data: Float32Array) -> LabelArray:
     return region
 
 
-def restore_segmentation(segmentation: npt.NDArray[LabelType], properties: CaseProperties) -> npt.NDArray[LabelType]:
+def restore_segmentation(
+    segmentation: npt.NDArray[LabelType], properties: CaseProperties, *, soft: bool = False
+) -> npt.NDArray[LabelType]:
     """Bring a segmentation from the prepared grid back to the original one; the reverse of `prepare_case`.
 
     Args:
         segmentation: `(Z, Y, X)` labels on the prepared grid, axes in transposed order; below 0 is background. Of masks
             `(outputs, Z, Y, X)`.
+        soft: Whether values are fractions, in any steps, which are resampled linearly.
 
     Returns:
         `(Z, Y, X)` labels on the original grid in file order, of the same type, background outside the crop; of masks all.
@@ -268,33 +271,17 @@ def restore_segmentation(segmentation: npt.NDArray[LabelType], properties: CaseP
         DatasetError: The segmentation does not lie on the prepared grid.
     """
     if segmentation.ndim > len(properties.prepared_shape):
-        return np.stack([restore_segmentation(one, properties) for one in segmentation])
+        return np.stack([restore_segmentation(one, properties, soft=soft) for one in segmentation])
     if segmentation.shape != properties.prepared_shape:
         raise DatasetError(
             f"case {properties.identifier}: expected a segmentation of {properties.prepared_shape} voxels, "
             f"found {segmentation.shape}; give the one predicted from this prepared case"
         )
     labels = outside_as_background(segmentation)
-    cropped = resample_segmentation(labels, shape=properties.cropped_shape, separated=properties.separated_axis)
+    resample = resample_steps if soft else resample_segmentation
+    cropped = resample(labels, shape=properties.cropped_shape, separated=properties.separated_axis)
     restored = np.zeros(properties.original_shape, dtype=segmentation.dtype)
     restored[box_slices(properties.crop)] = cropped.transpose(inverse_order(properties.transpose_forward))
-    return restored
-
-
-def restore_fractions(fractions: Float32Array, properties: CaseProperties) -> Float32Array:
-    """Bring fractions of each output from the prepared grid back to the original one, linearly.
-
-    Args:
-        fractions: `(outputs, Z, Y, X)` from 0 to 1 on the prepared grid, axes in transposed order.
-
-    Returns:
-        `(outputs, Z, Y, X)` on the original grid in file order, 0 outside the crop.
-    """
-    restored = np.zeros((len(fractions), *properties.original_shape), dtype=np.float32)
-    order = inverse_order(properties.transpose_forward)
-    for one, result in zip(fractions, restored, strict=True):
-        cropped = resample_fractions(one, shape=properties.cropped_shape, separated=properties.separated_axis)
-        result[box_slices(properties.crop)] = cropped.transpose(order)
     return restored
 
 

@@ -166,6 +166,19 @@ def resample_fractions(fractions: Array, *, shape: Shape, separated: int | None)
     return resampled
 
 
+def resample_steps(steps: npt.NDArray[LabelType], *, shape: Shape, separated: int | None) -> npt.NDArray[LabelType]:
+    """Resample fractions in whole steps linearly, to the nearest step; as `resample_fractions`, in the memory of the steps."""
+    if steps.shape == shape:
+        return np.array(steps, order="C")
+    resampled = np.empty(shape, dtype=steps.dtype)
+    matrices = _matrices(steps.shape, shape, SEGMENTATION_ORDER, separated)
+    source, result = (np.moveaxis(array, separated or 0, 0) for array in (steps, resampled))
+    with _ONE_THREAD:
+        for rows, slab in _resampled_slabs(source, matrices):
+            np.rint(slab, out=result[rows], casting="unsafe")
+    return resampled
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AxisMatrix:
     """Resampling along one axis: `weights` is `(voxels out, voxels in)` and all but empty beside its band."""

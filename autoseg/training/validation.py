@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from autoseg.evaluation.metrics import Counted
+from autoseg.evaluation.metrics import ABSOLUTE_ERROR, BETWEEN_RATERS, SOFT_DICE, Counted
 from autoseg.evaluation.score_lines import save_score_lines
 from autoseg.evaluation.summary import BYTES_PER_WORKER, Summary, save_summary, score_folder
 from autoseg.files.layout import PREDICTION_FILE, SUMMARY_FILE, SUMMARY_TABLE_FILE
@@ -24,6 +24,9 @@ from autoseg.training.fold.data import FoldData
 from autoseg.words import counted
 
 log = logging.getLogger(__name__)
+
+SAID = {SOFT_DICE: "soft Dice", ABSOLUTE_ERROR: "mean absolute error", BETWEEN_RATERS: "of raters among themselves"}
+"""What the log calls them, where they are scored."""
 
 LESS_TIME = "it can be stopped and done later where there is a GPU (`validate`), and a configuration of larger voxels (3d_lowres) takes less"
 
@@ -74,8 +77,9 @@ def validate_fold(predictor: Predictor, data: FoldData, *, folder: Path, probabi
     for label, metrics in summary.mean.items():
         dice = metrics["Dice"]
         score = "absent" if dice is None else f"{dice:.4f}"
+        more = [f", {said} {value:.4f}" for name, said in SAID.items() if (value := metrics.get(name)) is not None]
         number = counted(len(summary.cases), "case")
-        log.info("validation: Dice of %s %s (mean of %s)", model.target.labels[label], score, number)
+        log.info("validation: Dice of %s %s%s (mean of %s)", model.target.labels[label], score, "".join(more), number)
     return summary
 
 

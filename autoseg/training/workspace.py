@@ -12,7 +12,7 @@ from autoseg.files.layout import ALL, DATASET_FILE
 from autoseg.files.model_folder import ModelKey
 from autoseg.paths import Workspace
 from autoseg.planning.planned import load_planned
-from autoseg.plans import Plans
+from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.choice import find_trainer
@@ -40,7 +40,7 @@ def build_trainer(
     chosen = find_trainer(key.named_trainer)
     plans = load_planned(key, workspace)
     plan = plans.configuration(key.configuration)
-    _require_predictable(plans)
+    _require_predictable(plans, plan)
     facts, splits = known_facts(workspace.task(task).raw), workspace.task(task).splits
     for remark in facts.remarks:
         log.warning("%s", remark)
@@ -66,11 +66,10 @@ def build_trainer(
     return chosen.build(data, settings=settings, device=device)
 
 
-def _require_predictable(plans: Plans) -> None:
-    if plans.target.soft:
+def _require_predictable(plans: Plans, plan: ConfigurationPlan) -> None:
+    if plan.previous is not None and plans.target.soft:
         raise TrainingError(
-            f"{plans.dataset}: labels that are fractions can be verified and prepared, but what is trained on them cannot "
-            "be predicted yet; save them as 0 and 1, without soft_labels in dataset.json"
+            f"{plan.name}: a cascade refines labels, and those of {plans.dataset} are fractions; train another configuration"
         )
 
 

@@ -15,6 +15,7 @@ from autoseg.evaluation.metrics import Counted, mean_of_raters
 from autoseg.evaluation.summary import Summary, load_summary
 from autoseg.geometry import Geometry
 from autoseg.images import write_image
+from autoseg.reporting.scores import score_table
 
 MASKS = Masks(names=("axon", "myelin"))
 GEOMETRY = Geometry(spacing=(1.0, 1.0, 1.0))
@@ -53,7 +54,15 @@ def test_raters_are_scored_by_their_mean(tmp_path: Path) -> None:
     write(tmp_path / "true", a_axon_rater1=FULL, a_axon_rater2=HALF, a_axon_rater3=QUARTER, a_myelin=HALF)
     write(tmp_path / "ours", a_axon=HALF, a_myelin=HALF)
 
-    assert [metrics["Dice"] for metrics in scored(tmp_path, MASKS).mean.values()] == [1.0, 1.0]
+    summary = scored(tmp_path, MASKS)
+
+    assert [metrics["Dice"] for metrics in summary.mean.values()] == [1.0, 1.0]
+    between = {number: metrics["Dice Between Raters"] for number, metrics in summary.mean.items()}
+    assert between == {1: pytest.approx((2 * 4 / 12 + 2 * 2 / 10 + 2 * 2 / 6) / 3), 2: None}
+    assert [summary.number[number]["Dice Between Raters"] for number in (1, 2)] == [1, 0]
+    lines = score_table(summary, MASKS.labels).splitlines()
+    assert lines[0].split() == "label n Dice std raters n true ml found ml".split()
+    assert [line.split()[3:7] for line in lines[1:3]] == [["1.0000", "-", "0.5778", "1"], ["1.0000", "-", "-", "0"]]
 
 
 def test_raters_of_a_map_are_scored_label_by_label_where_anybody_knows(tmp_path: Path) -> None:
@@ -64,6 +73,7 @@ def test_raters_of_a_map_are_scored_label_by_label_where_anybody_knows(tmp_path:
     scores = scored(tmp_path, target).cases[0].scores
 
     assert [scores[number]["Dice"] for number in (1, 2)] == [1.0, None], "a half is not more than a half"
+    assert scores[1]["Dice Between Raters"] == 0 and scores[1]["Voxels Left Out"] == 0
 
 
 def test_the_mean_of_raters_is_of_those_who_know() -> None:

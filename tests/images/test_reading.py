@@ -19,6 +19,7 @@ from autoseg.images import (
     image_description,
     read_image,
     read_images,
+    read_label,
     read_volumes,
     write_image,
 )
@@ -84,6 +85,28 @@ def test_simpleitk_sees_the_geometry_that_was_written(tmp_path, seed, mirrored):
     np.testing.assert_allclose(
         seen, [*geometry.spacing[::-1], *geometry.origin[::-1], *direction], rtol=1e-6, atol=2e-7
     )
+
+
+def test_fractions_in_bytes_are_read_as_fractions_by_everyone(tmp_path):
+    steps = np.arange(251, dtype=np.uint8).reshape(1, 1, -1)
+    write_image(tmp_path / "a.nii.gz", steps, oblique(0, mirrored=False), step=1 / 250)
+
+    voxels, _ = seen_by_simpleitk(tmp_path / "a.nii.gz")
+
+    np.testing.assert_allclose(voxels, steps / 250, atol=1e-6)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.nii.gz").data, voxels)
+    assert (read_label(tmp_path / "a.nii.gz").data == voxels).all()
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".tif", ".png"])
+def test_other_formats_hold_fractions_as_they_can(tmp_path, ending):
+    steps = np.array([0, 1, 100, 125, 249, 250], np.uint8).reshape(1, 2, 3)
+    write_image(tmp_path / f"a{ending}", steps, PLAIN, step=1 / 250, description="autoseg")
+
+    found = read_label(tmp_path / f"a{ending}").data
+
+    np.testing.assert_allclose(found, steps / 250, atol=0.5 / 255 + 1e-6 if ending == ".png" else 1e-6)
+    assert found.min() == 0 and found.max() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("seed", range(12))

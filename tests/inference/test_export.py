@@ -15,6 +15,7 @@ from scipy import ndimage
 from skimage.transform import resize
 
 from autoseg.dataset import Exclusive, Masks, Regions
+from autoseg.dataset.target import written_step
 from autoseg.geometry import Box, Geometry, inverse_order, reorder
 from autoseg.inference.export import (
     ON_GPU,
@@ -336,3 +337,48 @@ def test_fast_mode_resamples_each_mask() -> None:
 
     expected = [restore_segmentation((one > 0.5).astype(np.uint8), case) for one in scores]
     np.testing.assert_array_equal(masks, expected)
+
+
+LESION = Exclusive(names=("background", "lesion"), soft=True)
+SOFT_MASKS = Masks(names=("axon", "nothing", "myelin"), soft=True)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (5.0, 1.0, 1.0), (1.0, 4.0, 1.0)])
+@pytest.mark.parametrize("pieces", [None, Pieces(scores=1, voxels=1)])
+@pytest.mark.parametrize("target", [LESION, SOFT_MASKS], ids=["shared", "apart"])
+def test_fractions_are_those_of_the_plain_formula_to_the_nearest_step(
+    target: Exclusive | Masks, spacing: tuple[float, ...], pieces: Pieces | None
+) -> None:
+    old, new, order = (8, 14, 12), (13, 21, 17), (2, 0, 1)
+    case = properties(old, new, spacing=spacing, order=order, margins=((1, 2), (0, 0), (3, 0)))
+    scores = smooth_probabilities(2, old) if target is LESION else independent(3, old)
+    scores[-1, :2] = 0.0009
+    if target is LESION:
+        scores[0] = 1 - scores[1]
+    resized = plain_formula(scores, new, case.separated_axis).transpose(0, 2, 3, 1)
+    inside = (slice(None), *(slice(first, stop) for first, stop in case.crop))
+    expected = np.zeros((len(scores), *case.original_shape))
+    expected[inside] = resized
+    if target is LESION:
+        expected = expected[1]
+    packer = Packer(case, target)
+
+    found = export_segmentation(slabs(scores, 3, 1), case, target, pieces=pieces, packer=packer)
+
+    assert found.dtype == np.uint8 and found.shape == expected.shape and len(np.unique(found)) > 100
+    np.testing.assert_allclose(found * written_step(target), expected, atol=written_step(target) / 2 + 1e-6)
+    np.testing.assert_allclose(packer.finish().unpacked()[inside], resized, atol=1e-5)
+    fast = export_fast(slabs(scores, 3), case, target)
+    np.testing.assert_allclose(fast * written_step(target), expected, atol=written_step(target) * 1.01)
+
+
+def test_fractions_of_equal_grids_are_exact_and_certain_ones_whole() -> None:
+    scores = np.zeros((2, 1, 2, 2), np.float32)
+    scores[1, 0] = [[0, 0.5], [0.1, 1]]
+    scores[0] = 1 - scores[1]
+
+    for found in (
+        export_segmentation(slabs(scores, 1), case := properties((1, 2, 2), (1, 2, 2)), LESION),
+        export_fast(slabs(scores, 1), case, LESION),
+    ):
+        assert found.tolist() == [[[0, 125], [25, 250]]]

@@ -359,9 +359,14 @@ def test_between_two_sure_opposites_of_one_output_the_remaining_doubt_decides() 
     np.testing.assert_allclose(total.ravel() - 1, 1e-6, rtol=0.2)
 
 
-@pytest.mark.parametrize("target", [REGIONS, MASKS, Masks(names=("axon", "ström"), ignore=9, soft=True)])
-def test_a_file_of_independent_outputs_says_what_they_are(tmp_path: Path, target: Target) -> None:
-    before = packed(in_doubt(2, 0)[:, :9, :12, :10].copy(), 1, target)
+LESION = Exclusive(names=("background", "lésion"), soft=True)
+
+
+@pytest.mark.parametrize("target", [REGIONS, MASKS, LESION, Masks(names=("axon", "ström"), ignore=9, soft=True)])
+def test_a_file_of_other_outputs_than_labels_says_what_they_are(tmp_path: Path, target: Target) -> None:
+    doubt = in_doubt(2, 0)[:, :9, :12, :10].copy()
+    doubt[1] = 1 - doubt[0] if target is LESION else doubt[1]
+    before = packed(doubt, 1, target)
 
     save_probabilities(tmp_path / "case.npz", before)
 

@@ -15,13 +15,13 @@ from small_plans import unet_plan
 from autoseg.dataset import IGNORED, OUTSIDE, Case, Exclusive, Masks, Regions, Target
 from autoseg.dataset.coding import IGNORED_PLANE, OUTSIDE_PLANE, WHOLE
 from autoseg.dataset.raw_cases import RawCase, read_case
-from autoseg.dataset.target import stored_target
+from autoseg.dataset.target import stored_target, written_step
 from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
 from autoseg.images import whole_files, write_image
 from autoseg.plans import IntensityRule, Plans, load_plans, plan_signature, save_plans
 from autoseg.preprocessing.label_arrays import resample_labels, sample_outputs
-from autoseg.preprocessing.prepare import prepare_case, restore_fractions, restore_segmentation
+from autoseg.preprocessing.prepare import prepare_case, restore_segmentation
 from autoseg.preprocessing.store import PreparedCases
 
 UNIT = Geometry(spacing=(1.0, 1.0, 1.0))
@@ -176,8 +176,9 @@ class TestPreparing:
         ramp = np.broadcast_to(np.linspace(0, WHOLE, SHAPE[2]).round().astype(np.uint8), (1, *SHAPE))
         prepared = prepare_case(raw_case(ramp.copy(), planes=((0,),)), plans_of(LESION, spacing=spacing), "3d_fullres")
         assert prepared.segmentation is not None
-        fractions = restore_fractions(LESION.encode(prepared.segmentation)[1:], prepared.properties)
-        np.testing.assert_allclose(fractions, ramp / WHOLE, atol=0.07 if spacing != 1 else 0.005)
+        fractions = LESION.decide(LESION.encode(prepared.segmentation))
+        restored = restore_segmentation(fractions, prepared.properties, soft=True) * written_step(LESION)
+        np.testing.assert_allclose(restored, ramp[0] / WHOLE, atol=0.07 if spacing != 1 else 0.005)
 
 
 class TestReading:

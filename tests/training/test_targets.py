@@ -26,6 +26,7 @@ CASES = tuple(f"ball_{number}" for number in range(6))
 SPLIT = Split(training=CASES[:4], validation=CASES[4:])
 REGIONS = Regions(names=("whole", "core"), members=((1, 2), (2,)), order=(1, 2))
 MASKS = Masks(names=("whole", "core"))
+LESION = Exclusive(names=("background", "lesion"), soft=True)
 IGNORING = Exclusive(names=("background", "shell", "core"), ignore=9)
 
 
@@ -142,6 +143,60 @@ def test_a_fold_of_masks_is_trained_and_scored_file_by_file(
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nii.gz")}
     trainer.validate(save_probabilities=True)
     assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nii.gz")} == before, "predicted already"
+
+
+def test_a_fold_of_fractions_is_trained_continued_and_scored_by_how_near_they_are(
+    plans: Plans, store: PreparedCases, references: Path, tmp_path: Path
+) -> None:
+    """Of the shell three fifths are a lesion. Two raters drew one of the validated cases, of whom one sees less in it."""
+    cases, drawn = PreparedCases(tmp_path / "prepared"), tmp_path / "references"
+    for case in CASES:
+        prepared, reference = store.load(case), read_image(references / f"{case}.nii.gz")
+        assert prepared.segmentation is not None
+        planes = _faded(prepared.segmentation)[None]
+        foreground = {1: np.argwhere(planes[0] > WHOLE / 2).astype(np.int32)}
+        planes[0, prepared.segmentation < 0] = OUTSIDE_PLANE
+        faded = replace(prepared, segmentation=planes, planes=((0,),), foreground=foreground)
+        cases.save(faded, "faded")
+        steps = _faded(reference.data)
+        raters = (
+            {"_rater1": steps, "_rater2": np.where(np.arange(len(steps)).reshape(-1, 1, 1) < 7, steps, 0)}
+            if case == "ball_5"
+            else {"": steps}
+        )
+        for name, rater in raters.items():
+            write_image(drawn / f"{case}{name}.nii.gz", rater, reference.geometry, step=1 / WHOLE)
+    made = plans_of(plans, LESION)
+    whole = trainer_of(made, cases, drawn, tmp_path / "whole" / "fold_0")
+    whole.run()
+    parts = trainer_of(made, cases, drawn, tmp_path / "parts" / "fold_0")
+    stopping = iter([False] * 20 + [True] * 99)
+    with pytest.raises(Interrupted):
+        parts.run(should_stop=lambda: next(stopping))
+    trainer_of(made, cases, drawn, tmp_path / "parts" / "fold_0").run(resume=True)
+    weights = [load_weights(one.output / "weights_final.pt").weights for one in (whole, parts)]
+    assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
+
+    summary = whole.validate(save_probabilities=True)
+
+    folder = whole.output / "validation_raw"
+    first, second = (case.scores[1] for case in summary.cases)
+    assert first["Soft Dice"] > 0.7 and first["Dice"] > 0.8 and first["Mean Absolute Error"] < 0.08  # type: ignore[operator]
+    predicted = read_image(folder / "ball_4.nii.gz").data
+    true = read_image(drawn / "ball_4.nii.gz").data
+    assert first["Mean Absolute Error"] == pytest.approx(np.abs(predicted - true).mean(), abs=1e-6)
+    within = [np.median(predicted[true.round(1) == value]) for value in (0, 0.6, 1)]
+    assert within[0] < 0.1 and 0.4 < within[1] < 0.85 and within[2] > 0.9
+    assert first["Dice Between Raters"] is None and 0.1 < second["Dice Between Raters"] < 0.9  # type: ignore[operator]
+    mean = average([load_packed(folder / "ball_4.npz")]) / np.float32(WHOLE)
+    np.testing.assert_allclose(mean, predicted, atol=1.01 / WHOLE)
+    assert (np.abs(mean - predicted) > 1e-6).mean() < 1e-3
+    assert load_model(whole.output.parent, "3d_fullres").target == LESION
+
+
+def _faded(labels: Any) -> np.ndarray:
+    """Fractions of shell and core in bytes of `WHOLE`."""
+    return np.array([0, 0.6 * WHOLE, WHOLE], np.uint8)[labels.clip(min=0)]
 
 
 def _sliced_references(references: Path, folder: Path) -> Path:

@@ -145,8 +145,25 @@ def test_regions_are_the_labels_that_they_cover_and_written_in_their_order() -> 
     ]
 
 
-@pytest.mark.parametrize("target", [REGIONS, MASKS], ids=["regions", "masks"])
-def test_what_is_decided_after_interpolation_is_decided_of_all_outputs(target: Regions | Masks) -> None:
+SOFT = (Exclusive(names=("background", "lesion"), soft=True), Masks(names=("axon", "myelin"), soft=True))
+
+
+@pytest.mark.parametrize("target", SOFT, ids=["shared", "apart"])
+def test_of_shares_those_beyond_a_half_are_found_and_there(target: Exclusive | Masks) -> None:
+    activation = activation_of(target)
+    planes = torch.tensor([0, 120, 130, 250]).reshape(1, 1, 4).expand(1, len(target.scored), 1, 4)
+    labels = activation.learned(planes, dimensions=2)
+    logits = torch.tensor([-1.0, 1.0, 1.0, -1.0]).reshape(1, 1, 1, 4).expand(1, len(target.outputs), 1, 4).clone()
+    if len(target.outputs) > len(target.scored):
+        logits[:, 0] = 0
+
+    counts = count_voxels(activation, logits, labels)
+
+    assert counts.T.tolist() == [[1, 1, 1]] * len(target.scored), "true and false positives, false negatives"
+
+
+@pytest.mark.parametrize("target", [REGIONS, MASKS, *SOFT], ids=["regions", "masks", "soft", "soft masks"])
+def test_what_is_decided_after_interpolation_is_decided_of_all_outputs(target: Exclusive | Regions | Masks) -> None:
     activation = activation_of(target)
     torch.manual_seed(1)
     scores = torch.rand(len(target.outputs), 4, 5) ** 3

@@ -305,7 +305,7 @@ def _forms_of(geometry: Geometry) -> Forms:
     return forms_of((x, y, z), (right, front, up), direction)
 
 
-def _encode_header(stored: Array, geometry: Geometry, description: str) -> bytes:
+def _encode_header(stored: Array, geometry: Geometry, told: Told) -> bytes:
     from nibabel.nifti1 import Nifti1Header
 
     if stored.ndim != 3 or not _is_plain(stored.dtype) or stored.dtype == np.float16:
@@ -317,9 +317,9 @@ def _encode_header(stored: Array, geometry: Geometry, description: str) -> bytes
     values: dict[str, Any] = {
         "pixdim": (forms.handedness, *geometry.spacing[::-1], 0, 0, 0, 0),
         "vox_offset": SINGLE_FILE_OFFSET,
-        "scl_slope": 1,
+        "scl_slope": told.step,
         "scl_inter": 0,
-        "descrip": description.encode("ascii")[:79],
+        "descrip": told.description.encode("ascii")[:79],
         "qform_code": forms.qform_code,
         "sform_code": forms.sform_code,
         **dict(zip((*QUATERNION, *OFFSET), (*forms.quaternion, *forms.offset), strict=True)),
@@ -333,7 +333,7 @@ def _encode_header(stored: Array, geometry: Geometry, description: str) -> bytes
 
 
 def _write(path: Path, data: Array, geometry: Geometry, told: Told) -> None:
-    header = _encode_header(data, geometry, told.description)
+    header = _encode_header(data, geometry, told)
     write_plain_voxels(path, header, data, packed_from=0 if path.name.lower().endswith(".gz") else None)
 
 
@@ -342,6 +342,7 @@ NIFTI = Format(
     read_header=_read_header,
     read_voxels=read_plain_voxels,
     write=_write,
+    holds_step=True,
 )
 
 PAIR = Format(

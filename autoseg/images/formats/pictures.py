@@ -43,7 +43,9 @@ FINEST_PRINT = 1200
 PNG_COLOURS = (2, 4, 6)
 """Of PNG's types of colour those of several numbers a pixel."""
 
-SPACING_KEY, ORIGIN_KEY = "autoseg spacing", "autoseg origin"
+SPACING_KEY, ORIGIN_KEY, FRACTIONS_KEY = "autoseg spacing", "autoseg origin", "autoseg fractions"
+WHITE = 255
+"""Stands for 1 in pictures of fractions, so that they look as they should; `FRACTIONS_KEY` says that they are some."""
 """Under which a PNG of ours says the size of its voxels in mm, (z, y, x), and what it was made from."""
 
 LARGEST_IN_PNG = 65_535
@@ -85,6 +87,7 @@ def _read_header(path: Path, wanted: Wanted, *, kind: str) -> Header:
         shape=(*((colours,) if colours > 1 else ()), 1, height, width),
         voxel_type=np.dtype(np.uint16 if mode.startswith("I") else np.uint8),
         geometry=picture_grid(path, wanted.reading, _own_size(info)),
+        slope=1 / WHITE if FRACTIONS_KEY in info else 1.0,
         description=str(info.get(ORIGIN_KEY, "")),
         remark=ALPHA_LEFT_OUT if mode in WITH_ALPHA else "",
     )
@@ -180,11 +183,15 @@ def _write(path: Path, data: Array, geometry: Geometry, told: Told) -> None:
         raise refusal(path, f"a picture is one plane, not {len(data)}", "let the name end in .tif or .nii.gz")
     if data.dtype.kind not in "iu" or data.min() < 0 or data.max() > LARGEST_IN_PNG:
         raise refusal(path, "a picture holds whole numbers from 0 to 65535", "let the name end in .nii.gz")
+    if told.step != 1:
+        data = np.rint(data * (told.step * WHITE)).astype(np.uint8)
     kind = np.uint8 if data.max() <= np.iinfo(np.uint8).max and data.dtype.itemsize == 1 else np.uint16
     text = PngImagePlugin.PngInfo()
     text.add_text(SPACING_KEY, " ".join(repr(float(side)) for side in geometry.spacing))
     if told.description:
         text.add_text(ORIGIN_KEY, told.description)
+    if told.step != 1:
+        text.add_text(FRACTIONS_KEY, f"of {WHITE}")
     Image.fromarray(np.ascontiguousarray(data[0], kind)).save(path, "PNG", pnginfo=text)
 
 
@@ -194,6 +201,7 @@ PNG, JPEG, BMP = (
         read_header=partial(_read_header, kind=kind),
         read_voxels=partial(_read_voxels, kind=kind),
         write=_write if kind == "PNG" else None,
+        holds_step=True,
         written_as=".png",
         holds_channels=True,
         beside=sidecars,
