@@ -130,6 +130,7 @@ def test_a_fold_of_masks_is_trained_and_scored_file_by_file(
         *(f"{case}.npz" for case in SPLIT.validation),
         "prediction.json",
         "summary.json",
+        "summary.csv",
     }
     assert [case.identifier for case in summary.cases] == list(SPLIT.validation)
     assert summary.mean[1]["Dice"] > 0.8 and summary.mean[2]["Dice"] > 0.3  # type: ignore[operator]
