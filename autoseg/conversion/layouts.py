@@ -5,29 +5,33 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from autoseg.conversion.bids import BidsSettings, understand_bids
+from autoseg.conversion.bids_files import is_bids
 from autoseg.conversion.building import BYTES_PER_WORKER, require_free_number, require_outside
 from autoseg.conversion.decathlon import write_decathlon_task
 from autoseg.conversion.declared import close_gaps, renumbering_note
+from autoseg.conversion.drawn_masks import Overlap
 from autoseg.conversion.nnunet import (
     number_and_name,
     of_each_case,
     understand_ours,
     understand_second_generation,
 )
-from autoseg.conversion.plain_folders import FOLDER_PAIRS, PlainSettings, plain_pair, understand_plain_folders
+from autoseg.conversion.plain_folders import PlainSettings, plain_pair, understand_plain_folders
+from autoseg.conversion.totalsegmentator import case_folders, understand_case_folders
 from autoseg.conversion.understood import Understood
 from autoseg.conversion.writing import write_task
 from autoseg.dataset import read_dataset, read_description
-from autoseg.dataset.facts import read_facts
+from autoseg.dataset.facts import FactsTable, read_facts
 from autoseg.dataset.folds import FOLDS, is_fixed
 from autoseg.errors import DatasetError, WorkspaceError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.images import split_ending
 from autoseg.machine.pool import fitting_workers
-from autoseg.words import counted, readable
+from autoseg.words import counted, first_few, readable
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,9 @@ DECATHLON = "the layout of the Medical Segmentation Decathlon (TaskXX_Name, no c
 
 FIRST_OWN_NUMBER = 500
 """The field's habit: published tasks have smaller numbers."""
+
+BIDS_ONLY = ("contrasts", "multichannel", "label_suffixes", "where")
+"""Settings of no other layout."""
 
 TASK_NAME = re.compile(r"\w[\w.-]*")
 TASK_FOLDER = re.compile(r"Task(\d+)_.+")
@@ -50,7 +57,10 @@ class ConversionSettings:
         link: Point to the source's files rather than copy them.
         remap_labels: Renumber label values that are not consecutive.
         channels: Names of the channels (plain folders only).
-        labels: Names of the labels, in the order of their numbers, without the background (plain folders only).
+        labels: Names of the labels, in the order of their numbers, without the background (not with dataset.json).
+        contrasts, multichannel, label_suffixes: What is chosen of a BIDS dataset.
+        overlap: What becomes of labels with a file each.
+        where: A condition on what is known of the cases; others are left out (BIDS only).
     """
 
     number: int | None = None
@@ -59,6 +69,11 @@ class ConversionSettings:
     remap_labels: bool = False
     channels: tuple[str, ...] | None = None
     labels: tuple[str, ...] | None = None
+    contrasts: tuple[str, ...] = ()
+    multichannel: bool = False
+    label_suffixes: tuple[str, ...] = ()
+    overlap: Overlap = None
+    where: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +128,7 @@ def understand_dataset(source: Path, settings: ConversionSettings, *, workers: i
     if not source.is_dir():
         raise DatasetError(f"{readable(source)}: no such folder; name the dataset's folder")
     if not (source / DATASET_FILE).is_file():
-        return _understand_plain(source, settings, workers)
+        return _understand_files(source, settings, workers)
     if settings.channels or settings.labels:
         raise DatasetError(
             f"{readable(source)}: its dataset.json names labels and channels; correct them there, "
@@ -130,13 +145,56 @@ def understand_dataset(source: Path, settings: ConversionSettings, *, workers: i
     return _understand_first_generation(source, settings)
 
 
+def _understand_files(source: Path, settings: ConversionSettings, workers: int) -> Understood:
+    """A dataset that no dataset.json describes."""
+    if is_bids(source):
+        return _understand_bids(source, settings, workers)
+    _require_no(settings, BIDS_ONLY, source)
+    if plain_pair(source) is None and case_folders(source):
+        return understand_case_folders(
+            source, channels=settings.channels, labels=settings.labels, overlap=settings.overlap, workers=workers
+        )
+    return _understand_plain(source, settings, workers)
+
+
+def _understand_bids(source: Path, settings: ConversionSettings, workers: int) -> Understood:
+    chosen = BidsSettings(
+        contrasts=settings.contrasts,
+        multichannel=settings.multichannel,
+        label_suffixes=settings.label_suffixes,
+        names=settings.labels,
+        overlap=settings.overlap,
+        where=settings.where,
+        remap_labels=settings.remap_labels,
+    )
+    understood = understand_bids(source, chosen, workers=workers)
+    return understood if settings.channels is None else _with_channels(understood, settings.channels)
+
+
+def _with_channels(understood: Understood, names: tuple[str, ...]) -> Understood:
+    if len(names) != len(understood.channels):
+        raise DatasetError(
+            f"{readable(understood.source)}: {counted(len(names), 'channel is', 'channels are')} named "
+            f"({first_few(names)}), but each case has {len(understood.channels)}; name each once, in their order"
+        )
+    return replace(understood, channels=names)
+
+
+def _require_no(settings: ConversionSettings, names: Collection[str], source: Path) -> None:
+    if given := [name for name in names if getattr(settings, name)]:
+        raise DatasetError(
+            f"{readable(source)}: `{given[0]}` chooses from a BIDS dataset, and this is none: no folder sub-... with images in "
+            "it; leave it out, or name the dataset's folder"
+        )
+
+
 def _understand_plain(source: Path, settings: ConversionSettings, workers: int) -> Understood:
     pair = plain_pair(source)
     if pair is None:
-        expected = " or ".join(f"{images} and {labels}" for images, labels in FOLDER_PAIRS)
         raise DatasetError(
-            f"{readable(source)}: neither dataset.json nor the folders {expected} are in it; name the dataset's folder "
-            "itself, not one above or inside it (documentation/data_format.md tells which layouts are known)"
+            f"{readable(source)}: neither dataset.json, nor folders images and labels, nor subjects as BIDS has them, nor a "
+            "folder for each case with a folder of masks are in it; name the dataset's folder itself, not one above or inside it "
+            "(documentation/data_format.md tells which layouts are known)"
         )
     plain = PlainSettings(channels=settings.channels, labels=settings.labels, remap_labels=settings.remap_labels)
     return understand_plain_folders(source, *pair, plain, workers=workers)
@@ -174,7 +232,11 @@ def _understand_first_generation(source: Path, settings: ConversionSettings) -> 
 
 def _warn_of_few_cases(understood: Understood) -> None:
     """Folds are made late, when all is converted, planned and prepared."""
-    facts = read_facts(understood.source, {case.identifier for case in (*understood.training, *understood.test)})
+    cases = (*understood.training, *understood.test)
+    if understood.facts is None:
+        facts = read_facts(understood.source, {case.identifier for case in cases})
+    else:
+        facts = FactsTable(by_case=understood.facts)
     groups = {facts.patient(case.identifier) for case in understood.training}
     if len(groups) < FOLDS and not is_fixed(
         {case.identifier: facts.of(case.identifier) for case in understood.training}

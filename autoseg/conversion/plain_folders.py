@@ -18,7 +18,7 @@ from autoseg.images import ImageReference, holds_channels, read_header, split_en
 from autoseg.words import counted, first_few, readable
 
 PLAIN = "plain folders of images and labels with equal names"
-FOLDER_PAIRS = (("images", "labels"), ("imagesTr", "labelsTr"))
+FOLDER_PAIRS = (("images", "labels"), ("images", "masks"), ("imagesTr", "labelsTr"))
 TEST_IMAGES = "imagesTs"
 NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})", re.ASCII)
 

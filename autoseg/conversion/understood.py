@@ -9,8 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.dataset import Case
+from autoseg.dataset.declared_target import MASKS
+from autoseg.dataset.facts import Facts
 from autoseg.images import split_ending
 from autoseg.words import readable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """A label file of a case that is made of others.
+
+    Attributes:
+        name: Behind the case's name, `_axon` or `_rater2`; empty for its only file.
+        masks: Files, and the value that is written where each holds.
+    """
+
+    name: str
+    masks: tuple[tuple[Path, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +41,9 @@ class Understood:
         test: Cases without.
         description: What else its dataset.json says, carried over.
         label_values: Of each case, for each value in its label file the one to write; None leaves the files as they are.
+        drawings: Of cases whose labels are made of several files, what is written.
+        sidecars: Of cases, a JSON file that goes with image and labels and does not lie beside them.
+        facts: What is known of each case; None where that stands beside the images as we have it.
         target: What dataset.json has to say of the target where names in the order of their numbers do not say all.
         notes: What a user should know before training.
     """
@@ -40,6 +58,9 @@ class Understood:
     test: tuple[Case, ...]
     description: Mapping[str, Any] = field(default_factory=dict)
     label_values: Mapping[str, Mapping[int, int]] | None = None
+    drawings: Mapping[str, tuple[Drawing, ...]] = field(default_factory=dict)
+    sidecars: Mapping[str, Path] = field(default_factory=dict)
+    facts: Mapping[str, Facts] | None = None
     target: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -50,7 +71,9 @@ class Understood:
         lines = [
             f"{readable(self.source)}: {self.layout}",
             f"  channels  {_numbered(self.channels)}",
-            f"  labels    {_numbered(self.labels)}",
+            f"  masks     {', '.join(map(readable, self.target[MASKS]))}"
+            if MASKS in self.target
+            else f"  labels    {_numbered(self.labels)}",
             f"  cases     {len(self.training)} with labels, {len(self.test)} without",
             f"  files     {', '.join(f'{number} {ending}' for ending, number in sorted(endings.items()))}",
         ]

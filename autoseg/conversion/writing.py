@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,23 +10,42 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.conversion.building import built_beside, copy_facts, copy_file
+from autoseg.conversion.drawn_masks import mask_of
 from autoseg.conversion.understood import Understood
-from autoseg.dataset import channel_file, read_dataset
+from autoseg.dataset import Case, channel_file, read_dataset
+from autoseg.dataset.declared_target import MASKS
+from autoseg.dataset.metadata import write_table
 from autoseg.errors import CasesFailed, DatasetError, StorageError
-from autoseg.files.layout import DATASET_FILE
+from autoseg.files.layout import DATASET_FILE, METADATA_FILE
 from autoseg.files.storage import write_json
-from autoseg.images import files_of, is_copied, read_image, read_label, split_ending, write_image, written_ending
+from autoseg.images import (
+    files_of,
+    holds_channels,
+    is_copied,
+    read_image,
+    read_label,
+    split_ending,
+    write_image,
+    written_ending,
+)
 from autoseg.machine.pool import run_on_cases
 from autoseg.words import agreeing, counted, first_few, in_digits, readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
-    """One file to bring over: `target` is relative to the task's folder; `numbers` what becomes of a label's values."""
+    """One file to bring over.
+
+    Attributes:
+        target: Relative to the task's folder.
+        numbers: What becomes of a label's values.
+        masks: Files that a label is made of, and the value where each holds.
+    """
 
     source: Path
     target: str
     numbers: Mapping[int, int] | None = None
+    masks: tuple[tuple[Path, int], ...] = ()
 
 
 def write_task(understood: Understood, target: Path, *, link: bool, workers: int) -> None:
@@ -60,7 +79,12 @@ def write_task(understood: Understood, target: Path, *, link: bool, workers: int
                 f"{lines}\nNothing was written; put {agreeing(len(failed.failures), 'this', 'these')} right and "
                 "convert again."
             ) from failed
-        copy_facts(understood.source, temporary)
+        if understood.facts is None:
+            copy_facts(understood.source, temporary)
+        else:
+            write_table(
+                temporary / METADATA_FILE, {case: dict(facts.known) for case, facts in understood.facts.items()}
+            )
         write_json(temporary / DATASET_FILE, _description(understood, target.name.partition("_")[2]))
         read_dataset(temporary)
 
@@ -73,13 +97,39 @@ def _files(understood: Understood) -> list[_File]:
             for channel, path in enumerate(case.image_paths):
                 target = f"{folder}/{channel_file(case.identifier, channel, ending)}"
                 files.append(_File(source=path, target=target))
-                sidecars = files_of(path)[1:] if is_copied(path) else ()
+                sidecars = files_of(path)[1:] if is_copied(path) and case.identifier not in understood.sidecars else ()
                 files += [_File(source=one, target=target.removesuffix(ending) + one.suffix) for one in sidecars]
+                files += _sidecars(understood, case, target.removesuffix(ending))
             if case.segmentation is not None:
                 name = case.identifier + _label_ending(understood, case.segmentation)
                 numbers = (understood.label_values or {}).get(case.identifier)
                 files.append(_File(source=case.segmentation, target=f"labelsTr/{name}", numbers=numbers))
+            files += _drawn(understood, case)
     return files
+
+
+def _drawn(understood: Understood, case: Case) -> Iterator[_File]:
+    """The label files that are made of others."""
+    for drawing in understood.drawings.get(case.identifier, ()):
+        source, stem = drawing.masks[0][0], f"labelsTr/{case.identifier}{drawing.name}"
+        yield _File(source=source, target=stem + _drawn_ending(source), masks=drawing.masks)
+        yield from _sidecars(understood, case, stem)
+
+
+def _sidecars(understood: Understood, case: Case, stem: str) -> Iterator[_File]:
+    if case.identifier in understood.sidecars:
+        yield _File(source=understood.sidecars[case.identifier], target=f"{stem}.json")
+
+
+def _drawn_ending(path: Path) -> str:
+    """Masks that are pictures make a picture, others NIfTI."""
+    return ".png" if holds_channels(path.name) else ".nii.gz"
+
+
+def _ending_of_labels(understood: Understood, case: Case) -> str:
+    if case.segmentation is None:
+        return _drawn_ending(case.label_paths[0])
+    return _label_ending(understood, case.segmentation)
 
 
 def _label_ending(understood: Understood, path: Path) -> str:
@@ -93,7 +143,9 @@ def _image_ending(path: Path) -> str:
 
 def _bring(file: _File, *, folder: Path, link: bool) -> None:
     target = folder / file.target
-    if file.numbers is not None:
+    if file.masks:
+        draw(file.masks, target)
+    elif file.numbers is not None:
         renumber(file.source, target, file.numbers)
     elif not is_copied(file.source):
         image = read_image(file.source)
@@ -128,6 +180,15 @@ def renumber(source: Path, target: Path, numbers: Mapping[int, int]) -> None:
     write_image(target, written, image.geometry)
 
 
+def draw(masks: Sequence[tuple[Path, int]], target: Path) -> None:
+    """Write a label image that has each value where the value's mask holds, later ones over earlier ones."""
+    first = read_label(masks[0][0])
+    written = np.zeros(first.data.shape, np.min_scalar_type(max(value for _, value in masks)))
+    for path, value in masks:
+        written[mask_of(read_label(path).data)] = value
+    write_image(target, written, first.geometry)
+
+
 def _description(understood: Understood, name: str) -> dict[str, object]:
     def listed(folder: str, identifier: str, ending: str) -> str:
         return f"./{folder}/{identifier}{ending}"
@@ -135,17 +196,20 @@ def _description(understood: Understood, name: str) -> dict[str, object]:
     training = [
         {
             "image": listed("imagesTr", case.identifier, _image_ending(case.image_paths[0])),
-            "label": listed("labelsTr", case.identifier, _label_ending(understood, case.segmentation)),
+            "label": listed("labelsTr", case.identifier, _ending_of_labels(understood, case)),
         }
         for case in understood.training
-        if case.segmentation
     ]
     test = [listed("imagesTs", case.identifier, _image_ending(case.image_paths[0])) for case in understood.test]
     return {
         "name": name,
         **understood.description,
         "modality": {str(number): channel for number, channel in enumerate(understood.channels)},
-        "labels": {str(value): label for value, label in enumerate(understood.labels)},
+        **(
+            {}
+            if MASKS in understood.target
+            else {"labels": {str(value): label for value, label in enumerate(understood.labels)}}
+        ),
         **understood.target,
         "numTraining": len(training),
         "numTest": len(test),

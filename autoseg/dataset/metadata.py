@@ -7,13 +7,13 @@ nothing is known. An empty cell means the same here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.dataset.notes import Notes
 from autoseg.errors import StorageError
-from autoseg.files.storage import read_bytes
+from autoseg.files.storage import read_bytes, write_bytes
 from autoseg.words import counted, first_few, readable
 
 PATIENT = "patient"
@@ -70,6 +70,21 @@ def read_table(path: Path, notes: Notes) -> Table:
     if not lines[1:]:
         notes.add(f"{path.name}: has a line with names, but none of a case; add one for each, or take the file away")
     return Table(columns=tuple(names[1:]), rows=tuple(_each_once(path, rows, notes)))
+
+
+def write_table(path: Path, rows: Mapping[str, Mapping[str, str]]) -> None:
+    """Write a table of cases, the columns in the order in which they come first.
+
+    Args:
+        rows: By case, what is known of it by column; of text as may stand in a cell.
+    """
+    columns = list(dict.fromkeys(name for known in rows.values() for name in known))
+    lines = [
+        ("case", *columns),
+        *((case, *(known.get(name, "n/a") for name in columns)) for case, known in rows.items()),
+    ]
+    if columns:
+        write_bytes(path, "".join("\t".join(cells) + "\n" for cells in lines).encode())
 
 
 def _lines(path: Path, notes: Notes) -> list[Line] | None:

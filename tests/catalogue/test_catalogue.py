@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import spoilt_archives
+import spoilt_bids
 import spoilt_command_lines
 import spoilt_datasets
 import spoilt_facts
@@ -39,6 +40,7 @@ TABLES = (
     spoilt_facts,
     spoilt_images,
     spoilt_layouts,
+    spoilt_bids,
     spoilt_metadata,
     spoilt_plans,
     spoilt_splits,

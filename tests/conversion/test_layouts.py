@@ -844,7 +844,7 @@ def test_folders_in_no_known_layout(tmp_path: Path) -> None:
     assert refusal(tmp_path / "absent", tmp_path) == f"{tmp_path}/absent: no such folder; name the dataset's folder"
     (tmp_path / "empty").mkdir()
     assert refusal(tmp_path / "empty", tmp_path).startswith(
-        f"{tmp_path}/empty: neither dataset.json nor the folders images and labels or imagesTr and labelsTr are in it"
+        f"{tmp_path}/empty: neither dataset.json, nor folders images and labels, nor subjects as BIDS has them, nor a folder"
     )
     describe(tmp_path / "odd", name="x")
     assert refusal(tmp_path / "odd", tmp_path).startswith(
