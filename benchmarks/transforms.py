@@ -75,7 +75,12 @@ def autoseg_samples(patch: tuple[int, ...], channels: int, order: int | None) ->
 
     def make(number: int) -> Any:
         generator = sample_generator(1, 0, 0, number)
-        return make_sample(case, patch_size=patch, forced=False, augmentation=augmentation, generator=generator)
+        try:
+            from autoseg.training.sampling.regions import Patches
+        except ImportError:  # an earlier version, which drew them in one
+            return make_sample(case, patch_size=patch, forced=False, augmentation=augmentation, generator=generator)
+        region = Patches(patch).of_case(case, generator)
+        return make_sample(region, augmentation=augmentation, generator=generator)
 
     return make
 

@@ -16,10 +16,10 @@ from autoseg.commands.settings import NAMED, SEVERAL, TYPED, typed
 
 ROOMS = (
     "module_path words arrays errors remedies terminal versions forms geometry machine files command_words images dataset plans paths extensions catalogue outputs evaluation networks "
-    "preprocessing planning postprocessing inference training ensembling "
+    "preprocessing views planning postprocessing inference training ensembling "
     "conversion sharing prediction reporting jobs diagnosis commands __main__"
 ).split()
-TORCH = {"networks", "inference", "training", "reporting"}
+TORCH = {"networks", "views", "inference", "training", "reporting"}
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGE = PROJECT / "autoseg"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

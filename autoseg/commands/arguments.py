@@ -12,6 +12,7 @@ from autoseg.commands.values import (
     fold_number,
     folder,
     not_negative,
+    number_or_file,
     pattern,
     plans_name,
     positive,
@@ -129,7 +130,7 @@ def add_task_number(options: Group, default: str) -> None:
 
 
 def add_planners(options: Group) -> None:
-    """`-pl3d`, `-pl2d`, `-gpu_memory_target` and `--force_lowres`."""
+    """`-pl3d`, `-pl2d`, `-gpu_memory_target`, `--force_lowres`, and what multiplanar is planned by."""
     for dimensions in ("3", "2"):
         options.add_argument(
             f"-pl{dimensions}d",
@@ -151,6 +152,21 @@ def add_planners(options: Group) -> None:
         action="store_true",
         help="plan 3d_lowres and the cascade even where a patch of 3d_fullres shows enough of a case",
     )
+    options.add_argument(
+        "--multiplanar",
+        action="store_true",
+        help="plan multiplanar, too: a 2D network that looks at planes across several directions of the scanner",
+    )
+    options.add_argument(
+        "--multiplanar_3d", action="store_true", help="plan multiplanar_3d, too: the same with boxes in place of planes"
+    )
+    options.add_argument(
+        "--views",
+        metavar="N",
+        type=number_or_file,
+        help="how many directions multiplanar looks along, drawn once and kept in views.json; or a JSON file that lists "
+        "vectors [z, y, x], such as [[1,0,0], [0,1,0], [0,0,1]] (default: those that are there, or 6)",
+    )
 
 
 def chosen_planners(arguments: argparse.Namespace, plans_from: str | None = None) -> PlannerChoice:
@@ -164,6 +180,9 @@ def chosen_planners(arguments: argparse.Namespace, plans_from: str | None = None
         force_lowres=arguments.force_lowres,
         plans=arguments.plans,
         plans_from=plans_from,
+        multiplanar=arguments.multiplanar,
+        multiplanar_3d=arguments.multiplanar_3d,
+        views=arguments.views,
     )
 
 

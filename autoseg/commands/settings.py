@@ -45,6 +45,8 @@ TYPED = {
     "mirror=False": "--disable_tta",
     "mode": "--mode",
     "multichannel": "--multichannel",
+    "multiplanar": "--multiplanar",
+    "multiplanar_3d": "--multiplanar_3d",
     "name": "--name",
     "number": "-output_task_id",
     "output": "-o",
@@ -76,6 +78,7 @@ TYPED = {
     "Trainer.validate": "autoseg_train ... -val",
     "trainers": "-tr",
     "validate": "-val",
+    "views": "--views",
     "workers": "-tl and -tf, or --workers",
     "workers=1": "-tl 1 -tf 1, --workers 1",
 }

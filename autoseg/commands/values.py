@@ -24,6 +24,11 @@ def positive(text: str) -> int:
     return _number_from(text, 1)
 
 
+def number_or_file(text: str) -> int | Path:
+    """A whole number from 1, or the path of a file."""
+    return positive(text) if NUMBER.fullmatch(text) else folder(text)
+
+
 def not_negative(text: str) -> int:
     """A whole number from 0."""
     return _number_from(text, 0)

@@ -16,7 +16,8 @@ from pathlib import Path
 from autoseg.errors import WorkspaceError
 
 SLICES, FULL, LOW, CASCADE = "2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"
-USUAL_CONFIGURATIONS = (SLICES, FULL, LOW, CASCADE)
+PLANES, BOXES = "multiplanar", "multiplanar_3d"
+USUAL_CONFIGURATIONS = (SLICES, FULL, LOW, CASCADE, PLANES, BOXES)
 """That our planners plan, in the order in which they are listed; a planner of the user's own may plan others."""
 
 DEFAULT_CONFIGURATION = FULL
@@ -36,6 +37,9 @@ METADATA_FILE, PATIENTS_FILE = "metadata.tsv", "patients.json"
 
 FINGERPRINT_FILE = "fingerprint.json"
 """What was measured on the training cases: of a task, and of a model that was installed."""
+
+VIEWS_FILE, VIEWS_PICTURE_FILE = "views.json", "views.png"
+"""The directions that a task's volumes are looked along, and what they look like."""
 
 FINGERPRINT_SOURCE_FILE = "fingerprint_source.json"
 SPLITS_FILE, SPLITS_RULE_FILE = "splits_final.json", "splits_rule.json"

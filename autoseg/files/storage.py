@@ -20,10 +20,11 @@ import time
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from autoseg.errors import DiskError, StorageError
@@ -201,10 +202,16 @@ def read_bytes(path: Path, *, limit: int = LARGEST_FILE) -> bytes:
         raise cannot_be_read(path, error) from error
 
 
+LATER = MappingProxyType({"later": True})
+"""Metadata of a dataclass field that older files lack: it is written only where it holds more than its default, so that
+what has no need of it stays, byte for byte and hash for hash, what it was."""
+
+
 def encode(value: Any) -> Any:
     """Turn a frozen dataclass into plain builtins: tuples become lists, mappings dicts, numpy's numbers Python's."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: encode(getattr(value, field.name)) for field in fields(value)}
+        held = {field: getattr(value, field.name) for field in fields(value)}
+        return {field.name: encode(one) for field, one in held.items() if not _is_later(field) or one != field.default}
     if isinstance(value, Mapping):
         return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -278,12 +285,18 @@ def file_hash(path: Path) -> str:
 def _decode_dataclass(kind: type[T], value: Any, where: str) -> T:
     if not isinstance(value, dict):
         raise StorageError(f"{where}: expected an object with named fields, found {type(value).__name__}")
-    wanted = _type_hints(kind)  # type: ignore[arg-type]  # a class is hashable
+    hints = _type_hints(kind)  # type: ignore[arg-type]  # a class is hashable
+    lacking = {field.name for field in fields(kind) if _is_later(field)} - value.keys()  # type: ignore[arg-type]
+    wanted = {key: hint for key, hint in hints.items() if key not in lacking}
     differing = {"missing": wanted.keys() - value.keys(), "unknown": value.keys() - wanted.keys()}
     parts = [f"{what} {', '.join(sorted(map(str, keys)))}" for what, keys in differing.items() if keys]
     if parts:
         raise StorageError(f"{where}: wrong fields: {'; '.join(parts)}")
     return kind(**{key: decode(wanted[key], value[key], f"{where}.{key}") for key in wanted})
+
+
+def _is_later(field: Field[Any]) -> bool:
+    return "later" in field.metadata
 
 
 _type_hints = lru_cache(maxsize=None)(get_type_hints)

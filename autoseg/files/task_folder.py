@@ -20,6 +20,8 @@ from autoseg.files.layout import (
     SET_ASIDE_FOLDER,
     SPLITS_FILE,
     SPLITS_RULE_FILE,
+    VIEWS_FILE,
+    VIEWS_PICTURE_FILE,
 )
 from autoseg.files.model_folder import ModelKey
 
@@ -59,6 +61,16 @@ class TaskFolder:
     def fingerprint_source(self) -> Path:
         """What it was measured on."""
         return self.preprocessed / FINGERPRINT_SOURCE_FILE
+
+    @property
+    def views(self) -> Path:
+        """The directions that volumes are looked along; drawn once, and kept."""
+        return self.preprocessed / VIEWS_FILE
+
+    @property
+    def views_picture(self) -> Path:
+        """What they look like."""
+        return self.preprocessed / VIEWS_PICTURE_FILE
 
     @property
     def splits(self) -> Path:

@@ -14,7 +14,7 @@ from autoseg.dataset.target import Target
 from autoseg.errors import ModelError
 from autoseg.inference.cascade import expand_labels
 from autoseg.inference.reduction import MEAN, Reduction
-from autoseg.networks.activations import activation_of
+from autoseg.networks.activations import CERTAIN, activation_of
 from autoseg.networks.algorithms import trying_algorithms
 from autoseg.networks.fitting import FittingNumber, parts
 from autoseg.words import counted
@@ -84,6 +84,14 @@ class Members:
     def channels(self) -> int:
         """How many values are held for each voxel."""
         return self.reduction.channels(len(self.target.outputs))
+
+    @property
+    def background(self) -> torch.Tensor:
+        """What all answers would be where none is asked for: the background for certain, `(channels,)`."""
+        activation = activation_of(self.target)
+        logits = torch.full((1, len(self.target.outputs), 1), CERTAIN)
+        logits[:, activation.scored] = -CERTAIN
+        return self.reduction.moments(activation.probabilities(logits))[0, :, 0]
 
     def averages(self, tiles: torch.Tensor, at_once: FittingNumber, *, is_usual: bool = False) -> torch.Tensor:
         """The averages over all folds and flips: `(B, C, *patch)` to `(B, channels, *patch)` float32 on the networks' device.

@@ -31,6 +31,7 @@ from autoseg.inference.model import (
 from autoseg.inference.probabilities import PackedProbabilities, Packer
 from autoseg.inference.reduction import MEAN, Reduction
 from autoseg.inference.scorers.scorer import OnParts, Scorer, Slab
+from autoseg.inference.scorers.sweeps import Sweeps
 from autoseg.inference.scorers.tiles import Tiles
 from autoseg.inference.settings import DEFAULT_COMPUTATION, Computation
 from autoseg.networks import Precision, resolve_device, resolve_precision
@@ -250,4 +251,6 @@ class Predictor:
             in_channels=input_channels(model.plans, model.configuration),
             channels=members.channels,
         )
-        return Tiles(members, model.plan, tile=tile, step=self.computation.step_size)
+        tiles = Tiles(members, model.plan, tile=tile, step=self.computation.step_size)
+        views = model.plan.sampling.views
+        return tiles if views is None else Sweeps(tiles, views)

@@ -12,6 +12,7 @@ from autoseg.geometry import STEP_SIZE, Shape, reorder, tile_starts
 from autoseg.planning.explanation import Decision
 from autoseg.planning.fingerprint import DatasetFingerprint
 from autoseg.plans import ConfigurationPlan, Plans
+from autoseg.views.frame import swept
 from autoseg.words import HOUR, MINUTE, counted, time_span
 
 VOXELS_OF_AN_HOUR = 1800 * 128**3
@@ -67,13 +68,24 @@ def tile_cost(plan: ConfigurationPlan, order: Sequence[int], fingerprint: Datase
     Args:
         order: The plans' `transpose_forward`.
     """
+    views, patch = plan.sampling.views, plan.sampling.patch_size
+    if views is not None:
+        tiles = tuple(
+            sum(count_tiles(swept(one, views, patch, lengths).shape, patch) for one in views.directions)
+            for lengths in (np.array(fingerprint.spacings) * np.array(fingerprint.shapes)).tolist()
+        )
+        return _cost(plan, fingerprint, tiles)
     shapes = [
         _resampled(plan, reorder(shape, order), reorder(spacing, order))
         for shape, spacing in zip(fingerprint.shapes, fingerprint.spacings, strict=True)
     ]
+    return _cost(plan, fingerprint, tuple(count_tiles(shape, patch) for shape in shapes))
+
+
+def _cost(plan: ConfigurationPlan, fingerprint: DatasetFingerprint, tiles: tuple[int, ...]) -> TileCost:
     return TileCost(
         cases=tuple(fingerprint.cases),
-        tiles=tuple(count_tiles(shape, plan.sampling.patch_size) for shape in shapes),
+        tiles=tiles,
         flips=2 ** len(plan.sampling.patch_size),
         patch_voxels=math.prod(plan.sampling.patch_size),
     )

@@ -15,6 +15,8 @@ from autoseg.planning.fingerprint import single_slice_axes
 from autoseg.planning.normalisation import KEPT_FRACTION_FOR_MASK, looks_like_ct
 from autoseg.planning.spacing import coarse_axis, median_spacing
 from autoseg.planning.topology import SMALLEST_BOTTLENECK_EDGE
+from autoseg.planning.views import finest, smallest_angle
+from autoseg.plans import Views
 from autoseg.words import agreeing, counted, in_millimetres, in_sides
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ def explain(planner: Planner) -> tuple[Decision, ...]:
     decisions = [_target_spacing(planner), _axis_order(planner), *_normalisation(planner)]
     for name, stage in planner.planned_stages.items():
         if planner.previous(name) is None:
-            decisions += [_patch(planner, name, stage), _poolings(planner, name, stage), _batch(planner, name, stage)]
+            seen = _patch(planner, name, stage) if stage.views is None else _views(planner, name, stage, stage.views)
+            decisions += [seen, _poolings(planner, name, stage), _batch(planner, name, stage)]
         decisions += [_batch_dice(planner, name, stage)]
     return tuple(decisions)
 
@@ -148,6 +151,22 @@ def _patch(planner: Planner, name: str, stage: Stage) -> Decision:
         subject=f"{name} patch",
         outcome=f"{in_sides(stage.patch_size)} voxels",
         reason=_reason(planner, "patch_size", _reason(planner, "initial_patch_size", reason)),
+    )
+
+
+def _views(planner: Planner, name: str, stage: Stage, views: Views) -> Decision:
+    """Planes, or boxes, and the directions that they lie along."""
+    side, volumes = stage.patch_size[0], np.array(planner.fingerprint.spacings)
+    lengths = (volumes * np.array(planner.fingerprint.shapes)).ravel()
+    what = "planes" if len(stage.patch_size) == len("yx") else "boxes"
+    within = _percent(float(np.mean(lengths <= views.span)))
+    return Decision(
+        subject=f"{name} {what}",
+        outcome=f"{in_sides(stage.patch_size)} pixels of {views.span / (side - 1):.3g} mm, across "
+        f"{counted(len(views.directions), 'direction')}, the nearest two {smallest_angle(views.directions):.0f} degrees apart",
+        reason=f"they are cut through each case as it is, with voxels of its own; {views.span:.4g} mm reach over "
+        f"{within} of the sides of all cases, and the finest quarter of their voxels measures up to "
+        f"{finest(volumes):.3g} mm",
     )
 
 

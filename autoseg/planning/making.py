@@ -9,16 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from autoseg.errors import AutosegError, CasesFailed, PlanError, WorkspaceError
 from autoseg.extensions import find_class
-from autoseg.files.layout import DEFAULT_PLANS, plans_in
+from autoseg.files.layout import DEFAULT_PLANS, VIEWS_FILE, plans_in
 from autoseg.planning.cost import explain_cost, warn_of_cost
 from autoseg.planning.explanation import Decision
 from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional, load_fingerprint
 from autoseg.planning.planner import Planner
 from autoseg.planning.planner_2d import Planner2D
 from autoseg.planning.planner_3d import Planner3D
-from autoseg.plans import Plans, load_plans, require_trainable, save_plans
+from autoseg.planning.spacing import median_spacing
+from autoseg.planning.task_views import directions_of_task
+from autoseg.plans import Direction, Plans, load_plans, require_trainable, save_plans
 from autoseg.words import RESULT
 
 log = logging.getLogger(__name__)
@@ -36,6 +40,8 @@ class PlannerChoice:
         gpu_memory_target: GB that training may take; None is the planner's own.
         force_lowres: Plan the low resolution and the cascade in any case.
         plans: Name to file them under; None is autoseg, or the class's name for a user's planner.
+        multiplanar, multiplanar_3d: Plan planes, or boxes, along several directions, too.
+        views: How many directions, or a file of them; None takes those of the task, or draws six.
         plans_from: Another task whose plans are taken, `TASK` or `TASK:PLANS`; None plans anew.
     """
 
@@ -45,6 +51,13 @@ class PlannerChoice:
     force_lowres: bool = False
     plans: str | None = None
     plans_from: str | None = None
+    multiplanar: bool = False
+    multiplanar_3d: bool = False
+    views: int | Path | None = None
+
+    def looks(self, dimensions: int) -> bool:
+        """Whether the planner of so many dimensions is asked to look along directions."""
+        return self.multiplanar_3d if dimensions == len("zyx") else self.multiplanar
 
 
 def make_plans(fingerprint: DatasetFingerprint, *, dataset: str, folder: Path, planners: PlannerChoice) -> list[Path]:
@@ -68,12 +81,14 @@ def make_plans(fingerprint: DatasetFingerprint, *, dataset: str, folder: Path, p
             _require_2d(planners, plans_in(folder, 2, planners.plans or DEFAULT_PLANS), dataset)
             log.info("%s: every case is a single slice, so only 2d is planned", dataset, extra=RESULT)
             continue
+        directions = _directions(planners, fingerprint, folder) if planners.looks(dimensions) else ()
         planner = find_planner(reference, base)(
             fingerprint=fingerprint,
             dataset=dataset,
             gpu_memory_target=planners.gpu_memory_target,
             identifier=planners.plans,
             **({"force_lowres": True} if planners.force_lowres and dimensions != 2 else {}),
+            **({"directions": directions} if directions else {}),
         )
         plans = planner.plan()
         decided = [decision for decision in planner.decisions if decision not in told]
@@ -101,6 +116,11 @@ def plan_from_fingerprints(files: Sequence[Path], output: Path, planners: Planne
             failures.append((str(path), str(error)))
     if failures:
         raise CasesFailed("planning", failures, len(files))
+
+
+def _directions(planners: PlannerChoice, fingerprint: DatasetFingerprint, folder: Path) -> tuple[Direction, ...]:
+    spacing = median_spacing(np.array(fingerprint.spacings))
+    return directions_of_task(folder / VIEWS_FILE, planners.views, tuple(spacing.tolist()))
 
 
 def _require_2d(planners: PlannerChoice, path: Path, dataset: str) -> None:

@@ -19,13 +19,13 @@ import autoseg
 from autoseg.arrays import Float64Array
 from autoseg.errors import PlanError
 from autoseg.files.layout import DEFAULT_PLANS
-from autoseg.geometry import Shape, Spacing, inverse_order
+from autoseg.geometry import Shape, Spacing, inverse_order, reorder
 from autoseg.planning.explanation import Decision, explain
 from autoseg.planning.fingerprint import DatasetFingerprint, single_slice_axes
 from autoseg.planning.memory import estimate_memory
 from autoseg.planning.normalisation import choose_mask, choose_scheme
 from autoseg.planning.patch import fit_patch
-from autoseg.planning.spacing import median_resampled_shape
+from autoseg.planning.spacing import median_resampled_shape, median_spacing
 from autoseg.planning.topology import PatchTopology, plan_topology
 from autoseg.plans import (
     FORMAT,
@@ -35,6 +35,7 @@ from autoseg.plans import (
     NetworkPlan,
     Plans,
     Sampling,
+    Views,
 )
 from autoseg.plans.configuration import of_configuration
 from autoseg.words import counted
@@ -53,6 +54,7 @@ class Stage:
         topology: The patch and the network's levels, two or three axes.
         fitting_batch: Samples that memory holds.
         batch_cap: Samples that together cover the largest share of the dataset that one batch may.
+        views: How samples lie in the scanner, of cases that keep their voxels; None: as the grid does.
     """
 
     spacing: tuple[float, float, float]
@@ -61,6 +63,7 @@ class Stage:
     fitting_batch: int
     batch_cap: int
     do_dummy_2d_augmentation: bool
+    views: Views | None = None
 
     @property
     def patch_size(self) -> Shape:
@@ -241,9 +244,14 @@ class Planner(ABC):
     def plan_stage(self, spacing: Spacing) -> Stage:
         """Everything that follows from one voxel size (mm, transposed)."""
         median_shape = self.median_shape(spacing)
-        z, y, x = spacing
         patch_size = self.patch_size(spacing, median_shape)
-        topology = self.topology(patch_size, spacing[-len(patch_size) :])
+        return self.stage_of(self.topology(patch_size, spacing[-len(patch_size) :]), spacing, median_shape)
+
+    def stage_of(
+        self, topology: PatchTopology, spacing: Spacing, median_shape: tuple[int, int, int], views: Views | None = None
+    ) -> Stage:
+        """Everything that follows from a patch; spacing in mm and shape of the median case, transposed."""
+        z, y, x = spacing
         fitting = self.fitting_batch(topology)
         if fitting < SMALLEST_PLANNED_BATCH:
             raise PlanError(
@@ -258,7 +266,15 @@ class Planner(ABC):
             fitting_batch=fitting,
             batch_cap=self.batch_cap(median_shape, topology.patch_size),
             do_dummy_2d_augmentation=self.do_dummy_2d_augmentation(topology.patch_size),
+            views=views,
         )
+
+    def native_stage(self, topology: PatchTopology, views: Views) -> Stage:
+        """Everything that follows from planes or boxes through cases that keep their voxels."""
+        order = self.transpose_forward()
+        spacing = median_spacing(np.array(self.fingerprint.spacings))
+        z, y, x = (round(side) for side in np.median(np.array(self.fingerprint.shapes), axis=0)[list(order)].tolist())
+        return self.stage_of(topology, reorder(spacing.tolist(), order), (z, y, x), views)
 
     def median_shape(self, spacing: Spacing) -> tuple[int, int, int]:
         """The median case at a voxel size (mm, transposed), whole voxels."""
@@ -304,8 +320,10 @@ class Planner(ABC):
         with of_configuration(name):
             return ConfigurationPlan(
                 name=name,
-                grid=Grid(spacing=stage.spacing, median_shape=stage.median_shape),
-                sampling=Sampling(patch_size=stage.patch_size, in_plane=stage.do_dummy_2d_augmentation),
+                grid=Grid(spacing=stage.spacing, median_shape=stage.median_shape, native=stage.views is not None),
+                sampling=Sampling(
+                    patch_size=stage.patch_size, in_plane=stage.do_dummy_2d_augmentation, views=stage.views
+                ),
                 network=NetworkPlan(name=self.network, settings=self.network_settings(stage.topology)),
                 intensities=tuple(
                     IntensityRule(name=scheme, masked=mask) for scheme, mask in zip(schemes, masks, strict=True)

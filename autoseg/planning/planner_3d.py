@@ -10,16 +10,18 @@ import numpy as np
 
 from autoseg.arrays import Float64Array
 from autoseg.errors import PlanError
-from autoseg.files.layout import CASCADE, FULL, LOW
+from autoseg.files.layout import BOXES, CASCADE, FULL, LOW
 from autoseg.geometry import Shape, Spacing, reorder
 from autoseg.planning.explanation import Decision, explain_low_resolution
 from autoseg.planning.fingerprint import is_two_dimensional
 from autoseg.planning.patch import isotropic_patch
 from autoseg.planning.planner import Planner, Stage
 from autoseg.planning.spacing import coarser_spacings, target_spacing
-from autoseg.planning.topology import PatchTopology
+from autoseg.planning.topology import PatchTopology, dividing
+from autoseg.planning.views import BOX_SIDE, finest
+from autoseg.plans import Direction, Views
 
-COSTS = {LOW: 1, FULL: 2, CASCADE: 3}
+COSTS = {LOW: 1, FULL: 2, CASCADE: 3, BOXES: 5}
 """A cascade predicts at both resolutions."""
 
 
@@ -28,10 +30,12 @@ class Planner3D(Planner):
     """Plan the 3D configurations.
 
     Attributes:
-        force_lowres: Make a low-resolution stage even where a patch shows enough of a case. The others: see `Planner`.
+        force_lowres: Make a low-resolution stage even where a patch shows enough of a case.
+        directions: That boxes lie along; without any multiplanar_3d is not planned. The others: see `Planner`.
     """
 
     force_lowres: bool = False
+    directions: tuple[Direction, ...] = ()
 
     max_features = 320
     """Cap of the channels (Isensee et al. 2021, Fig. 2, "Architecture template")."""
@@ -65,13 +69,21 @@ class Planner3D(Planner):
             )
         full = self.plan_stage(reorder(self.target.tolist(), self.transpose_forward()))
         low = self.low_resolution_stage(full)
+        boxes = {BOXES: self.box_stage()} if self.directions else {}
         if low is None:
-            return {FULL: full}
-        return {FULL: full, LOW: low, CASCADE: full}
+            return {FULL: full, **boxes}
+        return {FULL: full, LOW: low, CASCADE: full, **boxes}
+
+    def box_stage(self) -> Stage:
+        """Boxes of 64 pixels a side, as fine as most voxels (Perslev et al. 2019)."""
+        span = BOX_SIDE * finest(np.array(self.fingerprint.spacings))
+        pixel = span / (BOX_SIDE - 1)
+        topology = dividing(self.topology((BOX_SIDE,) * 3, (pixel,) * 3), BOX_SIDE)
+        return self.native_stage(topology, Views(directions=self.directions, span=span))
 
     def batch_dice(self, configuration: str) -> bool:
-        """Over the batch where there is a coarser stage, as a patch then shows only a small part of a case."""
-        return configuration != LOW and LOW in self.planned_stages
+        """Over the batch where there is a coarser stage, and of boxes: each then shows only a small part of a case."""
+        return configuration == BOXES or (configuration != LOW and LOW in self.planned_stages)
 
     def previous(self, configuration: str) -> str | None:
         """A cascade refines what the coarser stage predicted."""

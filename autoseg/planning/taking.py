@@ -67,6 +67,9 @@ def _require_no_other_wishes(planners: PlannerChoice) -> None:
         "`planner_2d`": planners.planner_2d not in (default.planner_2d, NO_PLANNER),
         "`gpu_memory_target`": planners.gpu_memory_target is not None,
         "`force_lowres`": planners.force_lowres,
+        "`multiplanar`": planners.multiplanar,
+        "`multiplanar_3d`": planners.multiplanar_3d,
+        "`views`": planners.views is not None,
     }
     if given := [name for name, wished in wishes.items() if wished]:
         raise PlanError(f"`plans_from` takes every decision from the other task; leave away {', '.join(given)}")

@@ -73,6 +73,17 @@ def plan_topology(shape: Shape, spacing: Spacing) -> PatchTopology:
     )
 
 
+def dividing(topology: PatchTopology, side: int) -> PatchTopology:
+    """For a patch of equal sides, so that none has to be rounded up: the deepest poolings are left out as far as needed."""
+    pools, kernels = topology.pool_kernel_sizes, topology.conv_kernel_sizes
+    depth = max(depth for depth in range(len(pools) + 1) if side % POOL**depth == 0)
+    return PatchTopology(
+        patch_size=(side,) * len(topology.patch_size),
+        pool_kernel_sizes=pools[:depth],
+        conv_kernel_sizes=(*kernels[:depth], kernels[-1]),
+    )
+
+
 def _axes_to_halve(size: Sequence[int], spacing: Sequence[float]) -> set[int]:
     finest = min(spacing)
     return {

@@ -13,7 +13,7 @@ from autoseg.files.layout import DEFAULT_PLANS
 from autoseg.planning.explanation import AXES, Decision
 from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional, single_slice_axes
 from autoseg.planning.spacing import median_resampled_shape, median_spacing
-from autoseg.plans import ConfigurationPlan, Grid, Plans
+from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.words import counted, in_millimetres, in_sides
 
 
@@ -120,5 +120,7 @@ def _own_sizes(plan: ConfigurationPlan, source: Plans, fingerprint: DatasetFinge
     if plan.dimensions == len("yx"):
         across = float(median_spacing(spacings)[0])
     spacing = (across, height, width)
+    if plan.grid.native:
+        across, height, width = spacing = tuple(median_spacing(spacings).tolist())
     z, y, x = np.round(median_resampled_shape(spacings, shapes, np.array(spacing))).astype(int).tolist()
-    return replace(plan, grid=Grid(spacing=spacing, median_shape=(max(1, z), max(1, y), max(1, x))))
+    return replace(plan, grid=replace(plan.grid, spacing=spacing, median_shape=(max(1, z), max(1, y), max(1, x))))

@@ -1,6 +1,14 @@
 """Plans: what is decided about a task before training, as frozen values, and their files."""
 
-from autoseg.plans.configuration import LARGEST_SIDE, ConfigurationPlan, Grid, IntensityRule, Sampling
+from autoseg.plans.configuration import (
+    LARGEST_SIDE,
+    ConfigurationPlan,
+    Direction,
+    Grid,
+    IntensityRule,
+    Sampling,
+    Views,
+)
 from autoseg.plans.network import NETWORKS, NetworkPlan, Topology, UNetSettings
 from autoseg.plans.plans import IntensityStatistics, Plans
 from autoseg.plans.stored import (
@@ -21,6 +29,7 @@ __all__ = [
     "LARGEST_SIDE",
     "NETWORKS",
     "ConfigurationPlan",
+    "Direction",
     "Grid",
     "IntensityRule",
     "IntensityStatistics",
@@ -29,6 +38,7 @@ __all__ = [
     "Sampling",
     "Topology",
     "UNetSettings",
+    "Views",
     "find_plans",
     "load_plans",
     "load_plans_json",

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from autoseg.errors import PlanError
 from autoseg.files.layout import is_configuration
+from autoseg.files.storage import LATER
 from autoseg.geometry import SPACING_RANGE
 from autoseg.plans.network import NetworkPlan, Topology
 from autoseg.words import counted
@@ -36,10 +38,12 @@ class Grid:
         spacing: Voxel size in mm, three entries; with patches of two dimensions the first is only informative, as slices
             are not resampled across.
         median_shape: The median case on it, three entries, voxels.
+        native: Cases keep the voxels that they have, and both entries above only say what the median case is like.
     """
 
     spacing: tuple[float, float, float]
     median_shape: tuple[int, int, int]
+    native: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         if any(not 1 <= side <= LARGEST_SIDE for side in self.median_shape):
@@ -49,17 +53,56 @@ class Grid:
             raise PlanError(f"spacing must be from {least:g} to {most:g} mm, found {self.spacing}")
 
 
+Direction: TypeAlias = tuple[float, float, float]
+"""A unit vector in patient coordinates, (z, y, x)."""
+
+UNIT = 1e-3
+"""What a direction's length may differ from 1, as where a person rounded its numbers."""
+
+MOST_VIEWS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """Directions that a case is looked along, in scanner space, at equal distances of all its points.
+
+    Attributes:
+        directions: Across the planes that are cut through the case.
+        span: From the first pixel of a plane, or of a box, to the last, mm.
+    """
+
+    directions: tuple[Direction, ...]
+    span: float
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.directions) <= MOST_VIEWS:
+            raise PlanError(f"views need from 1 to {MOST_VIEWS} directions, found {len(self.directions)}")
+        if wrong := [one for one in self.directions if not (abs(math.hypot(*one) - 1) <= UNIT and one[0] >= 0)]:
+            raise PlanError(
+                f"a view's direction is a vector (z, y, x) of length 1 whose z is not below 0, found {wrong[0]}"
+            )
+        least, most = SPACING_RANGE
+        if not least <= self.span <= most:
+            raise PlanError(f"the span of views must be from {least:g} to {most:g} mm, found {self.span}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """What of a case the network sees at once.
 
     Attributes:
-        patch_size: Two sides, of a slice, or three; voxels.
+        patch_size: Two sides, of a slice or a plane, or three; voxels, or pixels of a view.
         in_plane: A patch of three sides is so thin along its first axis that it is varied within its slices only.
+        views: How what it sees lies in the scanner; None: as the grid does.
     """
 
     patch_size: tuple[int, ...]
     in_plane: bool = False
+    views: Views | None = field(default=None, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        if self.views is not None and (len(set(self.patch_size)) != 1 or self.patch_size[0] < 2):
+            raise PlanError(f"a plane or a box of a view has equal sides of at least 2 pixels, found {self.patch_size}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,8 @@ def from_format_1(content: dict[str, Any], where: str) -> dict[str, Any]:
 
 def as_format_1(plan: ConfigurationPlan) -> FlatConfiguration | ConfigurationPlan:
     """A configuration in the words of format 1; one that they cannot say as it is."""
-    if not plan.network.is_unet or plan.name not in ORDER_OF_COST:
+    is_new = plan.grid.native or plan.sampling.views is not None
+    if is_new or not plan.network.is_unet or plan.name not in ORDER_OF_COST:
         return plan
     network = plan.network.unet()
     return FlatConfiguration(

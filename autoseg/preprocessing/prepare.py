@@ -368,5 +368,7 @@ def properties_of(case: CroppedCase, plans: Plans, configuration: str) -> CasePr
 
 
 def _prepared_spacing(spacing: Spacing, plan: ConfigurationPlan) -> Spacing:
-    """Slices of a 2D configuration stay where they are: their distance is the case's own."""
+    """The case's own on a native grid, and between slices of a 2D configuration, which stay where they are."""
+    if plan.grid.native:
+        return spacing
     return (spacing[0], *plan.grid.spacing[1:]) if len(plan.sampling.patch_size) == 2 else plan.grid.spacing

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 
-from autoseg.arrays import Array, Float32Array, FloatArray, LabelArray
+from autoseg.arrays import Float32Array, LabelArray
+from autoseg.geometry import Shape
 from autoseg.inference.scorers.scorer import OnParts, Slab
 from autoseg.inference.scorers.tiling import Tiling, gaussian
 from autoseg.inference.scorers.window import Position, Reach, Window
@@ -23,9 +24,19 @@ PredictBatch: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 any device."""
 
 
+class Image(Protocol):
+    """`(C, Z, Y, X)` that patches are read of: an array, a memory map, or what is made as it is asked for."""
+
+    @property
+    def shape(self) -> Shape: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: tuple[slice, ...], /) -> Any:
+        """The part that a slice an axis takes, an array."""
+
+
 def predict_slabs(
     predict_batch: PredictBatch,
-    image: FloatArray,
+    image: Image,
     tiling: Tiling,
     *,
     labels: Iterable[LabelArray] = (),
@@ -39,7 +50,7 @@ def predict_slabs(
 
     Args:
         predict_batch: The network. What it returns is summed on the device where that is.
-        image: `(C, Z, Y, X)`; may be a read-only memory map. Where it is smaller than the patch it is padded with
+        image: Where it is smaller than the patch it is padded with
             zeros on both sides, and the padding is cut off again.
         labels: For a cascade, maps `(Z, Y, X)`: every tile holds each as one more channel after the image's.
         on_parts: Told how many tiles were added.
@@ -101,7 +112,7 @@ class _Network:
 
 
 def _predicted(
-    network: _Network, sources: Sequence[Array], tiling: Tiling, planes: Reach, rows: Reach
+    network: _Network, sources: Sequence[Image], tiling: Tiling, planes: Reach, rows: Reach
 ) -> Iterator[tuple[Sequence[Position], torch.Tensor]]:
     """Positions of tiles, and their scores `(B, K, *patch)`."""
     tiles = np.empty((tiling.batch_size, sum(map(len, sources)), *tiling.patch), np.float32)
@@ -120,7 +131,7 @@ def _predicted(
         yield positions, network(tiles[: len(positions)])
 
 
-def _read(sources: Sequence[Array], position: Position, tile: Float32Array) -> None:
+def _read(sources: Sequence[Image], position: Position, tile: Float32Array) -> None:
     """Fill a tile `(C, *patch)`, the channels of one source after the other's."""
     sides = zip(position, tile.shape[1:], strict=True)
     voxels = (slice(None), *(slice(start, start + side) for start, side in sides))
@@ -132,6 +143,7 @@ def _slice_by_slice(predict_batch: PredictBatch) -> PredictBatch:
     return lambda tiles: predict_batch(tiles.squeeze(2)).unsqueeze(2)
 
 
-def _padded(source: Array, tiling: Tiling) -> Array:
-    """An image `(C, Z, Y, X)`, padded with zeros to the patch's size where it is smaller."""
-    return np.pad(source, [(0, 0), *tiling.margins]) if any(map(any, tiling.margins)) else source
+def _padded(source: Image, tiling: Tiling) -> Image:
+    """An image, padded with zeros to the patch's size where it is smaller."""
+    everything = (slice(None),) * len(source.shape)
+    return np.pad(source[everything], [(0, 0), *tiling.margins]) if any(map(any, tiling.margins)) else source

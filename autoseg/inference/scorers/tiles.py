@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import torch
 
+from autoseg.arrays import LabelArray
 from autoseg.errors import ModelError
+from autoseg.geometry import Shape
 from autoseg.inference.members import Members
 from autoseg.inference.memory import BYTES_PER_VALUE, fitting_batch, most_tiles, say_once, tiles_at_once
 from autoseg.inference.scorers.scorer import OnParts, Slab
-from autoseg.inference.scorers.sliding_window import predict_slabs
+from autoseg.inference.scorers.sliding_window import Image, predict_slabs
 from autoseg.inference.scorers.tiling import Tiling
 from autoseg.machine.resources import available_memory
 from autoseg.networks.devices import free_device_memory
@@ -46,21 +48,31 @@ class Tiles:
 
     def scores(self, case: PreparedCase, on_parts: OnParts) -> Iterator[Slab]:
         """See `Scorer`; slabs come as soon as the window has passed them."""
-        identifier, reduction = case.properties.identifier, self.members.reduction
-        tiling = self._tiling(case)
+        reduction = self.members.reduction
+        previous = () if case.previous is None else case.previous.reshape(-1, *case.data.shape[1:])
+        for slab in self.averages(case.data, case.properties.identifier, on_parts, labels=previous):
+            yield replace(slab, scores=reduction.scores(slab.scores))
+
+    def averages(
+        self, image: Image, identifier: str, on_parts: OnParts, *, labels: Iterable[LabelArray] = ()
+    ) -> Iterator[Slab]:
+        """Of all answers for each voxel of an image, before they are reduced.
+
+        Args:
+            identifier: Of the case.
+            labels: `(Z, Y, X)`, what a cascade refines.
+        """
+        tiling = self._tiling(image.shape[1:], identifier)
         sums_on = self._device_of_sums(tiling)
 
         def answer(tiles: torch.Tensor) -> torch.Tensor:
             is_usual = len(tiles) == tiling.batch_size
             return self.members.averages(tiles, self.at_once, is_usual=is_usual).to(sums_on)
 
-        previous = () if case.previous is None else case.previous.reshape(-1, *case.data.shape[1:])
-        slabs = predict_slabs(
-            answer, case.data, tiling, labels=previous, on_parts=on_parts, on_room=self.at_once.restart
-        )
         try:
-            for slab in slabs:
-                yield replace(slab, scores=reduction.scores(slab.scores))
+            yield from predict_slabs(
+                answer, image, tiling, labels=labels, on_parts=on_parts, on_room=self.at_once.restart
+            )
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 f"case {identifier}: one tile of {tiling.patch} voxels alone does not fit into the memory of "
@@ -71,11 +83,11 @@ class Tiles:
     def _most_at_once(self) -> int:
         return most_tiles(self.plan, self.tile, self.device)
 
-    def _tiling(self, case: PreparedCase) -> Tiling:
-        """The case's tiles, in batches that memory holds."""
-        tiling = Tiling(shape=case.data.shape[1:], patch_size=self.plan.sampling.patch_size, step=self.step)
+    def _tiling(self, shape: Shape, identifier: str) -> Tiling:
+        """An image's tiles, in batches that memory holds."""
+        tiling = Tiling(shape=shape, patch_size=self.plan.sampling.patch_size, step=self.step)
         if self.device.type == "cpu":
-            self._fit_batch(tiling, case.properties.identifier)
+            self._fit_batch(tiling, identifier)
         return replace(tiling, batch_size=max(1, self.at_once.number // len(self.members.flips)))
 
     def _fit_batch(self, tiling: Tiling, identifier: str) -> None:

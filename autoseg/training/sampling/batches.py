@@ -22,6 +22,7 @@ from autoseg.errors import AutosegError, LimitError, TrainingError
 from autoseg.geometry import Shape
 from autoseg.machine.pool import fitting_workers
 from autoseg.machine.resources import ROOT, available_cores, available_memory, free_shared_memory
+from autoseg.plans import Views
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.previous import PreviousMaps, open_case
 from autoseg.preprocessing.store import PreparedCases
@@ -31,8 +32,9 @@ from autoseg.training.augmentation.on_device import vary_all
 from autoseg.training.augmentation.variations import Values
 from autoseg.training.sampling.ahead import Note, ignore, make_ahead
 from autoseg.training.sampling.packing import Packed, pack
-from autoseg.training.sampling.patches import is_forced
+from autoseg.training.sampling.regions import Patches, Regions, Slot
 from autoseg.training.sampling.samples import TRAINING, VALIDATION, Sample, draw_sample, make_sample, sample_generator
+from autoseg.training.sampling.views import TRIES, Cuts
 from autoseg.words import counted, without_case
 
 log = logging.getLogger(__name__)
@@ -178,6 +180,8 @@ class Batches:
         strides: Of the levels of the network, finest first.
         target: What is learned, where something of it may be unknown.
         foreground_fraction: Of each batch must hold foreground.
+        views: How patches lie in the scanner; None: as the grid does.
+        views: How patches lie in the scanner; None: as the grid does.
     """
 
     store: PreparedCases
@@ -189,6 +193,7 @@ class Batches:
     seed: int
     previous: PreviousMaps | None = None
     target: Target | None = None
+    views: Views | None = None
 
     def bytes_of_one(self, channels: int) -> int:
         """Memory of one batch: fp32 data, and labels at all resolutions at most as much as two more bytes a voxel."""
@@ -198,21 +203,23 @@ class Batches:
     def make(self, key: BatchKey, note: Note = ignore) -> AnyBatch | Failure:
         """One batch; `note` is told each case before it is opened."""
         stream = self.streams[key.stream]
-        drawn = [self._draw(key, number) for number in range(self.batch_size)]
-        cases = tuple(case for case, _, _ in drawn)
-        facts = tuple(map(self.store.facts_of, cases))
+        cases: list[str] = []
         if stream.on_device:
-            drawn_samples = self._sampled(draw_sample, stream, drawn, note)
+            drawn_samples = self._sampled(draw_sample, key, cases, note)
             if isinstance(drawn_samples, Failure):
                 return drawn_samples
-            packed = pack(drawn_samples)
             return DrawnBatch(
-                key=key, cases=cases, facts=facts, samples=packed, strides=self.strides, drawn=self._drawn(cases)
+                key=key,
+                cases=tuple(cases),
+                facts=tuple(map(self.store.facts_of, cases)),
+                samples=pack(drawn_samples),
+                strides=self.strides,
+                drawn=self._drawn(cases),
             )
-        samples = self._sampled(make_sample, stream, drawn, note)
+        samples = self._sampled(make_sample, key, cases, note)
         if isinstance(samples, Failure):
             return samples
-        batch = _collate(key, cases, facts, samples, self.strides)
+        batch = _collate(key, tuple(cases), tuple(map(self.store.facts_of, cases)), samples, self.strides)
         outputs = self._drawn(cases)
         return batch if outputs is None else replace(batch, drawn=outputs)
 
@@ -226,26 +233,23 @@ class Batches:
         return torch.tensor([self.target.drawn_outputs(names) for names in annotated])
 
     def _sampled(
-        self,
-        sample: Callable[..., Made],
-        stream: Stream,
-        drawn: Sequence[tuple[str, bool, np.random.Generator]],
-        note: Note,
+        self, sample: Callable[..., Made], key: BatchKey, cases: list[str], note: Note
     ) -> list[Made] | Failure:
-        samples = []
-        for case, forced, generator in drawn:
-            note(case)
+        """The samples of a batch; `cases` gets theirs."""
+        stream, samples = self.streams[key.stream], []
+        for number in range(self.batch_size):
+            generator = sample_generator(self.seed, key.stream, key.epoch, key.number * self.batch_size + number)
+            slot = Slot(number=number, batch_size=self.batch_size, foreground=self.foreground_fraction)
+            case = ""
             try:
-                samples.append(
-                    sample(
-                        _opened(self.store, self.previous, case),
-                        patch_size=self.patch_size,
-                        forced=forced,
-                        augmentation=stream.augmentation,
-                        generator=generator,
-                        ignores=self.target is not None and self.target.ignore is not None,
-                    )
-                )
+                for _ in range(TRIES):
+                    case = stream.draw(generator)
+                    note(case)
+                    opened = _opened(self.store, self.previous, case)
+                    if self._regions.suits(opened, slot):
+                        break
+                region = self._regions.draw(opened, slot, generator)
+                samples.append(sample(region, augmentation=stream.augmentation, generator=generator))
             except AutosegError as error:
                 return Failure(case=case, reason=str(error))
             except OSError as error:
@@ -253,12 +257,14 @@ class Batches:
             except Exception as error:
                 what = shortage(error, "use fewer workers (`settings.workers`)")
                 return Failure(case=case, reason=what or traceback.format_exc())
+            cases.append(case)
         return samples
 
-    def _draw(self, key: BatchKey, number: int) -> tuple[str, bool, np.random.Generator]:
-        generator = sample_generator(self.seed, key.stream, key.epoch, key.number * self.batch_size + number)
-        case = self.streams[key.stream].draw(generator)
-        return case, is_forced(number, self.batch_size, self.foreground_fraction, generator), generator
+    @property
+    def _regions(self) -> Regions:
+        if self.views is not None:
+            return Cuts(self.patch_size, self.views, self.target)
+        return Patches(self.patch_size, ignores=self.target is not None and self.target.ignore is not None)
 
 
 def remaining_keys(

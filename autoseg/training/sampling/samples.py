@@ -7,10 +7,10 @@ whatever came before: on this rests that a training can be resumed and repeated.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,7 @@ from autoseg.arrays import Array, Float32Array, LabelArray
 from autoseg.dataset.coding import (
     BACKGROUND,
     IGNORED,
-    IGNORED_PLANE,
     OUTSIDE,
-    OUTSIDE_PLANE,
     WHOLE,
     is_ignored,
     is_outside,
@@ -29,13 +27,10 @@ from autoseg.dataset.coding import (
     signed,
 )
 from autoseg.errors import TrainingError
-from autoseg.geometry import Shape
-from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.training.augmentation.default import Augmentation
-from autoseg.training.augmentation.interpolation import OUTSIDE_DATA
 from autoseg.training.augmentation.variations import Values, Variation
 from autoseg.training.augmentation.warping import LINEAR, Warp
-from autoseg.training.sampling.patches import draw_foreground_voxel, draw_known_start, draw_start, read_box
+from autoseg.training.sampling.regions import Region
 
 TRAINING, VALIDATION = 0, 1
 """The two streams of samples."""
@@ -43,9 +38,6 @@ TRAINING, VALIDATION = 0, 1
 HALF = 0.5
 LEAST = 1e-6
 """What is divided by at least."""
-
-LabelMap: TypeAlias = tuple[Array, int]
-"""An image of labels and the label outside of it: the true ones, and for a cascade those of the previous stage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,51 +85,27 @@ def sample_generator(seed: int, stream: int, epoch: int, number: int) -> np.rand
     return np.random.default_rng([seed, stream, epoch, number])
 
 
-def make_sample(
-    case: PreparedCase,
-    *,
-    patch_size: Shape,
-    forced: bool,
-    augmentation: Augmentation,
-    generator: np.random.Generator,
-    ignores: bool = False,
-) -> Sample:
-    """Cut a patch out of a case and vary it.
-
-    Args:
-        patch_size: Two entries take a slice of the first axis.
-        forced: The patch must hold foreground, where the case has any.
-        ignores: Whether there may be voxels that nobody labelled, of which a patch may not consist.
-    """
-    region = _draw_region(case, patch_size, forced, generator, ignores)
+def make_sample(region: Region, *, augmentation: Augmentation, generator: np.random.Generator) -> Sample:
+    """Read what was drawn of a case, and vary it."""
     with global_generators_seeded(generator):
-        image, segmentation, warp = region.read(augmentation)
+        image, segmentation, warp = _read(region, augmentation)
         if warp is not None:
             image, segmentation = _warped(image, segmentation, warp, in_planes=region.in_planes)
         arrays = {"data": image[None], "seg": segmentation[None]}
         for transform in augmentation.transforms:
             arrays = transform(**arrays)
-    return _checked(arrays["data"][0], arrays["seg"][0], patch_size, region)
+    return _checked(arrays["data"][0], arrays["seg"][0], region)
 
 
-def draw_sample(
-    case: PreparedCase,
-    *,
-    patch_size: Shape,
-    forced: bool,
-    augmentation: Augmentation,
-    generator: np.random.Generator,
-    ignores: bool = False,
-) -> DrawnSample:
+def draw_sample(region: Region, *, augmentation: Augmentation, generator: np.random.Generator) -> DrawnSample:
     """What `make_sample` would make of the same arguments, before anything is done to it.
 
     Args:
         augmentation: With a device form.
     """
-    region = _draw_region(case, patch_size, forced, generator, ignores)
     with global_generators_seeded(generator):
-        data, labels, warp = region.read(augmentation, as_stored=True)
-        variations = augmentation.draw(len(data), patch_size)
+        data, labels, warp = _read(region, augmentation, as_stored=True)
+        variations = augmentation.draw(len(data), region.patch_size)
     return DrawnSample(data=data, labels=labels, warp=warp, variations=variations)
 
 
@@ -154,72 +122,23 @@ def global_generators_seeded(generator: np.random.Generator) -> Iterator[None]:
         random.setstate(python_state)
 
 
-@dataclass(frozen=True, slots=True)
-class _Region:
-    """Where in a case a patch lies.
-
-    Attributes:
-        data: `(C, *space)` of the case, or of one slice of it.
-        start: First voxel of the patch.
-        truths: How many of the first maps hold the true labels.
-        in_planes: Whether maps are planes of outputs, and not one map of labels each.
-    """
-
-    data: Array
-    maps: Sequence[LabelMap]
-    start: Shape
-    patch_size: Shape
-    truths: int
-    in_planes: bool
-
-    def read(self, augmentation: Augmentation, *, as_stored: bool = False) -> tuple[Array, LabelArray, Warp | None]:
-        """Draw how the patch is turned and scaled, and read what that needs around it, and no more."""
-        spatial, start, patch_size = augmentation.spatial, self.start, self.patch_size
-        matrix = spatial.draw(np.random.mtrand._rand) if spatial else None
-        if spatial is None or matrix is None:
-            shape = patch_size if spatial or augmentation.window is None else augmentation.window
-            low = tuple(first - (wide - side) // 2 for first, wide, side in zip(start, shape, patch_size, strict=True))
-        else:
-            low, shape = spatial.window(matrix, start, self.data.shape[1:])
-        window = read_box(self.data, low, shape, outside=OUTSIDE_DATA, as_stored=as_stored)
-        boxes = [read_box(map_[None], low, shape, outside=outside) for map_, outside in self.maps]
-        labels = np.concatenate([signed(box) if is_planes(box) else box for box in boxes])
-        if spatial is None or matrix is None:
-            return window, labels, None
-        return window, labels, spatial.warp(matrix, np.array(start) - low + (np.array(patch_size) - 1) / 2)
-
-
-def _draw_region(
-    case: PreparedCase, patch_size: Shape, forced: bool, generator: np.random.Generator, ignores: bool
-) -> _Region:
-    data, labels = case.data, _learned_labels(case, generator)
-    previous = () if case.previous is None else case.previous.reshape(-1, *data.shape[1:])
-    maps = labels + [(one, BACKGROUND) for one in previous]
-    by_slice = len(patch_size) == 2
-    voxel = draw_foreground_voxel(case.foreground, generator, by_slice=by_slice) if forced else None
-    reach = (1, *patch_size) if by_slice else patch_size
-    start = draw_start(data.shape[1:], reach, voxel, generator)
-    if ignores:
-        start = draw_known_start([one for one, _ in labels], reach, start, generator, ignored=is_ignored)
-    if by_slice:
-        data, maps = data[:, start[0]], [(array[start[0]], outside) for array, outside in maps]
-        start = start[1:]
-    return _Region(data, maps, start, patch_size, len(labels), is_planes(labels[0][0]))
-
-
-def _learned_labels(case: PreparedCase, generator: np.random.Generator) -> list[LabelMap]:
-    """A case's map, or a plane for each mask, in which nobody knows anything where it was not drawn; of raters one."""
-    labels = case.segmentation
-    if labels is None:
-        raise TrainingError("it has no labels; only labelled cases can train")
-    if not case.planes:
-        return [(labels, OUTSIDE)]
-    rater = generator.random() if max(map(len, case.planes)) > 1 else 0.0
-    chosen = [places[int(rater * len(places))] if places else None for places in case.planes]
-    if not is_planes(labels):
-        return [(labels[place], OUTSIDE) for place in chosen]
-    nothing = np.broadcast_to(np.uint8(IGNORED_PLANE), labels.shape[1:])
-    return [(nothing if place is None else labels[place], OUTSIDE_PLANE) for place in chosen]
+def _read(
+    region: Region, augmentation: Augmentation, *, as_stored: bool = False
+) -> tuple[Array, LabelArray, Warp | None]:
+    """Draw how the patch is turned and scaled, and read what that needs around it, and no more."""
+    spatial, start, patch_size = augmentation.spatial, region.start, region.patch_size
+    matrix = spatial.draw(np.random.mtrand._rand) if spatial else None
+    if spatial is None or matrix is None:
+        shape = patch_size if spatial or augmentation.window is None else augmentation.window
+        low = tuple(first - (wide - side) // 2 for first, wide, side in zip(start, shape, patch_size, strict=True))
+    else:
+        low, shape = spatial.window(matrix, start, region.extent)
+    window = region.data(low, shape, as_stored=as_stored)
+    boxes = region.maps(low, shape)
+    labels = np.concatenate([signed(box) if is_planes(box) else box for box in boxes])
+    if spatial is None or matrix is None:
+        return window, labels, None
+    return window, labels, spatial.warp(matrix, np.array(start) - low + (np.array(patch_size) - 1) / 2)
 
 
 def _warped(image: Array, labels: LabelArray, warp: Warp, *, in_planes: bool) -> tuple[Array, LabelArray]:
@@ -244,7 +163,8 @@ def _warped_fractions(plane: LabelArray, warp: Warp) -> LabelArray:
     return fractions
 
 
-def _checked(data: Array, maps: Array, patch_size: Shape, region: _Region) -> Sample:
+def _checked(data: Array, maps: Array, region: Region) -> Sample:
+    patch_size = region.patch_size
     if data.shape[1:] != tuple(patch_size) or maps.shape[1:] != tuple(patch_size):
         raise TrainingError(
             f"the augmentation made a patch of {data.shape[1:]} with labels of {maps.shape[1:]}, "

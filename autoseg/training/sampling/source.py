@@ -83,6 +83,7 @@ def _described(parts: Parts, seed: int, previous: Gathered) -> Batches:
         store=parts.cases,
         streams=(training, validation),
         patch_size=parts.plan.sampling.patch_size,
+        views=parts.plan.sampling.views,
         batch_size=parts.batch_size,
         strides=parts.plan.topology.strides,
         foreground_fraction=parts.foreground_fraction,

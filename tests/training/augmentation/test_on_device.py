@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from autoseg.training.fold.run_record import read_run_record, require_same_recip
 from autoseg.training.recipes.shipped import RECIPES
 from autoseg.training.sampling.batches import Batch, Batches, DrawnBatch, Stream, Supply, iterate, remaining_keys
 from autoseg.training.sampling.packing import pack
+from autoseg.training.sampling.regions import Patches
 from autoseg.training.sampling.samples import DrawnSample, draw_sample, make_sample, sample_generator
 from autoseg.training.trial import save_trial_cases, time_batches, trial_plan, trial_plans, trial_trainer
 
@@ -94,6 +96,11 @@ def on_tensors(drawn: DrawnSample) -> tuple[np.ndarray, np.ndarray]:
     return data[0].numpy(), labels[0].numpy()
 
 
+def sampled(sample: Callable[..., Any], case: PreparedCase, generator: np.random.Generator, **words: Any) -> Any:
+    region = Patches(words["patch_size"]).of_case(case, generator, forced=words["forced"])
+    return sample(region, augmentation=words["augmentation"], generator=generator)
+
+
 @pytest.mark.parametrize("order", [1, 3])
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("name", PLACES)
@@ -103,8 +110,8 @@ def test_a_sample_is_the_same_on_either_path(name: str, channels: int, order: in
     warped = 0
     for number in range(14):
         words: dict[str, Any] = {"patch_size": patch, "forced": number % 2 == 0, "augmentation": augmentation}
-        made = make_sample(case, **words, generator=sample_generator(2, 0, 0, number))
-        drawn = draw_sample(case, **words, generator=sample_generator(2, 0, 0, number))
+        made = sampled(make_sample, case, sample_generator(2, 0, 0, number), **words)
+        drawn = sampled(draw_sample, case, sample_generator(2, 0, 0, number), **words)
         data, labels = on_tensors(drawn)
 
         np.testing.assert_allclose(data, made.data, atol=TOLERANCE * np.ptp(made.data), rtol=0)
@@ -131,8 +138,8 @@ def test_long_axes_and_many_places_are_as_exact(monkeypatch: pytest.MonkeyPatch,
     case = replace(noisy_case((1, 700, 650), 1), data=noise)
     for number in range(3):
         words: dict[str, Any] = {"patch_size": patch, "forced": False, "augmentation": augmentation}
-        made = make_sample(case, **words, generator=sample_generator(9, 0, 0, number))
-        data, labels = on_tensors(draw_sample(case, **words, generator=sample_generator(9, 0, 0, number)))
+        made = sampled(make_sample, case, sample_generator(9, 0, 0, number), **words)
+        data, labels = on_tensors(sampled(draw_sample, case, sample_generator(9, 0, 0, number), **words))
 
         np.testing.assert_allclose(data, made.data, atol=1e-6 * np.ptp(made.data), rtol=0)
         np.testing.assert_array_equal(labels, made.labels)
@@ -145,8 +152,8 @@ def test_labels_of_the_previous_stage_go_the_same_way() -> None:
     case = replace(plain, previous=plain.segmentation.clip(min=0)[::-1])
     for number in range(8):
         words: dict[str, Any] = {"patch_size": patch, "forced": False, "augmentation": augmentation_of("volumes")}
-        made = make_sample(case, **words, generator=sample_generator(6, 0, 0, number))
-        data, _ = on_tensors(draw_sample(case, **words, generator=sample_generator(6, 0, 0, number)))
+        made = sampled(make_sample, case, sample_generator(6, 0, 0, number), **words)
+        data, _ = on_tensors(sampled(draw_sample, case, sample_generator(6, 0, 0, number), **words))
 
         assert len(data) == 2
         np.testing.assert_array_equal(data[1], made.data[1])
@@ -156,13 +163,13 @@ def test_half_precision_travels_as_it_is_stored() -> None:
     patch, shape, _ = PLACES["volumes"]
     case = noisy_case(shape, 2, np.float16)
     words: dict[str, Any] = {"patch_size": patch, "forced": False, "augmentation": augmentation_of("volumes")}
-    drawn = [draw_sample(case, **words, generator=sample_generator(1, 0, 0, number)) for number in range(8)]
+    drawn = [sampled(draw_sample, case, sample_generator(1, 0, 0, number), **words) for number in range(8)]
     packed = pack(drawn)
 
     assert set(packed.pieces) == {"float16", "int8", "float32"}  # the last is noise
     data, _ = vary_all(packed, CPU)
     again, _ = vary_all(packed, CPU)
-    expected = [make_sample(case, **words, generator=sample_generator(1, 0, 0, number)).data for number in range(8)]
+    expected = [sampled(make_sample, case, sample_generator(1, 0, 0, number), **words).data for number in range(8)]
     np.testing.assert_allclose(data, np.stack(expected), atol=TOLERANCE * np.ptp(expected), rtol=0)
     np.testing.assert_array_equal(data, again)  # what lies ready is not changed
 

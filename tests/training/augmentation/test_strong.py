@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.augmentation.default import Augmentation, AugmentationRecipe
 from autoseg.training.augmentation.strong import (
@@ -26,7 +27,8 @@ from autoseg.training.augmentation.strong import (
     local_size,
     window_of,
 )
-from autoseg.training.sampling.samples import global_generators_seeded, make_sample
+from autoseg.training.sampling.regions import Patches
+from autoseg.training.sampling.samples import Sample, global_generators_seeded, make_sample
 
 Build = Callable[..., Augmentation]
 FACTS: dict[str, Any] = {"dummy_2d": False, "mirror_axes": (0, 1, 2), "masked_channels": ()}
@@ -34,6 +36,12 @@ FACTS: dict[str, Any] = {"dummy_2d": False, "mirror_axes": (0, 1, 2), "masked_ch
 
 def names(augmentation: Augmentation) -> list[str]:
     return [getattr(transform, "__name__", type(transform).__name__) for transform in augmentation.transforms]
+
+
+def forced_sample(case: PreparedCase, patch: tuple[int, ...], augmentation: Augmentation, seed: int) -> Sample:
+    generator = np.random.default_rng(seed)
+    region = Patches(patch).of_case(case, generator, forced=True)
+    return make_sample(region, augmentation=augmentation, generator=generator)
 
 
 class TestNumbers:
@@ -139,12 +147,7 @@ class TestSamples:
 
         changed = 0
         for seed in range(12):
-            first, second = (
-                make_sample(
-                    case, patch_size=patch, forced=True, augmentation=one, generator=np.random.default_rng(seed)
-                )
-                for one in (augmentation, travelled)
-            )
+            first, second = (forced_sample(case, patch, one, seed) for one in (augmentation, travelled))
             np.testing.assert_array_equal(first.data, second.data)
             np.testing.assert_array_equal(first.labels, second.labels)
             assert first.data.shape == (1, *patch) and first.data.dtype == np.float32
@@ -165,13 +168,7 @@ class TestSamples:
         window = window_of(recipe, patch_size=(8, 12, 8), dummy_2d=False)
         case = store.load("ball_0")
         samples = [
-            make_sample(
-                case,
-                patch_size=(8, 12, 8),
-                forced=True,
-                augmentation=augmentation,
-                generator=np.random.default_rng(3),
-            )
+            forced_sample(case, (8, 12, 8), augmentation, 3)
             for augmentation in (Augmentation(), Augmentation(transforms=(spatial,), window=window))
         ]
 

@@ -26,6 +26,7 @@ from autoseg.training.augmentation.default import (
 )
 from autoseg.training.augmentation.previous_stage import build_previous_augmentation
 from autoseg.training.sampling.batches import Batches, BatchKey, Stream, Supply, iterate
+from autoseg.training.sampling.regions import Patches
 from autoseg.training.sampling.samples import Sample, make_sample, sample_generator
 
 SHAPE = (9, 14, 12)
@@ -74,7 +75,10 @@ def augmentation(*, varied: bool = False, first: int = 1, **recipe: Any) -> Augm
 
 def sample(number: int, made_from: PreparedCase | None = None, **changes: Any) -> Sample:
     settings: dict[str, Any] = {"patch_size": PATCH, "forced": False, "augmentation": Augmentation(), **changes}
-    return make_sample(made_from or case(), generator=sample_generator(3, 0, 0, number), **settings)
+    generator = sample_generator(3, 0, 0, number)
+    regions = Patches(settings.pop("patch_size"))
+    region = regions.of_case(made_from or case(), generator, forced=settings.pop("forced"))
+    return make_sample(region, generator=generator, **settings)
 
 
 def test_the_previous_labels_are_the_last_channel_and_come_from_the_same_voxels() -> None:

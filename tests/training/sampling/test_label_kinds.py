@@ -20,6 +20,7 @@ from autoseg.training.augmentation.default import (
     build_spatial,
     build_validation_augmentation,
 )
+from autoseg.training.sampling.regions import Patches
 from autoseg.training.sampling.samples import Sample, make_sample
 
 SHAPE = (12, 14, 10)
@@ -48,13 +49,11 @@ def case_of(labels: LabelArray, *, planes: tuple[tuple[int, ...], ...] = ()) -> 
 
 
 def sampled(case: PreparedCase, number: int = 0, *, ignores: bool = False, **words: Augmentation) -> Sample:
+    generator = np.random.default_rng(number)
     return make_sample(
-        case,
-        patch_size=PATCH,
-        forced=False,
+        Patches(PATCH, ignores=ignores).of_case(case, generator),
         augmentation=words.get("augmentation", build_validation_augmentation()),
-        generator=np.random.default_rng(number),
-        ignores=ignores,
+        generator=generator,
     )
 
 

@@ -11,6 +11,7 @@ from autoseg.errors import TrainingError
 from autoseg.geometry import Geometry
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 from autoseg.training.augmentation.default import Augmentation, AugmentationRecipe, build_augmentation
+from autoseg.training.sampling.regions import Patches
 from autoseg.training.sampling.samples import Sample, global_generators_seeded, make_sample, sample_generator
 
 SHAPE = (6, 12, 10)
@@ -43,7 +44,10 @@ def numbered_case(**changes: Any) -> PreparedCase:
 
 def sample(number: int = 0, *, case: PreparedCase | None = None, seed: int = 0, **changes: Any) -> Sample:
     settings: dict[str, Any] = {"patch_size": (4, 6, 4), "forced": False, "augmentation": PLAIN, **changes}
-    return make_sample(case or numbered_case(), generator=sample_generator(seed, 0, 0, number), **settings)
+    generator = sample_generator(seed, 0, 0, number)
+    regions = Patches(settings.pop("patch_size"))
+    region = regions.of_case(case or numbered_case(), generator, forced=settings.pop("forced"))
+    return make_sample(region, generator=generator, **settings)
 
 
 def test_an_unvaried_patch_is_a_piece_of_the_image() -> None:

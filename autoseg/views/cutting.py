@@ -1,0 +1,127 @@
+"""Reading an array at the points of another grid that lies in it at any angle: by one gather, of the points inside alone.
+
+A point lies inside as far as the voxels reach, half a voxel beyond the centres of the outermost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoseg.geometry import Shape
+from autoseg.views.frame import Placement
+
+HALF = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Points of a grid, given row by row, that lie inside an array.
+
+    Attributes:
+        places: `(N,)`, their number in the grid.
+        positions: For each axis of the array `(N,)` float32, in voxels of the array.
+    """
+
+    places: Tensor
+    positions: tuple[Tensor, ...]
+
+
+def points_inside(
+    placement: Placement, shape: Shape, within: Sequence[tuple[float, float]], device: torch.device | str = "cpu"
+) -> Points:
+    """Those of a grid's points that lie where an array reaches.
+
+    Args:
+        placement: From the grid's indices to the array's.
+        shape: Of the grid, three entries.
+        within: For each axis of the array the lowest position, and the one that is just too high.
+    """
+    steps = [torch.arange(side, dtype=torch.float32, device=device) for side in shape]
+    inside: Tensor | None = None
+    positions = []
+    for row, offset, (low, high) in zip(placement.matrix.tolist(), placement.offset.tolist(), within, strict=True):
+        planes, rows, columns = (step * factor for step, factor in zip(steps, row, strict=True))
+        position = (planes + offset)[:, None, None] + rows[:, None] + columns
+        fits = (position >= low).logical_and_(position < high)
+        inside = fits if inside is None else inside.logical_and_(fits)
+        positions.append(position)
+    assert inside is not None
+    places = inside.reshape(-1).nonzero().reshape(-1)
+    return Points(places, tuple(position.reshape(-1).index_select(0, places) for position in positions))
+
+
+def reach_of(shape: Shape) -> list[tuple[float, float]]:
+    """Where an array of a shape reaches, each axis."""
+    return [(-HALF, side - HALF) for side in shape]
+
+
+def linear_at(array: Tensor, points: Points) -> Tensor:
+    """`(C, *space)`, of any real type, at points on its device: `(C, N)` float32; beyond the outermost centres as there."""
+    sides = array.shape[1:]
+    base: Tensor | None = None
+    weights, steps, stride = [], [], 1
+    for position, side in zip(reversed(points.positions), reversed(sides), strict=True):
+        position = position.clamp(0, side - 1)
+        low = position.to(_index_type(array)).clamp_(max=max(0, side - 2))
+        weights.append(position - low)
+        steps.append(stride if side > 1 else 0)
+        base = low if base is None else base.add_(low, alpha=stride)
+        stride *= side
+    assert base is not None
+    return torch.stack([_interpolated(channel.reshape(-1), base, steps, weights) for channel in array])
+
+
+def nearest_at(array: Tensor, points: Points) -> Tensor:
+    """`(C, *space)` at the voxels that points lie in: `(C, N)`, of the same type."""
+    base: Tensor | None = None
+    stride = 1
+    for position, side in zip(reversed(points.positions), reversed(array.shape[1:]), strict=True):
+        index = (position + HALF).floor_().to(_index_type(array)).clamp_(0, side - 1)
+        base = index if base is None else base.add_(index, alpha=stride)
+        stride *= side
+    assert base is not None
+    return array.reshape(len(array), -1).index_select(1, base)
+
+
+def cut_linear(array: Tensor, placement: Placement, shape: Shape, *, outside: Tensor) -> Tensor:
+    """`(C, *space)` on another grid: `(C, *shape)` float32.
+
+    Args:
+        placement: From the grid's indices to the array's.
+        outside: `(C,)`, what stands beyond the array.
+    """
+    points = points_inside(placement, shape, reach_of(array.shape[1:]))
+    return _filled(linear_at(array, points), points, shape, outside.float())
+
+
+def cut_nearest(array: Tensor, placement: Placement, shape: Shape, *, outside: Tensor) -> Tensor:
+    """`(C, *space)` on another grid, each point as the voxel that it lies in: `(C, *shape)` of the same type."""
+    points = points_inside(placement, shape, reach_of(array.shape[1:]))
+    return _filled(nearest_at(array, points), points, shape, outside.to(array.dtype))
+
+
+def _filled(values: Tensor, points: Points, shape: Shape, outside: Tensor) -> Tensor:
+    filled = outside[:, None].repeat(1, int(np.prod(shape)))
+    filled.index_copy_(1, points.places, values)
+    return filled.reshape(len(values), *shape)
+
+
+def _interpolated(flat: Tensor, base: Tensor, steps: Sequence[int], weights: Sequence[Tensor]) -> Tensor:
+    """Of a channel; `steps` and `weights` begin with the last axis."""
+
+    def corner(offset: int, axes: int) -> Tensor:
+        if not axes:
+            return flat.narrow(0, offset, len(flat) - offset).index_select(0, base).float()
+        low, high = (corner(offset + step, axes - 1) for step in (0, steps[axes - 1]))
+        return low.lerp_(high, weights[axes - 1])
+
+    return corner(0, len(steps))
+
+
+def _index_type(array: Tensor) -> torch.dtype:
+    return torch.int32 if array[0].numel() < torch.iinfo(torch.int32).max else torch.int64
