@@ -163,7 +163,7 @@ def _views(planner: Planner, name: str, stage: Stage, views: Views) -> Decision:
     return Decision(
         subject=f"{name} {what}",
         outcome=f"{in_sides(stage.patch_size)} pixels of {views.span / (side - 1):.3g} mm, across "
-        f"{counted(len(views.directions), 'direction')}, the nearest two {smallest_angle(views.directions):.0f} degrees apart",
+        f"{counted(len(views.directions), 'direction')}, the nearest two {counted(f'{smallest_angle(views.directions):.0f}', 'degree')} apart",
         reason=f"they are cut through each case as it is, with voxels of its own; {views.span:.4g} mm reach over "
         f"{within} of the sides of all cases, and the finest quarter of their voxels measures up to "
         f"{finest(volumes):.3g} mm",
