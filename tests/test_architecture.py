@@ -135,7 +135,7 @@ LARGEST_OF_OTHER_THINGS = {
     "evaluation/summary.py": "a value beyond all labels",
     "planning/spacing.py": "the axis of the largest voxels",
     "postprocessing/components.py": "the largest component",
-    "reporting/overlays.py": "the fullest slice",
+    "reporting/drawing.py": "the fullest slice",
     "inference/probability_codes.py": "the class that a file of format 2 does not hold",
 }
 ITS_OWN_WORDS = {"planning/label_inspection.py"}

@@ -21,7 +21,8 @@ def add_arguments(parser: Parser) -> None:
         dest="predictions",
         metavar="DIR",
         type=folder,
-        help="predictions <case>.nii.gz of training or test cases: only these cases, with a row for the prediction",
+        help="predictions of training or test cases, <case>.nii.gz or a file of each mask: only these cases, with a row for "
+        "the prediction",
     )
     parser.add_argument(
         "-channel", metavar="N", type=not_negative, default=0, help="which channel of the images to show (default: 0)"
@@ -52,8 +53,8 @@ COMMAND = main = Command(
     name="autoseg_plot_task",
     summary="draw overlay pictures of a task's images, labels and predictions",
     reads="raw_data/TaskXXX_Name, and the folder of predictions if one is named",
-    writes="DIR/<case>.png: cuts through the slices with most foreground, labels outlined, a legend with their names\n"
-    "and, beside a reference, each one's Dice; in radiological convention, whatever the order the image is stored in",
+    writes="DIR/<case>.png: cuts through the slices with most foreground, every label, region or mask outlined, also where\n"
+    "they overlap, a legend with their names and, beside a reference, each one's Dice; what nobody knows is striped; in radiological convention, whatever the order the image is stored in",
     example="autoseg_plot_task -t 4 -o pictures\nautoseg_plot_task -t 4 -o pictures -pred predictions",
     add_arguments=add_arguments,
     run=run,

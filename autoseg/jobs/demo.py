@@ -128,5 +128,5 @@ def _draw(dataset: Dataset, predictions: Path, output: Path) -> Path:
     truth = dataset.folder / "labelsTs"
     cases = [replace(case, segmentation=truth / f"{case.identifier}.nii.gz") for case in dataset.test]
     workers = fitting_workers(None, BYTES_PER_WORKER)
-    plot_cases(cases, output, Shown(labels=dataset.target.outputs, predictions=predictions), workers=workers)
+    plot_cases(cases, output, Shown(target=dataset.target, predictions=predictions), workers=workers)
     return output

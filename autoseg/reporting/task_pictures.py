@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autoseg.dataset import Case, Dataset, image_files, read_dataset
 from autoseg.errors import WorkspaceError
+from autoseg.evaluation.case_files import cases_in
 from autoseg.files.task_folder import TaskFolder
 from autoseg.machine.pool import fitting_workers
 from autoseg.outputs import require_apart
@@ -29,7 +30,7 @@ def plot_task(
 
     Args:
         output: Folder of the pictures, `<case>.png`.
-        predictions: Folder of `<case>.nii.gz`, drawn in a row of their own.
+        predictions: Folder of `<case>.nii.gz`, or a file of each mask, drawn in a row of their own.
         channel: Which channel of the images.
         overwrite: Replace pictures that autoseg did not draw, too.
         workers: Processes; None lets the machine decide.
@@ -50,7 +51,7 @@ def plot_task(
     return plot_cases(
         dataset.training if predictions is None else _predicted(dataset, predictions),
         output,
-        Shown(labels=dataset.target.outputs, predictions=predictions, channel=channel),
+        Shown(target=dataset.target, predictions=predictions, channel=channel),
         overwrite=overwrite,
         workers=fitting_workers(workers, BYTES_PER_WORKER),
     )
@@ -59,7 +60,7 @@ def plot_task(
 def _predicted(dataset: Dataset, predictions: Path) -> Sequence[Case]:
     if not predictions.is_dir():
         raise WorkspaceError(f"{predictions}: no such folder; name one with predictions <case>.nii.gz")
-    names = image_files(predictions)
+    names = cases_in(image_files(predictions), dataset.target)
     found = [case for case in (*dataset.training, *dataset.test) if case.identifier in names]
     if not found:
         raise WorkspaceError(f"{predictions}: holds no prediction <case>.nii.gz of any case of {dataset.name}")

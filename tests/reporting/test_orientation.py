@@ -14,14 +14,21 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from scipy.spatial.transform import Rotation
 
-from autoseg.dataset import Case
+from autoseg.dataset import Case, Exclusive
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, whole_files, write_image
+from autoseg.reporting.drawing import draw_overlay
+from autoseg.reporting.layers import Row
 from autoseg.reporting.orientation import patient_view
-from autoseg.reporting.overlays import Shown, draw_overlay, plot_cases
+from autoseg.reporting.overlays import Shown, plot_cases
 
 SHAPE = (5, 7, 9)
+X = Exclusive(names=("background", "x"))
 TILTS = {"straight": (0, 0, 0), "slightly tilted": (0.5, 0, 0), "oblique": (20, -15, 30)}
+
+
+def row(labels: np.ndarray) -> Row:
+    return Row(maps=((labels.astype(np.int16),),))
 
 
 def geometry(tilt: tuple[float, float, float] = (0, 0, 0)) -> Geometry:
@@ -90,8 +97,8 @@ def test_a_patient_gives_one_picture_in_whatever_order_it_is_stored() -> None:
     names = ("background", "liver", "cyst")
     pictures = []
     for grid, (image, reference, prediction) in list(stored_ways(geometry((20, -15, 30)), patient()))[::9]:
-        rows = {"reference": reference, "prediction": prediction}
-        pictures.append(shown(draw_overlay(image, rows, geometry=grid, labels=names, title="patient")))
+        rows = {"reference": row(reference), "prediction": row(prediction)}
+        pictures.append(shown(draw_overlay(image, rows, geometry=grid, target=Exclusive(names=names), title="patient")))
 
     assert all(picture == pictures[0] for picture in pictures)
 
@@ -108,7 +115,10 @@ def test_files_in_any_order_give_one_picture_to_the_last_pixel(tmp_path: Path) -
             write_image(folder / kind / "p.nii", np.ascontiguousarray(data), grid)
         case = Case(identifier="p", images=whole_files([folder / "image/p.nii"]), segmentation=folder / "label/p.nii")
         (path,) = plot_cases(
-            [case], folder, Shown(labels=("background", "liver", "cyst"), predictions=folder / "pred"), workers=1
+            [case],
+            folder,
+            Shown(target=Exclusive(names=("background", "liver", "cyst")), predictions=folder / "pred"),
+            workers=1,
         )
         pictures.append(imread(path))
 
@@ -121,7 +131,7 @@ def test_the_planes_of_a_straight_patient_show_what_radiologists_expect() -> Non
     reference = np.zeros(SHAPE, np.uint8)
     reference[1, 2, 3] = 1
 
-    figure = draw_overlay(image, {"labels": reference}, geometry=geometry(), labels=("background", "x"), title="t")
+    figure = draw_overlay(image, {"labels": row(reference)}, geometry=geometry(), target=X, title="t")
 
     axial, coronal, sagittal = figure.axes
     assert [panel.get_title() for panel in figure.axes] == [
@@ -145,7 +155,7 @@ def test_an_image_stored_from_the_side_is_called_sagittal() -> None:
     assert grid.orientation == "PIR"  # of the file's x, y, z
     image = np.random.default_rng(0).random((1, 6, 8))
 
-    figure = draw_overlay(image, {}, geometry=grid, labels=("background", "x"), title="t")
+    figure = draw_overlay(image, {}, geometry=grid, target=X, title="t")
 
     (panel,) = figure.axes
     assert panel.get_title().startswith("image: sagittal, L 30.5 mm")
@@ -173,7 +183,7 @@ def test_no_side_is_claimed_where_the_header_says_nothing(tmp_path: Path) -> Non
     (tmp_path / "a.nii").write_bytes(header)
     image = read_image(tmp_path / "a.nii")
 
-    figure = draw_overlay(image.data * 1.0, {}, geometry=image.geometry, labels=("background", "x"), title="t")
+    figure = draw_overlay(image.data * 1.0, {}, geometry=image.geometry, target=X, title="t")
 
     assert figure.get_suptitle() == (
         "t\nthe header does not say how it lies in the patient: planes are presumed, sides unknown"

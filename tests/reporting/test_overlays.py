@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from autoseg.dataset import read_dataset
+from autoseg.dataset import Exclusive, read_dataset
+from autoseg.dataset.coding import IGNORED_PLANE, WHOLE
+from autoseg.dataset.target import Masks, Regions
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
-from autoseg.reporting.overlays import COLOURS, Shown, best_cuts, draw_overlay, grey_window, plot_cases
+from autoseg.reporting.drawing import COLOURS, best_cuts, draw_overlay, grey_window
+from autoseg.reporting.layers import Row
+from autoseg.reporting.overlays import Shown, plot_cases
 
+ONE = Exclusive(names=("background", "a"))
 CUBES = Geometry(spacing=(1.0, 1.0, 1.0))
+
+
+def rows(**labels: np.ndarray) -> dict[str, Row]:
+    """A map for each name, in the type of prepared ones."""
+    return {name: Row(maps=((one.astype(np.int16),),)) for name, one in labels.items()}
 
 
 def test_cuts_go_through_most_foreground() -> None:
@@ -24,7 +36,7 @@ def test_cuts_go_through_most_foreground() -> None:
     segmentation[2, 1:4, 5] = 1
     segmentation[2:5, 3, 5:8] = 2
 
-    assert best_cuts(segmentation) == {0: 2, 1: 3, 2: 5}
+    assert best_cuts(segmentation > 0) == {0: 2, 1: 3, 2: 5}
 
 
 def test_without_foreground_the_middle_is_cut() -> None:
@@ -57,9 +69,9 @@ def test_panels_show_the_image_its_labels_and_their_aspect() -> None:
 
     figure = draw_overlay(
         image,
-        {"reference": reference, "prediction": prediction},
+        rows(reference=reference, prediction=prediction),
         geometry=Geometry(spacing=(5.0, 1.0, 2.0)),
-        labels=("background", "liver", "kidney", "spleen"),
+        target=Exclusive(names=("background", "liver", "kidney", "spleen")),
         title="case_1",
     )
 
@@ -86,22 +98,27 @@ def test_the_legend_gives_the_dice_of_each_label_where_there_is_a_reference() ->
     prediction = np.zeros_like(reference)
     prediction[0, :2, :2], prediction[1], prediction[0, 3, 3] = 1, 2, 5  # 4 and 16 voxels
     names = ("background", "liver", "kidney", "spleen")
-    rows = {"reference": reference, "prediction": prediction}
 
-    def legend(rows: dict[str, np.ndarray]) -> list[str]:
-        figure = draw_overlay(reference * 1.0, rows, geometry=CUBES, labels=names, title="x")
+    def legend(**labels: np.ndarray) -> list[str]:
+        figure = draw_overlay(reference * 1.0, rows(**labels), geometry=CUBES, target=Exclusive(names=names), title="x")
         return [text.get_text() for text in figure.legends[0].get_texts()]
 
-    assert legend(rows) == ["1 liver: Dice 0.667", "2 kidney: Dice 0.857", "5 undeclared: Dice 0.000"]
-    assert legend({"reference": reference}) == ["1 liver", "2 kidney"]
-    assert legend({"prediction": prediction}) == ["1 liver", "2 kidney", "5 undeclared"]
+    assert legend(reference=reference, prediction=prediction) == [
+        "1 liver: Dice 0.667",
+        "2 kidney: Dice 0.857",
+        "5 undeclared: Dice 0.000",
+    ]
+    assert legend(reference=reference) == ["1 liver", "2 kidney"]
+    assert legend(prediction=prediction) == ["1 liver", "2 kidney", "5 undeclared"]
 
 
 @pytest.mark.parametrize("labels", [1, 40])
 def test_the_legend_lies_inside_the_picture(labels: int) -> None:
     segmentation = np.arange(labels + 1, dtype=np.uint8).reshape(1, 1, -1).repeat(2, axis=1)
     names = ["background", *(f"a label with a long name {value}" for value in range(labels))]
-    figure = draw_overlay(segmentation * 1.0, {"x": segmentation}, geometry=CUBES, labels=names, title="x")
+    figure = draw_overlay(
+        segmentation * 1.0, rows(x=segmentation), geometry=CUBES, target=Exclusive(names=tuple(names)), title="x"
+    )
     FigureCanvasAgg(figure).draw()
 
     (legend,) = figure.legends
@@ -112,11 +129,11 @@ def test_the_legend_lies_inside_the_picture(labels: int) -> None:
 
 def test_a_row_of_voxels_is_drawn() -> None:
     row = np.arange(6, dtype=np.uint8).reshape(1, 1, 6) % 2
-    assert draw_overlay(row * 1.0, {"x": row}, geometry=CUBES, labels=("background", "a"), title="x").axes
+    assert draw_overlay(row * 1.0, rows(x=row), geometry=CUBES, target=ONE, title="x").axes
 
 
 def test_an_image_without_labels_is_drawn_alone() -> None:
-    figure = draw_overlay(np.ones((1, 4, 4)), {}, geometry=CUBES, labels=("background", "a"), title="x")
+    figure = draw_overlay(np.ones((1, 4, 4)), {}, geometry=CUBES, target=ONE, title="x")
 
     assert [panel.get_title() for panel in figure.axes] == ["image: axial, S 0.0 mm"]
     assert figure.legends == []
@@ -125,7 +142,7 @@ def test_an_image_without_labels_is_drawn_alone() -> None:
 def test_every_case_gets_its_picture(make_task, tmp_path: Path) -> None:
     dataset = read_dataset(make_task(cases=2))
 
-    written = plot_cases(dataset.training, tmp_path, Shown(labels=dataset.target.outputs), workers=1)
+    written = plot_cases(dataset.training, tmp_path, Shown(target=dataset.target), workers=1)
 
     assert written == [tmp_path / "case_000.png", tmp_path / "case_001.png"]
     picture = imread(written[0])
@@ -145,7 +162,7 @@ def test_a_case_that_cannot_be_drawn_is_named_and_the_others_are_drawn(make_task
         plot_cases(
             dataset.training,
             tmp_path / "out",
-            Shown(labels=dataset.target.outputs, predictions=tmp_path / "pred"),
+            Shown(target=dataset.target, predictions=tmp_path / "pred"),
             workers=1,
         )
 
@@ -162,7 +179,101 @@ def test_two_predictions_of_one_case_are_refused_by_name(make_task, tmp_path: Pa
         write_image(tmp_path / "pred" / f"case_000.{ending}", image.data, image.geometry)
 
     with pytest.raises(DatasetError) as error:
-        plot_cases(dataset.training, tmp_path, Shown(labels=("a", "b"), predictions=tmp_path / "pred"), workers=1)
+        plot_cases(dataset.training, tmp_path, Shown(target=dataset.target, predictions=tmp_path / "pred"), workers=1)
 
     assert str(error.value) == f"{tmp_path}/pred/case_000.nii.gz: case_000.nii has the same name; keep one of the two"
     assert list(tmp_path.glob("*.png")) == []
+
+
+MASKS = Masks(names=("axon", "myelin"), ignore=9)
+
+
+def test_masks_that_overlap_are_filled_and_outlined_each_in_its_colour() -> None:
+    planes = np.zeros((2, 1, 8, 10), np.uint8)
+    planes[0, 0, 1:5, 1:6] = planes[1, 0, 3:7, 4:9] = WHOLE
+    prediction = planes.copy()
+    prediction[1, 0, 3:7, 8] = 0  # 16 of 20 pixels
+    rows = {
+        name: Row(maps=tuple((one,) for one in both))
+        for name, both in (("reference", planes), ("prediction", prediction))
+    }
+
+    figure = draw_overlay(np.ones((1, 8, 10)), rows, geometry=CUBES, target=MASKS, title="x")
+
+    assert [panel.get_title() for panel in figure.axes] == ["reference: axial, S 0.0 mm", "prediction: axial, S 0.0 mm"]
+    _, *fills = [np.asarray(image.get_array()) for image in figure.axes[0].images]
+    for fill, plane, colour in zip(fills, planes, COLOURS, strict=False):
+        np.testing.assert_array_equal(fill[..., 3] > 0, plane[0] > 0)
+        np.testing.assert_allclose(fill[0, 0, :3], to_rgb(colour))
+    assert len(figure.axes[0].collections) == 2
+    assert legend_of(figure) == ["1 axon: Dice 1.000", "2 myelin: Dice 0.889"]
+
+
+def test_what_nobody_knows_is_striped_and_what_was_not_drawn_is_said() -> None:
+    planes = np.zeros((2, 1, 8, 10), np.uint8)
+    planes[0, 0, 1:5, 1:6] = WHOLE
+    planes[0, 0, 6:] = IGNORED_PLANE
+    drawn = Row(maps=((planes[0],), ()), undrawn=(2,))
+    predicted = Row(maps=((np.where(planes[0] == 0, WHOLE, planes[0]),), (planes[0],)))
+
+    figure = draw_overlay(np.ones((1, 8, 10)), {"reference": drawn}, geometry=CUBES, target=MASKS, title="x")
+
+    assert legend_of(figure) == ["1 axon", "2 myelin: not drawn", "nobody knows"]
+    striped = np.asarray(figure.axes[0].images[-1].get_array())[..., 3] > 0
+    assert 0 < striped[6:].mean() < 1 and not striped[:6].any()
+    both = {"reference": drawn, "prediction": predicted}
+    figure = draw_overlay(np.ones((1, 8, 10)), both, geometry=CUBES, target=MASKS, title="x")
+    assert legend_of(figure)[0] == f"1 axon: Dice {2 * 20 / (20 + 60):.3f}", "of what is known"
+
+
+def test_regions_are_drawn_by_their_names_and_raters_each_with_an_outline() -> None:
+    regions = Regions(names=("whole", "core"), members=((1, 2), (2,)), order=(1, 2))
+    first = np.zeros((1, 8, 10), np.int16)
+    first[0, 1:7, 1:8], first[0, 3:5, 3:6] = 1, 2
+    second, third = first.copy(), first.copy()
+    second[0, 1, 1:8] = third[0, 1, 1:8] = 0
+    third[0, 6, 1:8] = 0
+    prediction = second.copy()
+    prediction[0, 2, 2] = 7
+
+    figure = draw_overlay(
+        np.ones((1, 8, 10)),
+        {"reference": Row(maps=((first, second, third),)), "prediction": Row(maps=((prediction,),))},
+        geometry=CUBES,
+        target=regions,
+        title="x",
+    )
+
+    assert legend_of(figure) == [f"1 whole: Dice {2 * 34 / 69:.3f}", "2 core: Dice 1.000", "7 undeclared: Dice 0.000"]
+    assert len(figure.axes[0].collections) == 6 and len(figure.axes[1].collections) == 3
+    fill = np.asarray(figure.axes[0].images[1].get_array())[..., 3]
+    np.testing.assert_allclose(fill[[1, 6, 2], 1] / fill[2, 1], [1 / 3, 2 / 3, 1])
+
+
+def legend_of(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_cases_of_masks_are_drawn_from_their_files(make_task, tmp_path: Path) -> None:
+    task = make_task(cases=2, labels=("background", "shell", "core"))
+    described = json.loads((task / "dataset.json").read_text())
+    described = {**{key: value for key, value in described.items() if key != "labels"}, "masks": ["whole", "core"]}
+    (task / "dataset.json").write_text(json.dumps(described))
+    for path in sorted((task / "labelsTr").iterdir()):
+        image = read_image(path)
+        for name, least in (("whole", 1), ("core", 2)):
+            mask = (image.data >= least).astype(np.uint8)
+            write_image(path.with_name(path.name.replace(".nii.gz", f"_{name}.nii.gz")), mask, image.geometry)
+        path.unlink()
+    dataset = read_dataset(task)
+    shown = Shown(target=dataset.target, predictions=task / "labelsTr")
+
+    (first, _) = plot_cases(dataset.training, tmp_path, shown, workers=1)
+
+    picture = imread(first)
+    for colour in COLOURS[:2]:
+        assert (np.abs(picture[..., :3] - np.array(to_rgb(colour))).max(axis=-1) < 0.02).sum() > 50
+    (task / "labelsTr" / "case_001_core.nii.gz").rename(tmp_path / "core.nii.gz")
+    predicted = read_dataset(task).training  # not drawn there
+    with pytest.raises(CasesFailed, match=r"case_001: .*no prediction case_001_core\.nii\.gz here"):
+        plot_cases(predicted, tmp_path, shown, overwrite=True, workers=1)
