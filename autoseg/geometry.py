@@ -53,12 +53,14 @@ class Geometry:
         origin: Position of the first voxel's centre in mm, patient coordinates (z, y, x).
         direction: 3x3, row by row; column `j` is the unit vector, in (z, y, x) patient coordinates, of array axis `j`.
         forms: What the NIfTI header that it was read from says, which is more; it makes no difference between grids.
+        in_pixels: Nothing says how large its voxels are, as of many pictures: each counts as 1 mm.
     """
 
     spacing: tuple[float, float, float]
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     direction: tuple[float, float, float, float, float, float, float, float, float] = (1, 0, 0, 0, 1, 0, 0, 0, 1)
     forms: Forms | None = field(default=None, compare=False)
+    in_pixels: bool = field(default=False, compare=False)
 
     @property
     def is_placed(self) -> bool:
@@ -95,7 +97,12 @@ class Geometry:
         return "".join(names)
 
     def differences(self, other: Geometry) -> tuple[str, ...]:
-        """Name what differs beyond the rounding of single-precision headers; empty when the grids are equal."""
+        """Name what differs beyond the rounding of single-precision headers; empty when the grids are equal.
+
+        One without a size lies on any other.
+        """
+        if self.in_pixels or other.in_pixels:
+            return ()
         found = []
         sides = zip(self.spacing, other.spacing, strict=True)
         if any(abs(a - b) > SPACING_TOLERANCE * max(abs(a), abs(b)) for a, b in sides):

@@ -308,7 +308,7 @@ def test_plans_of_the_first_format_are_read_and_keep_their_signature(tmp_path: P
         ({"features": "32"}, r"p\.pkl\.configurations\.3d_cascade_fullres\.features: expected int, found '32'"),
         (
             {"normalization_schemes": ["ct"]},
-            "3d_cascade_fullres: unknown normalisation ct, known are CT, nonCT, noNorm",
+            "3d_cascade_fullres: unknown normalisation ct; plans call it CT",
         ),
         ({"dropout": 1}, "3d_cascade_fullres: wrong fields: unknown dropout"),
     ],

@@ -84,6 +84,12 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
 
 def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--save_npz", action="store_true", help="also write the probabilities, for ensembles")
+    group.add_argument(
+        "--output_format",
+        metavar="ENDING",
+        help="what segmentations in a folder are written as, such as nii.gz or seg.nrrd, which names its segments in "
+        "3D Slicer (default: the kind of the images)",
+    )
     group.add_argument("--disable_tta", action="store_true", help="no averaging over mirrored images: up to 8x faster")
     group.add_argument(
         "--step_size",
@@ -152,6 +158,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             export_threads=arguments.num_threads_nifti_save,
             postprocess=not arguments.disable_postprocessing,
             strict_inputs=arguments.strict_inputs,
+            output_format=arguments.output_format,
             device=arguments.device,
             precision=arguments.precision,
             engine=arguments.engine,
@@ -171,9 +178,10 @@ COMMAND = main = Command(
     reads="IN: a folder of <case>_0000.nii.gz ... (of one channel also <case>.nii.gz) or one case's file(s);\n"
     "results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/ with the trained folds;\n"
     "results/selections/TaskXXX_Name/selection.json, where the best was selected",
-    writes="OUT/<case>.nii.gz on the very grid of the input (with --save_npz also <case>.npz), OUT/prediction.json that\n"
-    "says with what was predicted, and OUT/report.json that holds the images against the training\n"
-    "cases; for one case's file(s), the file OUT. What is there already is kept.\n"
+    writes="OUT/<case>.nii.gz, or in the format of the images, on the very grid of the input (with --save_npz also\n"
+    "<case>.npz), OUT/prediction.json that says with what was predicted, OUT/report.json that holds the images\n"
+    "against the training cases, and OUT/labels_itksnap.txt and OUT/labels_slicer.csv with names and colours of the\n"
+    "labels for two viewers; for one case's file(s), the file OUT. What is there already is kept.\n"
     "3d_cascade_fullres first writes what it refines into OUT/3d_lowres_predictions, unless -l names a folder.",
     example="autoseg_predict -i imagesTs -o predictions -t 4\n"
     "autoseg_predict --best -i imagesTs -o predictions -t 4\n"

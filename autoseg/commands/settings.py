@@ -50,6 +50,7 @@ TYPED = {
     "name": "--name",
     "number": "-output_task_id",
     "output": "-o",
+    "output_format": "--output_format",
     "overwrite": "--overwrite_existing",
     "overwrite=True": "--overwrite",
     "part": "--part_id",

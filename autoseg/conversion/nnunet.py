@@ -26,7 +26,8 @@ SECOND_GENERATION = "the layout of nnU-Net's second generation (DatasetXXX_Name)
 
 FOLDER_NAME = re.compile(r"(?:Task|Dataset)(\d+)_(.+)")
 REPLACED_KEYS = {"channel_names", "labels", "file_ending", "numTraining", "overwrite_image_reader_writer"}
-OTHER_NORMALISATIONS = {"rescale_to_0_1", "rescale_0_1", "rgb_to_0_1"}
+OTHER_NORMALISATIONS = {"rescale_to_0_1": "min_max", "rescale_0_1": "min_max", "rgb_to_0_1": "rgb"}
+"""Names of channels that are no names but say how to scale."""
 """Second-generation channel names that ask for a scaling we do not have."""
 
 
@@ -87,6 +88,7 @@ def understand_second_generation(folder: Path, *, remap_labels: bool = False) ->
             "put them into imagesTr and labelsTr as <case>_0000 and <case>"
         )
     channels = _channels(description.get("channel_names"), where)
+    scaled = {str(number): rule for number, name in enumerate(channels) if (rule := OTHER_NORMALISATIONS.get(name))}
     labels, numbers, target = _target(description, where, remap_labels=remap_labels)
     training, test = _cases(folder, len(channels), _ending(description.get("file_ending"), where))
     number, name = number_and_name(folder)
@@ -101,15 +103,11 @@ def understand_second_generation(folder: Path, *, remap_labels: bool = False) ->
         test=test,
         label_values=of_each_case(numbers, training),
         target=target,
-        description={key: value for key, value in description.items() if key not in REPLACED_KEYS},
-        notes=(
-            *(
-                f"channel {name!r} is scaled by its own mean and deviation in each case; that scaling is not supported"
-                for name in channels
-                if name in OTHER_NORMALISATIONS
-            ),
-            *renumbering_note(numbers),
-        ),
+        description={
+            **{key: value for key, value in description.items() if key not in REPLACED_KEYS},
+            **({"normalisation": scaled} if scaled else {}),
+        },
+        notes=tuple(renumbering_note(numbers)),
     )
 
 

@@ -15,7 +15,7 @@ from autoseg.dataset.facts import NOTHING, NOTHING_KNOWN, Facts, FactsTable
 from autoseg.dataset.folds import ADDED, TEST, roles_of
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError
-from autoseg.images import ImageReference, holds_channels, split_ending, whole_files
+from autoseg.images import AS_FILES_SAY, ImageReference, Reading, holds_channels, split_ending, whole_files
 from autoseg.words import counted, readable
 
 
@@ -28,6 +28,7 @@ class Case:
         drawn: Otherwise, for each mask the file of each rater, none of a mask that was not drawn; of a map that several
             raters drew, or that holds fractions, one entry.
         annotated: The outputs that were drawn; None: all.
+        reading: What is said of its files where they may not say it themselves.
     """
 
     identifier: str
@@ -36,6 +37,7 @@ class Case:
     facts: Facts = NOTHING
     drawn: tuple[tuple[Path, ...], ...] = ()
     annotated: tuple[str, ...] | None = None
+    reading: Reading = AS_FILES_SAY
 
     @property
     def label_paths(self) -> tuple[Path, ...]:
@@ -66,6 +68,8 @@ class Dataset:
         test: Cases without, sorted by identifier; may be empty.
         facts: What is known of the cases beside their images; each case has its own, too.
         remarks: What dataset.json says that is ignored, or read otherwise than it stands there.
+        normalisation: How each channel is to be scaled, "" where its name decides; empty where all names do.
+        reading: What is said of the files; each case has it, too.
     """
 
     name: str
@@ -76,6 +80,8 @@ class Dataset:
     test: tuple[Case, ...] = ()
     facts: FactsTable = NOTHING_KNOWN
     remarks: tuple[str, ...] = ()
+    normalisation: tuple[str, ...] = ()
+    reading: Reading = AS_FILES_SAY
 
     @property
     def measured(self) -> tuple[Case, ...]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.dataset.cases import Case, Dataset
+from autoseg.dataset.declared_normalisation import declared_normalisation
+from autoseg.dataset.declared_reading import declared_reading
 from autoseg.dataset.declared_target import ANNOTATED, declared_target
 from autoseg.dataset.drawn import annotate, with_label_files
 from autoseg.dataset.facts import FactsTable, read_facts
@@ -20,6 +22,7 @@ from autoseg.dataset.target import LARGEST_LABEL, Target, too_many_labels
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.files.storage import read_json
+from autoseg.images import AS_FILES_SAY, Reading
 from autoseg.words import counted, readable
 
 OTHER_NAMES = {"channel_names": "modality", "channels": "modality", "modalities": "modality", "train": "training"}
@@ -42,6 +45,7 @@ class Description:
         annotated: What stands under that key; it is understood with what is known of the cases.
         counts: `numTraining` and `numTest` as they stand there, None where absent.
         remarks: What is ignored, or read otherwise than it stands there.
+        normalisation, reading: As in `Dataset`.
     """
 
     channels: tuple[str, ...]
@@ -53,6 +57,8 @@ class Description:
     counts: tuple[Any, Any]
     problems: tuple[str, ...]
     remarks: tuple[str, ...]
+    normalisation: tuple[str, ...] = ()
+    reading: Reading = AS_FILES_SAY
 
 
 def read_dataset(folder: Path, description: Mapping[str, Any] | None = None) -> Dataset:
@@ -80,6 +86,8 @@ def read_dataset(folder: Path, description: Mapping[str, Any] | None = None) -> 
         test=tuple(replace(case, facts=facts.of(case.identifier)) for case in found.test),
         facts=facts,
         remarks=found.remarks,
+        normalisation=found.normalisation,
+        reading=found.reading,
     )
 
 
@@ -102,8 +110,11 @@ def inspect_description(folder: Path, description: Mapping[str, Any] | None = No
         return tuple(labels)
 
     target = declared_target(description, notes, exclusive)
+    normalisation = declared_normalisation(description, channels, folder, notes)
+    reading = declared_reading(description, notes)
     training = read_cases(_value(description, "training", notes), "training", folder, len(channels), notes)
     test = read_cases(description.get("test", []), "test", folder, len(channels), notes)
+    training, test = (tuple(replace(case, reading=reading) for case in cases) for cases in (training, test))
     if target is not None:
         training = with_label_files(training, target, notes)
     if not training and not notes.faults:
@@ -118,6 +129,8 @@ def inspect_description(folder: Path, description: Mapping[str, Any] | None = No
         counts=(description.get("numTraining"), description.get("numTest")),
         problems=notes.problems,
         remarks=tuple(notes.remarks),
+        normalisation=normalisation,
+        reading=reading,
     )
 
 

@@ -56,11 +56,11 @@ def read_case(case: Case, target: Target | None = None) -> RawCase:
         DatasetError: Naming the case: a file that cannot be read, grids that differ, labels with fractions, intensities
             that cannot be computed with.
     """
-    paths, channels = [image.path for image in case.images], read_images(case.images)
+    paths, channels = [image.path for image in case.images], read_images(case.images, case.reading)
     for path, channel in zip(paths, channels, strict=True):
         if (found := odd_magnitudes(channel.data)) and found.unusable:
             raise DatasetError(f"case {readable(case.identifier)}: {readable(path)} {found.text}")
-    labels = [read_label(path) for path in case.label_paths]
+    labels = [read_label(path, case.reading) for path in case.label_paths]
     _require_one_grid(case.identifier, case_files(case), [*channels, *labels])
     return RawCase(
         identifier=case.identifier,

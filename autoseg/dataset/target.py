@@ -34,6 +34,7 @@ __all__ = [
     "Target",
     "is_ignored",
     "is_outside",
+    "names_in_files",
     "outside_as_background",
     "restored_target",
     "stored_target",
@@ -89,3 +90,12 @@ def restored_target(labels: tuple[str, ...], stored: StoredTarget | None) -> Tar
             return Masks(names=labels[1:], ignore=ignore, soft=soft)
         case StoredTarget(members=members, order=order, ignore=ignore):
             return Regions(names=labels[1:], members=members, order=order, ignore=ignore)
+
+
+def names_in_files(target: Target) -> tuple[tuple[str, ...], ...]:
+    """Of each file of a segmentation what its values are called, at their index, the background first; empty: no name."""
+    files: dict[int, dict[int, str]] = {}
+    for number in target.scored:
+        named = files.setdefault(target.map_of(number), {BACKGROUND: target.labels[BACKGROUND]})
+        named[target.label_of(number)] = target.labels[number]
+    return tuple(tuple(named.get(value, "") for value in range(max(named) + 1)) for _, named in sorted(files.items()))

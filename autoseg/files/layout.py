@@ -62,6 +62,9 @@ SELECTION_FILE = "selection.json"
 PREDICTION_FILE = "prediction.json"
 """With what a folder was predicted."""
 
+ITKSNAP_LABELS, COLOUR_TABLE = "labels_itksnap.txt", "labels_slicer.csv"
+"""Beside segmentations what their values are called, and in which colours two viewers show them."""
+
 REPORT_FILE = "report.json"
 """How the images of a folder that was predicted compare with the training cases."""
 

@@ -11,7 +11,7 @@ from autoseg.images.catalogue import (
     split_ending,
     written_ending,
 )
-from autoseg.images.format import Header, Reading
+from autoseg.images.format import AS_FILES_SAY, Header, Reading
 from autoseg.images.image import Image, ImageReference, grid_differences, whole_files
 from autoseg.images.reading import (
     image_description,
@@ -25,6 +25,7 @@ from autoseg.images.reading import (
 from autoseg.images.writing import write_image
 
 __all__ = [
+    "AS_FILES_SAY",
     "EXAMPLES",
     "IMAGE_ENDINGS",
     "WRITTEN_ENDINGS",

@@ -65,6 +65,9 @@ class Reading:
     label: str = "label"
 
 
+AS_FILES_SAY = Reading()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What is to be read of a file.
@@ -76,7 +79,7 @@ class Wanted:
 
     dimensions: int = 3
     label: bool = False
-    reading: Reading = Reading()
+    reading: Reading = AS_FILES_SAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

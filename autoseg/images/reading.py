@@ -11,20 +11,18 @@ import numpy as np
 from autoseg.arrays import Array
 from autoseg.errors import DatasetError
 from autoseg.images.catalogue import format_of
-from autoseg.images.format import Header, Reading, Wanted
+from autoseg.images.format import AS_FILES_SAY, Header, Reading, Wanted
 from autoseg.images.image import Image, ImageReference
 from autoseg.images.refusals import SeveralVolumesError, refusal
 from autoseg.images.whole_numbers import as_whole_numbers
 from autoseg.machine.resources import available_memory
 from autoseg.words import counted, in_gigabytes
 
-PLAIN = Reading()
-
 ASSUMED_FREE = 2**26
 """Bytes; smaller volumes are read without asking for the free memory, which takes as long as reading them."""
 
 
-def read_header(path: Path, *, most_dimensions: int = 3, reading: Reading = PLAIN) -> Header:
+def read_header(path: Path, *, most_dimensions: int = 3, reading: Reading = AS_FILES_SAY) -> Header:
     """Read and check the header of an image; the voxels are not read.
 
     Args:
@@ -37,7 +35,7 @@ def read_header(path: Path, *, most_dimensions: int = 3, reading: Reading = PLAI
     return format_of(path).read_header(path, Wanted(dimensions=most_dimensions, reading=reading))
 
 
-def read_image(path: Path, reading: Reading = PLAIN) -> Image:
+def read_image(path: Path, reading: Reading = AS_FILES_SAY) -> Image:
     """Read one volume.
 
     Raises:
@@ -46,7 +44,7 @@ def read_image(path: Path, reading: Reading = PLAIN) -> Image:
     return _read_volume(path, Wanted(reading=reading))
 
 
-def read_images(references: Sequence[ImageReference], reading: Reading = PLAIN) -> list[Image]:
+def read_images(references: Sequence[ImageReference], reading: Reading = AS_FILES_SAY) -> list[Image]:
     """Read images wherever they lie, a file that holds several of them once.
 
     Raises:
@@ -66,7 +64,7 @@ def _part(path: Path, volumes: Sequence[Image], part: int) -> Image:
     return volumes[part]
 
 
-def read_label(path: Path, reading: Reading = PLAIN) -> Image:
+def read_label(path: Path, reading: Reading = AS_FILES_SAY) -> Image:
     """Read one label file; whole numbers come as integers, also where its header scales them, and nothing else is changed.
 
     Raises:
@@ -76,7 +74,7 @@ def read_label(path: Path, reading: Reading = PLAIN) -> Image:
     return replace(stored, data=as_whole_numbers(stored.data))
 
 
-def read_stored_label(path: Path, reading: Reading = PLAIN) -> Image:
+def read_stored_label(path: Path, reading: Reading = AS_FILES_SAY) -> Image:
     """Read one label file, its values as they are stored; else as `read_label`."""
     try:
         return _read_volume(path, Wanted(label=True, reading=reading))
@@ -85,7 +83,7 @@ def read_stored_label(path: Path, reading: Reading = PLAIN) -> Image:
         raise refusal(path, problem, "save it as one, with another number for each structure") from error
 
 
-def read_volumes(path: Path, reading: Reading = PLAIN) -> list[Image]:
+def read_volumes(path: Path, reading: Reading = AS_FILES_SAY) -> list[Image]:
     """Read all volumes of a 3D or 4D file, one for each index of its fourth dimension, on one grid.
 
     Raises:

@@ -18,7 +18,7 @@ from autoseg.dataset.cases import channels_in
 from autoseg.dataset.contents import require_images
 from autoseg.dataset.new_cases import find_new_cases
 from autoseg.dataset.raw_cases import RawCase, read_case
-from autoseg.dataset.target import Target, written_step
+from autoseg.dataset.target import Target, names_in_files, written_step
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError
 from autoseg.files.storage import remove_file
 from autoseg.geometry import Geometry
@@ -329,8 +329,8 @@ def write_segmentation(output: Path, written: Written, probabilities: PackedProb
     save: Callable[[], object] = (
         partial(remove_file, archive) if probabilities is None else partial(save_probabilities, archive, probabilities)
     )
-    maps = written.target.maps_of(written.segmentation)
-    for file, labels in zip(label_files(output, written.target), maps, strict=True):
+    maps, names = written.target.maps_of(written.segmentation), names_in_files(written.target)
+    for file, labels, called in zip(label_files(output, written.target), maps, names, strict=True):
         save = partial(
             write_image,
             file,
@@ -338,6 +338,7 @@ def write_segmentation(output: Path, written: Written, probabilities: PackedProb
             written.geometry,
             step=written_step(written.target),
             description=str(written.origin),
+            names=called,
             before_it_is_there=save,
         )
     save()

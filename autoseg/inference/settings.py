@@ -14,6 +14,7 @@ from autoseg.dataset.raw_cases import RawCase
 from autoseg.errors import ModelError
 from autoseg.files.layout import PREDICTION_FILE
 from autoseg.geometry import STEP_SIZE
+from autoseg.images import WRITTEN_ENDINGS, written_ending
 from autoseg.inference.engines import Engine
 
 Mode: TypeAlias = Literal["normal", "fast"]
@@ -89,6 +90,10 @@ class PredictionSettings(Computation, Filing):
         parts: Among how many processes they are shared.
         postprocess: Apply the model's rules.
         strict_inputs: Refuse cases that are far from the training cases.
+        output_format: The ending of what is predicted into a folder; None for the kind of each case's image.
+
+    Raises:
+        ModelError: As `Computation`; or nothing is written in that format.
     """
 
     engine: Engine = "auto"
@@ -96,6 +101,21 @@ class PredictionSettings(Computation, Filing):
     parts: int = 1
     postprocess: bool = True
     strict_inputs: bool = False
+    output_format: str | None = None
+
+    def __post_init__(self) -> None:
+        Computation.__post_init__(self)
+        if self.output_format is not None and f".{self.output_format.lstrip('.').lower()}" not in WRITTEN_ENDINGS:
+            raise ModelError(
+                f"`output_format`: nothing is written as {self.output_format!a}; name one of "
+                f"{', '.join(ending.lstrip('.') for ending in WRITTEN_ENDINGS)}"
+            )
+
+    def ending_for(self, case: Case) -> str:
+        """Of the file of a case that is predicted into a folder."""
+        if self.output_format is None:
+            return written_ending(case.image_paths[0].name)
+        return f".{self.output_format.lstrip('.').lower()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import logging
 import autoseg
 from autoseg.dataset import Case, Dataset
 from autoseg.files.storage import content_hash, read_json, write_json
-from autoseg.images import image_hash
+from autoseg.images import AS_FILES_SAY, image_hash
 from autoseg.machine.pool import run_on_cases
 from autoseg.paths import Workspace
 from autoseg.planning.fingerprint import DatasetFingerprint, extract_fingerprint, load_fingerprint, save_fingerprint
@@ -33,9 +33,11 @@ def current_fingerprint(dataset: Dataset, workspace: Workspace, *, workers: int)
 def _source_hash(dataset: Dataset, workers: int) -> str:
     """Of all that the fingerprint is made from; a newer version may measure differently."""
     files = run_on_cases(_case_hash, dataset.measured, task="looking for changes", workers=workers)
-    return content_hash(autoseg.__version__, dataset.channels, dataset.target, files)
+    said = [dataset.normalisation] if dataset.normalisation else []
+    return content_hash(autoseg.__version__, dataset.channels, dataset.target, files, *said)
 
 
 def _case_hash(case: Case) -> tuple[str, ...]:
     parts = [str(image.part) for image in case.images if image.part is not None]
-    return (case.identifier, *map(image_hash, case.paths), *parts)
+    said = [str(case.reading)] if case.reading != AS_FILES_SAY else []
+    return (case.identifier, *map(image_hash, case.paths), *parts, *said)

@@ -93,6 +93,8 @@ def _target_spacing(planner: Planner) -> Decision:
     target, fingerprint = planner.target, planner.fingerprint
     spacings, shapes = np.array(fingerprint.spacings), np.array(fingerprint.shapes)
     reason = f"the median of {counted(len(fingerprint.cases), 'case')}"
+    if fingerprint.in_pixels:
+        reason = "nothing says how large a pixel is, so that all count as 1 mm; `spacing` in dataset.json would say it"
     axis = coarse_axis(spacings, shapes)
     median = median_spacing(spacings)
     if axis is not None and target[axis] != median[axis]:
@@ -102,7 +104,9 @@ def _target_spacing(planner: Planner) -> Decision:
         )
     return Decision(
         subject="target spacing",
-        outcome=f"{in_millimetres(target)} (z, y, x)",
+        outcome="that of a pixel in every direction"
+        if fingerprint.in_pixels
+        else f"{in_millimetres(target)} (z, y, x)",
         reason=_reason(planner, "target_spacing", reason),
     )
 
@@ -124,7 +128,7 @@ def _normalisation(planner: Planner) -> Iterator[Decision]:
     kept = float(np.median(planner.fingerprint.kept_fractions))
     schemes, masks = planner.normalization_schemes(), planner.use_mask_for_norm()
     for number, (channel, scheme, mask) in enumerate(zip(planner.fingerprint.channels, schemes, masks, strict=True)):
-        reason = REASONS[scheme]
+        reason = REASONS.get(scheme, "as dataset.json says")
         if looks_like_ct(channel):
             reason += (
                 f'; only a channel named exactly "CT" is treated as CT, rename it in dataset.json if {channel!r} is one'

@@ -20,6 +20,7 @@ from autoseg.errors import DatasetError, StorageError
 from autoseg.files.records import RecordFormat, decode_record, require_format, write_record
 from autoseg.files.storage import decode, encode, read_json
 from autoseg.geometry import Geometry, Spacing, box_shape
+from autoseg.images import AS_FILES_SAY, Reading
 from autoseg.machine.pool import run_on_cases
 from autoseg.planning.appearance import Appearance, Direction, IntensityRange, measure_likenesses, measure_ranges
 from autoseg.plans import LARGEST_SIDE, IntensityStatistics
@@ -36,6 +37,9 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 
 COMPARED = ("directions", "intensity_ranges", "likenesses")
 """What only the comparison of new images needs, and files of earlier versions lack."""
+
+MAY_LACK: dict[str, Any] = {"target_kind": None, "normalisation": [], "reading": None, "in_pixels": False}
+"""What is written only where dataset.json or the files say more than is usual."""
 
 FILE_NAMES = {"sd": "std", "minimum": "min", "maximum": "max"}
 """Where the file's key for a statistic is not the attribute's name."""
@@ -58,6 +62,9 @@ class DatasetFingerprint:
         intensity_ranges: Of each case's channels, labels aside; None for a channel without any value.
         target_kind: What the target is beside its labels; None where these say all.
         likenesses: How much neighbouring voxels resemble each other in each case's channels; None where there are too few.
+        normalisation: How dataset.json wants each channel scaled, "" where its name decides; empty where all names do.
+        reading: What dataset.json says of the files; None where it says nothing.
+        in_pixels: Nothing says how large the voxels of any case are.
     """
 
     channels: tuple[str, ...]
@@ -71,6 +78,9 @@ class DatasetFingerprint:
     intensity_ranges: tuple[tuple[IntensityRange | None, ...], ...] = ()
     likenesses: tuple[tuple[float | None, ...], ...] = ()
     target_kind: StoredTarget | None = None
+    normalisation: tuple[str, ...] = ()
+    reading: Reading | None = None
+    in_pixels: bool = False
 
     def __post_init__(self) -> None:
         _require_one_entry_each(self)
@@ -172,6 +182,9 @@ def extract_fingerprint(dataset: Dataset, *, workers: int) -> DatasetFingerprint
         intensity_ranges=tuple(case.ranges for case in measured),
         likenesses=tuple(case.likenesses for case in measured),
         target_kind=stored_target(dataset.target),
+        normalisation=dataset.normalisation,
+        reading=None if dataset.reading == AS_FILES_SAY else dataset.reading,
+        in_pixels=all(case.geometry.in_pixels for case in measured),
     )
 
 
@@ -232,7 +245,7 @@ def measure_case(data: Float32Array, segmentation: LabelArray | None, geometry: 
 def save_fingerprint(fingerprint: DatasetFingerprint, path: Path) -> None:
     """Write `fingerprint.json`, whose keys documentation/files.md lists; what was not measured for comparing is left out."""
     content = {"version": autoseg.__version__, **encode(fingerprint)}
-    content = {key: value for key, value in content.items() if value or key not in (*COMPARED, "target_kind")}
+    content = {key: value for key, value in content.items() if value or key not in (*COMPARED, *MAY_LACK)}
     content["intensities"] = [
         entry and {FILE_NAMES.get(name, name): value for name, value in entry.items()}
         for entry in content["intensities"]
@@ -273,6 +286,7 @@ def _require_one_entry_each(fingerprint: DatasetFingerprint) -> None:
         ("kept_fractions", "cases"),
         ("intensities", "channels"),
         *((name, "cases") for name in COMPARED if getattr(fingerprint, name)),
+        *((name, "channels") for name in ("normalisation",) if getattr(fingerprint, name)),
     ):
         expected, found = len(getattr(fingerprint, group)), len(getattr(fingerprint, name))
         if found != expected:
@@ -287,7 +301,7 @@ def _require_one_entry_each(fingerprint: DatasetFingerprint) -> None:
 
 def _decode_full(content: dict[str, Any], path: Path) -> DatasetFingerprint:
     require_format(content, FORMAT)
-    plain = {**{name: [] for name in COMPARED}, "target_kind": None, **content}
+    plain = {**{name: [] for name in COMPARED}, **MAY_LACK, **content}
     if "intensities" in plain:
         entries = decode(tuple[_IntensityEntry | None, ...], plain["intensities"], f"{path.name}.intensities")
         plain["intensities"] = [entry and _own_names(entry) for entry in entries]

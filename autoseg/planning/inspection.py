@@ -14,6 +14,7 @@ import numpy as np
 from autoseg.arrays import Array, Float32Array
 from autoseg.dataset import Case, Target
 from autoseg.errors import DatasetError
+from autoseg.geometry import Geometry
 from autoseg.images import Image, ImageReference, grid_differences, read_header, read_images, read_stored_label
 from autoseg.images.magnitudes import odd_magnitudes, spread_values
 from autoseg.images.whole_numbers import as_whole_numbers
@@ -99,7 +100,7 @@ def inspect_case(case: Case, *, folder: Path, labels: Sequence[str], target: Tar
     read_as_labels = partial(
         _read, case=case, folder=folder, findings=findings, rounded=target is None or not target.soft
     )
-    labelled = [(path, read_as_labels(ImageReference(path=path))) for path in case.label_paths]
+    labelled = [(path, read_as_labels(ImageReference(path=path), is_label=True)) for path in case.label_paths]
     for path, image in zip(paths, images, strict=True):
         if image is not None:
             findings += [_error(case, path, folder, text) for text in _intensity_faults(image.data)]
@@ -144,7 +145,13 @@ def intensity_range(data: Array) -> tuple[float, float]:
 
 
 def _read(
-    reference: ImageReference, case: Case, folder: Path, findings: list[Finding], *, rounded: bool = True
+    reference: ImageReference,
+    case: Case,
+    folder: Path,
+    findings: list[Finding],
+    *,
+    is_label: bool = False,
+    rounded: bool = True,
 ) -> Image | None:
     """The image; None where the file is missing (verification lists those) or cannot be read, which is noted.
 
@@ -155,11 +162,12 @@ def _read(
     if not path.is_file():
         return None
     try:
-        if path not in case.label_paths:
-            image = read_images([reference])[0]
+        if not is_label:
+            image = read_images([reference], case.reading)[0]
         else:
-            image = _read_label(path, case, folder, findings) if rounded else read_stored_label(path)
-        findings += [_warning(case, path, folder, text) for text in _voxel_size_faults(path)]
+            image = _read_label(path, case, folder, findings) if rounded else read_stored_label(path, case.reading)
+        if not reference.part:
+            findings += [_warning(case, path, folder, text) for text in _header_doubts(path, case)]
     except DatasetError as error:
         _, _, text = str(error).partition(f"{readable(path)}: ")
         findings.append(_error(case, path, folder, text or str(error)))
@@ -168,15 +176,19 @@ def _read(
 
 
 def _read_label(path: Path, case: Case, folder: Path, findings: list[Finding]) -> Image:
-    stored = read_stored_label(path)
+    stored = read_stored_label(path, case.reading)
     label = replace(stored, data=as_whole_numbers(stored.data))
     if label.data is not stored.data and (text := scaled_labels(stored.data)):
         findings.append(_warning(case, path, folder, text))
     return label
 
 
-def _voxel_size_faults(path: Path) -> list[str]:
-    geometry = read_header(path, most_dimensions=4).geometry
+def _header_doubts(path: Path, case: Case) -> list[str]:
+    header = read_header(path, most_dimensions=4, reading=case.reading)
+    return [*([header.remark] if header.remark else []), *_voxel_size_faults(header.geometry)]
+
+
+def _voxel_size_faults(geometry: Geometry) -> list[str]:
     (z, y, x), forms = geometry.spacing, geometry.forms
     if forms is None or forms.sform_code <= 0 or forms.sform_fault is not None or not forms.has_other_sides((x, y, z)):
         return []

@@ -156,8 +156,11 @@ class Planner(ABC):
         return first, second, third
 
     def normalization_schemes(self) -> tuple[str, ...]:
-        """CT, nonCT or noNorm for each channel."""
-        return tuple(choose_scheme(channel) for channel in self.fingerprint.channels)
+        """How each channel is normalised: as dataset.json says, else CT, nonCT or noNorm by the channel's name."""
+        said = self.fingerprint.normalisation or ("",) * len(self.fingerprint.channels)
+        return tuple(
+            scheme or choose_scheme(channel) for channel, scheme in zip(self.fingerprint.channels, said, strict=True)
+        )
 
     def use_mask_for_norm(self) -> tuple[bool, ...]:
         """For each channel whether it is normalised inside the nonzero region only."""
@@ -309,6 +312,7 @@ class Planner(ABC):
             channels=self.fingerprint.channels,
             labels=self.fingerprint.labels,
             target_kind=self.fingerprint.target_kind,
+            reading=self.fingerprint.reading,
             transpose_forward=forward,
             transpose_backward=(z, y, x),
             intensities=intensities if any(intensities) else None,

@@ -42,6 +42,7 @@ def transfer_plans(
         channels=fingerprint.channels,
         labels=fingerprint.labels,
         target_kind=fingerprint.target_kind,
+        reading=fingerprint.reading,
         configurations={name: _own_sizes(plan, source, fingerprint) for name, plan in source.configurations.items()},
     )
 

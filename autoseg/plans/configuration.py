@@ -12,15 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from autoseg.errors import PlanError
+from autoseg.dataset.normalisations import CT, Normalisation, read_normalisation
+from autoseg.errors import DatasetError, PlanError
 from autoseg.files.layout import is_configuration
 from autoseg.files.storage import LATER
 from autoseg.geometry import SPACING_RANGE
 from autoseg.plans.network import NetworkPlan, Topology
 from autoseg.words import counted
-
-NORMALISATIONS = ("CT", "nonCT", "noNorm")
-"""By name: of Hounsfield units, of intensities without a unit, and none."""
 
 MOST_BATCH_VOXELS = 2**28
 """Voxels of all patches of a batch; a single layer of 32 features takes 34 GB for them. No network is trained with as many
@@ -110,7 +108,7 @@ class IntensityRule:
     """How one channel is normalised.
 
     Attributes:
-        name: One of `NORMALISATIONS`.
+        name: As `read_normalisation` reads it, settings behind it.
         masked: Inside the nonzero region only.
     """
 
@@ -118,8 +116,17 @@ class IntensityRule:
     masked: bool = False
 
     def __post_init__(self) -> None:
-        if self.name not in NORMALISATIONS:
-            raise PlanError(f"unknown normalisation {self.name}, known are {', '.join(NORMALISATIONS)}")
+        try:
+            known = read_normalisation(self.name).name
+        except DatasetError as error:
+            raise PlanError(str(error)) from error
+        if not self.name.startswith(known):
+            raise PlanError(f"unknown normalisation {self.name}; plans call it {known}")
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """The rule with its settings."""
+        return read_normalisation(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +182,7 @@ class ConfigurationPlan:
     @property
     def needs_statistics(self) -> bool:
         """Whether a channel is normalised by the intensities of all training cases."""
-        return any(rule.name == "CT" for rule in self.intensities)
+        return any(rule.normalisation.name == CT for rule in self.intensities)
 
     @property
     def topology(self) -> Topology:

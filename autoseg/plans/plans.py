@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass
 from autoseg.dataset import LARGEST_LABEL, Target
 from autoseg.dataset.target import StoredTarget, restored_target
 from autoseg.errors import DatasetError, PlanError
+from autoseg.images import Reading
 from autoseg.plans.configuration import ConfigurationPlan
 from autoseg.words import counted
 
@@ -45,6 +46,7 @@ class Plans:
         channels: Channel names.
         labels: Label names, index is the value.
         target_kind: What the target is beside its labels; None where these say all.
+        reading: What dataset.json says of the files; None where it says nothing.
         intensities: One entry for each channel, None where its normalisation needs none and it was not measured; None
             altogether when planned from a fingerprint without intensities.
     """
@@ -61,6 +63,7 @@ class Plans:
     intensities: tuple[IntensityStatistics | None, ...] | None
     configurations: Mapping[str, ConfigurationPlan]
     target_kind: StoredTarget | None = None
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         if len(self.labels) - 1 > LARGEST_LABEL or len(self.channels) > MOST_CHANNELS:

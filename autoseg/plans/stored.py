@@ -26,7 +26,7 @@ from autoseg.versions import remedy_by_version, warn_if_newer
 from autoseg.words import counted
 
 FORMAT = 2
-TARGET_KIND = "target_kind"
+MAY_LACK = ("target_kind", "reading")
 
 FORM = RecordFormat(
     number=FORMAT, what="plans", error=PlanError, another="install a matching version or plan again", older=(1,)
@@ -36,8 +36,9 @@ FORM = RecordFormat(
 def save_plans(plans: Plans, path: Path) -> None:
     """Write the pickle that is read, then its JSON view beside it."""
     content = encode(plans)
-    if plans.target_kind is None:  # as every version has written exclusive labels
-        del content[TARGET_KIND]
+    for key in MAY_LACK:
+        if content[key] is None:  # as every version has written exclusive labels
+            del content[key]
     write_plain_pickle(path, content)
     write_json(path.with_suffix(".json"), content)
 
@@ -198,5 +199,5 @@ def _decoded(content: dict[str, Any], where: str) -> Plans:
     for name, one in configurations.items() if isinstance(configurations, dict) else ():
         with of_configuration(name):
             decode(ConfigurationPlan, one, f"{where}.configurations.{name}")
-    plans: Plans = decode(Plans, {TARGET_KIND: None, **content}, where)
+    plans: Plans = decode(Plans, {**dict.fromkeys(MAY_LACK), **content}, where)
     return plans

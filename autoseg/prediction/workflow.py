@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.dataset import Case
 from autoseg.dataset.contents import require_images
+from autoseg.dataset.target import Target, names_in_files
 from autoseg.ensembling.selection import Selection
 from autoseg.errors import CasesFailed, WorkspaceError
-from autoseg.files.layout import REPORT_FILE
-from autoseg.images import WRITTEN_ENDINGS, split_ending
+from autoseg.files.layout import COLOUR_TABLE, ITKSNAP_LABELS, REPORT_FILE
+from autoseg.files.storage import write_bytes
+from autoseg.images import AS_FILES_SAY, WRITTEN_ENDINGS, split_ending
+from autoseg.images.label_tables import itksnap_labels, slicer_colours
 from autoseg.inference.cases import find_cases, select_part
 from autoseg.inference.settings import Failures, PredictionRun, PredictionSettings
-from autoseg.outputs import require_apart
+from autoseg.outputs import read_origin, require_apart
 from autoseg.paths import Workspace
 from autoseg.plans import Plans
 from autoseg.prediction.by_selection import predict_by_selection
@@ -86,8 +89,11 @@ def predict(
     selection = open_selection(task, choice, workspace, best=best)
     models = _open_models(task, choice, selection, workspace, settings)
     cases = _cases_of_part(inputs, models[0], settings)
-    outputs = {case.identifier: output if single else output / f"{case.identifier}.nii.gz" for case in cases}
+    outputs = {
+        case.identifier: output if single else output / (case.identifier + settings.ending_for(case)) for case in cases
+    }
     folder = None if single else output
+    _require_one_format(outputs)
     if folder is not None:
         require_same_selection(folder, selection, settings, tuple(outputs.values()))
     report = None if folder is None else folder / REPORT_FILE
@@ -97,6 +103,8 @@ def predict(
     failures = [*failures, *refused_now(guard, cases)]
     if failures:
         raise CasesFailed("predicting", failures, len(cases))
+    if folder is not None and cases:
+        _write_label_tables(folder, models[0].trained.target)
     if folder is not None and cases:  # whatever was started beside
         require_same_selection(folder, selection, replace(settings, overwrite=False), tuple(outputs.values()))
     return Predicted(plans=models[0].trained.plans, files=tuple(outputs.values()), unlike=guard.warned, report=report)
@@ -113,7 +121,8 @@ def _open_models(
 
 def _cases_of_part(inputs: Sequence[Path], model: ChosenModel, settings: PredictionSettings) -> Sequence[Case]:
     """The cases to predict, or the part of them that falls to this process."""
-    found = find_cases(inputs, len(model.trained.plans.channels))
+    plans = model.trained.plans
+    found = [replace(case, reading=plans.reading or AS_FILES_SAY) for case in find_cases(inputs, len(plans.channels))]
     cases = select_part(found, settings.part, settings.parts)
     if settings.parts > 1:
         log.info("part %d of %d: %d of %s", settings.part, settings.parts, len(cases), counted(len(found), "case"))
@@ -139,13 +148,30 @@ def _require_fitting_output(inputs: Sequence[Path], output: Path, *, single: boo
     ending = split_ending(output.name)[1]
     is_file_name = bool(ending)
     if single and is_file_name and ending.lower() not in WRITTEN_ENDINGS:
-        raise WorkspaceError(
-            f"{output}: segmentations are written as {' or '.join(WRITTEN_ENDINGS)}; change the ending"
-        )
+        raise WorkspaceError(f"{output}: segmentations are written as {', '.join(WRITTEN_ENDINGS)}; change the ending")
     if single and not is_file_name:
         raise WorkspaceError(f"{output}: for the files of one case, `output` names a file; let it end in .nii.gz")
     if not single and (is_file_name or output.is_file()):
         raise WorkspaceError(f"{output}: for a folder of images, `output` names a folder, not a file")
+
+
+def _write_label_tables(folder: Path, target: Target) -> None:
+    """What the values of the segmentations are called, for two viewers; masks are called by their files' names."""
+    (names, *others) = names_in_files(target)
+    if not others:
+        write_bytes(folder / ITKSNAP_LABELS, itksnap_labels(names).encode())
+        write_bytes(folder / COLOUR_TABLE, slicer_colours(names).encode())
+
+
+def _require_one_format(outputs: Mapping[str, Path]) -> None:
+    """Refuse to put a segmentation beside another of its case in another format."""
+    for identifier, path in outputs.items():
+        others = (path.with_name(identifier + ending) for ending in WRITTEN_ENDINGS)
+        if other := next((one for one in others if one != path and one.is_file() and read_origin(one)), None):
+            raise WorkspaceError(
+                f"{other}: was predicted already, and {path.name} would lie beside it; name another output, or the format "
+                "that is there (`output_format`)"
+            )
 
 
 def _require_output_apart(inputs: Sequence[Path], output: Path, refined: Path | None, *, single: bool) -> None:

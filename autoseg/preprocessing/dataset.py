@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -18,7 +18,17 @@ from autoseg.dataset.target import Target, stored_target
 from autoseg.errors import DatasetError
 from autoseg.files.storage import atomic_path, content_hash, file_hash
 from autoseg.geometry import Box, Spacing, box_shape
-from autoseg.images import grid_differences, image_hash, read_image, read_label, split_ending, write_image
+from autoseg.images import (
+    AS_FILES_SAY,
+    Image,
+    grid_differences,
+    image_hash,
+    read_header,
+    read_image,
+    read_label,
+    split_ending,
+    write_image,
+)
 from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import (
@@ -111,8 +121,8 @@ def _prepare_one(
     waiting = [name for name in plans if not stores[name].is_current(case.identifier, signatures[name])]
     for label, label_hash in zip(case.label_paths, hashes[len(case.image_paths) :], strict=True):
         reference = references / reference_name(case, label)
-        if not _is_same_image(reference, label, label_hash):
-            _copy_reference(label, reference)
+        if not _is_same_image(reference, label, label_hash, case):
+            _copy_reference(label, reference, case)
     if not waiting:
         _let_copies_go(case.identifier, plans, stores)
         return None
@@ -205,10 +215,11 @@ def _signature(file_hashes: Sequence[str], plans: Plans, configuration: str, cas
         plans.intensities if plan.needs_statistics else None,
         *([more] if more else []),
         *([places_of(case), case.annotated] if case.drawn or case.annotated else []),
+        *([case.reading] if case.reading != AS_FILES_SAY else []),
     )
 
 
-def _is_same_image(reference: Path, label: Path, label_hash: str) -> bool:
+def _is_same_image(reference: Path, label: Path, label_hash: str, case: Case) -> bool:
     """Whether the copy is there and holds what the label file holds now."""
     if not reference.is_file():
         return False
@@ -218,7 +229,7 @@ def _is_same_image(reference: Path, label: Path, label_hash: str) -> bool:
         copy = read_image(reference)
     except DatasetError:
         return False
-    original = read_label(label)
+    original = _label_on_grid(label, case)
     return not grid_differences(copy, original) and np.array_equal(copy.data, original.data)
 
 
@@ -227,13 +238,22 @@ def _is_copied(label: Path) -> bool:
     return label.name.lower().endswith(REFERENCE_ENDING)
 
 
-def _copy_reference(label: Path, reference: Path) -> None:
+def _copy_reference(label: Path, reference: Path, case: Case) -> None:
     if _is_copied(label):
         with atomic_path(reference) as temporary:
             shutil.copyfile(label, temporary)
     else:
-        image = read_label(label)
+        image = _label_on_grid(label, case)
         write_image(reference, image.data, image.geometry)
+
+
+def _label_on_grid(label: Path, case: Case) -> Image:
+    """A label; where it does not say how large its voxels are, they are its image's."""
+    image = read_label(label, case.reading)
+    if not image.geometry.in_pixels:
+        return image
+    header = read_header(case.image_paths[0], most_dimensions=4, reading=case.reading)
+    return replace(image, geometry=header.geometry)
 
 
 def _require_distinct_files(cases: Sequence[Case]) -> None:

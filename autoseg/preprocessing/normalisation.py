@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from autoseg.arrays import Float32Array, Float64Array, LabelArray, Mask
+from autoseg.dataset.normalisations import CT, NO_NORM, Z_SCORE, Normalisation
 from autoseg.dataset.target import is_outside
 from autoseg.errors import PlanError
 from autoseg.plans import IntensityRule, IntensityStatistics
+from autoseg.preprocessing.scaling import not_measured, scale
 
 SMALLEST_DEVIATION = 1e-8
 """What the intensities of training cases are divided by at least, where all are the same."""
@@ -28,8 +30,8 @@ def normalise(
 
     CT: clipped to the 0.5 and 99.5 percentiles of the training cases' foreground, then minus its mean, over its
     standard deviation. nonCT: minus the image's own mean, over its own standard deviation, both measured in double
-    precision; a constant image becomes 0. noNorm: unchanged.
-    With a mask, nonCT measures inside only, and everything but noNorm is 0 outside.
+    precision; a constant image becomes 0. noNorm: unchanged. All others: `preprocessing.scaling`.
+    With a mask, all but CT and noNorm measure inside only, and everything but noNorm is 0 outside.
 
     Args:
         data: `(C, Z, Y, X)`.
@@ -43,6 +45,7 @@ def normalise(
 
     Raises:
         PlanError: A CT channel without intensities in the plans, or a mask that is not given.
+        ExtensionError: A function of the user's own that cannot be found, or returns anything but such an array.
 
     Source: Isensee et al. 2021, Fig. 2, "Intensity normalization".
     """
@@ -52,29 +55,25 @@ def normalise(
         raise PlanError("a channel is normalised inside the mask, so a segmentation with the mask is needed")
     for channel, rule in enumerate(rules):
         outside = is_outside(segmentation) if rule.masked and segmentation is not None else None
-        _normalise_channel(data[channel], normalised[channel], rule.name, outside, statistics[channel], channel)
+        if rule.normalisation.name == CT:
+            _normalise_ct(data[channel], normalised[channel], statistics[channel], channel)
+        else:
+            _normalise_channel(data[channel], normalised[channel], rule.normalisation, outside)
+        if outside is not None and rule.normalisation.name != NO_NORM:
+            normalised[channel][outside] = 0
     return normalised
 
 
-def _normalise_channel(
-    values: Float32Array,
-    result: Float32Array,
-    scheme: str,
-    outside: Mask | None,
-    statistics: IntensityStatistics | None,
-    channel: int,
-) -> None:
-    if scheme == "noNorm":
+def _normalise_channel(values: Float32Array, result: Float32Array, rule: Normalisation, outside: Mask | None) -> None:
+    if rule.name == NO_NORM:
         result[...] = values
         return
-    if scheme == "CT":
-        _normalise_ct(values, result, statistics, channel)
-    else:
-        mean, deviation = _mean_and_deviation(values, outside)
-        np.subtract(values, mean, out=result, dtype=np.float64, casting="same_kind")
-        np.divide(result, deviation or 1.0, out=result, dtype=np.float64, casting="same_kind")
-    if outside is not None:
-        result[outside] = 0
+    if rule.name != Z_SCORE:
+        scale(values, result, rule, outside)
+        return
+    mean, deviation = _mean_and_deviation(values, not_measured(values, rule, outside))
+    np.subtract(values, mean, out=result, dtype=np.float64, casting="same_kind")
+    np.divide(result, deviation or 1.0, out=result, dtype=np.float64, casting="same_kind")
 
 
 def _normalise_ct(

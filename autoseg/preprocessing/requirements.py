@@ -11,9 +11,10 @@ from pathlib import Path
 from statistics import median
 
 from autoseg.dataset import Case
+from autoseg.dataset.normalisations import NO_NORM
 from autoseg.errors import DatasetError, StorageError
 from autoseg.images import Header, read_header
-from autoseg.plans import Plans
+from autoseg.plans import IntensityRule, Plans
 from autoseg.preprocessing.label_arrays import LOCATIONS_PER_LABEL
 from autoseg.preprocessing.prepare import preparation
 from autoseg.preprocessing.store import PreparedCases
@@ -22,8 +23,8 @@ from autoseg.words import in_bytes
 log = logging.getLogger(__name__)
 
 BYTES_PER_INTENSITY = 4
-BYTES_ON_DISK = {"CT": 2, "nonCT": 2, "noNorm": 4}
-"""For each intensity by its normalisation; without any it may need single precision."""
+BYTES_ON_DISK, BYTES_UNSCALED = 2, 4
+"""For each intensity; one that is not normalised, or by a function of the user's own, may need single precision."""
 
 BYTES_PER_LABEL = 1
 BYTES_PER_LOCATION = 16
@@ -64,7 +65,7 @@ def estimate_requirements(
     disk = memory = 0.0
     for name, store in stores.items():
         channels, labels = len(plans[name].channels), len(plans[name].target.scored)
-        kept = sum(BYTES_ON_DISK[rule.name] for rule in plans[name].configuration(name).intensities)
+        kept = sum(map(_bytes_on_disk, plans[name].configuration(name).intensities))
         prepared = math.prod(plans[name].configuration(name).grid.median_shape) / middle  # voxels for each raw voxel
         waiting = [
             identifier
@@ -96,6 +97,11 @@ def require_disk(needed: Requirements, folders: Sequence[Path]) -> None:
             return
 
 
+def _bytes_on_disk(rule: IntensityRule) -> int:
+    normalisation = rule.normalisation
+    return BYTES_UNSCALED if normalisation.is_own or normalisation.name == NO_NORM else BYTES_ON_DISK
+
+
 def _is_shared(grid: Header | None, name: str, plans: Mapping[str, Plans]) -> bool:
     """Whether a configuration before would make the same arrays of an image, of which there then is one copy."""
     if grid is None:
@@ -109,6 +115,6 @@ def _is_shared(grid: Header | None, name: str, plans: Mapping[str, Plans]) -> bo
 def _raw_grid(case: Case) -> Header | None:
     """The header of a case's image; none where that cannot be read, which its preparation will report."""
     try:
-        return read_header(case.image_paths[0], most_dimensions=4)
+        return read_header(case.image_paths[0], most_dimensions=4, reading=case.reading)
     except DatasetError:
         return None

@@ -84,6 +84,7 @@ def _completed(content: dict[str, Any]) -> dict[str, Any]:
     geometry = properties.get("geometry") if isinstance(properties, dict) else None
     if isinstance(geometry, dict):
         geometry.setdefault("forms", None)
+        geometry.setdefault("in_pixels", False)
     return content
 
 

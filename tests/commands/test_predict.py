@@ -75,7 +75,8 @@ def run(home: Path, inputs: Path, output: Path, *words: str) -> int:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    """What lies there beside the two tables of labels."""
+    return sorted({path.name for path in folder.iterdir()} - {"labels_itksnap.txt", "labels_slicer.csv"})
 
 
 def record(folder: Path) -> dict[str, Any]:
@@ -256,7 +257,12 @@ def test_the_grid_of_an_oblique_anisotropic_image_is_kept_to_the_bit(home: Path,
         (["{image}"], "{image}", "{image}: is one of the images; give the segmentation a name of its own\n"),
         (["{images}"], "{out}.nii.gz", "{out}.nii.gz: for a folder of images, -o names a folder, not a file\n"),
         (["{image}"], "{out}", "{out}: for the files of one case, -o names a file; let it end in .nii.gz\n"),
-        (["{image}"], "{out}.mha", "{out}.mha: segmentations are written as .nii.gz or .nii; change the ending\n"),
+        (
+            ["{image}"],
+            "{out}.jpg",
+            "{out}.jpg: segmentations are written as .nii.gz, .nii, .seg.nrrd, .nrrd, .mha, .png, .tif, .tiff; change the "
+            "ending\n",
+        ),
         (["{out}"], "{out}_2", "{out}: no such file or folder; name a folder of images, or the files of one case\n"),
         (["{image}", "{image}"], "{out}.nii", "2 files given, but the model takes 1 channel; give one file for each"),
     ],

@@ -110,6 +110,7 @@ def test_the_second_generation_becomes_a_task(second: Path, tmp_path: Path) -> N
         "name": "Heart",
         "licence": "CC0",
         "modality": {"0": "cine", "1": "rescale_to_0_1"},
+        "normalisation": {"1": "min_max"},
         "labels": {"0": "background", "1": "RV", "2": "MLV"},
         "numTraining": 3,
         "numTest": 1,
@@ -170,10 +171,13 @@ def test_what_was_understood_is_said(second: Path, tmp_path: Path) -> None:
         "  channels  0 cine, 1 rescale_to_0_1\n"
         "  labels    0 background, 1 RV, 2 MLV\n"
         "  cases     3 with labels, 1 without\n"
-        "  files     11 .nii.gz\n"
-        "  note      channel 'rescale_to_0_1' is scaled by its own mean and deviation in each case; "
-        "that scaling is not supported"
+        "  files     11 .nii.gz"
     )
+
+
+def test_scalings_that_the_second_generation_calls_by_channels_are_named_in_ours(second: Path, tmp_path: Path) -> None:
+    conversion = convert(second, tmp_path)
+    assert read_dataset(conversion.folder).normalisation == ("", "min_max")
 
 
 @pytest.mark.parametrize("ending", [".nrrd", ".mha"])

@@ -230,8 +230,8 @@ def _segments(names: tuple[str, ...], shape: tuple[int, ...]) -> Iterator[str]:
         yield "Segmentation_MasterRepresentation:=Binary labelmap"
         yield "Segmentation_ReferenceImageExtentOffset:=0 0 0"
     extent = " ".join(f"0 {side - 1}" for side in shape[::-1])
-    for number, name in enumerate(names[1:]):
-        value = number + 1
+    named = [(value, name) for value, name in enumerate(names) if value and name]
+    for number, (value, name) in enumerate(named):
         keys = {
             "ID": f"Segment_{value}",
             "Name": name.replace("\\", "\\\\").replace("\n", "\\n"),

@@ -187,7 +187,8 @@ def _write(path: Path, data: Array, geometry: Geometry, told: Told) -> None:
         data = np.rint(data * (told.step * WHITE)).astype(np.uint8)
     kind = np.uint8 if data.max() <= np.iinfo(np.uint8).max and data.dtype.itemsize == 1 else np.uint16
     text = PngImagePlugin.PngInfo()
-    text.add_text(SPACING_KEY, " ".join(repr(float(side)) for side in geometry.spacing))
+    if not geometry.in_pixels:
+        text.add_text(SPACING_KEY, " ".join(repr(float(side)) for side in geometry.spacing))
     if told.description:
         text.add_text(ORIGIN_KEY, told.description)
     if told.step != 1:

@@ -51,7 +51,7 @@ def picture_grid(path: Path, reading: Reading, own: tuple[float, ...] | None = N
         return Geometry(spacing=_three(beside[0], size))
     if reading.spacing is not None:
         return Geometry(spacing=_three(path, reading.spacing))
-    return Geometry(spacing=IN_PIXELS if own is None else _three(path, own))
+    return Geometry(spacing=IN_PIXELS, in_pixels=True) if own is None else Geometry(spacing=_three(path, own))
 
 
 def _by_sidecar(path: Path) -> tuple[float, ...] | None:

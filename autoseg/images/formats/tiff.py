@@ -219,7 +219,8 @@ def _write(path: Path, data: Array, geometry: Geometry, told: Told) -> None:
     if data.dtype.kind not in "uf" or (data.dtype.kind == "u" and data.dtype.itemsize > 2):
         raise refusal(path, f"TIFF stacks hold 8 or 16 bits or floats, not {data.dtype}", "let the name end in .nii.gz")
     z, y, x = geometry.spacing
-    kept: dict[str, Any] = {"axes": "ZYX" if len(data) > 1 else "YX", "spacing": z, "unit": "mm", "loop": False}
+    unit = "pixel" if geometry.in_pixels else "mm"
+    kept: dict[str, Any] = {"axes": "ZYX" if len(data) > 1 else "YX", "spacing": z, "unit": unit, "loop": False}
     imwrite(
         path,
         data if len(data) > 1 else data[0],
