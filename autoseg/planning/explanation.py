@@ -94,7 +94,9 @@ def _target_spacing(planner: Planner) -> Decision:
     spacings, shapes = np.array(fingerprint.spacings), np.array(fingerprint.shapes)
     reason = f"the median of {counted(len(fingerprint.cases), 'case')}"
     if fingerprint.in_pixels:
-        reason = "nothing says how large a pixel is, so that all count as 1 mm; the key spacing in dataset.json would say it"
+        reason = (
+            "nothing says how large a pixel is, so that all count as 1 mm; the key spacing in dataset.json would say it"
+        )
     axis = coarse_axis(spacings, shapes)
     median = median_spacing(spacings)
     if axis is not None and target[axis] != median[axis]:
