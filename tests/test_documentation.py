@@ -244,7 +244,7 @@ FILES = {
     "report.json": fields_of(InputReport, TrainingLooks, CaseReport, FalseAlarms, Limits, InputWarning) | {"format"},
     "journal.json": fields_of(Record, ProcessIdentity, Holder) | {"format", "steps"},
     "Model archive": fields_of(Manifest, FileEntry, ModelCard, AboutData, ModelEntry, LabelDice) | {"format"},
-    "Probabilities": fields_of(PackedProbabilities) - {"geometry"} | fields_of(Geometry) | {"format"},
+    "Probabilities": fields_of(PackedProbabilities) - {"geometry"} | (fields_of(Geometry) - {"in_pixels"}) | {"format"},
     "previous_stage": {"format", "signature"},
     "splits_final.json": {"train", "val"},
 }
