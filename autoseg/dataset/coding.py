@@ -44,6 +44,12 @@ def is_foreground(labels: LabelArray) -> Mask:
     return foreground
 
 
+def beyond_half(planes: LabelArray) -> Mask:
+    """Where fractions are more than one half, which is where an output counts as there."""
+    beyond: Mask = (planes > WHOLE / 2) & (planes <= WHOLE)
+    return beyond
+
+
 def mark_outside(labels: LabelArray, region: Mask) -> None:
     """Mark, in place, the background outside of a region, `(Z, Y, X)`; labels are a map, or several, or planes."""
     labels[(labels == BACKGROUND) & ~region] = OUTSIDE_PLANE if is_planes(labels) else OUTSIDE

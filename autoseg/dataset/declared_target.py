@@ -51,14 +51,15 @@ def declared_target(
 
 
 def declaration(target: Target) -> dict[str, Any]:
-    """The keys that declare regions or masks, as `declared_target` reads them; none where labels are values."""
+    """The keys that declare regions, masks or fractions, as `declared_target` reads them; none where labels are values."""
+    soft = {SOFT: True} if target.soft else {}
     match target:
         case Masks(names=names):
-            return {MASKS: names}
+            return {MASKS: names, **soft}
         case Regions(names=names, members=members, order=order):
             return {LABELS: {BACKGROUND_NAME: 0, **dict(zip(names, members, strict=True))}, ORDER: order}
         case Exclusive():
-            return {}
+            return soft
 
 
 def _soft(description: Mapping[str, Any], notes: Notes) -> bool:

@@ -6,7 +6,7 @@ network, in torch, stands under the name of its activation in `networks.activati
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from autoseg.dataset.coding import (
@@ -32,6 +32,7 @@ __all__ = [
     "Regions",
     "StoredTarget",
     "Target",
+    "hardened",
     "is_ignored",
     "is_outside",
     "names_in_files",
@@ -49,6 +50,15 @@ Target: TypeAlias = Exclusive | Regions | Masks
 def written_step(target: Target) -> float:
     """What one step of a segmentation's values stands for: 1 of labels, of fractions what makes `WHOLE` of them 1."""
     return 1 / WHOLE if target.soft else 1
+
+
+def hardened(target: Target) -> Target:
+    """The same outputs, as what of fractions is more than one half."""
+    match target:
+        case Exclusive() | Masks():
+            return replace(target, soft=False)
+        case Regions():
+            return target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

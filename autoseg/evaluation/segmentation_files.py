@@ -9,10 +9,11 @@ import numpy as np
 
 from autoseg.arrays import LabelArray
 from autoseg.dataset import image_files
+from autoseg.dataset.coding import planes_of
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError
 from autoseg.evaluation.case_files import cases_in
-from autoseg.evaluation.summary import read_labels, require_one_grid
+from autoseg.evaluation.summary import read_labels, read_shares, require_one_grid
 from autoseg.images import Image
 from autoseg.words import first_few, in_digits
 
@@ -39,7 +40,7 @@ def segmentations_in(folder: Path, target: Target) -> Mapping[str, tuple[Path, .
 
 
 def read_segmentation(files: Sequence[Path], target: Target) -> Image:
-    """Read the files of one segmentation as one array of whole numbers; see `read_maps`.
+    """Read the files of one segmentation as one array of whole numbers, of soft labels of planes; see `read_maps`.
 
     Returns:
         Its data are `(Z, Y, X)`, or `(outputs, Z, Y, X)` of masks that may overlap.
@@ -49,17 +50,22 @@ def read_segmentation(files: Sequence[Path], target: Target) -> Image:
 
 
 def read_maps(files: Sequence[Path], target: Target) -> tuple[Image, ...]:
-    """Read the files of one segmentation; their data are whole numbers.
+    """Read the files of one segmentation; their data are whole numbers, of soft labels planes.
 
     Raises:
         DatasetError: One cannot be read, lies on another grid, or is no mask.
     """
-    maps = tuple(read_labels(file) for file in files)
+    maps = tuple(_read_plane(file) if target.soft else read_labels(file) for file in files)
     for file, one in zip(files, maps, strict=True):
         require_one_grid((files[0], file), maps[0], one)
-        if target.drawn_apart:
+        if target.drawn_apart and not target.soft:
             _require_mask(one.data, file)
     return maps
+
+
+def _read_plane(file: Path) -> Image:
+    image = read_shares(file, None)
+    return Image(data=planes_of(image.data), geometry=image.geometry)
 
 
 def _require_mask(labels: LabelArray, file: Path) -> None:

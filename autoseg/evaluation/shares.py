@@ -68,9 +68,8 @@ def compare_shares(prediction: Array, references: Sequence[Array], share_of: Sha
     counts: Counts = np.zeros((len(pairs), 2), dtype=np.int64)
     for place, values in enumerate(prediction):
         ours, theirs = share_of(values), np.stack([share_of(reference[place]) for reference in references])
-        says = ~np.isnan(theirs)
+        mean, says = _mean(theirs)
         known = says.any(axis=0)
-        mean = np.where(says, theirs, 0).sum(axis=0) / says.sum(axis=0).clip(min=1)
         held[place] = _beyond_half(ours)
         truth[place] = np.where(known, _beyond_half(mean), UNKNOWN)
         absolute += float(np.abs(ours - mean)[known].sum(dtype=np.float64))
@@ -78,6 +77,25 @@ def compare_shares(prediction: Array, references: Sequence[Array], share_of: Sha
         counts += _common(_beyond_half(theirs), says, pairs)
     dice = [2 * both / either if either else None for both, either in counts.tolist()]
     return Shares(prediction=held, reference=truth, absolute=absolute, total=total, agreement=mean_of(dice))
+
+
+def more_than_half(raters: Sequence[Float32Array]) -> LabelArray:
+    """1 where the mean of those who know is more than one half, else 0; `UNKNOWN` where nobody knows.
+
+    Args:
+        raters: Of each the shares `(Z, Y, X)`, NaN where that one does not know.
+    """
+    most = np.zeros(raters[0].shape, dtype=np.uint8)
+    for place, plane in enumerate(most):
+        mean, says = _mean(np.stack([rater[place] for rater in raters]))
+        plane[...] = np.where(says.any(axis=0), _beyond_half(mean), UNKNOWN)
+    return most
+
+
+def _mean(raters: Float32Array) -> tuple[Float32Array, Mask]:
+    """Of those `(raters, Y, X)` who know, 0 where none does; and who knows."""
+    says = ~np.isnan(raters)
+    return np.where(says, raters, 0).sum(axis=0) / says.sum(axis=0).clip(min=1), says
 
 
 def _beyond_half(shares: Float32Array) -> Mask:

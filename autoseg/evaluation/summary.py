@@ -48,6 +48,7 @@ DESCRIPTION = (
 )
 IDENTIFIER_LENGTH = 12
 
+SOFT_ELSEWHERE = '; soft labels are taken where the task, or a postprocessing.json, says "soft_labels": true'
 KNOWN_OR_NOT = Counted(members={1: (1,)}, ignore=UNKNOWN)
 
 BYTES_PER_WORKER = 2 * 10**9
@@ -229,6 +230,16 @@ def read_labels(path: Path) -> Image:
     return Image(data=_whole_numbers(image, path), geometry=image.geometry)
 
 
+def read_shares(path: Path, ignore: int | None) -> Image:
+    """Read soft labels; its data are fractions, NaN where they hold what is ignored.
+
+    Raises:
+        DatasetError: It cannot be read, or holds other than fractions.
+    """
+    image = read_label(path)
+    return Image(data=read_fractions(image.data, ignore, f"{path}:"), geometry=image.geometry)
+
+
 def require_one_grid(pair: tuple[Path, Path], prediction: Image, reference: Image) -> None:
     """Refuse two images that lie on different grids.
 
@@ -301,7 +312,7 @@ def _read_on_one_grid(paths: Sequence[Path], counted: Counted) -> list[Image]:
     """A prediction and its references: their labels or their fractions."""
     if not counted.soft:
         return _on_one_grid(paths, read_labels)
-    return _on_one_grid(paths, lambda path: _read_shares(path, None if path == paths[0] else counted.ignore))
+    return _on_one_grid(paths, lambda path: read_shares(path, None if path == paths[0] else counted.ignore))
 
 
 def _on_one_grid(paths: Sequence[Path], read: Callable[[Path], Image]) -> list[Image]:
@@ -314,15 +325,10 @@ def _on_one_grid(paths: Sequence[Path], read: Callable[[Path], Image]) -> list[I
     return images
 
 
-def _read_shares(path: Path, ignore: int | None) -> Image:
-    image = read_label(path)
-    return Image(data=read_fractions(image.data, ignore, f"{path}:"), geometry=image.geometry)
-
-
 def _whole_numbers(image: Image, path: Path) -> LabelArray:
     fractions = fractional_values(image.data)
     if len(fractions):
-        named = ", or name the task that has soft labels (`task`)" if 0 < fractions.min() <= fractions.max() < 1 else ""
+        named = SOFT_ELSEWHERE if 0 < fractions.min() <= fractions.max() < 1 else ""
         raise DatasetError(
             f"{path}: a segmentation holds whole numbers only, found {first_few(fractions, say=in_digits)}; correct the file"
             f"{named}"

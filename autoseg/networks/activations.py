@@ -90,7 +90,9 @@ class Softmax:
         return torch.cat([(1 - shares).where(shares >= 0, float(IGNORED)), shares], dim=1)
 
     def refined(self, maps: Tensor, outputs: int) -> Tensor:
-        """Of one map of labels `(B, 1, *space)` what it says of each scored output, 0 or 1."""
+        """Of one map of labels `(B, 1, *space)` what it says of each scored output, 0 or 1; of a plane its fractions."""
+        if self.soft:
+            return maps / WHOLE
         zeros = maps.new_zeros((len(maps), outputs, *maps.shape[2:]))
         return self.encode(maps[:, 0], zeros)[:, self.scored]
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.dataset.declared_target import declaration
-from autoseg.dataset.target import Target
+from autoseg.dataset.target import Target, written_step
 from autoseg.evaluation.segmentation_files import read_segmentation, segmentations_in
 from autoseg.files.storage import content_hash
 from autoseg.images import write_image
@@ -79,4 +79,4 @@ def _apply_to_case(case: _Case, rules: Sequence[Rule], target: Target, model: st
     image = read_segmentation(case.paths, target)
     ruled = apply_rules(image.data, image.geometry.spacing, rules, target)
     for path, labels in zip(case.outputs, target.maps_of(ruled), strict=True):
-        write_image(path, labels, image.geometry, description=str(origin))
+        write_image(path, labels, image.geometry, step=written_step(target), description=str(origin))

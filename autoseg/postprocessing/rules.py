@@ -13,14 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from autoseg.arrays import LabelArray
-from autoseg.dataset.declared_target import LABELS, MASKS, ORDER, declaration, declared_target
+from autoseg.dataset.coding import beyond_half
+from autoseg.dataset.declared_target import LABELS, MASKS, ORDER, SOFT, declaration, declared_target
 from autoseg.dataset.notes import Notes
-from autoseg.dataset.target import Exclusive, Target
+from autoseg.dataset.target import Exclusive, Target, hardened
 from autoseg.errors import ModelError, StorageError
 from autoseg.files.records import RecordFormat, require_format, write_record
 from autoseg.files.storage import decode, read_json
 from autoseg.postprocessing.components import fill_holes, keep_largest, remove_small
+from autoseg.postprocessing.fractions import follow
 
 FORMAT = RecordFormat(
     number=1,
@@ -68,13 +72,17 @@ def apply_rules(
     """Apply the rules in their order.
 
     Args:
-        segmentation: Of the target, `(Z, Y, X)`, or `(outputs, Z, Y, X)` of masks that may overlap; left as it is.
+        segmentation: Of the target, `(Z, Y, X)`, or `(outputs, Z, Y, X)` of masks that may overlap; left as it is. Of soft
+            labels planes, of which rules see what is more than one half; see `follow`.
         spacing: Voxel size in mm.
 
     Raises:
         ModelError: A rule is of an output that the target does not have.
     """
     require_outputs(rules, target)
+    if target.soft and rules:
+        before = beyond_half(segmentation).astype(np.uint8)
+        return follow(segmentation, before, apply_rules(before, spacing, rules, hardened(target)), spacing)
     for rule in rules:
         segmentation = _apply(segmentation, spacing, rule, target)
     return segmentation
@@ -138,10 +146,10 @@ def load_target(path: Path) -> Target | None:
         content = _content(path)
     except StorageError as error:
         raise ModelError(f"{error}; choose the postprocessing again or put the file right") from error
-    if not content.keys() & {MASKS, ORDER}:
+    if not content.keys() & {MASKS, ORDER, SOFT}:
         return None
     notes = Notes()
-    target = declared_target(content, notes, tuple)
+    target = declared_target(content, notes, lambda: ONE_LABEL)
     if target is None:
         raise ModelError(f"{path}: {'; '.join(notes.problems)}")
     return target
@@ -164,11 +172,15 @@ def _apply(segmentation: LabelArray, spacing: Sequence[float], rule: Rule, targe
     return remove_small(segmentation, rule.labels, spacing, target, minimum_mm3=rule.minimum_mm3)
 
 
+ONE_LABEL = Exclusive.numbered(2).names
+"""Of soft labels that are not masks; what it is called does not matter to rules."""
+
+
 def _content(path: Path) -> Mapping[str, Any]:
     content: Mapping[str, Any] = read_json(path)
     require_format(content, FORMAT, path)
     named = {MASKS} if MASKS in content else {LABELS, ORDER} if ORDER in content else set()
-    if unknown := sorted(content.keys() - {"format", "rules", "evidence"} - named):
+    if unknown := sorted(content.keys() - {"format", "rules", "evidence", SOFT} - named):
         raise StorageError(f"{path}: unknown fields: {', '.join(unknown)}")
     if "rules" not in content:
         raise StorageError(f"{path}: no rules; an empty list does nothing")

@@ -110,7 +110,7 @@ class DiceTable:
 def _measure_start(case: ValidationCase, target: Target) -> tuple[list[float], dict[int, Float64Array]]:
     """The Dice of each label before any rule, and the volumes of its true components."""
     scored = read_scored(case.predictions, case.references, target)
-    boxes = boxes_of(target.maps_of(scored.prediction))
+    boxes = boxes_of(scored.target.maps_of(scored.prediction))
     dice = [scored.dice(scored.prediction, label, scored.around((label,), boxes)) for label in target.scored]
     return _unless_undrawn(case, target.scored, dice), {label: scored.volumes(label) for label in target.scored}
 
@@ -122,12 +122,12 @@ def _measure_rules(
     scored = read_scored(case.predictions, case.references, target)
     scores = {}
     for before, rules in groups.items():
-        processed = apply_rules(scored.prediction, scored.spacing, before, target)
-        boxes = boxes_of(target.maps_of(processed))
+        processed = apply_rules(scored.prediction, scored.spacing, before, scored.target)
+        boxes = boxes_of(scored.target.maps_of(processed))
         for rule in rules:
             part = inside(processed, with_rim(scored.around(rule.labels, boxes), scored.shape))
             kept = part.copy()
-            part[...] = apply_rules(kept, scored.spacing, [rule], target)
+            part[...] = apply_rules(kept, scored.spacing, [rule], scored.target)
             grown = rule.labels if rule.kind == FILL_HOLES else ()
             labels = touched(target, rule.labels)
             dice = [scored.dice(processed, label, scored.around((label, *grown), boxes)) for label in labels]

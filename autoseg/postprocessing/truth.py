@@ -11,14 +11,17 @@ from typing import TypeAlias
 import numpy as np
 from scipy import ndimage
 
-from autoseg.arrays import Float64Array, LabelArray
+from autoseg.arrays import Float32Array, Float64Array, LabelArray
 from autoseg.dataset import BACKGROUND
+from autoseg.dataset.coding import beyond_half
 from autoseg.dataset.covering import covers, held
-from autoseg.dataset.target import Target
+from autoseg.dataset.target import Target, hardened
 from autoseg.evaluation.metrics import UNKNOWN, mean_of_raters
 from autoseg.evaluation.segmentation_files import read_maps
-from autoseg.evaluation.summary import read_labels, require_one_grid
+from autoseg.evaluation.shares import more_than_half
+from autoseg.evaluation.summary import read_labels, read_shares, require_one_grid
 from autoseg.geometry import Box, Shape, Spacing, bounding_box, inside
+from autoseg.images import Image
 from autoseg.postprocessing.components import components
 
 Boxes: TypeAlias = Sequence[Mapping[int, Box]]
@@ -100,25 +103,38 @@ def read_scored(predictions: Sequence[Path], references: Sequence[Sequence[Path]
         references: For each map the raters' files.
 
     Raises:
-        DatasetError: One cannot be read, holds other than whole numbers, or lies on another grid.
+        DatasetError: One cannot be read, holds other than whole numbers, or than fractions, or lies on another grid.
     """
     maps = read_maps(predictions, target)
-    images = [[read_labels(path) for path in paths] for paths in references]
+    images = [[_read_rater(path, target) for path in paths] for paths in references]
     for prediction, file, paths, raters in zip(maps, predictions, references, images, strict=True):
         for path, rater in zip(paths, raters, strict=True):
             require_one_grid((file, path), prediction, rater)
-    true = [[rater.data for rater in raters] for raters in images]
-    used = [
-        labels != BACKGROUND for labels in (*(one.data for one in maps), *(one for raters in true for one in raters))
-    ]
+    predicted, true = [one.data for one in maps], [[rater.data for rater in raters] for raters in images]
+    if target.soft:
+        predicted = [beyond_half(plane).astype(np.uint8) for plane in predicted]
+        true = [[_most(raters, target.ignore)] if raters else [] for raters in true]
+    used = [labels != BACKGROUND for labels in (*predicted, *(one for raters in true for one in raters))]
     box = with_rim(bounding_box(np.logical_or.reduce(used)), used[0].shape)
     geometry = next((rater.geometry for raters in images for rater in raters), maps[0].geometry)
     return Scored(
-        target=target,
-        prediction=np.array(target.joined([inside(one.data, box) for one in maps])),
+        target=hardened(target),
+        prediction=np.array(target.joined([inside(one, box) for one in predicted])),
         truth=[[inside(rater, box) for rater in raters] for raters in true],
         spacing=geometry.spacing,
     )
+
+
+def _read_rater(path: Path, target: Target) -> Image:
+    return read_shares(path, target.ignore) if target.soft else read_labels(path)
+
+
+def _most(raters: Sequence[Float32Array], ignore: int | None) -> LabelArray:
+    """What more than half say, as one rater of labels would."""
+    labels = more_than_half(raters).astype(np.int16)
+    if ignore is not None:
+        labels[labels == UNKNOWN] = ignore
+    return labels
 
 
 def boxes_of(maps: Sequence[LabelArray]) -> Boxes:

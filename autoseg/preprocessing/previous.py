@@ -15,6 +15,8 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from autoseg.arrays import LabelArray
+from autoseg.dataset.coding import WHOLE, planes_of
+from autoseg.dataset.planes import read_fractions
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.records import RecordFormat, read_record, write_record
@@ -81,15 +83,15 @@ def read_previous(path: Path, geometry: Geometry, shape: Shape, target: Target) 
         target: What was predicted.
 
     Returns:
-        Whole numbers `(Z, Y, X)`, or `(outputs, Z, Y, X)`.
+        Whole numbers `(Z, Y, X)`, or `(outputs, Z, Y, X)`; of soft labels planes.
 
     Raises:
-        DatasetError: It cannot be read, lies on another grid, or holds fractions.
+        DatasetError: It cannot be read, lies on another grid, or holds other than whole numbers, or than fractions.
     """
-    return target.joined([_read_map(file, geometry, shape) for file in label_files(path, target)])
+    return target.joined([_read_map(file, geometry, shape, target) for file in label_files(path, target)])
 
 
-def _read_map(path: Path, geometry: Geometry, shape: Shape) -> LabelArray:
+def _read_map(path: Path, geometry: Geometry, shape: Shape, target: Target) -> LabelArray:
     image = read_label(path)
     found = (
         image.geometry.differences(geometry)
@@ -100,6 +102,8 @@ def _read_map(path: Path, geometry: Geometry, shape: Shape) -> LabelArray:
         raise DatasetError(
             f"{path}: lies on another grid than the image it segments: {'; '.join(found)}; predict that very image"
         )
+    if target.soft:
+        return planes_of(read_fractions(image.data, None, f"{path}:"))
     if len(fractions := fractional_values(image.data)):
         raise DatasetError(
             f"{path}: holds values that are no labels: {first_few(fractions, say=in_digits)}; give a segmentation of whole numbers"
@@ -226,8 +230,9 @@ def _require_shape(segmentation: LabelArray, properties: CaseProperties, target:
 
 def _require_labels(segmentation: LabelArray, properties: CaseProperties, target: Target) -> None:
     lowest, highest = int(segmentation.min()), int(segmentation.max())
-    if lowest not in target.values or highest not in target.values:
+    values = range(WHOLE + 1) if target.soft else target.values
+    if lowest not in values or highest not in values:
         raise DatasetError(
             f"case {properties.identifier}: the previous stage's segmentation has labels from {lowest} to {highest}, "
-            f"but the plans' go from {target.values[0]} to {target.values[-1]}; give a segmentation with this task's labels"
+            f"but the plans' go from {values[0]} to {values[-1]}; give a segmentation with this task's labels"
         )

@@ -12,7 +12,6 @@ from autoseg.files.layout import ALL, DATASET_FILE
 from autoseg.files.model_folder import ModelKey
 from autoseg.paths import Workspace
 from autoseg.planning.planned import load_planned
-from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.choice import find_trainer
@@ -40,7 +39,6 @@ def build_trainer(
     chosen = find_trainer(key.named_trainer)
     plans = load_planned(key, workspace)
     plan = plans.configuration(key.configuration)
-    _require_predictable(plans, plan)
     facts, splits = known_facts(workspace.task(task).raw), workspace.task(task).splits
     for remark in facts.remarks:
         log.warning("%s", remark)
@@ -64,13 +62,6 @@ def build_trainer(
         previous=previous,
     )
     return chosen.build(data, settings=settings, device=device)
-
-
-def _require_predictable(plans: Plans, plan: ConfigurationPlan) -> None:
-    if plan.previous is not None and plans.target.soft:
-        raise TrainingError(
-            f"{plan.name}: a cascade refines labels, and those of {plans.dataset} are fractions; train another configuration"
-        )
 
 
 def require_left_out(trainer: Trainer) -> None:

@@ -145,7 +145,7 @@ def test_lowres_segmentations_belong_to_the_cascade_alone(
     assert "2 of 2 cases have no segmentation here; predict them with 3d_lowres" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["masks", "regions"])
+@pytest.mark.parametrize("kind", ["masks", "regions", "fractions"])
 def test_outputs_that_lie_in_each_other_are_refined_too(make_task: Any, tmp_path: Path, kind: str) -> None:
     shape = (12, 16, 16)
     task = make_task(
@@ -154,6 +154,11 @@ def test_outputs_that_lie_in_each_other_are_refined_too(make_task: Any, tmp_path
     described = json.loads((task / "dataset.json").read_text())
     if kind == "regions":
         described |= {"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 2]}
+    elif kind == "fractions":
+        described |= {"labels": {"0": "background", "1": "whole"}, "soft_labels": True}
+        for path in sorted((task / "labelsTr").iterdir()):
+            image = read_image(path)
+            write_image(path, (image.data / 2).astype(np.float32), image.geometry)
     else:
         described = {**{key: value for key, value in described.items() if key != "labels"}, "masks": ["whole", "core"]}
         for path in sorted((task / "labelsTr").iterdir()):
@@ -176,7 +181,7 @@ def test_outputs_that_lie_in_each_other_are_refined_too(make_task: Any, tmp_path
     assert predict_cascade(tmp_path, *fast, "-o", str(out)) == 0
     first = out / "3d_lowres_predictions"
     assert predict_cascade(tmp_path, *fast, "-o", str(tmp_path / "again"), "-l", str(first)) == 0
-    files = ["test_004.nii.gz"] if kind == "regions" else ["test_004_core.nii.gz", "test_004_whole.nii.gz"]
+    files = ["test_004_core.nii.gz", "test_004_whole.nii.gz"] if kind == "masks" else ["test_004.nii.gz"]
     for folder in (out, first, tmp_path / "again"):
         assert sorted(path.name for path in folder.glob("*.nii.gz")) == files
     for name in files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoseg.commands import ensemble, evaluate_folder, plan_and_preprocess, predict, train, verify_dataset
+from autoseg.commands import (
+    ensemble,
+    evaluate_folder,
+    find_best_configuration,
+    plan_and_preprocess,
+    predict,
+    train,
+    verify_dataset,
+)
 from autoseg.images import read_header, read_image, write_image
 from autoseg.inference.probabilities import load_probabilities
 
@@ -44,7 +53,7 @@ def home(make_task: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run(verify_dataset.main, home, "-t", "1") == 0
     assert run(plan_and_preprocess.main, home, "-t", "1") == 0
     for configuration in ("2d", "3d_fullres"):
-        assert run(train.main, home, configuration, "Trainer", "1", "0", *SHORT) == 0
+        assert run(train.main, home, configuration, "Trainer", "1", "0", "--npz", *SHORT) == 0
     return home
 
 
@@ -94,8 +103,17 @@ def test_one_case_is_predicted_fast_and_scored_by_a_command(
     assert table[0].split() == "label n Dice std soft Dice MAE raters n true ml found ml".split()
 
 
-def test_validation_scores_fractions_and_raters(home: Path) -> None:
+def test_models_are_compared_by_what_is_more_than_half(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (file,) = (home / "results" / "2d" / TASK).rglob("summary.json")
     results = json.loads(file.read_text())["results"]
     assert results["n"]["1"]["Mean Absolute Error"] == len(results["all"])
     assert 0 < results["mean"]["1"]["Mean Absolute Error"] < 0.75
+
+    assert run(find_best_configuration.main, home, "-t", "1") == 0
+
+    assert "3 candidates on 1 case of fold 0" in capsys.readouterr().out
+    lines = list(csv.DictReader((home / "results" / "selections" / TASK / "summary.csv").open()))
+    (raw,) = [line["raw_mean"] for line in lines if line["candidate"] == "2d" and line["name"] == "ball"]
+    assert float(raw) == pytest.approx(results["mean"]["1"]["Dice"])
+    (mean,) = (home / "results" / "selections" / TASK).rglob("*.nii.gz")
+    assert read_header(mean).voxel_type == np.uint8 and read_image(mean).data.dtype == np.float32

@@ -156,6 +156,7 @@ def test_what_is_no_fraction_is_refused_by_file_and_fractions_of_labels_hint_at_
         scored(tmp_path, LESION)
     write(tmp_path / "ours", a=np.full(8, 1, np.uint8))
     with pytest.raises(
-        CasesFailed, match=r"true/a.*found 0\.5; correct the file, or name the task that has soft labels"
+        CasesFailed,
+        match=r"true/a.*found 0\.5; correct the file; soft labels are taken where the task, or a postprocessing",
     ):
         scored(tmp_path, Exclusive(names=("background", "lesion")))

@@ -77,6 +77,27 @@ def test_perfect_masks_become_the_prepared_planes_to_the_voxel(
         prepare_previous(overlapping * 2, prepared.properties, target=masks)
 
 
+def test_perfect_fractions_become_the_prepared_plane(make_plans: Any, make_case: Any, tmp_path: Path) -> None:
+    """From a file in which they are written as predictions are."""
+    target = Exclusive(names=("background", "lesion"), soft=True)
+    raw = make_case((13, 18, 16), border=(1, 0, 2))
+    plane = np.random.default_rng(0).integers(0, WHOLE + 1, raw.segmentation.shape).astype(np.uint8)
+    plane[raw.data[0] == 0] = 0
+    write_image(tmp_path / "case.nii.gz", plane, raw.geometry, step=1 / WHOLE)
+    raw = replace(raw, segmentation=plane[None], planes=((0,),))
+    plans = replace(make_plans((0.7, 1.2, 1.0)), labels=target.labels, target_kind=stored_target(target))
+    prepared = prepare_case(raw, plans, "3d_fullres")
+
+    read = read_previous(tmp_path / "case.nii.gz", raw.geometry, plane.shape, target)
+    previous = prepare_previous(read, prepared.properties, target=target)
+
+    np.testing.assert_array_equal(read, plane)
+    wanted = np.where(prepared.segmentation == OUTSIDE_PLANE, np.uint8(0), prepared.segmentation)
+    np.testing.assert_array_equal(previous, wanted)
+    with pytest.raises(DatasetError, match=r"labels from 255 to 255, but the plans' go from 0 to 250"):
+        prepare_previous(np.full_like(plane, 255), prepared.properties, target=target)
+
+
 @pytest.mark.parametrize("border", [(0, 0, 0), (7, 3, 5)])
 def test_a_low_resolution_segmentation_lies_where_the_labels_lie(make_plans: Any, make_case: Any, border: Any) -> None:
     """Two grids, the way there and back and there again; coarse voxels cost some of the rim, but move nothing."""
