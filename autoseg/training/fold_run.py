@@ -158,16 +158,16 @@ class FoldRun:
                     is_best = done.ends_epoch and self._finish_epoch(loop, state, display, waiting.share())
                     writer.write(self._content(seed, state), partial(self._save_progress, is_best=is_best))
                     saved = time.monotonic()
-                if done.ends_epoch and (reason := loop.why_over(state)):
-                    if state.epoch < parts.epochs:
-                        log.info("the training ends after %s: %s", counted(state.epoch, "epoch"), reason)
-                    return
                 if stop:
                     writer.wait()
                     raise Interrupted(
                         f"{self._data.output}: stopped after {counted(state.epoch, 'epoch')} and "
                         f"{counted(state.iteration, 'batch', 'batches')}; the state is saved, continue with `resume=True`"
                     )
+                if done.ends_epoch and (reason := loop.why_over(state)):
+                    if state.epoch < parts.epochs:
+                        log.info("the training ends after %s: %s", counted(state.epoch, "epoch"), reason)
+                    return
 
     def _loop(self, seed: int, loss: nn.Module) -> Loop:
         steps = {"training_step": self._training_step, "validation_step": self._validation_step}
