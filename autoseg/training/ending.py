@@ -9,9 +9,12 @@ from typing import NamedTuple
 from autoseg.catalogue import Catalogue, Settings
 from autoseg.errors import TrainingError
 from autoseg.training.fold.history import EpochRecord
-from autoseg.training.time_needed import VALIDATION_SHARE
 from autoseg.training.watching import Watched, epochs_in_vain, values_of
 from autoseg.words import counted, rough_time
+
+VALIDATION_RESERVE = 0.6
+"""Of a training batch's time, kept for each validation batch: more than it takes where the network's time decides (1/3), as
+making batches takes either the same."""
 
 SECONDS_OF_AN_HOUR = 3600.0
 
@@ -111,18 +114,18 @@ class Bounds:
         if self.max_iterations is not None:
             foreseen = min(foreseen, self.max_iterations / self.iterations_per_epoch)
         if self.seconds is not None and spent.epochs > 0:
-            foreseen = min(foreseen, spent.epochs * self.seconds / spent.seconds)
+            foreseen = min(foreseen, spent.epochs * (self.seconds - self._last(spent)) / spent.seconds)
         return foreseen
 
     def reason(self, spent: Spent) -> str:
         """Why no other training batch follows, in words; empty where one does."""
         if self.max_iterations is not None and spent.iterations >= self.max_iterations:
             return f"{counted(self.max_iterations, 'batch is', 'batches are')} done"
-        if self.seconds is not None and spent.iterations > 0 and spent.seconds + self._needed(spent) >= self.seconds:
+        if self.seconds is not None and spent.iterations > 0 and spent.seconds + self._last(spent) >= self.seconds:
             return f"{rough_time(self.seconds)} are over"
         return ""
 
-    def _needed(self, spent: Spent) -> float:
+    def _last(self, spent: Spent) -> float:
         """Seconds of one more training batch and the validation after it."""
-        batches = spent.epochs * (self.iterations_per_epoch + VALIDATION_SHARE * self.validation_batches)
-        return spent.seconds / batches * (1 + VALIDATION_SHARE * self.validation_batches)
+        batches = spent.iterations + VALIDATION_RESERVE * self.validation_batches * int(spent.epochs)
+        return spent.seconds / max(1.0, batches) * (1 + VALIDATION_RESERVE * self.validation_batches)

@@ -15,7 +15,7 @@ from autoseg.training.parts import Parts
 from autoseg.training.sampling.batches import AnyBatch, BatchKey
 from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.schedule import Moment
-from autoseg.training.state import FiniteLosses, TrainingState, set_learning_rate, step_seed
+from autoseg.training.state import FiniteLosses, TrainingState, set_learning_rate, set_momentum, step_seed
 from autoseg.words import counted
 
 Step: TypeAlias = Callable[[TrainingState, AnyBatch, nn.Module], Tensor]
@@ -65,7 +65,8 @@ class Loop:
                 state.skip_to_validation(self._parts.iterations_per_epoch)
                 continue
             torch.manual_seed(step_seed(self._seed, *batch.key))
-            set_learning_rate(state.optimizer, self._rate(state))
+            if batch.key.stream == TRAINING:
+                self._set_pace(state)
             step = self._training_step if batch.key.stream == TRAINING else self._validation_step
             loss = step(state, batch, self._loss)
             self._finite.add(batch, loss)
@@ -87,7 +88,7 @@ class Loop:
             waited: Share of the time in which no batch was there.
         """
         measured = MeasuredEpoch(
-            learning_rate=self._rate(state),
+            learning_rate=float(state.optimizer.param_groups[0]["lr"]),
             loss=state.sums.loss.item() / max(1, self._parts.iterations_per_epoch - state.skipped),
             validation_loss=state.sums.validation_loss.item() / self._parts.validation_batches,
             dice_per_class=tuple(state.sums.dice_per_class()),
@@ -112,6 +113,15 @@ class Loop:
             iterations=state.epoch * length + min(state.iteration, length) - state.skipped,
             seconds=state.all_seconds,
         )
+
+    def _set_pace(self, state: TrainingState) -> None:
+        """The learning rate of the batch; in a training of some hours also the momentum that its length asks for."""
+        rate, parts = self._rate(state), self._parts
+        if parts.bounds.seconds is not None:
+            pace = parts.pace_of(self._moment(state).epochs * parts.iterations_per_epoch)
+            rate *= pace.learning_rate / parts.pace.learning_rate
+            set_momentum(state.optimizer, pace.momentum)
+        set_learning_rate(state.optimizer, rate)
 
     def _rate(self, state: TrainingState) -> float:
         return self._parts.rate_at(self._moment(state)) * self._parts.verdict(state.records).rate * state.caution

@@ -31,8 +31,8 @@ from autoseg.training.augmentation.default import (
     build_validation_augmentation,
     suiting_order,
 )
+from autoseg.training.augmentation.named import AUGMENTATIONS
 from autoseg.training.augmentation.previous_stage import build_previous_augmentation
-from autoseg.training.augmentation.strong import AUGMENTATIONS
 from autoseg.training.augmentation.warping import SplineOrder
 from autoseg.training.ending import STOPPINGS, Bounds, Verdict
 from autoseg.training.fold.data import FoldData
@@ -208,12 +208,13 @@ class Parts:
             dummy_2d=self.plan.sampling.in_plane,
             mirror_axes=self.mirror_axes,
             masked_channels=self.masked_channels,
+            spline_order=self.interpolation,
         )
         return augmentation
 
     def build_previous_augmentation(self) -> tuple[Transform, ...]:
         """What happens, last, to the previous stage's labels in training patches of a cascade."""
-        varied = "numbers" in self.recipe.augmentation.settings
+        varied = {"numbers", "steps"} & self.recipe.augmentation.settings.keys()
         if not varied:
             return ()
         return build_previous_augmentation(self.augmentation, first=self.target.maps, planes=self.target.in_planes)
@@ -345,11 +346,15 @@ class Parts:
 
         A learning rate of the user's and an optimiser of your own are left as they are.
         """
+        return self.pace_of(self.epochs * self.iterations_per_epoch)
+
+    def pace_of(self, steps: float) -> Pace:
+        """The pace of a training of so many steps."""
         own = Pace(self.initial_learning_rate, self.momentum)
         is_own = type(self).build_optimizer is not Parts.build_optimizer
         if self.settings.learning_rate is not None or is_own or not self.recipe.optimiser.settings.get("fit_to_length"):
             return own
-        return fit_to_length(own, self.epochs * self.iterations_per_epoch)
+        return fit_to_length(own, max(1, math.ceil(steps)))
 
     @cached_property
     def device(self) -> torch.device:

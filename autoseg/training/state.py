@@ -197,6 +197,13 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+def set_momentum(optimizer: torch.optim.Optimizer, momentum: float) -> None:
+    """For all parameters alike, where there is any."""
+    for group in optimizer.param_groups:
+        if group.get("momentum"):
+            group["momentum"] = momentum
+
+
 def start_momentum(optimizer: torch.optim.Optimizer) -> None:
     """Give every parameter a momentum of 0, from which a first step goes on as from none.
 

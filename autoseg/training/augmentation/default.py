@@ -148,10 +148,17 @@ def build_augmentation(
         spatial=build_spatial(numbers, patch_size=patch_size, dummy_2d=dummy_2d),
         transforms=(
             *build_intensity(numbers, dummy_2d=dummy_2d),
-            *([RandomMirroring(tuple(mirror_axes))] if mirror_axes else []),
-            *([ZeroOutside(tuple(masked_channels))] if masked_channels else []),
-            OutsideBecomesBackground(),
+            *last_steps(mirror_axes, masked_channels),
         ),
+    )
+
+
+def last_steps(mirror_axes: Sequence[int], masked_channels: Sequence[int]) -> tuple[Transform, ...]:
+    """Mirroring, and what makes a patch ready for the network."""
+    return (
+        *([RandomMirroring(tuple(mirror_axes))] if mirror_axes else []),
+        *([ZeroOutside(tuple(masked_channels))] if masked_channels else []),
+        OutsideBecomesBackground(),
     )
 
 

@@ -31,7 +31,6 @@ from batchgenerators.transforms.spatial_transforms import (
 )
 from batchgenerators.transforms.utility_transforms import OneOfTransform
 
-from autoseg.catalogue import Catalogue
 from autoseg.dataset.target import OUTSIDE
 from autoseg.geometry import Shape
 from autoseg.training.augmentation.default import (
@@ -41,14 +40,21 @@ from autoseg.training.augmentation.default import (
     RandomMirroring,
     Transform,
     ZeroOutside,
-    build_augmentation,
     build_intensity,
-    build_no_augmentation,
     build_spatial,
 )
 from autoseg.training.augmentation.intensity import RandomGamma, RandomNoise
 from autoseg.training.augmentation.interpolation import OUTSIDE_DATA
+from autoseg.training.augmentation.local_effects import (
+    CHANNEL_PROBABILITY,
+    LOCAL_CENTRE,
+    BlankRectangles,
+    gradient_strength,
+    local_gamma,
+    local_size,
+)
 from autoseg.training.augmentation.low_resolution import SimulateLowResolution
+from autoseg.training.augmentation.steps import equal_axes
 from autoseg.training.augmentation.warping import CUBIC
 
 DA3 = AugmentationRecipe(
@@ -76,10 +82,6 @@ DA5 = AugmentationRecipe(
     gamma=(0.7, 1.5),
     inverted_gamma_probability=0.1,
 )
-
-CHANNEL_PROBABILITY = 0.5
-LOCAL_CENTRE = (-0.5, 1.5)
-"""Where a local effect has its centre, in sides of the patch; ours, as are the ranges of its size and strength."""
 
 
 def build_da3(
@@ -224,39 +226,6 @@ class WithinSlices:
         return sample
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlankRectangles:
-    """Fills boxes with the mean of what was in them. (batchgenerators' own relies on a function numpy has removed.)
-
-    Attributes:
-        number: Fewest and most boxes of a channel.
-    """
-
-    patch_size: Shape
-    number: tuple[int, int]
-    sample_probability: float
-    smallest_share: float = 1 / 10
-    largest_share: float = 1 / 3
-
-    def __call__(self, **sample: Any) -> dict[str, Any]:
-        if np.random.uniform() < self.sample_probability:
-            for channel in sample["data"][0]:
-                if np.random.uniform() < CHANNEL_PROBABILITY:
-                    for _ in range(np.random.randint(self.number[0], self.number[1] + 1)):
-                        box = channel[self._draw_box()]
-                        box[...] = box.mean()
-        return sample
-
-    def _draw_box(self) -> tuple[slice, ...]:
-        box = []
-        for side in self.patch_size:
-            smallest, largest = (max(1, int(side * share)) for share in (self.smallest_share, self.largest_share))
-            length = np.random.randint(smallest, largest + 1)
-            first = np.random.randint(side - length + 1)
-            box.append(slice(first, first + length))
-        return tuple(box)
-
-
 def whole_labels(**sample: Any) -> dict[str, Any]:
     """Labels as whole numbers again: batchgenerators' interpolation returns them as floats."""
     sample["seg"] = sample["seg"].astype(np.int16)
@@ -274,9 +243,7 @@ def _last_steps(masked_channels: Sequence[int]) -> list[Transform]:
 
 def _right_angles(patch_size: Shape, dummy_2d: bool) -> list[Transform]:
     """Turns by 90 degrees and exchanges of axes, among those of the most frequent length."""
-    candidates = range(1 if dummy_2d else 0, len(patch_size))
-    groups = [tuple(axis for axis in candidates if patch_size[axis] == patch_size[one]) for one in candidates]
-    axes = max(groups, key=len)
+    axes = equal_axes(patch_size, dummy_2d)
     if len(axes) < 2:
         return []
     return [
@@ -325,30 +292,7 @@ def _local_effects() -> tuple[Transform, ...]:
     )
 
 
-def local_size(shape: Shape, axis: int) -> float:
-    """Standard deviation of a local effect in voxels: a sixth of the side up to all of it, small ones as often as large."""
-    side = max(shape[axis], 6)
-    return float(np.exp(np.random.uniform(math.log(side / 6), math.log(side))))
-
-
-def gradient_strength(_image: Any, _kernel: Any) -> float:
-    """How much is added at most; images have a standard deviation of about 1."""
-    return float(np.random.uniform(1, 5) * np.random.choice((-1, 1)))
-
-
-def local_gamma() -> float:
-    """The exponent at the centre of the effect, half of the draws below 1."""
-    return float(np.random.uniform(0.01, 0.8) if np.random.uniform() < 0.5 else np.random.uniform(1.5, 4))
-
-
 def _rotated_side(side: float, other: float, limit: float) -> float:
     """The greatest extent along an axis of a rectangle that is turned by at most `limit` (radians)."""
     angle = min(limit, math.atan2(other, side))
     return side * math.cos(angle) + other * math.sin(angle)
-
-
-AUGMENTATIONS = Catalogue(
-    kind="augmentation",
-    entries={"default": build_augmentation, "DA3": build_da3, "DA5": build_da5, "none": build_no_augmentation},
-    given=("patch_size", "dummy_2d", "mirror_axes", "masked_channels"),
-)

@@ -12,7 +12,8 @@ from autoseg.errors import ExtensionError, StorageError, TrainingError, Workspac
 from autoseg.files.layout import DEFAULT_TRAINER, RECIPE_ENDING, is_recipe_file, recipe_name
 from autoseg.files.storage import decode, encode, read_json, write_json
 from autoseg.networks.build import RECIPE_NETWORKS
-from autoseg.training.augmentation.strong import AUGMENTATIONS
+from autoseg.training.augmentation.named import AUGMENTATIONS, LISTED, OTHERWISE_SPELT
+from autoseg.training.augmentation.steps import STEPS
 from autoseg.training.ending import STOPPINGS
 from autoseg.training.losses import LOSSES
 from autoseg.training.optimisers import OPTIMISERS
@@ -130,6 +131,8 @@ def changed_recipe(base: Recipe, content: Mapping[str, Any], *, beside: Path) ->
     for name, value in content.items():
         if name == "loss":
             changes[name] = _losses(base.loss, value, beside)
+        elif name == "augmentation":
+            changes[name] = _augmentation(base.augmentation, value, beside)
         elif name in CATALOGUES:
             changes[name] = _part(CATALOGUES[name], getattr(base, name), value, name, beside)
         else:
@@ -146,11 +149,11 @@ def as_content(recipe: Recipe) -> dict[str, Any]:
     """A recipe as its file says it."""
     values = {one.name: getattr(recipe, one.name) for one in fields(Recipe)}
     return {
-        name: _part_content(value)
-        if isinstance(value, Part)
-        else [_part_content(part) for part in value]
-        if name == "loss"
-        else value
+        name: value
+        if name not in CATALOGUES
+        else list(map(_part_content, listed))
+        if (listed := _listed(name, value)) is not None
+        else _part_content(value)
         for name, value in values.items()
     }
 
@@ -164,10 +167,19 @@ def explained(recipe: Recipe) -> list[tuple[str, Any, str]]:
         if one.name not in CATALOGUES:
             rows.append((one.name, value, said[one.name]))
             continue
-        for number, part in enumerate(value if one.name == "loss" else (value,)):
-            key = f"{one.name}[{number}]" if one.name == "loss" else one.name
-            rows += [(key, part.name, said[one.name]), *_explained_settings(CATALOGUES[one.name], part, key)]
+        listed = _listed(one.name, value)
+        for number, part in enumerate((value,) if listed is None else listed):
+            key = one.name if listed is None else f"{one.name}[{number}]"
+            catalogue = STEPS if listed is not None and one.name == "augmentation" else CATALOGUES[one.name]
+            rows += [(key, part.name, said[one.name]), *_explained_settings(catalogue, part, key)]
     return rows
+
+
+def _listed(name: str, value: Any) -> tuple[Part, ...] | None:
+    """The parts of a key whose value is a list of them."""
+    if name == "loss":
+        return tuple(value)
+    return tuple(value.settings["steps"]) if isinstance(value, Part) and value.name == LISTED else None
 
 
 def _explained_settings(catalogue: Catalogue, part: Part, key: str) -> list[tuple[str, Any, str]]:
@@ -188,6 +200,18 @@ def _losses(base: tuple[Part, ...], value: Any, beside: Path) -> tuple[Part, ...
         before = base[0] if len(base) == 1 else None
         return (_part(LOSSES, before, value, "loss", beside),)
     return tuple(_part(LOSSES, None, one, f"loss[{number}]", beside) for number, one in enumerate(value))
+
+
+def _augmentation(base: Part, value: Any, beside: Path) -> Part:
+    """One by name, or a list of steps."""
+    if isinstance(value, dict) and value.get(NAME) == LISTED:
+        value = value.get("steps", [])
+    if isinstance(value, list):
+        steps = (_part(STEPS, None, one, f"augmentation[{number}]", beside) for number, one in enumerate(value))
+        return Part(name=LISTED, settings={"steps": tuple(steps)})
+    if isinstance(value, str):
+        value = OTHERWISE_SPELT.get(value, value)
+    return _part(AUGMENTATIONS, base, value, "augmentation", beside)
 
 
 def _part(catalogue: Catalogue, base: Part | None, value: Any, where: str, beside: Path) -> Part:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from autoseg.catalogue import Part
 from autoseg.errors import TrainingError
 from autoseg.networks.build import PLANNED
-from autoseg.training.augmentation.strong import AUGMENTATIONS
+from autoseg.training.augmentation.named import AUGMENTATIONS
 from autoseg.training.ending import STOPPINGS
 from autoseg.training.losses import LOSSES
 from autoseg.training.optimisers import OPTIMISERS
@@ -43,7 +43,7 @@ class Recipe:
         optimiser: How a step follows from the gradients.
         schedule: How the learning rate follows from the epoch.
         stopping: Whether the training ends early, where it brings nothing better.
-        augmentation: How training patches are varied.
+        augmentation: How training patches are varied, a part or a list of steps.
         foreground_fraction: Share of each batch that must hold foreground.
         balance: What comes equally often in training: "labels", or the values of a column of metadata.tsv; null: each case.
         mirror: Whether patches are mirrored along all axes, in training and in prediction.
@@ -101,7 +101,8 @@ class Recipe:
     @property
     def parts(self) -> tuple[Part, ...]:
         """Every part that is named."""
-        return (self.network, *self.loss, self.optimiser, self.schedule, self.stopping, self.augmentation)
+        steps = self.augmentation.settings.get("steps", ())
+        return (self.network, *self.loss, self.optimiser, self.schedule, self.stopping, self.augmentation, *steps)
 
 
 DEFAULT = Recipe(

@@ -98,6 +98,7 @@ def code_differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[
 
 def recorded(recipe: Recipe) -> dict[str, str]:
     """A recipe's numbers and parts by name, as text; those of optimiser and augmentation stand one by one."""
+    steps = recipe.augmentation.settings.get("steps", ())
     numbers = {
         "gradient_clip": recipe.gradient_clip,
         "foreground_fraction": recipe.foreground_fraction,
@@ -109,7 +110,7 @@ def recorded(recipe: Recipe) -> dict[str, str]:
         **{
             f"augmentation.{name.removeprefix('numbers.')}": value
             for name, value in plain_settings(recipe.augmentation).items()
-            if value is not None  # the device decides
+            if value is not None and name != "steps"  # the device decides; they are shown one by one
         },
     }
     return {
@@ -117,7 +118,7 @@ def recorded(recipe: Recipe) -> dict[str, str]:
         "losses": _shown_losses(recipe),
         "optimiser": _shown(recipe.optimiser, without=OPTIMISER_NUMBERS),
         "schedule": _shown(recipe.schedule),
-        "augmentation": recipe.augmentation.shown_name,
+        "augmentation": " + ".join(map(_shown, steps)) if steps else recipe.augmentation.shown_name,
         **({"stopping": _shown(recipe.stopping)} if recipe.stopping.name != NO_STOPPING else {}),
         **{name: repr(value) for name, value in numbers.items()},
     }

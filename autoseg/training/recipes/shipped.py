@@ -13,7 +13,7 @@ from types import MappingProxyType
 from autoseg.files.layout import DEFAULT_TRAINER
 from autoseg.networks.build import RECIPE_NETWORKS
 from autoseg.training.augmentation.default import AugmentationRecipe
-from autoseg.training.augmentation.strong import AUGMENTATIONS
+from autoseg.training.augmentation.named import AUGMENTATIONS
 from autoseg.training.losses import LOSSES
 from autoseg.training.optimisers import OPTIMISERS
 from autoseg.training.recipes.recipe import DEFAULT, Recipe

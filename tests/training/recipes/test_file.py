@@ -25,6 +25,7 @@ from autoseg.networks.build import build_named_network
 from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import RECIPES, Split, Trainer, TrainingSettings, find_trainer, read_recipe, write_recipe
+from autoseg.training.augmentation.steps import STEPS
 from autoseg.training.fold.data import FoldData
 from autoseg.training.recipes.file import CATALOGUES, as_content, explained
 from autoseg.training.recipes.recipe import DEFAULT, Recipe
@@ -132,6 +133,14 @@ def test_what_is_written_is_read_as_the_same(name: str, tmp_path: Path) -> None:
         (
             {"schedule": {"name": "step", "every": 0}, "epochs": 5},
             "mine.json: schedule.every: 1 epoch or more, found 0",
+        ),
+        (
+            {"augmentation": ["noise", {"name": "elastik"}]},
+            r"augmentation\[1\]: no step is called 'elastik'; known: rotation_and_scale, .*; did you mean elastic?",
+        ),
+        (
+            {"augmentation": [{"name": "elastic", "displacement": [6, 1]}]},
+            "displacement: the lowest and the highest value, both from 0 on, found",
         ),
         (
             {"network": "vnett"},
@@ -508,6 +517,7 @@ NAMED_PAGES = {
     "optimiser": "schedules",
     "schedule": "schedules",
     "stopping": "schedules",
+    "augmentation": "augmentation",
 }
 PAGES = {kind: (DOCUMENTATION / f"{page}.md").read_text() for kind, page in NAMED_PAGES.items()}
 
@@ -548,14 +558,35 @@ def test_blocks_of_the_page_are_recipes(tmp_path: Path) -> None:
     assert tversky(sure, torch.tensor([[[1, 1]]])).item() == pytest.approx(-1 / 1.6, abs=1e-4)
 
 
-def test_every_default_stands_on_the_page_of_optimisers_and_schedules() -> None:
-    for kind in ("optimiser", "schedule"):
-        for name in CATALOGUES[kind].entries:
-            (row,) = re.findall(rf"^\| `{name}` \| [^|]+ \|([^|]*)\|$", PAGES[kind], re.MULTILINE)
-            settings = dict(CATALOGUES[kind].part(name).settings)
-            settings.pop("warm_up", None)
-            told = dict(re.findall(r"`(\w+)` (\[[^\]]+\]|[\w.\"]+)", row))
-            assert {
-                key: tuple(value) if isinstance(value := json.loads(text), list) else value
-                for key, text in told.items()
-            } == settings
+@pytest.mark.parametrize("kind", ["optimiser", "schedule", "augmentation"])
+def test_every_default_stands_on_the_page(kind: str) -> None:
+    catalogue = STEPS if kind == "augmentation" else CATALOGUES[kind]
+    for name in catalogue.entries:
+        (row,) = re.findall(rf"^\| `{name}` \| [^|]+ \|([^|]*)\|$", PAGES[kind], re.MULTILINE)
+        settings = dict(catalogue.part(name).settings)
+        for elsewhere in ("warm_up", "channel_probability"):
+            settings.pop(elsewhere, None)
+        told = dict(re.findall(r"`(\w+)` (\[[^\]]+\]|[\w.\"]+)", row))
+        assert {
+            key: tuple(value) if isinstance(value := json.loads(text), list) else value for key, text in told.items()
+        } == settings
+
+
+def test_a_list_of_steps_is_read_written_and_trained(trainer: MakeTrainer, mine: Path) -> None:
+    steps = ["rotation_and_scale", {"name": "elastic", "probability": 0.5}, {"name": "gamma", "exponent": [0.5, 2]}]
+    path = write(mine.parent, {"augmentation": steps})
+    recipe = read_recipe(path)
+    content = as_content(recipe)["augmentation"]
+    assert [one["name"] for one in content] == ["rotation_and_scale", "elastic", "gamma"]
+    assert (content[1]["probability"], content[2]["exponent"]) == (0.5, [0.5, 2.0])
+    assert ("augmentation[1].displacement", (1.0, 6.0)) in [row[:2] for row in explained(recipe)]
+    assert read_recipe(write(mine.parent, {"augmentation": "da5"}, "other.json")) == RECIPES["TrainerDA5"]
+    write_recipe(mine.parent / "again.json", recipe)
+    assert read_recipe(mine.parent / "again.json") == recipe
+
+    trainer(path).run()
+    write(mine.parent, {"augmentation": steps[:2]})
+    with pytest.raises(
+        TrainingError, match=r"augmentation was rotation_and_scale\(.*\) \+ elastic\(.*now rotation_and_scale"
+    ):
+        trainer(path).run(resume=True)
