@@ -13,11 +13,13 @@ from autoseg.arrays import Array
 from autoseg.dataset.coding import BACKGROUND
 from autoseg.errors import WorkspaceError
 from autoseg.files.storage import atomic_path
-from autoseg.reporting.overlays import COLOURS, grey_window
+from autoseg.reporting.drawing import COLOURS, grey_window
 from autoseg.training.augmentation.default import Augmentation, RandomMirroring, Transform
 from autoseg.training.augmentation.variations import Always
 from autoseg.training.parts import Parts
+from autoseg.training.sampling.regions import Slot
 from autoseg.training.sampling.samples import TRAINING, make_sample, sample_generator
+from autoseg.training.sampling.source import regions_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,12 +47,12 @@ def plot_augmentation(parts: Parts, path: Path, *, samples: int = 3, seed: int =
     """
     from matplotlib.figure import Figure
 
-    steps = named_steps(parts.training_augmentation())
+    steps = named_steps(parts.build_augmentation())
     if not steps:
         raise WorkspaceError(f"{parts.name}: its recipe varies nothing, so there is nothing to draw")
     figure = Figure(figsize=(2 * samples * PANEL_INCHES, len(steps) * PANEL_INCHES + 0.6), layout="constrained")
     grid = figure.subplots(len(steps), 2 * samples, squeeze=False)
-    last = parts.training_augmentation().transforms[-1:]
+    last = parts.build_augmentation().transforms[-1:]
     for sample in range(samples):
         before = _patch(parts, Augmentation(transforms=last), sample, seed)
         window = grey_window(before[0])
@@ -119,14 +121,10 @@ def _certain(transform: Any) -> Transform:
 def _patch(parts: Parts, augmentation: Augmentation, sample: int, seed: int) -> tuple[Array, Array]:
     """A slice of a patch that holds foreground: its first channel, and its labels from 1 on."""
     cases = parts.split.training
-    made = make_sample(
-        parts.cases.load(cases[sample % len(cases)]),
-        patch_size=parts.plan.sampling.patch_size,
-        forced=True,
-        augmentation=augmentation,
-        generator=sample_generator(seed, TRAINING, 0, sample),
-        ignores=parts.target.ignore is not None,
-    )
+    generator = sample_generator(seed, TRAINING, 0, sample)
+    slot = Slot(number=0, batch_size=1, foreground=CERTAIN)
+    region = regions_of(parts).draw(parts.cases.load(cases[sample % len(cases)]), slot, generator)
+    made = make_sample(region, augmentation=augmentation, generator=generator)
     image, labels = made.data[0], made.labels
     if labels.ndim > image.ndim:  # a plane for each output
         numbers = np.arange(1, len(labels) + 1).reshape(-1, *(1,) * image.ndim)

@@ -246,9 +246,9 @@ class Batches:
                     case = stream.draw(generator)
                     note(case)
                     opened = _opened(self.store, self.previous, case)
-                    if self._regions.suits(opened, slot):
+                    if self.regions.suits(opened, slot):
                         break
-                region = self._regions.draw(opened, slot, generator)
+                region = self.regions.draw(opened, slot, generator)
                 samples.append(sample(region, augmentation=stream.augmentation, generator=generator))
             except AutosegError as error:
                 return Failure(case=case, reason=str(error))
@@ -261,7 +261,8 @@ class Batches:
         return samples
 
     @property
-    def _regions(self) -> Regions:
+    def regions(self) -> Regions:
+        """How patches are drawn from cases."""
         if self.views is not None:
             return Cuts(self.patch_size, self.views, self.target)
         return Patches(self.patch_size, ignores=self.target is not None and self.target.ignore is not None)

@@ -17,6 +17,7 @@ from autoseg.training.sampling.batches import (
     iterate,
     remaining_keys,
 )
+from autoseg.training.sampling.regions import Regions
 from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.sampling.waiting import Waiting, stopwatch_for
 from autoseg.training.state import TrainingState
@@ -60,6 +61,11 @@ def open_batches(
         only_read=parts.varies_on_device,
     )
     return iterate(batches, _without_skipped(keys, state), supply, pin_memory=parts.device.type == "cuda"), waiting
+
+
+def regions_of(parts: Parts) -> Regions:
+    """How a training's patches are drawn from its cases."""
+    return _described(parts, 0, Gathered()).regions
 
 
 def _without_skipped(keys: Iterator[BatchKey], state: TrainingState) -> Iterator[BatchKey]:
