@@ -33,6 +33,7 @@ __all__ = [
     "StoredTarget",
     "Target",
     "hardened",
+    "in_words",
     "is_ignored",
     "is_outside",
     "names_in_files",
@@ -83,6 +84,22 @@ def stored_target(target: Target) -> StoredTarget | None:
             return None
         case Exclusive(ignore=ignore, soft=soft):
             return StoredTarget(kind="exclusive", ignore=ignore, soft=soft)
+
+
+def in_words(target: Target) -> tuple[str, str]:
+    """What its outputs are called, and which they are, by number; for people to read."""
+    unknown = "" if target.ignore is None else f"; {target.ignore} where nobody knows"
+    match target:
+        case Exclusive(names=names, soft=soft):
+            listed = ", ".join(f"{number} {name}" for number, name in enumerate(names))
+            return "Labels", listed + " (fractions)" * soft + unknown
+        case Regions(names=names, members=members):
+            covered = (f"{name} ({', '.join(map(str, labels))})" for name, labels in zip(names, members, strict=True))
+            listed = ", ".join(f"{number} {one}" for number, one in enumerate(covered, 1))
+            return "Regions (of labels)", listed + unknown
+        case Masks(names=names, soft=soft):
+            listed = ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
+            return "Masks (a file each)", listed + " (fractions)" * soft + unknown
 
 
 def restored_target(labels: tuple[str, ...], stored: StoredTarget | None) -> Target:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import autoseg
 from autoseg.command_words import NAMING_TRAINER_FILE, PREDICTING_BY_SELECTION, predicting_command
-from autoseg.errors import ModelError
+from autoseg.dataset.target import StoredTarget, in_words, restored_target
+from autoseg.errors import DatasetError, ModelError
 from autoseg.files.layout import CARD_FILE
 from autoseg.files.model_folder import ModelFolder, ModelKey
 from autoseg.files.records import RecordFormat, decode_record, write_record
-from autoseg.files.storage import read_json
+from autoseg.files.storage import LATER, read_json
 from autoseg.geometry import reorder
 from autoseg.plans import Plans
 from autoseg.sharing.models import LabelDice, dice_by_label, load_cross_validation
@@ -76,6 +77,7 @@ class ModelCard:
         autoseg, torch: Versions the archive was written with.
         training_cases: None where there is no fingerprint.
         selection: Whether it holds the choice of the best configuration.
+        target_kind: What is predicted beside the names in `labels`; None where these say all.
     """
 
     autoseg: str
@@ -87,10 +89,26 @@ class ModelCard:
     training_cases: int | None
     selection: bool
     models: tuple[ModelEntry, ...]
+    target_kind: StoredTarget | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not self.models or any(len(model.folds) != len(model.epochs) for model in self.models):
             raise ModelError(f"{CARD_FILE}: it must name at least one model, and the epochs of each of its folds")
+        if self.target_kind is not None:
+            self._require_target()
+
+    def _require_target(self) -> None:
+        try:
+            restored_target(self.labels, self.target_kind)
+        except DatasetError as error:
+            raise ModelError(f"{CARD_FILE}: target_kind: {error}") from error
+
+    @property
+    def outputs(self) -> tuple[str, str]:
+        """What is predicted, in words: what it is, and the numbers and names of all of it."""
+        if self.target_kind is None:
+            return "Labels", _numbered(self.labels)
+        return in_words(restored_target(self.labels, self.target_kind))
 
 
 def make_card(
@@ -109,6 +127,7 @@ def make_card(
         about=about,
         channels=plans.channels,
         labels=plans.labels,
+        target_kind=plans.target_kind,
         training_cases=training_cases,
         selection=selection,
         models=tuple(models),
@@ -138,7 +157,7 @@ def make_entry(model: ModelFolder, plans: Plans, folds: Sequence[str], *, checkp
         spacing=(z, y, x),
         patch_size=plan.sampling.patch_size,
         scored_folds=scored,
-        dice=dice_by_label(summary, plans.target.outputs),
+        dice=dice_by_label(summary, plans.target.labels),
     )
 
 
@@ -174,7 +193,7 @@ def load_card(path: Path) -> ModelCard:
 
 def card_text(card: ModelCard) -> str:
     """The card as Markdown; control characters, which could steer a terminal, are taken out."""
-    about = card.about
+    about, (what, outputs) = card.about, card.outputs
     facts = {
         "Data": about.name or card.task,
         "Description": about.description or NOT_STATED,
@@ -183,7 +202,7 @@ def card_text(card: ModelCard) -> str:
         "Release": about.release or NOT_STATED,
         "Training cases": NOT_STATED if card.training_cases is None else str(card.training_cases),
         "Channels": _numbered(card.channels),
-        "Labels": _numbered(card.labels),
+        what: outputs,
         "Best configuration chosen": f"yes ({PREDICTING_BY_SELECTION})" if card.selection else "no",
         "Written by": f"autoseg {card.autoseg}, torch {card.torch}",
     }

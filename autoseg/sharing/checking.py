@@ -92,6 +92,7 @@ def _fitting_card(card: ModelCard, plans: list[Plans], models: Mapping[str, Arch
         raise ModelError(
             f"{CARD_FILE} describes {', '.join(sorted(described))}, but there are {', '.join(sorted(models))}"
         )
-    if any((card.channels, card.labels) != (plan.channels, plan.labels) for plan in plans):
+    said = card.channels, card.labels, card.target_kind
+    if any((plan.channels, plan.labels, plan.target_kind) != said for plan in plans):
         raise ModelError(f"{CARD_FILE} has other channels or labels than the plans")
     return card

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,9 @@ def test_models_of_masks_are_compared_postprocessed_and_handed_on(
     assert run(predict.main, home, "--best", "-t", "1", "-i", images, "-o", str(tmp_path / "best"), *COMPUTING) == 0
     archive = tmp_path / "model.zip"
     assert run(export_model.main, home, "-t", "1", "--best", "-o", str(archive)) == 0
+    with zipfile.ZipFile(archive) as packed:
+        card = packed.read("model_card.md").decode()
+    assert "- Masks (a file each): 1 whole, 2 core\n" in card and "| 1 whole |" in card and "| 2 core |" in card
     other = tmp_path / "other"
     assert run(install_model.main, other, str(archive)) == 0
     assert run(predict.main, other, "--best", "-t", "1", "-i", images, "-o", str(tmp_path / "there"), *COMPUTING) == 0

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from autoseg.dataset.target import Exclusive, Masks, Regions, Target, stored_target
 from autoseg.errors import ModelError, PlanError, StorageError
 from autoseg.paths import find_models
-from autoseg.sharing.card import AboutData
+from autoseg.plans import load_plans
+from autoseg.sharing.card import AboutData, ModelEntry, card_text, load_card, make_card, save_card
 from autoseg.sharing.exporting import Sources, export_models
 
 FULLRES = "results/3d_fullres/Task004_Balls/Trainer__autoseg"
@@ -154,6 +157,46 @@ def test_the_card_says_what_was_trained_on_what_and_how_well(archive: Path) -> N
         {"label": 1, "name": "ball", "mean": pytest.approx(0.55), "std": pytest.approx(0.0707107), "number": 2}
     ]
     assert card["task"] == "Task004_Balls"
+
+
+@pytest.mark.parametrize(
+    ("target", "line"),
+    [
+        (Exclusive(names=("background", "a"), ignore=255), "- Labels: 0 background, 1 a; 255 where nobody knows\n"),
+        (Exclusive(names=("background", "a"), soft=True), "- Labels: 0 background, 1 a (fractions)\n"),
+        (
+            Regions(names=("whole", "core"), members=((1, 2), (2,)), order=(1, 2)),
+            "- Regions (of labels): 1 whole (1, 2), 2 core (2)\n",
+        ),
+        (Masks(names=("a", "b")), "- Masks (a file each): 1 a, 2 b\n"),
+    ],
+)
+def test_the_card_says_what_is_predicted(target: Target, line: str, tmp_path: Path, train_model) -> None:
+    plans = load_plans(train_model(tmp_path, "2d") / "plans.pkl")
+    plans = replace(plans, labels=target.labels, target_kind=stored_target(target))
+    entry = ModelEntry(
+        configuration="2d",
+        trainer="Trainer",
+        plans="autoseg",
+        folds=("0",),
+        epochs=(1,),
+        custom_network=False,
+        previous=None,
+        spacing=(1.0, 1.0, 1.0),
+        patch_size=(8, 8),
+        scored_folds=(),
+        dice=(),
+    )
+    card = make_card(plans, AboutData(), [entry], training_cases=None, selection=False)
+
+    save_card(card, tmp_path / "model_card.json")
+    assert load_card(tmp_path / "model_card.json") == card
+    assert line in card_text(card)
+    content = json.loads((tmp_path / "model_card.json").read_text())
+    content["labels"] = ["background", "a", "a"]
+    (tmp_path / "model_card.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=r"model_card\.json: target_kind: "):
+        load_card(tmp_path / "model_card.json")
 
 
 def test_fold_all_is_packed_but_its_scores_are_not(tmp_path: Path, train_model) -> None:
