@@ -87,8 +87,9 @@ COMMAND = main = Command(
     summary="convert a dataset, whatever its layout: it is recognised",
     reads="FOLDER in one of these layouts: TaskXXX_Name of autoseg or nnU-Net's first generation; DatasetXXX_Name of its\n"
     "second (channel_names, file_ending); a task of the Medical Segmentation Decathlon; folders images and labels\n"
-    "with files of equal names, where each image may have several channels <label>_0000, <label>_0001, ...; BIDS; or a\n"
-    "folder for each case, with its image and a folder of masks",
+    "with files of equal names, where each image may have several channels <label>_0000, <label>_0001, ...; BIDS;\n"
+    "folders train, val and test with such folders each; a folder for each case, with its image and a folder of masks; or\n"
+    "in place of FOLDER a table of paths (.tsv, .csv) with the columns image, label and any others",
     writes="raw_data/TaskXXX_Name with dataset.json, and prints what was understood; FOLDER stays as it is",
     example="autoseg_convert_dataset -i Dataset027_ACDC\n"
     "autoseg_convert_dataset -i my_scans -output_task_id 501 --name Liver --channels CT --label_names liver tumour --link\n"

@@ -14,6 +14,7 @@ from autoseg.conversion.building import BYTES_PER_WORKER, require_free_number, r
 from autoseg.conversion.decathlon import write_decathlon_task
 from autoseg.conversion.declared import close_gaps, renumbering_note
 from autoseg.conversion.drawn_masks import Overlap
+from autoseg.conversion.file_of_paths import is_file_of_paths, understand_file_of_paths
 from autoseg.conversion.nnunet import (
     number_and_name,
     of_each_case,
@@ -21,6 +22,7 @@ from autoseg.conversion.nnunet import (
     understand_second_generation,
 )
 from autoseg.conversion.plain_folders import PlainSettings, plain_pair, understand_plain_folders
+from autoseg.conversion.split_folders import split_pairs, understand_split_folders
 from autoseg.conversion.totalsegmentator import case_folders, understand_case_folders
 from autoseg.conversion.understood import Understood
 from autoseg.conversion.writing import write_task
@@ -125,6 +127,9 @@ def understand_dataset(source: Path, settings: ConversionSettings, *, workers: i
     Raises:
         DatasetError: It has none that is known, its files do not fit it, or a setting does not apply to it.
     """
+    if is_file_of_paths(source):
+        _require_no(settings, BIDS_ONLY, source)
+        return understand_file_of_paths(source, _plain_settings(settings), workers=workers)
     if not source.is_dir():
         raise DatasetError(f"{readable(source)}: no such folder; name the dataset's folder")
     if not (source / DATASET_FILE).is_file():
@@ -150,6 +155,8 @@ def _understand_files(source: Path, settings: ConversionSettings, workers: int) 
     if is_bids(source):
         return _understand_bids(source, settings, workers)
     _require_no(settings, BIDS_ONLY, source)
+    if pairs := split_pairs(source):
+        return understand_split_folders(source, pairs, _plain_settings(settings), workers=workers)
     if plain_pair(source) is None and case_folders(source):
         return understand_case_folders(
             source, channels=settings.channels, labels=settings.labels, overlap=settings.overlap, workers=workers
@@ -196,8 +203,11 @@ def _understand_plain(source: Path, settings: ConversionSettings, workers: int) 
             "folder for each case with a folder of masks are in it; name the dataset's folder itself, not one above or inside it "
             "(documentation/data_format.md tells which layouts are known)"
         )
-    plain = PlainSettings(channels=settings.channels, labels=settings.labels, remap_labels=settings.remap_labels)
-    return understand_plain_folders(source, *pair, plain, workers=workers)
+    return understand_plain_folders(source, *pair, _plain_settings(settings), workers=workers)
+
+
+def _plain_settings(settings: ConversionSettings) -> PlainSettings:
+    return PlainSettings(channels=settings.channels, labels=settings.labels, remap_labels=settings.remap_labels)
 
 
 def _understand_first_generation(source: Path, settings: ConversionSettings) -> Understood:

@@ -56,14 +56,8 @@ def understand_plain_folders(
         DatasetError: A label without its images, channels that are not there for every case, or values that are no
             labels or not consecutive.
     """
-    label_files = image_files(labels)
-    if not label_files:
-        raise DatasetError(f"{readable(labels)}: no image here; it holds the label file of each case")
-    single = label_files.keys() <= image_files(images).keys()
-    cases = _cases(images, label_files, single=single)
-    if (folder / TEST_IMAGES).is_dir():
-        cases += _cases(folder / TEST_IMAGES, {}, single=single)
-    channels_found = _require_equal_channels(images, cases)
+    cases = cases_of(images, labels, folder / TEST_IMAGES)
+    channels_found = require_equal_channels(images, cases)
     training = tuple(case for case in cases if case.segmentation)
     test = tuple(case for case in cases if not case.segmentation)
     numbering = number_labels(
@@ -78,13 +72,29 @@ def understand_plain_folders(
         layout=PLAIN,
         number=number,
         name=name,
-        channels=_channel_names(folder, settings.channels, channels_found),
+        channels=channel_names(folder, settings.channels, channels_found),
         labels=numbering.names,
         training=training,
         test=test,
         label_values=numbering.numbers,
-        notes=tuple(_notes(settings, numbering, len(test))),
+        notes=tuple(plain_notes(settings, numbering, len(test))),
     )
+
+
+def cases_of(images: Path, labels: Path, test_images: Path | None = None) -> list[Case]:
+    """The cases of a folder of images and one of labels of equal names, and those of a folder of images without any.
+
+    Raises:
+        DatasetError: There is no label, a label has no image, or channel numbers are not in a row.
+    """
+    label_files = image_files(labels)
+    if not label_files:
+        raise DatasetError(f"{readable(labels)}: no image here; it holds the label file of each case")
+    single = label_files.keys() <= image_files(images).keys()
+    cases = _cases(images, label_files, single=single)
+    if test_images is not None and test_images.is_dir():
+        cases += _cases(test_images, {}, single=single)
+    return cases
 
 
 def _cases(folder: Path, labels: Mapping[str, Path], *, single: bool) -> list[Case]:
@@ -118,7 +128,7 @@ def _channels(files: Mapping[int, Path]) -> tuple[ImageReference, ...]:
     return whole_files(files[number] for number in sorted(files))
 
 
-def _require_equal_channels(folder: Path, cases: Sequence[Case]) -> int:
+def require_equal_channels(folder: Path, cases: Sequence[Case]) -> int:
     """The number of channels, which all cases must have, each in files of one format."""
     number = max(len(case.images) for case in cases)
     if fewer := [case.identifier for case in cases if len(case.images) != number]:
@@ -148,7 +158,7 @@ def _by_channel(images: Mapping[str, Path]) -> dict[str, dict[int, Path]]:
     return grouped
 
 
-def _channel_names(folder: Path, names: Sequence[str] | None, number: int) -> tuple[str, ...]:
+def channel_names(folder: Path, names: Sequence[str] | None, number: int) -> tuple[str, ...]:
     if names is None:
         return (UNNAMED_CHANNEL,) if number == 1 else tuple(f"{UNNAMED_CHANNEL}_{channel}" for channel in range(number))
     if len(names) != number:
@@ -160,7 +170,8 @@ def _channel_names(folder: Path, names: Sequence[str] | None, number: int) -> tu
     return tuple(names)
 
 
-def _notes(settings: PlainSettings, numbering: Numbering, test_cases: int) -> Iterator[str]:
+def plain_notes(settings: PlainSettings, numbering: Numbering, test_cases: int) -> Iterator[str]:
+    """What a user should know of files that no dataset.json describes."""
     if settings.channels is None:
         yield "images are scaled by their own mean and deviation; for CT add `channels=CT`"
     yield from numbering.notes

@@ -103,7 +103,8 @@ def _files(understood: Understood) -> list[_File]:
             if case.segmentation is not None:
                 name = case.identifier + _label_ending(understood, case.segmentation)
                 numbers = (understood.label_values or {}).get(case.identifier)
-                files.append(_File(source=case.segmentation, target=f"labelsTr/{name}", numbers=numbers))
+                labels = folder.replace("images", "labels")
+                files.append(_File(source=case.segmentation, target=f"{labels}/{name}", numbers=numbers))
             files += _drawn(understood, case)
     return files
 

@@ -19,6 +19,9 @@ from autoseg.words import counted, first_few, readable
 PATIENT = "patient"
 """The column that says which cases are of one patient."""
 
+WEIGHT = "weight"
+"""The column that says how often a case is drawn in training; where nothing stands there, as one that weighs 1."""
+
 UNKNOWN = ("", "n/a")
 """What stands in a cell where nothing is known."""
 

@@ -21,6 +21,7 @@ from autoseg.images.whole_numbers import as_whole_numbers
 from autoseg.planning.appearance import sample_values
 from autoseg.planning.label_files import inspect_label_file
 from autoseg.planning.label_inspection import scaled_labels
+from autoseg.planning.small_look import small_look
 from autoseg.words import counted, in_brackets, readable
 
 RANGE_PERCENTILES = 1, 99
@@ -71,6 +72,7 @@ class Inspection:
         label_content: The same of the label files.
         shape: Of the first channel.
         sample: Some voxels of every channel, scaled, to tell copies in other units by; None where they tell nothing.
+        look: What the first channel looks like in small, to tell nearly the same images by; None where that tells nothing.
         label_values: Numbers of the outputs that the label files hold, None where one could not be read.
     """
 
@@ -83,6 +85,7 @@ class Inspection:
     label_content: str | None
     shape: tuple[int, ...]
     sample: Float32Array | None
+    look: Float32Array | None
     label_values: frozenset[int] | None
 
 
@@ -121,6 +124,7 @@ def inspect_case(case: Case, *, folder: Path, labels: Sequence[str], target: Tar
     findings += _grid_faults(case, read, folder)
     readable_images = [image for image in images if image is not None]
     is_whole = 0 < len(images) == len(readable_images)
+    sample = _sample(readable_images) if is_whole else None
     return Inspection(
         case=case,
         findings=tuple(findings),
@@ -130,7 +134,8 @@ def inspect_case(case: Case, *, folder: Path, labels: Sequence[str], target: Tar
         content=_content(readable_images) if is_whole else None,
         label_content=_content(read_labels) if all_read else None,
         shape=readable_images[0].data.shape if readable_images else (),
-        sample=_sample(readable_images) if is_whole else None,
+        sample=sample,
+        look=None if sample is None else small_look(readable_images[0].data),
         label_values=frozenset(present) if all_read else None,
     )
 

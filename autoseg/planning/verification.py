@@ -13,7 +13,8 @@ from autoseg.dataset.description import listed_names
 from autoseg.dataset.drawn import annotate
 from autoseg.dataset.facts import FactsTable, inspect_facts
 from autoseg.dataset.notes import Notes
-from autoseg.errors import CasesFailed, DatasetError
+from autoseg.dataset.splits import read_splits
+from autoseg.errors import CasesFailed, DatasetError, TrainingError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.planning.copies import find_copies
@@ -22,6 +23,7 @@ from autoseg.planning.inspection import LISTED_NAMES, Finding, Inspection, inspe
 from autoseg.planning.intensity_comparison import far_ranges
 from autoseg.planning.label_inspection import rare_labels
 from autoseg.planning.listed_files import faulty_files
+from autoseg.planning.near_copies import find_near_copies
 from autoseg.planning.segment_names import segments_named_otherwise
 from autoseg.words import agreeing, counted, first_few, readable
 
@@ -84,6 +86,7 @@ def verify_dataset(folder: Path, *, workers: int | None = None, splits: Path | N
     trained_on = set(training)
     looked_at_training = [one for one in inspections if one.case in trained_on]
     looked_at_test = [one for one in inspections if one.case not in trained_on]
+    copies = find_copies(looked_at_training, looked_at_test)
     findings = [
         *(Finding(severity="error", where=DATASET_FILE, text=problem) for problem in description.problems),
         *(Finding(severity="warning", where=DATASET_FILE, text=remark) for remark in description.remarks),
@@ -97,7 +100,8 @@ def verify_dataset(folder: Path, *, workers: int | None = None, splits: Path | N
             training, description.target.value_names if description.target else description.labels
         ),
         *_rare_labels(looked_at_training, description.labels, facts.patients),
-        *find_copies(looked_at_training, looked_at_test),
+        *copies,
+        *_near_copies(looked_at_training, looked_at_test, facts, splits, copies),
         *_unplaced(inspections, folder),
         *_orientations(inspections),
         *_far_intensities(looked_at_training, looked_at_test, description.channels),
@@ -161,6 +165,23 @@ def _rare_labels(training: Sequence[Inspection], labels: Sequence[str], patients
         return []
     rare = rare_labels(labels, holders, patients)
     return [Finding(severity="warning", where=DATASET_FILE, text=text) for text in rare]
+
+
+def _near_copies(
+    training: Sequence[Inspection],
+    test: Sequence[Inspection],
+    facts: FactsTable,
+    splits: Path | None,
+    copies: Sequence[Finding],
+) -> list[Finding]:
+    """By the folds that are there; where they cannot be read, that is told elsewhere, and so are copies."""
+    try:
+        folds = read_splits(splits) if splits is not None and splits.is_file() else ()
+    except TrainingError:
+        folds = ()
+    told = {finding.where for finding in copies}
+    near = find_near_copies(training, test, facts.patient, folds)
+    return [finding for finding in near if finding.where not in told]
 
 
 def _unplaced(inspections: Sequence[Inspection], folder: Path) -> list[Finding]:

@@ -7,13 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 from autoseg.dataset.conditions import as_number
 from autoseg.dataset.facts import Facts
+from autoseg.dataset.metadata import WEIGHT
 from autoseg.errors import TrainingError
 from autoseg.files.layout import METADATA_FILE
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.words import readable
-
-WEIGHT = "weight"
-"""The column of metadata.tsv; where nothing stands there, a case weighs 1."""
 
 LABELS = "labels"
 """What is balanced by what each case holds, rather than by a column."""

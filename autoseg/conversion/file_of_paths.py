@@ -1,0 +1,143 @@
+"""A file of paths in place of a folder: a line for each case, with its images, its label and all that is known of it."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.conversion.label_files import read_label_files
+from autoseg.conversion.numbering import number_labels
+from autoseg.conversion.plain_folders import PlainSettings, channel_names, plain_notes, require_equal_channels
+from autoseg.conversion.understood import Understood
+from autoseg.dataset import Case
+from autoseg.dataset.facts import Facts
+from autoseg.dataset.metadata import UNKNOWN
+from autoseg.errors import DatasetError, StorageError
+from autoseg.files.storage import read_bytes
+from autoseg.images import split_ending, whole_files
+from autoseg.words import counted, first_few, nearest, readable
+
+A_FILE_OF_PATHS = "a file of paths, a line for each case"
+CASE, LABEL = "case", "label"
+IMAGE = re.compile(r"image(?:[:_ ](?P<channel>.+))?")
+SEPARATORS = {".tsv": "\t", ".csv": ",", ".txt": "\t"}
+EXAMPLE = "expected columns image (or image:T1, image:T2 for channels), label, and if you like case and others"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """A case's line, its number in the file and its cells by column."""
+
+    number: int
+    cells: Mapping[str, str]
+
+
+def is_file_of_paths(path: Path) -> bool:
+    """Whether the name is that of a table."""
+    return path.is_file() and path.suffix.lower() in SEPARATORS
+
+
+def understand_file_of_paths(path: Path, settings: PlainSettings, *, workers: int) -> Understood:
+    """Read the table; paths in it are relative to its folder. Cases without a label are test cases.
+
+    Raises:
+        DatasetError: The table is none, or a file that it names is not there; each is named with its line.
+    """
+    columns, lines = _read(path)
+    images = [column for column in columns if IMAGE.fullmatch(column)]
+    if not images or not lines:
+        near = nearest(columns[0], ["image"]) if columns else ""
+        raise DatasetError(f"{readable(path)}: names no image{near}; {EXAMPLE}")
+    _require_files(path, lines, [*images, *([LABEL] if LABEL in columns else [])])
+    cases = [_case(path, line, images) for line in lines]
+    _require_each_once(path, cases, lines)
+    channels = require_equal_channels(path, cases)
+    training = tuple(case for case in cases if case.segmentation)
+    if not training:
+        raise DatasetError(f"{readable(path)}: names no label; {EXAMPLE}")
+    numbering = number_labels(
+        path, read_label_files(path, training, workers), remap_labels=settings.remap_labels, names=settings.labels
+    )
+    test = tuple(case for case in cases if not case.segmentation)
+    named = tuple(match["channel"] for column in images if (match := IMAGE.fullmatch(column)) and match["channel"])
+    return Understood(
+        source=path,
+        layout=A_FILE_OF_PATHS,
+        number=None,
+        name=re.sub(r"[^\w.-]+", "_", path.stem).strip("._-") or "Dataset",
+        channels=channel_names(path, settings.channels or (named if len(named) == channels else None), channels),
+        labels=numbering.names,
+        training=training,
+        test=test,
+        label_values=numbering.numbers,
+        facts={case.identifier: case.facts for case in cases},
+        notes=tuple(plain_notes(settings, numbering, len(test))),
+    )
+
+
+def _read(path: Path) -> tuple[list[str], list[_Line]]:
+    try:
+        text = read_bytes(path).decode("utf-8-sig")
+    except StorageError as error:
+        raise DatasetError(str(error)) from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{readable(path)}: is no text in UTF-8; save the table as UTF-8") from error
+    rows = list(csv.reader(text.splitlines(), delimiter=SEPARATORS[path.suffix.lower()]))
+    header = [name.strip() for name in rows[0]] if rows else []
+    lines = []
+    for number, row in enumerate(rows[1:], start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(header):
+            raise DatasetError(
+                f"{readable(path)}: line {number}: {counted(len(row), 'cell')}, where {counted(len(header), 'column is', 'columns are')} "
+                f"named; separate them by {'commas' if path.suffix.lower() == '.csv' else 'tabs'}"
+            )
+        lines.append(_Line(number=number, cells={name: cell.strip() for name, cell in zip(header, row, strict=True)}))
+    return header, lines
+
+
+def _require_files(path: Path, lines: Sequence[_Line], columns: Sequence[str]) -> None:
+    missing = [
+        f"{readable(line.cells[column])} (line {line.number})"
+        for line in lines
+        for column in columns
+        if line.cells[column] not in UNKNOWN and not (path.parent / line.cells[column]).is_file()
+    ]
+    if missing:
+        raise DatasetError(
+            f"{readable(path)}: {counted(len(missing), 'file')} not there: {first_few(missing, say=str)}; paths are relative to the "
+            "table's folder"
+        )
+
+
+def _case(path: Path, line: _Line, images: Sequence[str]) -> Case:
+    given = [path.parent / line.cells[column] for column in images if line.cells[column] not in UNKNOWN]
+    if not given:
+        raise DatasetError(f"{readable(path)}: line {line.number}: names no image; {EXAMPLE}")
+    label = line.cells.get(LABEL, "")
+    facts = tuple(
+        (name, cell)
+        for name, cell in line.cells.items()
+        if name not in (CASE, LABEL, *images) and cell not in UNKNOWN and name
+    )
+    return Case(
+        identifier=line.cells.get(CASE) or split_ending(given[0].name)[0] or given[0].name,
+        images=whole_files(given),
+        segmentation=None if label in UNKNOWN else path.parent / label,
+        facts=Facts(known=facts),
+    )
+
+
+def _require_each_once(path: Path, cases: Sequence[Case], lines: Sequence[_Line]) -> None:
+    first: dict[str, int] = {}
+    for case, line in zip(cases, lines, strict=True):
+        if case.identifier in first:
+            raise DatasetError(
+                f"{readable(path)}: line {line.number}: case {readable(case.identifier)} stands in line "
+                f"{first[case.identifier]} already; give cases names of their own in a column {CASE}"
+            )
+        first[case.identifier] = line.number
