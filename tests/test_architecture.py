@@ -133,6 +133,7 @@ LARGEST_OF_OTHER_THINGS = {
     "geometry.py": "the side that an axis points to",
     "images/magnitudes.py": "the places of the extremes",
     "evaluation/summary.py": "a value beyond all labels",
+    "planning/near_copies.py": "the image that looks most alike",
     "planning/spacing.py": "the axis of the largest voxels",
     "postprocessing/components.py": "the largest component",
     "reporting/drawing.py": "the fullest slice",

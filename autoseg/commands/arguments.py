@@ -39,9 +39,9 @@ def add_task(options: Group, remark: str = "", *, required: bool = True) -> None
     options.add_argument("-t", dest="task", metavar="TASK", required=required, help=TASK_HELP + remark)
 
 
-def add_tasks(options: Group) -> None:
+def add_tasks(options: Group, *, required: bool = True) -> None:
     """`-t TASK [TASK ...]`."""
-    options.add_argument("-t", dest="tasks", metavar="TASK", nargs="+", required=True, help=TASK_HELP)
+    options.add_argument("-t", dest="tasks", metavar="TASK", nargs="+", required=required, help=TASK_HELP)
 
 
 def add_models(options: Group) -> None:
@@ -113,9 +113,9 @@ def add_rules(options: Group, meaning: str, *, required: bool = False) -> None:
     options.add_argument("-pp", dest="rules", metavar="FILE", type=folder, required=required, help=meaning)
 
 
-def add_source(options: Group, meaning: str) -> None:
+def add_source(options: Group, meaning: str, *, required: bool = True) -> None:
     """`-i FOLDER`: a dataset to convert."""
-    options.add_argument("-i", dest="source", metavar="FOLDER", type=folder, required=True, help=meaning)
+    options.add_argument("-i", dest="source", metavar="FOLDER", type=folder, required=required, help=meaning)
 
 
 def add_task_number(options: Group, default: str) -> None:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from autoseg.commands.running import Parser
+from autoseg.commands.taking_in import CONVERSION
 from autoseg.files.model_folder import FoldFolder
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from autoseg.jobs.workflow import StepOptions
 
 SET_BY_THE_RUN = {
-    "plan_and_preprocess": set("help tasks plans plan_only verify_dataset_integrity patients".split()),
+    "plan_and_preprocess": {*"help tasks plans plan_only verify_dataset_integrity patients".split(), *CONVERSION},
     "train": set("help resume overwrite validate_only valbest find_lr npz plans own_settings".split()),
 }
 """Options of the commands that a run gives itself; it takes all others from the user and passes them on."""

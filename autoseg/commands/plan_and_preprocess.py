@@ -5,16 +5,26 @@ from __future__ import annotations
 import argparse
 
 from autoseg.command_words import Words, preparing_words
-from autoseg.commands.arguments import add_patients, add_planners, add_plans_name, add_tasks, chosen_planners
+from autoseg.commands.arguments import (
+    add_patients,
+    add_planners,
+    add_plans_name,
+    add_source,
+    add_tasks,
+    chosen_planners,
+)
 from autoseg.commands.running import Command, Parser, say_next
+from autoseg.commands.taking_in import add_conversion, taken_in
 from autoseg.commands.values import positive
 from autoseg.commands.verify_dataset import verify_tasks
+from autoseg.errors import WorkspaceError
 from autoseg.paths import Workspace
 
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
-    add_tasks(parser)
+    add_tasks(parser, required=False)
+    add_source(parser, "a dataset anywhere, in place of -t: it becomes a task first", required=False)
     add_planners(parser)
     add_plans_name(
         parser,
@@ -41,6 +51,7 @@ def add_arguments(parser: Parser) -> None:
         "--verify_dataset_integrity", action="store_true", help="verify all tasks first, and stop if one has errors"
     )
     add_patients(parser)
+    add_conversion(parser.add_argument_group("of FOLDER, as for convert_dataset"))
 
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
@@ -50,6 +61,10 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     from autoseg.planning.workflow import plan_and_prepare
     from autoseg.plans import load_plans
 
+    if (arguments.source is None) == (arguments.tasks is None):
+        raise WorkspaceError("name tasks (-t), or the folder of a dataset (-i)")
+    if arguments.source is not None:
+        arguments.tasks = [taken_in(arguments, workspace).name]
     planners = chosen_planners(arguments, arguments.plans_from)
     tasks = [workspace.find_task(task) for task in dict.fromkeys(arguments.tasks)]
     workers = max(filter(None, (arguments.tl, arguments.tf)), default=None)
@@ -72,11 +87,12 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 COMMAND = main = Command(
     name="autoseg_plan_and_preprocess",
     summary="measure a task, plan everything about its networks, and prepare its cases for training",
-    reads="raw_data/TaskXXX_Name: dataset.json, imagesTr, labelsTr",
+    reads="raw_data/TaskXXX_Name: dataset.json, imagesTr, labelsTr; or with -i a dataset in any layout of convert_dataset",
     writes="preprocessed/TaskXXX_Name: fingerprint.json, <plans>_plans_3D.pkl and _2D.pkl with .json views,\n"
     "<plans>_<configuration>/ with the prepared cases, gt_segmentations/ with the true labels.\n"
     "What is there and current is kept; stopped half-way, running again continues.",
-    example="autoseg_plan_and_preprocess -t 4 --verify_dataset_integrity\n"
+    example="autoseg_plan_and_preprocess -i my_dataset\n"
+    "autoseg_plan_and_preprocess -t 4 --verify_dataset_integrity\n"
     "autoseg_plan_and_preprocess -t 4 -pl3d my_planner.py:MyPlanner -pl2d None\n"
     "autoseg_plan_and_preprocess -t 7 --plans_from 4      (then: train it from the weights of task 4)",
     add_arguments=add_arguments,

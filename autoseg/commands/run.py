@@ -18,7 +18,9 @@ from autoseg.commands.arguments import (
 )
 from autoseg.commands.handed_on import SET_BY_THE_RUN, passed_on, words_of
 from autoseg.commands.running import Command, Parser, say_next
+from autoseg.commands.taking_in import add_conversion, taken_in
 from autoseg.commands.values import fold_number, folder
+from autoseg.errors import WorkspaceError
 from autoseg.files.layout import DEFAULT_TRAINER
 from autoseg.paths import Workspace
 
@@ -28,7 +30,14 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options, and those that it passes on to the steps."""
-    add_task(parser)
+    parser.add_argument(
+        "source",
+        metavar="FOLDER",
+        nargs="?",
+        type=folder,
+        help="a dataset anywhere, in place of -t: it becomes a task first, of links to its files where that goes",
+    )
+    add_task(parser, required=False)
     add_configurations(parser, f"{CONFIGURATIONS} (default: all that are planned)")
     parser.add_argument(
         "--folds",
@@ -52,6 +61,7 @@ def add_arguments(parser: Parser) -> None:
     )
     add_patients(parser)
     parser.add_argument("--dry_run", action="store_true", help="say which steps are done and which would run, and end")
+    add_conversion(parser.add_argument_group("of FOLDER, as for convert_dataset"))
     for command in SET_BY_THE_RUN:
         group = parser.add_argument_group(f"passed on to {command}")
         for action in passed_on(command):
@@ -63,6 +73,13 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     from autoseg.dataset.patients_file import write_patients
     from autoseg.jobs.carrying_out import carry_out, describe
 
+    if (arguments.source is None) == (arguments.task is None):
+        raise WorkspaceError("name a task (-t), or the FOLDER of a dataset")
+    if arguments.source is not None:
+        taken = taken_in(arguments, workspace, look_only=arguments.dry_run)
+        if not taken.is_there:
+            return
+        arguments.task = taken.name
     work = make_work(arguments, workspace)
     if arguments.patients and not arguments.dry_run:
         write_patients(workspace.task(work.task), arguments.patients)
@@ -102,13 +119,14 @@ def make_work(arguments: argparse.Namespace, workspace: Workspace) -> Work:
 
 COMMAND = main = Command(
     name="autoseg_run",
-    summary="everything from a raw task to the best model and its archive; stopped anywhere, it continues",
-    reads="raw_data/TaskXXX_Name: dataset.json, imagesTr, labelsTr",
+    summary="everything from a dataset or task to the best model and its archive; stopped anywhere, it continues",
+    reads="raw_data/TaskXXX_Name: dataset.json, imagesTr, labelsTr; or a dataset's FOLDER in any layout of convert_dataset",
     writes="what its steps write: verify_dataset, plan_and_preprocess, train (every configuration and fold, with --npz),\n"
     "find_best_configuration, export_model; and results/runs/TaskXXX_Name with journal.json, logs/, the archive,\n"
     "and replaced/, where models go that other settings, plans or data have outdated.\n"
     "A finished step is left alone as long as its settings, what it reads and what it made are the same.",
-    example="autoseg_run -t 4\n"
+    example="autoseg_run my_dataset\n"
+    "autoseg_run -t 4\n"
     "autoseg_run -t 4 --dry_run\n"
     "autoseg_run -t 4 -m 2d 3d_fullres --folds 0 1 --epochs 100 -device cuda -o hippocampus.zip",
     add_arguments=add_arguments,

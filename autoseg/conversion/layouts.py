@@ -29,8 +29,9 @@ from autoseg.conversion.writing import write_task
 from autoseg.dataset import read_dataset, read_description
 from autoseg.dataset.facts import FactsTable, read_facts
 from autoseg.dataset.folds import FOLDS, is_fixed
-from autoseg.errors import DatasetError, WorkspaceError
-from autoseg.files.layout import DATASET_FILE
+from autoseg.errors import DatasetError, StorageError, WorkspaceError
+from autoseg.files.layout import CONVERSION_FILE, DATASET_FILE
+from autoseg.files.records import RecordFormat, read_record, write_record
 from autoseg.images import split_ending
 from autoseg.machine.pool import fitting_workers
 from autoseg.words import counted, first_few, readable
@@ -44,6 +45,8 @@ FIRST_OWN_NUMBER = 500
 
 BIDS_ONLY = ("contrasts", "multichannel", "label_suffixes", "where")
 """Settings of no other layout."""
+
+FORMAT = RecordFormat(number=1)
 
 TASK_NAME = re.compile(r"\w[\w.-]*")
 TASK_FOLDER = re.compile(r"Task(\d+)_.+")
@@ -89,10 +92,10 @@ class Conversion:
 def convert_dataset(
     source: Path, raw_data: Path, settings: ConversionSettings, *, tasks: Collection[str] = (), workers: int | None = 1
 ) -> Conversion:
-    """Write `raw_data/TaskXXX_Name` from a dataset in one of the four layouts; the new folder appears whole or not.
+    """Write `raw_data/TaskXXX_Name` from a dataset in one of the known layouts; the new folder appears whole or not.
 
     Args:
-        source: The dataset's folder: TaskXXX_Name, DatasetXXX_Name, a Decathlon task, or one with images and labels.
+        source: The dataset's folder, or a file of paths.
         tasks: Folder names of all tasks known, whose numbers are not free.
         workers: Processes; None lets the machine decide.
 
@@ -101,8 +104,16 @@ def convert_dataset(
         WorkspaceError: The task, or another of its number, exists; nothing is ever overwritten. Or it would lie among the
             files that are converted.
     """
-    workers = fitting_workers(workers, BYTES_PER_WORKER)
-    understood = understand_dataset(source, settings, workers=workers)
+    planned = plan_conversion(source, raw_data, settings, tasks=tasks, workers=workers)
+    write_conversion(planned, settings, workers=workers)
+    return planned
+
+
+def plan_conversion(
+    source: Path, raw_data: Path, settings: ConversionSettings, *, tasks: Collection[str] = (), workers: int | None = 1
+) -> Conversion:
+    """What would be written, and where; as for `convert_dataset`, but nothing is."""
+    understood = understand_dataset(source, settings, workers=fitting_workers(workers, BYTES_PER_WORKER))
     name = settings.name or understood.name
     if not TASK_NAME.fullmatch(name):
         raise WorkspaceError(
@@ -114,11 +125,42 @@ def convert_dataset(
     cases = (*understood.training, *understood.test)
     require_outside(target, {path.parent for case in cases for path in case.paths})
     _warn_of_few_cases(understood)
-    if understood.layout == DECATHLON:
-        write_decathlon_task(source, target, remap_labels=settings.remap_labels, workers=workers)
-    else:
-        write_task(understood, target, link=settings.link, workers=workers)
     return Conversion(understood=understood, folder=target)
+
+
+def write_conversion(planned: Conversion, settings: ConversionSettings, *, workers: int | None = 1) -> None:
+    """Write the task that was planned, and what it was made of."""
+    source, workers = planned.understood.source, fitting_workers(workers, BYTES_PER_WORKER)
+    if planned.understood.layout == DECATHLON:
+        write_decathlon_task(source, planned.folder, remap_labels=settings.remap_labels, workers=workers)
+    else:
+        write_task(planned.understood, planned.folder, link=settings.link, workers=workers)
+    record = ConversionRecord(source=str(source.resolve()), settings=_deciding(settings))
+    write_record(planned.folder / CONVERSION_FILE, record, FORMAT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionRecord:
+    """What a task was made of."""
+
+    source: str
+    settings: ConversionSettings
+
+    def is_of(self, source: Path, settings: ConversionSettings) -> bool:
+        """Whether it was made of this, in this way; where it lies and whether files were linked does not matter."""
+        return self.source == str(source.resolve()) and self.settings == _deciding(settings)
+
+
+def read_conversion(raw: Path) -> ConversionRecord | None:
+    """What a raw task was made of; None where nobody wrote that down, or it cannot be read."""
+    try:
+        return read_record(raw / CONVERSION_FILE, ConversionRecord, FORMAT)
+    except StorageError:
+        return None
+
+
+def _deciding(settings: ConversionSettings) -> ConversionSettings:
+    return replace(settings, number=None, name=None, link=False)
 
 
 def understand_dataset(source: Path, settings: ConversionSettings, *, workers: int) -> Understood:

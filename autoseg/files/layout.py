@@ -35,6 +35,9 @@ DATASET_FILE = "dataset.json"
 METADATA_FILE, PATIENTS_FILE = "metadata.tsv", "patients.json"
 """What is known of the cases beside their images."""
 
+CONVERSION_FILE = "conversion.json"
+"""What a task was made of."""
+
 FINGERPRINT_FILE = "fingerprint.json"
 """What was measured on the training cases: of a task, and of a model that was installed."""
 

@@ -1,0 +1,98 @@
+"""A dataset's folder in place of a task, for commands that work on tasks: what to make of it, and what was understood."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from autoseg.commands.arguments import Group, add_task_number, add_where
+from autoseg.commands.settings import typed
+from autoseg.paths import Workspace
+
+if TYPE_CHECKING:
+    from autoseg.conversion.layouts import ConversionSettings
+    from autoseg.conversion.taken_in import TakenIn
+
+CONVERSION = frozenset(
+    "source task_number name channels label_names remap_labels contrasts multichannel label_suffixes where overlap".split()
+)
+"""Where the options are kept."""
+
+
+def add_conversion(options: Group) -> None:
+    """Options that say what to make of a dataset's folder."""
+    add_task_number(options, "that of the folder's name, else the first free one from 500")
+    options.add_argument("--name", metavar="NAME", help="name of the new task (default: that of the folder)")
+    options.add_argument(
+        "--channels",
+        metavar="NAME",
+        nargs="+",
+        help="for folders without dataset.json: what the channels are; CT is normalised in its own way",
+    )
+    options.add_argument(
+        "--label_names",
+        metavar="NAME",
+        nargs="+",
+        help="for folders without dataset.json: what labels 1, 2, ... are (default: what the files name them)",
+    )
+    options.add_argument(
+        "--remap_labels",
+        action="store_true",
+        help="renumber label values with gaps in the copies (0 and 255 become 0 and 1)",
+    )
+    options.add_argument(
+        "--contrasts", metavar="SUFFIX", nargs="+", default=[], help="of BIDS: images of these suffixes, T1w T2w"
+    )
+    options.add_argument(
+        "--multichannel",
+        action="store_true",
+        help="of BIDS: the contrasts are channels of one case (default: cases of their own)",
+    )
+    options.add_argument(
+        "--label_suffixes",
+        metavar="SUFFIX",
+        nargs="+",
+        default=[],
+        help="of BIDS: what stands behind the image's name in the names of its labels, one for each label: _seg-anterior",
+    )
+    add_where(options, "of BIDS, only these images")
+    options.add_argument(
+        "--overlap",
+        choices=("masks", "last"),
+        help="labels with a file each: masks that may overlap, or one map, in which the last one counts where they do "
+        "(default: one map where no two ever overlap, else masks)",
+    )
+
+
+def chosen_conversion(arguments: argparse.Namespace) -> ConversionSettings:
+    """As given by `add_conversion`."""
+    from autoseg.conversion.layouts import ConversionSettings
+
+    return ConversionSettings(
+        number=arguments.task_number,
+        name=arguments.name,
+        remap_labels=arguments.remap_labels,
+        channels=tuple(arguments.channels) if arguments.channels else None,
+        labels=tuple(arguments.label_names) if arguments.label_names else None,
+        contrasts=tuple(arguments.contrasts),
+        multichannel=arguments.multichannel,
+        label_suffixes=tuple(arguments.label_suffixes),
+        overlap=arguments.overlap,
+        where=arguments.where,
+    )
+
+
+def taken_in(arguments: argparse.Namespace, workspace: Workspace, *, look_only: bool = False) -> TakenIn:
+    """The task of the folder that was given; what was understood of it is printed before anything is written."""
+    from autoseg.conversion.taken_in import take_in
+
+    settings = chosen_conversion(arguments)
+    taken = take_in(
+        arguments.source,
+        workspace,
+        settings,
+        lambda planned: print(typed(planned.understood.report()), flush=True),
+        look_only=look_only,
+    )
+    print(f"{'task' if taken.is_there else 'would become'}: {workspace.task(taken.name).raw}", flush=True)
+    return taken
