@@ -204,6 +204,15 @@ def add_where(options: Group, meaning: str) -> None:
     )
 
 
+def add_index(options: Group) -> None:
+    """`--index FILE|URL`."""
+    options.add_argument(
+        "--index",
+        metavar="FILE|URL",
+        help="an index in JSON of more that is to be had (default: AUTOSEG_INDEX, if that is set)",
+    )
+
+
 def add_device(options: Group) -> None:
     """`-device` and `--precision`."""
     options.add_argument(

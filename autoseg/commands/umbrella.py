@@ -14,7 +14,7 @@ from autoseg.versions import versions
 
 GROUPS = {
     "start here": ("doctor", "demo", "run"),
-    "data": ("convert_dataset", "convert_decathlon_task", "verify_dataset", "plot_task", "make_splits"),
+    "data": ("get_example", "convert_dataset", "convert_decathlon_task", "verify_dataset", "plot_task", "make_splits"),
     "plans": ("plan_and_preprocess", "plan_from_fingerprint", "plan_from_json"),
     "models": ("list_networks", "make_recipe", "plot_augmentation", "train", "predict", "evaluate_folder"),
     "the best of several": (

@@ -15,7 +15,10 @@ from autoseg.files.storage import STALE_SECONDS, stale_files, write_bytes
 from autoseg.words import counted, in_bytes, readable
 
 PREFIX = "AUTOSEG_"
-VARIABLES = ("AUTOSEG_HOME", "AUTOSEG_RAW_DATA", "AUTOSEG_PREPROCESSED", "AUTOSEG_RESULTS", "AUTOSEG_TEST_DATA")
+VARIABLES = (
+    *("AUTOSEG_HOME", "AUTOSEG_RAW_DATA", "AUTOSEG_PREPROCESSED", "AUTOSEG_RESULTS"),
+    *("AUTOSEG_TEST_DATA", "AUTOSEG_INDEX"),
+)
 
 LOOKS_MEANT = 0.85
 """difflib's likeness: AUTOSEG_RESULT is meant to be AUTOSEG_RESULTS, AUTOSEG_XYZ is not meant to be AUTOSEG_HOME."""

@@ -40,12 +40,12 @@ def downloaded(url: str, folder: Path, *, limit: int = LARGEST_ARCHIVE) -> Itera
         DiskError: The disk is full.
         StorageError: The server cannot be reached, or does not give the whole file.
     """
-    _require_web_address(url)
+    require_web_address(url)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".downloading-", dir=folder) as temporary:
         path = Path(temporary) / "model.zip"
         try:
-            with _opener().open(url, timeout=TIMEOUT_SECONDS) as answer:
+            with web_opener().open(url, timeout=TIMEOUT_SECONDS) as answer:
                 _save(answer, path, url, limit)
         except (OSError, http.client.HTTPException, ValueError) as error:
             if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
@@ -63,13 +63,13 @@ class WebOnly(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        _require_web_address(newurl)
+        require_web_address(newurl)
         if req.type == "https" and urlsplit(newurl).scheme.lower() != "https":
             raise ModelError(f"{req.full_url}: refused: it leads from https to {shown(newurl)}, which is not protected")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def web_opener() -> urllib.request.OpenerDirector:
     """One that knows http and https alone: the default one also opens files and ftp."""
     opener = urllib.request.OpenerDirector()
     for handler in (
@@ -84,7 +84,12 @@ def _opener() -> urllib.request.OpenerDirector:
     return opener
 
 
-def _require_web_address(url: str) -> None:
+def require_web_address(url: str) -> None:
+    """Refuse what is no address of http or https.
+
+    Raises:
+        ModelError: It is none.
+    """
     try:
         parts = urlsplit(url)
         fits = parts.scheme.lower() in SCHEMES and bool(parts.netloc)

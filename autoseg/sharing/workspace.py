@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,12 +14,15 @@ from autoseg.ensembling.selection import load_selection
 from autoseg.errors import ModelError, WorkspaceError
 from autoseg.files.layout import CHECKPOINTS, DEFAULT_PLANS, DEFAULT_TRAINER, FULL, in_usual_order, task_number
 from autoseg.files.model_folder import ModelFolder, ModelKey
+from autoseg.files.storage import remove_file
 from autoseg.paths import Workspace, find_models
 from autoseg.planning.fingerprint import load_fingerprint
 from autoseg.plans import load_plans
 from autoseg.sharing.card import AboutData, ModelCard, ModelEntry, about_data, load_card, make_card, make_entry
 from autoseg.sharing.downloading import downloaded, is_url
 from autoseg.sharing.exporting import Sources, export_models
+from autoseg.sharing.fetching import fetch
+from autoseg.sharing.index import find_offer, read_index
 from autoseg.sharing.installing import Installation, install_models
 from autoseg.sharing.models import selected_configurations
 
@@ -78,19 +81,41 @@ def export_model(
     )
 
 
-def install_model(source: str, workspace: Workspace, *, overwrite: bool = False) -> Installation:
-    """Install from a file or a web address.
+def install_model(
+    source: str, workspace: Workspace, *, overwrite: bool = False, index: str | None = None
+) -> Installation:
+    """Install from a file, a web address, or by a name of an index.
+
+    Args:
+        index: A file or an address.
 
     Raises:
-        ModelError: The archive is refused, or a model of that name is here; nothing has changed then.
+        ModelError: The archive is refused, or a model of that name is here; nothing has changed then. Or the index has nothing
+            of that name.
         StorageError: It cannot be fetched or written; nothing has changed then.
     """
-    path = downloaded(source, workspace.results) if is_url(source) else nullcontext(Path(source).expanduser())
     before = workspace.tasks()
-    with path as archive:
+    with _archive(source, workspace, index) as archive:
         installed = install_models(archive, workspace.results, overwrite=overwrite)
     _warn_of_doubt(installed.card, workspace, before)
     return installed
+
+
+@contextmanager
+def _archive(source: str, workspace: Workspace, index: str | None) -> Iterator[Path]:
+    if is_url(source):
+        with downloaded(source, workspace.results) as path:
+            yield path
+        return
+    file = Path(source).expanduser()
+    if index is None or file.exists() or len(file.parts) > 1:
+        yield file
+        return
+    path = fetch(find_offer(read_index(index, workspace.results).models, source, "the index"), workspace.results)
+    try:
+        yield path
+    finally:
+        remove_file(path)
 
 
 def task_card(task: str, workspace: Workspace) -> ModelCard:

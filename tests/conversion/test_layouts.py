@@ -48,7 +48,9 @@ def describe(folder: Path, **content: Any) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """All files but the note of what a task was made of."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "conversion.json"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def convert(source: Path, tmp_path: Path, *, tasks: Sequence[str] = (), **settings: Any) -> Conversion:

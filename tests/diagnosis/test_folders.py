@@ -150,7 +150,7 @@ def test_what_killed_processes_left_is_found_told_and_removed(tmp_path: Path) ->
 
 
 def test_known_variables_are_those_of_the_workspace() -> None:
-    assert set(folders.VARIABLES) - {"AUTOSEG_TEST_DATA"} == {
+    assert set(folders.VARIABLES) - {"AUTOSEG_TEST_DATA", "AUTOSEG_INDEX"} == {
         "AUTOSEG_HOME",
         "AUTOSEG_RAW_DATA",
         "AUTOSEG_PREPROCESSED",
