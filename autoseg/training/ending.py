@@ -54,11 +54,11 @@ class Early(Settings):
 
     def __post_init__(self) -> None:
         if self.patience < 1:
-            raise TrainingError(f"stopping.patience: 1 epoch or more, found {self.patience}")
+            raise TrainingError(f"patience: 1 epoch or more, found {self.patience}")
         if self.least_improvement < 0:
-            raise TrainingError(f"stopping.least_improvement: 0 or more, found {self.least_improvement}")
+            raise TrainingError(f"least_improvement: 0 or more, found {self.least_improvement}")
         if not 0 < self.factor <= 1:
-            raise TrainingError(f"stopping.factor: above 0, at most 1, found {self.factor}")
+            raise TrainingError(f"factor: above 0, at most 1, found {self.factor}")
 
     def build(self, records: Sequence[EpochRecord]) -> Verdict:
         """By what the epochs brought."""

@@ -49,7 +49,7 @@ class Schedule(Settings):
 
     def __post_init__(self) -> None:
         if self.warm_up < 0:
-            raise TrainingError(f"schedule.warm_up: 0 epochs or more, found {self.warm_up}")
+            raise TrainingError(f"warm_up: 0 epochs or more, found {self.warm_up}")
 
     def build(
         self, epoch: float, epochs: float, initial: float, share: float = 0.0, records: Sequence[EpochRecord] = ()
@@ -114,7 +114,7 @@ class CosineRestarts(Schedule):
     def __post_init__(self) -> None:
         Schedule.__post_init__(self)
         if self.first < 1 or self.growth < 1:
-            raise TrainingError(f"schedule.first and schedule.growth: 1 or more, found {self.first} and {self.growth}")
+            raise TrainingError(f"first and growth: 1 or more, found {self.first} and {self.growth}")
 
     def height(self, moment: Moment) -> float:
         """By the epoch."""
@@ -141,9 +141,7 @@ class Cyclic(Schedule):
     def __post_init__(self) -> None:
         Schedule.__post_init__(self)
         if not self.rise > 0 or not 0 <= self.lowest < 1:
-            raise TrainingError(
-                f"schedule.rise: above 0, and schedule.lowest: from 0 to below 1, found {self.rise} and {self.lowest}"
-            )
+            raise TrainingError(f"rise: above 0, and lowest: from 0 to below 1, found {self.rise} and {self.lowest}")
 
     def height(self, moment: Moment) -> float:
         """By the batch."""
@@ -168,7 +166,7 @@ class Step(Schedule):
         Schedule.__post_init__(self)
         _require_factor(self.factor)
         if self.every < 1:
-            raise TrainingError(f"schedule.every: 1 epoch or more, found {self.every}")
+            raise TrainingError(f"every: 1 epoch or more, found {self.every}")
 
     def height(self, moment: Moment) -> float:
         """By the epoch."""
@@ -211,7 +209,7 @@ class OneCycle(Schedule):
     def __post_init__(self) -> None:
         Schedule.__post_init__(self)
         if not 0 < self.rise < 1:
-            raise TrainingError(f"schedule.rise: a share of the training between 0 and 1, found {self.rise}")
+            raise TrainingError(f"rise: a share of the training between 0 and 1, found {self.rise}")
 
     def height(self, moment: Moment) -> float:
         """By the batch."""
@@ -242,7 +240,7 @@ class OnPlateau(Schedule):
         _require_factor(self.factor)
         if self.patience < 1 or self.least_improvement < 0:
             raise TrainingError(
-                "schedule.patience: 1 epoch or more, and schedule.least_improvement: 0 or more, found "
+                "patience: 1 epoch or more, and least_improvement: 0 or more, found "
                 f"{self.patience} and {self.least_improvement}"
             )
 
@@ -260,7 +258,7 @@ def _half_cosine(done: float) -> float:
 
 def _require_factor(factor: float) -> None:
     if not 0 < factor <= 1:
-        raise TrainingError(f"schedule.factor: above 0, at most 1, found {factor}")
+        raise TrainingError(f"factor: above 0, at most 1, found {factor}")
 
 
 SCHEDULES = Catalogue(

@@ -26,6 +26,7 @@ import spoilt_metadata
 import spoilt_models
 import spoilt_outputs
 import spoilt_plans
+import spoilt_recipes
 import spoilt_splits
 import spoilt_targets
 import spoilt_workspaces
@@ -43,6 +44,7 @@ TABLES = (
     spoilt_bids,
     spoilt_metadata,
     spoilt_plans,
+    spoilt_recipes,
     spoilt_splits,
     spoilt_targets,
     spoilt_models,
@@ -82,6 +84,7 @@ def test_the_catalogue_is_as_large_as_promised_and_each_entry_is_another() -> No
     assert len(CATALOGUE) >= 60
     assert len({entry.name for entry in CATALOGUE}) == len(CATALOGUE)
     assert {entry.code for entry in CATALOGUE} == {1, 2}
+    assert len(spoilt_recipes.ENTRIES) >= 50
     assert len({(entry.message, entry.report) for entry in CATALOGUE}) >= 250
 
 

@@ -71,9 +71,9 @@ def test_the_rate_falls_once_at_half_the_patience_and_again_after_the_next_bette
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"patience": 0}, "stopping.patience: 1 epoch or more, found 0"),
-        ({"least_improvement": -1.0}, "stopping.least_improvement: 0 or more, found -1.0"),
-        ({"factor": 0.0}, "stopping.factor: above 0, at most 1, found 0.0"),
+        ({"patience": 0}, "patience: 1 epoch or more, found 0"),
+        ({"least_improvement": -1.0}, "least_improvement: 0 or more, found -1.0"),
+        ({"factor": 0.0}, "factor: above 0, at most 1, found 0.0"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -124,16 +124,16 @@ def test_on_a_plateau_the_rate_falls_each_time_the_patience_ends() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("poly", {"warm_up": -1}, "schedule.warm_up: 0 epochs or more, found -1"),
-        ("cosine_restarts", {"first": 0}, "schedule.first and schedule.growth: 1 or more, found 0 and 1"),
-        ("cyclic", {"lowest": 1.0}, "schedule.lowest: from 0 to below 1, found 2.0 and 1.0"),
-        ("step", {"every": 0}, "schedule.every: 1 epoch or more, found 0"),
-        ("exponential", {"factor": 0.0}, "schedule.factor: above 0, at most 1, found 0.0"),
-        ("one_cycle", {"rise": 1.0}, "schedule.rise: a share of the training between 0 and 1, found 1.0"),
+        ("poly", {"warm_up": -1}, "warm_up: 0 epochs or more, found -1"),
+        ("cosine_restarts", {"first": 0}, "first and growth: 1 or more, found 0 and 1"),
+        ("cyclic", {"lowest": 1.0}, "lowest: from 0 to below 1, found 2.0 and 1.0"),
+        ("step", {"every": 0}, "every: 1 epoch or more, found 0"),
+        ("exponential", {"factor": 0.0}, "factor: above 0, at most 1, found 0.0"),
+        ("one_cycle", {"rise": 1.0}, "rise: a share of the training between 0 and 1, found 1.0"),
         (
             "on_plateau",
             {"patience": 0},
-            "schedule.patience: 1 epoch or more, and schedule.least_improvement: 0 or more, found 0",
+            "patience: 1 epoch or more, and least_improvement: 0 or more, found 0",
         ),
     ],
 )

@@ -105,7 +105,7 @@ def build_steps(
         steps: What is done, in that order.
 
     Raises:
-        TrainingError: Something is done before the patch is turned.
+        TrainingError: A patch would be turned after something else was done.
     """
     spatial, others = build_listed(steps, patch_size=patch_size, dummy_2d=dummy_2d, spline_order=spline_order)
     return Augmentation(spatial=spatial, transforms=(*others, *last_steps(mirror_axes, masked_channels)))

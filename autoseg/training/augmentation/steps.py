@@ -265,17 +265,26 @@ STEPS = Catalogue(
 )
 
 
+def require_order(steps: Sequence[Part]) -> None:
+    """Refuse a patch that is turned after something else was done.
+
+    Raises:
+        TrainingError: It would be.
+    """
+    for number, part in enumerate(steps):
+        if number and STEPS.entries.get(part.name) is RotationAndScale:
+            raise TrainingError(f"augmentation[{number}]: {part.name} is the first step, and there is one at most")
+
+
 def build_listed(
     steps: Sequence[Part], *, patch_size: Shape, dummy_2d: bool, spline_order: SplineOrder
 ) -> tuple[SpatialTransform | None, tuple[Transform, ...]]:
     """What turns and scales, and the other steps.
 
     Raises:
-        TrainingError: Something is done before the patch is turned.
+        TrainingError: A patch would be turned after something else was done.
     """
+    require_order(steps)
     built = [STEPS.build(part, patch_size=patch_size, dummy_2d=dummy_2d, spline_order=spline_order) for part in steps]
     spatial = built[0] if built and isinstance(built[0], SpatialTransform) else None
-    others = tuple(built[1:] if spatial else built)
-    if any(isinstance(one, SpatialTransform) for one in others):
-        raise TrainingError("augmentation: rotation_and_scale is the first step, and there is one at most")
-    return spatial, others
+    return spatial, tuple(built[1:] if spatial else built)

@@ -13,7 +13,7 @@ from autoseg.files.layout import DEFAULT_TRAINER, RECIPE_ENDING, is_recipe_file,
 from autoseg.files.storage import decode, encode, read_json, write_json
 from autoseg.networks.build import RECIPE_NETWORKS
 from autoseg.training.augmentation.named import AUGMENTATIONS, LISTED, OTHERWISE_SPELT
-from autoseg.training.augmentation.steps import STEPS
+from autoseg.training.augmentation.steps import STEPS, require_order
 from autoseg.training.ending import STOPPINGS
 from autoseg.training.losses import LOSSES
 from autoseg.training.optimisers import OPTIMISERS
@@ -208,7 +208,9 @@ def _augmentation(base: Part, value: Any, beside: Path) -> Part:
         value = value.get("steps", [])
     if isinstance(value, list):
         steps = (_part(STEPS, None, one, f"augmentation[{number}]", beside) for number, one in enumerate(value))
-        return Part(name=LISTED, settings={"steps": tuple(steps)})
+        listed = tuple(steps)
+        require_order(listed)
+        return Part(name=LISTED, settings={"steps": listed})
     if isinstance(value, str):
         value = OTHERWISE_SPELT.get(value, value)
     return _part(AUGMENTATIONS, base, value, "augmentation", beside)
@@ -228,8 +230,8 @@ def _part(catalogue: Catalogue, base: Part | None, value: Any, where: str, besid
         if base is None or name != base.name:
             return catalogue.completed(Part(name=name, settings=settings))
         return catalogue.changed(base, settings)
-    except StorageError as error:
-        raise StorageError(f"{where}.{error}") from error
+    except (StorageError, TrainingError) as error:
+        raise type(error)(f"{where}.{error}") from error
     except ExtensionError as error:
         raise ExtensionError(f"{where}: {error}") from error
 

@@ -187,7 +187,9 @@ def test_a_list_is_done_in_its_order_and_only_its_first_step_turns() -> None:
     assert (made.spatial.order, made.has_device_form) == (1, True)
     assert not listed("rotation_and_scale", "bias_field").has_device_form
 
-    with pytest.raises(TrainingError, match="rotation_and_scale is the first step, and there is one at most"):
+    with pytest.raises(
+        TrainingError, match=r"augmentation\[1\]: rotation_and_scale is the first step, and there is one at most"
+    ):
         listed("noise", "rotation_and_scale")
 
 
