@@ -59,6 +59,9 @@ CAUTION = 0.1
 """What learning rates are multiplied by after a loss that is not finite: the step by which one usually varies them, and
 as far below the rate at which a loss explodes as the range test keeps (`learning_rate_finder.SAFETY`)."""
 
+AVERAGED = "module."
+"""What torch's average of a network calls the network in it."""
+
 Asked = Callable[[], bool]
 
 
@@ -102,7 +105,7 @@ class FoldRun:
                 self.begin_record(seed, state, command)
                 tell_pace(parts)
                 state = self._to_the_end(seed, state, should_stop)
-            weights = state.network.state_dict()
+            weights = state.judged.state_dict()
             self._save_weights("final", state.epoch, weights)
             finish_run(self._fold, weights)
 
@@ -254,7 +257,7 @@ class FoldRun:
     def _save_progress(self, content: Mapping[str, Any], *, is_best: bool) -> None:
         """In a thread of its own, while the training goes on."""
         if is_best:
-            self._save_weights("best", content["epoch"], content["network"])
+            self._save_weights("best", content["epoch"], _judged(content))
         self._save_checkpoint(content)
         keep_new(self._fold)
 
@@ -330,6 +333,14 @@ def model_of(parts: Parts, file: WeightsFile, checkpoint: Checkpoint) -> Trained
         checkpoint=checkpoint,
         trainer=file.trainer,
     )
+
+
+def _judged(content: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """The weights of a checkpoint that predict: their average, where there is one."""
+    if content["average"] is None:
+        return content["network"]  # type: ignore[no-any-return]
+    kept = {name: tensor for name, tensor in content["average"].items() if name.startswith(AVERAGED)}
+    return {name.removeprefix(AVERAGED): tensor for name, tensor in kept.items()}
 
 
 def _require_memory(parts: Parts, state: TrainingState) -> None:

@@ -33,6 +33,7 @@ from autoseg.training.voxel_losses import (
     AdaptiveWing,
     BinaryCrossEntropy,
     BinaryFocal,
+    SmoothDifference,
     SquaredDifference,
     WeightedCrossEntropy,
 )
@@ -227,6 +228,7 @@ LOSSES = Catalogue(
         "adaptive_wing": AdaptiveWing,
         "absolute": AbsoluteDifference,
         "squared": SquaredDifference,
+        "smooth_absolute": SmoothDifference,
         "boundary": Boundary,
     },
     given=("activation", "per_batch"),

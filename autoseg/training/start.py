@@ -10,12 +10,15 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from autoseg.errors import TrainingError
 from autoseg.inference.model import load_weights
 from autoseg.machine.resources import keep_freed_memory
 from autoseg.networks import place_network
 from autoseg.networks.pretrained import transfer_weights
 from autoseg.training.determinism import DEFAULT_SEED
+from autoseg.training.fine_tuning import freeze, start_anew
 from autoseg.training.parts import Parts
 from autoseg.training.settings import TrainingSettings
 from autoseg.training.state import EpochSums, TrainingState, start_momentum, step_seed
@@ -42,10 +45,18 @@ def start_state(parts: Parts, seed: int, content: Mapping[str, Any] | None = Non
         ModelError: The weights to begin with are not there, or fit nowhere.
     """
     state = new_state(parts, seed)
+    if parts.recipe.frozen and content is None and parts.settings.pretrained_weights is None:
+        raise TrainingError(
+            f"{parts.name}: its recipe leaves {100 * parts.recipe.frozen:.0f} % of the layers as they are (frozen), so they must "
+            "come from another training: name its weights (`pretrained_weights`)"
+        )
     if content is not None:
         state.restore(content)
     elif parts.settings.pretrained_weights is not None:
+        first = {name: tensor.detach().clone() for name, tensor in state.network.named_parameters()}
         _load_pretrained(state.network, parts.settings.pretrained_weights)
+        if parts.recipe.fresh:
+            start_anew(state.network, first)
     if parts.precision.needs_scaler:
         start_momentum(state.optimizer)
     return state
@@ -57,12 +68,20 @@ def new_state(parts: Parts, seed: int) -> TrainingState:
     if parts.device.type == "cpu":
         keep_freed_memory()
     network = place_network(parts.new_network(), parts.device, parts.precision)
+    freeze(network, parts.recipe.frozen)
+    decay = parts.recipe.weight_average
     return TrainingState(
         network=network,
+        average=None if decay is None else _average_of(network, decay),
         optimizer=parts.build_optimizer(network),
         scaler=torch.amp.GradScaler(parts.device.type, enabled=parts.precision.needs_scaler),
         sums=EpochSums.empty(len(parts.target.scored), parts.device),
     )
+
+
+def _average_of(network: nn.Module, decay: float) -> AveragedModel:
+    following = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=following, use_buffers=True)
 
 
 def _load_pretrained(network: nn.Module, path: Path) -> None:

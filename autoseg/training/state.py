@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from autoseg.errors import StorageError, TrainingError
 from autoseg.files.storage import decode, encode, with_absent
@@ -56,6 +57,7 @@ class TrainingState:
         seconds: Spent on this epoch in earlier runs.
         clock: When this run began with the epoch.
         caution: What every learning rate is multiplied by; below 1 once a loss was not finite.
+        average: Of the network's weights over the steps, a network of its own; None where none is wanted.
         skipped: Training batches of this epoch that are left out, as the training ends.
     """
 
@@ -70,11 +72,17 @@ class TrainingState:
     clock: float = field(default_factory=time.monotonic)
     caution: float = 1.0
     skipped: int = 0
+    average: AveragedModel | None = None
 
     @property
     def elapsed(self) -> float:
         """Seconds spent on this epoch."""
         return self.seconds + time.monotonic() - self.clock
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that validates, and whose weights are kept."""
+        return self.network if self.average is None else self.average.module
 
     @property
     def all_seconds(self) -> float:
@@ -106,6 +114,7 @@ class TrainingState:
             "seconds": self.elapsed,
             "caution": self.caution,
             "skipped": self.skipped,
+            "average": None if self.average is None else self.average.state_dict(),
         }
 
     def restore(self, content: Mapping[str, Any]) -> None:
@@ -116,6 +125,8 @@ class TrainingState:
         """
         try:
             self.network.load_state_dict(content["network"])
+            if self.average is not None:
+                self.average.load_state_dict(content["average"])
             load_gathered(self.optimizer, content["optimizer"])
             if content["scaler"] and self.scaler.is_enabled():  # only fp16 has a scale to go on with
                 self.scaler.load_state_dict(content["scaler"])

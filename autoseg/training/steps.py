@@ -42,6 +42,8 @@ class Steps:
         norm = nn.utils.clip_grad_norm_(state.network.parameters(), self._parts.gradient_clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()
+        if state.average is not None:
+            state.average.update_parameters(state.network)
         if not self._parts.precision.needs_scaler:  # which skips such steps by itself
             loss = loss.where(norm.isfinite(), torch.nan)
         state.sums.loss += loss
@@ -63,7 +65,7 @@ class Steps:
     @torch.no_grad()
     def look(self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module) -> Tensor:
         """Look at one validation batch; returns its loss, still on the device."""
-        state.network.eval()
+        state.judged.eval()
         loss, counts = self._computed(partial(self._found, state, batch, loss_function), state, loss_function)
         state.sums.validation_loss += loss
         state.sums.counts += counts
@@ -73,8 +75,8 @@ class Steps:
         self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module, at_once: int
     ) -> tuple[Tensor, Tensor]:
         data, targets, drawn = self._on_device(batch)
-        at_once = min(at_once, samples_together(state.network, data))
-        outputs = outputs_in_parts(lambda part: self._outputs(state.network, data[part]), len(data), at_once)
+        at_once = min(at_once, samples_together(state.judged, data))
+        outputs = outputs_in_parts(lambda part: self._outputs(state.judged, data[part]), len(data), at_once)
         loss: Tensor = loss_function(outputs, targets, *drawn)
         return loss, self._counts(outputs[0], targets[0], *drawn)
 

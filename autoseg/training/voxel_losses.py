@@ -216,6 +216,31 @@ class SquaredDifference(AbsoluteDifference):
         return difference.square()
 
 
+class SmoothDifference(AbsoluteDifference):
+    """Mean of differences of probabilities, small ones squared (smooth L1, Huber).
+
+    Args:
+        border: Up to which a difference is squared, and halved and divided by it.
+        output_weights: Of each output in the mean, the background counted; null weighs them alike.
+
+    Source: Girshick 2015 (arXiv 1504.08083); pytorch-3dunet.
+    """
+
+    is_mean_of_voxels: ClassVar = True
+
+    def __init__(
+        self, *, border: float = 1.0, output_weights: tuple[float, ...] | None = None, activation: Scoring = SOFTMAX
+    ) -> None:
+        super().__init__(output_weights=output_weights, activation=activation)
+        if not border > 0:
+            raise TrainingError(f"border: above 0, found {border}")
+        self.border = border
+
+    def of(self, difference: Tensor) -> Tensor:
+        """What counts of each."""
+        return F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="none", beta=self.border)
+
+
 def by_output(weights: Tensor, logits: Tensor) -> Tensor:
     """Weights `(C,)` beside logits `(B, C, *space)`."""
     return weights.reshape(-1, *[1] * (logits.ndim - 2))

@@ -43,7 +43,7 @@ ENTRIES: tuple[Entry, ...] = (
     refused(
         "a key of a recipe that is mistyped",
         {"epoch": 5},
-        "there is no key 'epoch'; known: epochs, iterations_per_epoch, validate_every, max_iterations, max_hours, validation_batches, batch_size, learning_rate, network, loss, loss_weights, optimiser, schedule, stopping, augmentation, foreground_fraction, balance, mirror, gradient_clip, deep_supervision, base; did you mean epochs?",
+        "there is no key 'epoch'; known: epochs, iterations_per_epoch, validate_every, max_iterations, max_hours, validation_batches, batch_size, learning_rate, network, loss, loss_weights, optimiser, schedule, stopping, augmentation, foreground_fraction, balance, mirror, frozen, fresh, weight_average, gradient_clip, deep_supervision, base; did you mean epochs?",
     ),
     refused("epochs as a text", {"epochs": "5"}, "epochs: expected int, found '5'"),
     refused("a recipe with part of an epoch", {"epochs": 2.5}, "epochs: expected int, found 2.5"),
@@ -74,12 +74,12 @@ ENTRIES: tuple[Entry, ...] = (
     refused(
         "a loss that nobody knows",
         {"loss": "dise"},
-        "loss: no loss is called 'dise'; known: dice, squared_dice, generalised_dice, tversky, focal_tversky, focal_dice, exponential_logarithmic, cross_entropy, weighted_cross_entropy, binary_cross_entropy, top_k, focal, binary_focal, adaptive_wing, absolute, squared, boundary; did you mean dice?; name one of your own as path/to/file.py:name, one of an installed library as package.module:name",
+        "loss: no loss is called 'dise'; known: dice, squared_dice, generalised_dice, tversky, focal_tversky, focal_dice, exponential_logarithmic, cross_entropy, weighted_cross_entropy, binary_cross_entropy, top_k, focal, binary_focal, adaptive_wing, absolute, squared, smooth_absolute, boundary; did you mean dice?; name one of your own as path/to/file.py:name, one of an installed library as package.module:name",
     ),
     refused(
         "a loss without a name",
         {"loss": ["dice", {"gamma": 2}]},
-        "loss[1]: expected the name of one of dice, squared_dice, generalised_dice, tversky, focal_tversky, focal_dice, exponential_logarithmic, cross_entropy, weighted_cross_entropy, binary_cross_entropy, top_k, focal, binary_focal, adaptive_wing, absolute, squared, boundary, found None",
+        "loss[1]: expected the name of one of dice, squared_dice, generalised_dice, tversky, focal_tversky, focal_dice, exponential_logarithmic, cross_entropy, weighted_cross_entropy, binary_cross_entropy, top_k, focal, binary_focal, adaptive_wing, absolute, squared, smooth_absolute, boundary, found None",
     ),
     refused(
         "a setting of a loss that is mistyped",

@@ -233,6 +233,9 @@ def test_differences_and_entropies_are_weighted_by_output() -> None:
     assert loss("absolute")(logits, TRUTH).item() == pytest.approx(apart.mean().item(), rel=1e-5)
     weighted = loss("squared", output_weights=(0.0, 1.0, 3.0))(logits, TRUTH).item()
     assert weighted == pytest.approx(((apart[1] ** 2).mean() + 3 * (apart[2] ** 2).mean()).item() / 4, rel=1e-5)
+    smooth = loss("smooth_absolute", border=0.4)(logits, TRUTH).item()
+    expected = torch.where(apart < 0.4, apart**2 / 0.8, apart - 0.2).mean().item()
+    assert smooth == pytest.approx(expected, rel=1e-5)
     positive = loss("binary_cross_entropy", positive_weights=(1.0, 2.0, 1.0))(logits, TRUTH).item()
     plain = loss("binary_cross_entropy")(logits, TRUTH).item()
     assert positive - plain == pytest.approx(-math.log(0.5) / 9, rel=1e-4)
@@ -330,6 +333,7 @@ def test_chosen_outputs_alone_count() -> None:
             "weights of outputs: a number from 0 for each of the network's 3 outputs, the background counted, and not all 0; "
             "found [1.0, -1.0, 1.0]",
         ),
+        ("smooth_absolute", {"border": 0.0}, "border: above 0, found 0.0"),
         (
             "weighted_cross_entropy",
             {"weighting": "given"},

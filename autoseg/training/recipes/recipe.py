@@ -47,6 +47,9 @@ class Recipe:
         foreground_fraction: Share of each batch that must hold foreground.
         balance: What comes equally often in training: "labels", or the values of a column of metadata.tsv; null: each case.
         mirror: Whether patches are mirrored along all axes, in training and in prediction.
+        frozen: Share of the network's layers, from the input on, that stay as the weights have them which it starts from.
+        fresh: Whether the others start anew, and not from those weights.
+        weight_average: Share of the average of the weights so far in the next one, which validates and predicts; null: no average.
         gradient_clip: Greatest norm of the gradients; larger ones are made shorter.
         deep_supervision: Whether the coarser resolutions of the decoder learn too, where the network has such outputs.
     """
@@ -69,6 +72,9 @@ class Recipe:
     foreground_fraction: float
     balance: str | None = None
     mirror: bool
+    frozen: float = 0.0
+    fresh: bool = False
+    weight_average: float | None = None
     gradient_clip: float
     deep_supervision: bool
 
@@ -79,6 +85,10 @@ class Recipe:
                 raise TrainingError(f"{name}: at least 1, found {value}")
         if self.max_hours is not None and not 0 < self.max_hours < MOST_HOURS:
             raise TrainingError(f"max_hours: above 0 and below {MOST_HOURS}, found {self.max_hours}")
+        if not 0 <= self.frozen < 1:
+            raise TrainingError(f"frozen: from 0 to below 1, as something must learn, found {self.frozen}")
+        if self.weight_average is not None and not 0 < self.weight_average < 1:
+            raise TrainingError(f"weight_average: between 0 and 1, usually 0.99 to 0.9999, found {self.weight_average}")
         if not 0 < self.learning_rate < 10:
             raise TrainingError(f"learning_rate: between 0 and 10, found {self.learning_rate}; the usual value is 0.01")
         if not 0 <= self.foreground_fraction <= 1:

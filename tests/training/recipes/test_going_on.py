@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from autoseg.errors import Interrupted
+from autoseg.errors import Interrupted, TrainingError
 from autoseg.inference.model import load_weights
 from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainingSettings, find_trainer
+from autoseg.training.fine_tuning import freeze
 from autoseg.training.fold.data import FoldData
 
 CASES = tuple(f"ball_{number}" for number in range(6))
@@ -135,3 +137,42 @@ def test_hours_are_kept_and_leave_a_model(trainer: MakeTrainer, caplog: pytest.L
     assert load_weights(made.output / "weights_final.pt").epoch == len(epochs)
     made.run(resume=True)
     assert "nothing is left to train: 2 s are over" in caplog.text
+
+
+def test_weights_are_averaged_over_the_steps_and_the_average_is_kept(trainer: MakeTrainer) -> None:
+    whole, broken, plain = (
+        trainer({"weight_average": 0.5}),
+        trainer({"weight_average": 0.5}, "broken"),
+        trainer({}, "plain"),
+    )
+    whole.run()
+    run_with_a_break(broken, 4)
+    plain.run()
+
+    assert_same(whole, broken)
+    content = torch.load(whole.output / "checkpoint.pt", weights_only=True)
+    assert content["average"]["n_averaged"] == 6
+    kept = load_weights(whole.output / "weights_final.pt").weights
+    learned = load_weights(plain.output / "weights_final.pt").weights
+    assert all(torch.equal(content["network"][name], learned[name]) for name in learned)
+    assert all(torch.equal(content["average"][f"module.{name}"], kept[name]) for name in kept)
+    assert any(not torch.equal(kept[name], learned[name]) for name in kept)
+    assert [one["loss"] for one in epochs_of(whole)] == [one["loss"] for one in epochs_of(plain)]
+    assert [one["validation_loss"] for one in epochs_of(whole)] != [one["validation_loss"] for one in epochs_of(plain)]
+
+
+def test_frozen_layers_stay_as_the_weights_have_them(trainer: MakeTrainer) -> None:
+    trainer({}, "before").run()
+    made = trainer({"frozen": 0.5, "fresh": True}, "tuned")
+    with pytest.raises(
+        TrainingError, match=r"tuned: its recipe leaves 50 % of the layers as they are \(frozen\), so they must"
+    ):
+        made.run()
+    weights = made.output.parents[1] / "before" / "fold_0" / "weights_final.pt"
+    made.settings = replace(made.settings, pretrained_weights=weights)
+    made.run()
+
+    names = freeze(made.new_network(), 0.5)
+    old, new = (load_weights(path).weights for path in (weights, made.output / "weights_final.pt"))
+    assert names and all(torch.equal(old[name], new[name]) for name in names)
+    assert any(not torch.equal(old[name], new[name]) for name in new)
