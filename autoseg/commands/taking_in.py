@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from autoseg.conversion.taken_in import TakenIn
 
 CONVERSION = frozenset(
-    "source task_number name channels label_names remap_labels contrasts multichannel label_suffixes where overlap".split()
+    "source task_number name channels label_names remap_labels contrasts multichannel label_suffixes roi_suffix where overlap".split()
 )
 """Where the options are kept."""
 
@@ -55,6 +55,11 @@ def add_conversion(options: Group) -> None:
         default=[],
         help="of BIDS: what stands behind the image's name in the names of its labels, one for each label: _seg-anterior",
     )
+    options.add_argument(
+        "--roi_suffix",
+        metavar="SUFFIX",
+        help="of BIDS: masks in derivatives outside of which nothing is known, so nothing is trained on there",
+    )
     add_where(options, "of BIDS, only these images")
     options.add_argument(
         "--overlap",
@@ -79,6 +84,7 @@ def chosen_conversion(arguments: argparse.Namespace) -> ConversionSettings:
         label_suffixes=tuple(arguments.label_suffixes),
         overlap=arguments.overlap,
         where=arguments.where,
+        roi_suffix=arguments.roi_suffix,
     )
 
 

@@ -16,7 +16,15 @@ GROUPS = {
     "start here": ("doctor", "demo", "run"),
     "data": ("get_example", "convert_dataset", "convert_decathlon_task", "verify_dataset", "plot_task", "make_splits"),
     "plans": ("plan_and_preprocess", "plan_from_fingerprint", "plan_from_json"),
-    "models": ("list_networks", "make_recipe", "plot_augmentation", "train", "predict", "evaluate_folder"),
+    "models": (
+        "list_networks",
+        "make_recipe",
+        "plot_augmentation",
+        "train",
+        "predict",
+        "evaluate_folder",
+        "write_bids",
+    ),
     "the best of several": (
         "find_best_configuration",
         "determine_postprocessing",

@@ -37,6 +37,7 @@ class BidsSettings:
         names: Of the labels, in the order of the suffixes; None: as the suffixes differ.
         overlap: What becomes of labels with a file each.
         remap_labels: Whether values with gaps may be renumbered, where one file holds all labels.
+        roi_suffix: Of masks in derivatives outside of which nobody knows; images without one are left out.
         where: A condition on what is known of the images; others are left out.
     """
 
@@ -47,6 +48,7 @@ class BidsSettings:
     overlap: Overlap = None
     remap_labels: bool = False
     where: str | None = None
+    roi_suffix: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,8 @@ def understand_bids(folder: Path, settings: BidsSettings, *, workers: int) -> Un
         raise DatasetError(f"{readable(folder)}: its subjects have no images named as BIDS has it, sub-01_T1w.nii.gz")
     suffixes = _label_suffixes(tree, settings)
     contrasts = _contrasts(tree, settings, suffixes)
-    subjects = _chosen(tree, _cases(tree, contrasts, multichannel=settings.multichannel), settings.where)
+    subjects = _cases(tree, contrasts, multichannel=settings.multichannel)
+    subjects = _chosen(tree, _with_region(tree, subjects, settings.roi_suffix), settings.where)
     labels = {case: _labels(images, suffixes) for case, images in subjects.images.items()}
     if not any(labels.values()):
         raise DatasetError(
@@ -83,7 +86,11 @@ def understand_bids(folder: Path, settings: BidsSettings, *, workers: int) -> Un
         )
     files = [paths for found in labels.values() for paths in found.values()]
     is_map = len(suffixes) == 1 and all(len(paths) == 1 for paths in files)
-    is_map = is_map and (settings.remap_labels or are_maps([path for (path,) in files], workers))
+    is_map = (
+        is_map
+        and settings.roi_suffix is None
+        and (settings.remap_labels or are_maps([path for (path,) in files], workers))
+    )
     cases = [_case(case, images, labels[case], subjects, is_map=is_map) for case, images in subjects.images.items()]
     number, name = number_and_name(folder)
     understood = Understood(
@@ -101,7 +108,7 @@ def understand_bids(folder: Path, settings: BidsSettings, *, workers: int) -> Un
     )
     if is_map:
         return _with_map(understood, settings, workers)
-    return _with_masks(understood, labels, suffixes, settings, workers=workers)
+    return _with_masks(understood, subjects, suffixes, settings, workers=workers)
 
 
 def _case(
@@ -143,17 +150,23 @@ def _with_map(understood: Understood, settings: BidsSettings, workers: int) -> U
 
 def _with_masks(
     understood: Understood,
-    labels: Mapping[str, Mapping[str, tuple[Path, ...]]],
+    subjects: _Subjects,
     suffixes: Sequence[str],
     settings: BidsSettings,
     *,
     workers: int,
 ) -> Understood:
     """Of a file for each label."""
+    labels = {case: _labels(images, suffixes) for case, images in subjects.images.items()}
     names = settings.names or label_names(suffixes)
+    regions = {} if settings.roi_suffix is None else _regions(subjects, settings.roi_suffix)
     _require_names(understood.source, suffixes, names)
     drawn = [
-        DrawnCase(identifier=case, masks={names[suffixes.index(suffix)]: files for suffix, files in found.items()})
+        DrawnCase(
+            identifier=case,
+            masks={names[suffixes.index(suffix)]: files for suffix, files in found.items()},
+            region=regions.get(case),
+        )
         for case, found in labels.items()
         if found
     ]
@@ -187,7 +200,7 @@ def _drops(words: Iterable[str]) -> bool:
 
 
 def _label_suffixes(tree: BidsTree, settings: BidsSettings) -> tuple[str, ...]:
-    there = tuple(tree.label_suffixes)
+    there = tuple(suffix for suffix in tree.label_suffixes if suffix != settings.roi_suffix)
     if not there:
         raise DatasetError(
             f"{readable(tree.folder)}: no label of its images is in derivatives; it is named after its image, "
@@ -283,6 +296,26 @@ def _grids_differ(images: Sequence[BidsImage]) -> str:
         if found := first.geometry.differences(other.geometry):
             return f"{image.name.contrast}: {'; '.join(found)}"
     return ""
+
+
+def _regions(subjects: _Subjects, suffix: str) -> dict[str, Path]:
+    """Of each case the mask of its region, where it has one."""
+    found = {case: _labels(images, [suffix]).get(suffix) for case, images in subjects.images.items()}
+    return {case: files[0] for case, files in found.items() if files}
+
+
+def _with_region(tree: BidsTree, subjects: _Subjects, suffix: str | None) -> _Subjects:
+    """Those that have a mask of their region, where one is asked for."""
+    if suffix is None:
+        return subjects
+    _known(tree, "roi_suffix", [suffix], tuple(tree.label_suffixes))
+    with_region = _regions(subjects, suffix)
+    without = [case for case in subjects.images if case not in with_region]
+    note = f"left out, without {suffix}: {first_few(without)}"
+    return _Subjects(
+        images={case: subjects.images[case] for case in with_region},
+        notes=(*subjects.notes, *([note] if without else [])),
+    )
 
 
 def _chosen(tree: BidsTree, subjects: _Subjects, where: str | None) -> _Subjects:

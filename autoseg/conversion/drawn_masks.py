@@ -12,6 +12,7 @@ import numpy as np
 
 from autoseg.arrays import Array, Mask
 from autoseg.conversion.understood import Drawing
+from autoseg.dataset.declared_target import IGNORE
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.images import read_label
 from autoseg.images.whole_numbers import fractional_values
@@ -19,6 +20,9 @@ from autoseg.machine.pool import run_on_cases
 from autoseg.words import agreeing, counted, first_few, in_digits, readable
 
 BACKGROUND = "background"
+
+UNKNOWN = 255
+"""The value outside of a region; there are fewer labels with a file each."""
 
 Overlap = Literal["masks", "last"] | None
 """What becomes of labels with a file each: masks of their own, or one map in which the last counts where they overlap. None:
@@ -34,10 +38,12 @@ class DrawnCase:
 
     Attributes:
         masks: By the label's name, a file of each rater; what was not drawn is left out.
+        region: A mask outside of which nobody knows; None where all is known.
     """
 
     identifier: str
     masks: Mapping[str, tuple[Path, ...]]
+    region: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,18 +97,19 @@ def draw_labels(
             f"values between the ends are taken for the nearer one, in {counted(len(edges), 'file')}: {first_few(edges, 3)}"
         )
     notes += _undrawn(cases, names)
+    ignored = {IGNORE: UNKNOWN} if any(case.region for case in cases) else {}
     if apart:
         return DrawnLabels(
             labels=(BACKGROUND, *names),
             drawings={case.identifier: tuple(_each(case, names)) for case in cases},
-            target={"masks": list(names)},
+            target={"masks": list(names), **ignored},
             notes=tuple(notes),
         )
     annotated = {case.identifier: list(case.masks) for case in cases if len(case.masks) < len(names)}
     return DrawnLabels(
         labels=(BACKGROUND, *names),
         drawings={case.identifier: tuple(_merged(case, names)) for case in cases},
-        target={"annotated": annotated} if annotated else {},
+        target={**({"annotated": annotated} if annotated else {}), **ignored},
         notes=tuple(notes),
     )
 
@@ -134,14 +141,18 @@ def _each(case: DrawnCase, names: Sequence[str]) -> Iterator[Drawing]:
         files = case.masks.get(name, ())
         for rater, path in enumerate(files, start=1):
             ending = f"_{name}" if len(files) == 1 else f"_{name}_rater{rater}"
-            yield Drawing(name=ending, masks=((path, 1),))
+            yield Drawing(name=ending, masks=((path, 1),), region=_region(case))
 
 
 def _merged(case: DrawnCase, names: Sequence[str]) -> Iterator[Drawing]:
     raters = max(map(len, case.masks.values()))
     for rater in range(raters):
         masks = tuple((case.masks[name][rater], value) for value, name in enumerate(names, 1) if name in case.masks)
-        yield Drawing(name="" if raters == 1 else f"_rater{rater + 1}", masks=masks)
+        yield Drawing(name="" if raters == 1 else f"_rater{rater + 1}", masks=masks, region=_region(case))
+
+
+def _region(case: DrawnCase) -> tuple[Path, int] | None:
+    return None if case.region is None else (case.region, UNKNOWN)
 
 
 def _undrawn(cases: Sequence[DrawnCase], names: Sequence[str]) -> Iterator[str]:
@@ -167,8 +178,10 @@ def _look(folder: Path, cases: Sequence[DrawnCase], workers: int) -> list[_Looke
 
 def _look_at(case: DrawnCase) -> _Looked:
     held: dict[str, Mask] = {}
-    edges, first = [], None
-    for name, files in case.masks.items():
+    edges: list[str] = []
+    first: tuple[Path, tuple[int, ...]] | None = None
+    region = {} if case.region is None else {"": (case.region,)}
+    for name, files in {**case.masks, **region}.items():
         for path in files:
             data = read_label(path).data
             first = first or (path, data.shape)
@@ -180,7 +193,7 @@ def _look_at(case: DrawnCase) -> _Looked:
             if _has_edges(path, data):
                 edges.append(path.name)
         held[name] = mask_of(data)
-    pairs = ((one, other, int((held[one] & held[other]).sum())) for one, other in combinations(held, 2))
+    pairs = ((one, other, int((held[one] & held[other]).sum())) for one, other in combinations(case.masks, 2))
     return _Looked(overlaps=tuple(pair for pair in pairs if pair[2]), edges=tuple(edges))
 
 

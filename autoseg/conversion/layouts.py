@@ -43,7 +43,7 @@ DECATHLON = "the layout of the Medical Segmentation Decathlon (TaskXX_Name, no c
 FIRST_OWN_NUMBER = 500
 """The field's habit: published tasks have smaller numbers."""
 
-BIDS_ONLY = ("contrasts", "multichannel", "label_suffixes", "where")
+BIDS_ONLY = ("contrasts", "multichannel", "label_suffixes", "where", "roi_suffix")
 """Settings of no other layout."""
 
 FORMAT = RecordFormat(number=1)
@@ -63,7 +63,7 @@ class ConversionSettings:
         remap_labels: Renumber label values that are not consecutive.
         channels: Names of the channels (plain folders only).
         labels: Names of the labels, in the order of their numbers, without the background (not with dataset.json).
-        contrasts, multichannel, label_suffixes: What is chosen of a BIDS dataset.
+        contrasts, multichannel, label_suffixes, roi_suffix: What is chosen of a BIDS dataset.
         overlap: What becomes of labels with a file each.
         where: A condition on what is known of the cases; others are left out (BIDS only).
     """
@@ -79,6 +79,7 @@ class ConversionSettings:
     label_suffixes: tuple[str, ...] = ()
     overlap: Overlap = None
     where: str | None = None
+    roi_suffix: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +215,7 @@ def _understand_bids(source: Path, settings: ConversionSettings, workers: int) -
         names=settings.labels,
         overlap=settings.overlap,
         where=settings.where,
+        roi_suffix=settings.roi_suffix,
         remap_labels=settings.remap_labels,
     )
     understood = understand_bids(source, chosen, workers=workers)

@@ -22,10 +22,12 @@ class Drawing:
     Attributes:
         name: Behind the case's name, `_axon` or `_rater2`; empty for its only file.
         masks: Files, and the value that is written where each holds.
+        region: A mask outside of which nobody knows, and the value that says so; None where all is known.
     """
 
     name: str
     masks: tuple[tuple[Path, int], ...]
+    region: tuple[Path, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

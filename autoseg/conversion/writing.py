@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from autoseg.conversion.building import built_beside, copy_facts, copy_file
 from autoseg.conversion.drawn_masks import mask_of
-from autoseg.conversion.understood import Understood
+from autoseg.conversion.understood import Drawing, Understood
 from autoseg.dataset import Case, channel_file, read_dataset
 from autoseg.dataset.declared_target import MASKS
 from autoseg.dataset.metadata import write_table
@@ -39,13 +39,13 @@ class _File:
     Attributes:
         target: Relative to the task's folder.
         numbers: What becomes of a label's values.
-        masks: Files that a label is made of, and the value where each holds.
+        drawing: What a label is made of.
     """
 
     source: Path
     target: str
     numbers: Mapping[int, int] | None = None
-    masks: tuple[tuple[Path, int], ...] = ()
+    drawing: Drawing | None = None
 
 
 def write_task(understood: Understood, target: Path, *, link: bool, workers: int) -> None:
@@ -113,7 +113,7 @@ def _drawn(understood: Understood, case: Case) -> Iterator[_File]:
     """The label files that are made of others."""
     for drawing in understood.drawings.get(case.identifier, ()):
         source, stem = drawing.masks[0][0], f"labelsTr/{case.identifier}{drawing.name}"
-        yield _File(source=source, target=stem + _drawn_ending(source), masks=drawing.masks)
+        yield _File(source=source, target=stem + _drawn_ending(source), drawing=drawing)
         yield from _sidecars(understood, case, stem)
 
 
@@ -144,8 +144,8 @@ def _image_ending(path: Path) -> str:
 
 def _bring(file: _File, *, folder: Path, link: bool) -> None:
     target = folder / file.target
-    if file.masks:
-        draw(file.masks, target)
+    if file.drawing is not None:
+        draw(file.drawing, target)
     elif file.numbers is not None:
         renumber(file.source, target, file.numbers)
     elif not is_copied(file.source):
@@ -181,12 +181,15 @@ def renumber(source: Path, target: Path, numbers: Mapping[int, int]) -> None:
     write_image(target, written, image.geometry)
 
 
-def draw(masks: Sequence[tuple[Path, int]], target: Path) -> None:
+def draw(drawing: Drawing, target: Path) -> None:
     """Write a label image that has each value where the value's mask holds, later ones over earlier ones."""
-    first = read_label(masks[0][0])
-    written = np.zeros(first.data.shape, np.min_scalar_type(max(value for _, value in masks)))
-    for path, value in masks:
+    region = () if drawing.region is None else (drawing.region,)
+    first = read_label(drawing.masks[0][0])
+    written = np.zeros(first.data.shape, np.min_scalar_type(max(value for _, value in (*drawing.masks, *region))))
+    for path, value in drawing.masks:
         written[mask_of(read_label(path).data)] = value
+    for path, value in region:
+        written[~mask_of(read_label(path).data)] = value
     write_image(target, written, first.geometry)
 
 

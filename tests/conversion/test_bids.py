@@ -9,7 +9,7 @@ import pytest
 from autoseg.conversion.bids import label_names
 from autoseg.conversion.bids_files import is_bids, read_tree
 from autoseg.conversion.layouts import ConversionSettings, convert_dataset
-from autoseg.dataset import Dataset, read_dataset
+from autoseg.dataset import Dataset, Exclusive, read_dataset
 from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import AutosegError
 from autoseg.geometry import Geometry
@@ -199,6 +199,19 @@ def test_a_folder_is_bids_where_subjects_have_images(tmp_path: Path, bids: Path)
     (bids / "participants.tsv").unlink()
     assert is_bids(bids)
     assert not is_bids(tmp_path)
+
+
+def test_outside_of_a_region_nobody_knows_and_images_without_one_are_left_out(bids: Path) -> None:
+    label(bids, "sub-01_T1w_roi", box(slice(0, 4)))
+    settings = ConversionSettings(number=1, contrasts=("T1w",), label_suffixes=(LEFT, RIGHT), roi_suffix="_roi")
+    conversion = convert_dataset(bids, bids.parent / "raw_data", settings)
+    dataset = read_dataset(conversion.folder)
+
+    assert [case.identifier for case in (*dataset.training, *dataset.test)] == ["sub-01_T1w"]
+    assert conversion.understood.notes == ("left out, without _roi: sub-02_T1w, sub-03_T1w",)
+    assert isinstance(dataset.target, Exclusive) and dataset.target.ignore == 255
+    expected = np.where(box(slice(0, 4)) == 1, box(slice(0, 2)) + box(slice(3, 5), 2), 255)
+    np.testing.assert_array_equal(read_label(dataset.training[0].label_paths[0]).data, expected)
 
 
 # --------------------------------------------------- a folder for each case
