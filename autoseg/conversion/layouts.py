@@ -276,7 +276,7 @@ def _understand_first_generation(source: Path, settings: ConversionSettings) -> 
         number=number,
         name=name,
         channels=dataset.channels,
-        labels=dataset.target.outputs,
+        labels=dataset.target.labels,
         training=dataset.training,
         test=dataset.test,
         label_values=of_each_case(numbers, dataset.training),

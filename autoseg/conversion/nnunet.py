@@ -12,11 +12,13 @@ from typing import Any
 from autoseg.conversion.declared import close_gaps, closed_gaps, renumbering_note
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case, find_case_files, image_files, read_dataset, read_description
-from autoseg.dataset.declared_target import IGNORE, ORDER, declared_target
+from autoseg.dataset.declared_target import IGNORE, MASKS, ORDER, RATER, SOFT, declared_target
 from autoseg.dataset.description import quoted_entries, turned_round
+from autoseg.dataset.drawn import with_label_files
 from autoseg.dataset.notes import Notes
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError
+from autoseg.evaluation.case_files import cases_in
 from autoseg.files.layout import DATASET_FILE
 from autoseg.images import IMAGE_ENDINGS, split_ending, whole_files
 from autoseg.words import agreeing, first_few, readable
@@ -42,11 +44,6 @@ def understand_ours(folder: Path, *, remap_labels: bool = False) -> Understood:
     """
     description, numbers = close_gaps(read_description(folder), folder / DATASET_FILE, remap_labels=remap_labels)
     dataset = read_dataset(folder, description)
-    if any(case.drawn for case in dataset.training):
-        raise DatasetError(
-            f"{readable(folder)}: masks, soft labels and the files of raters are brought over as they are only; copy the "
-            "folder to raw_data/TaskXXX_Name"
-        )
     files = [path for case in (*dataset.training, *dataset.test) for path in case.paths]
     if missing := [path.relative_to(folder) for path in files if not path.is_file()]:
         raise DatasetError(
@@ -65,8 +62,9 @@ def understand_ours(folder: Path, *, remap_labels: bool = False) -> Understood:
         training=dataset.training,
         test=dataset.test,
         description=description,
-        target={"labels": description["labels"]} if ORDER in description else {},
-        label_values=of_each_case(numbers, dataset.training),
+        outputs=dataset.target,
+        target={key: description[key] for key in declared_keys(description)},
+        label_values=of_each_case(_with_ignored(numbers, dataset.target.ignore), dataset.training),
         notes=(*renumbering_note(numbers), *dataset.remarks),
     )
 
@@ -89,8 +87,9 @@ def understand_second_generation(folder: Path, *, remap_labels: bool = False) ->
         )
     channels = _channels(description.get("channel_names"), where)
     scaled = {str(number): rule for number, name in enumerate(channels) if (rule := OTHER_NORMALISATIONS.get(name))}
-    labels, numbers, target = _target(description, where, remap_labels=remap_labels)
-    training, test = _cases(folder, len(channels), _ending(description.get("file_ending"), where))
+    target, numbers = _target(description, where, remap_labels=remap_labels)
+    ending = _ending(description.get("file_ending"), where)
+    training, test = _cases(folder, len(channels), ending, target)
     number, name = number_and_name(folder)
     return Understood(
         source=folder,
@@ -98,11 +97,12 @@ def understand_second_generation(folder: Path, *, remap_labels: bool = False) ->
         number=number,
         name=name,
         channels=channels,
-        labels=labels,
+        labels=target.labels,
         training=training,
         test=test,
-        label_values=of_each_case(numbers, training),
-        target=target,
+        label_values=of_each_case(_with_ignored(numbers, target.ignore), training),
+        outputs=target,
+        target=_declared_otherwise(description, target),
         description={
             **{key: value for key, value in description.items() if key not in REPLACED_KEYS},
             **({"normalisation": scaled} if scaled else {}),
@@ -143,21 +143,38 @@ def _channels(names: Any, where: Path) -> tuple[str, ...]:
     return tuple(names[str(number)] for number in range(len(names)))
 
 
-def _target(
-    description: Mapping[str, Any], where: Path, *, remap_labels: bool
-) -> tuple[tuple[str, ...], dict[int, int] | None, Mapping[str, Any]]:
-    """Names by number, the new numbers where there were gaps, and what these do not say: regions, what is ignored."""
+def _target(description: Mapping[str, Any], where: Path, *, remap_labels: bool) -> tuple[Target, dict[int, int] | None]:
+    """What is predicted, and the new numbers of labels where there were gaps."""
     values = description.get("labels")
+    declared = {key: description[key] for key in (IGNORE, SOFT) if key in description}
+    if MASKS in description:
+        beside = {key: description[key] for key in ("labels", ORDER) if key in description}
+        return _declared({**declared, MASKS: description[MASKS], **beside}, where), None
     if ORDER in description:
-        target = _declared({"labels": values, ORDER: description[ORDER]}, where)
-        return target.labels, None, {"labels": values, ORDER: description[ORDER]}
-    if not isinstance(values, dict) or IGNORE not in values:
-        return *_labels(values, where, remap_labels=remap_labels), {}
-    ignore, rest = values[IGNORE], {name: value for name, value in values.items() if name != IGNORE}
-    names, numbers = _labels(rest, where, remap_labels=remap_labels)
-    numbered = {str(value): name for value, name in enumerate(names)}
-    _declared({"labels": numbered, IGNORE: ignore}, where, names)
-    return names, None if numbers is None else {**numbers, ignore: ignore}, {IGNORE: ignore}
+        return _declared({**declared, "labels": values, ORDER: description[ORDER]}, where), None
+    if isinstance(values, dict) and IGNORE in values:
+        declared, values = (
+            {**declared, IGNORE: values[IGNORE]},
+            {name: values[name] for name in values if name != IGNORE},
+        )
+    names, numbers = _labels(values, where, remap_labels=remap_labels)
+    return _declared(declared, where, names), numbers
+
+
+def _declared_otherwise(description: Mapping[str, Any], target: Target) -> Mapping[str, Any]:
+    """What our dataset.json has to say of a target beside the names of its labels by number."""
+    said = {key: description[key] for key in declared_keys(description)}
+    return said if target.ignore is None or ORDER in said else {**said, IGNORE: target.ignore}
+
+
+def declared_keys(description: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of the keys that declare regions or masks those that are there."""
+    return ("labels", ORDER) if ORDER in description else (MASKS,) if MASKS in description else ()
+
+
+def _with_ignored(numbers: Mapping[int, int] | None, ignore: int | None) -> Mapping[int, int] | None:
+    """What nobody knows stays what it is where labels are renumbered."""
+    return numbers if numbers is None or ignore is None else {**numbers, ignore: ignore}
 
 
 def _declared(description: Mapping[str, Any], where: Path, names: tuple[str, ...] = ()) -> Target:
@@ -208,16 +225,31 @@ def _ending(ending: Any, where: Path) -> str:
     return str(ending)
 
 
-def _cases(folder: Path, channels: int, ending: str) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+def _cases(folder: Path, channels: int, ending: str, target: Target) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     """Those with a label, and those without; of one channel, the files may do without its number."""
     if not (folder / "labelsTr").is_dir():
         raise DatasetError(f"{readable(folder / 'labelsTr')}: no such folder; it holds the labels <case>{ending}")
-    labels = image_files(folder / "labelsTr")
+    labels = _labels_by_case(folder / "labelsTr", target)
     unnumbered = channels == 1 and _has_unnumbered(folder / "imagesTr", labels)
     find = _unnumbered_cases if unnumbered else partial(find_case_files, channels=channels)
     cases = _with_ending(find(folder / "imagesTr"), ending, folder / "imagesTr")
     test = find(folder / "imagesTs") if (folder / "imagesTs").is_dir() else ()
-    return _labelled(folder, cases, labels, ending), tuple(test)
+    labelled = _labelled(folder, cases, labels, ending)
+    notes = Notes()
+    drawn = with_label_files(labelled, target, notes)
+    if notes.problems:
+        raise DatasetError(f"{readable(folder / 'labelsTr')}: {'; '.join(notes.problems)}")
+    return drawn, tuple(test)
+
+
+def _labels_by_case(folder: Path, target: Target) -> Mapping[str, Path]:
+    """What the label file of each case is called, or would be if its masks and raters had one together."""
+    found: dict[str, Path] = {}
+    for name, path in image_files(folder).items():
+        without_rater = match[1] if (match := RATER.fullmatch(name)) else name
+        (case,) = cases_in([without_rater], target)
+        found[case] = path if name == case else path.with_name(case + split_ending(path.name)[1])
+    return found
 
 
 def _has_unnumbered(folder: Path, labels: Mapping[str, Path]) -> bool:

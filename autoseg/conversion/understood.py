@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.dataset import Case
-from autoseg.dataset.declared_target import MASKS
+from autoseg.dataset.declared_target import MASKS, ORDER
 from autoseg.dataset.facts import Facts
+from autoseg.dataset.target import Target
 from autoseg.images import split_ending
 from autoseg.words import readable
 
@@ -47,6 +48,7 @@ class Understood:
         sidecars: Of cases, a JSON file that goes with image and labels and does not lie beside them.
         facts: What is known of each case; None where that stands beside the images as we have it.
         target: What dataset.json has to say of the target where names in the order of their numbers do not say all.
+        outputs: What is predicted, where label files are brought over that each hold a part of it; else None.
         notes: What a user should know before training.
     """
 
@@ -64,6 +66,7 @@ class Understood:
     sidecars: Mapping[str, Path] = field(default_factory=dict)
     facts: Mapping[str, Facts] | None = None
     target: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Target | None = None
     notes: tuple[str, ...] = ()
 
     def report(self) -> str:
@@ -73,13 +76,16 @@ class Understood:
         lines = [
             f"{readable(self.source)}: {self.layout}",
             f"  channels  {_numbered(self.channels)}",
-            f"  masks     {', '.join(map(readable, self.target[MASKS]))}"
-            if MASKS in self.target
-            else f"  labels    {_numbered(self.labels)}",
+            self._outputs(),
             f"  cases     {len(self.training)} with labels, {len(self.test)} without",
             f"  files     {', '.join(f'{number} {ending}' for ending, number in sorted(endings.items()))}",
         ]
         return "\n".join([*lines, *(f"  note      {note}" for note in self.notes)])
+
+    def _outputs(self) -> str:
+        if MASKS in self.target:
+            return f"  masks     {', '.join(map(readable, self.target[MASKS]))}"
+        return f"  {'regions  ' if ORDER in self.target else 'labels   '} {_numbered(self.labels)}"
 
 
 def _numbered(names: Sequence[str]) -> str:

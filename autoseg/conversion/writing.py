@@ -13,7 +13,7 @@ from autoseg.conversion.building import built_beside, copy_facts, copy_file
 from autoseg.conversion.drawn_masks import mask_of
 from autoseg.conversion.understood import Drawing, Understood
 from autoseg.dataset import Case, channel_file, read_dataset
-from autoseg.dataset.declared_target import MASKS
+from autoseg.dataset.declared_target import MASKS, RATER
 from autoseg.dataset.metadata import write_table
 from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.files.layout import DATASET_FILE, METADATA_FILE
@@ -105,8 +105,21 @@ def _files(understood: Understood) -> list[_File]:
                 numbers = (understood.label_values or {}).get(case.identifier)
                 labels = folder.replace("images", "labels")
                 files.append(_File(source=case.segmentation, target=f"{labels}/{name}", numbers=numbers))
+            files += _parts_of_labels(understood, case, folder.replace(\"images\", \"labels\"))
             files += _drawn(understood, case)
     return files
+
+
+def _parts_of_labels(understood: Understood, case: Case, folder: str) -> Iterator[_File]:
+    """The label files of a case that each hold a mask, or what one rater drew, under the case's name."""
+    if understood.outputs is None or case.identifier in understood.drawings:
+        return
+    numbers = (understood.label_values or {}).get(case.identifier)
+    for stem, paths in zip(understood.outputs.files_of(case.identifier), case.drawn, strict=False):
+        for path in paths:
+            match = RATER.fullmatch(split_ending(path.name)[0])
+            name = f"{stem}_rater{match[2]}" if match else stem
+            yield _File(source=path, target=f"{folder}/{name}{_label_ending(understood, path)}", numbers=numbers)
 
 
 def _drawn(understood: Understood, case: Case) -> Iterator[_File]:
@@ -128,9 +141,11 @@ def _drawn_ending(path: Path) -> str:
 
 
 def _ending_of_labels(understood: Understood, case: Case) -> str:
-    if case.segmentation is None:
+    if case.segmentation is not None:
+        return _label_ending(understood, case.segmentation)
+    if case.identifier in understood.drawings:
         return _drawn_ending(case.label_paths[0])
-    return _label_ending(understood, case.segmentation)
+    return _label_ending(understood, case.label_paths[0])
 
 
 def _label_ending(understood: Understood, path: Path) -> str:

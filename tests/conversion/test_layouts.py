@@ -16,8 +16,9 @@ import SimpleITK as sitk
 
 from autoseg.conversion.layouts import Conversion, ConversionSettings, convert_dataset, understand_dataset
 from autoseg.conversion.writing import write_task
-from autoseg.dataset import Exclusive, Regions, read_dataset
+from autoseg.dataset import Exclusive, read_dataset
 from autoseg.dataset.raw_cases import read_case
+from autoseg.dataset.target import Masks, Regions
 from autoseg.errors import AutosegError, DatasetError, StorageError, WorkspaceError
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
@@ -132,7 +133,7 @@ def test_regions_of_the_second_generation_stay_regions(second: Path, tmp_path: P
     labels = {"background": 0, "whole": [1, 2], "posterior": [2]}
     describe_second(second, labels=labels, regions_class_order=[1, 2])
     conversion = convert(second, tmp_path)
-    assert "  labels    0 background, 1 whole, 2 posterior\n" in conversion.understood.report()
+    assert "  regions   0 background, 1 whole, 2 posterior\n" in conversion.understood.report()
     dataset = read_dataset(conversion.folder)
     assert dataset.target == Regions(names=("whole", "posterior"), members=((1, 2), (2,)), order=(1, 2))
     assert list(verify_dataset(conversion.folder, workers=1).errors) == []
@@ -159,12 +160,99 @@ def test_an_ignore_label_stays_what_it_is_where_others_are_renumbered(second: Pa
     np.testing.assert_array_equal(np.unique(read_case(case).segmentation), [0, 1, 2, 9])
 
 
-def test_tasks_of_several_label_files_a_case_are_copied_by_hand(first: Path, tmp_path: Path) -> None:
-    for path in sorted((first / "labelsTr").iterdir()):
-        path.rename(path.with_name(path.name.replace(".nii.gz", "_rater1.nii.gz")))
-    assert "masks, soft labels and the files of raters are brought over as they are only; copy the folder" in refusal(
-        first, tmp_path
-    )
+def describe_again(folder: Path, **changes: Any) -> None:
+    """Of either layout, with other entries; None takes one out."""
+    known = {**json.loads((folder / "dataset.json").read_text()), **changes}
+    describe(folder, **{key: value for key, value in known.items() if value is not None})
+
+
+def masks_of(folder: Path, names: Sequence[str], *, raters: int = 0) -> None:
+    """In place of each label file one for each name, of several raters each; in the last case the last was not drawn."""
+    files = sorted((folder / "labelsTr").iterdir())
+    for number, path in enumerate(files):
+        stem = path.name.removesuffix(".nii.gz")
+        for place, name in enumerate(names):
+            if place and number == len(files) - 1:
+                continue
+            mask = (label(number) > place).astype(np.uint8)
+            endings = [f"_rater{rater + 1}" for rater in range(raters)] or [""]
+            for ending in endings:
+                write(path.with_name(f"{stem}{name}{ending}.nii.gz"), mask)
+        if names != ("",) or raters:
+            path.unlink()
+
+
+@pytest.mark.parametrize("raters", [0, 2])
+@pytest.mark.parametrize("layout", ["first", "second"])
+def test_masks_and_raters_are_brought_over_as_they_are(
+    first: Path, second: Path, tmp_path: Path, layout: str, raters: int
+) -> None:
+    folder = first if layout == "first" else second
+    masks_of(folder, ("_whole", "_core"), raters=raters)
+    describe_again(folder, masks=["whole", "core"], ignore=7, labels=None)
+
+    conversion = convert(folder, tmp_path)
+
+    assert "  masks     whole, core\n" in conversion.understood.report()
+    dataset, source = read_dataset(conversion.folder), contents(folder / "labelsTr")
+    assert dataset.target == Masks(names=("whole", "core"), ignore=7)
+    assert contents(conversion.folder / "labelsTr") == source
+    *drawn, partly = (case.annotated for case in dataset.training)
+    assert set(drawn) == {("whole", "core")} and partly == ("whole",)
+    assert len(dataset.training[0].label_paths) == 2 * max(1, raters)
+    assert list(verify_dataset(conversion.folder, workers=1).errors) == []
+
+
+@pytest.mark.parametrize("layout", ["first", "second"])
+def test_fractions_raters_and_what_was_annotated_are_brought_over(
+    first: Path, second: Path, tmp_path: Path, layout: str
+) -> None:
+    folder = first if layout == "first" else second
+    for number, path in enumerate(sorted((folder / "labelsTr").iterdir())):
+        write(path, (label(number) / 2).astype(np.float32))
+    one = {"0": "background", "1": "RV"} if layout == "first" else {"background": 0, "RV": 1}
+    describe_again(folder, labels=one, soft_labels=True)
+    soft = convert(folder, tmp_path / "soft").folder
+    assert read_dataset(soft).target == Exclusive(names=("background", "RV"), soft=True)
+    assert contents(soft / "labelsTr") == contents(folder / "labelsTr")
+
+    masks_of(folder, ("",), raters=2)
+    (case, *_) = sorted({path.name.partition("_rater")[0] for path in (folder / "labelsTr").iterdir()})
+    two = {**one, "2": "MLV"} if layout == "first" else {**one, "MLV": 2}
+    describe_again(folder, labels=two, soft_labels=None, annotated={case: ["RV"]})
+    rated = read_dataset(convert(folder, tmp_path / "rated").folder)
+    assert {len(one.label_paths) for one in rated.training} == {2}
+    assert [one.annotated for one in rated.training][:2] == [("RV",), None]
+
+
+def test_the_labels_of_raters_are_renumbered_each(second: Path, tmp_path: Path) -> None:
+    for path in sorted((second / "labelsTr").iterdir()):
+        for rater in (1, 2):
+            write(path.with_name(path.name.replace(".nii.gz", f"_rater{rater}.nii.gz")), label(rater, (0, 2, 5, 9)))
+        path.unlink()
+    describe_second(second, labels={"background": 0, "RV": 2, "MLV": 5, "ignore": 9})
+
+    (case, *_) = read_dataset(convert(second, tmp_path, remap_labels=True).folder).training
+
+    assert [path.name for path in case.label_paths] == ["patient_000_rater1.nii.gz", "patient_000_rater2.nii.gz"]
+    for path in case.label_paths:
+        np.testing.assert_array_equal(np.unique(read_image(path).data), [0, 1, 2, 9])
+
+
+def test_masks_of_the_second_generation_that_do_not_fit(second: Path, tmp_path: Path) -> None:
+    masks_of(second, ("_whole", "_core"))
+    describe_second(second, masks=["whole", "core"])
+    assert "masks: declared beside labels; a task has labels, regions or masks" in refusal(second, tmp_path)
+    describe_second(second, masks=["whole", "shell"], labels=None)
+    assert "imagesTr: no image of patient_000_core, patient_001_core" in refusal(second, tmp_path)
+    describe_second(second, masks=["whole", "core"], labels=None)
+    for name in ("whole", "core"):
+        (second / "labelsTr" / f"patient_000_{name}.nii.gz").unlink()
+    assert "labelsTr: no label of patient_000; add it, or take the images away" in refusal(second, tmp_path)
+    (second / "labelsTr" / "patient_001_whole.nii.gz").rename(second / "labelsTr" / "patient_001_whole_rater1.nii.gz")
+    write(second / "labelsTr" / "patient_001_whole.nii.gz", label(1, (0, 1)))
+    write(second / "labelsTr" / "patient_000_core.nii.gz", label(1, (0, 1)))
+    assert "patient_001_whole.nii.gz lies beside the files of raters" in refusal(second, tmp_path)
 
 
 def test_what_was_understood_is_said(second: Path, tmp_path: Path) -> None:
