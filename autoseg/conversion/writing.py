@@ -105,7 +105,7 @@ def _files(understood: Understood) -> list[_File]:
                 numbers = (understood.label_values or {}).get(case.identifier)
                 labels = folder.replace("images", "labels")
                 files.append(_File(source=case.segmentation, target=f"{labels}/{name}", numbers=numbers))
-            files += _parts_of_labels(understood, case, folder.replace(\"images\", \"labels\"))
+            files += _parts_of_labels(understood, case, folder.replace("images", "labels"))
             files += _drawn(understood, case)
     return files
 
