@@ -198,6 +198,11 @@ def probabilities_file(output: Path) -> Path:
     return output.with_name(split_ending(output.name)[0] + ".npz")
 
 
+def dicom_seg_file(output: Path) -> Path:
+    """Where the DICOM segmentation of a series lies beside its segmentation file."""
+    return output.with_name(split_ending(output.name)[0] + ".dcm")
+
+
 def label_files(output: Path, target: Target) -> tuple[Path, ...]:
     """The files of a case's segmentation, where the one file of a map would be `output`: one for each mask."""
     stem, ending = split_ending(output.name)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from autoseg.dataset.cases import image_files
 from autoseg.errors import DatasetError
 from autoseg.images import EXAMPLES, split_ending
+from autoseg.images.formats.dicom import is_dicom
 from autoseg.words import counted, for_example, readable
-
-DICOM_MARK, DICOM_MARK_AT = b"DICM", 128
-"""DICOM PS3.10, section 7.1: 128 bytes of anything, then the four letters."""
 
 IMAGE_FOLDERS = ("imagesTs", "imagesTr", "images")
 """Of raw folders, autoseg's, nnU-Net's and the Decathlon's; what is most likely to be predicted first."""
@@ -40,7 +39,7 @@ DICOM = Kind(
     what="DICOM file",
     several="DICOM files",
     endings=(".dcm", ".ima", ".dicom"),
-    remedy="convert the series to NIfTI: dcm2niix -z y -o IMAGES {folder}",
+    remedy="install what reads it, pip install 'autoseg[dicom]', or convert the series to NIfTI: dcm2niix -z y -o IMAGES {folder}",
 )
 KINDS = (
     DICOM,
@@ -100,6 +99,8 @@ def require_images(paths: Sequence[Path]) -> None:
         DatasetError: Naming the first, what it is and what to do.
     """
     for path in paths:
+        if is_dicom(path) and find_spec("pydicom") is not None:
+            continue
         if path.is_file() and (kind := kind_of(path)) is not None:
             article = "an" if kind.what[0] in "aeiouA" else "a"
             raise DatasetError(
@@ -114,15 +115,7 @@ def kind_of(path: Path) -> Kind | None:
     if split_ending(name)[1]:
         return None
     by_name = next((kind for kind in KINDS if name.endswith(kind.endings)), None)
-    return by_name or (DICOM if _begins_like_dicom(path) else None)
-
-
-def _begins_like_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(DICOM_MARK_AT + len(DICOM_MARK))[DICOM_MARK_AT:] == DICOM_MARK
-    except OSError:
-        return False
+    return by_name or (DICOM if is_dicom(path) else None)
 
 
 def _folders(folder: Path, inner: Sequence[Path]) -> Iterator[str]:

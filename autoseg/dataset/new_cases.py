@@ -9,6 +9,7 @@ from pathlib import Path
 
 from autoseg.dataset.cases import Case, channels_in, find_case_files, image_files
 from autoseg.dataset.contents import describe_contents
+from autoseg.dataset.dicom_cases import find_dicom_cases
 from autoseg.errors import DatasetError
 from autoseg.images import EXAMPLES, holds_channels, split_ending, whole_files
 from autoseg.words import counted, for_example, readable
@@ -28,6 +29,8 @@ def find_new_cases(folder: Path, channels: int) -> Sequence[Case]:
     if not folder.is_dir():
         return find_case_files(folder, channels)
     names = [path.name for path in sorted(folder.iterdir()) if _is_image(path)]
+    if not names and (series := find_dicom_cases(folder, channels)):
+        return series
     if not names:
         raise DatasetError(_nothing_found(folder))
     numbers = {name: match[1] for name in names if (match := NUMBERED.fullmatch(split_ending(name)[0]))}

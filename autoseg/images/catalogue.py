@@ -6,6 +6,8 @@ from pathlib import Path
 
 from autoseg.files.storage import content_hash, file_hash
 from autoseg.images.format import Format
+from autoseg.images.formats.dicom import DICOM, is_dicom
+from autoseg.images.formats.hdf5 import HDF5
 from autoseg.images.formats.metaimage import DETACHED_METAIMAGE, METAIMAGE
 from autoseg.images.formats.mgh import MGH
 from autoseg.images.formats.nifti import NIFTI, PAIR
@@ -14,7 +16,7 @@ from autoseg.images.formats.pictures import BMP, JPEG, PNG
 from autoseg.images.formats.tiff import TIFF
 from autoseg.images.refusals import refusal
 
-FORMATS = (NIFTI, NRRD, METAIMAGE, PNG, TIFF, JPEG, BMP, PAIR, MGH, DETACHED_NRRD, DETACHED_METAIMAGE)
+FORMATS = (NIFTI, NRRD, METAIMAGE, PNG, TIFF, HDF5, JPEG, BMP, PAIR, MGH, DETACHED_NRRD, DETACHED_METAIMAGE)
 IMAGE_ENDINGS = tuple(ending for kind in FORMATS for ending in kind.endings)
 EXAMPLES = ".nrrd, .mha, .png, .tif or .h5"
 """Other endings than .nii.gz, for messages."""
@@ -56,7 +58,7 @@ def written_format(name: str) -> Format | None:
 
 def files_of(path: Path) -> tuple[Path, ...]:
     """An image's file, and those beside it that are read with it."""
-    kind = _format_of_name(path.name)
+    kind = _format_of_file(path)
     return (path,) if kind is None else (path, *kind.beside(path))
 
 
@@ -76,7 +78,7 @@ def format_of(path: Path) -> Format:
     Raises:
         DatasetError: None is told, or the name is no text, which no record of the file could hold.
     """
-    found = _format_of_name(path.name)
+    found = _format_of_file(path)
     if found is None and path.name.lower().removesuffix(".gz").endswith(".img"):
         raise refusal(path, "holds the voxels of a header/image pair", "name its header, the file .hdr")
     if found is None:
@@ -86,6 +88,11 @@ def format_of(path: Path) -> Format:
     except UnicodeEncodeError as error:
         raise refusal(path, "the name holds bytes that are no text", "rename it") from error
     return found
+
+
+def _format_of_file(path: Path) -> Format | None:
+    """By its name; DICOM files are known by how they begin, whatever they are called."""
+    return _format_of_name(path.name) or (DICOM if is_dicom(path) else None)
 
 
 def _format_of_name(name: str) -> Format | None:

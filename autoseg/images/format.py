@@ -89,11 +89,13 @@ class Told:
     Attributes:
         description: A text of at most 79 ASCII characters.
         names: Of the labels, index is the value, the background first; empty where they are not known.
+        maps: Gives `(C, Z, Y, X)` float32 that some formats keep beside the labels, such as probabilities.
         step: What one step of a value stands for; it is 1 in formats that do not hold it.
     """
 
     description: str = ""
     names: tuple[str, ...] = ()
+    maps: Callable[[], Array] | None = None
     step: float = 1
 
 

@@ -23,6 +23,7 @@ def write_image(
     step: float = 1,
     description: str = "",
     names: tuple[str, ...] = (),
+    maps: Callable[[], Array] | None = None,
     before_it_is_there: Callable[[], object] = lambda: None,
 ) -> None:
     """Write `(Z, Y, X)` voxels in one step, in the format that the name tells; equal input, equal bytes.
@@ -35,6 +36,7 @@ def write_image(
         step: What one step of a value stands for. A file that says so holds the steps, and another their multiples as floats.
         description: At most 79 ASCII characters for the header.
         names: Of labels, the background first, for formats that hold them.
+        maps: Gives `(C, Z, Y, X)` float32 to be kept in the file, too, for HDF5.
         before_it_is_there: Called once the file is written whole, before it takes its name.
 
     Raises:
@@ -49,5 +51,5 @@ def write_image(
         data, step = np.multiply(data, step, dtype=np.float32), 1
     stored = np.ascontiguousarray(data, data.dtype.newbyteorder("<"))
     with atomic_path(path) as temporary:
-        kind.write(temporary, stored, geometry, Told(description=description, names=names, step=step))
+        kind.write(temporary, stored, geometry, Told(description=description, names=names, step=step, maps=maps))
         before_it_is_there()

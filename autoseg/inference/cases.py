@@ -23,6 +23,8 @@ from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, M
 from autoseg.files.storage import remove_file
 from autoseg.geometry import Geometry
 from autoseg.images import files_of, holds_channels, split_ending, whole_files, write_image
+from autoseg.images.dicom_seg import can_write_dicom_seg, write_dicom_seg
+from autoseg.images.formats.dicom import series_of
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import PackedProbabilities, save_probabilities
 from autoseg.inference.progress import TileProgress
@@ -30,6 +32,7 @@ from autoseg.inference.record import claim_record, model_hash, require_record, r
 from autoseg.inference.settings import DEFAULT_FILING, Filing, PredictionRun
 from autoseg.outputs import (
     Origin,
+    dicom_seg_file,
     hash_files,
     holds_segmentations,
     is_there,
@@ -58,12 +61,14 @@ class Job:
 
     Attributes:
         inputs: Gives a hash of what is prepared, by which it is known later whether that has changed.
+        source: The image's file; beside what is predicted of a DICOM series a DICOM segmentation is put.
     """
 
     identifier: str
     prepare: Callable[[], PreparedCase]
     output: Path
     inputs: Callable[[], str] = str
+    source: Path | None = None
 
 
 def predict_cases(predictor: Predictor, run: PredictionRun, *, previous: Path | None = None) -> None:
@@ -210,7 +215,7 @@ class _Writer:
     def write(self, job: Job, prediction: Prediction, rules: Sequence[Rule], origin: Origin) -> None:
         while len(self.pending) >= self.threads:
             self._collect()
-        self.pending.append((job.identifier, self.pool.submit(_write, job.output, prediction, rules, origin)))
+        self.pending.append((job.identifier, self.pool.submit(_write, job, prediction, rules, origin)))
 
     def _collect(self) -> None:
         identifier, writing = self.pending.popleft()
@@ -260,6 +265,7 @@ def _raw_jobs(predictor: Predictor, run: PredictionRun, previous: Path | None) -
             prepare=partial(_read_and_prepare, case, path, predictor, run.guard),
             output=output,
             inputs=partial(hash_files, *case.image_paths, *(label_files(path, predictor.target) if path else [])),
+            source=case.image_paths[0],
         )
         for case, path, output in zip(run.cases, refined, run.files, strict=True)
     ]
@@ -303,10 +309,13 @@ def _read_and_prepare(
     return predictor.prepare(raw, labels)
 
 
-def _write(output: Path, prediction: Prediction, rules: Sequence[Rule], origin: Origin) -> None:
+def _write(job: Job, prediction: Prediction, rules: Sequence[Rule], origin: Origin) -> None:
     segmentation = apply_rules(prediction.segmentation, prediction.geometry.spacing, rules, prediction.target)
     written = Written(segmentation=segmentation, geometry=prediction.geometry, target=prediction.target, origin=origin)
-    write_segmentation(output, written, prediction.probabilities)
+    (names, *others) = names_in_files(prediction.target)
+    if job.source is not None and not others and can_write_dicom_seg(job.source):
+        write_dicom_seg(dicom_seg_file(job.output), segmentation, series_of(job.source), names, str(origin))
+    write_segmentation(job.output, written, prediction.probabilities)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -339,6 +348,7 @@ def write_segmentation(output: Path, written: Written, probabilities: PackedProb
             step=written_step(written.target),
             description=str(written.origin),
             names=called,
+            maps=None if probabilities is None or len(maps) > 1 else probabilities.unpacked,
             before_it_is_there=save,
         )
     save()

@@ -1,0 +1,137 @@
+"""DICOM segmentations of a series, through highdicom, the extra `dicom`: read as named masks, written from a label map.
+
+What is written names no patient: viewers find its images by the identifiers of the study and of the slices.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoseg.arrays import LabelArray, Mask
+from autoseg.errors import DatasetError
+from autoseg.files.storage import atomic_path
+from autoseg.images.colours import colour_of
+from autoseg.images.formats.dicom import FAULTS, Series, is_dicom, opened
+from autoseg.images.refusals import refusal
+
+BLANK = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "OtherPatientIDs", "AccessionNumber")
+"""What a segmentation copies of its images, and ours leaves empty."""
+
+UNICODE = "ISO_IR 192"
+SERIES_NUMBER = 9000
+LONGEST_NAME = 64
+"""Characters of a segment's label (PS3.5, value representation LO)."""
+
+
+def can_write_dicom_seg(image: Path) -> bool:
+    """Whether an image is a DICOM series, and highdicom is there."""
+    return find_spec("highdicom") is not None and is_dicom(image)
+
+
+def write_dicom_seg(
+    path: Path, labels: LabelArray, series: Series, names: tuple[str, ...], description: str = ""
+) -> None:
+    """Write a label map of a series as a DICOM segmentation: a segment with a name and a colour for each label.
+
+    Args:
+        labels: `(Z, Y, X)` on the series' grid.
+        names: Of the values, the background first; an empty one is no label.
+        description: Of its origin.
+    """
+    import highdicom as hd
+    from pydicom.sr.codedict import codes
+
+    named = [(value, name) for value, name in enumerate(names) if value and name]
+    numbers = np.zeros(len(names), dtype=np.uint8 if len(named) < 256 else np.uint16)
+    for number, (value, _) in enumerate(named, start=1):
+        numbers[value] = number
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name="autoseg", version="1", family=codes.cid7162.ArtificialIntelligence
+    )
+    with _quiet():
+        written = hd.seg.Segmentation(
+            source_images=[_source(one.path) for one in series.slices],
+            pixel_array=numbers[labels],
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=[
+                hd.seg.SegmentDescription(
+                    segment_number=number,
+                    segment_label=name[:LONGEST_NAME],
+                    segmented_property_category=codes.SCT.AnatomicalStructure,
+                    segmented_property_type=codes.SCT.AnatomicalStructure,
+                    algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+                    algorithm_identification=algorithm,
+                    display_color=hd.color.CIELabColor.from_rgb(*colour_of(value)),
+                )
+                for number, (value, name) in enumerate(named, start=1)
+            ],
+            series_instance_uid=hd.UID(),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer="autoseg",
+            manufacturer_model_name="autoseg",
+            software_versions="1",
+            device_serial_number="0",
+            series_description="segmentation by autoseg",
+            omit_empty_frames=False,
+        )
+        written.ImageComments = description
+        for tag in BLANK:
+            if tag in written:
+                setattr(written, tag, "")
+        with atomic_path(path) as temporary:
+            written.save_as(temporary)
+
+
+def read_dicom_seg(path: Path, series: Series) -> tuple[tuple[str, Mask], ...]:
+    """The segments of a DICOM segmentation by their names, each `(Z, Y, X)` on the series' grid; empty frames are empty.
+
+    Raises:
+        DatasetError: It is damaged, is of another series, or highdicom is not installed.
+    """
+    import highdicom as hd
+
+    try:
+        with _quiet():
+            found = hd.seg.segread(path)
+            if not {str(uid) for *_, uid in found.get_source_image_uids()} & {one.instance for one in series.slices}:
+                raise refusal(path, "was drawn on another series", "name the series that it was drawn on")
+            masks = found.get_pixels_by_source_instance(
+                [one.instance for one in series.slices],
+                combine_segments=False,
+                assert_missing_frames_are_empty=True,
+                ignore_spatial_locations=True,
+            )
+            names = [str(found.get_segment_description(number).segment_label) for number in found.segment_numbers]
+    except DatasetError:
+        raise
+    except FAULTS as error:
+        text = " ".join(str(error).split())
+        raise refusal(
+            path, f"cannot be laid on the series beside it ({text:.80})", "name the series that it was drawn on"
+        ) from error
+    return tuple((name, masks[..., place] > 0) for place, name in enumerate(names))
+
+
+def _source(path: Path) -> Any:
+    """A slice without what says who it is of."""
+    with opened(path) as content:
+        content.SpecificCharacterSet = UNICODE
+        for tag in BLANK:
+            setattr(content, tag, "")
+        return content
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
