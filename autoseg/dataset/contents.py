@@ -39,7 +39,7 @@ DICOM = Kind(
     what="DICOM file",
     several="DICOM files",
     endings=(".dcm", ".ima", ".dicom"),
-    remedy="install what reads it, pip install 'autoseg[dicom]', or convert the series to NIfTI: dcm2niix -z y -o IMAGES {folder}",
+    remedy="convert the series to NIfTI: dcm2niix -z y -o IMAGES {folder} (or install what reads it: pip install 'autoseg[dicom]')",
 )
 KINDS = (
     DICOM,

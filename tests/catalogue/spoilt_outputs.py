@@ -85,7 +85,7 @@ ENTRIES: tuple[Entry, ...] = (
     predicted(
         "DICOM files and pictures in place of images",
         dicom_and_pictures,
-        message="{home}/raw_data/Task001_Balls/imagesTs: no images here (their names end in .nii.gz, .nrrd, .mha, .png, .tif or .h5), but\n  2 DICOM files (IM1, b.dcm): convert the series to NIfTI: dcm2niix -z y -o IMAGES {home}/raw_data/Task001_Balls/imagesTs\n  1 picture (a.gif): save each as PNG or TIFF, gray or RGB",
+        message="{home}/raw_data/Task001_Balls/imagesTs: no images here (their names end in .nii.gz, .nrrd, .mha, .png, .tif or .h5), but\n  2 DICOM files (IM1, b.dcm): convert the series to NIfTI: dcm2niix -z y -o IMAGES {home}/raw_data/Task001_Balls/imagesTs (or install what reads it: pip install 'autoseg[dicom]')\n  1 picture (a.gif): save each as PNG or TIFF, gray or RGB",
     ),
     predicted(
         "a raw folder in place of its images",

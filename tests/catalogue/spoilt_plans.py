@@ -233,7 +233,7 @@ ENTRIES: tuple[Entry, ...] = (
     trained(
         "plans with an unknown normalisation",
         planned("2d", intensities=[{"name": "zscore", "masked": False}]),
-        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2d: unknown normalisation zscore, known are CT, nonCT, noNorm",
+        message="{home}/preprocessed/Task001_Balls/autoseg_plans_2D.pkl: 2d: unknown normalisation zscore; plans call it nonCT",
     ),
     trained(
         "plans with an unknown network",

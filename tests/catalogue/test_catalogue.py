@@ -20,6 +20,7 @@ import spoilt_bids
 import spoilt_command_lines
 import spoilt_datasets
 import spoilt_facts
+import spoilt_formats
 import spoilt_images
 import spoilt_layouts
 import spoilt_metadata
@@ -39,6 +40,7 @@ from autoseg.plans import load_plans, save_plans
 TABLES = (
     spoilt_datasets,
     spoilt_facts,
+    spoilt_formats,
     spoilt_images,
     spoilt_layouts,
     spoilt_bids,
