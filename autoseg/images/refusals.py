@@ -73,7 +73,9 @@ def first_bytes(path: Path, most: int) -> tuple[bytes, int]:
 
 
 def require_possible_size(path: Path, header: Header) -> None:
-    """Refuse what declares more voxels than any image has."""
+    """Refuse what declares more voxels than any image has, or none."""
+    if min(header.shape) < 1:
+        raise refusal(path, f"declares the size {header.shape[::-1]}; every side needs a voxel", "export it again")
     if header.size > LARGEST_VOLUME:
         raise refusal(
             path,

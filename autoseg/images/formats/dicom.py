@@ -327,7 +327,7 @@ def opened(path: Path, tags: Sequence[str] = ()) -> Iterator[Dataset]:
             yield pydicom.dcmread(path, stop_before_pixels=bool(tags), specific_tags=list(tags) or None)
     except DatasetError:
         raise
-    except (pydicom.errors.InvalidDicomError, *FAULTS) as error:
+    except (pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException, *FAULTS) as error:
         text = " ".join(str(error).split())
         raise refusal(path, f"is truncated or damaged ({text:.80})", "copy or export it again") from error
 
