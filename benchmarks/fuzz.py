@@ -1,6 +1,6 @@
 """Hostile files by the hundred thousand: mutations of valid ones, given to the readers that meet files from elsewhere.
 
-    python benchmarks/fuzz.py --inputs 100000 [--only plans headers archives json] [--seed 0]
+    python benchmarks/fuzz.py --inputs 100000 [--only plans headers formats archives json] [--seed 0]
 
 Each input must be read, or refused with an error of autoseg's own; nothing else may be raised, imported, written or left
 running. What is mutated is made to pass the first check of its reader (CRCs, sums and headers are right again), so that
@@ -465,6 +465,34 @@ def headers_target() -> Target:
     return Target(make, first_check, read)
 
 
+def formats_target() -> Target:
+    """Pictures, HDF5, FreeSurfer's volumes, pairs, detached headers and DICOM, changed byte by byte."""
+    from fuzz_formats import BESIDE, VOLUME, sound_files
+
+    from autoseg.images import read_volumes
+
+    files = sound_files()
+
+    def make(generator: random.Random) -> tuple[str, bytes]:
+        name = generator.choice(sorted(files))
+        if not name.endswith("z"):
+            return name, with_other_bytes(generator, files[name], start=2)
+        return name, gzip.compress(with_other_bytes(generator, gzip.decompress(files[name])), 1, mtime=0)
+
+    def first_check(path: Path) -> None:
+        if path.read_bytes()[:2] != files[path.name][:2]:
+            raise AutosegError("another format")
+
+    def read(path: Path) -> None:
+        (path.parent / BESIDE).write_bytes(VOLUME.tobytes())
+        for image in read_volumes(path):
+            place = image.geometry
+            if not np.isfinite([*place.spacing, *place.origin, *place.direction]).all():
+                raise ArithmeticError(f"lies nowhere: {place}")
+
+    return Target(make, first_check, read)
+
+
 def archives_target() -> Target:
     import torch._subclasses.schema_check_mode
     import torch.nested._internal.ops
@@ -553,6 +581,7 @@ def json_target() -> Target:
 TARGETS: Mapping[str, Callable[[], Target]] = {
     "plans": plans_target,
     "headers": headers_target,
+    "formats": formats_target,
     "archives": archives_target,
     "json": json_target,
 }

@@ -91,8 +91,9 @@ def _geometry(path: Path, fields: Any) -> Geometry:
         )
     if not int(fields["goodRASFlag"]):
         return Geometry(spacing=(z, y, x), forms=NOWHERE)
-    axes = np.asarray(fields["Mdc"], dtype=np.float64).T  # a column for each of the file's axes, in RAS
-    centre = np.asarray(fields["Pxyz_c"], dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        axes = np.asarray(fields["Mdc"], dtype=np.float64).T  # a column for each of the file's axes, in RAS
+        centre = np.asarray(fields["Pxyz_c"], dtype=np.float64)
     if not (np.isfinite(axes).all() and np.isfinite(centre).all()) or skew(axes) > STRAIGHT:
         raise refusal(
             path,

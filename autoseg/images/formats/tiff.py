@@ -37,6 +37,9 @@ WITH_ALPHA = {2: 1, 4: 3}
 PALETTE = 3
 """The photometric interpretation of colours by a table (TIFF 6.0, section 5)."""
 
+MOST_INNER_PAGES = 64
+"""Of one page; a pyramid has one for each of its levels, and tifffile reads whatever number a damaged file declares."""
+
 CENTIMETRES, MM_IN_A_CENTIMETRE = 3, 10.0
 """The unit of a resolution that instruments use; inches are those of screens and printers."""
 
@@ -92,6 +95,8 @@ def _read_header(path: Path, wanted: Wanted) -> Header:
 
 
 def _only_series(path: Path, tiff: TiffFile) -> TiffPageSeries:
+    if len(tiff.pages.first.subifds or ()) > MOST_INNER_PAGES:
+        raise refusal(path, "is damaged: it declares too many pages within a page", "copy or download it again")
     if not tiff.series:
         raise refusal(path, "holds no picture", "copy or download it again")
     if len(tiff.series) > 1:
