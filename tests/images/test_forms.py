@@ -64,7 +64,11 @@ PLACED = {
     "a coregistered image": {"codes": (1, 2), "quaternion": quaternion(TURNED), "sform": sform(np.eye(3))},
     "the same the other way round": {"codes": (2, 1), "quaternion": quaternion(TURNED), "sform": sform(np.eye(3))},
     "an image in a template's space": {"codes": (4, 4), "quaternion": quaternion(TURNED), "sform": sform(np.eye(3))},
-    "a tilted gantry": {"codes": (1, 1), "quaternion": quaternion(Rotation.identity()), "sform": sform(sheared(15))},
+    "a registration that shears": {
+        "codes": (1, 2),
+        "quaternion": quaternion(Rotation.identity()),
+        "sform": sform(sheared(15)),
+    },
     "a mirrored qform": {"codes": (1, 0), "quaternion": quaternion(TURNED), "pixdim": (-1, 1, 1, 1, 0, 0, 0, 0)},
     "an sform of zeros": {"codes": (1, 1), "quaternion": quaternion(TURNED), "sform": np.zeros((3, 4)).tolist()},
     "a code from a later standard": {"codes": (5, 7), "quaternion": quaternion(TURNED), "sform": sform(np.eye(3))},
@@ -147,8 +151,8 @@ DOUBTS = [
         f"the qform counts here, {REMEDY}",
     ),
     (
-        {"codes": (1, 1), "quaternion": quaternion(Rotation.identity()), "sform": sform(sheared(15), (0, 0, 0))},
-        "its qform (code 1, scanner) and its sform (code 1, scanner, whose axes are skewed by 15 degrees) disagree, by "
+        {"codes": (1, 2), "quaternion": quaternion(Rotation.identity()), "sform": sform(sheared(15), (0, 0, 0))},
+        "its qform (code 1, scanner) and its sform (code 2, another image, whose axes are skewed by 15 degrees) disagree, by "
         f"10.5 mm at the corners; the qform counts here, {OTHERS}; resample it onto a straight grid, if the gantry was "
         "tilted",
     ),
@@ -270,3 +274,12 @@ def test_forms_go_through_a_row_of_numbers():
     for numbers in (forms.as_numbers()[:-1], (*forms.as_numbers(), 1.0), (float("nan"), *forms.as_numbers()[1:])):
         with pytest.raises(ValueError, match=r"forms|unpack"):
             Forms.from_numbers(numbers)
+
+
+def test_a_skewed_sform_that_counts_as_much_as_the_qform_is_refused(make_nifti, data_folder: Path) -> None:
+    """Never the qform without a word: the gantry was tilted, and the qform cannot say so."""
+    path = make_nifti(codes=(1, 1), quaternion=quaternion(Rotation.identity()), sform=sform(sheared(15)))
+    phantom = data_folder / "odd_files" / "derived" / "sheared_ct_phantom.nii.gz"
+    for one in (path, phantom):
+        with pytest.raises(DatasetError, match="the axes in its header are skewed, not perpendicular unit vectors"):
+            read_image(one)

@@ -263,9 +263,13 @@ def _finite(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _require_axes(path: Path, forms: Forms) -> None:
-    """Refuse an sform that alone says where the voxels lie, but has no axes of a straight grid."""
-    fault = forms.sform_fault if forms.used == "sform" else None
-    if fault is None:
+    """Refuse an sform that says where the voxels lie, alone or as much as the qform does, but has no axes of a straight grid.
+
+    A skewed sform of another code than the qform's, such as of a registration to a template, is no news of the scanner.
+    """
+    fault = forms.sform_fault if forms.used is not None else None
+    as_much = forms.used == "qform" and forms.sform_code == forms.qform_code
+    if fault is None or (forms.used == "qform" and not (as_much and fault.startswith(SKEWED))):
         return
     if fault.startswith(SKEWED):
         raise refusal(
