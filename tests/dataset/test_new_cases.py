@@ -124,10 +124,14 @@ def test_what_lies_there_instead_is_said_with_what_to_do(tmp_path: Path, names: 
     assert told.format(folder=tmp_path) in said
 
 
-def test_dicom_files_without_an_ending_are_known_by_their_beginning(tmp_path: Path) -> None:
+def test_dicom_files_without_an_ending_are_known_by_their_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(tmp_path, "IM0", content=bytes(128) + b"DICM and more")
     fill(tmp_path, "README", "short")
     assert describe_contents(tmp_path).splitlines()[0].startswith("  1 DICOM file (IM0): ")
+    require_images([tmp_path / "IM0"])  # pydicom is there, and will say what is wrong with it
+    monkeypatch.setattr("autoseg.dataset.contents.find_spec", lambda _: None)
     with pytest.raises(DatasetError, match="IM0: a DICOM file, and no image that is read; convert the series"):
         require_images([tmp_path / "README", tmp_path / "IM0"])
 
