@@ -23,6 +23,8 @@ from autoseg.files.locking import Holder
 from autoseg.files.records import write_record
 from autoseg.files.storage import read_json
 from autoseg.geometry import Geometry
+from autoseg.inference.fusion import Fusion
+from autoseg.inference.fusion_record import FusionRecord
 from autoseg.inference.guard import CaseReport, InputReport, TrainingLooks
 from autoseg.inference.model import TrainedModel, WeightsFile
 from autoseg.inference.predictor import Predictor
@@ -241,6 +243,7 @@ FILES = {
     "postprocessing.json": fields_of(Rule, Evidence, Comparison, JudgedRule, CaseDice)
     | {"format", "rules", "evidence"},
     "selection.json": fields_of(Selection, Member, Lead) | {"format"},
+    "fusion.json": fields_of(FusionRecord, Fusion) | {"format"},
     "report.json": fields_of(InputReport, TrainingLooks, CaseReport, FalseAlarms, Limits, InputWarning) | {"format"},
     "journal.json": fields_of(Record, ProcessIdentity, Holder) | {"format", "steps"},
     "Model archive": fields_of(Manifest, FileEntry, ModelCard, AboutData, ModelEntry, LabelDice) | {"format"},

@@ -21,7 +21,7 @@ from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.taking_in import add_conversion, taken_in
 from autoseg.commands.values import fold_number, folder
 from autoseg.errors import WorkspaceError
-from autoseg.files.layout import DEFAULT_TRAINER
+from autoseg.files.layout import BOXES, DEFAULT_TRAINER, PLANES
 from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
@@ -100,6 +100,9 @@ def make_work(arguments: argparse.Namespace, workspace: Workspace) -> Work:
     """
     from autoseg.jobs.asked import Wanted, prepare_work
 
+    wanted = arguments.configurations or ()
+    arguments.multiplanar |= PLANES in wanted  # what is to be trained has to be planned
+    arguments.multiplanar_3d |= BOXES in wanted
     return prepare_work(
         workspace,
         Wanted(

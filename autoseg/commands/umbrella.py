@@ -23,10 +23,12 @@ GROUPS = {
         "train",
         "predict",
         "evaluate_folder",
+        "summary",
         "write_bids",
     ),
     "the best of several": (
         "find_best_configuration",
+        "train_fusion",
         "determine_postprocessing",
         "apply_postprocessing",
         "ensemble",

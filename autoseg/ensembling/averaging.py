@@ -22,8 +22,10 @@ from autoseg.files.storage import content_hash
 from autoseg.geometry import Box, Shape, box_shape, inside, inverse_order, reorder, turned
 from autoseg.images import read_image
 from autoseg.inference.cases import Written, is_finished, write_segmentation
+from autoseg.inference.fusion import Fusion
 from autoseg.inference.probabilities import PackedProbabilities, Packer, load_packed, load_target
 from autoseg.machine.pool import fitting_workers, run_on_cases
+from autoseg.networks.activations import activation_of
 from autoseg.outputs import AVERAGING, Origin, hash_files, label_files, require_apart, require_known_origin
 from autoseg.postprocessing.rules import Rule, apply_rules
 from autoseg.preprocessing.prepare import CaseProperties
@@ -50,6 +52,7 @@ class EnsembleJob:
         model: Hash of the way the labels are made, kept in their file.
         inputs: Gives a hash of what they are made from, kept there too.
         mark: Of the work that makes them, likewise.
+        fusion: How much each model has to say; None: all alike.
     """
 
     identifier: str
@@ -58,6 +61,7 @@ class EnsembleJob:
     model: str
     inputs: Callable[[], str]
     mark: str = ""
+    fusion: Fusion | None = None
 
     def is_finished(self, *, probabilities: bool = False) -> bool:
         """Whether the labels are there, whole, and made from the same."""
@@ -146,7 +150,7 @@ def ensemble_case(job: EnsembleJob, *, rules: Sequence[Rule] = (), probabilities
     region = _uncertain_region(members)
     packer = Packer(_unresampled(job.identifier, members[0], region), members[0].target) if probabilities else None
     try:
-        labels = average(members, region=region, packer=packer)
+        labels = average(members, region=region, packer=packer, fusion=job.fusion)
     except (ValueError, IndexError, zlib.error) as error:
         paths = ", ".join(map(str, job.members))
         raise StorageError(f"one of {paths} is damaged: {error}; predict this case again with `save_npz`") from error
@@ -156,19 +160,23 @@ def ensemble_case(job: EnsembleJob, *, rules: Sequence[Rule] = (), probabilities
     write_segmentation(job.output, written, packer.finish() if packer else None)
 
 
-def averaging_hash(rules: Sequence[Rule], members: Sequence[str] = ()) -> str:
+def averaging_hash(rules: Sequence[Rule], members: Sequence[str] = (), fusion: Fusion | None = None) -> str:
     """Equal as long as the same is averaged alike.
 
     Args:
         members: Hashes of the models, where it is images and not probabilities that the labels are made from.
     """
-    return content_hash(RECIPE, list(members), tuple(rules))
+    return content_hash(RECIPE, list(members), tuple(rules), *([] if fusion is None else [fusion]))
 
 
 def average(
-    members: Sequence[PackedProbabilities], *, region: Box | None = None, packer: Packer | None = None
+    members: Sequence[PackedProbabilities],
+    *,
+    region: Box | None = None,
+    packer: Packer | None = None,
+    fusion: Fusion | None = None,
 ) -> LabelArray:
-    """The labels of the mean probabilities of several predictions of one image.
+    """The labels of the mean, or fused, probabilities of several predictions of one image.
 
     Args:
         members: On one grid, with the same classes.
@@ -183,16 +191,33 @@ def average(
     order, target = leader.transpose_forward, leader.target
     region = _uncertain_region(members) if region is None else region
     labels = np.zeros(target.shape_of(leader.shape), dtype=target.written_type)
+    weights_of = (None,) * len(members) if fusion is None else [np.array(row, np.float32) for row in fusion.weights]
+    summed = len(members) if fusion is None else 1
     for slab in _slabs(region, order[0], leader.classes):
         shape = reorder(box_shape(slab), order)
         total = np.zeros((leader.classes, *shape), dtype=np.float32)
-        for member in members:
-            _add(total.transpose(0, *(1 + axis for axis in inverse_order(order))), member, slab)
-        turned(inside(labels, slab), order)[...] = target.decide(total, summed=len(members))
+        for member, weights in zip(members, weights_of, strict=True):
+            _add(total.transpose(0, *(1 + axis for axis in inverse_order(order))), member, slab, weights)
+        if fusion is not None:
+            total = fusion.of_sum(total, activation_of(target))
+        turned(inside(labels, slab), order)[...] = target.decide(total, summed=summed)
         if packer is not None:
-            for plane in total.swapaxes(0, 1) / np.float32(len(members)):
+            for plane in total.swapaxes(0, 1) / np.float32(summed):
                 packer.add_array(plane)
     return labels
+
+
+def sources_of(members: Sequence[PackedProbabilities]) -> Iterator[tuple[Box, Float32Array]]:
+    """What several predictions of one image say, slab by slab of the original grid: `(members, C, Z, Y, X)` of each.
+
+    Outside of all slabs every one of them is certain of the background.
+    """
+    leader = members[0]
+    for slab in _slabs(_uncertain_region(members), leader.transpose_forward[0], leader.classes * len(members)):
+        said = np.zeros((len(members), leader.classes, *box_shape(slab)), dtype=np.float32)
+        for own, member in zip(said, members, strict=True):
+            _add(own, member, slab)
+        yield slab, said
 
 
 def _is_whole(path: Path) -> bool:
@@ -224,8 +249,12 @@ def _slabs(region: Box, axis: int, classes: int) -> Iterator[Box]:
         yield (*region[:axis], (first, min(first + thickness, stop)), *region[axis + 1 :])
 
 
-def _add(total: Float32Array, member: PackedProbabilities, slab: Box) -> None:
-    """Add a member's probabilities in a slab of the original grid to `total`, `(C, Z, Y, X)` of that slab."""
+def _add(total: Float32Array, member: PackedProbabilities, slab: Box, weights: Float32Array | None = None) -> None:
+    """Add a member's probabilities in a slab of the original grid, each output's times its weight, to `total`.
+
+    Args:
+        total: `(C, Z, Y, X)` of that slab.
+    """
     order = member.transpose_forward
     own = total.transpose(0, *(1 + axis for axis in order))
     wanted, crop = reorder(slab, order), reorder(member.crop, order)
@@ -234,9 +263,11 @@ def _add(total: Float32Array, member: PackedProbabilities, slab: Box) -> None:
         kept, part = member.plane(plane - crop[0][0])
         rows, columns = (_meeting(*sides) for sides in zip(kept, crop[1:], wanted[1:], strict=True))
         here = plane - wanted[0][0]
-        own[:, here, rows[0], columns[0]] += part[:, rows[1], columns[1]]
+        kept_part = part[:, rows[1], columns[1]]
+        own[:, here, rows[0], columns[0]] += kept_part if weights is None else kept_part * weights[:, None, None]
         certain[here, rows[0], columns[0]] = 0
-    own[: member.code.backgrounds] += certain
+    sure = own[: member.code.backgrounds]
+    sure += certain if weights is None else certain * weights[: len(sure), None, None, None]
 
 
 def _meeting(kept: tuple[int, int], crop: tuple[int, int], wanted: tuple[int, int]) -> tuple[slice, slice]:

@@ -8,15 +8,17 @@ from itertools import combinations
 
 from autoseg.command_words import training_command
 from autoseg.ensembling.candidates import Candidate, Outcome, select
+from autoseg.ensembling.fused_models import fuse_models
 from autoseg.ensembling.pairs import case_probabilities, ensemble_validation, hash_probabilities
 from autoseg.ensembling.prediction_commands import prediction_commands
 from autoseg.ensembling.selection import Member, save_selection
 from autoseg.ensembling.table import write_table
 from autoseg.ensembling.validation import CrossValidation, require_one_target
 from autoseg.errors import WorkspaceError
-from autoseg.files.layout import POSTPROCESSING_FILE
+from autoseg.files.layout import FUSION_FILE, POSTPROCESSING_FILE
 from autoseg.files.storage import write_bytes
 from autoseg.files.task_folder import TaskFolder
+from autoseg.inference.fusion_record import load_fusion
 from autoseg.machine.pool import fitting_workers
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans
@@ -78,7 +80,9 @@ def _compare(validations: Sequence[CrossValidation], workspace: Workspace, setti
     count = fitting_workers(settings.workers, BYTES_PER_WORKER)
     candidates = _single_candidates(validated)
     if settings.ensembling:
-        candidates += _pairs(validated, candidates, workspace.task(task), workers=count)
+        singles = tuple(candidates)
+        candidates += _pairs(validated, singles, workspace.task(task), workers=count)
+        candidates += _fused(validated, singles, workspace.task(task), workers=count)
     return select(
         candidates, target, task=task, postprocess=settings.postprocessing, incomplete=incomplete, workers=count
     )
@@ -128,6 +132,31 @@ def _pairs(
             )
         )
     return pairs
+
+
+def _fused(
+    validations: Sequence[CrossValidation], singles: Sequence[Candidate], task: TaskFolder, *, workers: int
+) -> list[Candidate]:
+    """Models whose weights in what they say together were fitted before; they are fitted anew to what is there now."""
+    fused = []
+    by_name = {one.model.key.name: number for number, one in enumerate(validations)}
+    for folder in task.fusion_folders():
+        names = load_fusion(folder / FUSION_FILE).fusion.sources
+        if not by_name.keys() >= set(names):
+            continue
+        numbers = [by_name[name] for name in names]
+        found = fuse_models([validations[number] for number in numbers], task, workers=workers)
+        fused.append(
+            Candidate(
+                name="fused " + "+".join(singles[number].name for number in numbers),
+                members=tuple(member for number in numbers for member in singles[number].members),
+                cases=found.cases,
+                postprocessing=folder / POSTPROCESSING_FILE,
+                costs=tuple(cost for number in numbers for cost in singles[number].costs),
+                fusion=found.record.fusion,
+            )
+        )
+    return fused
 
 
 def _require_probabilities(validations: Sequence[CrossValidation], task: str) -> None:

@@ -15,6 +15,7 @@ from autoseg.ensembling.pairs import Key
 from autoseg.ensembling.selection import Member, Selection
 from autoseg.errors import ModelError
 from autoseg.evaluation.metrics import defined_mean
+from autoseg.inference.fusion import Fusion
 from autoseg.postprocessing.choice import judge_as_given, sources_hash
 from autoseg.postprocessing.deciding import candidates_of, decide_postprocessing
 from autoseg.postprocessing.evidence import Choice
@@ -32,6 +33,7 @@ class Candidate:
         cases: What it predicted in cross-validation.
         postprocessing: Its postprocessing.json, which may not be there yet.
         costs: Of each member, as its plan has it.
+        fusion: How much each member has to say; None: all alike.
     """
 
     name: str
@@ -39,11 +41,12 @@ class Candidate:
     cases: tuple[ValidationCase, ...]
     postprocessing: Path
     costs: tuple[int, ...]
+    fusion: Fusion | None = None
 
     @property
     def cost(self) -> tuple[int, ...]:
-        """One before two, then by configuration."""
-        return len(self.members), sum(self.costs)
+        """One before two, then by configuration; the plain mean before weights."""
+        return len(self.members), sum(self.costs), int(self.fusion is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,7 @@ def select(
         cases=len(keys),
         incomplete=tuple(incomplete),
         sources={one.name: choices[one.name].evidence.sources for one in candidates},
+        fusion=winner.fusion,
     )
     before = {one.name: defined_mean(_rows(one, choices[one.name].evidence.before, keys), axis=0) for one in candidates}
     return Outcome(selection=selection, winner=winner, ranking=ranking, choices=choices, before=before)

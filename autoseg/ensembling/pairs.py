@@ -15,6 +15,7 @@ from autoseg.dataset.target import Target
 from autoseg.ensembling.averaging import ENDING, EnsembleJob, averaging_hash, ensemble_case
 from autoseg.files.layout import fold_name
 from autoseg.files.storage import content_hash, file_hash
+from autoseg.inference.fusion import Fusion
 from autoseg.machine.pool import run_on_cases
 from autoseg.outputs import label_files
 from autoseg.postprocessing.scoring import ValidationCase
@@ -33,6 +34,7 @@ def ensemble_validation(
     target: Target,
     *,
     workers: int,
+    fusions: Mapping[str, Fusion] | None = None,
 ) -> tuple[ValidationCase, ...]:
     """Average the probabilities that two or more models left in validation.
 
@@ -41,6 +43,7 @@ def ensemble_validation(
         folder: Gets `fold_k/<case>.nii.gz`, or of each mask its file; what is current there is left as it is.
         hashes: Of the probability files, as `hash_probabilities` gives them.
         target: What all of them predict.
+        fusions: Of each fold, how much each has to say in its cases; None: all alike.
 
     Returns:
         The cases that all of them predicted in the same fold, with the mean labels as prediction.
@@ -50,7 +53,8 @@ def ensemble_validation(
     """
     by_key = [{_key(case): case for case in cases} for cases in members]
     common = sorted(set.intersection(*(set(cases) for cases in by_key)))
-    jobs = [_job([cases[key] for cases in by_key], folder, hashes) for key in common]
+    fused = fusions or {}
+    jobs = [_job([cases[key] for cases in by_key], folder, hashes, fused.get(key[0])) for key in common]
     waiting = [job for job in jobs if not job.is_finished()]
     if len(waiting) < len(jobs):
         log.info("%s: %d of %s current", folder.name, len(jobs) - len(waiting), counted(len(jobs), "case"))
@@ -72,14 +76,17 @@ def case_probabilities(case: ValidationCase) -> Path:
     return case.predictions[0].with_name(f"{case.identifier}{ENDING}")
 
 
-def _job(cases: Sequence[ValidationCase], folder: Path, hashes: Mapping[Path, str]) -> EnsembleJob:
+def _job(
+    cases: Sequence[ValidationCase], folder: Path, hashes: Mapping[Path, str], fusion: Fusion | None
+) -> EnsembleJob:
     fold, identifier = _key(cases[0])
     paths = tuple(case_probabilities(case) for case in cases)
     return EnsembleJob(
         identifier=identifier,
         members=paths,
         output=folder / fold_name(fold) / f"{identifier}.nii.gz",
-        model=averaging_hash(()),
+        model=averaging_hash((), fusion=fusion),
+        fusion=fusion,
         inputs=partial(str, content_hash([hashes[path] for path in paths])),
     )
 

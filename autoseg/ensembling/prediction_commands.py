@@ -31,6 +31,8 @@ def prediction_commands(
         everywhere: Options that every command gets.
     """
     best = (*predict_words(selection.task, "--best"), *everywhere)
+    if selection.fusion is not None:
+        return [shlex.join(best)]  # no other command gives each member's outputs weights of their own
     steps = [(*step, *everywhere) for step in _steps(selection, workspace, trainers, postprocessing)]
     return ["# in one command", shlex.join(best), "", "# or step by step", *map(shlex.join, steps)]
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from autoseg.errors import ModelError
 from autoseg.files.model_folder import ModelKey
 from autoseg.files.records import RecordFormat, is_record, read_record, write_record
+from autoseg.files.storage import LATER
+from autoseg.inference.fusion import Fusion
 from autoseg.postprocessing.rules import Rule
+from autoseg.words import counted
 
 FORMAT = RecordFormat(
     number=1,
@@ -82,6 +85,7 @@ class Selection:
         folds, cases: What all candidates were compared on.
         incomplete: What was missing, a line each.
         sources: For each candidate the hash of what its score was made from.
+        fusion: How much each member has to say; None: all alike.
     """
 
     version: str
@@ -97,12 +101,18 @@ class Selection:
     cases: int
     incomplete: tuple[str, ...]
     sources: Mapping[str, str]
+    fusion: Fusion | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not self.members or any(not member.folds for member in self.members):
             raise ModelError(
                 f"{self.task}: a selection needs at least one model, each with at least one fold; "
                 "run autoseg_find_best_configuration again"
+            )
+        if self.fusion is not None and len(self.fusion.sources) != len(self.members):
+            raise ModelError(
+                f"{self.task}: a fusion of {counted(len(self.fusion.sources), 'source')} for "
+                f"{counted(len(self.members), 'model')}; run autoseg_find_best_configuration again"
             )
 
 

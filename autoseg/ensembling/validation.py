@@ -17,9 +17,17 @@ from autoseg.dataset.task_folds import numbered_folds
 from autoseg.ensembling.selection import Selection
 from autoseg.errors import ModelError, TrainingError, WorkspaceError
 from autoseg.evaluation.case_files import cases_in, references_of
-from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, USUAL_CONFIGURATIONS, configurations_in, in_usual_order
+from autoseg.files.layout import (
+    DEFAULT_PLANS,
+    DEFAULT_TRAINER,
+    USUAL_CONFIGURATIONS,
+    configurations_in,
+    fold_name,
+    in_usual_order,
+)
 from autoseg.files.model_folder import FoldFolder, ModelFolder, ModelKey
 from autoseg.images import split_ending
+from autoseg.inference.fusion_record import FUSED, load_fusion
 from autoseg.inference.record import predicted_with
 from autoseg.machine.pool import fitting_workers
 from autoseg.paths import Workspace
@@ -80,6 +88,7 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
         if split is not None and (seen := _seen_in_training(model.fold(fold), split)):
             missing.append(_trained_otherwise(key, fold, seen))
             continue
+        predicted = _fused_where_used(model, fold, _fold_predictions(model, fold, target))
         found = [
             ValidationCase(
                 identifier=identifier,
@@ -89,7 +98,7 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
                 references=references_of(identifier, workspace.task(task).references, target, files[0].parent),
                 undrawn=target.undrawn(annotated.get(identifier)),
             )
-            for identifier, files in _fold_predictions(model, fold, target).items()
+            for identifier, files in predicted.items()
             if expected is None or identifier in expected
         ]
         cases += found
@@ -223,6 +232,22 @@ def _fold_predictions(model: ModelFolder, fold: str, target: Target) -> Mapping[
     made = {split_ending(path.name)[0]: path for path in predicted_with(trained.validated_cases(), trained.weights())}
     names = {case: target.files_of(case) for case in cases_in(made, target)}
     return {case: tuple(made[name] for name in files) for case, files in names.items() if made.keys() >= set(files)}
+
+
+def _fused_where_used(
+    model: ModelFolder, fold: str, predicted: Mapping[str, tuple[Path, ...]]
+) -> Mapping[str, tuple[Path, ...]]:
+    """Of a model that fuses its views the fused predictions, as it would be shipped."""
+    if not (model.fusion.is_file() and load_fusion(model.fusion).used):
+        return predicted
+    folder = model.fused_validation / FUSED / fold_name(fold)
+    fused = {case: tuple(folder / path.name for path in files) for case, files in predicted.items()}
+    if missing := sorted(case for case, files in fused.items() if not all(path.is_file() for path in files)):
+        raise WorkspaceError(
+            f"{model.fusion}: views are fused, but not those of {first_few(missing)} in fold {fold}; run "
+            "autoseg_train_fusion for this model again, or delete the file"
+        )
+    return fused
 
 
 def _what_is_missing(model: ModelFolder, fold: str, found: int, expected: Sequence[str] | None) -> str:

@@ -56,6 +56,9 @@ PLANS_FILE, PLANS_VIEW_FILE = "plans.pkl", "plans.json"
 POSTPROCESSING_FILE = "postprocessing.json"
 """The rules for finished segmentations: of a model, and of a pair of models."""
 
+FUSION_FILE, FUSED_FOLDER = "fusion.json", "fused"
+"""How much each view of a model, or each of several models, has to say."""
+
 CARD_FILE, CARD_TEXT_FILE = "model_card.json", "model_card.md"
 VALIDATION_FOLDER = "validation_raw"
 

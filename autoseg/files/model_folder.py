@@ -11,6 +11,7 @@ from autoseg.files.layout import (
     DEFAULT_PLANS,
     DEFAULT_TRAINER,
     FINGERPRINT_FILE,
+    FUSION_FILE,
     LOCK_FILE,
     MODEL_NAME,
     PLANS_FILE,
@@ -111,6 +112,16 @@ class ModelFolder:
         return self.folder / POSTPROCESSING_FILE
 
     @property
+    def fusion(self) -> Path:
+        """How much each of its views has to say."""
+        return self.folder / FUSION_FILE
+
+    @property
+    def fused_validation(self) -> Path:
+        """What all its views say together of the cases that neither networks nor weights were fitted to."""
+        return self.folder / "validation_fused"
+
+    @property
     def fingerprint(self) -> Path:
         """What was measured on its training cases, where it was installed."""
         return self.folder / FINGERPRINT_FILE
@@ -182,6 +193,10 @@ class FoldFolder:
     def checkpoint(self) -> Path:
         """The state that a training goes on from."""
         return self.folder / "checkpoint.pt"
+
+    def view(self, number: int) -> Path:
+        """What the network says along one direction alone of its validation cases."""
+        return self.folder / "validation_views" / f"view_{number}"
 
     @property
     def record(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from autoseg.files.layout import (
     DEFAULT_PLANS,
     FINGERPRINT_FILE,
     FINGERPRINT_SOURCE_FILE,
+    FUSED_FOLDER,
+    FUSION_FILE,
     PATIENTS_FILE,
     REFERENCES_FOLDER,
     RUNS_FOLDER,
@@ -114,6 +117,14 @@ class TaskFolder:
     def pair(self, first: ModelKey, second: ModelKey) -> Path:
         """The folder of what two models predicted together in cross-validation."""
         return self.selection_folder / f"{first.name}--{second.name}"
+
+    def fusion_folder(self, models: Sequence[ModelKey]) -> Path:
+        """The folder of what several models say together in cross-validation, each with weights of its own."""
+        return self.selection_folder / FUSED_FOLDER / "--".join(model.name for model in models)
+
+    def fusion_folders(self) -> tuple[Path, ...]:
+        """Those that hold a fusion."""
+        return tuple(sorted(path.parent for path in (self.selection_folder / FUSED_FOLDER).glob(f"*/{FUSION_FILE}")))
 
     @property
     def run_folder(self) -> Path:

@@ -27,6 +27,8 @@ from autoseg.files.layout import ALL, DEFAULT_TRAINER, PLANS_FILE, weights_name
 from autoseg.files.model_folder import FoldFolder, ModelFolder, ModelKey, parse_model
 from autoseg.files.records import RecordFormat, decode_record
 from autoseg.files.storage import encode, read_json
+from autoseg.inference.fusion import Fusion
+from autoseg.inference.fusion_record import load_used_fusion
 from autoseg.networks.build import PLANNED, RECIPE_NETWORKS, build_named_network
 from autoseg.networks.tensors import read_tensors, save_tensors
 from autoseg.plans import ConfigurationPlan, Plans, load_plans, plan_signature
@@ -78,6 +80,7 @@ class TrainedModel:
         rules: Postprocessing chosen for this model, to be applied to finished segmentations.
         checkpoint: Which weights were loaded, "final" or "best".
         trainer: Class that trained.
+        fusion: How much each of its views has to say; None: all alike.
     """
 
     plans: Plans
@@ -88,6 +91,7 @@ class TrainedModel:
     rules: tuple[Rule, ...] = ()
     checkpoint: str = "final"
     trainer: str = "Trainer"
+    fusion: Fusion | None = None
 
     @property
     def plan(self) -> ConfigurationPlan:
@@ -153,6 +157,9 @@ def load_model(
         rules=_rules(model.postprocessing, plans),
         checkpoint=checkpoint,
         trainer=files[0].trainer,
+        fusion=None
+        if plan.sampling.views is None
+        else load_used_fusion(model.fusion, plan.sampling.views, plans.target),
     )
 
 

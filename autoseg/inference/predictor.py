@@ -253,4 +253,4 @@ class Predictor:
         )
         tiles = Tiles(members, model.plan, tile=tile, step=self.computation.step_size)
         views = model.plan.sampling.views
-        return tiles if views is None else Sweeps(tiles, views)
+        return tiles if views is None else Sweeps(tiles, views, model.fusion)

@@ -153,4 +153,5 @@ def _facts(predictor: Predictor, rules: Sequence[Rule]) -> dict[str, Any]:
         "device": str(predictor.device),
         "precision": predictor.precision.name,
         "postprocessing": encode(tuple(rules)),
+        **({} if model.fusion is None else {"fusion": encode(model.fusion)}),
     }

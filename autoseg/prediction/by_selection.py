@@ -56,7 +56,7 @@ def predict_by_selection(
 def _predict_and_average(
     selection: Selection, models: Sequence[ChosenModel], run: PredictionRun, workspace: Workspace
 ) -> Failures:
-    model = averaging_hash(selection.rules, _model_hashes(models, run, workspace))
+    model = averaging_hash(selection.rules, _model_hashes(models, run, workspace), selection.fusion)
     if run.folder is not None:
         outputs = [path for files in _files(run, models).values() for path in files]
         require_one_origin(run.folder, model, outputs, overwrite=run.settings.overwrite)
@@ -76,6 +76,7 @@ def _predict_and_average(
                 output=run.outputs[case],
                 model=model,
                 inputs=partial(str, inputs),
+                fusion=selection.fusion,
             )
             for case, inputs in waiting.items()
             if case not in failures

@@ -12,6 +12,7 @@ from autoseg.files.layout import (
     CARD_TEXT_FILE,
     CHECKPOINTS,
     FINGERPRINT_FILE,
+    FUSION_FILE,
     PLANS_FILE,
     PLANS_VIEW_FILE,
     POSTPROCESSING_FILE,
@@ -20,6 +21,7 @@ from autoseg.files.layout import (
     weights_name,
 )
 from autoseg.files.storage import read_bytes, read_json
+from autoseg.inference.fusion_record import load_fusion
 from autoseg.planning.fingerprint import load_fingerprint
 from autoseg.plans import Plans, load_plans, load_plans_json
 from autoseg.postprocessing.rules import load_rules
@@ -56,6 +58,7 @@ def _check_file(name: str, path: Path) -> None:
         PLANS_VIEW_FILE: load_plans_json,
         FINGERPRINT_FILE: load_fingerprint,
         POSTPROCESSING_FILE: load_rules,
+        FUSION_FILE: load_fusion,
         SUMMARY_FILE: load_summary,
         SELECTION_FILE: read_json,
         CARD_FILE: load_card,

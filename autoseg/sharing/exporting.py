@@ -129,7 +129,7 @@ def _collect(
 
 
 def _model_files(model: ModelFolder, fingerprint: Path | None) -> dict[str, Path]:
-    own = (model.plans_file, model.plans_view_file, model.postprocessing, model.fingerprint)
+    own = (model.plans_file, model.plans_view_file, model.postprocessing, model.fusion, model.fingerprint)
     wanted = {_name_of(model, path): path for path in own}
     if fingerprint is not None and not model.fingerprint.is_file():
         wanted[_name_of(model, model.fingerprint)] = fingerprint

@@ -24,6 +24,7 @@ from autoseg.files.layout import (
     CONFIGURATION_PATTERN,
     FINGERPRINT_FILE,
     FOLD_PATTERN,
+    FUSION_FILE,
     PLANS_FILE,
     PLANS_VIEW_FILE,
     POSTPROCESSING_FILE,
@@ -72,7 +73,10 @@ NAMES = (
     (re.compile(_one_of(CARD_FILE, CARD_TEXT_FILE)), SMALL_FILE),
     (re.compile(rf"{RESULTS}/{SELECTIONS_FOLDER}/{TASK}/{_one_of(SELECTION_FILE)}"), LARGE_JSON),
     (re.compile(rf"{MODEL}/{_one_of(PLANS_FILE)}"), LARGEST_PICKLE),
-    (re.compile(rf"{MODEL}/{_one_of(PLANS_VIEW_FILE, FINGERPRINT_FILE, POSTPROCESSING_FILE)}"), LARGE_JSON),
+    (
+        re.compile(rf"{MODEL}/{_one_of(PLANS_VIEW_FILE, FINGERPRINT_FILE, POSTPROCESSING_FILE, FUSION_FILE)}"),
+        LARGE_JSON,
+    ),
     (re.compile(rf"{MODEL}/{FOLD}/{_one_of(*map(weights_name, CHECKPOINTS))}"), LARGEST_WEIGHTS),
     (re.compile(rf"{MODEL}/{FOLD}/{VALIDATION_FOLDER}/{_one_of(SUMMARY_FILE)}"), LARGE_JSON),
 )

@@ -35,8 +35,18 @@ def build_trainer(
         TrainingError: Cases are not prepared, the fold does not exist, or a cascade lacks predictions to refine.
         ExtensionError: There is no such trainer, or its recipe file does not hold a recipe.
     """
-    task, model = key.task, workspace.model(key)
     chosen = find_trainer(key.named_trainer)
+    return chosen.build(data_of_fold(key, fold, workspace), settings=settings, device=device)
+
+
+def data_of_fold(key: ModelKey, fold: str, workspace: Workspace) -> FoldData:
+    """What a fold is trained and scored on.
+
+    Raises:
+        PlanError: The configuration is not planned.
+        TrainingError: Cases are not prepared, the fold does not exist, or a cascade lacks predictions to refine.
+    """
+    task, model = key.task, workspace.model(key)
     plans = load_planned(key, workspace)
     plan = plans.configuration(key.configuration)
     facts, splits = known_facts(workspace.task(task).raw), workspace.task(task).splits
@@ -52,7 +62,7 @@ def build_trainer(
         seen = [*split.training, *split.validation]
         predictions = find_predictions(before, folds, seen, plans.target)
         previous = PreviousStage(predictions=predictions, maps=PreviousMaps(model.previous_stage))
-    data = FoldData(
+    return FoldData(
         plans=plans,
         configuration=key.configuration,
         cases=cases,
@@ -61,7 +71,6 @@ def build_trainer(
         references=workspace.task(task).references,
         previous=previous,
     )
-    return chosen.build(data, settings=settings, device=device)
 
 
 def require_left_out(trainer: Trainer) -> None:

@@ -14,9 +14,11 @@ import torch
 
 from autoseg.arrays import Array, Float32Array
 from autoseg.geometry import Shape
+from autoseg.inference.fusion import Fusion
 from autoseg.inference.scorers.scorer import OnParts, Slab
 from autoseg.inference.scorers.tiles import Tiles
 from autoseg.inference.scorers.view_sums import ViewSums
+from autoseg.networks.activations import activation_of
 from autoseg.plans import Views
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.views.background import background_values
@@ -34,25 +36,36 @@ class Sweeps:
 
     Args:
         tiles: What asks the network about the planes of one view.
+        fusion: How much each view has to say; None: all alike.
     """
 
-    def __init__(self, tiles: Tiles, views: Views) -> None:
+    def __init__(self, tiles: Tiles, views: Views, fusion: Fusion | None = None) -> None:
         self.tiles = tiles
         self.views = views
+        self.fusion = fusion
 
     def scores(self, case: PreparedCase, on_parts: OnParts) -> Iterator[Slab]:
-        """See `Scorer`; slabs come once all views are swept. A voxel takes the mean over the views that reach it."""
+        """See `Scorer`; slabs come once all views are swept. A voxel takes the mean of the views that reach it."""
         members, sweeps = self.tiles.members, [self._sweep(case, number) for number in range(self._number)]
         background = background_values(case.data)
-        sums = ViewSums(members.channels, case.data.shape[1:], views=self._number)
+        sums = ViewSums(case.data.shape[1:], self._shares)
         for number, sweep in enumerate(sweeps):
             image = _CutImage(case.data, background, sweep.to_voxels, sweep.shape)
             slabs = self.tiles.averages(image, case.properties.identifier, self._parts_of(number, on_parts))
             for first, planes in _some_planes(slabs, sweep.shape):
                 for places, values in sweep.looked_up(first, planes, sums.shape):
-                    sums.add(places, values)
+                    sums.add(number, places, values)
         for start, averages in sums.averages(lambda planes: _reached(sweeps, planes, sums.shape), members.background):
+            if self.fusion is not None:
+                averages = self.fusion.of_means(averages, activation_of(members.target))
             yield Slab(start=start, scores=members.reduction.scores(averages))
+
+    @property
+    def _shares(self) -> torch.Tensor:
+        """Of each view in what is said of each value, `(views, channels)`."""
+        if self.fusion is not None:
+            return self.fusion.shares
+        return torch.full((self._number, self.tiles.members.channels), 1 / self._number)
 
     @property
     def _number(self) -> int:

@@ -16,6 +16,9 @@ from autoseg.machine.resources import available_memory
 MOST = np.iinfo(np.uint16).max
 """Stands for 1 from every view."""
 
+SMALLEST_SHARE = 1e-3
+"""Of what is said of a value: where the views that reach a voxel have less, it says nothing."""
+
 SHARE_OF_MEMORY = 0.4
 """Of the free main memory; larger sums lie in a temporary file."""
 
@@ -28,18 +31,17 @@ class ViewSums:
     What a view says lies between 0 and 1, and is rounded to less than one in ten thousand.
 
     Args:
-        channels: Values of a voxel.
         shape: Of the case.
-        views: How many there are.
+        shares: `(views, channels)`, of each view in what is said of each value of a voxel; of all together 1.
     """
 
-    def __init__(self, channels: int, shape: Shape, *, views: int) -> None:
+    def __init__(self, shape: Shape, shares: torch.Tensor) -> None:
         self.shape = shape
-        self.views = views
-        self._scale = MOST // views
-        self._codes = _zeros((channels, math.prod(shape)))
+        self.shares = shares
+        self._scale = MOST - len(shares)  # room for what each of them is rounded up by
+        self._codes = _zeros((shares.shape[1], math.prod(shape)))
 
-    def add(self, places: torch.Tensor, values: torch.Tensor) -> None:
+    def add(self, view: int, places: torch.Tensor, values: torch.Tensor) -> None:
         """What one view says of voxels, each of them once.
 
         Args:
@@ -47,7 +49,8 @@ class ViewSums:
             values: `(channels, N)`, from 0 to 1.
         """
         at = places.cpu().numpy()
-        codes = values.mul(self._scale).round_().clamp_(0, self._scale).to(torch.int32).cpu().numpy()
+        shares = self.shares[view, :, None].to(values.device) * self._scale
+        codes = values.clamp(0, 1).mul_(shares).round_().to(torch.int32).cpu().numpy()
         for channel, said in zip(self._codes, codes, strict=True):
             channel[at] += said.astype(np.uint16)
 
@@ -64,10 +67,10 @@ class ViewSums:
         some = max(1, VOXELS_AT_ONCE // (height * width))
         for start in range(0, depth, some):
             planes = slice(start, min(depth, start + some))
-            views = reached(planes).sum(dim=0)
+            shares = self.shares.T @ reached(planes).float()
             codes = self._codes[:, start * height * width : planes.stop * height * width].astype(np.float32)
-            averages = torch.from_numpy(codes) / (self._scale * views.clamp(min=1))
-            averages = torch.where(views > 0, averages, background[:, None])
+            averages = torch.from_numpy(codes) / (self._scale * shares.clamp(min=SMALLEST_SHARE))
+            averages = torch.where(shares > SMALLEST_SHARE, averages, background[:, None])
             yield start, averages.reshape(len(codes), -1, height, width)
 
 
