@@ -121,7 +121,8 @@ class Summary:
 
     def _each_metric(self, label: int, combine: Callable[[Sequence[float | None]], Any]) -> dict[str, Any]:
         scores = [case.scores[label] for case in self.cases]
-        return {name: combine([metrics[name] for metrics in scores]) for name in scores[0]} if scores else {}
+        names = dict.fromkeys(name for metrics in scores for name in metrics)
+        return {name: combine([metrics.get(name) for metrics in scores]) for name in names}
 
 
 def score_folder(

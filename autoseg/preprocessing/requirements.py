@@ -32,6 +32,12 @@ BYTES_PER_LOCATION = 16
 WORKING_BYTES = 6
 """For each voxel beside its intensities: masks, labels, slabs; measured as the peak of `prepare_case` on a large volume."""
 
+BYTES_PER_FURTHER_LABEL = 2
+"""For each voxel and label file beyond the first, as measured likewise with reading: 1.5 of masks and of fractions."""
+
+BYTES_OF_PLANES = 8
+"""For each voxel where labels are planes of fractions, of which one at a time is resampled in single precision; likewise."""
+
 WORKER_BYTES = 150 * 10**6
 """The interpreter with its libraries."""
 
@@ -61,7 +67,8 @@ def estimate_requirements(
     """
     grids = {case.identifier: _raw_grid(case) for case in cases}
     voxels = {identifier: math.prod(grid.shape[-3:]) if grid else 0 for identifier, grid in grids.items()}
-    middle, largest = max(1, median(voxels.values())), max(voxels.values())
+    labelled = {case.identifier: max(1, len(case.label_paths)) for case in cases}
+    middle = max(1, median(voxels.values()))
     disk = memory = 0.0
     for name, store in stores.items():
         channels, labels = len(plans[name].channels), len(plans[name].target.scored)
@@ -72,9 +79,13 @@ def estimate_requirements(
             for identifier, grid in grids.items()
             if identifier not in store and not _is_shared(grid, name, plans)
         ]
-        disk += sum(voxels[one] for one in waiting) * prepared * (kept + BYTES_PER_LABEL)
+        disk += sum(voxels[one] * prepared * (kept + BYTES_PER_LABEL * labelled[one]) for one in waiting)
         disk += len(waiting) * labels * LOCATIONS_PER_LABEL * BYTES_PER_LOCATION
-        memory = max(memory, largest * (1 + prepared) * (channels * BYTES_PER_INTENSITY + WORKING_BYTES))
+        working = channels * BYTES_PER_INTENSITY + WORKING_BYTES + BYTES_OF_PLANES * plans[name].target.in_planes
+        largest = max(
+            voxels[one] * (working + BYTES_PER_FURTHER_LABEL * (files - 1)) for one, files in labelled.items()
+        )
+        memory = max(memory, largest * (1 + prepared))
     return Requirements(disk=round(disk), memory=WORKER_BYTES + round(memory))
 
 

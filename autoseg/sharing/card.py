@@ -22,6 +22,13 @@ from autoseg.sharing.models import LabelDice, dice_by_label, load_cross_validati
 from autoseg.words import counted, in_millimetres
 
 FORMAT = RecordFormat(number=1, what="a model card", error=ModelError)
+MORE_SCORES = {
+    "soft_dice": "soft Dice",
+    "absolute_error": "mean absolute error",
+    "between_raters": "Dice between raters",
+}
+"""Of `LabelDice`, shown where there are any."""
+
 NOT_STATED = "not stated"
 LONGEST_TEXT = 20_000
 
@@ -236,11 +243,14 @@ def _score_lines(model: ModelEntry) -> list[str]:
     if not model.dice:
         return ["No cross-validated scores."]
     title = f"Cross-validated Dice, {counted(len(model.scored_folds), 'fold')} ({', '.join(model.scored_folds)}):"
+    columns = [name for name in MORE_SCORES if any(getattr(entry, name) is not None for entry in model.dice)]
     rows = [
         f"| {entry.label} {entry.name} | {_score(entry.mean)} | {_score(entry.std)} | {entry.number} |"
+        + "".join(f" {_score(getattr(entry, name))} |" for name in columns)
         for entry in model.dice
     ]
-    return [title, "", "| label | mean | std | cases |", "|---|---|---|---|", *rows]
+    head = "| label | mean | std | cases |" + "".join(f" {MORE_SCORES[name]} |" for name in columns)
+    return [title, "", head, "|---" * (4 + len(columns)) + "|", *rows]
 
 
 def _numbered(names: Sequence[str]) -> str:

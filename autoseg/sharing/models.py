@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from autoseg.errors import ModelError
+from autoseg.evaluation.metrics import ABSOLUTE_ERROR, BETWEEN_RATERS, SOFT_DICE
 from autoseg.evaluation.summary import Summary, load_summary
 from autoseg.files.layout import ALL
 from autoseg.files.model_folder import ModelFolder
-from autoseg.files.storage import read_json
+from autoseg.files.storage import LATER, read_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,8 @@ class LabelDice:
     Attributes:
         std: Sample standard deviation; None below two cases.
         number: Cases that entered.
+        soft_dice, absolute_error: How near fractions are; None where there are none.
+        between_raters: The raters' own mean Dice; None where one drew each case.
     """
 
     label: int
@@ -28,6 +31,9 @@ class LabelDice:
     mean: float | None
     std: float | None
     number: int
+    soft_dice: float | None = field(default=None, metadata=LATER)
+    absolute_error: float | None = field(default=None, metadata=LATER)
+    between_raters: float | None = field(default=None, metadata=LATER)
 
 
 def load_cross_validation(model: ModelFolder, folds: Sequence[str]) -> tuple[tuple[str, ...], Summary | None]:
@@ -64,6 +70,9 @@ def dice_by_label(summary: Summary | None, names: Sequence[str]) -> tuple[LabelD
             mean=mean[label]["Dice"],
             std=std[label]["Dice"],
             number=number[label]["Dice"],
+            soft_dice=mean[label].get(SOFT_DICE),
+            absolute_error=mean[label].get(ABSOLUTE_ERROR),
+            between_raters=mean[label].get(BETWEEN_RATERS),
         )
         for label in summary.labels
         if label != 0

@@ -3,10 +3,12 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 
 import pytest
 
-from autoseg.dataset import read_dataset
+from autoseg.dataset import Exclusive, Masks, read_dataset
+from autoseg.dataset.target import stored_target
 from autoseg.errors import StorageError
 from autoseg.preprocessing import PreparedCases, prepare_dataset
 from autoseg.preprocessing.requirements import Requirements, estimate_requirements, require_disk
@@ -85,3 +87,27 @@ def test_a_disk_that_is_clearly_too_small_is_refused(tmp_path, monkeypatch, capl
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 60 * 10**9))
     require_disk(needed, [folder])
     assert "80.0 GB of disk, 60.0 GB are free; it may not suffice" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("target", "raters", "files", "working"),
+    [
+        (Exclusive.numbered(3), 3, 3, 6),
+        (Masks(names=("a", "b")), 2, 4, 6 + 8),
+        (Masks(names=("a",), soft=True), 1, 1, 14),
+    ],
+    ids=["raters", "masks", "fractions"],
+)
+def test_each_label_file_of_a_case_takes_room(make_task, make_plans, tmp_path, target, raters, files, working) -> None:
+    (case, *_) = read_dataset(make_task(cases=1, test_cases=0, shape=(10, 20, 30))).training
+    drawn = tuple((case.segmentation,) * raters for _ in range(target.maps))
+    plans = replace(make_plans(median_shape=(20, 40, 60)), labels=target.labels, target_kind=stored_target(target))
+    store = PreparedCases(tmp_path / "prepared")
+
+    needed = estimate_requirements(
+        [replace(case, segmentation=None, drawn=drawn)], {"3d_fullres": plans}, {"3d_fullres": store}
+    )
+
+    voxels = 20 * 40 * 60
+    assert needed.disk == voxels * (4 + files) + len(target.scored) * 160_000
+    assert needed.memory == 150_000_000 + (6_000 + voxels) * (4 + working + 2 * (files - 1))
