@@ -32,9 +32,9 @@ def segmentations_in(folder: Path, target: Target) -> Mapping[str, tuple[Path, .
     wanted = {case: target.files_of(case) for case in cases_in(files, target)}
     if missing := [name for names in wanted.values() for name in names if name not in files]:
         raise DatasetError(
-            f"{folder}: of {', '.join(target.labels[number] for number in target.scored)} each has a file of its own, and "
-            f"{first_few([f'{name}.nii.gz' for name in missing])} is not here; predict these cases again, or move away what is "
-            "no segmentation"
+            f"{folder}: no {first_few([f'{name}.nii.gz' for name in missing])} here; each output "
+            f"({', '.join(target.labels[number] for number in target.scored)}) has a file of its own; predict these cases again, "
+            "or move away what is no segmentation"
         )
     return {case: tuple(files[name] for name in names) for case, names in wanted.items()}
 

@@ -335,6 +335,11 @@ ENTRIES: tuple[Entry, ...] = (
         message="{home}/results/2d/Task001_Balls/Trainer__autoseg/postprocessing.json: a rule names label 7, but the model's labels are 1 to 1; choose the postprocessing again or put the file right",
     ),
     predicted(
+        "postprocessing of masks beside a model of labels",
+        rules({"format": 1, "masks": ["axon"], "rules": [{"kind": "keep_largest", "labels": [1]}]}),
+        message="{home}/results/2d/Task001_Balls/Trainer__autoseg/postprocessing.json: its rules are of axon, but the model predicts background, ball, or tells them otherwise; choose the postprocessing again or put the file right",
+    ),
+    predicted(
         "no selection",
         lambda place: place.selection.unlink(),
         words=BEST,
@@ -395,6 +400,26 @@ ENTRIES: tuple[Entry, ...] = (
         "rules of the background",
         {"format": 1, "rules": [{"kind": "keep_largest", "labels": [0]}]},
         message="{outer}/rules.json: postprocessing: a rule needs labels above background, found [0]",
+    ),
+    applied(
+        "rules of masks that are no list",
+        {"format": 1, "masks": "axon", "rules": []},
+        message='{outer}/rules.json: masks: expected a list of names such as ["axon", "myelin"], found \'axon\'',
+    ),
+    applied(
+        "rules of regions in an unknown order",
+        {"format": 1, "labels": {"background": 0, "whole": [1, 2]}, "regions_class_order": [3], "rules": []},
+        message="{outer}/rules.json: regions_class_order: 3: no region covers it",
+    ),
+    applied(
+        "rules of a mask that there is not",
+        {"format": 1, "masks": ["axon"], "rules": [{"kind": "keep_largest", "labels": [2]}]},
+        message="postprocessing: the rule keep_largest of 2 touches the labels [2], but there are only [1]; put the rule right",
+    ),
+    applied(
+        "rules of masks for files that are none",
+        {"format": 1, "masks": ["axon"], "rules": [{"kind": "keep_largest", "labels": [1]}]},
+        message="{home}/raw_data/Task001_Balls/labelsTr: no case_000_axon.nii.gz, case_001_axon.nii.gz, case_002_axon.nii.gz, case_003_axon.nii.gz, case_004_axon.nii.gz here; each output (axon) has a file of its own; predict these cases again, or move away what is no segmentation",
     ),
     applied(
         "rules with a field too many",

@@ -178,4 +178,4 @@ def test_rules_are_applied_to_each_mask(home: Path, tmp_path: Path, capsys: pyte
 
     (tmp_path / "raw" / f"{case}_core.nii.gz").unlink()
     assert apply_postprocessing.main(applied) == 1
-    assert f"of whole, core each has a file of its own, and {case}_core.nii.gz is not here" in capsys.readouterr().err
+    assert f"no {case}_core.nii.gz here; each output (whole, core) has a file of its own" in capsys.readouterr().err
