@@ -272,8 +272,10 @@ class Parts:
             batch = (self.batch_size, self.in_channels, *self.plan.sampling.patch_size)
             require_fitting(self.new_network, part.name, batch, outputs)
         if type(self).build_loss is Parts.build_loss and not any(loss.is_foreign for loss in self.recipe.loss):
-            small = (1, *(2,) * self.plan.dimensions)
-            self.build_loss()(torch.zeros(1, outputs, *small[1:]), torch.zeros(small, dtype=torch.long))
+            space, planes = (2,) * self.plan.dimensions, (len(self.target.scored),) * self.target.in_planes
+            drawn = torch.zeros((1, *planes, *space), dtype=torch.int16)
+            labels = self.output_activation.learned(drawn, dimensions=self.plan.dimensions)
+            self.build_loss()(torch.zeros(1, outputs, *space), labels)
 
     @property
     def in_channels(self) -> int:

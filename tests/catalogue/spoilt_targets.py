@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from spoiling import Entry, Place, Spoil, describe, edit, verified, voxels
+from spoiling import Entry, Place, Spoil, describe, edit, moved, verified, voxels
+
+from autoseg.geometry import Geometry
+from autoseg.images import read_image, write_image
 
 REGIONS = {"background": 0, "ball": [1]}
 
@@ -57,7 +62,35 @@ def filled(name: str, value: int) -> Spoil:
     return lambda place: voxels(place.raw / "labelsTr" / f"{name}.nii.gz", lambda data: data * 0 + value)
 
 
+def on_another_grid(name: str) -> Spoil:
+    def spoil(place: Place) -> None:
+        moved(
+            place.raw / "labelsTr" / f"{name}.nii.gz",
+            lambda image: replace(image, geometry=Geometry(spacing=(9.0, 9.0, 9.0))),
+        )
+
+    return spoil
+
+
+def predicted(value: float) -> Spoil:
+    """A prediction of case_001 that is one value everywhere, on the case's grid."""
+
+    def spoil(place: Place) -> None:
+        image = read_image(place.label)
+        write_image(
+            place.outer / "predictions" / place.label.name, image.data.astype("float32") * 0 + value, image.geometry
+        )
+
+    return spoil
+
+
+def ruled(**named: Any) -> Spoil:
+    rules = {"format": 1, "rules": [{"kind": "keep_largest", "labels": [1]}], **named}
+    return lambda place: (place.outer / "rules.json").write_text(json.dumps(rules))
+
+
 MASKED = renamed("_ball")
+WHOLE_NUMBERS = 'a segmentation holds whole numbers only, found 0.5; correct the file; soft labels are taken where the task, or a postprocessing.json, says "soft_labels": true'
 FILE = "case case_001, labelsTr/case_001"
 
 ENTRIES: tuple[Entry, ...] = (
@@ -220,6 +253,65 @@ ENTRIES: tuple[Entry, ...] = (
         "a label in a case where it was not drawn",
         describe(labels={"0": "background", "1": "ball", "2": "core"}, annotated={"case_001": ["core"]}),
         f"{FILE}.nii.gz: holds label 1, but only core is annotated in this case; correct `annotated`, or the file",
+    ),
+    verified(
+        "no number among soft labels",
+        of_kind(MASKED, holding("case_001_ball", float("nan")), masks=["ball"], soft_labels=True),
+        f"{FILE}_ball.nii.gz: holds nan, which is no fraction; soft labels are from 0 to 1, or whole numbers from 0 to 255",
+    ),
+    verified(
+        "soft labels below 0",
+        of_kind(holding("case_001", -0.5), soft_labels=True),
+        f"{FILE}.nii.gz: holds -0.5, which is no fraction; soft labels are from 0 to 1, or whole numbers from 0 to 255",
+    ),
+    verified(
+        "soft labels of 255 with fractions of it",
+        of_kind(holding("case_001", 127.5), soft_labels=True),
+        f"{FILE}.nii.gz: holds 127.5, which is no fraction; soft labels are from 0 to 1, or whole numbers from 0 to 255",
+    ),
+    verified(
+        "an ignored value that is a fraction",
+        describe(soft_labels=True, ignore=1),
+        "dataset.json: ignore: 1 is a fraction, too; take another value, such as 255",
+    ),
+    verified(
+        "soft labels that are ignored everywhere",
+        of_kind(filled("case_001", 255), soft_labels=True, ignore=255),
+        f"{FILE}.nii.gz: is ignored everywhere: nothing is annotated; leave the case out, or draw some of it",
+    ),
+    verified(
+        "a rater who drew on another grid",
+        of_kind(renamed("_rater1", "_rater2"), on_another_grid("case_001_rater2")),
+        f"{FILE}_rater2.nii.gz: lies on another grid than case_001_0000.nii.gz: spacing (1, 1, 1) and (9, 9, 9); resample it onto that grid",
+    ),
+    verified(
+        "one rater's labels that nobody declared",
+        of_kind(renamed("_rater1", "_rater2"), holding("case_001_rater2", 3)),
+        f"{FILE}_rater2.nii.gz: holds the value 3, which dataset.json does not declare (0 to 1); declare them under labels, or renumber them in the file",
+    ),
+    Entry(
+        name="scores of fractions without their task",
+        spoil=predicted(0.5),
+        words="autoseg_evaluate_folder -ref {home}/raw_data/Task001_Balls/labelsTr -pred {outer}/predictions -l 1 --common --workers 1",
+        message=f"scoring: 1 of 1 case failed\n  case_001: {{outer}}/predictions/case_001.nii.gz: {WHOLE_NUMBERS}",
+    ),
+    Entry(
+        name="scores of what is no fraction",
+        spoil=of_kind(predicted(1.5), soft_labels=True),
+        words="autoseg_evaluate_folder -t 1 -pred {outer}/predictions --common --workers 1",
+        message="scoring: 1 of 1 case failed\n  case_001: {outer}/predictions/case_001.nii.gz: holds 1.5, which is no fraction; soft labels are from 0 to 1, or whole numbers from 0 to 255",
+    ),
+    Entry(
+        name="rules of labels for fractions",
+        spoil=of_kind(predicted(0.5), ruled()),
+        words="autoseg_apply_postprocessing -i {outer}/predictions -o {outer}/out -pp {outer}/rules.json --workers 1",
+        message=f"postprocessing: 1 of 1 case failed\n  case_001: {{outer}}/predictions/case_001.nii.gz: {WHOLE_NUMBERS}",
+    ),
+    Entry(
+        name="rules that do not say whether they are of fractions",
+        spoil=of_kind(predicted(0.5), ruled(soft_labels="yes")),
+        words="autoseg_apply_postprocessing -i {outer}/predictions -o {outer}/out -pp {outer}/rules.json --workers 1",
+        message="{outer}/rules.json: soft_labels: expected true or false, found 'yes'",
     ),
     Entry(
         name="planning where an ignored value is a label",

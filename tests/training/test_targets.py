@@ -13,13 +13,13 @@ from torch import nn, optim
 from autoseg.dataset.coding import IGNORED, OUTSIDE_PLANE, WHOLE
 from autoseg.dataset.target import Exclusive, Masks, Regions, Target, stored_target
 from autoseg.ensembling.averaging import average
-from autoseg.errors import Interrupted
+from autoseg.errors import Interrupted, TrainingError
 from autoseg.images import read_image, write_image
 from autoseg.inference.model import load_model, load_weights
 from autoseg.inference.probabilities import load_packed
 from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.training import Split, Trainer, TrainingSettings
+from autoseg.training import Split, Trainer, TrainingSettings, find_trainer
 from autoseg.training.fold.data import FoldData
 
 CASES = tuple(f"ball_{number}" for number in range(6))
@@ -193,6 +193,26 @@ def test_a_fold_of_fractions_is_trained_continued_and_scored_by_how_near_they_ar
     np.testing.assert_allclose(mean, predicted, atol=1.01 / WHOLE)
     assert (np.abs(mean - predicted) > 1e-6).mean() < 1e-3
     assert load_model(whole.output.parent, "3d_fullres").target == LESION
+
+
+@pytest.mark.parametrize("target", [LESION, MASKS], ids=["fractions", "masks"])
+def test_a_loss_of_labels_is_refused_of_shares_before_anything_is_written(
+    target: Target, plans: Plans, store: PreparedCases, references: Path, tmp_path: Path
+) -> None:
+    recipe, output = tmp_path / "focal.json", tmp_path / "model" / "fold_0"
+    recipe.write_text('{"loss": "focal"}')
+    made = FoldData(
+        plans=plans_of(plans, target),
+        configuration="3d_fullres",
+        cases=store,
+        split=SPLIT,
+        output=output,
+        references=references,
+    )
+
+    with pytest.raises(TrainingError, match=r"focal: weighs voxels by their label, .*; name binary_focal"):
+        find_trainer(str(recipe)).build(made, settings=TrainingSettings(seed=1, workers=0), device="cpu").run()
+    assert not output.exists()
 
 
 def _faded(labels: Any) -> np.ndarray:
