@@ -17,14 +17,14 @@ from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.taking_in import add_conversion, taken_in
 from autoseg.commands.values import positive
 from autoseg.commands.verify_dataset import verify_tasks
-from autoseg.errors import WorkspaceError
 from autoseg.paths import Workspace
 
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options."""
-    add_tasks(parser, required=False)
-    add_source(parser, "a dataset anywhere, in place of -t: it becomes a task first", required=False)
+    data = parser.add_mutually_exclusive_group(required=True)
+    add_tasks(data, required=False)
+    add_source(data, "a dataset anywhere, in place of -t: it becomes a task first", required=False)
     add_planners(parser)
     add_plans_name(
         parser,
@@ -61,8 +61,6 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     from autoseg.planning.workflow import plan_and_prepare
     from autoseg.plans import load_plans
 
-    if (arguments.source is None) == (arguments.tasks is None):
-        raise WorkspaceError("name tasks (-t), or the folder of a dataset (-i)")
     if arguments.source is not None:
         arguments.tasks = [taken_in(arguments, workspace).name]
     planners = chosen_planners(arguments, arguments.plans_from)

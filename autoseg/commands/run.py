@@ -20,7 +20,6 @@ from autoseg.commands.handed_on import SET_BY_THE_RUN, passed_on, words_of
 from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.taking_in import add_conversion, taken_in
 from autoseg.commands.values import fold_number, folder
-from autoseg.errors import WorkspaceError
 from autoseg.files.layout import BOXES, DEFAULT_TRAINER, PLANES
 from autoseg.paths import Workspace
 
@@ -30,14 +29,15 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: Parser) -> None:
     """The command's own options, and those that it passes on to the steps."""
-    parser.add_argument(
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument(
         "source",
         metavar="FOLDER",
         nargs="?",
         type=folder,
         help="a dataset anywhere, in place of -t: it becomes a task first, of links to its files where that goes",
     )
-    add_task(parser, required=False)
+    add_task(data, required=False)
     add_configurations(parser, f"{CONFIGURATIONS} (default: all that are planned)")
     parser.add_argument(
         "--folds",
@@ -73,8 +73,6 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     from autoseg.dataset.patients_file import write_patients
     from autoseg.jobs.carrying_out import carry_out, describe
 
-    if (arguments.source is None) == (arguments.task is None):
-        raise WorkspaceError("name a task (-t), or the FOLDER of a dataset")
     if arguments.source is not None:
         taken = taken_in(arguments, workspace, look_only=arguments.dry_run)
         if not taken.is_there:

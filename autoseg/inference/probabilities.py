@@ -23,6 +23,7 @@ import torch
 from autoseg.arrays import Float32Array, Mask
 from autoseg.dataset.target import LARGEST_LABEL, Exclusive, StoredTarget, Target, restored_target, stored_target
 from autoseg.errors import DatasetError, StorageError
+from autoseg.files.npy import opened_arrays
 from autoseg.files.records import RecordFormat, require_format
 from autoseg.files.storage import atomic_path, decode, parse_json, to_json
 from autoseg.forms import Forms
@@ -246,7 +247,7 @@ def load_target(path: Path) -> Target:
 
 def _read(path: Path, understand: Callable[[Any], T]) -> T:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with opened_arrays(path) as arrays:
             require_format({"format": int(arrays["format"])}, FORMAT, path)
             return understand(arrays)
     except OSError as error:

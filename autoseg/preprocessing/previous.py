@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from autoseg.arrays import LabelArray
 from autoseg.dataset.coding import WHOLE, planes_of
 from autoseg.dataset.planes import read_fractions
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError, StorageError
+from autoseg.files.npy import open_array
 from autoseg.files.records import RecordFormat, read_record, write_record
 from autoseg.files.storage import content_hash, file_hash
 from autoseg.geometry import Geometry, Shape, inside, turned
@@ -125,14 +125,13 @@ class PreviousMaps:
         """
         path = self._array(identifier)
         try:
-            labels: LabelArray = open_memmap(path, mode="r")
+            return open_array(path)
         except (OSError, ValueError, EOFError, OverflowError) as error:
             pass_on_limit(error, path)
             raise StorageError(
                 f"case {identifier}: its prediction by the previous stage cannot be opened: {error}; "
                 f"delete the folder {self.folder} and train again, which prepares them anew"
             ) from error
-        return labels
 
     def save(self, identifier: str, labels: LabelArray, signature: str) -> None:
         """Write one prediction, its marker last."""

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import dtype_to_descr, open_memmap, write_array_header_1_0
+from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 
 from autoseg.arrays import Array, LabelArray, Locations
 from autoseg.dataset.coding import is_planes
 from autoseg.dataset.facts import NOTHING, Facts
 from autoseg.errors import StorageError
+from autoseg.files.npy import open_array
 from autoseg.files.records import RecordFormat, decode_record, write_record
 from autoseg.files.storage import atomic_path, content_hash, encode, read_json, remove_file
 from autoseg.preprocessing.precision import kept_precision
@@ -366,11 +367,10 @@ class PreparedCases:
     def _open(self, identifier: str, ending: str) -> Array:
         path = self._path(identifier, ending)
         try:
-            array: Array = open_memmap(path, mode="r")
+            return open_array(path)
         except (OSError, ValueError, EOFError, OverflowError) as error:
             pass_on_limit(error, path)
             raise self._damaged(identifier, f"{path.name}: {error}") from error
-        return array
 
     def _damaged(self, identifier: str, cause: str) -> StorageError:
         return StorageError(

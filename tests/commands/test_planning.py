@@ -326,7 +326,7 @@ def test_tasks_that_are_not_there_are_named(tmp_path: Path, capsys: pytest.Captu
     assert preprocess(tmp_path) == 1
     assert "'1': no task of that name in " in capsys.readouterr().err
     assert plan_and_preprocess.main(["--home", str(tmp_path)]) == 2
-    assert "the following arguments are required: -t" in capsys.readouterr().err
+    assert "one of the arguments -t -i is required" in capsys.readouterr().err
 
 
 def test_a_low_resolution_stage_can_be_asked_for(tmp_path: Path, make_task, capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,7 +152,7 @@ def test_it_is_decided_for_every_option_of_the_steps_whether_a_run_has_it() -> N
         "--num_workers --no_compile --checkpoint_minutes -device --precision".split()
     )
     assert {action.option_strings[0] for action in passed_on("plan_and_preprocess")} == set(
-        "-pl3d -pl2d -gpu_memory_target --force_lowres --plans_from -tl -tf".split()
+        "-pl3d -pl2d -gpu_memory_target --force_lowres --multiplanar --multiplanar_3d --views --plans_from -tl -tf".split()
     )
 
 

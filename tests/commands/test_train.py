@@ -196,7 +196,7 @@ def test_what_was_trained_is_neither_lost_nor_repeated(results: Path, capsys: To
 
     assert run("0", "-c", *SHORT) == 0
     told = capsys.readouterr().err
-    assert "1 epoch trained already, nothing is left to train\n" in told
+    assert "1 epoch trained already, nothing is left to train: 1 epoch is done\n" in told
     assert "continuing" not in told
     assert history(fold) == first
 

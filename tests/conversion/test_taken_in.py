@@ -49,5 +49,5 @@ def test_what_would_be_done_is_said_and_nothing_is_written(
     assert told.startswith(f"{source}: plain folders of images and labels with equal names\n")
     assert told.endswith(f"would become: {tmp_path / 'home/raw_data/Task500_my_data'}\n")
     assert not (tmp_path / "home").exists()
-    assert RUN(["--home", str(tmp_path / "home")]) == 1
-    assert "name a task (-t), or the FOLDER of a dataset" in capsys.readouterr().err
+    assert RUN(["--home", str(tmp_path / "home")]) == 2
+    assert "one of the arguments FOLDER -t is required" in capsys.readouterr().err

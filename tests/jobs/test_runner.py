@@ -252,7 +252,10 @@ def test_killed_anywhere_it_continues_where_it_was(tmp_path: Path, step: str, un
     assert states(runner) == ["done before"] * NAMES.index(step) + ["done"] * (5 - NAMES.index(step))
     assert (tmp_path / "choose" / "product").read_text() == SELECTION
     log = (tmp_path / "run" / "logs" / f"{step.replace(' ', '_')}.log").read_text()
-    assert [line for line in log.splitlines() if "$" not in line] == [f"{step} {number}/4" for number in range(1, 5)]
+    counted = dict.fromkeys(
+        line for line in log.splitlines() if "$" not in line
+    )  # the last before a kill may be said twice
+    assert list(counted) == [f"{step} {number}/4" for number in range(1, 5)]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])

@@ -15,8 +15,8 @@ def count(own: Path, value: str, seconds: float, needs: list[Path]) -> None:
     done = own / "units"
     while (units := len(done.read_text()) if done.exists() else 0) < UNITS:
         time.sleep(seconds)
+        print(f"{own.name} {units + 1}/{UNITS}", flush=True)
         done.write_text("x" * (units + 1))
-        print(f"{own.name} {units + 1}/{UNITS}")
     if not (own / "product").exists():
         (own / "product").write_text(f"{own.name}{value}({','.join(need.read_text() for need in needs)})")
 

@@ -112,7 +112,7 @@ def test_what_predicts_here_predicts_the_same_elsewhere(
 
 
 @pytest.mark.parametrize("ending", ["nrrd", "mha"])
-def test_images_of_other_formats_are_predicted_into_nifti(
+def test_images_of_other_formats_are_predicted_into_their_own(
     workspace, home, tmp_path, train_model, make_task, ending: str
 ) -> None:
     train_model(workspace.results)
@@ -127,7 +127,7 @@ def test_images_of_other_formats_are_predicted_into_nifti(
         assert predict.main([*command, "--home", str(home)]) == 0
 
     expected = read_image(tmp_path / "out" / "imagesTs" / "test_001.nii.gz")
-    found = read_image(tmp_path / "out" / "other" / "test_001.nii.gz")
+    found = read_image(tmp_path / "out" / "other" / f"test_001.{ending}")
     assert set(np.unique(expected.data)) == {0, 1}
     np.testing.assert_array_equal(found.data, expected.data)
     assert found.geometry.differences(expected.geometry) == ()
