@@ -101,7 +101,7 @@ ENTRIES: tuple[Entry, ...] = (
         "a DICOM file in place of an image",
         put("scan.dcm", ""),
         words="autoseg_predict -i {outer}/scan.dcm -o {outer}/out.nii.gz -m 2d -device cpu",
-        message="{outer}/scan.dcm: a DICOM file, and no image that is read; convert the series to NIfTI: dcm2niix -z y -o IMAGES {outer}",
+        message="{outer}/scan.dcm: a DICOM file, and no image that is read; convert the series to NIfTI: dcm2niix -z y -o IMAGES {outer} (or install what reads it: pip install 'autoseg[dicom]')",
     ),
     predicted(
         "an archive in place of images",

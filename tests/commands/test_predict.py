@@ -260,8 +260,7 @@ def test_the_grid_of_an_oblique_anisotropic_image_is_kept_to_the_bit(home: Path,
         (
             ["{image}"],
             "{out}.jpg",
-            "{out}.jpg: segmentations are written as .nii.gz, .nii, .seg.nrrd, .nrrd, .mha, .png, .tif, .tiff; change the "
-            "ending\n",
+            "{out}.jpg: segmentations are written as .nii.gz, .nii, .seg.nrrd, .nrrd, .mha, .png, .tif, .tiff",
         ),
         (["{out}"], "{out}_2", "{out}: no such file or folder; name a folder of images, or the files of one case\n"),
         (["{image}", "{image}"], "{out}.nii", "2 files given, but the model takes 1 channel; give one file for each"),
