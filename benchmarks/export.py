@@ -130,7 +130,7 @@ def smooth_scores(outputs: int, shape: tuple[int, ...], *, regions: bool) -> Any
 
     coarse = torch.randn(1, outputs, COARSE, COARSE, COARSE, generator=torch.Generator().manual_seed(0))
     scores = torch.nn.functional.interpolate(4 * coarse, size=shape, mode="trilinear")[0]
-    return scores.contiguous() if regions else scores.softmax(dim=0).contiguous()
+    return (scores.sigmoid() if regions else scores.softmax(dim=0)).contiguous()
 
 
 def main() -> None:
@@ -147,6 +147,8 @@ def main() -> None:
     regions = sizes["regions"]
     side(smooth_scores(3, (8, 8, 8), regions=regions), (9, 9, 9), arguments.prepared, regions=regions)  # imports
     scores = smooth_scores(sizes["outputs"], tuple(sizes["old"]), regions=regions)
+    if regions and arguments.side == "peer":
+        scores -= 0.5  # it decides logits at 0 where we decide probabilities at one half
     with timed_work() as work:
         labels = side(scores, tuple(sizes["new"]), arguments.prepared, regions=regions)
     work["share_of_scores_beyond"] = work["beyond_bytes"] / (4 * scores.numel())

@@ -13,7 +13,6 @@ from autoseg.inference.fusion_record import save_fusion, source_names
 from autoseg.inference.settings import Computation
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans
-from autoseg.training.view_validation import validate_views, views_of_plan
 
 
 def fuse_views(validation: CrossValidation, workspace: Workspace, computation: Computation, *, workers: int) -> Fused:
@@ -25,6 +24,8 @@ def fuse_views(validation: CrossValidation, workspace: Workspace, computation: C
         ModelError: The model has no views, or too few folds.
         WorkspaceError: Nothing was validated.
     """
+    from autoseg.training.view_validation import validate_views, views_of_plan
+
     model = validation.model
     _require_cases(validation)
     views = views_of_plan(load_plans(model.plans_file).configuration(model.key.configuration))

@@ -37,7 +37,6 @@ from autoseg.postprocessing.deciding import BYTES_PER_WORKER, decide_postprocess
 from autoseg.postprocessing.evidence import Choice
 from autoseg.postprocessing.rules import Rule
 from autoseg.postprocessing.scoring import ValidationCase
-from autoseg.training.fold.run_record import trained_cases
 from autoseg.words import counted, first_few
 
 log = logging.getLogger(__name__)
@@ -265,14 +264,21 @@ def _trained_otherwise(key: ModelKey, fold: str, seen: Sequence[str]) -> str:
     )
 
 
+def _trained_cases(fold: FoldFolder) -> set[str]:
+    """Imported when it is asked: a prediction takes a selection's models without all that trains."""
+    from autoseg.training.fold.run_record import trained_cases
+
+    return set(trained_cases(fold))
+
+
 def _seen_in_training(fold: FoldFolder, split: Split) -> list[str]:
     """The validation cases that a fold was trained on, as when folds were made anew since."""
-    return sorted(set(trained_cases(fold)) & set(split.validation))
+    return sorted(_trained_cases(fold) & set(split.validation))
 
 
 def _warn_of_other_cases(model: ModelFolder, fold: str, split: Split) -> None:
     """Models of other cases are compared, but not in silence."""
-    trained = set(trained_cases(model.fold(fold)))
+    trained = _trained_cases(model.fold(fold))
     if trained and trained != set(split.training):
         log.warning(
             "%s fold %s: was trained on other cases than splits_final.json has now: %s",

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import optimize
 
 from autoseg.arrays import Float32Array, Float64Array
 from autoseg.errors import ModelError
@@ -104,6 +103,8 @@ def fit(voxels: Voxels, sources: Sequence[str], activation: Activation) -> Fusio
     Raises:
         ModelError: There is no voxel.
     """
+    from scipy.optimize import minimize
+
     if not len(voxels.truth):
         raise ModelError("a fusion is fitted to voxels that somebody labelled, and there are none")
     said = torch.from_numpy(voxels.probabilities)
@@ -123,9 +124,7 @@ def fit(voxels: Voxels, sources: Sequence[str], activation: Activation) -> Fusio
 
     start = np.concatenate([np.ones(number * outputs), np.zeros(outputs)])
     bounds = [(0.0, LARGEST_WEIGHT)] * (number * outputs) + [(-LARGEST_WEIGHT, LARGEST_WEIGHT)] * outputs
-    found = optimize.minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": MOST_ITERATIONS}
-    ).x
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": MOST_ITERATIONS}).x
     weights = found[:-outputs].reshape(number, outputs)
     return Fusion(
         sources=tuple(sources), weights=tuple(map(tuple, weights.tolist())), bias=tuple(found[-outputs:].tolist())

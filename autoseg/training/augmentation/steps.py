@@ -6,10 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batchgenerators.transforms.color_transforms import BrightnessTransform
-from batchgenerators.transforms.local_transforms import BrightnessGradientAdditiveTransform, LocalGammaTransform
-from batchgenerators.transforms.spatial_transforms import TransposeAxesTransform
-
 from autoseg.catalogue import Catalogue, Part, Settings
 from autoseg.errors import TrainingError
 from autoseg.geometry import Shape
@@ -168,6 +164,8 @@ def additive_brightness(
         probability: That a sample is changed.
         channel_probability: Of such a sample, that a channel is.
     """
+    from batchgenerators.transforms.color_transforms import BrightnessTransform
+
     return BrightnessTransform(  # type: ignore[no-any-return]
         0, deviation, per_channel=True, p_per_sample=probability, p_per_channel=channel_probability
     )
@@ -180,6 +178,8 @@ def brightness_gradient(probability: float = 0.3, channel_probability: float = 0
         probability: That a sample is changed.
         channel_probability: Of such a sample, that a channel is.
     """
+    from batchgenerators.transforms.local_transforms import BrightnessGradientAdditiveTransform
+
     return BrightnessGradientAdditiveTransform(  # type: ignore[no-any-return]
         local_size,
         LOCAL_CENTRE,
@@ -198,6 +198,8 @@ def gamma_around_a_place(probability: float = 0.3, channel_probability: float = 
         probability: That a sample is changed.
         channel_probability: Of such a sample, that a channel is.
     """
+    from batchgenerators.transforms.local_transforms import LocalGammaTransform
+
     return LocalGammaTransform(  # type: ignore[no-any-return]
         local_size,
         LOCAL_CENTRE,
@@ -224,6 +226,8 @@ def exchanged_axes(patch_size: Shape, dummy_2d: bool, probability: float = 0.5) 
     Args:
         probability: That a sample is changed.
     """
+    from batchgenerators.transforms.spatial_transforms import TransposeAxesTransform
+
     axes = equal_axes(patch_size, dummy_2d)
     return TransposeAxesTransform(axes, p_per_sample=probability if len(axes) > 1 else 0.0)  # type: ignore[no-any-return]
 

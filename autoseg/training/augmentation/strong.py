@@ -14,22 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from batchgenerators.transforms.color_transforms import (
-    BrightnessTransform,
-    ContrastAugmentationTransform,
-)
-from batchgenerators.transforms.local_transforms import BrightnessGradientAdditiveTransform, LocalGammaTransform
-from batchgenerators.transforms.noise_transforms import (
-    GaussianBlurTransform,
-    MedianFilterTransform,
-    SharpeningTransform,
-)
-from batchgenerators.transforms.spatial_transforms import (
-    Rot90Transform,
-    SpatialTransform_2,
-    TransposeAxesTransform,
-)
-from batchgenerators.transforms.utility_transforms import OneOfTransform
 
 from autoseg.dataset.target import OUTSIDE
 from autoseg.geometry import Shape
@@ -97,6 +81,8 @@ def build_da3(
     Args:
         numbers: Its ranges and probabilities.
     """
+    from batchgenerators.transforms.color_transforms import BrightnessTransform
+
     noise, blur, brightness, *others = build_intensity(numbers, dummy_2d=dummy_2d)
     return Augmentation(
         window=window_of(numbers, patch_size=patch_size, dummy_2d=dummy_2d),
@@ -164,6 +150,8 @@ def flexible_spatial(
     scaled_axis_probability: float,
 ) -> Transform:
     """Rotation, scaling and elastic deformation that crop the window to the patch; within slices where `dummy_2d`."""
+    from batchgenerators.transforms.spatial_transforms import SpatialTransform_2
+
     angles = build_spatial(recipe, patch_size=patch_size, dummy_2d=dummy_2d).angles
     x, y, z = (angles * 3)[:3]
     transform = SpatialTransform_2(
@@ -243,6 +231,8 @@ def _last_steps(masked_channels: Sequence[int]) -> list[Transform]:
 
 def _right_angles(patch_size: Shape, dummy_2d: bool) -> list[Transform]:
     """Turns by 90 degrees and exchanges of axes, among those of the most frequent length."""
+    from batchgenerators.transforms.spatial_transforms import Rot90Transform, TransposeAxesTransform
+
     axes = equal_axes(patch_size, dummy_2d)
     if len(axes) < 2:
         return []
@@ -253,6 +243,10 @@ def _right_angles(patch_size: Shape, dummy_2d: bool) -> list[Transform]:
 
 
 def _da5_intensity(recipe: AugmentationRecipe, dummy_2d: bool) -> tuple[Transform, ...]:
+    from batchgenerators.transforms.color_transforms import BrightnessTransform, ContrastAugmentationTransform
+    from batchgenerators.transforms.noise_transforms import GaussianBlurTransform, MedianFilterTransform
+    from batchgenerators.transforms.utility_transforms import OneOfTransform
+
     filters = {"p_per_sample": recipe.blur_probability, "p_per_channel": CHANNEL_PROBABILITY}
     contrasts = [
         ContrastAugmentationTransform(
@@ -280,6 +274,9 @@ def _da5_intensity(recipe: AugmentationRecipe, dummy_2d: bool) -> tuple[Transfor
 
 
 def _local_effects() -> tuple[Transform, ...]:
+    from batchgenerators.transforms.local_transforms import BrightnessGradientAdditiveTransform, LocalGammaTransform
+    from batchgenerators.transforms.noise_transforms import SharpeningTransform
+
     each = {"same_for_all_channels": False, "p_per_sample": 0.3, "p_per_channel": CHANNEL_PROBABILITY}
     return (
         BrightnessGradientAdditiveTransform(
