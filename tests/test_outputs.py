@@ -13,7 +13,7 @@ from autoseg.errors import ModelError, WorkspaceError
 from autoseg.files.locking import create_json
 from autoseg.files.storage import read_json
 from autoseg.geometry import Geometry
-from autoseg.images import write_image
+from autoseg.images import Told, write_image
 from autoseg.outputs import (
     AVERAGING,
     POSTPROCESSING,
@@ -35,7 +35,7 @@ FOLDERS = {"the folder of the images; name one of its own": [Path("images")]}
 
 def write(path: Path, origin: Origin | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_image(path, np.zeros((2, 3, 4), np.uint8), GRID, description="" if origin is None else str(origin))
+    write_image(path, np.zeros((2, 3, 4), np.uint8), GRID, Told(description="" if origin is None else str(origin)))
     return path
 
 

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
     """Apply, and say what."""
     from autoseg.outputs import POSTPROCESSING, copy_beside, require_room_for_copy
     from autoseg.postprocessing.folders import apply_postprocessing
-    from autoseg.postprocessing.rules import load_rules, load_target
+    from autoseg.postprocessing.rules import load_rules, target_of_rules
 
     rules = load_rules(arguments.rules)
     if not arguments.overwrite_existing:
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
         arguments.inputs,
         arguments.output,
         rules,
-        target=load_target(arguments.rules),
+        target=target_of_rules(arguments.rules),
         overwrite=arguments.overwrite_existing,
         workers=arguments.workers,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autoseg.conversion.bids_facts import facts_of_images
-from autoseg.conversion.bids_files import BidsImage, BidsTree, read_tree, shown_choices, sidecars
+from autoseg.conversion.bids_files import BidsImage, BidsTree, json_files, read_tree, shown_choices
 from autoseg.conversion.drawn_masks import DrawnCase, Overlap, are_maps, draw_labels
 from autoseg.conversion.label_files import read_label_files
 from autoseg.conversion.nnunet import number_and_name
@@ -349,5 +349,5 @@ def _inherited(tree: BidsTree, subjects: _Subjects) -> Iterator[tuple[str, Path]
     """Of pictures, whose pixels' size stands in a JSON file, the one that says it, where it is not beside them."""
     for case, images in subjects.images.items():
         path = images[0].path
-        if holds_channels(path.name) and (said := sidecars(tree.folder, images[0])):
+        if holds_channels(path.name) and (said := json_files(tree.folder, images[0])):
             yield case, (files_of(path)[1:] or said[-1:])[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from autoseg.conversion.bids_files import PARTICIPANTS_FILE, SESSION, SUBJECT, BidsImage, BidsTree, sidecars
+from autoseg.conversion.bids_files import PARTICIPANTS_FILE, SESSION, SUBJECT, BidsImage, BidsTree, json_files
 from autoseg.dataset.facts import Facts
 from autoseg.dataset.metadata import PATIENT, read_table
 from autoseg.dataset.notes import Notes
@@ -56,7 +56,7 @@ def _facts(folder: Path, image: BidsImage, participants: Mapping[str, Mapping[st
     said: list[Mapping[str, str]] = [participants.get(subject, {})]
     if session is not None:
         said.append(_table(folder / subject / f"{subject}_sessions.tsv").get(f"{SESSION}-{session}", {}))
-    said += [_sidecar(path) for path in sidecars(folder, image)]
+    said += [_sidecar(path) for path in json_files(folder, image)]
     columns = {name: value for one in said for name, value in one.items()}
     known |= {name: value for name, value in columns.items() if name not in known}
     return Facts(known=tuple((name, value) for name, value in known.items() if _is_kept(name, value)))

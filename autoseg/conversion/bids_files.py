@@ -157,7 +157,7 @@ def _longest(stem: str, known: Mapping[str, object]) -> str:
     return next((begin for begin in begins if begin in known), "")
 
 
-def sidecars(folder: Path, image: BidsImage) -> tuple[Path, ...]:
+def json_files(folder: Path, image: BidsImage) -> tuple[Path, ...]:
     """The JSON files that say something of an image, the more general first: those above it that name no other."""
     above = [folder, *reversed([path for path in image.path.parents if folder in path.parents])]
     own = set(image.name.entities)

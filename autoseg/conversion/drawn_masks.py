@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from autoseg.arrays import Array, Mask
-from autoseg.conversion.understood import Drawing
+from autoseg.conversion.understood import DrawnLabel
 from autoseg.dataset.declared_target import IGNORE
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.images import read_label
@@ -57,7 +57,7 @@ class DrawnLabels:
     """
 
     labels: tuple[str, ...]
-    drawings: Mapping[str, tuple[Drawing, ...]]
+    drawings: Mapping[str, tuple[DrawnLabel, ...]]
     target: Mapping[str, object]
     notes: tuple[str, ...]
 
@@ -136,19 +136,19 @@ def mask_of(data: Array) -> Mask:
     return mask
 
 
-def _each(case: DrawnCase, names: Sequence[str]) -> Iterator[Drawing]:
+def _each(case: DrawnCase, names: Sequence[str]) -> Iterator[DrawnLabel]:
     for name in names:
         files = case.masks.get(name, ())
         for rater, path in enumerate(files, start=1):
             ending = f"_{name}" if len(files) == 1 else f"_{name}_rater{rater}"
-            yield Drawing(name=ending, masks=((path, 1),), region=_region(case))
+            yield DrawnLabel(name=ending, masks=((path, 1),), region=_region(case))
 
 
-def _merged(case: DrawnCase, names: Sequence[str]) -> Iterator[Drawing]:
+def _merged(case: DrawnCase, names: Sequence[str]) -> Iterator[DrawnLabel]:
     raters = max(map(len, case.masks.values()))
     for rater in range(raters):
         masks = tuple((case.masks[name][rater], value) for value, name in enumerate(names, 1) if name in case.masks)
-        yield Drawing(name="" if raters == 1 else f"_rater{rater + 1}", masks=masks, region=_region(case))
+        yield DrawnLabel(name="" if raters == 1 else f"_rater{rater + 1}", masks=masks, region=_region(case))
 
 
 def _region(case: DrawnCase) -> tuple[Path, int] | None:

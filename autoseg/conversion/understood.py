@@ -17,7 +17,7 @@ from autoseg.words import readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawing:
+class DrawnLabel:
     """A label file of a case that is made of others.
 
     Attributes:
@@ -62,7 +62,7 @@ class Understood:
     test: tuple[Case, ...]
     description: Mapping[str, Any] = field(default_factory=dict)
     label_values: Mapping[str, Mapping[int, int]] | None = None
-    drawings: Mapping[str, tuple[Drawing, ...]] = field(default_factory=dict)
+    drawings: Mapping[str, tuple[DrawnLabel, ...]] = field(default_factory=dict)
     sidecars: Mapping[str, Path] = field(default_factory=dict)
     facts: Mapping[str, Facts] | None = None
     target: Mapping[str, Any] = field(default_factory=dict)

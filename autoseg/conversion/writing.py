@@ -11,10 +11,10 @@ import numpy as np
 
 from autoseg.conversion.building import built_beside, copy_facts, copy_file
 from autoseg.conversion.drawn_masks import mask_of
-from autoseg.conversion.understood import Drawing, Understood
+from autoseg.conversion.understood import DrawnLabel, Understood
 from autoseg.dataset import Case, channel_file, read_dataset
 from autoseg.dataset.declared_target import MASKS, RATER
-from autoseg.dataset.metadata import write_table
+from autoseg.dataset.metadata import write_metadata
 from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.files.layout import DATASET_FILE, METADATA_FILE
 from autoseg.files.storage import write_json
@@ -45,7 +45,7 @@ class _File:
     source: Path
     target: str
     numbers: Mapping[int, int] | None = None
-    drawing: Drawing | None = None
+    drawing: DrawnLabel | None = None
 
 
 def write_task(understood: Understood, target: Path, *, link: bool, workers: int) -> None:
@@ -82,7 +82,7 @@ def write_task(understood: Understood, target: Path, *, link: bool, workers: int
         if understood.facts is None:
             copy_facts(understood.source, temporary)
         else:
-            write_table(
+            write_metadata(
                 temporary / METADATA_FILE, {case: dict(facts.known) for case, facts in understood.facts.items()}
             )
         write_json(temporary / DATASET_FILE, _description(understood, target.name.partition("_")[2]))
@@ -196,7 +196,7 @@ def renumber(source: Path, target: Path, numbers: Mapping[int, int]) -> None:
     write_image(target, written, image.geometry)
 
 
-def draw(drawing: Drawing, target: Path) -> None:
+def draw(drawing: DrawnLabel, target: Path) -> None:
     """Write a label image that has each value where the value's mask holds, later ones over earlier ones."""
     region = () if drawing.region is None else (drawing.region,)
     first = read_label(drawing.masks[0][0])

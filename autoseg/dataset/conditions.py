@@ -26,7 +26,7 @@ ORDERED: Mapping[str, Callable[[float, float], bool]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class ColumnTest:
     """What one column has to be; where it is not known of a case, the case is not meant.
 
     Attributes:
@@ -56,7 +56,7 @@ class Condition:
     """
 
     text: str
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ColumnTest, ...]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def _known(column: str, case: str, facts: Facts) -> str | None:
     return case if known is None and column == CASE else known
 
 
-def _comparison(part: str, text: str) -> Comparison:
+def _comparison(part: str, text: str) -> ColumnTest:
     found = PART.fullmatch(part)
     if found is None:
         raise DatasetError(f"{text!r:.100}: is no condition; {EXAMPLE}")
@@ -134,4 +134,4 @@ def _comparison(part: str, text: str) -> Comparison:
         raise DatasetError(f"{text!r:.100}: names a value of no letters; {EXAMPLE}")
     if sign in ORDERED and as_number(values[0]) is None:
         raise DatasetError(f"{text!r:.100}: {values[0]!r:.40} is no number, which {sign} compares with; {EXAMPLE}")
-    return Comparison(column=column, sign={"in": "=", "not in": "!="}.get(sign, sign), values=values)
+    return ColumnTest(column=column, sign={"in": "=", "not in": "!="}.get(sign, sign), values=values)

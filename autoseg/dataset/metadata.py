@@ -75,7 +75,7 @@ def read_table(path: Path, notes: Notes) -> Table:
     return Table(columns=tuple(names[1:]), rows=tuple(_each_once(path, rows, notes)))
 
 
-def write_table(path: Path, rows: Mapping[str, Mapping[str, str]]) -> None:
+def write_metadata(path: Path, rows: Mapping[str, Mapping[str, str]]) -> None:
     """Write a table of cases, the columns in the order in which they come first.
 
     Args:

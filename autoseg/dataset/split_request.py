@@ -10,7 +10,7 @@ from autoseg.dataset.conditions import CASE, parse_condition
 from autoseg.dataset.facts import Facts, FactsTable
 from autoseg.dataset.folds import FOLDS, SPLIT, SPLIT_SEED, TEST, ByRole, RandomFolds, Split, SplitRule, roles_of
 from autoseg.dataset.metadata import PATIENT
-from autoseg.dataset.split_rules import BalancedFolds, HeldOut, Parts, Reused
+from autoseg.dataset.split_rules import BalancedFolds, HeldOut, Reused, ShareSplit
 from autoseg.errors import StorageError, TrainingError
 from autoseg.files.layout import SPLITS_RULE_FILE
 from autoseg.files.records import RecordFormat, read_record, write_record
@@ -89,7 +89,7 @@ class SplitRequest:
     def _new_folds(self) -> SplitRule:
         if self.fractions is not None:
             training, validation, held_out = (*self.fractions, 0.0)[:3]
-            return Parts(
+            return ShareSplit(
                 shares=(training, validation, held_out), seed=self.seed, together=self.group_by, balance=self.balance
             )
         number = self.folds or FOLDS

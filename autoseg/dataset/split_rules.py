@@ -55,7 +55,7 @@ class BalancedFolds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class ShareSplit:
     """One fold that trains and validates on given shares of the cases; what remains is held out, in a fold of its own.
 
     Attributes:

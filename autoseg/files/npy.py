@@ -1,4 +1,4 @@
-"""Arrays in numpy's files, of whose headers one thread at a time is reading.
+"""Arrays to numpy's files and back; of their headers one thread at a time is reading.
 
 numpy lets Python's own parser read a header, and in Python 3.11 that ends with a SystemError where two threads do so at
 the same moment (python/cpython issue 106905).
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import dtype_to_descr, open_memmap, write_array_header_1_0
 
 from autoseg.arrays import Array
+from autoseg.files.storage import atomic_path
 
 _PARSING = threading.Lock()
 
@@ -40,3 +41,17 @@ def opened_arrays(path: Path) -> Iterator[Any]:
     """
     with _PARSING, np.load(path, allow_pickle=False) as arrays:
         yield arrays
+
+
+def write_array(path: Path, array: Array, precision: type[np.floating[Any]] | None = None) -> None:
+    """Write a `.npy` file in one step, in another precision if wanted; what is converted takes the memory of one channel."""
+    dtype = np.dtype(precision or array.dtype)
+    if dtype == array.dtype:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+        return
+    header = {"descr": dtype_to_descr(dtype), "fortran_order": False, "shape": array.shape}
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        write_array_header_1_0(file, header)
+        for channel in array:
+            np.ascontiguousarray(channel, dtype=dtype).tofile(file)

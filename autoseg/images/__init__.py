@@ -11,7 +11,7 @@ from autoseg.images.catalogue import (
     split_ending,
     written_ending,
 )
-from autoseg.images.format import AS_FILES_SAY, Header, Reading
+from autoseg.images.format import AS_FILES_SAY, Header, Reading, Told
 from autoseg.images.image import Image, ImageReference, grid_differences, whole_files
 from autoseg.images.reading import (
     image_description,
@@ -33,6 +33,7 @@ __all__ = [
     "Image",
     "ImageReference",
     "Reading",
+    "Told",
     "files_of",
     "grid_differences",
     "holds_channels",

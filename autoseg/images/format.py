@@ -69,7 +69,7 @@ AS_FILES_SAY = Reading()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Request:
     """What is to be read of a file.
 
     Attributes:
@@ -99,6 +99,9 @@ class Told:
     step: float = 1
 
 
+NOTHING_TOLD = Told()
+
+
 class Write(Protocol):
     """Writes little-endian `(Z, Y, X)` voxels and their grid into a new file."""
 
@@ -125,8 +128,8 @@ class Format:
     """
 
     endings: tuple[str, ...]
-    read_header: Callable[[Path, Wanted], Header]
-    read_voxels: Callable[[Path, Header, Wanted], Array]
+    read_header: Callable[[Path, Request], Header]
+    read_voxels: Callable[[Path, Header, Request], Array]
     write: Write | None = None
     holds_step: bool = False
     written_as: str = ".nii.gz"

@@ -11,7 +11,7 @@ import numpy as np
 from autoseg.arrays import Array
 from autoseg.errors import DatasetError
 from autoseg.images.catalogue import format_of
-from autoseg.images.format import AS_FILES_SAY, Header, Reading, Wanted
+from autoseg.images.format import AS_FILES_SAY, Header, Reading, Request
 from autoseg.images.image import Image, ImageReference
 from autoseg.images.refusals import SeveralVolumesError, refusal
 from autoseg.images.whole_numbers import as_whole_numbers
@@ -32,7 +32,7 @@ def read_header(path: Path, *, most_dimensions: int = 3, reading: Reading = AS_F
     Raises:
         DatasetError: Anything but a 3D volume of plain numbers, or a header that contradicts itself or the file.
     """
-    return format_of(path).read_header(path, Wanted(dimensions=most_dimensions, reading=reading))
+    return format_of(path).read_header(path, Request(dimensions=most_dimensions, reading=reading))
 
 
 def read_image(path: Path, reading: Reading = AS_FILES_SAY) -> Image:
@@ -41,7 +41,7 @@ def read_image(path: Path, reading: Reading = AS_FILES_SAY) -> Image:
     Raises:
         DatasetError: Anything but one whole 3D volume of plain numbers on a straight grid; see `read_header`.
     """
-    return _read_volume(path, Wanted(reading=reading))
+    return _read_volume(path, Request(reading=reading))
 
 
 def read_images(references: Sequence[ImageReference], reading: Reading = AS_FILES_SAY) -> list[Image]:
@@ -77,7 +77,7 @@ def read_label(path: Path, reading: Reading = AS_FILES_SAY) -> Image:
 def read_stored_label(path: Path, reading: Reading = AS_FILES_SAY) -> Image:
     """Read one label file, its values as they are stored; else as `read_label`."""
     try:
-        return _read_volume(path, Wanted(label=True, reading=reading))
+        return _read_volume(path, Request(label=True, reading=reading))
     except SeveralVolumesError as error:
         problem = f"{error.found}; a label is one {error.label}"
         raise refusal(path, problem, "save it as one, with another number for each structure") from error
@@ -89,13 +89,13 @@ def read_volumes(path: Path, reading: Reading = AS_FILES_SAY) -> list[Image]:
     Raises:
         DatasetError: As `read_image`.
     """
-    wanted = Wanted(dimensions=4, reading=reading)
+    wanted = Request(dimensions=4, reading=reading)
     header = format_of(path).read_header(path, wanted)
     voxels = _read_voxels(path, header, wanted)
     return [Image(data=volume, geometry=header.geometry) for volume in voxels.reshape(-1, *header.shape[-3:])]
 
 
-def _read_volume(path: Path, wanted: Wanted) -> Image:
+def _read_volume(path: Path, wanted: Request) -> Image:
     header = format_of(path).read_header(path, wanted)
     return Image(data=_read_voxels(path, header, wanted), geometry=header.geometry)
 
@@ -108,7 +108,7 @@ def image_description(path: Path) -> str:
         return ""
 
 
-def _read_voxels(path: Path, header: Header, wanted: Wanted) -> Array:
+def _read_voxels(path: Path, header: Header, wanted: Request) -> Array:
     """Voxels of the header's shape in the file's voxel type; where the header scales the stored values float32, or float64
     for float64 files and for what float32 does not hold.
     """

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from autoseg.arrays import Array
-from autoseg.images.format import Header, Wanted
+from autoseg.images.format import Header, Request
 from autoseg.images.refusals import overfull, refusal, truncated, unreadable
 
 LAST_BYTES = -1
@@ -32,7 +32,7 @@ GZIP = b"\x1f\x8b"
 """What a gzip stream begins with."""
 
 
-def read_plain_voxels(path: Path, header: Header, _: Wanted) -> Array:
+def read_plain_voxels(path: Path, header: Header, _: Request) -> Array:
     """Read all voxels, of the header's shape and in this machine's byte order.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from autoseg.arrays import Array
 from autoseg.files.storage import atomic_path
 from autoseg.geometry import Geometry
 from autoseg.images.catalogue import WRITTEN_ENDINGS, written_format
-from autoseg.images.format import Told
+from autoseg.images.format import NOTHING_TOLD, Told
 from autoseg.images.refusals import refusal
 
 
@@ -19,11 +20,8 @@ def write_image(
     path: Path,
     data: Array,
     geometry: Geometry,
+    told: Told = NOTHING_TOLD,
     *,
-    step: float = 1,
-    description: str = "",
-    names: tuple[str, ...] = (),
-    maps: Callable[[], Array] | None = None,
     before_it_is_there: Callable[[], object] = lambda: None,
 ) -> None:
     """Write `(Z, Y, X)` voxels in one step, in the format that the name tells; equal input, equal bytes.
@@ -33,10 +31,8 @@ def write_image(
     pixel, but no place.
 
     Args:
-        step: What one step of a value stands for. A file that says so holds the steps, and another their multiples as floats.
-        description: At most 79 ASCII characters for the header.
-        names: Of labels, the background first, for formats that hold them.
-        maps: Gives `(C, Z, Y, X)` float32 to be kept in the file, too, for HDF5.
+        told: What is said beside the voxels, as far as the format holds it. Of steps that it does not hold the multiples are
+            written, as floats.
         before_it_is_there: Called once the file is written whole, before it takes its name.
 
     Raises:
@@ -47,9 +43,9 @@ def write_image(
         raise refusal(
             path, "images are not written in this format", f"let the name end in {' or '.join(WRITTEN_ENDINGS)}"
         )
-    if step != 1 and not kind.holds_step:
-        data, step = np.multiply(data, step, dtype=np.float32), 1
+    if told.step != 1 and not kind.holds_step:
+        data, told = np.multiply(data, told.step, dtype=np.float32), replace(told, step=1)
     stored = np.ascontiguousarray(data, data.dtype.newbyteorder("<"))
     with atomic_path(path) as temporary:
-        kind.write(temporary, stored, geometry, Told(description=description, names=names, step=step, maps=maps))
+        kind.write(temporary, stored, geometry, told)
         before_it_is_there()

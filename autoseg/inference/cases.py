@@ -22,7 +22,7 @@ from autoseg.dataset.target import Target, names_in_files, written_step
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError
 from autoseg.files.storage import remove_file
 from autoseg.geometry import Geometry
-from autoseg.images import files_of, holds_channels, split_ending, whole_files, write_image
+from autoseg.images import Told, files_of, holds_channels, split_ending, whole_files, write_image
 from autoseg.images.dicom_seg import can_write_dicom_seg, write_dicom_seg
 from autoseg.images.formats.dicom import series_of
 from autoseg.inference.predictor import Prediction, Predictor
@@ -345,10 +345,12 @@ def write_segmentation(output: Path, written: Written, probabilities: PackedProb
             file,
             labels,
             written.geometry,
-            step=written_step(written.target),
-            description=str(written.origin),
-            names=called,
-            maps=None if probabilities is None or len(maps) > 1 else probabilities.unpacked,
+            Told(
+                step=written_step(written.target),
+                description=str(written.origin),
+                names=called,
+                maps=None if probabilities is None or len(maps) > 1 else probabilities.unpacked,
+            ),
             before_it_is_there=save,
         )
     save()

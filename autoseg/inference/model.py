@@ -32,7 +32,7 @@ from autoseg.inference.fusion_record import load_used_fusion
 from autoseg.networks.build import PLANNED, RECIPE_NETWORKS, build_named_network
 from autoseg.networks.tensors import read_tensors, save_tensors
 from autoseg.plans import ConfigurationPlan, Plans, load_plans, plan_signature
-from autoseg.postprocessing.rules import Rule, load_rules, load_target
+from autoseg.postprocessing.rules import Rule, load_rules, target_of_rules
 from autoseg.versions import remedy_by_version
 
 FORMAT = RecordFormat(
@@ -324,7 +324,7 @@ def _require_own_plans(
 def _rules(path: Path, plans: Plans) -> tuple[Rule, ...]:
     if not path.is_file():
         return ()
-    rules, said, target = load_rules(path), load_target(path), plans.target
+    rules, said, target = load_rules(path), target_of_rules(path), plans.target
     if said is not None and declaration(said) != declaration(target):
         raise ModelError(
             f"{path}: its rules are of {', '.join(said.outputs)}, but the model predicts {', '.join(target.outputs)}, or "

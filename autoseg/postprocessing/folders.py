@@ -11,7 +11,7 @@ from autoseg.dataset.declared_target import declaration
 from autoseg.dataset.target import Target, written_step
 from autoseg.evaluation.segmentation_files import read_segmentation, segmentations_in
 from autoseg.files.storage import content_hash
-from autoseg.images import write_image
+from autoseg.images import Told, write_image
 from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.outputs import POSTPROCESSING, Origin, hash_files, label_files, require_apart, require_known_origin
 from autoseg.postprocessing.rules import Rule, apply_rules, require_outputs, target_of_values
@@ -79,4 +79,4 @@ def _apply_to_case(case: _Case, rules: Sequence[Rule], target: Target, model: st
     image = read_segmentation(case.paths, target)
     ruled = apply_rules(image.data, image.geometry.spacing, rules, target)
     for path, labels in zip(case.outputs, target.maps_of(ruled), strict=True):
-        write_image(path, labels, image.geometry, step=written_step(target), description=str(origin))
+        write_image(path, labels, image.geometry, Told(step=written_step(target), description=str(origin)))

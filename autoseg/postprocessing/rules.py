@@ -136,7 +136,7 @@ def load_rules(path: Path) -> tuple[Rule, ...]:
         raise error if str(path) in str(error) else ModelError(f"{path}: {error}") from error
 
 
-def load_target(path: Path) -> Target | None:
+def target_of_rules(path: Path) -> Target | None:
     """Whose outputs the rules of a postprocessing.json name; None where it does not say, as of exclusive labels.
 
     Raises:

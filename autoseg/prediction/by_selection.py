@@ -57,10 +57,12 @@ def _predict_and_average(
     selection: Selection, models: Sequence[ChosenModel], run: PredictionRun, workspace: Workspace
 ) -> Failures:
     model = averaging_hash(selection.rules, _model_hashes(models, run, workspace), selection.fusion)
+    target = models[0].trained.target
+    files = {output: label_files(output, target) for output in run.files}
     if run.folder is not None:
-        outputs = [path for files in _files(run, models).values() for path in files]
+        outputs = [path for of_case in files.values() for path in of_case]
         require_one_origin(run.folder, model, outputs, overwrite=run.settings.overwrite)
-    waiting, failures = _unfinished(run, model, _files(run, models))
+    waiting, failures = _unfinished(run, model, files)
     with _work_folder(run.folder) as work:
         names = _folder_names([one.key for one in models])
         members = [_Member(model=one, folder=work / name) for one, name in zip(models, names, strict=True)]
@@ -87,7 +89,7 @@ def _predict_and_average(
         except CasesFailed as error:
             failures |= dict(error.failures)
         averaged = [job for job in jobs if job.identifier not in failures]
-        _remove_members(averaged, [member.folder for member in members], models[0].trained.target)
+        _remove_members(averaged, [member.folder for member in members], target)
     return list(failures.items())
 
 
@@ -105,11 +107,6 @@ def _model_hashes(models: Sequence[ChosenModel], run: PredictionRun, workspace: 
     refined = [first_stage(one, workspace) for one in models if one.key_before not in (None, *known)]
     trained = [*(one.trained for one in models), *refined]
     return [model_hash(Predictor(one, run.settings), ()) for one in trained]
-
-
-def _files(run: PredictionRun, models: Sequence[ChosenModel]) -> dict[Path, tuple[Path, ...]]:
-    """Of each case's output the files of its segmentation."""
-    return {output: label_files(output, models[0].trained.target) for output in run.files}
 
 
 def _unfinished(

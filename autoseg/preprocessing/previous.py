@@ -18,7 +18,7 @@ from autoseg.dataset.coding import WHOLE, planes_of
 from autoseg.dataset.planes import read_fractions
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError, StorageError
-from autoseg.files.npy import open_array
+from autoseg.files.npy import open_array, write_array
 from autoseg.files.records import RecordFormat, read_record, write_record
 from autoseg.files.storage import content_hash, file_hash
 from autoseg.geometry import Geometry, Shape, inside, turned
@@ -28,7 +28,7 @@ from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.outputs import label_files
 from autoseg.preprocessing.label_arrays import resample_labels
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
-from autoseg.preprocessing.store import PreparedCases, write_array
+from autoseg.preprocessing.store import PreparedCases
 from autoseg.remedies import pass_on_limit
 from autoseg.words import first_few, in_digits
 

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 
 from autoseg.arrays import Array, LabelArray, Locations
 from autoseg.dataset.coding import is_planes
 from autoseg.dataset.facts import NOTHING, Facts
 from autoseg.errors import StorageError
-from autoseg.files.npy import open_array
+from autoseg.files.npy import open_array, write_array
 from autoseg.files.records import RecordFormat, decode_record, write_record
 from autoseg.files.storage import atomic_path, content_hash, encode, read_json, remove_file
 from autoseg.preprocessing.precision import kept_precision
@@ -377,20 +376,6 @@ class PreparedCases:
             f"case {identifier}: damaged in {self.folder}: {cause}; "
             f"delete {identifier}{MARKER} there and run autoseg_plan_and_preprocess again"
         )
-
-
-def write_array(path: Path, array: Array, precision: type[np.floating[Any]] | None = None) -> None:
-    """Write a `.npy` file in one step, in another precision if wanted; what is converted takes the memory of one channel."""
-    dtype = np.dtype(precision or array.dtype)
-    if dtype == array.dtype:
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-        return
-    header = {"descr": dtype_to_descr(dtype), "fortran_order": False, "shape": array.shape}
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        write_array_header_1_0(file, header)
-        for channel in array:
-            np.ascontiguousarray(channel, dtype=dtype).tofile(file)
 
 
 def _smallest(segmentation: LabelArray) -> LabelArray:

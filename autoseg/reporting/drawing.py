@@ -11,7 +11,7 @@ from autoseg.arrays import FloatArray, Mask
 from autoseg.dataset import Target
 from autoseg.dataset.overlapping import THRESHOLD
 from autoseg.geometry import Geometry, Shape, Spacing
-from autoseg.reporting.layers import Layer, Row, dice_of, layers_of
+from autoseg.reporting.layers import Layer, PanelRow, dice_of, layers_of
 from autoseg.reporting.orientation import patient_view
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ LEAST_INCHES = 4.0
 
 def draw_overlay(
     image: FloatArray,
-    rows: Mapping[str, Row],
+    rows: Mapping[str, PanelRow],
     *,
     geometry: Geometry,
     target: Target,
@@ -92,7 +92,7 @@ def draw_overlay(
     figure = Figure(figsize=(width, height), layout="constrained")
     panels = iter(figure.subplots(lines, wide, squeeze=False).ravel())
     window = grey_window(image)
-    for name, row in (turned or {"image": Row(maps=())}).items():
+    for name, row in (turned or {"image": PanelRow(maps=())}).items():
         for axis, position in cuts.items():
             panel = next(panels)
             aspect = _aspect(view.spacing, axis)
@@ -148,7 +148,7 @@ def _aspect(spacing: Spacing, axis: int) -> float:
 
 
 def _draw_layers(
-    panel: Axes, row: Row, layers: Sequence[Layer], cut: tuple[int, int], settings: Mapping[str, Any]
+    panel: Axes, row: PanelRow, layers: Sequence[Layer], cut: tuple[int, int], settings: Mapping[str, Any]
 ) -> None:
     """Everything filled first, then everything outlined, so that what overlaps is seen."""
     from matplotlib.colors import to_rgba
@@ -193,7 +193,7 @@ def _draw_edges(panel: Axes, sides: tuple[str, str, str, str]) -> None:
         panel.text(x, y, side, color="yellow", fontsize=9, fontweight="bold", path_effects=outline, **place)
 
 
-def _legend(rows: Sequence[Row], layers: Sequence[Layer]) -> dict[str, Layer | None]:
+def _legend(rows: Sequence[PanelRow], layers: Sequence[Layer]) -> dict[str, Layer | None]:
     """What is said of each layer; of what nobody knows, which is none, where there is some."""
     said: dict[str, Layer | None] = {}
     dice = dice_of(rows[1], rows[0], layers) if len(rows) > 1 else [None] * len(layers)

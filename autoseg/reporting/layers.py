@@ -46,7 +46,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class PanelRow:
     """The labels that one row of panels shows.
 
     Attributes:
@@ -58,7 +58,7 @@ class Row:
     maps: tuple[tuple[LabelArray, ...], ...]
     undrawn: tuple[int, ...] = ()
 
-    def turned(self, turn: Callable[[LabelArray], LabelArray]) -> Row:
+    def turned(self, turn: Callable[[LabelArray], LabelArray]) -> PanelRow:
         """The same with something done to each array."""
         return replace(self, maps=tuple(tuple(turn(one) for one in raters) for raters in self.maps))
 
@@ -86,7 +86,7 @@ class Row:
         return any(is_ignored(one).any() for raters in self.maps for one in raters)
 
 
-def row_of(case: RawCase, target: Target) -> Row | None:
+def row_of(case: RawCase, target: Target) -> PanelRow | None:
     """The labels of a case that was read with its target; None where it has none."""
     if case.segmentation is None:
         return None
@@ -94,10 +94,10 @@ def row_of(case: RawCase, target: Target) -> Row | None:
         maps = tuple(tuple(case.segmentation[place] for place in places) for places in case.planes)
     else:
         maps = ((case.segmentation,),)
-    return Row(maps=maps, undrawn=target.undrawn(case.annotated))
+    return PanelRow(maps=maps, undrawn=target.undrawn(case.annotated))
 
 
-def layers_of(rows: Sequence[Row], target: Target) -> list[Layer]:
+def layers_of(rows: Sequence[PanelRow], target: Target) -> list[Layer]:
     """What is in any of the rows, or was not drawn in one; outputs first, then values that are no output's."""
     outputs = [
         Layer(
@@ -122,7 +122,7 @@ def layers_of(rows: Sequence[Row], target: Target) -> list[Layer]:
     ]
 
 
-def dice_of(prediction: Row, reference: Row, layers: Sequence[Layer]) -> list[float | None]:
+def dice_of(prediction: PanelRow, reference: PanelRow, layers: Sequence[Layer]) -> list[float | None]:
     """Of each layer where somebody knows; of several raters against what most of them say; None where that is nothing."""
     found: dict[Layer, float | None] = dict.fromkeys(layers)
     for place, ((ours, *_), raters) in enumerate(zip(prediction.maps, reference.maps, strict=True)):
@@ -154,7 +154,7 @@ def _cut(labels: LabelArray, axis: int, position: int) -> LabelArray:
     return cut
 
 
-def _values_in(row: Row) -> Mapping[int, set[int]]:
+def _values_in(row: PanelRow) -> Mapping[int, set[int]]:
     return {
         place: {value for one in raters for value in np.unique(one).tolist()} for place, raters in enumerate(row.maps)
     }

@@ -72,39 +72,49 @@ class Index:
 
 
 DECATHLON = "https://msd-for-monai.s3-us-west-2.amazonaws.com"
+
+
+def _decathlon(name: str, task: str, about: str, *, digest: str, megabytes: float) -> Offer:
+    """One of the Medical Segmentation Decathlon, by its folder's name."""
+    return Offer(
+        name=name,
+        about=f"{about} (Medical Segmentation Decathlon, {task.partition('_')[0]})",
+        address=f"{DECATHLON}/{task}.tar",
+        digest=digest,
+        megabytes=megabytes,
+        licence="CC-BY-SA 4.0",
+    )
+
+
 SHIPPED = Index(
     datasets=(
-        Offer(
-            name="hippocampus",
-            about="MRI of the hippocampus, anterior and posterior: 260 labelled cases (Medical Segmentation Decathlon, Task04)",
-            address=f"{DECATHLON}/Task04_Hippocampus.tar",
+        _decathlon(
+            "hippocampus",
+            "Task04_Hippocampus",
+            "MRI of the hippocampus, anterior and posterior: 260 labelled cases",
             digest="sha256:282d808a3e84e5a52f090d9dd4c0b0057b94a6bd51ad41569aef5ff303287771",
             megabytes=28,
-            licence="CC-BY-SA 4.0",
         ),
-        Offer(
-            name="heart",
-            about="MRI of the left atrium: 20 labelled cases (Medical Segmentation Decathlon, Task02)",
-            address=f"{DECATHLON}/Task02_Heart.tar",
+        _decathlon(
+            "heart",
+            "Task02_Heart",
+            "MRI of the left atrium: 20 labelled cases",
             digest="md5:06ee59366e1e5124267b774dbd654057",
             megabytes=456,
-            licence="CC-BY-SA 4.0",
         ),
-        Offer(
-            name="prostate",
-            about="MRI of the prostate, two channels and two zones: 32 labelled cases (Medical Segmentation Decathlon, Task05)",
-            address=f"{DECATHLON}/Task05_Prostate.tar",
+        _decathlon(
+            "prostate",
+            "Task05_Prostate",
+            "MRI of the prostate, two channels and two zones: 32 labelled cases",
             digest="md5:35138f08b1efaef89d7424d2bcc928db",
             megabytes=240,
-            licence="CC-BY-SA 4.0",
         ),
-        Offer(
-            name="spleen",
-            about="CT of the spleen: 41 labelled cases (Medical Segmentation Decathlon, Task09)",
-            address=f"{DECATHLON}/Task09_Spleen.tar",
+        _decathlon(
+            "spleen",
+            "Task09_Spleen",
+            "CT of the spleen: 41 labelled cases",
             digest="md5:410d4a301da4e5b2f6f86ec3ddba524e",
             megabytes=1610,
-            licence="CC-BY-SA 4.0",
         ),
     )
 )

@@ -151,7 +151,7 @@ class Cyclic(Schedule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step(Schedule):
+class StepSchedule(Schedule):
     """The same rate for some epochs, then less, and so on.
 
     Attributes:
@@ -269,7 +269,7 @@ SCHEDULES = Catalogue(
         "constant": Constant,
         "cosine_restarts": CosineRestarts,
         "cyclic": Cyclic,
-        "step": Step,
+        "step": StepSchedule,
         "exponential": Exponential,
         "one_cycle": OneCycle,
         "on_plateau": OnPlateau,

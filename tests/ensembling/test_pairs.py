@@ -11,7 +11,7 @@ from autoseg.dataset import Exclusive
 from autoseg.ensembling.pairs import case_probabilities, ensemble_validation, hash_probabilities
 from autoseg.errors import CasesFailed, StorageError
 from autoseg.geometry import Geometry
-from autoseg.images import read_image, write_image
+from autoseg.images import Told, read_image, write_image
 from autoseg.inference.probabilities import Packer, save_probabilities
 from autoseg.postprocessing.scoring import ValidationCase
 from autoseg.preprocessing.prepare import CaseProperties
@@ -108,7 +108,7 @@ def test_labels_that_do_not_say_to_be_made_from_the_same_are_not_trusted(tmp_pat
     members = [member(tmp_path / name, {"0": ["a"]}, 0.9) for name in ("one", "other")]
     (case,) = ensemble(members, tmp_path / "pair")
     image = read_image(case.predictions[0])
-    write_image(case.predictions[0], image.data, image.geometry, description=description)
+    write_image(case.predictions[0], image.data, image.geometry, Told(description=description))
     before = written_times(tmp_path / "pair")
 
     ensemble(members, tmp_path / "pair")

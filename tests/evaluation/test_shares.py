@@ -18,7 +18,7 @@ from autoseg.evaluation.metrics import Counted, count, score_arrays
 from autoseg.evaluation.shares import Shares, compare_shares
 from autoseg.evaluation.summary import Summary
 from autoseg.geometry import Geometry
-from autoseg.images import write_image
+from autoseg.images import Told, write_image
 from autoseg.reporting.scores import score_table
 
 GEOMETRY = Geometry(spacing=(1.0, 1.0, 1.0))
@@ -90,7 +90,7 @@ def test_equal_fractions_are_perfect_and_no_others(seed: int) -> None:
 
 def write(folder: Path, *, step: float = 1, **files: Array) -> None:
     for name, data in files.items():
-        write_image(folder / f"{name}.nii.gz", data.reshape(2, 2, -1), GEOMETRY, step=step)
+        write_image(folder / f"{name}.nii.gz", data.reshape(2, 2, -1), GEOMETRY, Told(step=step))
 
 
 def scored(folder: Path, target: Target) -> Summary:

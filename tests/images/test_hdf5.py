@@ -10,7 +10,7 @@ import pytest
 
 from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
-from autoseg.images import Reading, read_header, read_image, read_label, read_volumes, write_image
+from autoseg.images import Reading, Told, read_header, read_image, read_label, read_volumes, write_image
 
 RANDOM = np.random.default_rng(0)
 RAW = RANDOM.integers(0, 1000, (4, 5, 6), np.uint16)
@@ -73,9 +73,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         tmp_path / "a.h5",
         LABEL.astype("u1"),
         grid,
-        description="of some origin",
-        names=("background", "cell"),
-        maps=lambda: maps,
+        Told(description="of some origin", names=("background", "cell"), maps=lambda: maps),
     )
     np.testing.assert_array_equal(read_label(tmp_path / "a.h5").data, LABEL)
     header = read_header(tmp_path / "a.h5")

@@ -15,6 +15,7 @@ from autoseg.geometry import Geometry
 from autoseg.images import (
     ImageReference,
     Reading,
+    Told,
     files_of,
     image_hash,
     read_header,
@@ -226,14 +227,14 @@ def test_instruments_say_it_in_tiff(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_labels_are_written_as_pictures_with_their_size_and_origin(tmp_path: Path, name: str, kind: type) -> None:
     labels = (GRAY[None] // 60).astype(kind)
-    write_image(tmp_path / name, labels, Geometry(spacing=(2, 0.5, 0.25)), description="autoseg of some origin")
+    write_image(tmp_path / name, labels, Geometry(spacing=(2, 0.5, 0.25)), Told(description="autoseg of some origin"))
     found, header = read_label(tmp_path / name), read_header(tmp_path / name)
     np.testing.assert_array_equal(found.data, labels)
     assert found.data.dtype == kind
     assert header.geometry.spacing == pytest.approx((2, 0.5, 0.25), rel=1e-6)
     assert header.description == "autoseg of some origin"
     first = (tmp_path / name).read_bytes()
-    write_image(tmp_path / name, labels, Geometry(spacing=(2, 0.5, 0.25)), description="autoseg of some origin")
+    write_image(tmp_path / name, labels, Geometry(spacing=(2, 0.5, 0.25)), Told(description="autoseg of some origin"))
     assert (tmp_path / name).read_bytes() == first
 
 

@@ -16,6 +16,7 @@ from autoseg.errors import DatasetError, StorageError
 from autoseg.geometry import Geometry
 from autoseg.images import (
     ImageReference,
+    Told,
     image_description,
     read_image,
     read_images,
@@ -89,7 +90,7 @@ def test_simpleitk_sees_the_geometry_that_was_written(tmp_path, seed, mirrored):
 
 def test_fractions_in_bytes_are_read_as_fractions_by_everyone(tmp_path):
     steps = np.arange(251, dtype=np.uint8).reshape(1, 1, -1)
-    write_image(tmp_path / "a.nii.gz", steps, oblique(0, mirrored=False), step=1 / 250)
+    write_image(tmp_path / "a.nii.gz", steps, oblique(0, mirrored=False), Told(step=1 / 250))
 
     voxels, _ = seen_by_simpleitk(tmp_path / "a.nii.gz")
 
@@ -101,7 +102,7 @@ def test_fractions_in_bytes_are_read_as_fractions_by_everyone(tmp_path):
 @pytest.mark.parametrize("ending", [".nrrd", ".mha", ".tif", ".png"])
 def test_other_formats_hold_fractions_as_they_can(tmp_path, ending):
     steps = np.array([0, 1, 100, 125, 249, 250], np.uint8).reshape(1, 2, 3)
-    write_image(tmp_path / f"a{ending}", steps, PLAIN, step=1 / 250, description="autoseg")
+    write_image(tmp_path / f"a{ending}", steps, PLAIN, Told(step=1 / 250, description="autoseg"))
 
     found = read_label(tmp_path / f"a{ending}").data
 
@@ -409,7 +410,7 @@ def test_the_file_is_a_plain_nifti_1(tmp_path):
 def test_a_description_comes_back_and_leaves_the_rest_as_it_was(tmp_path):
     plain, told = tmp_path / "plain.nii.gz", tmp_path / "told.nii.gz"
     write_image(plain, NOISE, oblique(0))
-    write_image(told, NOISE, oblique(0), description="made by x " * 10)
+    write_image(told, NOISE, oblique(0), Told(description="made by x " * 10))
 
     assert image_description(told) == ("made by x " * 10)[:79]
     assert (image_description(plain), image_description(tmp_path / "absent.nii.gz")) == ("", "")

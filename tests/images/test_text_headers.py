@@ -20,7 +20,7 @@ from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import AutosegError, DatasetError
 from autoseg.forms import NOWHERE
 from autoseg.geometry import Geometry
-from autoseg.images import files_of, image_hash, read_header, read_image, write_image
+from autoseg.images import Told, files_of, image_hash, read_header, read_image, write_image
 from autoseg.images.segments import Segment, read_segments
 from autoseg.planning.verification import verify_dataset
 
@@ -333,7 +333,7 @@ def test_what_is_written_is_read_again_by_us_and_by_simpleitk(
     tmp_path: Path, name: str, kind: str, geometry: Geometry
 ) -> None:
     path = tmp_path / name
-    write_image(path, VOXELS.astype(kind), geometry, description="of some origin", names=("background", "a", "b"))
+    write_image(path, VOXELS.astype(kind), geometry, Told(description="of some origin", names=("background", "a", "b")))
 
     found = read_image(path)
     np.testing.assert_array_equal(found.data, VOXELS)
@@ -346,7 +346,7 @@ def test_what_is_written_is_read_again_by_us_and_by_simpleitk(
 
 def test_a_segmentation_of_slicer_names_its_labels_and_gives_them_colours(tmp_path: Path) -> None:
     path = tmp_path / "x.seg.nrrd"
-    write_image(path, VOXELS.astype("u1"), PLACED, names=("background", "left \\ right", "b"))
+    write_image(path, VOXELS.astype("u1"), PLACED, Told(names=("background", "left \\ right", "b")))
 
     assert read_segments(path) == (Segment(name="left \\ right", value=1), Segment(name="b", value=2))
     image = sitk.ReadImage(str(path))

@@ -13,7 +13,7 @@ from autoseg.dataset.coding import WHOLE
 from autoseg.dataset.target import Exclusive, Masks, Target, hardened
 from autoseg.errors import CasesFailed
 from autoseg.geometry import Geometry
-from autoseg.images import read_image, write_image
+from autoseg.images import Told, read_image, write_image
 from autoseg.postprocessing.folders import apply_postprocessing
 from autoseg.postprocessing.fractions import follow
 from autoseg.postprocessing.rules import (
@@ -22,8 +22,8 @@ from autoseg.postprocessing.rules import (
     Rule,
     apply_rules,
     load_rules,
-    load_target,
     save_rules,
+    target_of_rules,
 )
 from autoseg.postprocessing.scoring import DiceTable, ValidationCase
 
@@ -118,8 +118,8 @@ def test_rules_say_that_they_are_of_fractions_and_change_a_folder_of_them(tmp_pa
     rules, folder = tmp_path / "postprocessing.json", tmp_path / "predicted"
     save_rules([LARGEST], rules, target=target)
     for name in target.files_of("case"):
-        write_image(folder / f"{name}.nii.gz", row(ROW), GEOMETRY, step=1 / WHOLE)
-    said = load_target(rules)
+        write_image(folder / f"{name}.nii.gz", row(ROW), GEOMETRY, Told(step=1 / WHOLE))
+    said = target_of_rules(rules)
     assert said is not None and said.soft and said.files_of("case") == target.files_of("case")
 
     written = apply_postprocessing(folder, tmp_path / "out", load_rules(rules), target=said, workers=1)

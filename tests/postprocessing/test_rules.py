@@ -12,7 +12,7 @@ import pytest
 
 from autoseg.dataset.target import Exclusive, Masks, Regions, Target
 from autoseg.errors import ModelError
-from autoseg.postprocessing.rules import Rule, apply_rules, load_evidence, load_rules, load_target, save_rules
+from autoseg.postprocessing.rules import Rule, apply_rules, load_evidence, load_rules, save_rules, target_of_rules
 
 UNION, FIRST = Rule(kind="keep_largest", labels=(1, 2)), Rule(kind="keep_largest", labels=(1,))
 TWO = Exclusive.numbered(3)
@@ -67,9 +67,9 @@ def test_rules_of_masks_and_regions_say_whose_numbers_they_name(tmp_path: Path, 
     path = tmp_path / "postprocessing.json"
 
     save_rules([UNION], path, target=target)
-    assert (load_rules(path), load_target(path)) == ((UNION,), target)
+    assert (load_rules(path), target_of_rules(path)) == ((UNION,), target)
     save_rules([UNION], path, target=TWO)
-    assert load_target(path) is None, "of labels the numbers are the values"
+    assert target_of_rules(path) is None, "of labels the numbers are the values"
     with pytest.raises(ModelError, match=r"keep_largest of 1\+2 touches the labels \[2\], but there are only \[1\]"):
         apply_rules(np.zeros((1, 1, 1), np.uint8), (1, 1, 1), [UNION], Exclusive.numbered(2))
 
@@ -125,7 +125,7 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path: Path, content: ob
     path.write_text(json.dumps(content))
 
     with pytest.raises(ModelError, match=message) as error:
-        load_rules(path), load_target(path)
+        load_rules(path), target_of_rules(path)
 
     assert str(path) in str(error.value)
 

@@ -15,7 +15,7 @@ from autoseg.geometry import Geometry
 from autoseg.images import write_image
 from autoseg.postprocessing.choice import choose_postprocessing, sources_hash
 from autoseg.postprocessing.evidence import save_choice
-from autoseg.postprocessing.rules import FILL_HOLES, KEEP_LARGEST, REMOVE_SMALL, Rule, apply_rules, load_target
+from autoseg.postprocessing.rules import FILL_HOLES, KEEP_LARGEST, REMOVE_SMALL, Rule, apply_rules, target_of_rules
 from autoseg.postprocessing.scoring import DiceTable, ValidationCase
 
 SHAPE = (6, 9, 10)
@@ -109,7 +109,7 @@ def test_islands_in_nested_regions_are_taken_away_one_region_after_the_other(tmp
     assert [(rule.kind, rule.labels) for rule in choice.rules] == [(KEEP_LARGEST, (1, 2, 3)), (KEEP_LARGEST, (2,))]
     assert choice.evidence.after.tolist() == [[1.0, 1.0, 1.0]] * 3
     save_choice(choice, tmp_path / "postprocessing.json", BRATS)
-    said = load_target(tmp_path / "postprocessing.json")
+    said = target_of_rules(tmp_path / "postprocessing.json")
     assert said is not None and (said.outputs, said.values) == (BRATS.outputs, BRATS.values)
 
 

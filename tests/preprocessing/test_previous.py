@@ -16,7 +16,7 @@ from autoseg.dataset.raw_cases import RawCase
 from autoseg.dataset.target import Exclusive, Masks, stored_target
 from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.geometry import Geometry
-from autoseg.images import write_image
+from autoseg.images import Told, write_image
 from autoseg.plans import Plans
 from autoseg.preprocessing.prepare import PreparedCase, prepare_case, restore_segmentation
 from autoseg.preprocessing.previous import PreviousMaps, gather_previous, prepare_previous, read_previous
@@ -83,7 +83,7 @@ def test_perfect_fractions_become_the_prepared_plane(make_plans: Any, make_case:
     raw = make_case((13, 18, 16), border=(1, 0, 2))
     plane = np.random.default_rng(0).integers(0, WHOLE + 1, raw.segmentation.shape).astype(np.uint8)
     plane[raw.data[0] == 0] = 0
-    write_image(tmp_path / "case.nii.gz", plane, raw.geometry, step=1 / WHOLE)
+    write_image(tmp_path / "case.nii.gz", plane, raw.geometry, Told(step=1 / WHOLE))
     raw = replace(raw, segmentation=plane[None], planes=((0,),))
     plans = replace(make_plans((0.7, 1.2, 1.0)), labels=target.labels, target_kind=stored_target(target))
     prepared = prepare_case(raw, plans, "3d_fullres")

@@ -18,7 +18,7 @@ from autoseg.dataset import Case, Exclusive
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, whole_files, write_image
 from autoseg.reporting.drawing import draw_overlay
-from autoseg.reporting.layers import Row
+from autoseg.reporting.layers import PanelRow
 from autoseg.reporting.orientation import patient_view
 from autoseg.reporting.overlays import Shown, plot_cases
 
@@ -27,8 +27,8 @@ X = Exclusive(names=("background", "x"))
 TILTS = {"straight": (0, 0, 0), "slightly tilted": (0.5, 0, 0), "oblique": (20, -15, 30)}
 
 
-def row(labels: np.ndarray) -> Row:
-    return Row(maps=((labels.astype(np.int16),),))
+def row(labels: np.ndarray) -> PanelRow:
+    return PanelRow(maps=((labels.astype(np.int16),),))
 
 
 def geometry(tilt: tuple[float, float, float] = (0, 0, 0)) -> Geometry:

@@ -19,16 +19,16 @@ from autoseg.errors import CasesFailed, DatasetError
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
 from autoseg.reporting.drawing import COLOURS, best_cuts, draw_overlay, grey_window
-from autoseg.reporting.layers import Row
+from autoseg.reporting.layers import PanelRow
 from autoseg.reporting.overlays import Shown, plot_cases
 
 ONE = Exclusive(names=("background", "a"))
 CUBES = Geometry(spacing=(1.0, 1.0, 1.0))
 
 
-def rows(**labels: np.ndarray) -> dict[str, Row]:
+def rows(**labels: np.ndarray) -> dict[str, PanelRow]:
     """A map for each name, in the type of prepared ones."""
-    return {name: Row(maps=((one.astype(np.int16),),)) for name, one in labels.items()}
+    return {name: PanelRow(maps=((one.astype(np.int16),),)) for name, one in labels.items()}
 
 
 def test_cuts_go_through_most_foreground() -> None:
@@ -194,7 +194,7 @@ def test_masks_that_overlap_are_filled_and_outlined_each_in_its_colour() -> None
     prediction = planes.copy()
     prediction[1, 0, 3:7, 8] = 0  # 16 of 20 pixels
     rows = {
-        name: Row(maps=tuple((one,) for one in both))
+        name: PanelRow(maps=tuple((one,) for one in both))
         for name, both in (("reference", planes), ("prediction", prediction))
     }
 
@@ -213,8 +213,8 @@ def test_what_nobody_knows_is_striped_and_what_was_not_drawn_is_said() -> None:
     planes = np.zeros((2, 1, 8, 10), np.uint8)
     planes[0, 0, 1:5, 1:6] = WHOLE
     planes[0, 0, 6:] = IGNORED_PLANE
-    drawn = Row(maps=((planes[0],), ()), undrawn=(2,))
-    predicted = Row(maps=((np.where(planes[0] == 0, WHOLE, planes[0]),), (planes[0],)))
+    drawn = PanelRow(maps=((planes[0],), ()), undrawn=(2,))
+    predicted = PanelRow(maps=((np.where(planes[0] == 0, WHOLE, planes[0]),), (planes[0],)))
 
     figure = draw_overlay(np.ones((1, 8, 10)), {"reference": drawn}, geometry=CUBES, target=MASKS, title="x")
 
@@ -238,7 +238,7 @@ def test_regions_are_drawn_by_their_names_and_raters_each_with_an_outline() -> N
 
     figure = draw_overlay(
         np.ones((1, 8, 10)),
-        {"reference": Row(maps=((first, second, third),)), "prediction": Row(maps=((prediction,),))},
+        {"reference": PanelRow(maps=((first, second, third),)), "prediction": PanelRow(maps=((prediction,),))},
         geometry=CUBES,
         target=regions,
         title="x",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +28,23 @@ from autoseg.sharing.exporting import Sources, export_models
 
 TASK = "Task004_Balls"
 CASES = ("case_000", "case_001", "case_002", "case_003")
+
+
+@contextmanager
+def _served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Callable[[type[BaseHTTPRequestHandler]], str]]:
+    """Answers on this machine by a handler; gives the address."""
+    with ExitStack() as stack:
+        yield lambda handler: stack.enter_context(_served(handler))
 
 
 def plans_of(configuration: str, *, task: str = TASK, previous: str | None = None) -> Plans:

@@ -14,7 +14,7 @@ from autoseg.dataset.coding import IGNORED, OUTSIDE_PLANE, WHOLE
 from autoseg.dataset.target import Exclusive, Masks, Regions, Target, stored_target
 from autoseg.ensembling.averaging import average
 from autoseg.errors import Interrupted, TrainingError
-from autoseg.images import read_image, write_image
+from autoseg.images import Told, read_image, write_image
 from autoseg.inference.model import load_model, load_weights
 from autoseg.inference.probabilities import load_packed
 from autoseg.plans import Plans
@@ -166,7 +166,7 @@ def test_a_fold_of_fractions_is_trained_continued_and_scored_by_how_near_they_ar
             else {"": steps}
         )
         for name, rater in raters.items():
-            write_image(drawn / f"{case}{name}.nii.gz", rater, reference.geometry, step=1 / WHOLE)
+            write_image(drawn / f"{case}{name}.nii.gz", rater, reference.geometry, Told(step=1 / WHOLE))
     made = plans_of(plans, LESION)
     whole = trainer_of(made, cases, drawn, tmp_path / "whole" / "fold_0")
     whole.run()

@@ -21,7 +21,7 @@ from autoseg.arrays import Array, Float64Array
 from autoseg.errors import DatasetError
 from autoseg.forms import STRAIGHT
 from autoseg.geometry import SPACING_RANGE, Geometry
-from autoseg.images.format import Format, Header, Wanted
+from autoseg.images.format import Format, Header, Request
 from autoseg.images.refusals import first_bytes, refusal, require_possible_size
 from autoseg.words import counted, first_few, in_brackets, readable
 
@@ -175,7 +175,7 @@ def series_of(path: Path) -> Series:
     return found
 
 
-def _read_header(path: Path, _: Wanted) -> Header:
+def _read_header(path: Path, _: Request) -> Header:
     series = series_of(path)
     first = series.slices[0]
     _require_one_grid(series)
@@ -189,7 +189,7 @@ def _read_header(path: Path, _: Wanted) -> Header:
     return header
 
 
-def _read_voxels(path: Path, header: Header, _: Wanted) -> Array:
+def _read_voxels(path: Path, header: Header, _: Request) -> Array:
     series = series_of(path)
     voxels = np.empty(header.shape, header.voxel_type)
     for plane, one in zip(voxels, series.slices, strict=True):

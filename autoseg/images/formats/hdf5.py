@@ -17,7 +17,7 @@ import numpy as np
 from autoseg.arrays import Array
 from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
-from autoseg.images.format import Format, Header, Told, Wanted
+from autoseg.images.format import Format, Header, Request, Told
 from autoseg.images.formats.pixel_sizes import picture_grid, sidecars
 from autoseg.images.refusals import SeveralVolumesError, first_bytes, refusal, require_possible_size
 from autoseg.words import counted, readable
@@ -34,7 +34,7 @@ FAULTS = (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError,
 """What h5py raises of damaged files."""
 
 
-def _read_header(path: Path, wanted: Wanted) -> Header:
+def _read_header(path: Path, wanted: Request) -> Header:
     with _opened(path) as file:
         array = _array(path, file, wanted)
         kind, shape = np.dtype(array.dtype), tuple(array.shape)
@@ -63,12 +63,12 @@ def _read_header(path: Path, wanted: Wanted) -> Header:
     return header
 
 
-def array_name(wanted: Wanted) -> str:
+def array_name(wanted: Request) -> str:
     """What the array is called that is wanted of a file."""
     return wanted.reading.label if wanted.label else wanted.reading.raw
 
 
-def _array(path: Path, file: File, wanted: Wanted) -> Dataset:
+def _array(path: Path, file: File, wanted: Request) -> Dataset:
     """The array that is wanted; of a file of ours, which holds labels alone, these."""
     import h5py
 
@@ -112,7 +112,7 @@ def _element_size(path: Path, array: Dataset) -> tuple[float, ...] | None:
     return tuple((size * MICROMETRE).tolist())
 
 
-def _read_voxels(path: Path, header: Header, wanted: Wanted) -> Array:
+def _read_voxels(path: Path, header: Header, wanted: Request) -> Array:
     voxels = np.empty(header.shape, header.voxel_type.newbyteorder("="))
     with _opened(path) as file:
         array = _array(path, file, wanted)

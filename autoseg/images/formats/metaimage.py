@@ -12,7 +12,7 @@ import numpy as np
 from autoseg.arrays import Array
 from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
-from autoseg.images.format import SPARE_BYTES, Format, Header, Told, Wanted
+from autoseg.images.format import SPARE_BYTES, Format, Header, Request, Told
 from autoseg.images.formats.text import LARGEST_HEADER, Fields, quoted
 from autoseg.images.refusals import first_bytes, refusal, with_true_size
 from autoseg.images.voxels import COMPRESSION_LEVEL, read_plain_voxels
@@ -35,7 +35,7 @@ DETACHED = ".mhd"
 DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
 
 
-def _read_header(path: Path, _: Wanted) -> Header:
+def _read_header(path: Path, _: Request) -> Header:
     content, file_size = first_bytes(path, LARGEST_HEADER)
     end = LAST_LINE.search(content)
     fields = _fields(path, content[: end.end() if end else 0])

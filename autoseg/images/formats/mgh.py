@@ -13,7 +13,7 @@ import numpy as np
 
 from autoseg.forms import NOWHERE, STRAIGHT, skew
 from autoseg.geometry import SPACING_RANGE, Geometry
-from autoseg.images.format import Format, Header, Wanted
+from autoseg.images.format import Format, Header, Request
 from autoseg.images.refusals import CHANNEL_EACH, SeveralVolumesError, first_bytes, refusal, with_true_size
 from autoseg.images.voxels import GZIP, read_plain_voxels
 from autoseg.words import counted, in_brackets
@@ -32,7 +32,7 @@ LONGEST_TAGS = 2**20
 RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 
 
-def _read_header(path: Path, wanted: Wanted) -> Header:
+def _read_header(path: Path, wanted: Request) -> Header:
     content, packed, file_size = _beginning(path)
     fields = _fields(path, content)
     if int(fields["version"]) != 1:

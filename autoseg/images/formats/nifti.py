@@ -19,7 +19,7 @@ from autoseg.arrays import Array
 from autoseg.errors import DatasetError
 from autoseg.forms import SKEWED, Forms, forms_of, unit_axes
 from autoseg.geometry import SPACING_RANGE, Geometry
-from autoseg.images.format import Format, Header, Told, Wanted
+from autoseg.images.format import Format, Header, Request, Told
 from autoseg.images.refusals import CHANNEL_EACH, SeveralVolumesError, first_bytes, refusal, with_true_size
 from autoseg.images.voxels import GZIP, read_plain_voxels, write_plain_voxels
 from autoseg.words import counted, in_brackets, readable
@@ -60,7 +60,7 @@ HEADERS = (".hdr.gz", ".hdr")
 PAIRED = {".hdr": ".img", ".HDR": ".IMG"}
 
 
-def _read_header(path: Path, wanted: Wanted) -> Header:
+def _read_header(path: Path, wanted: Request) -> Header:
     content, packed, file_size = _beginning(path)
     parsed = _parsed(path, content)
     fields: Mapping[str, Any] = {name: value.tolist() for name, value in parsed.items()}

@@ -13,7 +13,7 @@ from autoseg.arrays import Array
 from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
 from autoseg.images.colours import colour_of
-from autoseg.images.format import SPARE_BYTES, Format, Header, Told, Wanted
+from autoseg.images.format import SPARE_BYTES, Format, Header, Request, Told
 from autoseg.images.formats.text import LARGEST_HEADER, SAVE_ANEW, Fields, quoted
 from autoseg.images.refusals import first_bytes, refusal, with_true_size
 from autoseg.images.voxels import LAST_BYTES, read_plain_voxels, write_plain_voxels
@@ -58,7 +58,7 @@ IN_LAYERS = (
 SPATIAL_KINDS = {"domain", "space", "none", "???"}
 
 
-def _read_header(path: Path, _: Wanted) -> Header:
+def _read_header(path: Path, _: Request) -> Header:
     content, file_size = first_bytes(path, LARGEST_HEADER)
     if not re.match(rb"NRRD000\d\r?\n", content):
         raise refusal(path, "is not a NRRD image", "replace it by one, or convert it to .nii.gz")

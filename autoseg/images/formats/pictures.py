@@ -20,7 +20,7 @@ import numpy as np
 from autoseg.arrays import Array
 from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
-from autoseg.images.format import Format, Header, Told, Wanted
+from autoseg.images.format import Format, Header, Request, Told
 from autoseg.images.formats.pixel_sizes import picture_grid, sidecars
 from autoseg.images.refusals import SeveralVolumesError, first_bytes, refusal, require_possible_size
 
@@ -64,7 +64,7 @@ FAULTS = (
 """What Pillow raises of damaged files."""
 
 
-def _read_header(path: Path, wanted: Wanted, *, kind: str) -> Header:
+def _read_header(path: Path, wanted: Request, *, kind: str) -> Header:
     if kind == "JPEG" and wanted.label:
         raise refusal(path, "is a JPEG, which changes the numbers of labels near their borders", "save it as PNG")
     if kind == "PNG":
@@ -107,7 +107,7 @@ def _require_true_depth(path: Path) -> None:
             raise refusal(path, "has colours of 16 bits, or alpha beside 16 bits", "save it as TIFF, or with 8 bits")
 
 
-def _colours(picture: Image, wanted: Wanted) -> int:
+def _colours(picture: Image, wanted: Request) -> int:
     if picture.mode in ("P", "PA") and not wanted.label:
         return 1 if _has_gray_palette(picture) else 3
     return COLOURS.get(picture.mode, 1)
@@ -133,7 +133,7 @@ def _own_size(info: dict[str | tuple[int, int], object]) -> tuple[float, ...] | 
     return (MM_PER_INCH / y, MM_PER_INCH / x) if x > FINEST_PRINT and y > FINEST_PRINT else None
 
 
-def _read_voxels(path: Path, header: Header, wanted: Wanted, *, kind: str) -> Array:
+def _read_voxels(path: Path, header: Header, wanted: Request, *, kind: str) -> Array:
     colours = header.shape[0] if len(header.shape) == 4 else 1
     with _opened(path, kind) as picture:
         if picture.mode in ("P", "PA"):

@@ -22,7 +22,7 @@ import numpy as np
 from autoseg.arrays import Array
 from autoseg.errors import DatasetError
 from autoseg.geometry import Geometry
-from autoseg.images.format import Format, Header, Told, Wanted
+from autoseg.images.format import Format, Header, Request, Told
 from autoseg.images.formats.pictures import ALPHA_LEFT_OUT
 from autoseg.images.formats.pixel_sizes import UNITS, picture_grid, sidecars
 from autoseg.images.refusals import SeveralVolumesError, first_bytes, refusal, require_possible_size
@@ -55,7 +55,7 @@ FAULTS = (
 """What tifffile raises of damaged files."""
 
 
-def _read_header(path: Path, wanted: Wanted) -> Header:
+def _read_header(path: Path, wanted: Request) -> Header:
     with _opened(path) as tiff:
         series = _only_series(path, tiff)
         axes, shape = series.axes, tuple(series.shape)
@@ -121,7 +121,7 @@ def _said_by_us(tiff: TiffFile) -> str:
     return str(metadata.get("Info", ""))
 
 
-def _own_size(tiff: TiffFile, wanted: Wanted) -> tuple[float, ...] | None:
+def _own_size(tiff: TiffFile, wanted: Request) -> tuple[float, ...] | None:
     """Voxel size in mm that the file says itself, (z, y, x) or (y, x)."""
     if wanted.reading.spacing is not None:
         return None
@@ -162,7 +162,7 @@ def _size_by_ome(text: str) -> tuple[float, ...] | None:
     return tuple(float(sizes[axis]) * UNITS[units.get(axis, OME_DEFAULT)] for axis in axes)
 
 
-def _read_voxels(path: Path, header: Header, _: Wanted) -> Array:
+def _read_voxels(path: Path, header: Header, _: Request) -> Array:
     with _opened(path) as tiff:
         series = tiff.series[0]
         axes, shape = series.axes, tuple(series.shape)

@@ -24,7 +24,7 @@ PredictBatch: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 any device."""
 
 
-class Image(Protocol):
+class ImageSource(Protocol):
     """`(C, Z, Y, X)` that patches are read of: an array, a memory map, or what is made as it is asked for."""
 
     @property
@@ -36,7 +36,7 @@ class Image(Protocol):
 
 def predict_slabs(
     predict_batch: PredictBatch,
-    image: Image,
+    image: ImageSource,
     tiling: Tiling,
     *,
     labels: Iterable[LabelArray] = (),
@@ -112,7 +112,7 @@ class _Network:
 
 
 def _predicted(
-    network: _Network, sources: Sequence[Image], tiling: Tiling, planes: Reach, rows: Reach
+    network: _Network, sources: Sequence[ImageSource], tiling: Tiling, planes: Reach, rows: Reach
 ) -> Iterator[tuple[Sequence[Position], torch.Tensor]]:
     """Positions of tiles, and their scores `(B, K, *patch)`."""
     tiles = np.empty((tiling.batch_size, sum(map(len, sources)), *tiling.patch), np.float32)
@@ -131,7 +131,7 @@ def _predicted(
         yield positions, network(tiles[: len(positions)])
 
 
-def _read(sources: Sequence[Image], position: Position, tile: Float32Array) -> None:
+def _read(sources: Sequence[ImageSource], position: Position, tile: Float32Array) -> None:
     """Fill a tile `(C, *patch)`, the channels of one source after the other's."""
     sides = zip(position, tile.shape[1:], strict=True)
     voxels = (slice(None), *(slice(start, start + side) for start, side in sides))
@@ -143,7 +143,7 @@ def _slice_by_slice(predict_batch: PredictBatch) -> PredictBatch:
     return lambda tiles: predict_batch(tiles.squeeze(2)).unsqueeze(2)
 
 
-def _padded(source: Image, tiling: Tiling) -> Image:
+def _padded(source: ImageSource, tiling: Tiling) -> ImageSource:
     """An image, padded with zeros to the patch's size where it is smaller."""
     everything = (slice(None),) * len(source.shape)
     return np.pad(source[everything], [(0, 0), *tiling.margins]) if any(map(any, tiling.margins)) else source

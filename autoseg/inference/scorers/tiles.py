@@ -13,7 +13,7 @@ from autoseg.geometry import Shape
 from autoseg.inference.members import Members
 from autoseg.inference.memory import BYTES_PER_VALUE, fitting_batch, most_tiles, say_once, tiles_at_once
 from autoseg.inference.scorers.scorer import OnParts, Slab
-from autoseg.inference.scorers.sliding_window import Image, predict_slabs
+from autoseg.inference.scorers.sliding_window import ImageSource, predict_slabs
 from autoseg.inference.scorers.tiling import Tiling
 from autoseg.machine.resources import available_memory
 from autoseg.networks.devices import free_device_memory
@@ -54,7 +54,7 @@ class Tiles:
             yield replace(slab, scores=reduction.scores(slab.scores))
 
     def averages(
-        self, image: Image, identifier: str, on_parts: OnParts, *, labels: Iterable[LabelArray] = ()
+        self, image: ImageSource, identifier: str, on_parts: OnParts, *, labels: Iterable[LabelArray] = ()
     ) -> Iterator[Slab]:
         """Of all answers for each voxel of an image, before they are reduced.
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from autoseg.arrays import Array, FloatArray
 from autoseg.geometry import Shape
-from autoseg.training.augmentation.step import Step
+from autoseg.training.augmentation.step import SampleStep
 from autoseg.training.augmentation.variations import Range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Elastic(Step):
+class Elastic(SampleStep):
     """Moves every voxel a little, its neighbours nearly as far: smoothed noise (Simard et al. 2003).
 
     The image is interpolated linearly, labels take the nearest voxel's; what comes from beyond the patch is its mirror image.
@@ -64,7 +64,7 @@ class Elastic(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QuarterTurns(Step):
+class QuarterTurns(SampleStep):
     """Turns by 90, 180 or 270 degrees in a plane of two axes, by 180 only where their sides differ.
 
     Attributes:

@@ -13,7 +13,7 @@ from autoseg.training.augmentation.variations import is_drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step(Settings):
+class SampleStep(Settings):
     """A step that is done to some samples.
 
     Attributes:
@@ -40,7 +40,7 @@ class Step(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageStep(Step):
+class ImageStep(SampleStep):
     """A step that changes intensities only, of some channels.
 
     Attributes:

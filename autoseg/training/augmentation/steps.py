@@ -269,7 +269,7 @@ STEPS = Catalogue(
 )
 
 
-def require_order(steps: Sequence[Part]) -> None:
+def require_turned_first(steps: Sequence[Part]) -> None:
     """Refuse a patch that is turned after something else was done.
 
     Raises:
@@ -288,7 +288,7 @@ def build_listed(
     Raises:
         TrainingError: A patch would be turned after something else was done.
     """
-    require_order(steps)
+    require_turned_first(steps)
     built = [STEPS.build(part, patch_size=patch_size, dummy_2d=dummy_2d, spline_order=spline_order) for part in steps]
     spatial = built[0] if built and isinstance(built[0], SpatialTransform) else None
     return spatial, tuple(built[1:] if spatial else built)

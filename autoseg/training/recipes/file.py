@@ -13,7 +13,7 @@ from autoseg.files.layout import DEFAULT_TRAINER, RECIPE_ENDING, is_recipe_file,
 from autoseg.files.storage import decode, encode, read_json, write_json
 from autoseg.networks.build import RECIPE_NETWORKS
 from autoseg.training.augmentation.named import AUGMENTATIONS, LISTED, OTHERWISE_SPELT
-from autoseg.training.augmentation.steps import STEPS, require_order
+from autoseg.training.augmentation.steps import STEPS, require_turned_first
 from autoseg.training.ending import STOPPINGS
 from autoseg.training.losses import LOSSES
 from autoseg.training.optimisers import OPTIMISERS
@@ -209,7 +209,7 @@ def _augmentation(base: Part, value: Any, beside: Path) -> Part:
     if isinstance(value, list):
         steps = (_part(STEPS, None, one, f"augmentation[{number}]", beside) for number, one in enumerate(value))
         listed = tuple(steps)
-        require_order(listed)
+        require_turned_first(listed)
         return Part(name=LISTED, settings={"steps": listed})
     if isinstance(value, str):
         value = OTHERWISE_SPELT.get(value, value)

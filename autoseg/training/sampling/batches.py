@@ -32,7 +32,7 @@ from autoseg.training.augmentation.on_device import vary_all
 from autoseg.training.augmentation.variations import Values
 from autoseg.training.sampling.ahead import Note, ignore, make_ahead
 from autoseg.training.sampling.packing import Packed, pack
-from autoseg.training.sampling.regions import Patches, Regions, Slot
+from autoseg.training.sampling.regions import Patches, PatchRule, Slot
 from autoseg.training.sampling.samples import TRAINING, VALIDATION, Sample, draw_sample, make_sample, sample_generator
 from autoseg.training.sampling.views import TRIES, Cuts
 from autoseg.words import counted, without_case
@@ -181,7 +181,6 @@ class Batches:
         target: What is learned, where something of it may be unknown.
         foreground_fraction: Of each batch must hold foreground.
         views: How patches lie in the scanner; None: as the grid does.
-        views: How patches lie in the scanner; None: as the grid does.
     """
 
     store: PreparedCases
@@ -236,7 +235,7 @@ class Batches:
         self, sample: Callable[..., Made], key: BatchKey, cases: list[str], note: Note
     ) -> list[Made] | Failure:
         """The samples of a batch; `cases` gets theirs."""
-        stream, samples = self.streams[key.stream], []
+        stream, regions, samples = self.streams[key.stream], self.regions, []
         for number in range(self.batch_size):
             generator = sample_generator(self.seed, key.stream, key.epoch, key.number * self.batch_size + number)
             slot = Slot(number=number, batch_size=self.batch_size, foreground=self.foreground_fraction)
@@ -246,9 +245,9 @@ class Batches:
                     case = stream.draw(generator)
                     note(case)
                     opened = _opened(self.store, self.previous, case)
-                    if self.regions.suits(opened, slot):
+                    if regions.suits(opened, slot):
                         break
-                region = self.regions.draw(opened, slot, generator)
+                region = regions.draw(opened, slot, generator)
                 samples.append(sample(region, augmentation=stream.augmentation, generator=generator))
             except AutosegError as error:
                 return Failure(case=case, reason=str(error))
@@ -261,7 +260,7 @@ class Batches:
         return samples
 
     @property
-    def regions(self) -> Regions:
+    def regions(self) -> PatchRule:
         """How patches are drawn from cases."""
         if self.views is not None:
             return Cuts(self.patch_size, self.views, self.target)

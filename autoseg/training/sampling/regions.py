@@ -63,7 +63,7 @@ class Slot:
     foreground: float
 
 
-class Regions(Protocol):
+class PatchRule(Protocol):
     """A way to draw regions of cases."""
 
     def suits(self, case: PreparedCase, slot: Slot) -> bool:
@@ -94,7 +94,7 @@ class Patches:
         return True
 
     def draw(self, case: PreparedCase, slot: Slot, generator: np.random.Generator) -> Patch:
-        """See `Regions`; the last ones of a batch must hold foreground."""
+        """See `PatchRule`; the last ones of a batch must hold foreground."""
         forced = is_forced(slot.number, slot.batch_size, slot.foreground, generator)
         return self.of_case(case, generator, forced=forced)
 

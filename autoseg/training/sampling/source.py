@@ -17,7 +17,7 @@ from autoseg.training.sampling.batches import (
     iterate,
     remaining_keys,
 )
-from autoseg.training.sampling.regions import Regions
+from autoseg.training.sampling.regions import PatchRule
 from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.sampling.waiting import Waiting, stopwatch_for
 from autoseg.training.state import TrainingState
@@ -63,7 +63,7 @@ def open_batches(
     return iterate(batches, _without_skipped(keys, state), supply, pin_memory=parts.device.type == "cuda"), waiting
 
 
-def regions_of(parts: Parts) -> Regions:
+def regions_of(parts: Parts) -> PatchRule:
     """How a training's patches are drawn from its cases."""
     return _described(parts, 0, Gathered()).regions
 

@@ -37,7 +37,7 @@ AROUND = 1
 """Sides that can be read beyond a plane, in every direction."""
 
 
-class Members(NamedTuple):
+class OutputPlace(NamedTuple):
     """Where an output is found: the plane that is its own, or the labels of a map that it covers."""
 
     plane: int
@@ -46,7 +46,7 @@ class Members(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """Planes, or boxes, along the directions of a plan; see `Regions`.
+    """Planes, or boxes, along the directions of a plan; see `PatchRule`.
 
     Of a batch at least half hold foreground, and where it has more places than there are labels, each label is
     somewhere: every place asks for what it is to hold by its number, so that none depends on another.
@@ -66,7 +66,7 @@ class Cuts:
         return label is None or len(case.foreground[label]) > 0
 
     def draw(self, case: PreparedCase, slot: Slot, generator: np.random.Generator) -> Cut:
-        """See `Regions`; of ten that are drawn the first that holds what this place asks for, else the last."""
+        """See `PatchRule`; of ten that are drawn the first that holds what this place asks for, else the last."""
         labels, background = learned_labels(case, generator), background_values(case.data)
         wanted = self._wanted(case, slot)
         for _ in range(TRIES):
@@ -75,7 +75,7 @@ class Cuts:
                 break
         return cut
 
-    def _wanted(self, case: PreparedCase, slot: Slot) -> list[Members]:
+    def _wanted(self, case: PreparedCase, slot: Slot) -> list[OutputPlace]:
         """The outputs of which a place asks for one, of those that the case has; none where it asks for nothing."""
         there = [number for number, voxels in case.foreground.items() if len(voxels)]
         label = _wanted_label(case, slot)
@@ -84,9 +84,9 @@ class Cuts:
         forced = math.ceil(slot.batch_size * max(LEAST_FOREGROUND, slot.foreground))
         return [self._members(case, number) for number in there] if slot.number >= slot.batch_size - forced else []
 
-    def _members(self, case: PreparedCase, number: int) -> Members:
+    def _members(self, case: PreparedCase, number: int) -> OutputPlace:
         place = sorted(case.foreground).index(number)
-        return Members(place, (number,) if self.target is None else self.target.members_of(number))
+        return OutputPlace(place, (number,) if self.target is None else self.target.members_of(number))
 
     def _cut(
         self, case: PreparedCase, labels: Sequence[LabelMap], background: Float32Array, generator: np.random.Generator
@@ -161,7 +161,7 @@ class Cut:
         ]
         return [cut.reshape(1, *shape).numpy() for cut in cuts]
 
-    def holds(self, output: Members) -> bool:
+    def holds(self, output: OutputPlace) -> bool:
         """Whether there is some of an output."""
         maps = self.maps(self.start, self.patch_size)
         if self.in_planes:
