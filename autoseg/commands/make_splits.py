@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     from autoseg.dataset.folds import SPLIT_SEED
     from autoseg.dataset.split_making import make_splits, proportions
     from autoseg.dataset.split_request import SplitRequest
+    from autoseg.plans import planned_in
     from autoseg.reporting.columns import in_columns
 
     task = workspace.find_task(arguments.task)
@@ -73,10 +74,10 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     made = make_splits(workspace.task(task), request, reuse=arguments.reuse, overwrite=arguments.overwrite_existing)
     rows = proportions(made)
     print("\n".join(in_columns(rows, " ".join(["<5", *[">6"] * (len(rows[0]) - 1)]))))
-    is_planned = workspace.task(task).fingerprint.is_file()
+    planned = planned_in(workspace.task(task))
     command = (
-        training_words(ModelKey(task=task, configuration=FULL), "0")
-        if is_planned
+        training_words(ModelKey(task=task, configuration=FULL if FULL in planned else planned[0]), "0")
+        if planned
         else ("autoseg_plan_and_preprocess", "-t", task)
     )
     say_next(command, home=arguments.home)

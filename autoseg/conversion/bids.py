@@ -183,11 +183,16 @@ def _with_masks(
 def label_names(suffixes: Sequence[str]) -> tuple[str, ...]:
     """What tells suffixes apart: axon, myelin of _seg-axon-manual, _seg-myelin-manual; lesion of _lesion-manual alone."""
     words = [tuple(suffix.strip("_").replace("_", "-").split("-")) for suffix in suffixes]
-    while min(map(len, words)) > 1 and _drops(word[0] for word in words):
+    while min(map(len, words)) > 1 and _drops(word[0] for word in words) and _name_something(words):
         words = [word[1:] for word in words]
     while min(map(len, words)) > 1 and _drops(word[-1] for word in words):
         words = [word[:-1] for word in words]
     return tuple(map("-".join, words))
+
+
+def _name_something(words: Iterable[Sequence[str]]) -> bool:
+    """Whether one of them is a word for a structure: seg of _seg-manual stays, as nothing else is said."""
+    return any(word not in EMPTY_WORDS for one in words for word in one)
 
 
 def _drops(words: Iterable[str]) -> bool:

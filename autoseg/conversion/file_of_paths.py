@@ -10,14 +10,20 @@ from pathlib import Path
 
 from autoseg.conversion.label_files import read_label_files
 from autoseg.conversion.numbering import number_labels
-from autoseg.conversion.plain_folders import PlainSettings, channel_names, plain_notes, require_equal_channels
+from autoseg.conversion.plain_folders import (
+    PlainSettings,
+    channel_names,
+    channels_of,
+    plain_notes,
+    require_equal_channels,
+)
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case
 from autoseg.dataset.facts import Facts
 from autoseg.dataset.metadata import UNKNOWN
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.storage import read_bytes
-from autoseg.images import split_ending, whole_files
+from autoseg.images import split_ending
 from autoseg.words import counted, first_few, nearest, readable
 
 A_FILE_OF_PATHS = "a file of paths, a line for each case"
@@ -54,7 +60,7 @@ def understand_file_of_paths(path: Path, settings: PlainSettings, *, workers: in
     _require_files(path, lines, [*images, *([LABEL] if LABEL in columns else [])])
     cases = [_case(path, line, images) for line in lines]
     _require_each_once(path, cases, lines)
-    channels = require_equal_channels(path, cases)
+    require_equal_channels(path, cases)
     training = tuple(case for case in cases if case.segmentation)
     if not training:
         raise DatasetError(f"{readable(path)}: names no label; {EXAMPLE}")
@@ -68,7 +74,9 @@ def understand_file_of_paths(path: Path, settings: PlainSettings, *, workers: in
         layout=A_FILE_OF_PATHS,
         number=None,
         name=re.sub(r"[^\w.-]+", "_", path.stem).strip("._-") or "Dataset",
-        channels=channel_names(path, settings.channels or (named if len(named) == channels else None), channels),
+        channels=channel_names(
+            path, settings.channels or (named if len(named) == len(cases[0].images) else None), cases[0]
+        ),
         labels=numbering.names,
         training=training,
         test=test,
@@ -126,7 +134,7 @@ def _case(path: Path, line: _Line, images: Sequence[str]) -> Case:
     )
     return Case(
         identifier=line.cells.get(CASE) or split_ending(given[0].name)[0] or given[0].name,
-        images=whole_files(given),
+        images=channels_of(given),
         segmentation=None if label in UNKNOWN else path.parent / label,
         facts=Facts(known=facts),
     )

@@ -34,7 +34,7 @@ from autoseg.files.layout import CONVERSION_FILE, DATASET_FILE
 from autoseg.files.records import RecordFormat, read_record, write_record
 from autoseg.images import split_ending
 from autoseg.machine.pool import fitting_workers
-from autoseg.words import counted, first_few, readable
+from autoseg.words import agreeing, counted, first_few, readable
 
 log = logging.getLogger(__name__)
 
@@ -244,10 +244,31 @@ def _understand_plain(source: Path, settings: ConversionSettings, workers: int) 
     if pair is None:
         raise DatasetError(
             f"{readable(source)}: neither dataset.json, nor folders images and labels, nor subjects as BIDS has them, nor a "
-            "folder for each case with a folder of masks are in it; name the dataset's folder itself, not one above or inside it "
-            "(documentation/data_format.md tells which layouts are known)"
+            f"folder for each case with a folder of masks are in it; {_which_folder(source)}"
         )
     return understand_plain_folders(source, *pair, _plain_settings(settings), workers=workers)
+
+
+def _which_folder(source: Path) -> str:
+    """What to name instead: datasets that lie in it, where there are some."""
+    below = [path for path in sorted(source.iterdir()) if path.is_dir() and _is_dataset(path)]
+    if below:
+        return f"name {agreeing(len(below), 'the dataset', 'one of the datasets')} in it: {first_few(below)}"
+    return (
+        "name the dataset's folder itself, not one above or inside it (documentation/data_format.md tells which layouts "
+        "are known)"
+    )
+
+
+def _is_dataset(folder: Path) -> bool:
+    """Whether a folder has one of the layouts, as far as names tell."""
+    return (
+        (folder / DATASET_FILE).is_file()
+        or is_bids(folder)
+        or bool(split_pairs(folder))
+        or plain_pair(folder) is not None
+        or bool(case_folders(folder))
+    )
 
 
 def _plain_settings(settings: ConversionSettings) -> PlainSettings:

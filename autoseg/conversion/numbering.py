@@ -16,6 +16,9 @@ from autoseg.words import counted, first_few, readable
 BACKGROUND = "background"
 REMEDY = "name them alike, or convert label images without names"
 
+FEWEST_ENDS = 5
+"""So many different largest values are told of; a few labels are absent here and there."""
+
 MANY_LABELS = 255
 """Atlases of the whole brain have about a hundred; more may be an image that was taken for a label."""
 
@@ -160,9 +163,24 @@ def _notes(files: Sequence[LabelFile], number: Mapping[int, int], named: Mapping
         yield f"label values renumbered: {first_few([f'{old} to {new}' for old, new in number.items()])}"
     if len(number) - 1 > MANY_LABELS:
         yield f"{counted(len(number) - 1, 'label')}, which is many; are these images rather than labels?"
+    if numbered := _numbered_objects(files):
+        yield numbered
     nameless = [file.case for file in files if not file.names and any(file.values)]
     if named and nameless:
         yield f"the names of segments are taken for the same values of {first_few(nameless)}, too, which name none"
+
+
+def _numbered_objects(files: Sequence[LabelFile]) -> str:
+    """A doubt, where every file numbers its values 1, 2, ... and most end at another number, as objects are counted."""
+    largest = [max(file.values) for file in files if any(file.values)]
+    in_a_row = all(max(file.values) == len(set(file.values) - {0}) for file in files if any(file.values))
+    ends = len(set(largest))
+    if not in_a_row or ends < FEWEST_ENDS or ends <= len(largest) / 2:
+        return ""
+    return (
+        f"each file holds 1 to another number, from {min(largest)} to {max(largest)}: are single objects numbered rather than "
+        "labels? A network learns what is an object from masks of 0 and 1"
+    )
 
 
 # ---------------------------------------------------------- names of the user

@@ -23,6 +23,7 @@ TEST_IMAGES = "imagesTs"
 NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})", re.ASCII)
 
 UNNAMED_CHANNEL = "image"
+COLOURS = ("red", "green", "blue")
 UNNAMED_LABEL = re.compile(r"label_\d+")
 
 
@@ -57,7 +58,7 @@ def understand_plain_folders(
             labels or not consecutive.
     """
     cases = cases_of(images, labels, folder / TEST_IMAGES)
-    channels_found = require_equal_channels(images, cases)
+    require_equal_channels(images, cases)
     training = tuple(case for case in cases if case.segmentation)
     test = tuple(case for case in cases if not case.segmentation)
     numbering = number_labels(
@@ -72,7 +73,7 @@ def understand_plain_folders(
         layout=PLAIN,
         number=number,
         name=name,
-        channels=channel_names(folder, settings.channels, channels_found),
+        channels=channel_names(folder, settings.channels, cases[0]),
         labels=numbering.names,
         training=training,
         test=test,
@@ -113,23 +114,23 @@ def _cases(folder: Path, labels: Mapping[str, Path], *, single: bool) -> list[Ca
     return [
         Case(
             identifier=case,
-            images=_channels(files),
+            images=channels_of([files[number] for number in sorted(files)]),
             segmentation=labels.get(case),
         )
         for case, files in sorted(grouped.items())
     ]
 
 
-def _channels(files: Mapping[int, Path]) -> tuple[ImageReference, ...]:
-    """A file each, or all in one file, as the colours of a picture."""
+def channels_of(files: Sequence[Path]) -> tuple[ImageReference, ...]:
+    """A file each, in their order, or all in one file, as the colours of a picture."""
     if len(files) == 1 and holds_channels(files[0].name):
         shape = read_header(files[0], most_dimensions=4).shape
         return channels_in(files[0], shape[0] if len(shape) > 3 else 1)
-    return whole_files(files[number] for number in sorted(files))
+    return whole_files(files)
 
 
-def require_equal_channels(folder: Path, cases: Sequence[Case]) -> int:
-    """The number of channels, which all cases must have, each in files of one format."""
+def require_equal_channels(folder: Path, cases: Sequence[Case]) -> None:
+    """Refuse cases that have not as many channels as the others, or channels in files of several formats."""
     number = max(len(case.images) for case in cases)
     if fewer := [case.identifier for case in cases if len(case.images) != number]:
         raise DatasetError(
@@ -142,7 +143,6 @@ def require_equal_channels(folder: Path, cases: Sequence[Case]) -> int:
         raise DatasetError(
             f"{readable(folder)}: {first_few(mixed)}: the channels differ in file format; save them in one"
         )
-    return number
 
 
 def _by_channel(images: Mapping[str, Path]) -> dict[str, dict[int, Path]]:
@@ -158,7 +158,11 @@ def _by_channel(images: Mapping[str, Path]) -> dict[str, dict[int, Path]]:
     return grouped
 
 
-def channel_names(folder: Path, names: Sequence[str] | None, number: int) -> tuple[str, ...]:
+def channel_names(folder: Path, names: Sequence[str] | None, case: Case) -> tuple[str, ...]:
+    """The names that were given, or those that the channels of a case have by themselves: of one file they are colours."""
+    number = len(case.images)
+    if names is None and number == len(COLOURS) and len(case.image_paths) == 1:
+        return COLOURS
     if names is None:
         return (UNNAMED_CHANNEL,) if number == 1 else tuple(f"{UNNAMED_CHANNEL}_{channel}" for channel in range(number))
     if len(names) != number:

@@ -65,7 +65,7 @@ def understand_split_folders(
             raise DatasetError(
                 f"{readable(pairs[role][1])}: no label of {first_few(without)}; add it, or take the image away"
             )
-    channels = require_equal_channels(folder, everything)
+    require_equal_channels(folder, everything)
     labelled = [case for case in everything if case.label_paths]
     files = read_label_files(folder, labelled, workers)
     numbering = number_labels(folder, files, remap_labels=settings.remap_labels, names=settings.labels)
@@ -83,7 +83,7 @@ def understand_split_folders(
         layout=SPLIT_FOLDERS,
         number=number,
         name=name,
-        channels=channel_names(folder, settings.channels, channels),
+        channels=channel_names(folder, settings.channels, cases[0]),
         labels=numbering.names,
         training=tuple(case for role, cases in by_role.items() if role != TEST for case in cases),
         test=test,

@@ -13,7 +13,7 @@ from autoseg.dataset.declared_target import MASKS, ORDER
 from autoseg.dataset.facts import Facts
 from autoseg.dataset.target import Target
 from autoseg.images import split_ending
-from autoseg.words import readable
+from autoseg.words import first_few, readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,10 @@ class DrawnLabel:
     name: str
     masks: tuple[tuple[Path, int], ...]
     region: tuple[Path, int] | None = None
+
+
+MOST_NAMES = 20
+"""Of channels or labels in the report; atlases have a hundred and more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,4 +93,4 @@ class Understood:
 
 
 def _numbered(names: Sequence[str]) -> str:
-    return ", ".join(f"{number} {readable(name)}" for number, name in enumerate(names))
+    return first_few([f"{number} {readable(name)}" for number, name in enumerate(names)], MOST_NAMES, say=str)

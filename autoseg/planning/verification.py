@@ -31,6 +31,10 @@ BYTES_PER_WORKER = 2 * 10**9
 """A large CT in single precision and what is computed on it."""
 
 
+MOST_ALIKE, PLACES_TOLD = 5, 3
+"""Findings of one text that have a line each, and how many places are named where there are more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationReport:
     """All that was found in a task; `str()` is what a user reads."""
@@ -55,8 +59,24 @@ class VerificationReport:
         result = f"{counted(len(self.errors), 'error')}, {counted(len(self.warnings), 'warning')}"
         lines = [f"{self.task}: {counts}: {result if self.findings else 'nothing wrong'}"]
         for title, findings in (("Errors", self.errors), ("Warnings", self.warnings)):
-            lines += [title] * bool(findings) + [f"  {finding}" for finding in findings]
+            lines += [title] * bool(findings) + [f"  {line}" for line in _lines(findings)]
         return "\n".join(lines)
+
+
+def _lines(findings: Sequence[Finding]) -> list[str]:
+    """A line each, or one for what is the same in many places."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for finding in findings:
+        places[finding.text].append(finding.where)
+    return [
+        line
+        for text, found in places.items()
+        for line in (
+            [f"in {len(found)} places, {first_few(found, PLACES_TOLD)}: {text}"]
+            if len(found) > MOST_ALIKE
+            else [f"{readable(where)}: {text}" for where in found]
+        )
+    ]
 
 
 def verify_dataset(folder: Path, *, workers: int | None = None, splits: Path | None = None) -> VerificationReport:

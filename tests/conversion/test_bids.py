@@ -189,6 +189,7 @@ def test_the_only_choice_needs_no_options_and_others_are_listed(bids: Path) -> N
 def test_what_tells_suffixes_apart_is_what_labels_are_called() -> None:
     assert label_names(["_seg-axon-manual", "_seg-myelin-manual"]) == ("axon", "myelin")
     assert label_names(["_lesion-manual"]) == ("lesion",)
+    assert label_names(["_seg-manual"]) == ("seg",)
     assert label_names(["_seg"]) == ("seg",)
     assert label_names(["_label-GM_mask", "_label-WM_mask"]) == ("GM", "WM")
 

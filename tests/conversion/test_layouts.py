@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -657,6 +659,43 @@ def test_channels_are_numbered_where_nobody_names_them(tmp_path: Path) -> None:
     write(tmp_path / "x" / "labels" / "a.nii.gz", label(0))
 
     assert understand_dataset(tmp_path / "x", ConversionSettings(), workers=1).channels == ("image_0", "image_1")
+
+
+def picture(path: Path, shape: tuple[int, ...], top: int = 255) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    imageio.imwrite(path, np.random.default_rng(3).integers(0, top + 1, shape, dtype=np.uint8))
+
+
+def test_the_channels_of_a_colour_picture_are_called_by_their_colours(tmp_path: Path) -> None:
+    picture(tmp_path / "x" / "images" / "a.png", (4, 5, 3))
+    picture(tmp_path / "x" / "labels" / "a.png", (4, 5), top=1)
+    (tmp_path / "x.tsv").write_text("image\tlabel\nx/images/a.png\tx/labels/a.png\n")
+
+    for source in (tmp_path / "x", tmp_path / "x.tsv"):
+        understood = understand_dataset(source, ConversionSettings(), workers=1)
+        assert understood.channels == ("red", "green", "blue")
+        assert [image.part for image in understood.training[0].images] == [0, 1, 2]
+
+
+def test_a_folder_above_names_the_datasets_in_it(plain: Path, tmp_path: Path) -> None:
+    assert refusal(tmp_path, tmp_path / "elsewhere").endswith(f"are in it; name the dataset in it: {plain}")
+    shutil.copytree(plain, tmp_path / "other")
+    assert refusal(tmp_path, tmp_path / "elsewhere").endswith(
+        f"are in it; name one of the datasets in it: {plain}, {tmp_path / 'other'}"
+    )
+
+
+def test_numbers_of_single_objects_are_told_from_labels(tmp_path: Path) -> None:
+    for number in range(6):
+        write(tmp_path / "x" / "images" / f"a{number}.nii.gz", image(number))
+        write(tmp_path / "x" / "labels" / f"a{number}.nii.gz", label(number, tuple(range(number + 3))))
+
+    *_, note, _ = understand_dataset(tmp_path / "x", ConversionSettings(), workers=1).notes
+
+    assert note == (
+        "each file holds 1 to another number, from 2 to 7: are single objects numbered rather than labels? A network learns "
+        "what is an object from masks of 0 and 1"
+    )
 
 
 def test_masks_of_0_and_255_are_refused_with_the_way_out(plain: Path, tmp_path: Path) -> None:

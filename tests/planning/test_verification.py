@@ -22,6 +22,7 @@ from autoseg.forms import NOWHERE
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
 from autoseg.machine.resources import available_memory
+from autoseg.planning.inspection import Finding
 from autoseg.planning.intensity_comparison import far_ranges
 from autoseg.planning.label_inspection import rare_labels
 from autoseg.planning.verification import VerificationReport, verify_dataset
@@ -699,6 +700,20 @@ def test_a_range_is_far_beyond_a_factor_of_three_or_a_shift_of_a_quarter(odd, ex
 def test_several_populations_and_few_cases_are_never_odd():
     assert far_ranges([*[(0.0, 100.0)] * 15, *[(0.0, 400000.0)] * 5], 20) == []
     assert far_ranges([(0.0, 1.0), (0.0, 100.0), (0.0, 100.0), (0.0, 100.0), (0.0, 100.0)], 5) == []
+
+
+def test_where_ranges_differ_from_case_to_case_none_is_odd():
+    assert far_ranges([*[(0.0, 100.0)] * 9, (0.0, 1.0)], 10) == [9]
+    assert far_ranges([*[(0.0, 100.0)] * 7, (0.0, 1.0), (0.0, 1e4), (0.0, 1e6)], 10) == []
+
+
+def test_what_is_the_same_in_many_cases_is_told_once():
+    findings = tuple(Finding(severity="warning", where=f"case {number}", text="is odd") for number in range(6))
+
+    report = VerificationReport(task="Task001_A", training=6, test=0, findings=findings)
+    assert str(report).splitlines()[1:] == ["Warnings", "  in 6 places, case 0, case 1, case 2 and 3 more: is odd"]
+    few = VerificationReport(task="Task001_A", training=6, test=0, findings=findings[:2])
+    assert str(few).splitlines()[2:] == ["  case 0: is odd", "  case 1: is odd"]
 
 
 def test_test_cases_are_judged_by_the_training_cases():
