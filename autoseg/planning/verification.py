@@ -72,7 +72,7 @@ def _lines(findings: Sequence[Finding]) -> list[str]:
         line
         for text, found in places.items()
         for line in (
-            [f"in {len(found)} places, {first_few(found, PLACES_TOLD)}: {text}"]
+            [f"in {counted(len(found), 'place')}, {first_few(found, PLACES_TOLD)}: {text}"]
             if len(found) > MOST_ALIKE
             else [f"{readable(where)}: {text}" for where in found]
         )
