@@ -88,6 +88,11 @@ def import_file(path: Path) -> ModuleType:
     return module
 
 
+def digest_of_code(path: Path) -> str:
+    """Of what a Python file and its neighbours that it imports do; comments and layout do not matter."""
+    return content_hash(*(code_digest(file) for file in (path, *files_beside(path))))
+
+
 @contextmanager
 def _importable(folder: str) -> Iterator[None]:
     """Look for modules in a folder, too, behind everything installed: what lies there takes no library's place."""

@@ -9,6 +9,7 @@ from typing import Any
 from autoseg.dataset.normalisations import read_normalisation
 from autoseg.dataset.notes import Notes
 from autoseg.errors import DatasetError
+from autoseg.extensions import digest_of_code
 from autoseg.words import first_few
 
 NORMALISATION, NAME = "normalisation", "name"
@@ -50,7 +51,7 @@ def _rule(said: Any, channel: int, folder: Path) -> str | None:
     if isinstance(said, str):
         path, _, function = said.rpartition(":")
         own = folder / path
-        return f"{own.resolve()}:{function}" if path.endswith(".py") and own.is_file() else said
+        return f"{own.resolve()}:{function}@{digest_of_code(own)}" if path.endswith(".py") and own.is_file() else said
     if not isinstance(said, dict) or not isinstance(said.get(NAME), str):
         return None
     settings = []

@@ -1,7 +1,7 @@
 """How a channel's intensities are scaled, by name: what dataset.json and plans may say, and with which settings.
 
 A rule is written as its name, or with settings behind it: `percentile(low=1, high=99, background=0)`; a function of the
-user's own as `path/to/file.py:function`.
+user's own as `path/to/file.py:function`, to which plans add the digest of the file: `path/to/file.py:function@digest`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OTHER_NAMES = {"MRI": Z_SCORE, "z_score": Z_SCORE, "zscore": Z_SCORE, "none": NO
 MASKS = ("nonzero", "all")
 WRITTEN = re.compile(r"(\w+)(?:\((.*)\))?", re.ASCII)
 SETTING = re.compile(r"\s*(\w+)\s*=\s*([^=,]+?)\s*", re.ASCII)
-OWN = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
+OWN = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)(?:@(?P<digest>[0-9a-f]+))?")
 PERCENTILE = re.compile(r"(\d+(?:\.\d+)?)%")
 
 

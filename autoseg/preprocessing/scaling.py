@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.arrays import Array, Float32Array, Mask
-from autoseg.dataset.normalisations import Normalisation
+from autoseg.dataset.normalisations import OWN, Normalisation
 from autoseg.errors import ExtensionError
-from autoseg.extensions import import_file
+from autoseg.extensions import digest_of_code, import_file
 
 LARGEST_BYTE, LARGEST_WORD = 255.0, 65_535.0
 """Of a colour in 8 and in 16 bits."""
@@ -153,9 +153,16 @@ def _by_own(values: Float32Array, rule: Normalisation, outside: Mask | None) -> 
 
 @lru_cache(maxsize=16)
 def _own_function(reference: str) -> Callable[[Float32Array, Mask], Array]:
-    path, _, name = reference.rpartition(":")
-    module = import_file(Path(path))
-    function: Callable[[Float32Array, Mask], Array] | None = getattr(module, name, None)
+    """The function, if its file still does what it did when the plans were made: plans may come from elsewhere."""
+    match = OWN.fullmatch(reference)
+    assert match is not None
+    path, name = Path(match["file"]), match["function"]
+    if path.is_file() and digest_of_code(path) != match["digest"]:
+        raise ExtensionError(
+            f"{path}: is not the file that the plans were made with, which name the digest of its code; bring that file "
+            "back, or plan and preprocess anew"
+        )
+    function: Callable[[Float32Array, Mask], Array] | None = getattr(import_file(path), name, None)
     if not callable(function):
         raise ExtensionError(f"{path}: has no function {name}; define {name}(image, inside) there")
     return function

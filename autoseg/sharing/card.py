@@ -53,6 +53,7 @@ class ModelEntry:
         epochs: Trained by each of these folds.
         custom_network: Whether the trainer builds a network of its own, so that predicting needs its Python file.
         previous: The configuration whose predictions it takes as input (cascade), else None.
+        own_code: Functions of the user's own that scale its channels, which predicting needs, too.
         spacing: Target voxel size in mm, (z, y, x) of the image.
         patch_size: Voxels the network sees at once, in the plan's axis order.
         scored_folds: Folds of the archive with a cross-validation.
@@ -70,6 +71,7 @@ class ModelEntry:
     patch_size: tuple[int, ...]
     scored_folds: tuple[str, ...]
     dice: tuple[LabelDice, ...]
+    own_code: tuple[str, ...] = field(default=(), metadata=LATER)
 
     def key(self, task: str) -> ModelKey:
         """Which model of a task it is."""
@@ -165,6 +167,7 @@ def make_entry(model: ModelFolder, plans: Plans, folds: Sequence[str], *, checkp
         patch_size=plan.sampling.patch_size,
         scored_folds=scored,
         dice=dice_by_label(summary, plans.target.labels),
+        own_code=tuple(Path(rule.name).name for rule in plan.intensities if rule.normalisation.is_own),
     )
 
 
@@ -234,6 +237,7 @@ def _model_lines(model: ModelEntry) -> list[str]:
     ]
     if model.custom_network:
         lines.append(f"- Needs the file of its trainer to predict: {NAMING_TRAINER_FILE.format(name=model.trainer)}")
+    lines += [f"- Scales a channel by code that is not in the archive: {name}" for name in model.own_code]
     if model.previous:
         lines.append(f"- Takes the predictions of {model.previous} as input")
     return [*lines, "", *_score_lines(model)]

@@ -6,6 +6,7 @@ import pytest
 
 from autoseg.dataset.declared_normalisation import declared_normalisation
 from autoseg.dataset.notes import Notes
+from autoseg.extensions import digest_of_code
 
 
 def declared(said: object, folder: Path = Path()) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -45,5 +46,6 @@ def test_what_cannot_be_understood_is_noted(said: object, problem: str) -> None:
 
 def test_a_file_of_ones_own_is_looked_for_in_the_tasks_folder(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("")
-    assert declared("mine.py:halved", tmp_path)[0] == (f"{tmp_path}/mine.py:halved",) * 2
+    digest = digest_of_code(tmp_path / "mine.py")
+    assert declared("mine.py:halved", tmp_path)[0] == (f"{tmp_path}/mine.py:halved@{digest}",) * 2
     assert declared("absent.py:halved", tmp_path)[0] == ("absent.py:halved",) * 2

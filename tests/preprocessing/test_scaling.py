@@ -11,6 +11,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, QuantileTransforme
 
 from autoseg.dataset.normalisations import SETTINGS, read_normalisation
 from autoseg.errors import DatasetError, ExtensionError, PlanError
+from autoseg.extensions import digest_of_code
 from autoseg.plans import IntensityRule
 from autoseg.preprocessing.normalisation import normalise
 
@@ -119,19 +120,28 @@ def infinite(image, inside):
 
 
 def test_a_function_of_ones_own_is_called_with_the_image_and_where_it_counts(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(OWN)
-    before = VALUES.copy()
-    assert scaled(f"{tmp_path}/mine.py:halved") == [0, 0, 1, 2, 3, 4, 5, 55]
-    assert scaled(f"{tmp_path}/mine.py:halved", mask=True) == [0, 0, 1, 2, 3, 4, 5, 55]
+    file = tmp_path / "mine.py"
+    file.write_text(OWN)
+    before, digest = VALUES.copy(), digest_of_code(file)
+    assert scaled(f"{file}:halved@{digest}") == [0, 0, 1, 2, 3, 4, 5, 55]
+    assert scaled(f"{file}:halved@{digest}", mask=True) == [0, 0, 1, 2, 3, 4, 5, 55]
     np.testing.assert_array_equal(VALUES, before)
     with pytest.raises(ExtensionError, match=r"returned an array of shape \(2, 2\)"):
-        scaled(f"{tmp_path}/mine.py:short")
+        scaled(f"{file}:short@{digest}")
     with np.errstate(all="ignore"), pytest.raises(ExtensionError, match="or numbers that are not finite"):
-        scaled(f"{tmp_path}/mine.py:infinite")
+        scaled(f"{file}:infinite@{digest}")
     with pytest.raises(ExtensionError, match="has no function absent; define absent"):
-        scaled(f"{tmp_path}/mine.py:absent")
+        scaled(f"{file}:absent@{digest}")
     with pytest.raises(ExtensionError, match="no such file"):
-        scaled(f"{tmp_path}/other.py:absent")
+        scaled(f"{tmp_path}/other.py:absent@{digest}")
+
+
+@pytest.mark.parametrize("said", ["", "@0123"])
+def test_no_code_runs_but_what_the_plans_were_made_with(tmp_path: Path, said: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("raise SystemExit")
+    with pytest.raises(ExtensionError, match=r"is not the file that the plans were made with, .* bring that file"):
+        scaled(f"{file}:halved{said}")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from autoseg.dataset.target import Exclusive, Masks, Regions, Target, stored_target
 from autoseg.errors import ModelError, PlanError, StorageError
 from autoseg.paths import find_models
-from autoseg.plans import load_plans
+from autoseg.plans import IntensityRule, load_plans, save_plans
 from autoseg.sharing.card import AboutData, ModelEntry, card_text, load_card, make_card, save_card
 from autoseg.sharing.exporting import Sources, export_models
 
@@ -219,3 +219,15 @@ def test_a_network_of_the_users_own_is_said_to_need_its_file(tmp_path: Path, tra
     with zipfile.ZipFile(tmp_path / "x.zip") as opened:
         text = opened.read("model_card.md").decode()
     assert "Needs the file of its trainer to predict: -tr path/to/file.py:MyTrainer" in text
+
+
+def test_code_of_ones_own_that_scales_a_channel_is_named(tmp_path: Path, train_model) -> None:
+    folder = train_model(tmp_path, "2d")
+    plans = load_plans(folder / "plans.pkl")
+    own = IntensityRule(name="/somewhere/mine.py:halved@01ab")
+    chosen = replace(plans.configuration("2d"), intensities=(own,) * len(plans.channels))
+    save_plans(replace(plans, configurations={**plans.configurations, "2d": chosen}), folder / "plans.pkl")
+
+    card = export_models(find_models(tmp_path), tmp_path / "x.zip", Sources())
+
+    assert "- Scales a channel by code that is not in the archive: mine.py:halved@01ab\n" in card_text(card)
