@@ -15,7 +15,7 @@ import pytest
 from autoseg.commands.settings import NAMED, SEVERAL, TYPED, typed
 
 ROOMS = (
-    "module_path words arrays errors remedies terminal versions forms geometry machine files command_words images dataset plans paths extensions catalogue outputs evaluation networks "
+    "module_path words arrays errors remedies terminal versions forms geometry machine files extensions command_words images dataset plans paths catalogue outputs evaluation networks "
     "preprocessing views planning postprocessing inference training ensembling "
     "conversion sharing prediction reporting jobs diagnosis commands __main__"
 ).split()
