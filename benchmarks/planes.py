@@ -37,7 +37,7 @@ def seconds_of(shape: tuple[int, int, int], side: int) -> float:
             box = Pixels(
                 direction=upward(random.standard_normal(3)),
                 centre=(offset, 0.0, 0.0),
-                pixel=span / (side - 1),
+                spacing=(span / (side - 1),) * 3,
                 shape=(1, side, side),
             )
             placement = space.after(box.to_space)

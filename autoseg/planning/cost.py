@@ -71,8 +71,8 @@ def tile_cost(plan: ConfigurationPlan, order: Sequence[int], fingerprint: Datase
     views, patch = plan.sampling.views, plan.sampling.patch_size
     if views is not None:
         tiles = tuple(
-            sum(count_tiles(swept(one, views, patch, lengths).shape, patch) for one in views.directions)
-            for lengths in (np.array(fingerprint.spacings) * np.array(fingerprint.shapes)).tolist()
+            sum(count_tiles(swept(one, views, patch, spacing, shape).shape, patch) for one in views.directions)
+            for spacing, shape in zip(fingerprint.spacings, fingerprint.shapes, strict=True)
         )
         return _cost(plan, fingerprint, tiles)
     shapes = [

@@ -7,7 +7,6 @@ axes: the direction of its view, then its rows and its columns. A plane is a box
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,9 @@ from autoseg.preprocessing.prepare import CaseProperties
 
 PLANES_BEYOND = 20
 """That a sweep begins and ends with, half of them each, outside of the span (Perslev et al. 2019)."""
+
+ROUNDING = 1e-6
+"""Of a plane."""
 
 LARGER = 1.25
 """Times the span: of a case that is longer, every plane is so much wider that it reaches from end to end. Of others each
@@ -59,26 +61,26 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels:
-    """A box of pixels, of equal sides in mm, along a direction.
+    """A box of pixels along a direction.
 
     Attributes:
         direction: Of unit length.
         centre: Of the box, mm, `(3,)`: along the direction, its rows and its columns.
-        pixel: mm.
+        spacing: From pixel to pixel, mm: along the direction, its rows and its columns.
         shape: Pixels along the direction, rows, columns.
     """
 
     direction: Direction
     centre: tuple[float, float, float]
-    pixel: float
+    spacing: tuple[float, float, float]
     shape: tuple[int, int, int]
 
     @property
     def to_space(self) -> Placement:
         """From the index of a pixel to mm."""
         axes = axes_along(self.direction)
-        middle = (np.array(self.shape) - 1) / 2
-        return Placement(axes * self.pixel, axes @ (np.array(self.centre) - self.pixel * middle))
+        spacing, middle = np.array(self.spacing), (np.array(self.shape) - 1) / 2
+        return Placement(axes * spacing, axes @ (np.array(self.centre) - spacing * middle))
 
 
 def case_to_space(properties: CaseProperties) -> Placement:
@@ -103,16 +105,25 @@ def pixel_of(views: Views, patch_size: Shape) -> float:
     return views.span / (patch_size[0] - 1)
 
 
-def swept(direction: Direction, views: Views, patch_size: Shape, lengths: Sequence[float]) -> Pixels:
+def swept(direction: Direction, views: Views, patch_size: Shape, spacing: Spacing, shape: Shape) -> Pixels:
     """All pixels that a network sees of a case along a direction.
 
+    Planes are a pixel apart, but no closer than the case's finest voxels: between two of those is nothing to see.
+
     Args:
-        lengths: Of the case's sides, mm.
+        spacing, shape: Of the case.
     """
-    pixel, side, longest = pixel_of(views, patch_size), patch_size[0], max(lengths)
+    pixel, side, longest = (
+        pixel_of(views, patch_size),
+        patch_size[0],
+        max(map(math.prod, zip(spacing, shape, strict=True))),
+    )
     wide = side if longest <= LARGER * views.span else max(side, math.ceil(longest / pixel) + 1)
-    shape = (wide + PLANES_BEYOND, wide, wide)
-    return Pixels(direction=direction, centre=(0.0, 0.0, 0.0), pixel=pixel, shape=shape)
+    apart = max(pixel, min(spacing)) if len(patch_size) == len("yx") else pixel
+    planes = math.ceil((wide - 1 + PLANES_BEYOND) * pixel / apart - ROUNDING) + 1
+    return Pixels(
+        direction=direction, centre=(0.0, 0.0, 0.0), spacing=(apart, pixel, pixel), shape=(planes, wide, wide)
+    )
 
 
 def axes_along(direction: Direction) -> Float64Array:

@@ -23,7 +23,7 @@ def placed(number: int) -> tuple[Placement, Placement, tuple[int, int, int]]:
     box = Pixels(
         direction=upward(random.standard_normal(3)),
         centre=tuple(random.uniform(-5, 5, 3)),
-        pixel=0.8,
+        spacing=(0.8, 0.8, 0.8),
         shape=shape,
     )
     return grid_to_space(axes, SPACING, SHAPE), box.to_space, shape

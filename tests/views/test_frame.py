@@ -63,7 +63,7 @@ class TestPlacements:
         assert np.allclose(placement.shifted((1, 2, 3))(index), placement(index + [1, 2, 3]))
 
     def test_a_box_of_pixels_lies_where_it_says(self) -> None:
-        box = Pixels(direction=(0.0, 0.0, 1.0), centre=(5.0, 0.0, 2.0), pixel=0.5, shape=(1, 3, 5))
+        box = Pixels(direction=(0.0, 0.0, 1.0), centre=(5.0, 0.0, 2.0), spacing=(0.5, 0.5, 0.5), shape=(1, 3, 5))
 
         assert np.allclose(box.to_space(np.array([0, 1, 2])), [-2, 0, 5]), "5 mm along x, 2 mm along -z"
         assert np.allclose(box.to_space(np.array([0, 2, 2])), [-2, 0.5, 5]), "rows are y"
@@ -74,14 +74,28 @@ class TestPlacements:
 
 @pytest.mark.parametrize(
     ("longest", "shape"),
-    [(127.0, (148, 128, 128)), (158.0, (148, 128, 128)), (200.0, (221, 201, 201))],
+    [(127, (148, 128, 128)), (158, (148, 128, 128)), (200, (221, 201, 201))],
     ids=["as planned", "hardly longer", "longer by far"],
 )
-def test_what_is_swept(longest: float, shape: tuple[int, int, int]) -> None:
+def test_what_is_swept(longest: int, shape: tuple[int, int, int]) -> None:
     """Twenty planes more than a plane has pixels, and wider ones for cases much longer than the span."""
-    box = swept((1.0, 0.0, 0.0), PLANE, (128, 128), (30.0, longest, 60.0))
+    box = swept((1.0, 0.0, 0.0), PLANE, (128, 128), (1.0, 1.0, 1.0), (30, longest, 60))
 
-    assert pixel_of(PLANE, (128, 128)) == box.pixel == 1.0
-    assert (box.shape, box.centre) == (shape, (0.0, 0.0, 0.0))
+    assert pixel_of(PLANE, (128, 128)) == 1.0
+    assert (box.spacing, box.shape, box.centre) == ((1.0, 1.0, 1.0), shape, (0.0, 0.0, 0.0))
     first, last = (box.to_space(np.array([plane, 0, 0]))[0] for plane in (0, shape[0] - 1))
     assert (first, last) == (-(shape[0] - 1) / 2, (shape[0] - 1) / 2)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "planes", "apart"),
+    [((0.5, 2.0, 2.0), 148, 1.0), ((9.0, 2.5, 3.0), 60, 2.5), ((4.0, 3.0, 3.0), 50, 3.0)],
+)
+def test_planes_are_no_closer_than_the_finest_voxels(
+    spacing: tuple[float, float, float], planes: int, apart: float
+) -> None:
+    """They reach over the 147 mm that the span and twenty pixels are, in whole steps. Boxes go through every pixel."""
+    box = swept((0.0, 0.0, 1.0), PLANE, (128, 128), spacing, (10, 20, 20))
+
+    assert (box.shape, box.spacing) == ((planes, 128, 128), (apart, 1.0, 1.0))
+    assert swept((0.0, 0.0, 1.0), PLANE, (128,) * 3, spacing, (10, 20, 20)).spacing == (1.0, 1.0, 1.0)

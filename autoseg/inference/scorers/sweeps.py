@@ -73,8 +73,8 @@ class Sweeps:
 
     def _sweep(self, case: PreparedCase, number: int) -> _Sweep:
         space = case_to_space(case.properties)
-        lengths = np.linalg.norm(space.matrix, axis=0) * case.data.shape[1:]
-        box = swept(self.views.directions[number], self.views, self.tiles.plan.sampling.patch_size, lengths.tolist())
+        patch, spacing = self.tiles.plan.sampling.patch_size, case.properties.prepared_spacing
+        box = swept(self.views.directions[number], self.views, patch, spacing, case.data.shape[1:])
         return _Sweep(box, box.to_space.inverse.after(space))
 
     def _parts_of(self, number: int, on_parts: OnParts) -> OnParts:

@@ -102,7 +102,7 @@ class Cuts:
         box = Pixels(
             direction=turned,
             centre=(z, y, x),
-            pixel=pixel_of(self.views, self.patch_size),
+            spacing=(pixel_of(self.views, self.patch_size),) * 3,
             shape=_in_space(self.patch_size),
         )
         placement = case_to_space(case.properties).inverse.after(box.to_space)
