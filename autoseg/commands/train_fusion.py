@@ -20,7 +20,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Fit, judge, write, and print the evidence."""
     from autoseg.ensembling.fused_models import fuse_models, fuse_views
-    from autoseg.ensembling.validation import choose_models, collect
+    from autoseg.ensembling.validation import choose_models, collect, collect_predicted
     from autoseg.inference.settings import Computation
     from autoseg.machine.pool import fitting_workers
     from autoseg.postprocessing.deciding import BYTES_PER_WORKER
@@ -28,7 +28,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 
     task = workspace.find_task_with_models(arguments.task)
     models = choose_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
-    validations = [collect(model, workspace, arguments.folds) for model in models]
+    found = collect_predicted if len(models) == 1 else collect
+    validations = [found(model, workspace, arguments.folds) for model in models]
     workers = fitting_workers(arguments.workers, BYTES_PER_WORKER)
     if len(models) == 1:
         computation = Computation(device=arguments.device, precision=arguments.precision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from autoseg.ensembling.fusing import Fused, Source, as_source, train_fusion
 from autoseg.ensembling.validation import CrossValidation, require_one_target
@@ -10,6 +11,7 @@ from autoseg.errors import WorkspaceError
 from autoseg.files.layout import FUSION_FILE
 from autoseg.files.task_folder import TaskFolder
 from autoseg.inference.fusion_record import save_fusion, source_names
+from autoseg.inference.model import networks_of
 from autoseg.inference.settings import Computation
 from autoseg.paths import Workspace
 from autoseg.plans import load_plans
@@ -21,7 +23,7 @@ def fuse_views(validation: CrossValidation, workspace: Workspace, computation: C
     Each view predicts the validation cases of every fold; what is there is kept.
 
     Raises:
-        ModelError: The model has no views, or too few folds.
+        ModelError: The model has no views, or too few patients.
         WorkspaceError: Nothing was validated.
     """
     from autoseg.training.view_validation import validate_views, views_of_plan
@@ -35,15 +37,16 @@ def fuse_views(validation: CrossValidation, workspace: Workspace, computation: C
         for number, name in enumerate(source_names(views))
     ]
     fused = train_fusion(sources, validation.target, model.fused_validation, workers=workers)
-    save_fusion(fused.record, model.fusion)
-    return fused
+    record = replace(fused.record, networks=networks_of(model, validation.folds))
+    save_fusion(record, model.fusion)
+    return replace(fused, record=record)
 
 
 def fuse_models(validations: Sequence[CrossValidation], task: TaskFolder, *, workers: int) -> Fused:
     """Fit and judge how much each of several models has to say, and write `fusion.json` among the task's selections.
 
     Raises:
-        ModelError: Models differ in their labels, or have too few folds in common.
+        ModelError: Models differ in their labels, or have too few patients in common.
         WorkspaceError: Nothing was validated, or probabilities are missing.
     """
     target = require_one_target(validations)

@@ -1,7 +1,8 @@
 """Fitting a fusion to what sources said in cross-validation, and what it is worth on cases that it was not fitted to.
 
 A case is predicted by networks that were not trained on it; for its score, weights are fitted to the cases of the other
-folds. So neither networks nor weights ever know a case that they are judged by.
+folds, or where there is one fold only, to those of other patients. So neither networks nor weights ever know a case that
+they are judged by.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ MOST_VOXELS = 2**18
 
 SEED = 0
 
-LEAST_FOLDS = 2
+PARTS = 5
+"""Of a fold that is alone: of each the cases are judged by weights that were fitted to the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,22 +70,18 @@ def train_fusion(sources: Sequence[Source], target: Target, folder: Path, *, wor
         folder: Gets the labels that are judged, `fused/fold_k/<case>.nii.gz` and `mean/...`.
 
     Raises:
-        ModelError: There are fewer than two sources or folds, or no case that all sources predicted.
+        ModelError: There are fewer than two sources or patients, or no case that all sources predicted.
         CasesFailed: Naming the cases that cannot be read.
     """
-    if len(sources) < LEAST_FOLDS:
+    if len(sources) < 2:
         raise ModelError(f"a fusion needs two sources or more, found {counted(len(sources), 'source')}")
     cases = _of_all(sources)
-    folds = tuple(dict.fromkeys(fold for fold, _ in cases))
-    if len(folds) < LEAST_FOLDS:
-        raise ModelError(
-            f"a fusion is fitted to some folds and judged on the others, found {counted(len(folds), 'fold')}; train and "
-            "validate two or more"
-        )
+    parts = _parts([by_source[0] for by_source in cases.values()])
     voxels = _voxels(cases, target, workers=workers)
     names, activation = [source.name for source in sources], activation_of(target)
-    parts = {fold: [some for (own, _), some in voxels.items() if own != fold] for fold in folds}
-    fusions = {fold: fit(Voxels.together(some), names, activation) for fold, some in parts.items()}
+    others = {part: [some for key, some in voxels.items() if parts[key] != part] for part in set(parts.values())}
+    by_part = {part: fit(Voxels.together(some), names, activation) for part, some in others.items()}
+    fusions = {key: by_part[part] for key, part in parts.items()}
     hashes = {
         path: digest for source in sources for path, digest in hash_probabilities(source.cases, workers=workers).items()
     }
@@ -95,7 +93,7 @@ def train_fusion(sources: Sequence[Source], target: Target, folder: Path, *, wor
     record = FusionRecord(
         version=autoseg.__version__,
         fusion=fit(Voxels.together(list(voxels.values())), names, activation),
-        folds=folds,
+        folds=tuple(dict.fromkeys(fold for fold, _ in cases)),
         cases=len(cases),
         outputs=tuple(target.labels[number] for number in target.scored),
         dice={name: tuple(None if np.isnan(one) else float(one) for one in some) for name, some in dice.items()},
@@ -116,6 +114,18 @@ def _of_all(sources: Sequence[Source]) -> dict[Key, tuple[ValidationCase, ...]]:
     if not common:
         raise ModelError("no case was predicted by all sources in the same fold; validate the same folds of all")
     return {key: tuple(cases[key] for cases in by_key) for key in common}
+
+
+def _parts(cases: Sequence[ValidationCase]) -> dict[Key, str]:
+    """Which cases are judged together, by weights that were fitted to all others: folds, or parts of one fold's patients."""
+    if len({case.fold for case in cases}) > 1:
+        return {(case.fold, case.identifier): case.fold for case in cases}
+    patients = sorted({case.patient for case in cases})
+    if len(patients) < 2:
+        raise ModelError(
+            "a fusion is fitted to some patients and judged on others, found 1 patient; train and validate more folds"
+        )
+    return {(case.fold, case.identifier): f"part {patients.index(case.patient) % PARTS}" for case in cases}
 
 
 def _voxels(cases: Mapping[Key, tuple[ValidationCase, ...]], target: Target, *, workers: int) -> dict[Key, Voxels]:

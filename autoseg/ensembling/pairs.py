@@ -34,7 +34,7 @@ def ensemble_validation(
     target: Target,
     *,
     workers: int,
-    fusions: Mapping[str, Fusion] | None = None,
+    fusions: Mapping[Key, Fusion] | None = None,
 ) -> tuple[ValidationCase, ...]:
     """Average the probabilities that two or more models left in validation.
 
@@ -43,7 +43,7 @@ def ensemble_validation(
         folder: Gets `fold_k/<case>.nii.gz`, or of each mask its file; what is current there is left as it is.
         hashes: Of the probability files, as `hash_probabilities` gives them.
         target: What all of them predict.
-        fusions: Of each fold, how much each has to say in its cases; None: all alike.
+        fusions: For each case, how much each of them has to say, and its probabilities are kept, too; None: all alike.
 
     Returns:
         The cases that all of them predicted in the same fold, with the mean labels as prediction.
@@ -54,11 +54,12 @@ def ensemble_validation(
     by_key = [{_key(case): case for case in cases} for cases in members]
     common = sorted(set.intersection(*(set(cases) for cases in by_key)))
     fused = fusions or {}
-    jobs = [_job([cases[key] for cases in by_key], folder, hashes, fused.get(key[0])) for key in common]
-    waiting = [job for job in jobs if not job.is_finished()]
+    jobs = [_job([cases[key] for cases in by_key], folder, hashes, fused.get(key)) for key in common]
+    keep = fusions is not None
+    waiting = [job for job in jobs if not job.is_finished(probabilities=keep)]
     if len(waiting) < len(jobs):
         log.info("%s: %d of %s current", folder.name, len(jobs) - len(waiting), counted(len(jobs), "case"))
-    run_on_cases(ensemble_case, waiting, task="ensembling", workers=workers)
+    run_on_cases(partial(ensemble_case, probabilities=keep), waiting, task="ensembling", workers=workers)
     return tuple(
         replace(by_key[0][key], predictions=label_files(job.output, target))
         for key, job in zip(common, jobs, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import autoseg
@@ -27,7 +27,8 @@ from autoseg.files.layout import (
 )
 from autoseg.files.model_folder import FoldFolder, ModelFolder, ModelKey
 from autoseg.images import split_ending
-from autoseg.inference.fusion_record import FUSED, load_fusion
+from autoseg.inference.fusion_record import FUSED, is_in_force, load_fusion
+from autoseg.inference.model import networks_of
 from autoseg.inference.record import predicted_with
 from autoseg.machine.pool import fitting_workers
 from autoseg.paths import Workspace
@@ -61,6 +62,18 @@ class CrossValidation:
 
 
 def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = None) -> CrossValidation:
+    """What a model would be shipped with predicted in validation: where its views are fused, what they say together.
+
+    Args and Raises: See `collect_predicted`.
+    """
+    predicted = collect_predicted(key, workspace, folds)
+    record = load_fusion(predicted.model.fusion) if predicted.model.fusion.is_file() else None
+    if record is None or not is_in_force(record, predicted.model.fusion, networks_of(predicted.model, record.networks)):
+        return predicted
+    return replace(predicted, cases=_fused(predicted))
+
+
+def collect_predicted(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = None) -> CrossValidation:
     """Find a model's validation predictions and the references they are scored against.
 
     Args:
@@ -87,7 +100,7 @@ def collect(key: ModelKey, workspace: Workspace, folds: Sequence[str] | None = N
         if split is not None and (seen := _seen_in_training(model.fold(fold), split)):
             missing.append(_trained_otherwise(key, fold, seen))
             continue
-        predicted = _fused_where_used(model, fold, _fold_predictions(model, fold, target))
+        predicted = _fold_predictions(model, fold, target)
         found = [
             ValidationCase(
                 identifier=identifier,
@@ -233,18 +246,18 @@ def _fold_predictions(model: ModelFolder, fold: str, target: Target) -> Mapping[
     return {case: tuple(made[name] for name in files) for case, files in names.items() if made.keys() >= set(files)}
 
 
-def _fused_where_used(
-    model: ModelFolder, fold: str, predicted: Mapping[str, tuple[Path, ...]]
-) -> Mapping[str, tuple[Path, ...]]:
-    """Of a model that fuses its views the fused predictions, as it would be shipped."""
-    if not (model.fusion.is_file() and load_fusion(model.fusion).used):
-        return predicted
-    folder = model.fused_validation / FUSED / fold_name(fold)
-    fused = {case: tuple(folder / path.name for path in files) for case, files in predicted.items()}
-    if missing := sorted(case for case, files in fused.items() if not all(path.is_file() for path in files)):
+def _fused(validation: CrossValidation) -> tuple[ValidationCase, ...]:
+    """The cases with what was predicted of them by views that were fused."""
+    model = validation.model
+    folders = {fold: model.fused_validation / FUSED / fold_name(fold) for fold in validation.folds}
+    fused = tuple(
+        replace(case, predictions=tuple(folders[case.fold] / path.name for path in case.predictions))
+        for case in validation.cases
+    )
+    if missing := sorted(case.identifier for case in fused if not all(path.is_file() for path in case.predictions)):
         raise WorkspaceError(
-            f"{model.fusion}: views are fused, but not those of {first_few(missing)} in fold {fold}; run "
-            "autoseg_train_fusion for this model again, or delete the file"
+            f"{model.fusion}: views are fused, but not those of {first_few(missing)}; run autoseg_train_fusion for this "
+            "model again, or delete the file"
         )
     return fused
 

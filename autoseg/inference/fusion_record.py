@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from autoseg.dataset.target import Target
 from autoseg.errors import ModelError
 from autoseg.files.records import RecordFormat, read_record, write_record
+from autoseg.files.storage import LATER
 from autoseg.inference.fusion import Fusion
 from autoseg.plans import Views
+
+log = logging.getLogger(__name__)
+
+Networks = Mapping[str, str]
+"""Of each fold the SHA-256 of its network's weights, as `weights_sha256` gives it."""
 
 FORMAT = RecordFormat(
     number=1,
@@ -32,11 +39,13 @@ class FusionRecord:
     Attributes:
         version: Of the autoseg that wrote it.
         fusion: Fitted to all cases.
-        folds: Whose cases it was fitted to; for the scores below each was left out in turn.
+        folds: Whose cases it was fitted to; for the scores below each was left out in turn, or of one fold a part.
         cases: How many.
         outputs: Names of what is scored.
         dice: Mean Dice of each of these outputs, of "fused", "mean" and each source; null where none has a score.
         used: Whether it holds up: predictions are fused then, and the mean of all sources otherwise.
+        networks: Whose views it was fitted to; empty where several models were fused, and where an earlier version did not
+            say.
     """
 
     version: str
@@ -46,6 +55,11 @@ class FusionRecord:
     outputs: tuple[str, ...]
     dice: Mapping[str, tuple[float | None, ...]]
     used: bool
+    networks: Networks = field(default_factory=dict, metadata=LATER)
+
+    def replaced(self, networks: Networks) -> tuple[str, ...]:
+        """The folds whose networks are others now than those that it was fitted to, of `networks` that are there."""
+        return tuple(fold for fold, weights in networks.items() if self.networks.get(fold, weights) != weights)
 
 
 def load_fusion(path: Path) -> FusionRecord:
@@ -62,20 +76,38 @@ def save_fusion(record: FusionRecord, path: Path) -> None:
     write_record(path, record, FORMAT)
 
 
-def load_used_fusion(path: Path, views: Views, target: Target) -> Fusion | None:
+def load_used_fusion(path: Path, views: Views, target: Target, networks: Callable[[], Networks]) -> Fusion | None:
     """The fusion that a model of several views predicts with; None where there is none, or it did not hold up.
+
+    One that was fitted to networks that were trained anew since is left out, and so said.
+
+    Args:
+        networks: Gives those that are there now.
 
     Raises:
         ModelError: It is damaged, or of other views or outputs.
     """
-    if not path.is_file():
+    record = load_fusion(path) if path.is_file() else None
+    if record is None:
         return None
-    record = load_fusion(path)
     if record.fusion.sources != source_names(views) or len(record.fusion.bias) != len(target.outputs):
         raise ModelError(
             f"{path}: fitted to other views or outputs than the model has; run autoseg_train_fusion again, or delete it"
         )
-    return record.fusion if record.used else None
+    return record.fusion if is_in_force(record, path, networks()) else None
+
+
+def is_in_force(record: FusionRecord, path: Path, networks: Networks) -> bool:
+    """Whether predictions are fused by it: it holds up, and is of the networks that are there; else that is said."""
+    folds = record.replaced(networks) if record.used else ()
+    if folds:
+        log.warning(
+            "%s: not used, as it was fitted to other networks of %s than those that are there; run autoseg_train_fusion again, "
+            "until then all views count alike",
+            path,
+            ", ".join(f"fold {fold}" for fold in folds),
+        )
+    return record.used and not folds
 
 
 def source_names(views: Views) -> tuple[str, ...]:

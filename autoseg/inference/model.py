@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -148,6 +148,11 @@ def load_model(
         for file, path in zip(files, paths, strict=True)
     )
     _require_own_plans(model, trained, files, checkpoint, plan_signature(plans, configuration))
+
+    def networks_of_folds() -> dict[str, str]:
+        """Of the final ones, whose views fusions are fitted to."""
+        return _hashes(dict(zip(chosen, files, strict=True))) if checkpoint == "final" else {}
+
     return TrainedModel(
         plans=plans,
         configuration=configuration,
@@ -159,7 +164,7 @@ def load_model(
         trainer=files[0].trainer,
         fusion=None
         if plan.sampling.views is None
-        else load_used_fusion(model.fusion, plan.sampling.views, plans.target),
+        else load_used_fusion(model.fusion, plan.sampling.views, plans.target, networks_of_folds),
     )
 
 
@@ -209,6 +214,20 @@ def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
         digest.update(json.dumps(line).encode() + b"\n")
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def networks_of(model: ModelFolder, folds: Iterable[str]) -> dict[str, str]:
+    """Of the folds that are trained the SHA-256 of their final weights.
+
+    Raises:
+        ModelError: Weights are damaged.
+    """
+    paths = {fold: model.fold(fold).weights() for fold in folds}
+    return _hashes({fold: load_weights(path) for fold, path in paths.items() if path.is_file()})
+
+
+def _hashes(files: Mapping[str, WeightsFile]) -> dict[str, str]:
+    return {fold: weights_sha256(file.weights) for fold, file in files.items()}
 
 
 def _read(path: Path) -> Any:

@@ -182,6 +182,30 @@ class TestTraining:
         for case in FOLDS["0"]:
             assert np.array_equal(judged[case], fair(case)), "weights of fold 0 come from folds 1 and 2"
 
+    def test_of_one_fold_alone_patients_are_judged_by_weights_of_others(self, tmp_path: Path) -> None:
+        """A source that knows one of the two patients by heart is not believed there."""
+
+        def by_heart(case: str) -> LabelArray:
+            return truth_of(case) if case == "a" else mirrored(case)
+
+        sources = [source("good", tmp_path / "good", truth_of), source("by heart", tmp_path / "heart", by_heart)]
+        alone = [replace(one, cases=one.cases[:2]) for one in sources]
+        found = train_fusion(alone, TARGET, tmp_path / "fusion", workers=1)
+
+        judged = {case.identifier: read_image(case.predictions[0]).data for case in found.cases}
+        assert found.record.folds == ("0",) and judged.keys() == {"a", "b"}
+        assert np.array_equal(judged["a"], truth_of("a")), "by weights of b, where the good one alone is right"
+        assert not np.array_equal(judged["b"], truth_of("b")), "by weights of a, where both are right"
+
+    def test_what_is_fused_can_be_a_source_again(self, tmp_path: Path) -> None:
+        sources = [source("good", tmp_path / "good", truth_of), source("mirrored", tmp_path / "bad", mirrored)]
+        found = train_fusion(sources, TARGET, tmp_path / "fusion", workers=1)
+        again = train_fusion(
+            [Source(name="fused", cases=found.cases), sources[1]], TARGET, tmp_path / "twice", workers=1
+        )
+
+        assert again.record.dice["fused"] == (1.0, 1.0)
+
     def test_a_fusion_that_does_not_hold_up_is_not_used(self, tmp_path: Path) -> None:
         sources = [source("one", tmp_path / "one", truth_of), source("same", tmp_path / "same", truth_of)]
         record = train_fusion(sources, TARGET, tmp_path / "fusion", workers=1).record
@@ -190,11 +214,11 @@ class TestTraining:
 
     def test_what_is_needed(self, tmp_path: Path) -> None:
         one, two = source("one", tmp_path / "one", truth_of), source("two", tmp_path / "two", mirrored)
-        fold = replace(two, cases=two.cases[:2])
+        case = replace(two, cases=two.cases[:1])
         with pytest.raises(ModelError, match="needs two sources or more, found 1 source"):
             train_fusion([one], TARGET, tmp_path / "fusion", workers=1)
-        with pytest.raises(ModelError, match=r"judged on the others, found 1 fold; train and\s+validate two or more"):
-            train_fusion([one, fold], TARGET, tmp_path / "fusion", workers=1)
+        with pytest.raises(ModelError, match="judged on others, found 1 patient; train and validate more folds"):
+            train_fusion([one, case], TARGET, tmp_path / "fusion", workers=1)
         with pytest.raises(ModelError, match="no case was predicted by all sources in the same fold"):
             train_fusion([one, replace(two, cases=())], TARGET, tmp_path / "fusion", workers=1)
 
@@ -227,13 +251,30 @@ class TestRecord:
         save_fusion(record, path)
 
         assert load_fusion(path) == record
-        assert load_used_fusion(path, VIEWS, TARGET) == record.fusion
-        assert load_used_fusion(tmp_path / "none.json", VIEWS, TARGET) is None
+        assert load_used_fusion(path, VIEWS, TARGET, dict) == record.fusion
+        assert load_used_fusion(tmp_path / "none.json", VIEWS, TARGET, dict) is None
         for views, target in (
             (replace(VIEWS, directions=VIEWS.directions[:1]), TARGET),
             (VIEWS, Exclusive.numbered(4)),
         ):
             with pytest.raises(ModelError, match=r"fusion\.json: fitted to other views or outputs than the model has"):
-                load_used_fusion(path, views, target)
+                load_used_fusion(path, views, target, dict)
         save_fusion(replace(record, used=False), path)
-        assert load_used_fusion(path, VIEWS, TARGET) is None
+        assert load_used_fusion(path, VIEWS, TARGET, dict) is None
+
+    @pytest.mark.parametrize(
+        ("now", "used"),
+        [({"0": "a", "1": "b"}, True), ({"1": "b"}, True), ({"2": "c"}, True), ({"0": "a", "1": "c"}, False)],
+        ids=["the same", "one of them", "one more", "trained anew"],
+    )
+    def test_of_networks_that_were_trained_anew_is_left_out(
+        self, now: dict[str, str], used: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sources = [source("good", tmp_path / "good", truth_of), source("mirrored", tmp_path / "bad", mirrored)]
+        record = train_fusion(sources, TARGET, tmp_path / "fusion", workers=1).record
+        path = tmp_path / "fusion.json"
+        save_fusion(replace(record, fusion=self.fusion(), networks={"0": "a", "1": "b"}), path)
+
+        assert (load_used_fusion(path, VIEWS, TARGET, lambda: now) is not None) == used
+        said = "fusion.json: not used, as it was fitted to other networks of fold 1 than those that are there; run autoseg_"
+        assert (said in caplog.text) != used
