@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from autoseg.command_words import Words, preparing_words
 from autoseg.commands.arguments import (
@@ -17,7 +18,9 @@ from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.taking_in import add_conversion, taken_in
 from autoseg.commands.values import positive
 from autoseg.commands.verify_dataset import verify_tasks
+from autoseg.files.task_folder import TaskFolder
 from autoseg.paths import Workspace
+from autoseg.plans import Plans
 
 
 def add_arguments(parser: Parser) -> None:
@@ -78,8 +81,17 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         if arguments.plan_only:
             commands += [preparing_words(task, name) for name in sorted({one.identifier for one in plans})]
         else:
+            _draw_views(workspace.task(task), plans)
             commands += after_planning(task, plans, workspace, weights_to_start_from(planners.plans_from, workspace))
     say_next(*commands, home=arguments.home)
+
+
+def _draw_views(task: TaskFolder, plans: Sequence[Plans]) -> None:
+    """Where there are some: what they look like, for the eye."""
+    if any(plan.sampling.views is not None for one in plans for plan in one.configurations.values()):
+        from autoseg.reporting.views import plot_task_views
+
+        print(f"drawn: {plot_task_views(task, plans)}")
 
 
 COMMAND = main = Command(
@@ -87,7 +99,8 @@ COMMAND = main = Command(
     summary="measure a task, plan everything about its networks, and prepare its cases for training",
     reads="raw_data/TaskXXX_Name: dataset.json, imagesTr, labelsTr; or with -i a dataset in any layout of convert_dataset",
     writes="preprocessed/TaskXXX_Name: fingerprint.json, <plans>_plans_3D.pkl and _2D.pkl with .json views,\n"
-    "<plans>_<configuration>/ with the prepared cases, gt_segmentations/ with the true labels.\n"
+    "<plans>_<configuration>/ with the prepared cases, gt_segmentations/ with the true labels; for multiplanar views.json\n"
+    "and views.png, the directions that it looks along.\n"
     "What is there and current is kept; stopped half-way, running again continues.",
     example="autoseg_plan_and_preprocess -i my_dataset\n"
     "autoseg_plan_and_preprocess -t 4 --verify_dataset_integrity\n"
