@@ -24,6 +24,7 @@ STARTED_BY_HAND = (
     "delivery",
     "prepared",
     "structure",
+    "networks",
 )
 SIDES_OF_STAGES = ("agreement", "augmentation", "export", "folds", "large", "machine", "models", "training")
 MEGABYTE = 2**20
