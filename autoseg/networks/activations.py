@@ -73,6 +73,10 @@ class Softmax:
         """Of `(B, C, *space)`, summing to 1 over the outputs."""
         return torch.softmax(logits, dim=1)
 
+    def scores_of(self, probabilities: Tensor) -> Tensor:
+        """Scores `(outputs,)` that say these, which sum to 1."""
+        return probabilities.log()
+
     def log_probabilities(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Natural logarithms of them, and of what they lack to 1, each `(B, C, *space)`."""
         found = torch.log_softmax(logits, dim=1)
@@ -180,6 +184,10 @@ class Sigmoid:
     def probabilities(self, logits: Tensor) -> Tensor:
         """Of `(B, C, *space)`, each by itself."""
         return torch.sigmoid(logits)
+
+    def scores_of(self, probabilities: Tensor) -> Tensor:
+        """Scores `(outputs,)` that say these, each by itself; for certain ones the greatest that are told apart from it."""
+        return torch.logit(probabilities, eps=torch.finfo(probabilities.dtype).eps)
 
     def log_probabilities(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Natural logarithms of them, and of what they lack to 1, each `(B, C, *space)`."""

@@ -34,10 +34,12 @@ from autoseg.training.augmentation.default import (
 from autoseg.training.augmentation.named import AUGMENTATIONS
 from autoseg.training.augmentation.previous_stage import build_previous_augmentation
 from autoseg.training.augmentation.warping import SplineOrder
+from autoseg.training.batch_steps import BatchStep, as_shares, build_batch_steps
 from autoseg.training.ending import STOPPINGS, Bounds, Verdict
 from autoseg.training.fold.data import FoldData
 from autoseg.training.fold.history import EpochRecord
 from autoseg.training.fold.run_record import interpolation_before
+from autoseg.training.frequency_bias import require_answering_layers
 from autoseg.training.losses import LOSSES, DeepSupervision, Sum
 from autoseg.training.optimisers import OPTIMISERS
 from autoseg.training.pace import Pace, fit_to_length
@@ -271,10 +273,15 @@ class Parts:
         if not self.builds_own_network() and part.own_file is None:
             batch = (self.batch_size, self.in_channels, *self.plan.sampling.patch_size)
             require_fitting(self.new_network, part.name, batch, outputs)
+            if self.recipe.frequency_bias:
+                with torch.device("meta"):
+                    require_answering_layers(self.new_network(), torch.empty(1, *batch[1:]), outputs)
         if type(self).build_loss is Parts.build_loss and not any(loss.is_foreign for loss in self.recipe.loss):
             space, planes = (2,) * self.plan.dimensions, (len(self.target.scored),) * self.target.in_planes
             drawn = torch.zeros((1, *planes, *space), dtype=torch.int16)
             labels = self.output_activation.learned(drawn, dimensions=self.plan.dimensions)
+            if self.batch_steps:
+                labels = as_shares(self.output_activation, labels, outputs)
             self.build_loss()(torch.zeros(1, outputs, *space), labels)
 
     @property
@@ -297,6 +304,11 @@ class Parts:
         values = len(self.plans.channels) * math.prod(self.plan.sampling.patch_size)
         is_worth_it = not self.target.in_planes and self.device.type == "cuda" and values >= LEAST_VALUES_ON_DEVICE
         return is_worth_it and self.training_augmentation().has_device_form
+
+    @cached_property
+    def batch_steps(self) -> tuple[BatchStep, ...]:
+        """What is done to whole training batches."""
+        return build_batch_steps(self.recipe.batch_steps, self.output_activation)
 
     @cached_property
     def bounds(self) -> Bounds:

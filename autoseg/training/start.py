@@ -19,6 +19,7 @@ from autoseg.networks import place_network
 from autoseg.networks.pretrained import transfer_weights
 from autoseg.training.determinism import DEFAULT_SEED
 from autoseg.training.fine_tuning import freeze, start_anew
+from autoseg.training.frequency_bias import begin_at, label_frequencies
 from autoseg.training.parts import Parts
 from autoseg.training.settings import TrainingSettings
 from autoseg.training.state import EpochSums, TrainingState, start_momentum, step_seed
@@ -50,6 +51,8 @@ def start_state(parts: Parts, seed: int, content: Mapping[str, Any] | None = Non
             f"{parts.name}: its recipe leaves {100 * parts.recipe.frozen:.0f} % of the layers as they are (frozen), so they must "
             "come from another training: name its weights (`pretrained_weights`)"
         )
+    if content is None and parts.recipe.frequency_bias:
+        _begin_at_frequencies(parts, state)
     if content is not None:
         state.restore(content)
     elif parts.settings.pretrained_weights is not None:
@@ -77,6 +80,16 @@ def new_state(parts: Parts, seed: int) -> TrainingState:
         scaler=torch.amp.GradScaler(parts.device.type, enabled=parts.precision.needs_scaler),
         sums=EpochSums.empty(len(parts.target.scored), parts.device),
     )
+
+
+def _begin_at_frequencies(parts: Parts, state: TrainingState) -> None:
+    activation = parts.output_activation
+    found = label_frequencies(parts.cases, parts.split.training, activation, len(parts.target.outputs))
+    log.info("labels are %s of what is known", ", ".join(f"{share:.2%}" for share in found))
+    scores = activation.scores_of(found).to(parts.device)
+    sample = torch.zeros(1, parts.in_channels, *parts.plan.sampling.patch_size, device=parts.device)
+    for network in (state.network,) if state.average is None else (state.network, state.judged):
+        begin_at(network, scores, sample)
 
 
 def _average_of(network: nn.Module, decay: float) -> AveragedModel:

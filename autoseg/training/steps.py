@@ -6,11 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from autoseg.inference.cascade import expand_labels
 from autoseg.networks.algorithms import trying_algorithms
+from autoseg.training.batch_steps import Learned, as_shares
 from autoseg.training.compilation import or_uncompiled
 from autoseg.training.micro_batches import (
     Portions,
@@ -21,7 +23,7 @@ from autoseg.training.micro_batches import (
     samples_together,
 )
 from autoseg.training.parts import Parts
-from autoseg.training.sampling.batches import AnyBatch, DrawnBatch
+from autoseg.training.sampling.batches import AnyBatch, DrawnBatch, targets_of_levels
 from autoseg.training.state import TrainingState, count_voxels
 
 Result = TypeVar("Result")
@@ -53,7 +55,7 @@ class Steps:
         if at_once < len(batch.cases):
             require_independent_samples(state.network)
         state.optimizer.zero_grad(set_to_none=True)
-        data, targets, drawn = self._on_device(batch)
+        data, targets, drawn = self._after_steps(*self._on_device(batch))
         return add_gradients(
             lambda part: self._outputs(state.network, data[part]),
             lambda outputs: loss_function(outputs, targets, *drawn),
@@ -103,6 +105,19 @@ class Steps:
         if self._parts.plan.previous:
             data = expand_labels(data, self._parts.target)
         return data, targets, drawn
+
+    def _after_steps(
+        self, data: Tensor, targets: list[Tensor], drawn: tuple[Tensor, ...]
+    ) -> tuple[Tensor, list[Tensor], tuple[Tensor, ...]]:
+        """What the recipe's steps make of a training batch; labels become shares where there are any."""
+        if not self._parts.batch_steps:
+            return data, targets, drawn
+        shares = as_shares(self._parts.output_activation, targets[0], len(self._parts.target.outputs))
+        learned = Learned(data=data, shares=shares, drawn=drawn[0] if drawn else None)
+        random = np.random.default_rng(torch.initial_seed())  # the batch's, however often it is tried
+        for step in self._parts.batch_steps:
+            learned = step(learned, random)
+        return learned.data, list(targets_of_levels(learned.shares, self._parts.plan.topology.strides)), drawn
 
     def _outputs(self, network: nn.Module, data: Tensor) -> list[Tensor]:
         """Logits in fp32 at every resolution, finest first."""

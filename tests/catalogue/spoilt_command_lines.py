@@ -156,7 +156,7 @@ ENTRIES: tuple[Entry, ...] = (
     contradicted(
         "a trainer that does not exist",
         "autoseg_train 2d Trainr 1 0",
-        message="no trainer is called 'Trainr'; known: Trainer, Trainer100Epochs, Trainer2000Epochs, Trainer20Epochs, Trainer250Epochs, Trainer4000Epochs, Trainer500Epochs, Trainer50Epochs, Trainer5Epochs, TrainerAdam, TrainerAdamW, TrainerBatchNorm, TrainerCrossEntropy, TrainerDA3, TrainerDA5, TrainerDice, TrainerDiceFocal, TrainerDiceTopK10, TrainerFocal, TrainerLinearInterpolation, TrainerNoAugmentation, TrainerNoMirroring, TrainerNoSmoothing, TrainerTopK10; did you mean Trainer?; name a recipe file as path/to/recipe.json, a class of your own as path/to/file.py:ClassName",
+        message="no trainer is called 'Trainr'; known: Trainer, Trainer100Epochs, Trainer2000Epochs, Trainer20Epochs, Trainer250Epochs, Trainer4000Epochs, Trainer500Epochs, Trainer50Epochs, Trainer5Epochs, TrainerAdam, TrainerAdamW, TrainerBatchNorm, TrainerCrossEntropy, TrainerDA3, TrainerDA5, TrainerDice, TrainerDiceFocal, TrainerDiceTopK10, TrainerFocal, TrainerLinearInterpolation, TrainerNoAugmentation, TrainerNoMirroring, TrainerNoSmoothing, TrainerTopK10, mpunet; did you mean Trainer?; name a recipe file as path/to/recipe.json, a class of your own as path/to/file.py:ClassName",
     ),
     contradicted(
         "a trainer in a file that does not exist",

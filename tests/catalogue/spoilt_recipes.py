@@ -43,7 +43,7 @@ ENTRIES: tuple[Entry, ...] = (
     refused(
         "a key of a recipe that is mistyped",
         {"epoch": 5},
-        "there is no key 'epoch'; known: epochs, iterations_per_epoch, validate_every, max_iterations, max_hours, validation_batches, batch_size, learning_rate, network, loss, loss_weights, optimiser, schedule, stopping, augmentation, foreground_fraction, balance, mirror, frozen, fresh, weight_average, gradient_clip, deep_supervision, base; did you mean epochs?",
+        "there is no key 'epoch'; known: epochs, iterations_per_epoch, validate_every, max_iterations, max_hours, validation_batches, batch_size, learning_rate, network, loss, loss_weights, optimiser, schedule, stopping, augmentation, batch_steps, foreground_fraction, balance, mirror, frequency_bias, frozen, fresh, weight_average, gradient_clip, deep_supervision, base; did you mean epochs?",
     ),
     refused("epochs as a text", {"epochs": "5"}, "epochs: expected int, found '5'"),
     refused("a recipe with part of an epoch", {"epochs": 2.5}, "epochs: expected int, found 2.5"),
@@ -212,7 +212,7 @@ ENTRIES: tuple[Entry, ...] = (
     refused(
         "a base that nobody knows",
         {"base": "Trainr"},
-        "no recipe is called 'Trainr'; known: Trainer, Trainer5Epochs, Trainer20Epochs, Trainer50Epochs, Trainer100Epochs, Trainer250Epochs, Trainer500Epochs, Trainer2000Epochs, Trainer4000Epochs, TrainerNoMirroring, TrainerNoAugmentation, TrainerLinearInterpolation, TrainerDA3, TrainerDA5, TrainerCrossEntropy, TrainerDice, TrainerNoSmoothing, TrainerTopK10, TrainerDiceTopK10, TrainerFocal, TrainerDiceFocal, TrainerAdam, TrainerAdamW, TrainerBatchNorm; did you mean Trainer?; name a file of your own as path/to/recipe.json",
+        "no recipe is called 'Trainr'; known: Trainer, Trainer5Epochs, Trainer20Epochs, Trainer50Epochs, Trainer100Epochs, Trainer250Epochs, Trainer500Epochs, Trainer2000Epochs, Trainer4000Epochs, TrainerNoMirroring, TrainerNoAugmentation, TrainerLinearInterpolation, TrainerDA3, TrainerDA5, TrainerCrossEntropy, TrainerDice, TrainerNoSmoothing, TrainerTopK10, TrainerDiceTopK10, TrainerFocal, TrainerDiceFocal, TrainerAdam, TrainerAdamW, TrainerBatchNorm, mpunet; did you mean Trainer?; name a file of your own as path/to/recipe.json",
     ),
     refused("a base that is itself", {"base": "mine.json"}, "is its own base, through {outer}/mine.json"),
     refused(

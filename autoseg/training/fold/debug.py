@@ -33,6 +33,7 @@ ELSEWHERE = {
     "varies_on_device",
     "name",
     "bounds",
+    "batch_steps",
     "recipe",
 }
 """Attributes that are files of their own, or stand in `run.json` or under `settings`."""

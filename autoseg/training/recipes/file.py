@@ -14,6 +14,7 @@ from autoseg.files.storage import decode, encode, read_json, write_json
 from autoseg.networks.build import RECIPE_NETWORKS
 from autoseg.training.augmentation.named import AUGMENTATIONS, LISTED, OTHERWISE_SPELT
 from autoseg.training.augmentation.steps import STEPS, require_turned_first
+from autoseg.training.batch_steps import BATCH_STEPS
 from autoseg.training.ending import STOPPINGS
 from autoseg.training.losses import LOSSES
 from autoseg.training.optimisers import OPTIMISERS
@@ -32,6 +33,7 @@ CATALOGUES: Mapping[str, Catalogue] = {
     "schedule": SCHEDULES,
     "stopping": STOPPINGS,
     "augmentation": AUGMENTATIONS,
+    "batch_steps": BATCH_STEPS,
 }
 """Where the parts of a recipe are looked up, by the recipe's fields."""
 
@@ -66,9 +68,12 @@ def read_recipe(path: Path, *, above: Sequence[Path] = ()) -> Recipe:
             setting that does not exist, a value of another type, or one out of range. The file and the key are named, and
             what is allowed.
     """
-    require_own_name(path)
     if not path.is_file():
-        raise ExtensionError(f"{path}: no such file; autoseg_make_recipe writes a recipe to begin with")
+        name = recipe_name(path)
+        advice = f"the recipe that ships is called {name}, without {RECIPE_ENDING}"
+        advice = advice if name in RECIPES else "autoseg_make_recipe writes a recipe to begin with"
+        raise ExtensionError(f"{path}: no such file; {advice}")
+    require_own_name(path)
     if path.resolve() in above:
         raise ExtensionError(f"{path}: is its own base, through {', '.join(map(str, above))}")
     try:
@@ -131,6 +136,8 @@ def changed_recipe(base: Recipe, content: Mapping[str, Any], *, beside: Path) ->
     for name, value in content.items():
         if name == "loss":
             changes[name] = _losses(base.loss, value, beside)
+        elif name == "batch_steps":
+            changes[name] = _parts(BATCH_STEPS, value, name, beside)
         elif name == "augmentation":
             changes[name] = _augmentation(base.augmentation, value, beside)
         elif name in CATALOGUES:
@@ -168,6 +175,8 @@ def explained(recipe: Recipe) -> list[tuple[str, Any, str]]:
             rows.append((one.name, value, said[one.name]))
             continue
         listed = _listed(one.name, value)
+        if listed == ():
+            rows.append((one.name, [], said[one.name]))
         for number, part in enumerate((value,) if listed is None else listed):
             key = one.name if listed is None else f"{one.name}[{number}]"
             catalogue = STEPS if listed is not None and one.name == "augmentation" else CATALOGUES[one.name]
@@ -177,7 +186,7 @@ def explained(recipe: Recipe) -> list[tuple[str, Any, str]]:
 
 def _listed(name: str, value: Any) -> tuple[Part, ...] | None:
     """The parts of a key whose value is a list of them."""
-    if name == "loss":
+    if name in ("loss", "batch_steps"):
         return tuple(value)
     return tuple(value.settings["steps"]) if isinstance(value, Part) and value.name == LISTED else None
 
@@ -199,7 +208,13 @@ def _losses(base: tuple[Part, ...], value: Any, beside: Path) -> tuple[Part, ...
     if not isinstance(value, list):
         before = base[0] if len(base) == 1 else None
         return (_part(LOSSES, before, value, "loss", beside),)
-    return tuple(_part(LOSSES, None, one, f"loss[{number}]", beside) for number, one in enumerate(value))
+    return _parts(LOSSES, value, "loss", beside)
+
+
+def _parts(catalogue: Catalogue, value: Any, where: str, beside: Path) -> tuple[Part, ...]:
+    """Those of a list; one alone is a list of one."""
+    listed = value if isinstance(value, list) else [value]
+    return tuple(_part(catalogue, None, one, f"{where}[{number}]", beside) for number, one in enumerate(listed))
 
 
 def _augmentation(base: Part, value: Any, beside: Path) -> Part:
@@ -207,8 +222,7 @@ def _augmentation(base: Part, value: Any, beside: Path) -> Part:
     if isinstance(value, dict) and value.get(NAME) == LISTED:
         value = value.get("steps", [])
     if isinstance(value, list):
-        steps = (_part(STEPS, None, one, f"augmentation[{number}]", beside) for number, one in enumerate(value))
-        listed = tuple(steps)
+        listed = _parts(STEPS, value, "augmentation", beside)
         require_turned_first(listed)
         return Part(name=LISTED, settings={"steps": listed})
     if isinstance(value, str):

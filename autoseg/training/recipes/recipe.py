@@ -44,9 +44,11 @@ class Recipe:
         schedule: How the learning rate follows from the epoch.
         stopping: Whether the training ends early, where it brings nothing better.
         augmentation: How training patches are varied, a part or a list of steps.
+        batch_steps: What is done to whole training batches, in this order: samples mixed, borders of labels made soft.
         foreground_fraction: Share of each batch that must hold foreground.
         balance: What comes equally often in training: "labels", or the values of a column of metadata.tsv; null: each case.
         mirror: Whether patches are mirrored along all axes, in training and in prediction.
+        frequency_bias: Whether the answers begin at the frequencies that labels have in the cases that train.
         frozen: Share of the network's layers, from the input on, that stay as the weights have them which it starts from.
         fresh: Whether the others start anew, and not from those weights.
         weight_average: Share of the average of the weights so far in the next one, which validates and predicts; null: no average.
@@ -69,9 +71,11 @@ class Recipe:
     schedule: Part
     stopping: Part
     augmentation: Part
+    batch_steps: tuple[Part, ...] = ()
     foreground_fraction: float
     balance: str | None = None
     mirror: bool
+    frequency_bias: bool = False
     frozen: float = 0.0
     fresh: bool = False
     weight_average: float | None = None
@@ -112,7 +116,8 @@ class Recipe:
     def parts(self) -> tuple[Part, ...]:
         """Every part that is named."""
         steps = self.augmentation.settings.get("steps", ())
-        return (self.network, *self.loss, self.optimiser, self.schedule, self.stopping, self.augmentation, *steps)
+        named = (self.network, *self.loss, self.optimiser, self.schedule, self.stopping, self.augmentation)
+        return (*named, *steps, *self.batch_steps)
 
 
 DEFAULT = Recipe(

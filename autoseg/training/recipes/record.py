@@ -98,7 +98,7 @@ def code_differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[
 
 def recorded(recipe: Recipe) -> dict[str, str]:
     """A recipe's numbers and parts by name, as text; those of optimiser and augmentation stand one by one."""
-    fine_tuning = {name: getattr(recipe, name) for name in ("frozen", "fresh", "weight_average")}
+    wanted = {name: getattr(recipe, name) for name in ("frequency_bias", "frozen", "fresh", "weight_average")}
     steps = recipe.augmentation.settings.get("steps", ())
     numbers = {
         "gradient_clip": recipe.gradient_clip,
@@ -120,7 +120,8 @@ def recorded(recipe: Recipe) -> dict[str, str]:
         "optimiser": _shown(recipe.optimiser, without=OPTIMISER_NUMBERS),
         "schedule": _shown(recipe.schedule),
         "augmentation": " + ".join(map(_shown, steps)) if steps else recipe.augmentation.shown_name,
-        **{name: repr(value) for name, value in fine_tuning.items() if value not in (None, 0.0, False)},
+        **{name: repr(value) for name, value in wanted.items() if value not in (None, 0.0, False)},
+        **({"batch_steps": " + ".join(map(_shown, recipe.batch_steps))} if recipe.batch_steps else {}),
         **({"stopping": _shown(recipe.stopping)} if recipe.stopping.name != NO_STOPPING else {}),
         **{name: repr(value) for name, value in numbers.items()},
     }

@@ -518,6 +518,7 @@ NAMED_PAGES = {
     "schedule": "schedules",
     "stopping": "schedules",
     "augmentation": "augmentation",
+    "batch_steps": "augmentation",
 }
 PAGES = {kind: (DOCUMENTATION / f"{page}.md").read_text() for kind, page in NAMED_PAGES.items()}
 
@@ -558,7 +559,7 @@ def test_blocks_of_the_page_are_recipes(tmp_path: Path) -> None:
     assert tversky(sure, torch.tensor([[[1, 1]]])).item() == pytest.approx(-1 / 1.6, abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["optimiser", "schedule", "augmentation"])
+@pytest.mark.parametrize("kind", ["optimiser", "schedule", "augmentation", "batch_steps"])
 def test_every_default_stands_on_the_page(kind: str) -> None:
     catalogue = STEPS if kind == "augmentation" else CATALOGUES[kind]
     for name in catalogue.entries:

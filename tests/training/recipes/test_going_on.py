@@ -163,6 +163,32 @@ def test_weights_are_averaged_over_the_steps_and_the_average_is_kept(trainer: Ma
     assert [one["validation_loss"] for one in epochs_of(whole)] != [one["validation_loss"] for one in epochs_of(plain)]
 
 
+STEPS = ["mixup", {"name": "blurred_labels", "sigma": 0.7}, "dilated_labels"]
+
+
+@pytest.mark.parametrize("steps", [STEPS, "mixup"])
+def test_a_training_of_mixed_batches_goes_on_as_if_never_interrupted(trainer: MakeTrainer, steps: Any) -> None:
+    whole, broken = trainer({"batch_steps": steps}), trainer({"batch_steps": steps}, "broken")
+    plain = trainer({}, "plain")
+    whole.run()
+    run_with_a_break(broken, 4)
+    plain.run()
+
+    assert_same(whole, broken)
+    assert [one["loss"] for one in epochs_of(whole)] != [one["loss"] for one in epochs_of(plain)]
+    with pytest.raises(TrainingError, match=r"batch_steps was mixup\(alpha=0.4\)"):
+        trainer({}).run(resume=True)
+
+
+def test_answers_begin_at_frequencies_only_where_they_can(trainer: MakeTrainer) -> None:
+    made = trainer({"frequency_bias": True})
+    with pytest.raises(
+        TrainingError, match="frequency_bias: UNet ends in no layer with a bias for each of its 3 outputs"
+    ):
+        made.run()
+    assert not made.output.exists()
+
+
 def test_frozen_layers_stay_as_the_weights_have_them(trainer: MakeTrainer) -> None:
     trainer({}, "before").run()
     made = trainer({"frozen": 0.5, "fresh": True}, "tuned")
