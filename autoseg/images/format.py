@@ -120,6 +120,8 @@ class Format:
         endings: Of the names of its files, in small letters.
         read_header: From a path to what the file says; it raises DatasetError for all that is not read.
         read_voxels: From the same path and its header to the voxels as they are stored, of the header's shape.
+        read_part: The same of a part of the voxels, the slices of each axis of the header's shape; None where a format's files
+            are read whole.
         write: None where nothing is written in this format.
         holds_step: Whether a file says what a step of its values stands for.
         written_as: The ending of what is predicted of an image of this format.
@@ -130,6 +132,7 @@ class Format:
     endings: tuple[str, ...]
     read_header: Callable[[Path, Request], Header]
     read_voxels: Callable[[Path, Header, Request], Array]
+    read_part: Callable[[Path, Header, Request, tuple[slice, ...]], Array] | None = None
     write: Write | None = None
     holds_step: bool = False
     written_as: str = ".nii.gz"

@@ -70,15 +70,20 @@ def odd_magnitudes(data: Array) -> Oddity | None:
 
 
 def spread_values(data: Array, most: int) -> Array:
-    """Up to about `most` of an array's values, evenly spaced.
-
-    The step between them shares no divisor with the array's sides: it would run along a few columns only.
-    """
-    step = max(1, data.size // most)
-    while math.gcd(step, data.size) > 1:
-        step += 1
-    values: Array = data.reshape(-1)[::step]
+    """Up to about `most` of an array's values, evenly spaced."""
+    values: Array = data.reshape(-1)[:: sampling_step(data.size, most)]
     return values
+
+
+def sampling_step(size: int, most: int) -> int:
+    """Between values of which about `most` are taken of `size`.
+
+    It shares no divisor with the array's sides: it would run along a few columns only.
+    """
+    step = max(1, size // most)
+    while math.gcd(step, size) > 1:
+        step += 1
+    return step
 
 
 def _too_large(data: Array, low: float, high: float) -> str | None:

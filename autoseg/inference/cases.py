@@ -17,7 +17,6 @@ from autoseg.dataset import Case
 from autoseg.dataset.cases import channels_in
 from autoseg.dataset.contents import require_images
 from autoseg.dataset.new_cases import find_new_cases
-from autoseg.dataset.raw_cases import RawCase, read_case
 from autoseg.dataset.target import Target, names_in_files, written_step
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError
 from autoseg.files.storage import remove_file
@@ -25,10 +24,12 @@ from autoseg.geometry import Geometry
 from autoseg.images import Told, files_of, holds_channels, split_ending, whole_files, write_image
 from autoseg.images.dicom_seg import can_write_dicom_seg, write_dicom_seg
 from autoseg.images.formats.dicom import series_of
+from autoseg.inference.inputs import read_and_prepare
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import PackedProbabilities, save_probabilities
 from autoseg.inference.progress import TileProgress
 from autoseg.inference.record import claim_record, model_hash, require_record, require_same_record
+from autoseg.inference.scorers.scorer import AnyCase
 from autoseg.inference.settings import DEFAULT_FILING, Filing, PredictionRun
 from autoseg.outputs import (
     Origin,
@@ -43,8 +44,6 @@ from autoseg.outputs import (
     require_one_origin,
 )
 from autoseg.postprocessing.rules import Rule, apply_rules
-from autoseg.preprocessing.prepare import PreparedCase
-from autoseg.preprocessing.previous import read_previous
 from autoseg.remedies import describe_os_error, shortage
 from autoseg.words import agreeing, counted
 
@@ -65,7 +64,7 @@ class Job:
     """
 
     identifier: str
-    prepare: Callable[[], PreparedCase]
+    prepare: Callable[[], AnyCase]
     output: Path
     inputs: Callable[[], str] = str
     source: Path | None = None
@@ -233,7 +232,7 @@ def _stopped_at(identifier: str, error: DiskError) -> DiskError:
     )
 
 
-_Prepared: TypeAlias = tuple[str, PreparedCase]
+_Prepared: TypeAlias = tuple[str, AnyCase]
 """With the hash of what it was prepared from."""
 
 
@@ -262,7 +261,15 @@ def _raw_jobs(predictor: Predictor, run: PredictionRun, previous: Path | None) -
     return [
         Job(
             identifier=case.identifier,
-            prepare=partial(_read_and_prepare, case, path, predictor, run.guard),
+            prepare=partial(
+                read_and_prepare,
+                case,
+                predictor,
+                run.guard,
+                previous=path,
+                workplace=output.parent,
+                most_held=run.settings.most_held,
+            ),
             output=output,
             inputs=partial(hash_files, *case.image_paths, *(label_files(path, predictor.target) if path else [])),
             source=case.image_paths[0],
@@ -297,16 +304,6 @@ def _segmentations_to_refine(
             + "\n".join(f"  {file}" for files in missing for file in files)
         )
     return paths
-
-
-def _read_and_prepare(
-    case: Case, previous: Path | None, predictor: Predictor, guard: Callable[[RawCase], None]
-) -> PreparedCase:
-    raw = read_case(case)
-    guard(raw)  # before preparing: a wrong voxel size would fill the memory
-    shape = raw.data.shape[1:]
-    labels = None if previous is None else read_previous(previous, raw.geometry, shape, predictor.target)
-    return predictor.prepare(raw, labels)
 
 
 def _write(job: Job, prediction: Prediction, rules: Sequence[Rule], origin: Origin) -> None:

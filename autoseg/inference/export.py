@@ -113,6 +113,7 @@ def export_segmentation(
     *,
     packer: Packer | None = None,
     pieces: Pieces | None = None,
+    into: LabelArray | None = None,
 ) -> LabelArray:
     """The segmentation of the original grid that a prepared case's probabilities decide.
 
@@ -124,12 +125,14 @@ def export_segmentation(
         target: What they are of.
         packer: Is given all classes' resampled scores too, where probabilities are to be kept.
         pieces: How much at once; None takes what suits the device of the scores.
+        into: Zeros of the shape and type that are returned, where these are not to be held in memory.
 
     Returns:
         `(Z, Y, X)` in the original axis order, uint8, or uint16 where there are more than 255 labels; of masks that may
         overlap `(outputs, Z, Y, X)`. Of soft labels fractions, in steps of `written_step`.
     """
-    original = np.zeros(target.shape_of(properties.original_shape), dtype=target.written_type)
+    shape = target.shape_of(properties.original_shape)
+    original = np.zeros(shape, dtype=target.written_type) if into is None else into
     cropped = turned(inside(original, properties.crop), properties.transpose_forward)
     resampling, activation = _Resampling.of(properties, pieces), activation_of(target)
     for band in resampling.bands(slabs):

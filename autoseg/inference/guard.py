@@ -21,11 +21,12 @@ from autoseg.errors import DatasetError, ModelError, StorageError, WorkspaceErro
 from autoseg.files.locking import hold_lock
 from autoseg.files.records import RecordFormat, read_record, write_record
 from autoseg.files.storage import decode, encode, read_json, write_json
-from autoseg.planning.appearance import measure_appearance
+from autoseg.planning.appearance import Appearance, measure_appearance, measure_surveyed
 from autoseg.planning.comparison import FalseAlarms, compare_input, count_false_alarms, make_reference
 from autoseg.planning.fingerprint import DatasetFingerprint
 from autoseg.planning.input_warnings import InputWarning
 from autoseg.planning.limits import Limits, Reference
+from autoseg.preprocessing.slabs import SurveyedCase
 from autoseg.words import readable
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ class InputGuard:
         self.found: dict[str, CaseReport] = {}
         self.lock = threading.Lock()
 
-    def __call__(self, raw: RawCase) -> None:
+    def __call__(self, raw: RawCase | SurveyedCase) -> None:
         """Compare a case, warn, and write it down.
 
         Raises:
@@ -147,8 +148,8 @@ class InputGuard:
             if name in earlier and name not in self.found and earlier[name].warnings
         ]
 
-    def _look(self, raw: RawCase) -> CaseReport:
-        appearance = None if self.reference is None else measure_appearance(raw.data, raw.geometry)
+    def _look(self, raw: RawCase | SurveyedCase) -> CaseReport:
+        appearance = None if self.reference is None else _appearance(raw)
         if appearance is None or self.reference is None:  # preparing refuses an image without any value
             return CaseReport(warnings=(), refused=False, orientation=None, values={})
         found = compare_input(appearance, self.reference)
@@ -159,7 +160,7 @@ class InputGuard:
             values=found.values,
         )
 
-    def _tell(self, raw: RawCase, case: CaseReport) -> None:
+    def _tell(self, raw: RawCase | SurveyedCase, case: CaseReport) -> None:
         warnings = () if case.refused else tuple(warning.text for warning in case.warnings)  # else the error tells them
         for text in (*raw.doubts, *warnings):
             log.warning("case %s: %s", readable(raw.identifier), text)
@@ -192,6 +193,10 @@ class InputGuard:
             false_alarms=None if self.fingerprint is None else count_false_alarms(self.fingerprint),
             cases=dict(sorted(cases.items())),
         )
+
+
+def _appearance(raw: RawCase | SurveyedCase) -> Appearance | None:
+    return measure_surveyed(raw) if isinstance(raw, SurveyedCase) else measure_appearance(raw.data, raw.geometry)
 
 
 def _looks(reference: Reference) -> TrainingLooks:

@@ -30,14 +30,16 @@ from autoseg.inference.model import (
 )
 from autoseg.inference.probabilities import PackedProbabilities, Packer
 from autoseg.inference.reduction import MEAN, Reduction
-from autoseg.inference.scorers.scorer import OnParts, Scorer, Slab
+from autoseg.inference.scorers.scorer import AnyCase, OnParts, Scorer, Slab
 from autoseg.inference.scorers.sweeps import Sweeps
 from autoseg.inference.scorers.tiles import Tiles
 from autoseg.inference.settings import DEFAULT_COMPUTATION, Computation
+from autoseg.machine.disk_arrays import let_go, zeros_on_disk
 from autoseg.networks import Precision, resolve_device, resolve_precision
 from autoseg.networks.activations import activation_of
 from autoseg.preprocessing.prepare import PreparedCase, prepare_case
 from autoseg.preprocessing.previous import prepare_previous
+from autoseg.preprocessing.slabs import CaseInSlabs, SurveyedCase, prepare_slabs, why_held
 from autoseg.words import counted
 
 IMAGE_AXES = 4
@@ -153,8 +155,18 @@ class Predictor:
         labels = prepare_previous(previous, prepared.properties, target=self.target)
         return replace(prepared, previous=labels)
 
+    def prepare_slabs(self, case: SurveyedCase, workplace: Path | None = None) -> CaseInSlabs:
+        """The same of a case that is too large to be held, where `why_held` names nothing."""
+        return prepare_slabs(case, self.model.plans, self.model.configuration, workplace)
+
+    def why_held(self, geometry: Geometry) -> str:
+        """Why cases on such a grid can only be predicted from an image held in memory; empty where nothing is in the way."""
+        if self.computation.mode == "fast":
+            return "mode fast takes labels that are resampled all together"
+        return why_held(self.model.plans, self.model.configuration, geometry)
+
     def predict_prepared(
-        self, prepared: PreparedCase, *, probabilities: bool = False, on_parts: OnParts = lambda *_: None
+        self, prepared: AnyCase, *, probabilities: bool = False, on_parts: OnParts = lambda *_: None
     ) -> Prediction:
         """Predict a prepared case, and bring the result back to the grid of the original image."""
         is_fast = self.computation.mode == "fast"
@@ -166,7 +178,13 @@ class Predictor:
         if is_fast:
             segmentation = export_fast(slabs, properties, target)
         else:
-            segmentation = export_segmentation(slabs, properties, target, packer=packer)
+            into = None
+            if isinstance(prepared, CaseInSlabs):
+                into = zeros_on_disk(
+                    target.shape_of(properties.original_shape), target.written_type, prepared.workplace
+                )
+                slabs = _letting_go(slabs, into)
+            segmentation = export_segmentation(slabs, properties, target, packer=packer, into=into)
         return Prediction(
             segmentation=segmentation,
             geometry=properties.geometry,
@@ -174,7 +192,7 @@ class Predictor:
             probabilities=packer.finish() if packer else None,
         )
 
-    def scores(self, prepared: PreparedCase, on_parts: OnParts = lambda *_: None) -> Iterator[Slab]:
+    def scores(self, prepared: AnyCase, on_parts: OnParts = lambda *_: None) -> Iterator[Slab]:
         """What the reduction makes of all answers, on the network's grid, slab by slab; by default class probabilities.
 
         Raises:
@@ -205,7 +223,7 @@ class Predictor:
         """The SHA-256 of each fold's weights, by their values."""
         return tuple(weights_sha256(network.state_dict()) for network in self.model.networks)
 
-    def _require_fit(self, prepared: PreparedCase) -> None:
+    def _require_fit(self, prepared: AnyCase) -> None:
         identifier, model = prepared.properties.identifier, self.model
         if len(prepared.data) != len(model.plans.channels):
             raise ModelError(
@@ -254,3 +272,10 @@ class Predictor:
         tiles = Tiles(members, model.plan, tile=tile, step=self.computation.step_size)
         views = model.plan.sampling.views
         return tiles if views is None else Sweeps(tiles, views, model.fusion)
+
+
+def _letting_go(slabs: Iterator[Slab], written: LabelArray) -> Iterator[Slab]:
+    """Slabs, each after the memory was given back that what is written of the last one takes."""
+    for slab in slabs:
+        yield slab
+        let_go(written)

@@ -16,6 +16,7 @@ from autoseg.files.layout import PREDICTION_FILE
 from autoseg.geometry import STEP_SIZE
 from autoseg.images import WRITTEN_ENDINGS, written_ending
 from autoseg.inference.engines import Engine
+from autoseg.preprocessing.slabs import SurveyedCase
 
 Mode: TypeAlias = Literal["normal", "fast"]
 MODES = ("normal", "fast")
@@ -69,12 +70,15 @@ class Filing:
             predicted again.
         preprocessing_threads: Threads that read and prepare; as many cases wait in memory.
         export_threads: Threads that compress and write.
+        most_held: Bytes of an image in single precision. A larger one is read, predicted and written slab by slab where its
+            format and the model allow; the result is the same.
     """
 
     save_npz: bool = False
     overwrite: bool = False
     preprocessing_threads: int = 2
     export_threads: int = 2
+    most_held: int = 2**30
 
 
 DEFAULT_FILING = Filing()
@@ -133,7 +137,7 @@ class PredictionRun:
     outputs: Mapping[str, Path]
     settings: PredictionSettings = PredictionSettings()
     folder: Path | None = None
-    guard: Callable[[RawCase], None] = lambda _: None
+    guard: Callable[[RawCase | SurveyedCase], None] = lambda _: None
 
     @property
     def files(self) -> list[Path]:

@@ -13,8 +13,9 @@ import numpy as np
 
 from autoseg.arrays import Array, Float32Array, Mask
 from autoseg.errors import DatasetError
-from autoseg.geometry import Geometry, bounding_box, box_shape
+from autoseg.geometry import Box, Geometry, bounding_box, box_shape
 from autoseg.images.magnitudes import spread_values
+from autoseg.preprocessing.slabs import SurveyedCase
 
 Direction: TypeAlias = tuple[float, float, float, float, float, float, float, float, float]
 
@@ -81,10 +82,18 @@ def measure_appearance(data: Float32Array, geometry: Geometry) -> Appearance | N
     """
     nonzero: Mask = np.any(data, axis=0)
     box = bounding_box(nonzero)
-    if box is None:
-        return None
+    return None if box is None else _appearance(geometry, box, measure_ranges(data), data)
+
+
+def measure_surveyed(case: SurveyedCase) -> Appearance:
+    """The same of a case that is too large to be held; how neighbours resemble each other is measured in its middle."""
+    return _appearance(case.geometry, case.crop, tuple(_range(_counted(one)) for one in case.samples), case.middle())
+
+
+def _appearance(
+    geometry: Geometry, box: Box, ranges: tuple[IntensityRange | None, ...], data: Float32Array
+) -> Appearance:
     depth, height, width = box_shape(box)
-    ranges = measure_ranges(data)
     return Appearance(
         spacing=geometry.spacing,
         shape=(depth, height, width),
@@ -149,6 +158,9 @@ def _range(values: Array) -> IntensityRange | None:
 
 def sample_values(data: Array, most: int) -> Array:
     """Up to about `most` of an array's values, evenly spaced, without exact zeros, NaN and infinities."""
-    sample = spread_values(data, most)
+    return _counted(spread_values(data, most))
+
+
+def _counted(sample: Array) -> Array:
     kept: Array = sample[np.isfinite(sample) & (sample != 0)]
     return kept

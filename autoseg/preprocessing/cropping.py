@@ -10,6 +10,8 @@ from autoseg.dataset.coding import BACKGROUND, is_planes, mark_outside
 from autoseg.errors import DatasetError
 from autoseg.geometry import Box, bounding_box, box_slices
 
+NOTHING_THERE = "every voxel of the image is zero, so there is nothing to segment; remove the case or export it again"
+
 
 def crop_to_nonzero(data: Float32Array, segmentation: LabelArray | None) -> tuple[Float32Array, LabelArray, Box]:
     """Crop to the smallest box that holds every voxel with a value in any channel.
@@ -28,9 +30,7 @@ def crop_to_nonzero(data: Float32Array, segmentation: LabelArray | None) -> tupl
     """
     nonzero = np.any(data, axis=0)
     if (box := bounding_box(nonzero)) is None:
-        raise DatasetError(
-            "every voxel of the image is zero, so there is nothing to segment; remove the case or export it again"
-        )
+        raise DatasetError(NOTHING_THERE)
     inside = box_slices(box)
     region = ndimage.binary_fill_holes(nonzero[inside])
     if segmentation is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -12,10 +13,21 @@ from autoseg.dataset.normalisations import CT, NO_NORM, Z_SCORE, Normalisation
 from autoseg.dataset.target import is_outside
 from autoseg.errors import PlanError
 from autoseg.plans import IntensityRule, IntensityStatistics
-from autoseg.preprocessing.scaling import not_measured, scale
+from autoseg.preprocessing.scaling import OF_EXTREMES, Linear, Measured, not_measured, scale
 
 SMALLEST_DEVIATION = 1e-8
 """What the intensities of training cases are divided by at least, where all are the same."""
+
+Scale: TypeAlias = Callable[[Float32Array, Float32Array], None]
+"""Writes what becomes of some values into an array of their shape, of each by itself."""
+
+
+class Planes(Measured, Protocol):
+    """A channel that is gone through plane by plane, such as an array `(Z, Y, X)`."""
+
+    @property
+    def size(self) -> int: ...
+    def __iter__(self) -> Iterator[Float32Array]: ...
 
 
 def normalise(
@@ -56,7 +68,7 @@ def normalise(
     for channel, rule in enumerate(rules):
         outside = is_outside(segmentation) if rule.masked and segmentation is not None else None
         if rule.normalisation.name == CT:
-            _normalise_ct(data[channel], normalised[channel], statistics[channel], channel)
+            _ct(statistics[channel], channel)(data[channel], normalised[channel])
         else:
             _normalise_channel(data[channel], normalised[channel], rule.normalisation, outside)
         if outside is not None and rule.normalisation.name != NO_NORM:
@@ -66,30 +78,75 @@ def normalise(
 
 def _normalise_channel(values: Float32Array, result: Float32Array, rule: Normalisation, outside: Mask | None) -> None:
     if rule.name == NO_NORM:
-        result[...] = values
+        _unchanged(values, result)
         return
     if rule.name != Z_SCORE:
         scale(values, result, rule, outside)
         return
-    mean, deviation = _mean_and_deviation(values, not_measured(values, rule, outside))
-    np.subtract(values, mean, out=result, dtype=np.float64, casting="same_kind")
-    np.divide(result, deviation or 1.0, out=result, dtype=np.float64, casting="same_kind")
+    _z_score(values, not_measured(values, rule, outside)).apply(values, result)
 
 
-def _normalise_ct(
-    values: Float32Array, result: Float32Array, statistics: IntensityStatistics | None, channel: int
-) -> None:
+def is_by_planes(rule: IntensityRule) -> bool:
+    """Whether a rule brings each value to its scale by itself, once all planes of a channel were seen one by one."""
+    return not rule.masked and (rule.normalisation.name in (CT, NO_NORM) or _is_measured_by_planes(rule.normalisation))
+
+
+def scaling_by_planes(
+    planes: Planes, rule: IntensityRule, statistics: IntensityStatistics | None, channel: int
+) -> Scale:
+    """What `normalise` does to the values of a channel of which no more than a plane is held.
+
+    Args:
+        planes: The channel.
+        rule: One for which `is_by_planes` holds.
+        statistics: Of the training cases.
+        channel: Its number.
+
+    Raises:
+        PlanError: As `normalise`.
+    """
+    normalisation = rule.normalisation
+    if normalisation.name == CT:
+        return _ct(statistics, channel)
+    if normalisation.name == NO_NORM:
+        return _unchanged
+    if normalisation.name == Z_SCORE:
+        return _z_score(planes, None).apply
+    return OF_EXTREMES[normalisation.name](planes, normalisation).apply
+
+
+def _is_measured_by_planes(rule: Normalisation) -> bool:
+    measures_all = rule.background is None and rule.background_percentile is None
+    return measures_all and (rule.name == Z_SCORE or rule.name in OF_EXTREMES)
+
+
+def _ct(statistics: IntensityStatistics | None, channel: int) -> Scale:
     if statistics is None:
         raise PlanError(
             f"channel {channel}: CT normalisation needs the intensities of the training cases, which these plans do not "
             "hold; make them with autoseg_plan_and_preprocess, or plan from a fingerprint.json that has intensities"
         )
-    np.clip(values, statistics.percentile_00_5, statistics.percentile_99_5, out=result)
-    result -= np.float32(statistics.mean)
-    result /= np.float32(max(statistics.sd, SMALLEST_DEVIATION))
+    low, high = statistics.percentile_00_5, statistics.percentile_99_5
+    mean, deviation = np.float32(statistics.mean), np.float32(max(statistics.sd, SMALLEST_DEVIATION))
+
+    def scale_ct(values: Float32Array, result: Float32Array) -> None:
+        np.clip(values, low, high, out=result)
+        result -= mean
+        result /= deviation
+
+    return scale_ct
 
 
-def _mean_and_deviation(values: Float32Array, outside: Mask | None) -> tuple[float, float]:
+def _unchanged(values: Float32Array, result: Float32Array) -> None:
+    result[...] = values
+
+
+def _z_score(values: Planes, outside: Mask | None) -> Linear:
+    mean, deviation = _mean_and_deviation(values, outside)
+    return Linear(shift=mean, divisor=deviation)
+
+
+def _mean_and_deviation(values: Planes, outside: Mask | None) -> tuple[float, float]:
     """Mean and standard deviation inside the mask, in double precision; zeros where nothing is inside.
 
     Sums are of what differs from some value of the image, so that nothing of a large offset is left, and of a constant
@@ -108,7 +165,7 @@ def _sum(parts: Iterable[Float64Array]) -> float:
     return sum(float(part.sum()) for part in parts)
 
 
-def _inside(values: Float32Array, outside: Mask | None) -> Iterator[Float32Array]:
+def _inside(values: Planes, outside: Mask | None) -> Iterator[Float32Array]:
     """The values inside the mask, a slice at a time to spare memory."""
     for number, plane in enumerate(values):
         yield plane if outside is None else plane[~outside[number]]

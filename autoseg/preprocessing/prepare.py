@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from autoseg.arrays import Float32Array, LabelArray, LabelType, Locations
+from autoseg.arrays import Array, Float32Array, LabelArray, LabelType, Locations
 from autoseg.dataset.coding import (
     BACKGROUND,
     IGNORED,
@@ -158,7 +159,8 @@ def prepare_case(raw: RawCase, plans: Plans, configuration: str) -> PreparedCase
 
 def crop_case(raw: RawCase, target: Target) -> CroppedCase:
     """Check a raw case's values and crop it to its nonzero region; what is the same for every configuration."""
-    _require_finite(raw)
+    for number, channel in enumerate(raw.data):
+        require_finite(raw.identifier, number, channel)
     _require_label_values(raw, target)
     try:
         data, segmentation, crop = crop_to_nonzero(raw.data, raw.segmentation)
@@ -186,7 +188,7 @@ def prepare_cropped(case: CroppedCase, plans: Plans, configuration: str) -> Prep
     """Transpose, resample and normalise a cropped case for one configuration; see `prepare_case`."""
     require_fit(case, plans)
     properties = properties_of(case, plans, configuration)
-    _require_memory(properties, len(case.data))
+    require_memory(properties, len(case.data))
     wanted = preparation(box_shape(case.crop), case.geometry.spacing, plans, configuration)
     data, segmentation = _arrays(case, wanted)
     labels = segmentation if case.labelled else None
@@ -285,14 +287,18 @@ def restore_segmentation(
     return restored
 
 
-def _require_finite(raw: RawCase) -> None:
-    for number, channel in enumerate(raw.data):
-        # A NaN passes through both, an infinity through one, without the memory of a mask.
-        if not (np.isfinite(channel.min()) and np.isfinite(channel.max())):
-            raise DatasetError(
-                f"case {raw.identifier}: channel {number} holds NaN or infinite intensities; "
-                "replace them in the image file, then run again (autoseg_verify_dataset lists every such file)"
-            )
+def require_finite(identifier: str, channel: int, values: Array) -> None:
+    """Refuse values that are no numbers.
+
+    Raises:
+        DatasetError: Naming the case and the channel.
+    """
+    # A NaN passes through both, an infinity through one, without the memory of a mask.
+    if not (np.isfinite(values.min()) and np.isfinite(values.max())):
+        raise DatasetError(
+            f"case {identifier}: channel {channel} holds NaN or infinite intensities; "
+            "replace them in the image file, then run again (autoseg_verify_dataset lists every such file)"
+        )
 
 
 def _require_label_values(raw: RawCase, target: Target) -> None:
@@ -314,11 +320,7 @@ def require_fit(case: CroppedCase, plans: Plans) -> None:
     Raises:
         DatasetError: It has another number of channels, or labels that nobody declared.
     """
-    if len(case.data) != len(plans.channels):
-        raise DatasetError(
-            f"case {case.identifier}: expected {counted(len(plans.channels), 'channel')} ({', '.join(plans.channels)}), "
-            f"found {len(case.data)}; give one image file for each channel"
-        )
+    require_channels(case.identifier, len(case.data), plans)
     if is_planes(case.segmentation):
         return
     highest = int(case.segmentation.max())
@@ -337,10 +339,30 @@ def require_fit(case: CroppedCase, plans: Plans) -> None:
         )
 
 
-def _require_memory(properties: CaseProperties, channels: int) -> None:
-    """A wrong voxel size would have the case fill all memory, and the process killed before it can say why."""
+def require_channels(identifier: str, number: int, plans: Plans) -> None:
+    """Refuse a case with another number of channels than planned.
+
+    Raises:
+        DatasetError: Naming the case.
+    """
+    if number != len(plans.channels):
+        raise DatasetError(
+            f"case {identifier}: expected {counted(len(plans.channels), 'channel')} ({', '.join(plans.channels)}), "
+            f"found {number}; give one image file for each channel"
+        )
+
+
+def require_memory(properties: CaseProperties, channels: int, *, planes: int | None = None) -> None:
+    """Refuse a case that fills all memory, as a wrong voxel size makes it, before the process is killed without a word.
+
+    Args:
+        planes: How many are held at once; None: all.
+
+    Raises:
+        DatasetError: Naming the case and its voxel size.
+    """
     shape, free = properties.prepared_shape, available_memory()
-    if channels * math.prod(shape) * np.dtype(np.float32).itemsize > free:
+    if channels * (planes or shape[0]) * math.prod(shape[1:]) * np.dtype(np.float32).itemsize > free:
         raise DatasetError(
             f"case {properties.identifier}: its voxel size of {in_sides(properties.spacing)} mm makes it "
             f"{in_sides(shape)} voxels at the plan's {in_sides(properties.prepared_spacing)} mm, more than the "
@@ -348,7 +370,20 @@ def _require_memory(properties: CaseProperties, channels: int) -> None:
         )
 
 
-def properties_of(case: CroppedCase, plans: Plans, configuration: str) -> CaseProperties:
+class Cropped(Protocol):
+    """A case of which it is known where it lies and what of it is kept."""
+
+    @property
+    def identifier(self) -> str: ...
+    @property
+    def geometry(self) -> Geometry: ...
+    @property
+    def original_shape(self) -> Shape: ...
+    @property
+    def crop(self) -> Box: ...
+
+
+def properties_of(case: Cropped, plans: Plans, configuration: str) -> CaseProperties:
     """Where a cropped case lies on the grid of a configuration."""
     order = plans.transpose_forward
     spacing = reorder(case.geometry.spacing, order)

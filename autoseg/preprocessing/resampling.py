@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -96,13 +96,57 @@ def resample_image(image: FloatArray, *, shape: Shape, separated: int | None) ->
     """
     if image.shape[1:] == shape:
         return np.array(image, dtype=np.float32, order="C")
-    matrices = _matrices(image.shape[1:], shape, IMAGE_ORDER, separated)
     resampled = np.empty((len(image), *shape), dtype=np.float32)
     with _ONE_THREAD:
         for channel, result in zip(image, resampled, strict=True):
             source, target = (np.moveaxis(array, separated or 0, 0) for array in (channel, result))
-            _resample_channel(source, target, matrices, clip_slices=separated is not None)
+            slabs = ImageSlabs(channel.shape, shape, separated=separated, limits=(channel.min(), channel.max()))
+            for number, rows in enumerate(slabs.rows):
+                slabs.make(number, source, out=target[rows])
     return resampled
+
+
+class Volume(Protocol):
+    """`(A, B, C)` of any type of which some slices along A are read, such as an array."""
+
+    def __getitem__(self, slices: slice, /) -> Array: ...
+
+
+class ImageSlabs:
+    """How `resample_image` makes a channel, `SLAB` slices at a time along the separated axis, else the first.
+
+    Each slab can be made by itself, of the slices alone that it draws on.
+
+    Args:
+        old, new: `(Z, Y, X)`, two different ones.
+        separated: What `separated_axis` found for these axes.
+        limits: The least and the largest value of the channel.
+
+    Raises:
+        PlanError: If a side of `new` is below one voxel.
+    """
+
+    def __init__(self, old: Shape, new: Shape, *, separated: int | None, limits: tuple[Any, Any]) -> None:
+        across, *self.in_plane = _matrices(old, new, IMAGE_ORDER, separated)
+        self.panels = tuple(across.panels(SLAB))
+        self.low, self.high = (np.float32(limit) for limit in limits)
+        # Centred values keep the precision of intensities that lie far from zero in a narrow range.
+        self.centre = self.low / 2 + self.high / 2
+        self.clip_slices = separated is not None
+
+    @property
+    def rows(self) -> tuple[slice, ...]:
+        """The slices of each slab."""
+        return tuple(outputs for outputs, _, _ in self.panels)
+
+    def make(self, number: int, volume: Volume, *, out: Float32Array) -> None:
+        """Write slab `number` into `(n, B, C)`; the volume's first axis is that along which slabs are made."""
+        _, inputs, weights = self.panels[number]
+        with _ONE_THREAD:
+            slices = np.subtract(volume[inputs], self.centre, dtype=np.float32)
+            slab = _resampled_slab(slices, weights, self.in_plane, clip=self.clip_slices)
+            np.clip(slab, self.low - self.centre, self.high - self.centre, out=slab)
+            np.add(slab, self.centre, out=out)
 
 
 def resample_segmentation(
@@ -254,36 +298,30 @@ def _matrices(old: Shape, new: Shape, order: Order, separated: int | None) -> tu
     return first, *matrices
 
 
-def _resample_channel(
-    channel: FloatArray, result: Float32Array, matrices: Sequence[AxisMatrix], *, clip_slices: bool
-) -> None:
-    low, high = np.float32(channel.min()), np.float32(channel.max())
-    # Centred values keep the precision of intensities that lie far from zero in a narrow range.
-    centre = low / 2 + high / 2
-    for rows, slab in _resampled_slabs(channel, matrices, centre=centre, clip_slices=clip_slices):
-        np.clip(slab, low - centre, high - centre, out=slab)
-        np.add(slab, centre, out=result[rows])
-
-
-def _resampled_slabs(
-    volume: Array, matrices: Sequence[AxisMatrix], *, centre: Any = 0, clip_slices: bool = False
-) -> Iterator[tuple[slice, Float32Array]]:
-    """Resample `volume - centre` and yield it a few output slices at a time, with their place along the first axis.
+def _resampled_slabs(volume: Array, matrices: Sequence[AxisMatrix]) -> Iterator[tuple[slice, Float32Array]]:
+    """Resample a volume and yield it a few output slices at a time, with their place along the first axis.
 
     Args:
         volume: `(A, B, C)` of any type.
         matrices: One for each axis.
-        clip_slices: Keep each slice within its range before slices are put together.
     """
     across, *in_plane = matrices
     for outputs, inputs, weights in across.panels(SLAB):
-        slab = np.subtract(volume[inputs], centre, dtype=np.float32)
-        # The plane's two products are the costly ones: they are done on whichever are fewer, slices in or slices out.
-        if len(slab) > len(weights):
-            slab = _resample_slices(_mix(weights, slab), in_plane, clip=clip_slices)
-        else:
-            slab = _mix(weights, _resample_slices(slab, in_plane, clip=clip_slices))
-        yield outputs, slab
+        yield outputs, _resampled_slab(volume[inputs].astype(np.float32), weights, in_plane)
+
+
+def _resampled_slab(
+    slab: Float32Array, weights: Float32Array, in_plane: Sequence[AxisMatrix], *, clip: bool = False
+) -> Float32Array:
+    """Some output slices from the slices `(m, B, C)` that they draw on, with `(n, m)` weights.
+
+    Args:
+        clip: Keep each slice within its range before slices are put together.
+    """
+    # The plane's two products are the costly ones: they are done on whichever are fewer, slices in or slices out.
+    if len(slab) > len(weights):
+        return _resample_slices(_mix(weights, slab), in_plane, clip=clip)
+    return _mix(weights, _resample_slices(slab, in_plane, clip=clip))
 
 
 def _mix(weights: Float32Array, slices: Float32Array) -> Float32Array:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,6 +35,19 @@ class Linear:
     shift: float
     divisor: float
     bounds: tuple[float, float] | None = None
+
+    def apply(self, values: Float32Array, result: Float32Array) -> None:
+        """Write the scaled values into an array of their shape, which may be their own."""
+        source = values if self.bounds is None else np.clip(values, *self.bounds, out=result)
+        np.subtract(source, self.shift, out=result, dtype=np.float64, casting="same_kind")
+        np.divide(result, self.divisor or 1.0, out=result, dtype=np.float64, casting="same_kind")
+
+
+class Measured(Protocol):
+    """Values of which the least and the largest are known, such as an array."""
+
+    def min(self) -> Any: ...
+    def max(self) -> Any: ...
 
 
 def scale(values: Float32Array, result: Float32Array, rule: Normalisation, outside: Mask | None) -> None:
@@ -65,7 +79,7 @@ def scale(values: Float32Array, result: Float32Array, rule: Normalisation, outsi
     elif rule.name == "quantile":
         result[...] = _ranked(values, measured)
     else:
-        _apply(LINEAR[rule.name](measured, rule), values, result)
+        LINEAR[rule.name](measured, rule).apply(values, result)
 
 
 def not_measured(values: Float32Array, rule: Normalisation, outside: Mask | None) -> Mask | None:
@@ -76,17 +90,11 @@ def not_measured(values: Float32Array, rule: Normalisation, outside: Mask | None
     return outside if background is None else values <= background
 
 
-def _apply(linear: Linear, values: Float32Array, result: Float32Array) -> None:
-    source = values if linear.bounds is None else np.clip(values, *linear.bounds, out=result)
-    np.subtract(source, linear.shift, out=result, dtype=np.float64, casting="same_kind")
-    np.divide(result, linear.divisor or 1.0, out=result, dtype=np.float64, casting="same_kind")
-
-
-def _rgb(measured: Array, _: Normalisation) -> Linear:
+def _rgb(measured: Measured, _: Normalisation) -> Linear:
     return Linear(shift=0.0, divisor=LARGEST_BYTE if measured.max() <= LARGEST_BYTE else LARGEST_WORD)
 
 
-def _min_max(measured: Array, _: Normalisation) -> Linear:
+def _min_max(measured: Measured, _: Normalisation) -> Linear:
     low, high = float(measured.min()), float(measured.max())
     return Linear(shift=low, divisor=high - low)
 
@@ -101,16 +109,21 @@ def _robust(measured: Array, _: Normalisation) -> Linear:
     return Linear(shift=median, divisor=high - low)
 
 
-def _max_abs(measured: Array, _: Normalisation) -> Linear:
-    return Linear(shift=0.0, divisor=float(np.abs(measured).max()))
+def _max_abs(measured: Measured, _: Normalisation) -> Linear:
+    return Linear(shift=0.0, divisor=max(-float(measured.min()), float(measured.max())))
 
 
-LINEAR: Mapping[str, Callable[[Array, Normalisation], Linear]] = {
+OF_EXTREMES: Mapping[str, Callable[[Measured, Normalisation], Linear]] = {
     "rgb": _rgb,
     "min_max": _min_max,
+    "max_abs": _max_abs,
+}
+"""Rules that follow from the least and the largest value."""
+
+LINEAR: Mapping[str, Callable[[Array, Normalisation], Linear]] = {
+    **OF_EXTREMES,
     "percentile": _percentile,
     "robust": _robust,
-    "max_abs": _max_abs,
 }
 
 

@@ -20,6 +20,7 @@ from autoseg.geometry import Geometry
 from autoseg.images.format import Format, Header, Request, Told
 from autoseg.images.formats.pixel_sizes import picture_grid, sidecars
 from autoseg.images.refusals import SeveralVolumesError, first_bytes, refusal, require_possible_size
+from autoseg.machine.disk_arrays import let_go
 from autoseg.words import counted, readable
 
 if TYPE_CHECKING:
@@ -121,6 +122,16 @@ def _read_voxels(path: Path, header: Header, wanted: Request) -> Array:
     return voxels
 
 
+def _read_part(path: Path, header: Header, wanted: Request, part: tuple[slice, ...]) -> Array:
+    with _opened(path) as file:
+        array = _array(path, file, wanted)
+        axes = (0,) * (array.ndim - len(part)) + part[
+            -array.ndim :
+        ]  # one channel, or one slice, may go without an axis
+        voxels = np.asarray(array[axes]).astype(header.voxel_type.newbyteorder("="), copy=False)
+    return voxels.reshape(tuple(len(range(side)[some]) for side, some in zip(header.shape, part, strict=True)))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[File]:
     """The file, opened for reading; what goes wrong with it is told, whatever h5py raises."""
@@ -147,7 +158,10 @@ def _write(path: Path, data: Array, geometry: Geometry, told: Told) -> None:
     import h5py
 
     with h5py.File(path, "w", track_order=False) as file:
-        array = file.create_dataset(LABEL, data=data, compression="gzip", chunks=True, track_times=False)
+        array = file.create_dataset(LABEL, data.shape, data.dtype, compression="gzip", chunks=True, track_times=False)
+        for planes in array.iter_chunks(np.s_[:, :1, :1]):
+            array[planes[0]] = data[planes[0]]
+            let_go(data)
         if not geometry.in_pixels:
             array.attrs[ELEMENT_SIZE] = np.array(geometry.spacing) / MICROMETRE
         if told.description:
@@ -163,6 +177,7 @@ HDF5 = Format(
     endings=(".h5", ".hdf5"),
     read_header=_read_header,
     read_voxels=_read_voxels,
+    read_part=_read_part,
     write=_write,
     written_as=".h5",
     holds_channels=True,

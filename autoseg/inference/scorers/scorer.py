@@ -9,6 +9,10 @@ from typing import Protocol, TypeAlias
 import torch
 
 from autoseg.preprocessing.prepare import PreparedCase
+from autoseg.preprocessing.slabs import CaseInSlabs
+
+AnyCase: TypeAlias = PreparedCase | CaseInSlabs
+"""Held, or made as it is asked for."""
 
 OnParts: TypeAlias = Callable[[int, int], object]
 """Called with how many parts of a case, such as tiles, the network has answered, and of how many."""
@@ -32,7 +36,7 @@ class Slab:
 class Scorer(Protocol):
     """A way to ask networks about a whole case."""
 
-    def scores(self, case: PreparedCase, on_parts: OnParts) -> Iterator[Slab]:
+    def scores(self, case: AnyCase, on_parts: OnParts) -> Iterator[Slab]:
         """The scores of a case on its own grid.
 
         Yields:

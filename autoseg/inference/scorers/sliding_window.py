@@ -7,6 +7,7 @@ and the next ones cover is ever held for all classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, Protocol, TypeAlias
 
@@ -145,5 +146,25 @@ def _slice_by_slice(predict_batch: PredictBatch) -> PredictBatch:
 
 def _padded(source: ImageSource, tiling: Tiling) -> ImageSource:
     """An image, padded with zeros to the patch's size where it is smaller."""
-    everything = (slice(None),) * len(source.shape)
-    return np.pad(source[everything], [(0, 0), *tiling.margins]) if any(map(any, tiling.margins)) else source
+    return _Padded(source, tiling.margins, (len(source), *tiling.padded)) if any(map(any, tiling.margins)) else source
+
+
+@dataclass(frozen=True, slots=True)
+class _Padded:
+    """Padded where it is read."""
+
+    source: ImageSource
+    margins: Sequence[tuple[int, int]]
+    shape: Shape
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: tuple[slice, ...]) -> Any:
+        channels, *sides = index
+        within, missing = [channels], [(0, 0)]
+        for some, (before, _), side in zip(sides, self.margins, self.source.shape[1:], strict=True):
+            start, stop = some.start - before, some.stop - before
+            within.append(slice(max(0, start), min(side, stop)))
+            missing.append((max(0, -start), max(0, stop - side)))
+        return np.pad(self.source[tuple(within)], missing)

@@ -13,14 +13,16 @@ import numpy as np
 import torch
 
 from autoseg.arrays import Array, Float32Array
+from autoseg.errors import ModelError
 from autoseg.geometry import Shape
 from autoseg.inference.fusion import Fusion
-from autoseg.inference.scorers.scorer import OnParts, Slab
+from autoseg.inference.scorers.scorer import AnyCase, OnParts, Slab
 from autoseg.inference.scorers.tiles import Tiles
 from autoseg.inference.scorers.view_sums import ViewSums
 from autoseg.networks.activations import activation_of
 from autoseg.plans import Views
 from autoseg.preprocessing.prepare import PreparedCase
+from autoseg.preprocessing.slabs import CaseInSlabs
 from autoseg.views.background import background_values
 from autoseg.views.cutting import HALF, Points, cut_linear, linear_at, points_inside, reach_of
 from autoseg.views.frame import Pixels, Placement, case_to_space, swept
@@ -44,8 +46,14 @@ class Sweeps:
         self.views = views
         self.fusion = fusion
 
-    def scores(self, case: PreparedCase, on_parts: OnParts) -> Iterator[Slab]:
-        """See `Scorer`; slabs come once all views are swept. A voxel takes the mean of the views that reach it."""
+    def scores(self, case: AnyCase, on_parts: OnParts) -> Iterator[Slab]:
+        """See `Scorer`; slabs come once all views are swept. A voxel takes the mean of the views that reach it.
+
+        Raises:
+            ModelError: The case is made in slabs.
+        """
+        if isinstance(case, CaseInSlabs):
+            raise ModelError(f"case {case.properties.identifier}: planes along several directions need the whole image")
         members, sweeps = self.tiles.members, [self._sweep(case, number) for number in range(self._number)]
         background = background_values(case.data)
         sums = ViewSums(case.data.shape[1:], self._shares)

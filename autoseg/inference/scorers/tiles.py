@@ -12,13 +12,12 @@ from autoseg.errors import ModelError
 from autoseg.geometry import Shape
 from autoseg.inference.members import Members
 from autoseg.inference.memory import BYTES_PER_VALUE, fitting_batch, most_tiles, say_once, tiles_at_once
-from autoseg.inference.scorers.scorer import OnParts, Slab
+from autoseg.inference.scorers.scorer import AnyCase, OnParts, Slab
 from autoseg.inference.scorers.sliding_window import ImageSource, predict_slabs
 from autoseg.inference.scorers.tiling import Tiling
 from autoseg.machine.resources import available_memory
 from autoseg.networks.devices import free_device_memory
 from autoseg.plans import ConfigurationPlan
-from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.words import in_gigabytes
 
 SHARE_OF_DEVICE_MEMORY = 0.4
@@ -46,7 +45,7 @@ class Tiles:
         self.device = members.networks.device
         self.at_once = tiles_at_once(self._most_at_once)
 
-    def scores(self, case: PreparedCase, on_parts: OnParts) -> Iterator[Slab]:
+    def scores(self, case: AnyCase, on_parts: OnParts) -> Iterator[Slab]:
         """See `Scorer`; slabs come as soon as the window has passed them."""
         reduction = self.members.reduction
         previous = () if case.previous is None else case.previous.reshape(-1, *case.data.shape[1:])

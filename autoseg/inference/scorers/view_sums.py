@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from autoseg.geometry import Shape
+from autoseg.machine.disk_arrays import zeros_on_disk
 from autoseg.machine.resources import available_memory
 
 MOST = np.iinfo(np.uint16).max
@@ -75,8 +75,6 @@ class ViewSums:
 
 
 def _zeros(shape: Shape) -> npt.NDArray[np.uint16]:
-    """In memory, or in a file without a name that goes with the array."""
     if math.prod(shape) * np.dtype(np.uint16).itemsize <= SHARE_OF_MEMORY * available_memory():
         return np.zeros(shape, np.uint16)
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, np.uint16, "w+", shape=shape)
+    return zeros_on_disk(shape, np.uint16)
