@@ -18,7 +18,9 @@ from autoseg.commands.arguments import (
 )
 from autoseg.commands.running import Command, Parser, say_next
 from autoseg.commands.values import folder, not_negative, positive, share
-from autoseg.files.layout import DEFAULT_CONFIGURATION, DEFAULT_PLANS, DEFAULT_TRAINER
+from autoseg.dataset.target import Target
+from autoseg.errors import WorkspaceError
+from autoseg.files.layout import DEFAULT_CONFIGURATION, DEFAULT_PLANS, DEFAULT_TRAINER, SUMMARY_FILE
 from autoseg.geometry import STEP_SIZE
 from autoseg.paths import Workspace
 
@@ -35,6 +37,12 @@ def add_arguments(parser: Parser) -> None:
         help="a folder of images <case>_0000.nii.gz (of one channel also <case>.nii.gz), or the file(s) of one case, one for each channel in their order",
     )
     add_output(parser, "a folder; for one case's files, a file")
+    parser.add_argument(
+        "--evaluate",
+        metavar="LABELS",
+        type=folder,
+        help="also score what is predicted: against a folder of true labels, or for one case's files against its file",
+    )
     _add_model_arguments(parser.add_argument_group("the model"))
     _add_prediction_arguments(parser.add_argument_group("the prediction"))
     add_device(parser)
@@ -130,8 +138,15 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     from autoseg.jobs.next_steps import after_prediction
     from autoseg.networks import limit_threads
     from autoseg.prediction import ModelChoice, PredictionSettings, predict
+    from autoseg.prediction.scoring import require_labels
 
     limit_threads()
+    if arguments.evaluate is not None:
+        require_labels(arguments.evaluate, arguments.output)
+        if arguments.num_parts > 1:
+            raise WorkspaceError(
+                "a part of the cases is not scored alone; score all with autoseg_evaluate_folder at the end"
+            )
     predicted = predict(
         arguments.inputs,
         arguments.output,
@@ -167,9 +182,20 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     if predicted.unlike:
         print(predicted.describe_unlike())
     print(f"written: {arguments.output}")
-    if arguments.output.is_dir() and arguments.num_parts == 1:
+    if arguments.evaluate is not None:
+        _score(arguments, predicted.plans.target)
+    elif arguments.output.is_dir() and arguments.num_parts == 1:
         task, labels = workspace.task(predicted.plans.dataset), predicted.plans.target.scored
         say_next(*after_prediction(task, arguments.output, labels), home=arguments.home)
+
+
+def _score(arguments: argparse.Namespace, target: Target) -> None:
+    from autoseg.prediction import score_prediction
+    from autoseg.reporting.scores import score_table
+
+    print(score_table(score_prediction(arguments.output, arguments.evaluate, target), target.labels))
+    if arguments.evaluate.is_dir():
+        print(f"written: {arguments.output / SUMMARY_FILE}")
 
 
 COMMAND = main = Command(
@@ -182,10 +208,12 @@ COMMAND = main = Command(
     "<case>.npz), OUT/prediction.json that says with what was predicted, OUT/report.json that holds the images\n"
     "against the training cases, and OUT/labels_itksnap.txt and OUT/labels_slicer.csv with names and colours of the\n"
     "labels for two viewers; for one case's file(s), the file OUT. What is there already is kept.\n"
-    "3d_cascade_fullres first writes what it refines into OUT/3d_lowres_predictions, unless -l names a folder.",
+    "3d_cascade_fullres first writes what it refines into OUT/3d_lowres_predictions, unless -l names a folder.\n"
+    "With --evaluate of a folder also OUT/summary.json and summary.csv, as autoseg_evaluate_folder does.",
     example="autoseg_predict -i imagesTs -o predictions -t 4\n"
     "autoseg_predict --best -i imagesTs -o predictions -t 4\n"
-    "autoseg_predict -i patient_0000.nii.gz -o patient.nii.gz -t 4 -m 2d -f 0 --disable_tta",
+    "autoseg_predict -i patient_0000.nii.gz -o patient.nii.gz -t 4 -m 2d -f 0 --disable_tta\n"
+    "autoseg_predict -i patient_0000.nii.gz -o patient.nii.gz -t 4 --evaluate true_labels.nii.gz",
     add_arguments=add_arguments,
     run=run,
 )

@@ -494,3 +494,66 @@ def test_a_mistyped_command_line_is_code_2(home: Path, tmp_path: Path, capsys: T
     assert predict.main(["-i", str(home), "-o", str(tmp_path / "out"), *words.split()]) == 2
     assert f"autoseg_predict: error: {message}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+class TestEvaluate:
+    """`--evaluate`: scored as soon as predicted."""
+
+    def test_a_folder_is_scored_with_all_its_cases(
+        self, home: Path, images: Path, tmp_path: Path, capsys: Told
+    ) -> None:
+        labels = tmp_path / "labels"
+        assert run(home, images, tmp_path / "truth", "-m", "2d") == 0
+        shutil.copytree(tmp_path / "truth", labels, ignore=shutil.ignore_patterns("*.json", "*.txt", "*.csv"))
+        capsys.readouterr()
+
+        assert run(home, images, tmp_path / "out", "-m", "2d", "--evaluate", str(labels)) == 0
+
+        said = capsys.readouterr().out
+        found = json.loads((tmp_path / "out" / "summary.json").read_text())["results"]["all"]
+        assert len(found) == 2 and (tmp_path / "out" / "summary.csv").is_file()
+        assert all(one["1"]["Dice"] in (1.0, None) for one in found)
+        assert "label" in said and f"written: {tmp_path / 'out' / 'summary.json'}" in said
+
+    def test_a_file_is_scored_against_a_file(self, home: Path, images: Path, tmp_path: Path, capsys: Told) -> None:
+        image, label = sorted(images.iterdir())[0], tmp_path / "label.nii.gz"
+        assert run(home, image, label, "-m", "2d") == 0
+        array = sitk.ReadImage(str(label))
+        sitk.WriteImage(array * 0 + 1, str(label))
+        capsys.readouterr()
+
+        assert run(home, image, tmp_path / "out.nii.gz", "-m", "2d", "--evaluate", str(label)) == 0
+
+        predicted = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out.nii.gz"))) == 1
+        dice = 2 * predicted.sum() / (predicted.sum() + predicted.size)
+        assert f"{dice:.4f}" in capsys.readouterr().out
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["label.nii.gz", "out.nii.gz"]
+
+    @pytest.mark.parametrize(
+        ("labels", "output", "more", "said"),
+        [
+            (
+                "none",
+                "out",
+                (),
+                "none: no such file or folder; name the true labels that predictions are scored against",
+            ),
+            (
+                ".",
+                "out.nii.gz",
+                (),
+                "a folder, but one case is predicted into a file; name the file of its true labels",
+            ),
+            ("a.nii.gz", "out", (), "a.nii.gz: a file, but a folder is predicted; name the folder of true labels"),
+            (".", "out", ("--num_parts", "2"), "a part of the cases is not scored alone; score all with"),
+        ],
+    )
+    def test_what_is_refused_before_anything_is_predicted(
+        self, home: Path, images: Path, tmp_path: Path, capsys: Told, labels: str, output: str, more: Any, said: str
+    ) -> None:
+        (tmp_path / "a.nii.gz").touch()
+        inputs = sorted(images.iterdir())[0] if output.endswith(".gz") else images
+
+        assert run(home, inputs, tmp_path / output, "-m", "2d", "--evaluate", str(tmp_path / labels), *more) == 1
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / output).exists()
