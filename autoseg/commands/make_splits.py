@@ -11,6 +11,7 @@ from autoseg.commands.values import folder, not_negative, positive, zero_to_one
 from autoseg.files.layout import FULL
 from autoseg.files.model_folder import ModelKey
 from autoseg.paths import Workspace
+from autoseg.words import counted
 
 
 def add_arguments(parser: Parser) -> None:
@@ -49,6 +50,12 @@ def add_arguments(parser: Parser) -> None:
         type=folder,
         help="take the folds of this file, a splits_final.json; its names are those of cases, of files, or of groups",
     )
+    parser.add_argument(
+        "--links",
+        metavar="DIR",
+        type=folder,
+        help="also make DIR/fold_0/train/images and so on, folders of links to the files, for programs that want them",
+    )
     parser.add_argument("--seed", metavar="N", type=not_negative, help="for other folds of the same kind")
     add_overwrite(parser)
 
@@ -56,6 +63,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Write the folds and print how everything is shared out in them."""
     from autoseg.dataset.folds import SPLIT_SEED
+    from autoseg.dataset.split_links import link_splits, require_new_folder
     from autoseg.dataset.split_making import make_splits, proportions
     from autoseg.dataset.split_request import SplitRequest
     from autoseg.plans import planned_in
@@ -71,9 +79,14 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         where=arguments.where,
         seed=SPLIT_SEED if arguments.seed is None else arguments.seed,
     )
+    if arguments.links is not None:
+        require_new_folder(arguments.links)
     made = make_splits(workspace.task(task), request, reuse=arguments.reuse, overwrite=arguments.overwrite_existing)
     rows = proportions(made)
     print("\n".join(in_columns(rows, " ".join(["<5", *[">6"] * (len(rows[0]) - 1)]))))
+    if arguments.links is not None:
+        links = link_splits(workspace.task(task), made.splits, arguments.links)
+        print(f"written: {arguments.links}: {counted(links, 'link')}")
     planned = planned_in(workspace.task(task))
     command = (
         training_words(ModelKey(task=task, configuration=FULL if FULL in planned else planned[0]), "0")
@@ -88,7 +101,7 @@ COMMAND = main = Command(
     summary="say which cases train and which validate: grouped, balanced, with a site held out, or of given shares",
     reads="raw_data/TaskXXX_Name: dataset.json, metadata.tsv, patients.json",
     writes="preprocessed/TaskXXX_Name: splits_final.json, and splits_rule.json with what it was made by. Other folds that\n"
-    "are there stay, unless you ask to replace them. Prints how everything is shared out.",
+    "are there stay, unless you ask to replace them. Prints how everything is shared out. With --links folders of links.",
     example="autoseg_make_splits -t 4 --folds 5 --group_by patient --balance site sex\n"
     "autoseg_make_splits -t 4 --test_on site=unf\n"
     "autoseg_make_splits -t 4 --fractions 0.6 0.2 0.2 --where 'contrast in T1w,T2w'",
