@@ -21,6 +21,7 @@ GROUPS = {
         "make_recipe",
         "plot_augmentation",
         "train",
+        "run_folds",
         "predict",
         "evaluate_folder",
         "summary",

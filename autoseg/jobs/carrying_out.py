@@ -55,7 +55,8 @@ def _carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None, o
         steps = all_steps(work, configurations)
         say_what_is_trained(work, configurations, steps, runner)
     runner.run(steps, total=len(steps))
-    _finish(work, runner, steps)
+    finish(work.task, runner, steps)
+    print(f"{work.task}: the selection is {work.selection}\n{work.task}: the model is {work.archive}", file=output)
 
 
 def say_what_folds_miss(work: Work, workspace: Workspace) -> None:
@@ -157,7 +158,17 @@ def _done(some: int, steps: int, state: str = "done") -> str:
     return f"{some} of {counted(steps, 'step')} {agreeing(some, 'is', 'are')} {state}"
 
 
-def _finish(work: Work, runner: Runner, steps: Sequence[Step]) -> None:
+def finish(name: str, runner: Runner, steps: Sequence[Step]) -> None:
+    """Tell how every step of a work ended.
+
+    Args:
+        name: Of the work.
+
+    Raises:
+        AutosegError: Not all are done.
+        Interrupted: Stopped by a signal or time limit.
+        KeyboardInterrupt: Stopped by Ctrl-C.
+    """
     done = sum(runner.outcomes[step.name].state in GOOD for step in steps if step.name in runner.outcomes)
     if runner.stopped is not None:
         message = f"stopped, {_done(done, len(steps))}; run the same command again to go on"
@@ -165,12 +176,9 @@ def _finish(work: Work, runner: Runner, steps: Sequence[Step]) -> None:
     print(f"\n{summary_table(steps, runner.outcomes)}\n", file=runner.output)
     if done < len(steps):
         raise AutosegError(
-            f"{work.task}: {_done(len(steps) - done, len(steps), 'not done')}; put right what is named above and run "
+            f"{name}: {_done(len(steps) - done, len(steps), 'not done')}; put right what is named above and run "
             "the same command again, what is done is kept"
         )
-    print(
-        f"{work.task}: the selection is {work.selection}\n{work.task}: the model is {work.archive}", file=runner.output
-    )
 
 
 def _by_hand(step: Step) -> str:
