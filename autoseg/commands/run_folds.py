@@ -14,7 +14,7 @@ def add_arguments(parser: Parser) -> None:
     """The command's own options."""
     parser.add_argument(
         "script",
-        metavar="STEPS.txt",
+        metavar="STEPS",
         type=folder,
         help="a text file with a command in each line, in which {fold} stands for the fold; # begins a comment",
     )
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:  # noqa: A
 COMMAND = main = Command(
     name="autoseg_run_folds",
     summary="run a script of commands for every fold; stopped anywhere, or mended after a failure, it continues",
-    reads="STEPS.txt: a command in each line, such as `autoseg_train multiplanar Trainer 4 {fold} -c`; no shell reads it",
+    reads="STEPS: a command in each line, such as `autoseg_train multiplanar Trainer 4 {fold} -c`; no shell reads it",
     writes="what the commands write; and DIR/journal.json and logs/. A line is left alone that ended well, as long as\n"
     "neither it nor a line before it changes. At the first failure all stops.",
     example="autoseg_run_folds steps.txt --folds 0 1 2 3 4",
