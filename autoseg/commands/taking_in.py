@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import Group, add_task_number, add_where
 from autoseg.commands.settings import typed
+from autoseg.commands.values import number_from_zero
 from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from autoseg.conversion.taken_in import TakenIn
 
 CONVERSION = frozenset(
-    "source task_number name channels label_names remap_labels contrasts multichannel label_suffixes roi_suffix where overlap".split()
+    "source task_number name channels label_names remap_labels contrasts multichannel label_suffixes roi_suffix roi_margin where overlap".split()
 )
 """Where the options are kept."""
 
@@ -60,6 +61,14 @@ def add_conversion(options: Group) -> None:
         metavar="SUFFIX",
         help="of BIDS: masks in derivatives outside of which nothing is known, so nothing is trained on there",
     )
+    options.add_argument(
+        "--crop_to_roi",
+        dest="roi_margin",
+        metavar="MM",
+        type=number_from_zero,
+        help="cut images to their regions of interest (masks in rois, roi in dataset.json or a table, --roi_suffix) and so "
+        "many mm around them (default: whole; either way nothing is trained on outside)",
+    )
     add_where(options, "of BIDS, only these images")
     options.add_argument(
         "--overlap",
@@ -85,6 +94,7 @@ def chosen_conversion(arguments: argparse.Namespace) -> ConversionSettings:
         overlap=arguments.overlap,
         where=arguments.where,
         roi_suffix=arguments.roi_suffix,
+        roi_margin=arguments.roi_margin,
     )
 
 

@@ -50,6 +50,11 @@ def positive_number(text: str) -> float:
     return value
 
 
+def number_from_zero(text: str) -> float:
+    """A finite number, 0 or above."""
+    return 0.0 if text in ("0", "0.0") else positive_number(text)
+
+
 def share(text: str) -> float:
     """A number above 0, at most 1."""
     value = positive_number(text)

@@ -12,6 +12,7 @@ from autoseg.conversion.drawn_masks import DrawnCase, Overlap, are_maps, draw_la
 from autoseg.conversion.label_files import read_label_files
 from autoseg.conversion.nnunet import number_and_name
 from autoseg.conversion.numbering import number_labels
+from autoseg.conversion.regions import with_regions
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case
 from autoseg.dataset.conditions import parse_condition
@@ -38,6 +39,7 @@ class BidsSettings:
         overlap: What becomes of labels with a file each.
         remap_labels: Whether values with gaps may be renumbered, where one file holds all labels.
         roi_suffix: Of masks in derivatives outside of which nobody knows; images without one are left out.
+        roi_margin: Millimetres around these to which images are cut.
         where: A condition on what is known of the images; others are left out.
     """
 
@@ -49,6 +51,7 @@ class BidsSettings:
     remap_labels: bool = False
     where: str | None = None
     roi_suffix: str | None = None
+    roi_margin: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +89,7 @@ def understand_bids(folder: Path, settings: BidsSettings, *, workers: int) -> Un
         )
     files = [paths for found in labels.values() for paths in found.values()]
     is_map = len(suffixes) == 1 and all(len(paths) == 1 for paths in files)
-    is_map = (
-        is_map
-        and settings.roi_suffix is None
-        and (settings.remap_labels or are_maps([path for (path,) in files], workers))
-    )
+    is_map = is_map and (settings.remap_labels or are_maps([path for (path,) in files], workers))
     cases = [_case(case, images, labels[case], subjects, is_map=is_map) for case, images in subjects.images.items()]
     number, name = number_and_name(folder)
     understood = Understood(
@@ -107,8 +106,11 @@ def understand_bids(folder: Path, settings: BidsSettings, *, workers: int) -> Un
         notes=subjects.notes,
     )
     if is_map:
-        return _with_map(understood, settings, workers)
-    return _with_masks(understood, subjects, suffixes, settings, workers=workers)
+        understood = _with_map(understood, settings, workers)
+    else:
+        understood = _with_masks(understood, subjects, suffixes, settings, workers=workers)
+    regions = {} if settings.roi_suffix is None else _regions(subjects, settings.roi_suffix)
+    return with_regions(understood, regions, settings.roi_margin)
 
 
 def _case(
@@ -159,13 +161,11 @@ def _with_masks(
     """Of a file for each label."""
     labels = {case: _labels(images, suffixes) for case, images in subjects.images.items()}
     names = settings.names or label_names(suffixes)
-    regions = {} if settings.roi_suffix is None else _regions(subjects, settings.roi_suffix)
     _require_names(understood.source, suffixes, names)
     drawn = [
         DrawnCase(
             identifier=case,
             masks={names[suffixes.index(suffix)]: files for suffix, files in found.items()},
-            region=regions.get(case),
         )
         for case, found in labels.items()
         if found

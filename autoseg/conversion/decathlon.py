@@ -15,7 +15,7 @@ from typing import Any
 
 from autoseg.conversion.building import BYTES_PER_WORKER, built_beside, copy_facts, copy_file, require_free_number
 from autoseg.conversion.declared import close_gaps
-from autoseg.conversion.writing import renumber
+from autoseg.conversion.writing import renumbered
 from autoseg.dataset import Dataset, channel_file, read_dataset, read_description
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.files.layout import DATASET_FILE
@@ -155,7 +155,8 @@ def _convert(file: _File, *, target: Path, channels: int, numbers: Mapping[int, 
         if numbers is None:
             copy_file(file.path, folder / file.path.name)
         else:
-            renumber(file.path, folder / file.path.name, numbers)
+            label = renumbered(file.path, numbers)
+            write_image(folder / file.path.name, label.data, label.geometry)
         return
     stem, ending = split_ending(file.path.name)
     volumes = _volumes(file.path)

@@ -12,7 +12,6 @@ import numpy as np
 
 from autoseg.arrays import Array, Mask
 from autoseg.conversion.understood import DrawnLabel
-from autoseg.dataset.declared_target import IGNORE
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.images import read_label
 from autoseg.images.whole_numbers import fractional_values
@@ -20,9 +19,6 @@ from autoseg.machine.pool import run_on_cases
 from autoseg.words import agreeing, counted, first_few, in_digits, readable
 
 BACKGROUND = "background"
-
-UNKNOWN = 255
-"""The value outside of a region; there are fewer labels with a file each."""
 
 Overlap = Literal["masks", "last"] | None
 """What becomes of labels with a file each: masks of their own, or one map in which the last counts where they overlap. None:
@@ -38,12 +34,10 @@ class DrawnCase:
 
     Attributes:
         masks: By the label's name, a file of each rater; what was not drawn is left out.
-        region: A mask outside of which nobody knows; None where all is known.
     """
 
     identifier: str
     masks: Mapping[str, tuple[Path, ...]]
-    region: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,19 +91,18 @@ def draw_labels(
             f"values between the ends are taken for the nearer one, in {counted(len(edges), 'file')}: {first_few(edges, 3)}"
         )
     notes += _undrawn(cases, names)
-    ignored = {IGNORE: UNKNOWN} if any(case.region for case in cases) else {}
     if apart:
         return DrawnLabels(
             labels=(BACKGROUND, *names),
             drawings={case.identifier: tuple(_each(case, names)) for case in cases},
-            target={"masks": list(names), **ignored},
+            target={"masks": list(names)},
             notes=tuple(notes),
         )
     annotated = {case.identifier: list(case.masks) for case in cases if len(case.masks) < len(names)}
     return DrawnLabels(
         labels=(BACKGROUND, *names),
         drawings={case.identifier: tuple(_merged(case, names)) for case in cases},
-        target={**({"annotated": annotated} if annotated else {}), **ignored},
+        target={"annotated": annotated} if annotated else {},
         notes=tuple(notes),
     )
 
@@ -141,18 +134,14 @@ def _each(case: DrawnCase, names: Sequence[str]) -> Iterator[DrawnLabel]:
         files = case.masks.get(name, ())
         for rater, path in enumerate(files, start=1):
             ending = f"_{name}" if len(files) == 1 else f"_{name}_rater{rater}"
-            yield DrawnLabel(name=ending, masks=((path, 1),), region=_region(case))
+            yield DrawnLabel(name=ending, masks=((path, 1),))
 
 
 def _merged(case: DrawnCase, names: Sequence[str]) -> Iterator[DrawnLabel]:
     raters = max(map(len, case.masks.values()))
     for rater in range(raters):
         masks = tuple((case.masks[name][rater], value) for value, name in enumerate(names, 1) if name in case.masks)
-        yield DrawnLabel(name="" if raters == 1 else f"_rater{rater + 1}", masks=masks, region=_region(case))
-
-
-def _region(case: DrawnCase) -> tuple[Path, int] | None:
-    return None if case.region is None else (case.region, UNKNOWN)
+        yield DrawnLabel(name="" if raters == 1 else f"_rater{rater + 1}", masks=masks)
 
 
 def _undrawn(cases: Sequence[DrawnCase], names: Sequence[str]) -> Iterator[str]:
@@ -180,8 +169,7 @@ def _look_at(case: DrawnCase) -> _Looked:
     held: dict[str, Mask] = {}
     edges: list[str] = []
     first: tuple[Path, tuple[int, ...]] | None = None
-    region = {} if case.region is None else {"": (case.region,)}
-    for name, files in {**case.masks, **region}.items():
+    for name, files in case.masks.items():
         for path in files:
             data = read_label(path).data
             first = first or (path, data.shape)

@@ -17,9 +17,11 @@ from autoseg.conversion.plain_folders import (
     plain_notes,
     require_equal_channels,
 )
+from autoseg.conversion.regions import with_regions
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case
 from autoseg.dataset.facts import Facts
+from autoseg.dataset.listed import ROI
 from autoseg.dataset.metadata import UNKNOWN
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.storage import read_bytes
@@ -57,7 +59,7 @@ def understand_file_of_paths(path: Path, settings: PlainSettings, *, workers: in
     if not images or not lines:
         near = nearest(columns[0], ["image"]) if columns else ""
         raise DatasetError(f"{readable(path)}: names no image{near}; {EXAMPLE}")
-    _require_files(path, lines, [*images, *([LABEL] if LABEL in columns else [])])
+    _require_files(path, lines, [*images, *(column for column in (LABEL, ROI) if column in columns)])
     cases = [_case(path, line, images) for line in lines]
     _require_each_once(path, cases, lines)
     require_equal_channels(path, cases)
@@ -69,7 +71,7 @@ def understand_file_of_paths(path: Path, settings: PlainSettings, *, workers: in
     )
     test = tuple(case for case in cases if not case.segmentation)
     named = tuple(match["channel"] for column in images if (match := IMAGE.fullmatch(column)) and match["channel"])
-    return Understood(
+    understood = Understood(
         source=path,
         layout=A_FILE_OF_PATHS,
         number=None,
@@ -84,6 +86,12 @@ def understand_file_of_paths(path: Path, settings: PlainSettings, *, workers: in
         facts={case.identifier: case.facts for case in cases},
         notes=tuple(plain_notes(settings, numbering, len(test))),
     )
+    regions = {
+        case.identifier: path.parent / line.cells[ROI]
+        for case, line in zip(cases, lines, strict=True)
+        if line.cells.get(ROI, "") not in UNKNOWN
+    }
+    return with_regions(understood, regions, settings.roi_margin)
 
 
 def _read(path: Path) -> tuple[list[str], list[_Line]]:
@@ -130,7 +138,7 @@ def _case(path: Path, line: _Line, images: Sequence[str]) -> Case:
     facts = tuple(
         (name, cell)
         for name, cell in line.cells.items()
-        if name not in (CASE, LABEL, *images) and cell not in UNKNOWN and name
+        if name not in (CASE, LABEL, ROI, *images) and cell not in UNKNOWN and name
     )
     return Case(
         identifier=line.cells.get(CASE) or split_ending(given[0].name)[0] or given[0].name,

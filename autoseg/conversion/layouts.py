@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from autoseg.conversion.bids import BidsSettings, understand_bids
 from autoseg.conversion.bids_files import is_bids
@@ -22,6 +23,7 @@ from autoseg.conversion.nnunet import (
     understand_second_generation,
 )
 from autoseg.conversion.plain_folders import PlainSettings, plain_pair, understand_plain_folders
+from autoseg.conversion.regions import regions_beside, regions_listed, with_regions
 from autoseg.conversion.split_folders import split_pairs, understand_split_folders
 from autoseg.conversion.totalsegmentator import case_folders, understand_case_folders
 from autoseg.conversion.understood import Understood
@@ -46,7 +48,14 @@ FIRST_OWN_NUMBER = 500
 BIDS_ONLY = ("contrasts", "multichannel", "label_suffixes", "where", "roi_suffix")
 """Settings of no other layout."""
 
-FORMAT = RecordFormat(number=1)
+
+def _completed(content: dict[str, Any]) -> dict[str, Any]:
+    """With what earlier versions did not write."""
+    settings = content.get("settings")
+    return {**content, "settings": {"roi_margin": None, **settings}} if isinstance(settings, dict) else content
+
+
+FORMAT = RecordFormat(number=1, completed=_completed)
 
 TASK_NAME = re.compile(r"\w[\w.-]*")
 TASK_FOLDER = re.compile(r"Task(\d+)_.+")
@@ -66,6 +75,7 @@ class ConversionSettings:
         contrasts, multichannel, label_suffixes, roi_suffix: What is chosen of a BIDS dataset.
         overlap: What becomes of labels with a file each.
         where: A condition on what is known of the cases; others are left out (BIDS only).
+        roi_margin: Millimetres around regions of interest to which images are cut; None leaves them whole.
     """
 
     number: int | None = None
@@ -80,6 +90,7 @@ class ConversionSettings:
     overlap: Overlap = None
     where: str | None = None
     roi_suffix: str | None = None
+    roi_margin: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +195,9 @@ def understand_dataset(source: Path, settings: ConversionSettings, *, workers: i
         )
     description = read_description(source)
     if "channel_names" in description or "file_ending" in description:
-        return understand_second_generation(source, remap_labels=settings.remap_labels)
+        understood = understand_second_generation(source, remap_labels=settings.remap_labels)
+        regions = regions_beside(source, (*understood.training, *understood.test))
+        return with_regions(understood, regions, settings.roi_margin)
     if "modality" not in description:
         raise DatasetError(
             f"{readable(source / DATASET_FILE)}: names its channels neither under modality nor under channel_names; "
@@ -201,9 +214,7 @@ def _understand_files(source: Path, settings: ConversionSettings, workers: int) 
     if pairs := split_pairs(source):
         return understand_split_folders(source, pairs, _plain_settings(settings), workers=workers)
     if plain_pair(source) is None and case_folders(source):
-        return understand_case_folders(
-            source, channels=settings.channels, labels=settings.labels, overlap=settings.overlap, workers=workers
-        )
+        return understand_case_folders(source, _plain_settings(settings), overlap=settings.overlap, workers=workers)
     return _understand_plain(source, settings, workers)
 
 
@@ -216,6 +227,7 @@ def _understand_bids(source: Path, settings: ConversionSettings, workers: int) -
         overlap=settings.overlap,
         where=settings.where,
         roi_suffix=settings.roi_suffix,
+        roi_margin=settings.roi_margin,
         remap_labels=settings.remap_labels,
     )
     understood = understand_bids(source, chosen, workers=workers)
@@ -272,19 +284,29 @@ def _is_dataset(folder: Path) -> bool:
 
 
 def _plain_settings(settings: ConversionSettings) -> PlainSettings:
-    return PlainSettings(channels=settings.channels, labels=settings.labels, remap_labels=settings.remap_labels)
+    return PlainSettings(
+        channels=settings.channels,
+        labels=settings.labels,
+        remap_labels=settings.remap_labels,
+        roi_margin=settings.roi_margin,
+    )
 
 
 def _understand_first_generation(source: Path, settings: ConversionSettings) -> Understood:
     """Ours, where files carry channel numbers; the Decathlon's, where they are those that dataset.json names."""
-    description, numbers = close_gaps(
-        read_description(source), source / DATASET_FILE, remap_labels=settings.remap_labels
-    )
+    description, regions = regions_listed(read_description(source), source)
+    description, numbers = close_gaps(description, source / DATASET_FILE, remap_labels=settings.remap_labels)
     dataset = read_dataset(source, description)
+    regions = {**regions_beside(source, (*dataset.training, *dataset.test)), **regions}
     case = dataset.training[0]
     unnumbered = case.image_paths[0].with_name(case.identifier + split_ending(case.image_paths[0].name)[1])
     if all(path.is_file() for path in case.image_paths) or not unnumbered.is_file():
-        return understand_ours(source, remap_labels=settings.remap_labels)
+        return with_regions(understand_ours(source, description, numbers), regions, settings.roi_margin)
+    if regions or settings.roi_margin is not None:
+        raise DatasetError(
+            f"{readable(source)}: has {DECATHLON}, in which regions of interest are not known; give its images channel numbers, "
+            "<case>_0000"
+        )
     if settings.link:
         raise DatasetError(
             f"{readable(source)}: has {DECATHLON}; its images are renamed or split, which links cannot do; "

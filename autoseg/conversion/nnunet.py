@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from autoseg.conversion.declared import close_gaps, closed_gaps, renumbering_note
+from autoseg.conversion.declared import closed_gaps, renumbering_note
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case, find_case_files, image_files, read_dataset, read_description
 from autoseg.dataset.declared_target import IGNORE, MASKS, ORDER, RATER, SOFT, declared_target
@@ -33,16 +33,18 @@ OTHER_NORMALISATIONS = {"rescale_to_0_1": "min_max", "rescale_0_1": "min_max", "
 """Second-generation channel names that ask for a scaling we do not have."""
 
 
-def understand_ours(folder: Path, *, remap_labels: bool = False) -> Understood:
+def understand_ours(
+    folder: Path, description: Mapping[str, Any], numbers: Mapping[int, int] | None = None
+) -> Understood:
     """Read a task in our own layout.
 
     Args:
-        remap_labels: Whether label numbers with gaps may be renumbered.
+        description: What to take for the content of its dataset.json.
+        numbers: New ones of labels where there were gaps.
 
     Raises:
         DatasetError: dataset.json is wrong, or files that it lists are missing.
     """
-    description, numbers = close_gaps(read_description(folder), folder / DATASET_FILE, remap_labels=remap_labels)
     dataset = read_dataset(folder, description)
     files = [path for case in (*dataset.training, *dataset.test) for path in case.paths]
     if missing := [path.relative_to(folder) for path in files if not path.is_file()]:

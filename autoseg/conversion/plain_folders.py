@@ -10,6 +10,7 @@ from pathlib import Path
 from autoseg.conversion.label_files import read_label_files
 from autoseg.conversion.nnunet import number_and_name
 from autoseg.conversion.numbering import Numbering, number_labels
+from autoseg.conversion.regions import regions_beside, with_regions
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case, image_files
 from autoseg.dataset.cases import channels_in
@@ -41,11 +42,13 @@ class PlainSettings:
         channels: Names of the channels; they decide the normalisation.
         labels: Names of the labels, in the order of their numbers, without the background.
         remap_labels: Whether values may be renumbered so that they are consecutive.
+        roi_margin: Millimetres around regions of interest to which images are cut; None leaves them whole.
     """
 
     channels: tuple[str, ...] | None = None
     labels: tuple[str, ...] | None = None
     remap_labels: bool = False
+    roi_margin: float | None = None
 
 
 def understand_plain_folders(
@@ -68,7 +71,7 @@ def understand_plain_folders(
         names=settings.labels,
     )
     number, name = number_and_name(folder)
-    return Understood(
+    understood = Understood(
         source=folder,
         layout=PLAIN,
         number=number,
@@ -80,6 +83,7 @@ def understand_plain_folders(
         label_values=numbering.numbers,
         notes=tuple(plain_notes(settings, numbering, len(test))),
     )
+    return with_regions(understood, regions_beside(folder, cases), settings.roi_margin)
 
 
 def cases_of(images: Path, labels: Path, test_images: Path | None = None) -> list[Case]:

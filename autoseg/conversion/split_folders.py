@@ -17,6 +17,7 @@ from autoseg.conversion.plain_folders import (
     plain_pair,
     require_equal_channels,
 )
+from autoseg.conversion.regions import regions_beside, with_regions
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case
 from autoseg.dataset.facts import Facts, read_facts
@@ -78,7 +79,7 @@ def understand_split_folders(
     number, name = number_and_name(folder)
     test = tuple(by_role.get(TEST, ()))
     counts = ", ".join(f"{role} {len(cases)}" for role, cases in by_role.items())
-    return Understood(
+    understood = Understood(
         source=folder,
         layout=SPLIT_FOLDERS,
         number=number,
@@ -90,6 +91,10 @@ def understand_split_folders(
         label_values=numbering.numbers,
         facts=facts,
         notes=(f"the split stays as it is: {counts}", *plain_notes(settings, numbering, 0)),
+    )
+    regions = [regions_beside(images.parent, by_role[role]) for role, (images, _) in pairs.items()]
+    return with_regions(
+        understood, {case: path for of_role in regions for case, path in of_role.items()}, settings.roi_margin
     )
 
 

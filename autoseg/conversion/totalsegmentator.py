@@ -7,8 +7,11 @@ from pathlib import Path
 
 from autoseg.conversion.drawn_masks import DrawnCase, Overlap, draw_labels
 from autoseg.conversion.nnunet import number_and_name
+from autoseg.conversion.plain_folders import PlainSettings
+from autoseg.conversion.regions import with_regions
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case, image_files
+from autoseg.dataset.listed import ROI
 from autoseg.errors import DatasetError
 from autoseg.images import whole_files
 from autoseg.words import counted, first_few, nearest, readable
@@ -22,10 +25,9 @@ def case_folders(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in folder.iterdir() if path.is_dir() and _masks(path) is not None))
 
 
-def understand_case_folders(
-    folder: Path, *, channels: Sequence[str] | None, labels: Sequence[str] | None, overlap: Overlap, workers: int
-) -> Understood:
-    """Find images and masks; all masks of all cases are labels, in the order of their names, unless some are named.
+def understand_case_folders(folder: Path, settings: PlainSettings, *, overlap: Overlap, workers: int) -> Understood:
+    """Find images and masks; all masks of all cases are labels, in the order of their names, unless some are named. An image
+    called `roi` is a mask of what is known.
 
     Raises:
         DatasetError: A case without an image, or with others than the rest has; a label that nothing is called; files that
@@ -33,10 +35,11 @@ def understand_case_folders(
     """
     folders = case_folders(folder)
     images = {path.name: image_files(path) for path in folders}
+    regions = {case: files.pop(ROI) for case, files in images.items() if ROI in files}
     names = _channel_files(folder, images)
     masks = {path.name: image_files(found) for path in folders if (found := _masks(path)) is not None}
     there = sorted({name for files in masks.values() for name in files})
-    wanted = _wanted(folder, labels, there)
+    wanted = _wanted(folder, settings.labels, there)
     drawn = [
         DrawnCase(identifier=case, masks={name: (files[name],) for name in wanted if name in files})
         for case, files in masks.items()
@@ -51,12 +54,12 @@ def understand_case_folders(
         for case in drawn
     ]
     number, name = number_and_name(folder)
-    return Understood(
+    understood = Understood(
         source=folder,
         layout=A_FOLDER_A_CASE,
         number=number,
         name=name,
-        channels=tuple(channels or (name.upper() if name.casefold() == "ct" else name for name in names)),
+        channels=tuple(settings.channels or (name.upper() if name.casefold() == "ct" else name for name in names)),
         labels=written.labels,
         training=tuple(case for case in cases if case.drawn),
         test=tuple(case for case in cases if not case.drawn),
@@ -64,6 +67,7 @@ def understand_case_folders(
         target=written.target,
         notes=written.notes,
     )
+    return with_regions(understood, regions, settings.roi_margin)
 
 
 def _masks(folder: Path) -> Path | None:

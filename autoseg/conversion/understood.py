@@ -23,12 +23,25 @@ class DrawnLabel:
     Attributes:
         name: Behind the case's name, `_axon` or `_rater2`; empty for its only file.
         masks: Files, and the value that is written where each holds.
-        region: A mask outside of which nobody knows, and the value that says so; None where all is known.
     """
 
     name: str
     masks: tuple[tuple[Path, int], ...]
-    region: tuple[Path, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """What of a case is known.
+
+    Attributes:
+        mask: A file that holds there.
+        unknown: What labels say elsewhere.
+        margin: Millimetres around it to which image and labels are cut; None leaves them whole.
+    """
+
+    mask: Path
+    unknown: int
+    margin: float | None = None
 
 
 MOST_NAMES = 20
@@ -49,6 +62,7 @@ class Understood:
         description: What else its dataset.json says, carried over.
         label_values: Of each case, for each value in its label file the one to write; None leaves the files as they are.
         drawings: Of cases whose labels are made of several files, what is written.
+        regions: Of cases of which not all is known, what is.
         sidecars: Of cases, a JSON file that goes with image and labels and does not lie beside them.
         facts: What is known of each case; None where that stands beside the images as we have it.
         target: What dataset.json has to say of the target where names in the order of their numbers do not say all.
@@ -67,6 +81,7 @@ class Understood:
     description: Mapping[str, Any] = field(default_factory=dict)
     label_values: Mapping[str, Mapping[int, int]] | None = None
     drawings: Mapping[str, tuple[DrawnLabel, ...]] = field(default_factory=dict)
+    regions: Mapping[str, Region] = field(default_factory=dict)
     sidecars: Mapping[str, Path] = field(default_factory=dict)
     facts: Mapping[str, Facts] | None = None
     target: Mapping[str, Any] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from autoseg.conversion.building import built_beside, copy_facts, copy_file
 from autoseg.conversion.drawn_masks import mask_of
-from autoseg.conversion.understood import DrawnLabel, Understood
+from autoseg.conversion.regions import image_within, label_within
+from autoseg.conversion.understood import DrawnLabel, Region, Understood
 from autoseg.dataset import Case, channel_file, read_dataset
 from autoseg.dataset.declared_target import MASKS, RATER
 from autoseg.dataset.metadata import write_metadata
@@ -19,6 +20,7 @@ from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.files.layout import DATASET_FILE, METADATA_FILE
 from autoseg.files.storage import write_json
 from autoseg.images import (
+    Image,
     files_of,
     holds_channels,
     is_copied,
@@ -40,12 +42,16 @@ class _File:
         target: Relative to the task's folder.
         numbers: What becomes of a label's values.
         drawing: What a label is made of.
+        region: What of the case is known, where it is cut to that, or is a label.
+        is_label: Or an image, or what goes with one.
     """
 
     source: Path
     target: str
     numbers: Mapping[int, int] | None = None
     drawing: DrawnLabel | None = None
+    region: Region | None = None
+    is_label: bool = False
 
 
 def write_task(understood: Understood, target: Path, *, link: bool, workers: int) -> None:
@@ -93,18 +99,18 @@ def _files(understood: Understood) -> list[_File]:
     files = []
     for folder, cases in (("imagesTr", understood.training), ("imagesTs", understood.test)):
         for case in cases:
-            ending = _image_ending(case.image_paths[0])
+            region = understood.regions.get(case.identifier)
+            cut_to = None if region is None or region.margin is None else region
+            ending = _image_ending(case.image_paths[0], understood, case)
             for channel, path in enumerate(case.image_paths):
                 target = f"{folder}/{channel_file(case.identifier, channel, ending)}"
-                files.append(_File(source=path, target=target))
+                files.append(_File(source=path, target=target, region=cut_to))
                 sidecars = files_of(path)[1:] if is_copied(path) and case.identifier not in understood.sidecars else ()
                 files += [_File(source=one, target=target.removesuffix(ending) + one.suffix) for one in sidecars]
                 files += _sidecars(understood, case, target.removesuffix(ending))
             if case.segmentation is not None:
-                name = case.identifier + _label_ending(understood, case.segmentation)
-                numbers = (understood.label_values or {}).get(case.identifier)
                 labels = folder.replace("images", "labels")
-                files.append(_File(source=case.segmentation, target=f"{labels}/{name}", numbers=numbers))
+                files.append(_label(understood, case, case.segmentation, f"{labels}/{case.identifier}"))
             files += _parts_of_labels(understood, case, folder.replace("images", "labels"))
             files += _drawn(understood, case)
     return files
@@ -114,19 +120,30 @@ def _parts_of_labels(understood: Understood, case: Case, folder: str) -> Iterato
     """The label files of a case that each hold a mask, or what one rater drew, under the case's name."""
     if understood.outputs is None or case.identifier in understood.drawings:
         return
-    numbers = (understood.label_values or {}).get(case.identifier)
     for stem, paths in zip(understood.outputs.files_of(case.identifier), case.drawn, strict=False):
         for path in paths:
             match = RATER.fullmatch(split_ending(path.name)[0])
             name = f"{stem}_rater{match[2]}" if match else stem
-            yield _File(source=path, target=f"{folder}/{name}{_label_ending(understood, path)}", numbers=numbers)
+            yield _label(understood, case, path, f"{folder}/{name}")
+
+
+def _label(understood: Understood, case: Case, path: Path, target: str) -> _File:
+    """A label file, without its ending in `target`."""
+    return _File(
+        source=path,
+        target=target + _label_ending(understood, case, path),
+        numbers=(understood.label_values or {}).get(case.identifier),
+        region=understood.regions.get(case.identifier),
+        is_label=True,
+    )
 
 
 def _drawn(understood: Understood, case: Case) -> Iterator[_File]:
     """The label files that are made of others."""
     for drawing in understood.drawings.get(case.identifier, ()):
         source, stem = drawing.masks[0][0], f"labelsTr/{case.identifier}{drawing.name}"
-        yield _File(source=source, target=stem + _drawn_ending(source), drawing=drawing)
+        region = understood.regions.get(case.identifier)
+        yield _File(source=source, target=stem + _drawn_ending(source), drawing=drawing, region=region, is_label=True)
         yield from _sidecars(understood, case, stem)
 
 
@@ -142,30 +159,34 @@ def _drawn_ending(path: Path) -> str:
 
 def _ending_of_labels(understood: Understood, case: Case) -> str:
     if case.segmentation is not None:
-        return _label_ending(understood, case.segmentation)
+        return _label_ending(understood, case, case.segmentation)
     if case.identifier in understood.drawings:
         return _drawn_ending(case.label_paths[0])
-    return _label_ending(understood, case.label_paths[0])
+    return _label_ending(understood, case, case.label_paths[0])
 
 
-def _label_ending(understood: Understood, path: Path) -> str:
-    return ".nii.gz" if understood.label_values else _image_ending(path)
+def _label_ending(understood: Understood, case: Case, path: Path) -> str:
+    if understood.label_values:
+        return ".nii.gz"
+    return _copied_ending(path, written=case.identifier in understood.regions)
 
 
-def _image_ending(path: Path) -> str:
-    """Of the copy: images in two files become one."""
-    return split_ending(path.name)[1] if is_copied(path) else written_ending(path.name)
+def _image_ending(path: Path, understood: Understood, case: Case) -> str:
+    region = understood.regions.get(case.identifier)
+    return _copied_ending(path, written=region is not None and region.margin is not None)
+
+
+def _copied_ending(path: Path, *, written: bool) -> str:
+    """Of the copy: images in two files become one, and so do those that are written anew."""
+    return written_ending(path.name) if written or not is_copied(path) else split_ending(path.name)[1]
 
 
 def _bring(file: _File, *, folder: Path, link: bool) -> None:
     target = folder / file.target
-    if file.drawing is not None:
-        draw(file.drawing, target)
-    elif file.numbers is not None:
-        renumber(file.source, target, file.numbers)
+    if file.drawing is not None or file.numbers is not None or file.region is not None:
+        _write(target, _made(file))
     elif not is_copied(file.source):
-        image = read_image(file.source)
-        write_image(target, image.data, image.geometry)
+        _write(target, read_image(file.source))
     elif link:
         try:
             target.symlink_to(file.source.resolve())
@@ -177,8 +198,24 @@ def _bring(file: _File, *, folder: Path, link: bool) -> None:
         copy_file(file.source, target)
 
 
-def renumber(source: Path, target: Path, numbers: Mapping[int, int]) -> None:
-    """Write a label image with other numbers, in the smallest type that holds them.
+def _write(target: Path, image: Image) -> None:
+    write_image(target, image.data, image.geometry)
+
+
+def _made(file: _File) -> Image:
+    """An image or label that is not what its file holds."""
+    if not file.is_label:
+        image = read_image(file.source)
+        return image if file.region is None else image_within(image, file.region)
+    if file.drawing is not None:
+        label = drawn(file.drawing)
+    else:
+        label = read_label(file.source) if file.numbers is None else renumbered(file.source, file.numbers)
+    return label if file.region is None else label_within(label, file.region)
+
+
+def renumbered(source: Path, numbers: Mapping[int, int]) -> Image:
+    """A label image with other numbers, in the smallest type that holds them.
 
     Raises:
         DatasetError: It holds a value that is given no number.
@@ -193,19 +230,16 @@ def renumber(source: Path, target: Path, numbers: Mapping[int, int]) -> None:
                 f"holds {first_few(np.array(unknown), say=in_digits)}, which is no label of this task; correct the file"
             )
         target_plane[...] = np.array([numbers[value] for value in values.tolist()], kind)[places].reshape(plane.shape)
-    write_image(target, written, image.geometry)
+    return replace(image, data=written)
 
 
-def draw(drawing: DrawnLabel, target: Path) -> None:
-    """Write a label image that has each value where the value's mask holds, later ones over earlier ones."""
-    region = () if drawing.region is None else (drawing.region,)
+def drawn(drawing: DrawnLabel) -> Image:
+    """A label image that has each value where the value's mask holds, later ones over earlier ones."""
     first = read_label(drawing.masks[0][0])
-    written = np.zeros(first.data.shape, np.min_scalar_type(max(value for _, value in (*drawing.masks, *region))))
+    written = np.zeros(first.data.shape, np.min_scalar_type(max(value for _, value in drawing.masks)))
     for path, value in drawing.masks:
         written[mask_of(read_label(path).data)] = value
-    for path, value in region:
-        written[~mask_of(read_label(path).data)] = value
-    write_image(target, written, first.geometry)
+    return replace(first, data=written)
 
 
 def _description(understood: Understood, name: str) -> dict[str, object]:
@@ -214,12 +248,15 @@ def _description(understood: Understood, name: str) -> dict[str, object]:
 
     training = [
         {
-            "image": listed("imagesTr", case.identifier, _image_ending(case.image_paths[0])),
+            "image": listed("imagesTr", case.identifier, _image_ending(case.image_paths[0], understood, case)),
             "label": listed("labelsTr", case.identifier, _ending_of_labels(understood, case)),
         }
         for case in understood.training
     ]
-    test = [listed("imagesTs", case.identifier, _image_ending(case.image_paths[0])) for case in understood.test]
+    test = [
+        listed("imagesTs", case.identifier, _image_ending(case.image_paths[0], understood, case))
+        for case in understood.test
+    ]
     return {
         "name": name,
         **understood.description,

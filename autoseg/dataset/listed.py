@@ -19,6 +19,9 @@ LONGEST_NAME = 200
 
 FOLDERS = ("imagesTr", "labelsTr", "imagesTs")
 KEYS = {"training": {"image", "label"}, "test": {"image"}}
+ROI = "roi"
+"""What a mask of what is known is called: a key of a case, a column of a table, a file beside an image."""
+
 DRIVE = re.compile(r"[A-Za-z]:(?=[\\/])")
 
 
@@ -57,6 +60,12 @@ def read_cases(entries: Any, key: str, folder: Path, channels: int, notes: Notes
 def _note_unread_keys(entries: Sequence[Any], key: str, notes: Notes) -> None:
     unread = [entry.keys() - KEYS[key] for entry in entries if isinstance(entry, dict)]
     names = sorted({name for keys in unread for name in keys})
+    if ROI in names:
+        notes.add(
+            f"{key}: {ROI} is read where a dataset is converted, which writes what lies outside of it as ignored; move the "
+            "folder out of raw_data if it lies there, and make a task of it with `convert_dataset(FOLDER)`"
+        )
+        names.remove(ROI)
     if names:
         number, known = sum(map(bool, unread)), " and ".join(sorted(KEYS[key]))
         notes.remarks.append(

@@ -209,7 +209,10 @@ def test_outside_of_a_region_nobody_knows_and_images_without_one_are_left_out(bi
     dataset = read_dataset(conversion.folder)
 
     assert [case.identifier for case in (*dataset.training, *dataset.test)] == ["sub-01_T1w"]
-    assert conversion.understood.notes == ("left out, without _roi: sub-02_T1w, sub-03_T1w",)
+    assert conversion.understood.notes == (
+        "outside of roi nothing is known: neither trained on nor scored",
+        "left out, without _roi: sub-02_T1w, sub-03_T1w",
+    )
     assert isinstance(dataset.target, Exclusive) and dataset.target.ignore == 255
     expected = np.where(box(slice(0, 4)) == 1, box(slice(0, 2)) + box(slice(3, 5), 2), 255)
     np.testing.assert_array_equal(read_label(dataset.training[0].label_paths[0]).data, expected)
