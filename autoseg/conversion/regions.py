@@ -17,7 +17,7 @@ from autoseg.dataset.listed import ROI
 from autoseg.errors import DatasetError
 from autoseg.geometry import Box, Geometry, Shape, bounding_box, box_slices
 from autoseg.images import Image, grid_differences, read_label, split_ending
-from autoseg.words import counted, first_few, readable
+from autoseg.words import agreeing, counted, first_few, readable
 
 FOLDERS = ("rois", "roisTr")
 """Beside the folders of images and labels; files are named after their cases."""
@@ -62,7 +62,7 @@ def regions_listed(description: Mapping[str, Any], folder: Path) -> tuple[Mappin
     if missing := sorted({str(path) for path in regions.values() if not path.is_file()}):
         raise DatasetError(
             f"{readable(folder)}: {counted(len(missing), 'mask')} of regions that dataset.json lists under {ROI} not there: "
-            f"{first_few(missing)}; add {'it' if len(missing) == 1 else 'them'}, or correct the name"
+            f"{first_few(missing)}; add {agreeing(len(missing), 'it', 'them')}, or correct the name"
         )
     return without, regions
 

@@ -20,6 +20,7 @@ from autoseg.training.losses import LOSSES
 from autoseg.training.optimisers import OPTIMISERS
 from autoseg.training.recipes.recipe import Recipe
 from autoseg.training.recipes.shipped import RECIPES
+from autoseg.training.sampling.slices import SLICES
 from autoseg.training.schedule import SCHEDULES
 from autoseg.words import nearest
 
@@ -32,6 +33,7 @@ CATALOGUES: Mapping[str, Catalogue] = {
     "optimiser": OPTIMISERS,
     "schedule": SCHEDULES,
     "stopping": STOPPINGS,
+    "slices": SLICES,
     "augmentation": AUGMENTATIONS,
     "batch_steps": BATCH_STEPS,
 }

@@ -14,6 +14,7 @@ from autoseg.training.augmentation.named import AUGMENTATIONS
 from autoseg.training.ending import STOPPINGS
 from autoseg.training.losses import LOSSES
 from autoseg.training.optimisers import OPTIMISERS
+from autoseg.training.sampling.slices import ALL_SLICES
 from autoseg.training.schedule import SCHEDULES
 
 COUNTS = ("epochs", "iterations_per_epoch", "validate_every", "max_iterations", "validation_batches", "batch_size")
@@ -47,6 +48,7 @@ class Recipe:
         batch_steps: What is done to whole training batches, in this order: samples mixed, borders of labels made soft.
         foreground_fraction: Share of each batch that must hold foreground.
         balance: What comes equally often in training: "labels", or the values of a column of metadata.tsv; null: each case.
+        slices: Which slices of cases 2d configurations draw patches from.
         mirror: Whether patches are mirrored along all axes, in training and in prediction.
         frequency_bias: Whether the answers begin at the frequencies that labels have in the cases that train.
         frozen: Share of the network's layers, from the input on, that stay as the weights have them which it starts from.
@@ -74,6 +76,7 @@ class Recipe:
     batch_steps: tuple[Part, ...] = ()
     foreground_fraction: float
     balance: str | None = None
+    slices: Part = ALL_SLICES
     mirror: bool
     frequency_bias: bool = False
     frozen: float = 0.0
@@ -116,7 +119,7 @@ class Recipe:
     def parts(self) -> tuple[Part, ...]:
         """Every part that is named."""
         steps = self.augmentation.settings.get("steps", ())
-        named = (self.network, *self.loss, self.optimiser, self.schedule, self.stopping, self.augmentation)
+        named = (self.network, *self.loss, self.optimiser, self.schedule, self.stopping, self.slices, self.augmentation)
         return (*named, *steps, *self.batch_steps)
 
 

@@ -43,6 +43,9 @@ CAME_LATER: Mapping[str, Mapping[str, Any]] = {
 NO_STOPPING = "never"
 """Which records did not hold before there was another, and do not now."""
 
+EVERY_SLICE = "all"
+"""Likewise of which slices patches are drawn."""
+
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """In what Python shows of an object that shows nothing of itself."""
 
@@ -123,6 +126,7 @@ def recorded(recipe: Recipe) -> dict[str, str]:
         **{name: repr(value) for name, value in wanted.items() if value not in (None, 0.0, False)},
         **({"batch_steps": " + ".join(map(_shown, recipe.batch_steps))} if recipe.batch_steps else {}),
         **({"stopping": _shown(recipe.stopping)} if recipe.stopping.name != NO_STOPPING else {}),
+        **({"slices": _shown(recipe.slices)} if recipe.slices.name != EVERY_SLICE else {}),
         **{name: repr(value) for name, value in numbers.items()},
     }
 

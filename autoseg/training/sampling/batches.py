@@ -34,6 +34,7 @@ from autoseg.training.sampling.ahead import Note, ignore, make_ahead
 from autoseg.training.sampling.packing import Packed, pack
 from autoseg.training.sampling.regions import Patches, PatchRule, Slot
 from autoseg.training.sampling.samples import TRAINING, VALIDATION, Sample, draw_sample, make_sample, sample_generator
+from autoseg.training.sampling.slices import SliceChoice
 from autoseg.training.sampling.views import TRIES, Cuts
 from autoseg.words import counted, without_case
 
@@ -181,6 +182,7 @@ class Batches:
         target: What is learned, where something of it may be unknown.
         foreground_fraction: Of each batch must hold foreground.
         views: How patches lie in the scanner; None: as the grid does.
+        slices: Which slices patches of two sides are drawn from; None: from all.
     """
 
     store: PreparedCases
@@ -193,6 +195,7 @@ class Batches:
     previous: PreviousMaps | None = None
     target: Target | None = None
     views: Views | None = None
+    slices: SliceChoice | None = None
 
     def bytes_of_one(self, channels: int) -> int:
         """Memory of one batch: fp32 data, and labels at all resolutions at most as much as two more bytes a voxel."""
@@ -264,7 +267,12 @@ class Batches:
         """How patches are drawn from cases."""
         if self.views is not None:
             return Cuts(self.patch_size, self.views, self.target)
-        return Patches(self.patch_size, ignores=self.target is not None and self.target.ignore is not None)
+        by_slice = len(self.patch_size) == 2
+        return Patches(
+            self.patch_size,
+            ignores=self.target is not None and self.target.ignore is not None,
+            slices=self.slices if by_slice else None,
+        )
 
 
 def remaining_keys(

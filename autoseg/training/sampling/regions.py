@@ -15,6 +15,7 @@ from autoseg.geometry import Shape
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.training.augmentation.interpolation import OUTSIDE_DATA
 from autoseg.training.sampling.patches import draw_foreground_voxel, draw_known_start, draw_start, is_forced, read_box
+from autoseg.training.sampling.slices import SliceChoice
 
 LabelMap: TypeAlias = tuple[Array, int]
 """An image of labels and the label outside of it: the true ones, and for a cascade those of the previous stage."""
@@ -84,14 +85,16 @@ class Patches:
     Attributes:
         patch_size: Two entries take slices of the first axis.
         ignores: Whether there may be voxels that nobody labelled, of which a patch may not consist.
+        slices: Which slices patches of two sides are drawn from; None: from all.
     """
 
     patch_size: Shape
     ignores: bool = False
+    slices: SliceChoice | None = None
 
     def suits(self, case: PreparedCase, slot: Slot) -> bool:  # noqa: ARG002
-        """Every case does."""
-        return True
+        """Every case does, of which a slice is kept."""
+        return self.slices is None or bool(self.slices.of(case).size)
 
     def draw(self, case: PreparedCase, slot: Slot, generator: np.random.Generator) -> Patch:
         """See `PatchRule`; the last ones of a batch must hold foreground."""
@@ -109,15 +112,42 @@ class Patches:
         previous = () if case.previous is None else case.previous.reshape(-1, *data.shape[1:])
         maps = labels + [(one, BACKGROUND) for one in previous]
         by_slice = len(patch_size) == 2
-        voxel = draw_foreground_voxel(case.foreground, generator, by_slice=by_slice) if forced else None
         reach = (1, *patch_size) if by_slice else patch_size
-        start = draw_start(data.shape[1:], reach, voxel, generator)
-        if self.ignores:
-            start = draw_known_start([one for one, _ in labels], reach, start, generator, ignored=is_ignored)
+        if self.slices is not None:
+            start = self._start_in_slice(case, self.slices, [one for one, _ in labels], generator, forced=forced)
+        else:
+            voxel = draw_foreground_voxel(case.foreground, generator, by_slice=by_slice) if forced else None
+            start = draw_start(data.shape[1:], reach, voxel, generator)
+            if self.ignores:
+                start = draw_known_start([one for one, _ in labels], reach, start, generator, ignored=is_ignored)
         if by_slice:
             data, maps = data[:, start[0]], [(array[start[0]], outside) for array, outside in maps]
             start = start[1:]
         return Patch(data, maps, start, patch_size, len(labels), is_planes(labels[0][0]))
+
+    def _start_in_slice(
+        self,
+        case: PreparedCase,
+        slices: SliceChoice,
+        labels: Sequence[Array],
+        generator: np.random.Generator,
+        *,
+        forced: bool,
+    ) -> Shape:
+        """Where a patch of one of the slices that are kept starts; of its first axis the slice."""
+        kept = slices.of(case)
+        if not kept.size:
+            raise TrainingError(
+                "no slice of it is left by the recipe's choice of slices; ask for less there, or leave the case out of the folds"
+            )
+        voxel = draw_foreground_voxel(slices.foreground(case), generator, by_slice=True) if forced else None
+        number = int(kept[generator.integers(len(kept))]) if voxel is None else voxel[0]
+        one = (1, *case.data.shape[2:])
+        start = draw_start(one, (1, *self.patch_size), voxel, generator)
+        if self.ignores:
+            within = [label[number : number + 1] for label in labels]
+            start = draw_known_start(within, (1, *self.patch_size), start, generator, ignored=is_ignored)
+        return (number, *start[1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from autoseg.training.sampling.batches import (
 )
 from autoseg.training.sampling.regions import PatchRule
 from autoseg.training.sampling.samples import TRAINING
+from autoseg.training.sampling.slices import choice_of
 from autoseg.training.sampling.waiting import Waiting, stopwatch_for
 from autoseg.training.state import TrainingState
 from autoseg.words import counted
@@ -96,4 +97,5 @@ def _described(parts: Parts, seed: int, previous: Gathered) -> Batches:
         seed=seed,
         previous=previous.maps,
         target=parts.target,
+        slices=choice_of(parts.recipe.slices),
     )

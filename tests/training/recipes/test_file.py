@@ -517,6 +517,7 @@ NAMED_PAGES = {
     "optimiser": "schedules",
     "schedule": "schedules",
     "stopping": "schedules",
+    "slices": "splits",
     "augmentation": "augmentation",
     "batch_steps": "augmentation",
 }
