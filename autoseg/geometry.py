@@ -161,13 +161,15 @@ def box_slices(box: Box) -> tuple[slice, ...]:
     return tuple(slice(start, stop) for start, stop in box)
 
 
-def tile_starts(image: Shape, patch: Shape, step: float) -> tuple[tuple[int, ...], ...]:
+def tile_starts(image: Shape, patch: Shape, step: float | Sequence[float]) -> tuple[tuple[int, ...], ...]:
     """First voxels of the tiles along each axis: as few as cover the image at the given step, spread evenly.
 
     Args:
         image: Sides in voxels, none smaller than the patch's.
+        step: Most that tiles are apart, as a share of the patch; of all axes, or of each.
     """
-    return tuple(_starts(side, wanted, step) for side, wanted in zip(image, patch, strict=True))
+    steps = [step] * len(patch) if isinstance(step, float | int) else step
+    return tuple(_starts(side, wanted, own) for side, wanted, own in zip(image, patch, steps, strict=True))
 
 
 def _starts(side: int, patch: int, step: float) -> tuple[int, ...]:

@@ -106,6 +106,29 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
         default=STEP_SIZE,
         help="how far the window moves, as a share of the patch; larger is faster (default: 0.5)",
     )
+    border = group.add_mutually_exclusive_group()
+    border.add_argument(
+        "--halo",
+        metavar="VOXELS",
+        type=not_negative,
+        default=0,
+        help="of each tile so many voxels at every side do not count, and the image is mirrored so far beyond its border "
+        "(default: 0)",
+    )
+    border.add_argument(
+        "--drop_border",
+        metavar="VOXELS",
+        type=not_negative,
+        default=0,
+        help="the same without mirroring: at the border of the image a tile counts to its end (default: 0)",
+    )
+    group.add_argument(
+        "--dropout_samples",
+        metavar="N",
+        type=not_negative,
+        default=0,
+        help="average over N passes in which the network's dropout stays on, as in training (default: one without)",
+    )
     group.add_argument(
         "--mode",
         metavar="normal|fast",
@@ -135,6 +158,7 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Predict; a case that fails is named, the others are finished."""
+    from autoseg.inference.scorers.halo import Halo
     from autoseg.jobs.next_steps import after_prediction
     from autoseg.networks import limit_threads
     from autoseg.prediction import ModelChoice, PredictionSettings, predict
@@ -165,6 +189,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             save_npz=arguments.save_npz,
             mirror=not arguments.disable_tta,
             step_size=arguments.step_size,
+            halo=Halo(voxels=arguments.halo or arguments.drop_border, mirrored=arguments.halo > 0),
+            dropout_samples=arguments.dropout_samples,
             mode=arguments.mode,
             overwrite=arguments.overwrite_existing,
             part=arguments.part_id,

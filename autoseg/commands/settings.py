@@ -58,6 +58,8 @@ TYPED = {
     "planner_2d": "-pl2d",
     "planner_3d": "-pl3d",
     "PlannerChoice.gpu_memory_target": "autoseg_plan_and_preprocess -gpu_memory_target",
+    "dropout_samples": "--dropout_samples",
+    "halo": "--halo, --drop_border",
     "plans": "-p",
     "plans_from": "--plans_from",
     "precision": "--precision",

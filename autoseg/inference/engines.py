@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from autoseg.errors import ModelError
+from autoseg.inference.dropout import with_dropout
 from autoseg.inference.members import Forward, Networks, in_turn
 from autoseg.inference.side_by_side import side_by_side
 from autoseg.machine.resources import keep_freed_memory
@@ -58,6 +59,7 @@ def start_networks(
     precision: Precision,
     device: torch.device,
     activation: Activation,
+    dropout_samples: int = 0,
 ) -> Networks:
     """Bring networks to where they are computed.
 
@@ -68,13 +70,16 @@ def start_networks(
         networks: In evaluation mode.
         tile_shape: `(C, *patch)`.
         activation: Makes the probabilities that are compared.
+        dropout_samples: See `Computation`.
 
     Raises:
-        ModelError: OpenVINO was asked for by name and cannot be used.
+        ModelError: OpenVINO was asked for by name and cannot be used; or dropout, and a network has none.
     """
     if device.type == "cpu":
         keep_freed_memory()
     modules = tuple(network.eval() for network in networks)
+    if dropout_samples:
+        return with_dropout(_in_torch(modules, precision, device), modules, dropout_samples)
     if not prefers_openvino(engine, device):
         return _in_torch(modules, precision, device)
     try:

@@ -251,6 +251,7 @@ class Predictor:
             precision=self.precision,
             device=self.device,
             activation=activation_of(self.target),
+            dropout_samples=self.computation.dropout_samples,
         )
 
     @cached_property
@@ -269,7 +270,7 @@ class Predictor:
             in_channels=input_channels(model.plans, model.configuration),
             channels=members.channels,
         )
-        tiles = Tiles(members, model.plan, tile=tile, step=self.computation.step_size)
+        tiles = Tiles(members, model.plan, tile=tile, step=self.computation.step_size, halo=self.computation.halo)
         views = model.plan.sampling.views
         return tiles if views is None else Sweeps(tiles, views, model.fusion)
 

@@ -18,6 +18,8 @@ from autoseg.files.records import is_record
 from autoseg.files.storage import content_hash, encode, read_json, write_json
 from autoseg.inference.model import load_weights, weights_sha256
 from autoseg.inference.predictor import Predictor
+from autoseg.inference.scorers.halo import NO_HALO
+from autoseg.inference.settings import Computation
 from autoseg.outputs import is_there, read_origin, require_own_file
 from autoseg.plans import plan_signature
 from autoseg.postprocessing.rules import Rule
@@ -153,5 +155,13 @@ def _facts(predictor: Predictor, rules: Sequence[Rule]) -> dict[str, Any]:
         "device": str(predictor.device),
         "precision": predictor.precision.name,
         "postprocessing": encode(tuple(rules)),
+        **_unusual(predictor.computation),
         **({} if model.fusion is None else {"fusion": encode(model.fusion)}),
     }
+
+
+def _unusual(computation: Computation) -> dict[str, Any]:
+    """What records do not hold where it is as it usually is."""
+    halo = {"halo": encode(computation.halo)} if computation.halo != NO_HALO else {}
+    samples = computation.dropout_samples
+    return halo | ({"dropout_samples": samples} if samples else {})

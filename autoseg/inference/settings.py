@@ -16,6 +16,7 @@ from autoseg.files.layout import PREDICTION_FILE
 from autoseg.geometry import STEP_SIZE
 from autoseg.images import WRITTEN_ENDINGS, written_ending
 from autoseg.inference.engines import Engine
+from autoseg.inference.scorers.halo import NO_HALO, Halo
 from autoseg.preprocessing.slabs import SurveyedCase
 
 Mode: TypeAlias = Literal["normal", "fast"]
@@ -37,9 +38,12 @@ class Computation:
         mode: "normal" resamples probabilities and takes the labels then; "fast" resamples the labels.
         engine: What computes the networks: "torch"; "openvino", for CPUs; or "auto", OpenVINO on a CPU where it is
             installed and agrees with torch.
+        halo: What becomes of the border of tiles.
+        dropout_samples: Average over so many passes in which dropout stays on, as in training (Gal and Ghahramani 2016,
+            arXiv 1506.02142); 0: one pass without. Torch computes them, and the same each time.
 
     Raises:
-        ModelError: The step or the mode is out of range.
+        ModelError: The step, the mode or the number of samples is out of range.
     """
 
     device: torch.device | str | None = None
@@ -48,8 +52,12 @@ class Computation:
     mirror: bool = True
     mode: Mode = "normal"
     engine: Engine = "torch"
+    halo: Halo = NO_HALO
+    dropout_samples: int = 0
 
     def __post_init__(self) -> None:
+        if self.dropout_samples < 0:
+            raise ModelError(f"`dropout_samples`: 0 or more, found {self.dropout_samples}")
         if not 0 < self.step_size <= 1:
             raise ModelError(f"step size {self.step_size}: must be above 0 and at most 1; {STEP_SIZE} is usual")
         if self.mode not in MODES:

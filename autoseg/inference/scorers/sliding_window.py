@@ -17,7 +17,7 @@ import torch
 from autoseg.arrays import Float32Array, LabelArray
 from autoseg.geometry import Shape
 from autoseg.inference.scorers.scorer import OnParts, Slab
-from autoseg.inference.scorers.tiling import Tiling, gaussian
+from autoseg.inference.scorers.tiling import Tiling
 from autoseg.inference.scorers.window import Position, Reach, Window
 
 PredictBatch: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
@@ -52,7 +52,7 @@ def predict_slabs(
     Args:
         predict_batch: The network. What it returns is summed on the device where that is.
         image: Where it is smaller than the patch it is padded with
-            zeros on both sides, and the padding is cut off again.
+            zeros on both sides, and the padding is cut off again; a halo may mirror it.
         labels: For a cascade, maps `(Z, Y, X)`: every tile holds each as one more channel after the image's.
         on_parts: Told how many tiles were added.
         on_room: Called when the sums have left the GPU, before the network is asked again.
@@ -61,8 +61,7 @@ def predict_slabs(
         Slabs without gaps and overlaps: planes in order, several at once, and of these the rows in order.
     """
     sources = [_padded(source, tiling) for source in [image, *(one[None] for one in labels)]]
-    weights = gaussian(tiling.patch) if tiling.overlaps else torch.ones(tiling.patch)
-    window = Window(tiling.planes, tiling.rows, tiling.padded[2], weights=weights)
+    window = Window(tiling.planes, tiling.rows, tiling.padded[2], weights=tiling.weights)
 
     def make_room() -> bool:
         if is_made := window.leave_device():
@@ -145,8 +144,11 @@ def _slice_by_slice(predict_batch: PredictBatch) -> PredictBatch:
 
 
 def _padded(source: ImageSource, tiling: Tiling) -> ImageSource:
-    """An image, padded with zeros to the patch's size where it is smaller."""
-    return _Padded(source, tiling.margins, (len(source), *tiling.padded)) if any(map(any, tiling.margins)) else source
+    """An image, padded with zeros to the patch's size where it is smaller; or mirrored, with a halo of that kind."""
+    if not any(map(any, tiling.margins)):
+        return source
+    kind = _Mirrored if tiling.halo.mirrored else _Padded
+    return kind(source, tiling.margins, (len(source), *tiling.padded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,3 +170,19 @@ class _Padded:
             within.append(slice(max(0, start), min(side, stop)))
             missing.append((max(0, -start), max(0, stop - side)))
         return np.pad(self.source[tuple(within)], missing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mirrored(_Padded):
+    """Mirrored beyond its border where it is read, the voxels at the border twice."""
+
+    def __getitem__(self, index: tuple[slice, ...]) -> Any:
+        channels, *sides = index
+        within, places = [channels], []
+        for some, (before, _), side in zip(sides, self.margins, self.source.shape[1:], strict=True):
+            turned = np.arange(some.start - before, some.stop - before) % (2 * side)
+            turned = np.minimum(turned, 2 * side - 1 - turned)
+            within.append(slice(int(turned.min()), int(turned.max()) + 1))
+            places.append(turned - turned.min())
+        read = np.asarray(self.source[tuple(within)])
+        return read[np.ix_(np.arange(len(read)), *places)]

@@ -12,6 +12,7 @@ from autoseg.errors import ModelError
 from autoseg.geometry import Shape
 from autoseg.inference.members import Members
 from autoseg.inference.memory import BYTES_PER_VALUE, fitting_batch, most_tiles, say_once, tiles_at_once
+from autoseg.inference.scorers.halo import NO_HALO, Halo
 from autoseg.inference.scorers.scorer import AnyCase, OnParts, Slab
 from autoseg.inference.scorers.sliding_window import ImageSource, predict_slabs
 from autoseg.inference.scorers.tiling import Tiling
@@ -35,13 +36,17 @@ class Tiles:
         plan: Says how large a tile is.
         tile: Bytes that one takes while the network runs.
         step: How far the window moves, as a fraction of the patch.
+        halo: What becomes of the border of tiles.
     """
 
-    def __init__(self, members: Members, plan: ConfigurationPlan, *, tile: int, step: float) -> None:
+    def __init__(
+        self, members: Members, plan: ConfigurationPlan, *, tile: int, step: float, halo: Halo = NO_HALO
+    ) -> None:
         self.members = members
         self.plan = plan
         self.tile = tile
         self.step = step
+        self.halo = halo
         self.device = members.networks.device
         self.at_once = tiles_at_once(self._most_at_once)
 
@@ -84,7 +89,7 @@ class Tiles:
 
     def _tiling(self, shape: Shape, identifier: str) -> Tiling:
         """An image's tiles, in batches that memory holds."""
-        tiling = Tiling(shape=shape, patch_size=self.plan.sampling.patch_size, step=self.step)
+        tiling = Tiling(shape=shape, patch_size=self.plan.sampling.patch_size, step=self.step, halo=self.halo)
         if self.device.type == "cpu":
             self._fit_batch(tiling, identifier)
         return replace(tiling, batch_size=max(1, self.at_once.number // len(self.members.flips)))

@@ -14,6 +14,7 @@ import torch
 from scipy import ndimage
 
 from autoseg.geometry import STEP_SIZE, Box, Shape, tile_starts
+from autoseg.inference.scorers.halo import NO_HALO, Halo, TileWeights
 from autoseg.inference.scorers.window import Reach, reaches, window_voxels
 
 SIGMA_PER_PATCH = 1 / 8
@@ -29,12 +30,14 @@ class Tiling:
         patch_size: Three sides, or two: then every slice along Z is predicted by itself, several at once.
         step: Fraction of the patch by which the window moves, above 0 and at most 1.
         batch_size: Most tiles handed to the network at once.
+        halo: What becomes of the border of tiles.
     """
 
     shape: Shape
     patch_size: Shape
     step: float = STEP_SIZE
     batch_size: int = 1
+    halo: Halo = NO_HALO
 
     def __post_init__(self) -> None:
         if not 0 < self.step <= 1:
@@ -49,9 +52,22 @@ class Tiling:
 
     @cached_property
     def margins(self) -> list[tuple[int, int]]:
-        """Voxels of padding before and after the image, where it is smaller than the patch."""
-        missing = [max(0, wanted - side) for side, wanted in zip(self.shape, self.patch, strict=True)]
+        """Voxels of padding before and after the image: where it is smaller than the patch, and of a mirrored halo."""
+        beside = self._halo if self.halo.mirrored else (0,) * len(self.patch)
+        sides = zip(self.shape, self.patch, beside, strict=True)
+        missing = [max(2 * width, wanted - side) for side, wanted, width in sides]
         return [(voxels // 2, voxels - voxels // 2) for voxels in missing]
+
+    @cached_property
+    def _halo(self) -> Shape:
+        return self.halo.along(self.patch)
+
+    @cached_property
+    def weights(self) -> TileWeights:
+        """Of each voxel of a tile, by where it starts."""
+        base = gaussian(self.patch) if self.overlaps else torch.ones(self.patch)
+        ends = [None if self.halo.mirrored else (starts[0], starts[-1]) for starts in self.starts]
+        return TileWeights(base, self._halo, ends)
 
     @cached_property
     def padded(self) -> Shape:
@@ -66,7 +82,9 @@ class Tiling:
     @cached_property
     def starts(self) -> tuple[tuple[int, ...], ...]:
         """First voxels of the tiles along each axis."""
-        return tile_starts(self.padded, self.patch, self.step)
+        counting = [side - 2 * width for side, width in zip(self.patch, self._halo, strict=True)]
+        steps = [min(self.step, some / side) for some, side in zip(counting, self.patch, strict=True)]
+        return tile_starts(self.padded, self.patch, steps)
 
     @cached_property
     def planes(self) -> list[Reach]:

@@ -15,6 +15,7 @@ import torch
 
 from autoseg.geometry import Box
 from autoseg.inference.memory import say_once
+from autoseg.inference.scorers.halo import TileWeights
 from autoseg.inference.scorers.scorer import Slab
 
 Position: TypeAlias = tuple[int, ...]
@@ -67,10 +68,10 @@ class Window:
     Args:
         planes, rows: All groups of tiles along the first two axes, as they will come.
         columns: Voxels along the third.
-        weights: `(*patch)`, of each voxel of a tile.
+        weights: Of each voxel of a tile.
     """
 
-    def __init__(self, planes: Sequence[Reach], rows: Sequence[Reach], columns: int, *, weights: torch.Tensor) -> None:
+    def __init__(self, planes: Sequence[Reach], rows: Sequence[Reach], columns: int, *, weights: TileWeights) -> None:
         depth, height, waiting = window_sides(planes, rows)
         self.shape = (depth, height, columns)
         self.carried_shape = (waiting, rows[-1].stop, columns)
@@ -103,8 +104,9 @@ class Window:
             first = (z - self.planes.start, y - self.rows.start, x)
             for axis, (start, side) in enumerate(zip(first, tile.shape[1:], strict=True), start=1):
                 covered = covered.narrow(axis, start, side)
-            covered[:-1].addcmul_(tile, self.weights)
-            covered[-1] += self.weights
+            weights = self.weights.at((z, y, x))
+            covered[:-1].addcmul_(tile, weights)
+            covered[-1] += weights
 
     def close(self, inside: Box) -> Iterator[Slab]:
         """The averages of the rows that are final, in the planes that are, as far as they lie inside the image.
@@ -145,9 +147,8 @@ class Window:
         self._move_to(self.carried.device)
 
     def _move_to(self, device: torch.device) -> None:
-        self.sums, self.carried, self.weights = (
-            values.to(device) for values in (self.sums, self.carried, self.weights)
-        )
+        self.sums, self.carried = self.sums.to(device), self.carried.to(device)
+        self.weights = self.weights.to(device)
 
     @property
     def _slab_planes(self) -> int:
