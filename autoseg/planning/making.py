@@ -20,8 +20,8 @@ from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional,
 from autoseg.planning.planner import Planner
 from autoseg.planning.planner_2d import Planner2D
 from autoseg.planning.planner_3d import Planner3D
-from autoseg.planning.spacing import median_spacing
 from autoseg.planning.task_views import directions_of_task
+from autoseg.planning.views import voxels_in_space
 from autoseg.plans import Direction, Plans, load_plans, require_trainable, save_plans
 from autoseg.words import RESULT
 
@@ -119,8 +119,10 @@ def plan_from_fingerprints(files: Sequence[Path], output: Path, planners: Planne
 
 
 def _directions(planners: PlannerChoice, fingerprint: DatasetFingerprint, folder: Path) -> tuple[Direction, ...]:
-    spacing = median_spacing(np.array(fingerprint.spacings))
-    return directions_of_task(folder / VIEWS_FILE, planners.views, tuple(spacing.tolist()))
+    spacings = np.array(fingerprint.spacings)
+    known = np.reshape(fingerprint.directions, (-1, 3, 3))  # none in a fingerprint of an earlier version
+    voxels = voxels_in_space(spacings, known if len(known) else np.stack([np.eye(3)] * len(spacings)))
+    return directions_of_task(folder / VIEWS_FILE, planners.views, voxels)
 
 
 def _require_2d(planners: PlannerChoice, path: Path, dataset: str) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 import autoseg
+from autoseg.arrays import Float64Array
 from autoseg.errors import PlanError
 from autoseg.files.records import RecordFormat, read_record, write_record
 from autoseg.files.storage import read_json
-from autoseg.geometry import Spacing
 from autoseg.planning.views import NUMBER_OF_VIEWS, draw_directions
 from autoseg.plans import Direction
 from autoseg.plans.configuration import MOST_VIEWS
@@ -44,13 +44,13 @@ class TaskViews:
     axes: tuple[str, str, str] = ("z", "y", "x")
 
 
-def directions_of_task(path: Path, wanted: int | Path | None, spacing: Spacing) -> tuple[Direction, ...]:
+def directions_of_task(path: Path, wanted: int | Path | None, voxels: Float64Array) -> tuple[Direction, ...]:
     """Those that are there, unless others are asked for; the file holds them then.
 
     Args:
         path: `views.json` of the task.
         wanted: How many, or a file of them; None takes those that are there, or draws six.
-        spacing: Of the median case, mm, (z, y, x).
+        voxels: `(3, 3)`, from `voxels_in_space`.
 
     Raises:
         PlanError: A file is damaged, or holds no vectors.
@@ -61,7 +61,7 @@ def directions_of_task(path: Path, wanted: int | Path | None, spacing: Spacing) 
     elif there is not None and wanted in (None, len(there)):
         return there
     else:
-        directions = draw_directions(spacing, wanted or NUMBER_OF_VIEWS)
+        directions = draw_directions(voxels, wanted or NUMBER_OF_VIEWS)
     if there is not None and there != directions:
         log.info("%s: %s in place of %s", path.name, counted(len(directions), "view"), len(there), extra=RESULT)
     content = TaskViews(directions=directions)

@@ -13,8 +13,8 @@ from itertools import combinations
 import numpy as np
 
 from autoseg.arrays import Float64Array
-from autoseg.geometry import Spacing
 from autoseg.plans import Direction
+from autoseg.views.frame import upward
 
 SPAN_PERCENTILE, RESOLUTION_PERCENTILE = 75.0, 25.0
 """Of all axes of all cases together: of their lengths, and of their voxels."""
@@ -73,20 +73,34 @@ def finest(voxels: Float64Array) -> float:
     return float(np.percentile(voxels, RESOLUTION_PERCENTILE))
 
 
-def draw_directions(spacing: Spacing, number: int = NUMBER_OF_VIEWS, seed: int = SEED) -> tuple[Direction, ...]:
-    """Directions that are far apart, more of them along the axes of large voxels.
+def voxels_in_space(spacings: Float64Array, directions: Float64Array) -> Float64Array:
+    """How far voxels reach along the scanner's axes, `(3, 3)`: what takes a direction towards the long sides of voxels.
+
+    Of images whose axes are those of the scanner it is diagonal, and holds the median spacing; of oblique ones it is the
+    same in their own axes. Entries are medians over cases.
 
     Args:
-        spacing: Of the median case, mm, (z, y, x).
+        spacings: `(cases, 3)`, mm.
+        directions: `(cases, 3, 3)`, the unit vectors of each grid's axes, one a column.
+    """
+    stretched = np.einsum("nij,nj,nkj->nik", directions, spacings, directions)
+    found: Float64Array = np.median(stretched, axis=0)
+    return found
+
+
+def draw_directions(voxels: Float64Array, number: int = NUMBER_OF_VIEWS, seed: int = SEED) -> tuple[Direction, ...]:
+    """Directions that are far apart, more of them along large sides of voxels.
+
+    Args:
+        voxels: `(3, 3)`, from `voxels_in_space`.
     """
     random = np.random.default_rng(seed)
     angle = FIRST_ANGLE
     while True:
         drawn = random.standard_normal((number, 3))
         drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-        drawn *= np.where(drawn[:, :1] < 0, -1.0, 1.0) * np.array(spacing)
-        drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-        directions = tuple((z, y, x) for z, y, x in drawn.tolist())
+        drawn = drawn * np.where(drawn[:, :1] < 0, -1.0, 1.0) @ voxels
+        directions = tuple(upward(vector) for vector in drawn)
         if smallest_angle(directions) > angle:
             return directions
         angle -= 1

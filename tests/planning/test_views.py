@@ -18,7 +18,7 @@ from autoseg.planning.making import PlannerChoice, make_plans
 from autoseg.planning.task_views import directions_of_task
 from autoseg.planning.topology import dividing, plan_topology
 from autoseg.planning.transfer import transfer_plans
-from autoseg.planning.views import draw_directions, plane_size, smallest_angle
+from autoseg.planning.views import draw_directions, plane_size, smallest_angle, voxels_in_space
 from autoseg.plans import Plans, Sampling, Views, load_plans, load_plans_json, plan_signature, save_plans
 
 MakeFingerprint = Callable[..., DatasetFingerprint]
@@ -53,21 +53,35 @@ def test_size_takes_percentiles_of_all_axes_together() -> None:
 
 class TestDirections:
     def test_are_the_same_each_time_far_apart_and_upward(self) -> None:
-        directions = draw_directions((1.0, 1.0, 1.0))
+        directions = draw_directions(np.eye(3))
 
-        assert directions == draw_directions((1.0, 1.0, 1.0)) != draw_directions((1.0, 1.0, 1.0), seed=1)
+        assert directions == draw_directions(np.eye(3)) != draw_directions(np.eye(3), seed=1)
         assert len(directions) == 6
         assert smallest_angle(directions) > 30
         assert all(z >= 0 and math.isclose(math.hypot(z, y, x), 1) for z, y, x in directions)
 
     def test_two_begin_at_sixty_degrees(self) -> None:
-        assert smallest_angle(draw_directions((1.0, 1.0, 1.0), number=2)) > 50
-        assert len(draw_directions((1.0, 1.0, 1.0), number=1)) == 1
-        assert len(draw_directions((1.0, 1.0, 1.0), number=40)) == 40
+        assert smallest_angle(draw_directions(np.eye(3), number=2)) > 50
+        assert len(draw_directions(np.eye(3), number=1)) == 1
+        assert len(draw_directions(np.eye(3), number=40)) == 40
 
     def test_lean_towards_axes_of_large_voxels(self) -> None:
-        thick = draw_directions((8.0, 1.0, 1.0), number=20)
-        assert np.mean([z for z, _, _ in thick]) > 0.8 > np.mean([z for z, _, _ in draw_directions((1.0,) * 3, 20)])
+        thick = draw_directions(np.diag([8.0, 1.0, 1.0]), number=20)
+        assert np.mean([z for z, _, _ in thick]) > 0.8 > np.mean([z for z, _, _ in draw_directions(np.eye(3), 20)])
+
+    def test_they_lean_towards_thick_slices_however_these_lie(self) -> None:
+        """Of slices of 8 mm across (0.6, 0, 0.8), whichever way the axes of their grid point."""
+        axes = np.array([[0.6, 0, -0.8], [0, 1, 0], [0.8, 0, 0.6]])
+        grids = np.stack([axes, axes * [-1, 1, 1], axes * [1, -1, -1]])
+        voxels = voxels_in_space(np.array([[8.0, 1.0, 1.0]] * 3), grids)
+
+        assert np.allclose(voxels @ axes[:, 0], 8 * axes[:, 0]) and np.allclose(voxels @ axes[:, 1], axes[:, 1])
+        leaning = np.abs(np.array(draw_directions(voxels, number=20)) @ axes[:, 0])
+        assert leaning.mean() > 0.8
+        straight = voxels_in_space(
+            np.array([[8.0, 1.0, 2.0], [6.0, 1.0, 2.0], [3.0, 1.0, 9.0]]), np.stack([np.eye(3)] * 3)
+        )
+        assert straight.tolist() == np.diag([6.0, 1.0, 2.0]).tolist(), "medians"
 
     def test_opposite_directions_are_one(self) -> None:
         assert smallest_angle([(0.0, 1.0, 0.0), (0.0, -1.0, 0.0)]) == 0
@@ -191,28 +205,28 @@ class TestFiles:
 
         kept = load_plans(tmp_path / "autoseg_plans_2D.pkl").configuration("multiplanar").sampling.views
         assert drawn is not None and kept is not None and kept.directions == drawn.directions
-        assert drawn.directions == draw_directions((1.0, 1.0, 1.0))
+        assert drawn.directions == draw_directions(np.eye(3))
         assert json.loads((tmp_path / "views.json").read_text())["axes"] == ["z", "y", "x"]
 
     def test_another_number_is_drawn_anew_and_a_list_is_taken(self, tmp_path: Path) -> None:
         path, listed = tmp_path / "views.json", tmp_path / "mine.json"
         listed.write_text("[[2, 0, 0], [0, 1, 0], [0, 0, 0.5]]")
 
-        assert len(directions_of_task(path, None, (1.0, 1.0, 1.0))) == 6
-        assert len(directions_of_task(path, 3, (1.0, 1.0, 1.0))) == 3
-        assert directions_of_task(path, listed, (1.0, 1.0, 1.0)) == AXES
-        assert directions_of_task(path, None, (1.0, 1.0, 1.0)) == AXES
+        assert len(directions_of_task(path, None, np.eye(3))) == 6
+        assert len(directions_of_task(path, 3, np.eye(3))) == 3
+        assert directions_of_task(path, listed, np.eye(3)) == AXES
+        assert directions_of_task(path, None, np.eye(3)) == AXES
 
     @pytest.mark.parametrize("content", ["[]", "[[0, 0, 0]]", "[[1, 0]]", "3", '[["a", 0, 0]]', "[[true, 0, 0]]"])
     def test_what_is_no_list_of_vectors(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "mine.json").write_text(content)
 
         with pytest.raises(PlanError, match=r"mine\.json: expected a list of 1 to 100 vectors \[z, y, x\]"):
-            directions_of_task(tmp_path / "views.json", tmp_path / "mine.json", (1.0, 1.0, 1.0))
+            directions_of_task(tmp_path / "views.json", tmp_path / "mine.json", np.eye(3))
         assert not (tmp_path / "views.json").exists()
 
     def test_a_damaged_file_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "views.json").write_text('{"format": 1, "directions": [[1, 0]], "axes": ["z", "y", "x"]}')
 
         with pytest.raises(PlanError, match=r"views\.json\.directions\[0\].*correct it, or delete it"):
-            directions_of_task(tmp_path / "views.json", None, (1.0, 1.0, 1.0))
+            directions_of_task(tmp_path / "views.json", None, np.eye(3))

@@ -96,7 +96,7 @@ def test_an_echo_gives_the_image_back(make: Any, number: int, shape: tuple[int, 
     """A linear image, which interpolation leaves as it is; where no view looks beyond an edge of the image."""
     spacing = (1.0, 0.8, 1.1)
     case = prepared(smooth(shape), spacing, number)
-    directions = draw_directions((1.0, 1.0, 1.0), 3, seed=number)
+    directions = draw_directions(np.eye(3), 3, seed=number)
 
     scores = swept(predictor(make, span=40.0, side=48, directions=directions)[0], case)
 
@@ -110,7 +110,7 @@ def test_planes_of_any_number_and_chunks_of_any_size_say_the_same(
     make: Any, side: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = prepared(np.random.default_rng(0).uniform(0.1, 0.9, (1, 9, 14, 11)).astype(np.float32), (1.0, 1.0, 1.0), 3)
-    model, _ = predictor(make, span=15.0, side=side, directions=draw_directions((1.0, 1.0, 1.0)))
+    model, _ = predictor(make, span=15.0, side=side, directions=draw_directions(np.eye(3)))
     whole = swept(model, case)
     monkeypatch.setattr(sweeps, "VALUES_AT_ONCE", 3000)
     monkeypatch.setattr(sweeps, "VOXELS_AT_ONCE", 300)
@@ -155,7 +155,7 @@ def test_views_that_miss_a_voxel_have_no_say_in_it(make: Any) -> None:
 
 def test_boxes_are_swept_as_planes_are(make: Any) -> None:
     case = prepared(smooth((20, 24, 25)), (1.0, 1.0, 1.0), 1)
-    model, echo = predictor(make, span=15.0, side=16, directions=draw_directions((1.0,) * 3, 2), dimensions=3)
+    model, echo = predictor(make, span=15.0, side=16, directions=draw_directions(np.eye(3), 2), dimensions=3)
     scores = swept(model, case)
 
     assert {tuple(shape[1:]) for shape in echo.seen} == {(1, 16, 16, 16)}
