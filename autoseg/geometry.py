@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from autoseg.arrays import Array, Mask
+from autoseg.arrays import Array, Float64Array, Mask
 from autoseg.forms import PRECISE, Forms, difference_of_forms, skew
 from autoseg.words import counted, in_brackets
 
@@ -113,6 +113,20 @@ class Geometry:
         if any(abs(a - b) > DIRECTION_TOLERANCE for a, b in entries):
             found.append(f"direction {in_brackets(self.direction)} and {in_brackets(other.direction)}")
         return tuple(found)
+
+
+def voxels_at(grid: Geometry, points: Float64Array) -> Float64Array:
+    """Where points of the patient lie on a grid.
+
+    Args:
+        points: `(N, 3)` in mm, (z, y, x).
+
+    Returns:
+        `(N, 3)` in voxels, (z, y, x), counted from the first voxel's centre.
+    """
+    axes = np.reshape(grid.direction, (3, 3))
+    found: Float64Array = (points - np.array(grid.origin)) @ axes / np.array(grid.spacing)
+    return found
 
 
 def reorder(values: Sequence[T], order: Sequence[int]) -> tuple[T, ...]:

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from autoseg.arrays import Array, Mask
+from autoseg.conversion.mask_sources import MaskSource, file_of, read_masks
 from autoseg.conversion.understood import DrawnLabel
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.images import read_label
@@ -33,11 +34,11 @@ class DrawnCase:
     """A case and the files of each of its labels.
 
     Attributes:
-        masks: By the label's name, a file of each rater; what was not drawn is left out.
+        masks: By the label's name, the mask of each rater; what was not drawn is left out.
     """
 
     identifier: str
-    masks: Mapping[str, tuple[Path, ...]]
+    masks: Mapping[str, tuple[MaskSource, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +170,10 @@ def _look_at(case: DrawnCase) -> _Looked:
     held: dict[str, Mask] = {}
     edges: list[str] = []
     first: tuple[Path, tuple[int, ...]] | None = None
-    for name, files in case.masks.items():
-        for path in files:
-            data = read_label(path).data
+    images = read_masks([source for sources in case.masks.values() for source in sources])
+    for name, sources in case.masks.items():
+        for path, image in zip(map(file_of, sources), images, strict=False):
+            data = image.data
             first = first or (path, data.shape)
             if data.shape != first[1]:
                 raise DatasetError(

@@ -14,6 +14,8 @@ from autoseg.conversion.bids_files import is_bids
 from autoseg.conversion.building import BYTES_PER_WORKER, require_free_number, require_outside
 from autoseg.conversion.decathlon import write_decathlon_task
 from autoseg.conversion.declared import close_gaps, renumbering_note
+from autoseg.conversion.dicom_files import holds_dicom
+from autoseg.conversion.dicom_folders import DicomSettings, understand_dicom
 from autoseg.conversion.drawn_masks import Overlap
 from autoseg.conversion.file_of_paths import is_file_of_paths, understand_file_of_paths
 from autoseg.conversion.nnunet import (
@@ -213,9 +215,18 @@ def _understand_files(source: Path, settings: ConversionSettings, workers: int) 
     _require_no(settings, BIDS_ONLY, source)
     if pairs := split_pairs(source):
         return understand_split_folders(source, pairs, _plain_settings(settings), workers=workers)
-    if plain_pair(source) is None and case_folders(source):
+    pair, of_masks = plain_pair(source), case_folders(source)
+    is_other = bool(of_masks or (pair and _holds_images(pair[0])) or _datasets_in(source))
+    if not is_other and holds_dicom(source):
+        return _understand_dicom(source, settings, workers)
+    if pair is None and of_masks:
         return understand_case_folders(source, _plain_settings(settings), overlap=settings.overlap, workers=workers)
     return _understand_plain(source, settings, workers)
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether any file in it is an image by its name, as DICOM files are not."""
+    return any(split_ending(path.name)[1] for path in folder.iterdir())
 
 
 def _understand_bids(source: Path, settings: ConversionSettings, workers: int) -> Understood:
@@ -232,6 +243,21 @@ def _understand_bids(source: Path, settings: ConversionSettings, workers: int) -
     )
     understood = understand_bids(source, chosen, workers=workers)
     return understood if settings.channels is None else _with_channels(understood, settings.channels)
+
+
+def _understand_dicom(source: Path, settings: ConversionSettings, workers: int) -> Understood:
+    channels = settings.channels or (None,)
+    if len(channels) > 1:
+        raise DatasetError(
+            f"{readable(source)}: {counted(len(channels), 'channel is', 'channels are')} named ({first_few(channels)}), but a "
+            "DICOM series is one; name one, or convert the series to NIfTI and name the files <case>_0000.nii.gz, ..."
+        )
+    chosen = DicomSettings(
+        channel=channels[0], labels=settings.labels, overlap=settings.overlap, remap_labels=settings.remap_labels
+    )
+    understood = understand_dicom(source, chosen, workers=workers)
+    regions = regions_beside(source, (*understood.training, *understood.test))
+    return with_regions(understood, regions, settings.roi_margin)
 
 
 def _with_channels(understood: Understood, names: tuple[str, ...]) -> Understood:
@@ -256,20 +282,23 @@ def _understand_plain(source: Path, settings: ConversionSettings, workers: int) 
     if pair is None:
         raise DatasetError(
             f"{readable(source)}: neither dataset.json, nor folders images and labels, nor subjects as BIDS has them, nor a "
-            f"folder for each case with a folder of masks are in it; {_which_folder(source)}"
+            f"folder for each case with a folder of masks, nor DICOM files are in it; {_which_folder(source)}"
         )
     return understand_plain_folders(source, *pair, _plain_settings(settings), workers=workers)
 
 
 def _which_folder(source: Path) -> str:
     """What to name instead: datasets that lie in it, where there are some."""
-    below = [path for path in sorted(source.iterdir()) if path.is_dir() and _is_dataset(path)]
-    if below:
+    if below := _datasets_in(source):
         return f"name {agreeing(len(below), 'the dataset', 'one of the datasets')} in it: {first_few(below)}"
     return (
         "name the dataset's folder itself, not one above or inside it (documentation/data_format.md tells which layouts "
         "are known)"
     )
+
+
+def _datasets_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and _is_dataset(path)]
 
 
 def _is_dataset(folder: Path) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from autoseg.conversion.drawn_masks import DrawnCase, Overlap, draw_labels
+from autoseg.conversion.mask_sources import file_of
 from autoseg.conversion.nnunet import number_and_name
 from autoseg.conversion.plain_folders import PlainSettings
 from autoseg.conversion.regions import with_regions
@@ -49,7 +50,7 @@ def understand_case_folders(folder: Path, settings: PlainSettings, *, overlap: O
         Case(
             identifier=case.identifier,
             images=whole_files(images[case.identifier][name] for name in names),
-            drawn=tuple(case.masks.values()),
+            drawn=tuple(tuple(map(file_of, sources)) for sources in case.masks.values()),
         )
         for case in drawn
     ]

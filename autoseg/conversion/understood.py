@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from autoseg.conversion.mask_sources import MaskSource
 from autoseg.dataset import Case
 from autoseg.dataset.declared_target import MASKS, ORDER
 from autoseg.dataset.facts import Facts
 from autoseg.dataset.target import Target
 from autoseg.images import split_ending
 from autoseg.words import first_few, readable
+
+DICOM = "DICOM"
+"""The only files whose names may say nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +26,11 @@ class DrawnLabel:
 
     Attributes:
         name: Behind the case's name, `_axon` or `_rater2`; empty for its only file.
-        masks: Files, and the value that is written where each holds.
+        masks: Where they come from, and the value that is written where each holds.
     """
 
     name: str
-    masks: tuple[tuple[Path, int], ...]
+    masks: tuple[tuple[MaskSource, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +101,7 @@ class Understood:
             f"  channels  {_numbered(self.channels)}",
             self._outputs(),
             f"  cases     {len(self.training)} with labels, {len(self.test)} without",
-            f"  files     {', '.join(f'{number} {ending}' for ending, number in sorted(endings.items()))}",
+            f"  files     {', '.join(f'{number} {ending or DICOM}' for ending, number in sorted(endings.items()))}",
         ]
         return "\n".join([*lines, *(f"  note      {note}" for note in self.notes)])
 

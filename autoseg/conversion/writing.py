@@ -11,6 +11,7 @@ import numpy as np
 
 from autoseg.conversion.building import built_beside, copy_facts, copy_file
 from autoseg.conversion.drawn_masks import mask_of
+from autoseg.conversion.mask_sources import file_of, read_masks
 from autoseg.conversion.regions import image_within, label_within
 from autoseg.conversion.understood import DrawnLabel, Region, Understood
 from autoseg.dataset import Case, channel_file, read_dataset
@@ -141,7 +142,7 @@ def _label(understood: Understood, case: Case, path: Path, target: str) -> _File
 def _drawn(understood: Understood, case: Case) -> Iterator[_File]:
     """The label files that are made of others."""
     for drawing in understood.drawings.get(case.identifier, ()):
-        source, stem = drawing.masks[0][0], f"labelsTr/{case.identifier}{drawing.name}"
+        source, stem = file_of(drawing.masks[0][0]), f"labelsTr/{case.identifier}{drawing.name}"
         region = understood.regions.get(case.identifier)
         yield _File(source=source, target=stem + _drawn_ending(source), drawing=drawing, region=region, is_label=True)
         yield from _sidecars(understood, case, stem)
@@ -235,10 +236,12 @@ def renumbered(source: Path, numbers: Mapping[int, int]) -> Image:
 
 def drawn(drawing: DrawnLabel) -> Image:
     """A label image that has each value where the value's mask holds, later ones over earlier ones."""
-    first = read_label(drawing.masks[0][0])
-    written = np.zeros(first.data.shape, np.min_scalar_type(max(value for _, value in drawing.masks)))
-    for path, value in drawing.masks:
-        written[mask_of(read_label(path).data)] = value
+    images = read_masks([source for source, _ in drawing.masks])
+    first = next(images)
+    kind = np.min_scalar_type(max(value for _, value in drawing.masks))
+    written = np.where(mask_of(first.data), drawing.masks[0][1], 0).astype(kind)
+    for (_, value), image in zip(drawing.masks[1:], images, strict=True):
+        written[mask_of(image.data)] = value
     return replace(first, data=written)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from autoseg.dataset.cases import image_files
 from autoseg.errors import DatasetError
 from autoseg.images import EXAMPLES, split_ending
-from autoseg.images.formats.dicom import is_dicom
+from autoseg.images.formats.dicom_slices import is_dicom
 from autoseg.words import counted, for_example, readable
 
 IMAGE_FOLDERS = ("imagesTs", "imagesTr", "images")

@@ -10,7 +10,8 @@ from pathlib import Path
 from autoseg.dataset.cases import Case
 from autoseg.errors import DatasetError
 from autoseg.images import whole_files
-from autoseg.images.formats.dicom import described, is_dicom, series_in
+from autoseg.images.formats.dicom import described, series_in
+from autoseg.images.formats.dicom_slices import is_dicom
 from autoseg.words import counted, readable
 
 log = logging.getLogger(__name__)

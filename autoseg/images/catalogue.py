@@ -6,7 +6,8 @@ from pathlib import Path
 
 from autoseg.files.storage import content_hash, file_hash
 from autoseg.images.format import Format
-from autoseg.images.formats.dicom import DICOM, is_dicom
+from autoseg.images.formats.dicom import DICOM
+from autoseg.images.formats.dicom_slices import is_dicom
 from autoseg.images.formats.hdf5 import HDF5
 from autoseg.images.formats.metaimage import DETACHED_METAIMAGE, METAIMAGE
 from autoseg.images.formats.mgh import MGH
@@ -39,8 +40,8 @@ def holds_channels(name: str) -> bool:
 
 
 def is_copied(path: Path) -> bool:
-    """Whether an image is brought elsewhere byte by byte; where its voxels lie in another file, it is written as one."""
-    kind = _format_of_name(path.name)
+    """Whether an image is brought elsewhere byte by byte; where its voxels lie in other files, it is written as one."""
+    kind = _format_of_file(path)
     return kind is None or kind.holds_channels or kind.write is not None
 
 

@@ -1,4 +1,4 @@
-"""DICOM segmentations of a series, through highdicom, the extra `dicom`: read as named masks, written from a label map.
+"""DICOM segmentations of a series, through highdicom, the extra `dicom`: written from a label map.
 
 What is written names no patient: viewers find its images by the identifiers of the study and of the slices.
 """
@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from autoseg.arrays import LabelArray, Mask
-from autoseg.errors import DatasetError
+from autoseg.arrays import LabelArray
 from autoseg.files.storage import atomic_path
 from autoseg.images.colours import colour_of
-from autoseg.images.formats.dicom import FAULTS, Series, is_dicom, opened
-from autoseg.images.refusals import refusal
+from autoseg.images.formats.dicom import Series
+from autoseg.images.formats.dicom_slices import is_dicom, opened
 
 BLANK = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "OtherPatientIDs", "AccessionNumber")
 """What a segmentation copies of its images, and ours leaves empty."""
@@ -55,10 +54,11 @@ def write_dicom_seg(
     algorithm = hd.AlgorithmIdentificationSequence(
         name="autoseg", version="1", family=codes.cid7162.ArtificialIntelligence
     )
+    as_stored = sorted(range(len(series.slices)), key=lambda place: series.slices[place].frame)
     with _quiet():
         written = hd.seg.Segmentation(
-            source_images=[_source(one.path) for one in series.slices],
-            pixel_array=numbers[labels],
+            source_images=[_source(path) for path in dict.fromkeys(one.path for one in series.slices)],
+            pixel_array=numbers[labels[as_stored]],
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[
                 hd.seg.SegmentDescription(
@@ -89,36 +89,6 @@ def write_dicom_seg(
                 setattr(written, tag, "")
         with atomic_path(path) as temporary:
             written.save_as(temporary)
-
-
-def read_dicom_seg(path: Path, series: Series) -> tuple[tuple[str, Mask], ...]:
-    """The segments of a DICOM segmentation by their names, each `(Z, Y, X)` on the series' grid; empty frames are empty.
-
-    Raises:
-        DatasetError: It is damaged, is of another series, or highdicom is not installed.
-    """
-    import highdicom as hd
-
-    try:
-        with _quiet():
-            found = hd.seg.segread(path)
-            if not {str(uid) for *_, uid in found.get_source_image_uids()} & {one.instance for one in series.slices}:
-                raise refusal(path, "was drawn on another series", "name the series that it was drawn on")
-            masks = found.get_pixels_by_source_instance(
-                [one.instance for one in series.slices],
-                combine_segments=False,
-                assert_missing_frames_are_empty=True,
-                ignore_spatial_locations=True,
-            )
-            names = [str(found.get_segment_description(number).segment_label) for number in found.segment_numbers]
-    except DatasetError:
-        raise
-    except FAULTS as error:
-        text = " ".join(str(error).split())
-        raise refusal(
-            path, f"cannot be laid on the series beside it ({text:.80})", "name the series that it was drawn on"
-        ) from error
-    return tuple((name, masks[..., place] > 0) for place, name in enumerate(names))
 
 
 def _source(path: Path) -> Any:

@@ -6,16 +6,19 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from small_dicom import ORIGIN, SPACING, write_enhanced, write_series
 
 from autoseg.dataset.new_cases import find_new_cases
 from autoseg.errors import DatasetError
-from autoseg.images import files_of, image_hash, read_image, read_label
-from autoseg.images.dicom_seg import read_dicom_seg, write_dicom_seg
-from autoseg.images.formats.dicom import described, series_in
+from autoseg.images import files_of, image_hash, read_image
+from autoseg.images.dicom_drawings import masks_of, read_drawing
+from autoseg.images.dicom_seg import write_dicom_seg
+from autoseg.images.formats.dicom import Series, described, grid_of, series_in
 
 
 @pytest.fixture
@@ -150,9 +153,48 @@ def test_what_is_no_straight_stack_is_named(
     assert problem.replace("-3.00", "3.00") in refusal(ct).replace("-3.00", "3.00")
 
 
-def test_several_frames_in_a_file_are_refused(dicom: Path) -> None:
-    with pytest.raises(DatasetError, match="holds several frames in one file"):
-        series_in(dicom / "dcmqi" / "23x38x3" / "multiframe")
+def test_an_enhanced_file_is_the_volume_of_its_slices(dicom: Path) -> None:
+    for name in ("23x38x3", "24x38x3"):
+        (slices,), (frames,) = (series_in(dicom / "dcmqi" / name / kind) for kind in ("image", "multiframe"))
+        one, other = read_image(slices.path), read_image(frames.path)
+        np.testing.assert_array_equal(one.data, other.data)
+        assert one.geometry.differences(other.geometry) == ()
+
+
+def test_frames_are_ordered_by_their_places_and_rescaled_each_by_itself(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(1).integers(-900, 900, (4, 6, 5))
+    write_enhanced(tmp_path / "mf.dcm", voxels)
+    image = read_image(tmp_path / "mf.dcm")
+    np.testing.assert_array_equal(image.data, voxels)
+    assert image.geometry.spacing == SPACING
+    assert image.geometry.origin == ORIGIN
+    assert files_of(tmp_path / "mf.dcm") == (tmp_path / "mf.dcm",)
+
+
+def test_echoes_in_one_file_and_frames_without_places_are_refused(tmp_path: Path) -> None:
+    write_enhanced(tmp_path / "mf.dcm", np.zeros((4, 6, 5), int), echoes=2)
+    with pytest.raises(DatasetError, match=r"mf\.dcm: holds 2 volumes in one file, as echoes or phases are; save each"):
+        series_in(tmp_path)
+    content = pydicom.dcmread(tmp_path / "mf.dcm")
+    del content.PerFrameFunctionalGroupsSequence
+    content.save_as(tmp_path / "mf.dcm")
+    with pytest.raises(DatasetError, match="holds several frames and does not say where each of them lies; export"):
+        series_in(tmp_path)
+
+
+def test_screenshots_and_doses_are_no_slices(tmp_path: Path) -> None:
+    write_series(tmp_path, np.zeros((3, 6, 5), int))
+    for name, changes in (
+        ("1.dcm", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "ImagePositionPatient": None, "SamplesPerPixel": 3}),
+        ("2.dcm", {"Modality": "RTDOSE", "NumberOfFrames": 4}),
+    ):
+        one = pydicom.dcmread(tmp_path / "03.dcm")
+        for tag, value in changes.items():
+            setattr(one, tag, value)
+        if changes.get("ImagePositionPatient", ...) is None:
+            del one.ImagePositionPatient
+        one.save_as(tmp_path / name)
+    assert described(series_in(tmp_path)) == "series4 (CT, 3 slices)"
 
 
 def test_a_segmentation_comes_back_label_for_label_and_names_nobody(ct: Path, tmp_path: Path) -> None:
@@ -164,7 +206,7 @@ def test_a_segmentation_comes_back_label_for_label_and_names_nobody(ct: Path, tm
         tmp_path / "seg.dcm", labels, series, ("background", "liver", "", "spleen"), "autoseg of some origin"
     )
 
-    found = dict(read_dicom_seg(tmp_path / "seg.dcm", series))
+    found = drawn(tmp_path / "seg.dcm", series)
     assert list(found) == ["liver", "spleen"]
     np.testing.assert_array_equal(found["liver"], labels == 1)
     np.testing.assert_array_equal(found["spleen"], labels == 3)
@@ -177,13 +219,21 @@ def test_a_segmentation_comes_back_label_for_label_and_names_nobody(ct: Path, tm
     assert len({tuple(one.RecommendedDisplayCIELabValue) for one in written.SegmentSequence}) == 2
 
 
-def test_segmentations_of_other_programs(dicom: Path) -> None:
-    (series,) = series_in(dicom / "dcmqi" / "ct-3slice")
-    ((name, liver),) = read_dicom_seg(dicom / "dcmqi" / "liver.dcm", series)
-    assert (name, liver.sum(axis=(1, 2)).tolist()) == ("Liver", [36233, 35645, 35220])
-    np.testing.assert_array_equal(liver, read_label(dicom / "dcmqi" / "liver_seg.nrrd").data > 0)
-    parts = read_dicom_seg(dicom / "dcmqi" / "partial_overlaps.dcm", series)
-    assert [int((parts[one][1] & parts[other][1]).sum()) for one, other in ((0, 1), (0, 2), (1, 2))] == [3017, 95, 50]
-    (other,) = series_in(dicom / "dcmqi" / "24x38x3" / "image")
-    with pytest.raises(DatasetError, match="was drawn on another series; name the series that it was drawn on"):
-        read_dicom_seg(dicom / "dcmqi" / "liver.dcm", other)
+def test_highdicom_reads_what_is_written_of_frames(tmp_path: Path) -> None:
+    """Frames are stored from the last slice to the first, as in the image."""
+    labels = np.random.default_rng(2).integers(0, 3, (4, 6, 5)).astype(np.uint8)
+    write_enhanced(tmp_path / "mf.dcm", labels.astype(int))
+    (series,) = series_in(tmp_path)
+    write_dicom_seg(tmp_path / "out" / "seg.dcm", labels, series, ("background", "one", "two"))
+    found = hd.seg.segread(tmp_path / "out" / "seg.dcm").get_pixels_by_source_frame(
+        series.slices[0].instance, [one.frame + 1 for one in series.slices], combine_segments=True
+    )
+    np.testing.assert_array_equal(found, labels)
+    np.testing.assert_array_equal(drawn(tmp_path / "out" / "seg.dcm", series)["two"], labels == 2)
+
+
+def drawn(path: Path, series: Series) -> dict[str, np.ndarray]:
+    drawing = read_drawing(path)
+    assert drawing is not None
+    masks = masks_of(path, drawing.structures.values(), grid_of(series))
+    return dict(zip(drawing.structures, masks, strict=True))

@@ -9,96 +9,27 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from autoseg.arrays import Array, Float64Array
+from autoseg.arrays import Array
 from autoseg.errors import DatasetError
-from autoseg.forms import STRAIGHT
-from autoseg.geometry import SPACING_RANGE, Geometry
+from autoseg.geometry import SPACING_RANGE, Geometry, Shape
 from autoseg.images.format import Format, Header, Request
-from autoseg.images.refusals import first_bytes, refusal, require_possible_size
+from autoseg.images.formats.dicom_slices import Slice, opened, slices_in
+from autoseg.images.refusals import refusal, require_possible_size
 from autoseg.words import counted, first_few, in_brackets, readable
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
-
-MARK, MARK_AT = b"DICM", 128
-"""PS3.10, section 7.1: 128 bytes of anything, then the four letters."""
-
-TAGS = (
-    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality", "SeriesNumber"),
-    *("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
-    *("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "BitsAllocated"),
-    *("RescaleSlope", "RescaleIntercept", "EchoTime", "ImageType", "TemporalPositionIdentifier", "InstanceNumber"),
-)
-"""All that is read beside the voxels: nothing that says who was scanned, or where."""
-
-LOCALISER = "LOCALIZER"
-SAME_ORIENTATION = 1e-3
-"""Entries of the axes of two slices may differ by so much and be of one volume."""
 
 GAP = 0.05
 """Of the median distance of slices: what two neighbours may differ from it by. Positions are written with few decimals."""
 
 TILT = 0.01
 """Of the distance between slices: what a stack may lean to a side of its normal for each slice."""
-
-FAULTS = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    IndexError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-)
-"""What pydicom raises of damaged files."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """What one file says of its slice; vectors are left, posterior, superior.
-
-    Attributes:
-        order: By which slices of one place come after each other.
-        instance: The file's own identifier, by which other objects refer to it.
-        key: Equal for the slices of one volume.
-        axes: 3x2; unit vectors along a row (x) and down a column (y).
-        pixel: Distance of rows and of columns, mm.
-        shape: Rows and columns.
-    """
-
-    path: Path
-    order: str
-    instance: str
-    key: tuple[Any, ...]
-    modality: str
-    number: int
-    position: tuple[float, float, float]
-    axes: Float64Array
-    pixel: tuple[float, float]
-    shape: tuple[int, int]
-    thickness: float
-    slope: float
-    intercept: float
-
-    @property
-    def normal(self) -> Float64Array:
-        """Of the slice's plane."""
-        return np.cross(self.axes[:, 0], self.axes[:, 1])
-
-    @property
-    def depth(self) -> float:
-        """Its place along the normal, mm."""
-        return float(np.dot(self.normal, self.position))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,28 +48,44 @@ class Series:
         """The file that it is named by."""
         return self.slices[0].path
 
+    @property
+    def shape(self) -> Shape:
+        """Voxels, (z, y, x)."""
+        return (len(self.slices), *self.slices[0].shape)
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MARK_AT + len(MARK))[MARK_AT:] == MARK
-    except OSError:
-        return False
+    @property
+    def modality(self) -> str:
+        """What made it: CT, MR, PT."""
+        return self.slices[0].modality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """What masks are laid on.
+
+    Attributes:
+        name: What it is the grid of.
+        shape: Voxels, (z, y, x).
+    """
+
+    name: Path
+    geometry: Geometry
+    shape: Shape
 
 
 def series_in(folder: Path) -> tuple[Series, ...]:
     """The volumes whose slices lie in a folder, by their numbers; localisers, and what is no image, are left out.
 
     Raises:
-        DatasetError: A file is damaged, or pydicom is not installed.
+        DatasetError: A file is damaged or holds several volumes, or pydicom is not installed.
     """
-    slices = [found for path in sorted(folder.iterdir()) if path.is_file() and (found := _slice(path)) is not None]
+    slices = [one for path in sorted(folder.iterdir()) if path.is_file() for one in slices_in(path)]
     volumes: dict[tuple[Any, ...], list[Slice]] = defaultdict(list)
     for one in slices:
         volumes[one.key].append(one)
     groups = [part for key in sorted(volumes, key=str) for part in _phases(volumes[key])]
     groups.sort(key=lambda group: (group[0].number, str(group[0].key)))
+    _require_one_volume_a_file(groups)
     numbers = [group[0].number for group in groups]
     names = [
         f"series{number}" + (f"_{numbers[: place + 1].count(number)}" if numbers.count(number) > 1 else "")
@@ -161,6 +108,16 @@ def _phases(slices: Sequence[Slice]) -> list[list[Slice]]:
     return [[group[number] for group in places.values()] for number in range(repeats.pop())]
 
 
+def _require_one_volume_a_file(groups: Sequence[Sequence[Slice]]) -> None:
+    paths = [path for group in groups for path in {one.path for one in group}]
+    if several := next((path for path in paths if paths.count(path) > 1), None):
+        raise refusal(
+            several,
+            f"holds {counted(paths.count(several), 'volume')} in one file, as echoes or phases are",
+            "save each as a file of its own, or convert it to NIfTI: dcm2niix -z y .",
+        )
+
+
 def series_of(path: Path) -> Series:
     """The series that a file belongs to.
 
@@ -177,13 +134,11 @@ def series_of(path: Path) -> Series:
 
 def _read_header(path: Path, _: Request) -> Header:
     series = series_of(path)
-    first = series.slices[0]
-    _require_one_grid(series)
     whole = all(one.slope == 1 and one.intercept == int(one.intercept) for one in series.slices)
     header = Header(
-        shape=(len(series.slices), *first.shape),
+        shape=series.shape,
         voxel_type=np.dtype(np.int32 if whole else np.float32),
-        geometry=_geometry(series),
+        geometry=grid_of(series).geometry,
     )
     require_possible_size(path, header)
     return header
@@ -192,69 +147,26 @@ def _read_header(path: Path, _: Request) -> Header:
 def _read_voxels(path: Path, header: Header, _: Request) -> Array:
     series = series_of(path)
     voxels = np.empty(header.shape, header.voxel_type)
-    for plane, one in zip(voxels, series.slices, strict=True):
-        with opened(one.path) as content:
+    placed = sorted(zip(series.slices, voxels, strict=True), key=lambda one: str(one[0].path))
+    for file, planes in groupby(placed, key=lambda one: one[0].path):
+        with opened(file) as content:
             stored = content.pixel_array
-        if stored.shape != one.shape:
-            raise refusal(one.path, f"holds {stored.shape} pixels, {one.shape} are declared", "export it again")
-        plane[...] = stored if (one.slope, one.intercept) == (1.0, 0.0) else stored * one.slope + one.intercept
+        for one, plane in planes:
+            pixels = stored[one.frame] if stored.ndim > len(one.shape) else stored
+            if pixels.shape != one.shape:
+                raise refusal(file, f"holds {pixels.shape} pixels, {one.shape} are declared", "export it again")
+            plane[...] = pixels if (one.slope, one.intercept) == (1.0, 0.0) else pixels * one.slope + one.intercept
     return voxels
 
 
-def _slice(path: Path) -> Slice | None:
-    """What a file says of its slice; None where it is no image, or a localiser."""
-    if not is_dicom(path):
-        return None
-    with opened(path, tags=TAGS) as content:
-        if "Rows" not in content or str(content.get("Modality", "")) in ("SEG", "RTSTRUCT"):
-            return None
-        if LOCALISER in content.get("ImageType", ()):
-            return None
-        return _as_slice(path, content)
+def grid_of(series: Series) -> Grid:
+    """The grid of a series.
 
-
-def _as_slice(path: Path, content: Dataset) -> Slice:
-    if int(content.get("NumberOfFrames", 1) or 1) > 1:
-        raise refusal(path, "holds several frames in one file (enhanced DICOM)", "convert it to NIfTI: dcm2niix -z y .")
-    if int(content.get("SamplesPerPixel", 1)) != 1:
-        raise refusal(path, "holds colours", "save its gray values")
-    for tag in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing"):
-        if content.get(tag) is None:
-            raise refusal(path, f"does not say where its slice lies ({tag})", "export the series again, as images")
-    axes = np.array(content.ImageOrientationPatient, dtype=np.float64).reshape(2, 3).T
-    if not np.isfinite(axes).all() or abs(float(np.dot(*axes.T))) > STRAIGHT:
-        raise refusal(path, "its axes are not perpendicular", "export the series again")
-    x, y, z = map(float, content.ImagePositionPatient)
-    rows, columns = map(float, content.PixelSpacing)
-    thickness = content.get("SpacingBetweenSlices") or content.get("SliceThickness") or max(rows, columns)
-    key = (
-        str(content.get("SeriesInstanceUID", "")),
-        tuple(np.round(axes.ravel() / (2 * SAME_ORIENTATION)).tolist()),
-        (int(content.Rows), int(content.Columns)),
-        str(content.get("EchoTime", "")),
-        str(content.get("TemporalPositionIdentifier", "")),
-        tuple(content.get("ImageType", ())),
-    )
-    return Slice(
-        path=path,
-        order=_order(content),
-        instance=str(content.get("SOPInstanceUID", "")),
-        key=key,
-        modality=str(content.get("Modality", "")),
-        number=int(content.get("SeriesNumber") or 0),
-        position=(x, y, z),
-        axes=axes / np.linalg.norm(axes, axis=0),
-        pixel=(rows, columns),
-        shape=(int(content.Rows), int(content.Columns)),
-        thickness=float(thickness),
-        slope=float(content.get("RescaleSlope", 1) or 1),
-        intercept=float(content.get("RescaleIntercept", 0) or 0),
-    )
-
-
-def _order(content: Dataset) -> str:
-    """By which slices of one place come after each other."""
-    return f"{int(content.get('InstanceNumber') or 0):012d} {content.get('SOPInstanceUID', '')}"
+    Raises:
+        DatasetError: Its slices do not lie evenly one behind the other.
+    """
+    _require_one_grid(series)
+    return Grid(name=series.path.parent, geometry=_geometry(series), shape=series.shape)
 
 
 def _require_one_grid(series: Series) -> None:
@@ -266,7 +178,7 @@ def _require_one_grid(series: Series) -> None:
         return
     depths = np.array([one.depth for one in series.slices])
     steps = np.diff(depths)
-    usual = float(np.median(steps))
+    usual = float(np.sort(steps)[(len(steps) - 1) // 2])
     if usual <= 0 or (steps < GAP * usual).any():
         places = first_few(
             [f"{one.depth:.2f}" for one, step in zip(series.slices[1:], steps, strict=True) if step < GAP]
@@ -309,41 +221,16 @@ def _geometry(series: Series) -> Geometry:
     return Geometry(spacing=(apart, rows, columns), origin=(z, y, x), direction=direction)
 
 
-@contextmanager
-def opened(path: Path, tags: Sequence[str] = ()) -> Iterator[Dataset]:
-    """The file's content, of some tags alone where these are named; what goes wrong with it is told, whatever pydicom raises."""
-    try:
-        import pydicom
-    except ImportError as error:
-        raise refusal(
-            path, "is a DICOM file, which the package pydicom reads", "install it: pip install 'autoseg[dicom]'"
-        ) from error
-    import warnings
-
-    first_bytes(path, 0)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield pydicom.dcmread(path, stop_before_pixels=bool(tags), specific_tags=list(tags) or None)
-    except DatasetError:
-        raise
-    except (pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException, *FAULTS) as error:
-        text = " ".join(str(error).split())
-        raise refusal(path, f"is truncated or damaged ({text:.80})", "copy or export it again") from error
-
-
 def _beside(path: Path) -> tuple[Path, ...]:
     try:
-        return tuple(one.path for one in series_of(path).slices if one.path != path)
+        return tuple(dict.fromkeys(one.path for one in series_of(path).slices if one.path != path))
     except DatasetError:
         return ()
 
 
 def described(series: Sequence[Series]) -> str:
     """What volumes a folder holds, for whoever has to choose."""
-    return "; ".join(
-        f"{readable(one.name)} ({one.slices[0].modality}, {counted(len(one.slices), 'slice')})" for one in series
-    )
+    return "; ".join(f"{readable(one.name)} ({one.modality}, {counted(len(one.slices), 'slice')})" for one in series)
 
 
 DICOM = Format(endings=(), read_header=_read_header, read_voxels=_read_voxels, beside=_beside)

@@ -1,0 +1,54 @@
+"""Where a mask comes from: a file of its own, or a structure that a DICOM drawing holds of a series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from autoseg.images import Image, read_label
+from autoseg.images.dicom_drawings import masks_of
+from autoseg.images.formats.dicom import grid_of, series_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """What is drawn of one name in a DICOM segmentation or structure set.
+
+    Attributes:
+        path: The drawing.
+        image: A file of the series that it is laid on.
+        numbers: Of its parts in the drawing.
+    """
+
+    path: Path
+    image: Path
+    numbers: tuple[int, ...]
+
+
+MaskSource: TypeAlias = Path | Structure
+
+
+def file_of(source: MaskSource) -> Path:
+    """The file that a mask is read from."""
+    return source.path if isinstance(source, Structure) else source
+
+
+def read_masks(sources: Sequence[MaskSource]) -> Iterator[Image]:
+    """The masks one after the other; a drawing is opened once for its structures that follow each other.
+
+    Raises:
+        DatasetError: A file cannot be read, or a drawing does not lie on its series.
+    """
+    for _, some in groupby(sources, key=lambda one: (one.path, one.image) if isinstance(one, Structure) else one):
+        same = list(some)
+        structures = [one for one in same if isinstance(one, Structure)]
+        if structures:
+            grid = grid_of(series_of(structures[0].image))
+            for mask in masks_of(structures[0].path, [one.numbers for one in structures], grid):
+                yield Image(data=mask.astype(np.uint8), geometry=grid.geometry)
+        yield from (read_label(one) for one in same if not isinstance(one, Structure))
