@@ -41,18 +41,52 @@ def points_inside(
         shape: Of the grid, three entries.
         within: For each axis of the array the lowest position, and the one that is just too high.
     """
-    steps = [torch.arange(side, dtype=torch.float32, device=device) for side in shape]
+    bases, steps = _rows_and_columns(placement, shape, device)
+    first, last = _columns_within(bases, steps, within)
+    lengths = (last - first).clamp_(min=0)
+    row = torch.repeat_interleave(lengths)
+    column = torch.arange(len(row), device=device) + (first - lengths.cumsum(0) + lengths).index_select(0, row)
     inside: Tensor | None = None
     positions = []
-    for row, offset, (low, high) in zip(placement.matrix.tolist(), placement.offset.tolist(), within, strict=True):
-        planes, rows, columns = (step * factor for step, factor in zip(steps, row, strict=True))
-        position = (planes + offset)[:, None, None] + rows[:, None] + columns
+    for base, step, (low, high) in zip(bases, steps, within, strict=True):
+        position = base.index_select(0, row).add_(step.index_select(0, column))
         fits = (position >= low).logical_and_(position < high)
         inside = fits if inside is None else inside.logical_and_(fits)
         positions.append(position)
     assert inside is not None
-    places = inside.reshape(-1).nonzero().reshape(-1)
-    return Points(places, tuple(position.reshape(-1).index_select(0, places) for position in positions))
+    places = row.mul_(shape[2]).add_(column)
+    if inside.all():
+        return Points(places, tuple(positions))
+    kept = inside.nonzero().reshape(-1)
+    return Points(places.index_select(0, kept), tuple(position.index_select(0, kept) for position in positions))
+
+
+def _rows_and_columns(
+    placement: Placement, shape: Shape, device: torch.device | str
+) -> tuple[list[Tensor], list[Tensor]]:
+    """For each axis of the array the positions of the first point of every row of a grid, and what a column adds."""
+    planes, rows, columns = (torch.arange(side, dtype=torch.float32, device=device) for side in shape)
+    bases, steps = [], []
+    for (along, down, across), offset in zip(placement.matrix.tolist(), placement.offset.tolist(), strict=True):
+        bases.append(((planes * along + offset)[:, None] + rows * down).reshape(-1))
+        steps.append(columns * across)
+    return bases, steps
+
+
+def _columns_within(
+    bases: Sequence[Tensor], steps: Sequence[Tensor], within: Sequence[tuple[float, float]]
+) -> tuple[Tensor, Tensor]:
+    """Of every row the first column that may lie inside, and the one after the last; one more on each side, as they are rounded."""
+    first, last = torch.zeros_like(bases[0]), torch.full_like(bases[0], len(steps[0]))
+    for base, step, (low, high) in zip(bases, steps, within, strict=True):
+        each = float(step[1]) if len(step) > 1 else 0.0
+        if each == 0:
+            last[(base < low) | (base >= high)] = 0
+        else:
+            ends = (low - base).div_(each), (high - base).div_(each)
+            lower, upper = ends if each > 0 else ends[::-1]
+            first, last = torch.maximum(first, lower), torch.minimum(last, upper)
+    return first.floor_().sub_(1).clamp_(min=0).long(), last.ceil_().add_(1).clamp_(0, len(steps[0])).long()
 
 
 def reach_of(shape: Shape) -> list[tuple[float, float]]:

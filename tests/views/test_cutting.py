@@ -9,7 +9,7 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from autoseg.arrays import Float64Array
-from autoseg.views.cutting import cut_linear, cut_nearest
+from autoseg.views.cutting import cut_linear, cut_nearest, points_inside, reach_of
 from autoseg.views.frame import Pixels, Placement, grid_to_space, upward
 
 SPACING, SHAPE = (3.0, 0.7, 1.2), (9, 31, 22)
@@ -101,3 +101,27 @@ def test_a_single_slice_is_as_thick_as_it_is() -> None:
     found = cut_linear(image, across, (5, 2, 2), outside=torch.tensor([9.0]))
 
     assert found[0, :, 0, 0].tolist() == [9, 1, 1, 1, 9]
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_points_inside_are_all_that_lie_there(number: int) -> None:
+    """Between two planes of an array, as those of all points are that are looked at one by one; straight grids, too."""
+    random = np.random.default_rng(number)
+    shape, sides = tuple(random.integers(1, 20, 3).tolist()), tuple(random.integers(1, 20, 3).tolist())
+    axes = Rotation.random(random_state=number).as_matrix()
+    if number % 3 == 0:
+        axes = np.eye(3)[:, random.permutation(3)] * random.choice([-1, 1], 3)
+    placement = grid_to_space(axes, tuple(random.uniform(0.5, 2, 3)), shape)
+    placement = Placement(placement.matrix, placement.offset + np.array(sides) / 2)
+    within = [(float(sides[0] // 3), sides[0] // 3 + 4.0), *reach_of(sides[1:])]
+
+    found = points_inside(placement, shape, within)
+
+    position = placement(indices(shape)).reshape(-1, 3)
+    low, high = np.array(within).T
+    inside = ((position >= low) & (position < high)).all(axis=1)
+    at_an_edge = (np.minimum(abs(position - low), abs(position - high)) < 1e-4).any(axis=1)
+    is_found = np.zeros(len(position), dtype=bool)
+    is_found[found.places.numpy()] = True
+    assert (is_found == inside)[~at_an_edge].all()
+    assert np.abs(np.stack(found.positions, axis=1) - position[is_found]).max(initial=0) < 1e-4
