@@ -12,13 +12,14 @@ from autoseg.conversion.drawn_masks import DrawnCase, Overlap, are_maps, draw_la
 from autoseg.conversion.label_files import read_label_files
 from autoseg.conversion.nnunet import number_and_name
 from autoseg.conversion.numbering import number_labels
+from autoseg.conversion.plain_folders import COLOURS, channels_of, outputs_of_raters
 from autoseg.conversion.regions import with_regions
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case
 from autoseg.dataset.conditions import parse_condition
 from autoseg.dataset.facts import Facts
 from autoseg.errors import DatasetError
-from autoseg.images import files_of, holds_channels, read_header, whole_files
+from autoseg.images import files_of, holds_channels, read_header
 from autoseg.words import agreeing, counted, first_few, nearest, readable
 
 BIDS = "BIDS, subjects with labels in derivatives"
@@ -88,8 +89,8 @@ def understand_bids(folder: Path, settings: BidsSettings, *, workers: int) -> Un
             f"{readable(folder)}: no image of {' or '.join(contrasts)} has a label {' or '.join(suffixes)}\n{shown_choices(tree)}"
         )
     files = [paths for found in labels.values() for paths in found.values()]
-    is_map = len(suffixes) == 1 and all(len(paths) == 1 for paths in files)
-    is_map = is_map and (settings.remap_labels or are_maps([path for (path,) in files], workers))
+    every = [path for paths in files for path in paths]
+    is_map = len(suffixes) == 1 and (settings.remap_labels or are_maps(every, workers))
     cases = [_case(case, images, labels[case], subjects, is_map=is_map) for case, images in subjects.images.items()]
     number, name = number_and_name(folder)
     understood = Understood(
@@ -97,7 +98,7 @@ def understand_bids(folder: Path, settings: BidsSettings, *, workers: int) -> Un
         layout=BIDS,
         number=number,
         name=name,
-        channels=_channels(contrasts, multichannel=settings.multichannel),
+        channels=_channels(contrasts, cases[0], multichannel=settings.multichannel),
         labels=(),
         training=tuple(case for case in cases if labels[case.identifier]),
         test=tuple(case for case in cases if not labels[case.identifier]),
@@ -122,17 +123,20 @@ def _case(
     is_map: bool,
 ) -> Case:
     paths = tuple(labels.values())
+    alone = paths[0][0] if is_map and paths and len(paths[0]) == 1 else None
     return Case(
         identifier=identifier,
-        images=whole_files(image.path for image in images),
-        segmentation=paths[0][0] if is_map and paths else None,
-        drawn=() if is_map else paths,
+        images=channels_of([image.path for image in images]),
+        segmentation=alone,
+        drawn=() if alone else paths,
         facts=subjects.facts[identifier],
     )
 
 
-def _channels(contrasts: Sequence[str], *, multichannel: bool) -> tuple[str, ...]:
+def _channels(contrasts: Sequence[str], case: Case, *, multichannel: bool) -> tuple[str, ...]:
     """Their names, by which they are normalised; of several contrasts that are cases of their own it is none of theirs."""
+    if len(case.images) > len(case.image_paths):
+        return COLOURS
     if len(contrasts) > 1 and not multichannel:
         return ("image",)
     return tuple("CT" if name.casefold() == "ct" else name for name in contrasts)
@@ -146,6 +150,7 @@ def _with_map(understood: Understood, settings: BidsSettings, workers: int) -> U
         understood,
         labels=numbering.names,
         label_values=numbering.numbers,
+        outputs=outputs_of_raters(understood.training, numbering),
         notes=(*numbering.notes, *understood.notes),
     )
 

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from autoseg.conversion.bids_files import PARTICIPANTS_FILE, SESSION, SUBJECT, BidsImage, BidsTree, json_files
 from autoseg.dataset.facts import Facts
-from autoseg.dataset.metadata import PATIENT, read_table
+from autoseg.dataset.metadata import CONTRAST, PATIENT, read_table
 from autoseg.dataset.notes import Notes
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.storage import read_json
 
-CONTRAST = "contrast"
 LONG_NAMES = {SUBJECT: PATIENT, SESSION: "session"}
 """What our columns call entities; others keep their short names."""
 

@@ -14,6 +14,7 @@ from autoseg.conversion.plain_folders import (
     PlainSettings,
     channel_names,
     channels_of,
+    outputs_of_raters,
     plain_notes,
     require_equal_channels,
 )
@@ -31,8 +32,9 @@ from autoseg.words import counted, first_few, nearest, readable
 A_FILE_OF_PATHS = "a file of paths, a line for each case"
 CASE, LABEL = "case", "label"
 IMAGE = re.compile(r"image(?:[:_ ](?P<channel>.+))?")
+LABELS = re.compile(r"label(?:_rater[1-9][0-9]*)?")
 SEPARATORS = {".tsv": "\t", ".csv": ",", ".txt": "\t"}
-EXAMPLE = "expected columns image (or image:T1, image:T2 for channels), label, and if you like case and others"
+EXAMPLE = "expected columns image (or image:T1, image:T2 for channels), label (or label_rater1, label_rater2), and if you like case and others"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,14 @@ class _Line:
 
     number: int
     cells: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """Those that name files; of labels one for each rater."""
+
+    images: Sequence[str]
+    labels: Sequence[str]
 
 
 def is_file_of_paths(path: Path) -> bool:
@@ -59,30 +69,32 @@ def understand_file_of_paths(path: Path, settings: PlainSettings, *, workers: in
     if not images or not lines:
         near = nearest(columns[0], ["image"]) if columns else ""
         raise DatasetError(f"{readable(path)}: names no image{near}; {EXAMPLE}")
-    _require_files(path, lines, [*images, *(column for column in (LABEL, ROI) if column in columns)])
-    cases = [_case(path, line, images) for line in lines]
+    named = _Columns(images=images, labels=[column for column in columns if LABELS.fullmatch(column)])
+    _require_files(path, lines, [*named.images, *named.labels, *([ROI] if ROI in columns else [])])
+    cases = [_case(path, line, named) for line in lines]
     _require_each_once(path, cases, lines)
     require_equal_channels(path, cases)
-    training = tuple(case for case in cases if case.segmentation)
+    training = tuple(case for case in cases if case.label_paths)
     if not training:
         raise DatasetError(f"{readable(path)}: names no label; {EXAMPLE}")
     numbering = number_labels(
         path, read_label_files(path, training, workers), remap_labels=settings.remap_labels, names=settings.labels
     )
-    test = tuple(case for case in cases if not case.segmentation)
-    named = tuple(match["channel"] for column in images if (match := IMAGE.fullmatch(column)) and match["channel"])
+    test = tuple(case for case in cases if not case.label_paths)
+    called = tuple(match["channel"] for column in images if (match := IMAGE.fullmatch(column)) and match["channel"])
     understood = Understood(
         source=path,
         layout=A_FILE_OF_PATHS,
         number=None,
         name=re.sub(r"[^\w.-]+", "_", path.stem).strip("._-") or "Dataset",
         channels=channel_names(
-            path, settings.channels or (named if len(named) == len(cases[0].images) else None), cases[0]
+            path, settings.channels or (called if len(called) == len(cases[0].images) else None), cases[0]
         ),
         labels=numbering.names,
         training=training,
         test=test,
         label_values=numbering.numbers,
+        outputs=outputs_of_raters(cases, numbering),
         facts={case.identifier: case.facts for case in cases},
         notes=tuple(plain_notes(settings, numbering, len(test))),
     )
@@ -130,20 +142,24 @@ def _require_files(path: Path, lines: Sequence[_Line], columns: Sequence[str]) -
         )
 
 
-def _case(path: Path, line: _Line, images: Sequence[str]) -> Case:
-    given = [path.parent / line.cells[column] for column in images if line.cells[column] not in UNKNOWN]
+def _case(path: Path, line: _Line, columns: _Columns) -> Case:
+    given, labels = (
+        [path.parent / line.cells[column] for column in some if line.cells[column] not in UNKNOWN]
+        for some in (columns.images, columns.labels)
+    )
     if not given:
         raise DatasetError(f"{readable(path)}: line {line.number}: names no image; {EXAMPLE}")
-    label = line.cells.get(LABEL, "")
     facts = tuple(
         (name, cell)
         for name, cell in line.cells.items()
-        if name not in (CASE, LABEL, ROI, *images) and cell not in UNKNOWN and name
+        if name not in (CASE, ROI, *columns.images, *columns.labels) and cell not in UNKNOWN and name
     )
+    segmentation, drawn = (labels[0], ()) if len(labels) == 1 else (None, (tuple(labels),) if labels else ())
     return Case(
         identifier=line.cells.get(CASE) or split_ending(given[0].name)[0] or given[0].name,
         images=channels_of(given),
-        segmentation=None if label in UNKNOWN else path.parent / label,
+        segmentation=segmentation,
+        drawn=drawn,
         facts=Facts(known=facts),
     )
 

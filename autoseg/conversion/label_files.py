@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,20 +32,23 @@ class LabelFile:
     names: Mapping[int, str] = field(default_factory=dict)
 
 
+class _Labelled(NamedTuple):
+    """A label file and the case that it is of."""
+
+    case: str
+    path: Path
+
+
 def read_label_files(folder: Path, cases: Sequence[Case], workers: int) -> list[LabelFile]:
-    """Read the label file of every case that has one.
+    """Read the label file of every case that has one, or those of its raters.
 
     Raises:
         DatasetError: Naming each file that cannot be used.
     """
-    labelled = [case for case in cases if case.segmentation]
+    labelled = [_Labelled(case.identifier, path) for case in cases for path in case.label_paths]
     try:
         return run_on_cases(
-            _read,
-            labelled,
-            task="reading labels",
-            workers=workers,
-            name=lambda case: case.segmentation.name if case.segmentation else case.identifier,
+            _read, labelled, task="reading labels", workers=workers, name=lambda file: readable(file.path.name)
         )
     except CasesFailed as failed:
         lines = "\n".join(f"  {readable(name)}: {reason}" for name, reason in failed.failures)
@@ -57,11 +61,8 @@ def read_label_files(folder: Path, cases: Sequence[Case], workers: int) -> list[
         ) from failed
 
 
-def _read(case: Case) -> LabelFile:
-    path = case.segmentation
-    if path is None:
-        raise ValueError(f"{case.identifier} has no label file")
-    data = read_label(path).data
+def _read(file: _Labelled) -> LabelFile:
+    data = read_label(file.path).data
     if len(fractions := fractional_values(data)):
         raise DatasetError(
             f"holds values that are no whole numbers: {first_few(fractions, say=in_digits)}; save labels as integers"
@@ -73,7 +74,7 @@ def _read(case: Case) -> LabelFile:
             "are these images rather than labels?"
         )
     values = tuple(int(value) for value in found)
-    return LabelFile(case=case.identifier, values=values, names=_names(path, values))
+    return LabelFile(case=file.case, values=values, names=_names(file.path, values))
 
 
 def _names(path: Path, values: Sequence[int]) -> dict[int, str]:

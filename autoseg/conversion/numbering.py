@@ -111,7 +111,14 @@ def _by_names(folder: Path, files: Sequence[LabelFile]) -> Numbering:
     common = {name: max(values, key=lambda value: (len(values[value]), -value)) for name, values in found.items()}
     order = sorted(found, key=lambda name: (common[name], name))
     number = {name: place for place, name in enumerate(order, start=1)}
-    numbers = {file.case: {0: 0, **{value: number[name] for value, name in file.names.items()}} for file in files}
+    numbers: dict[str, dict[int, int]] = {}
+    for file in files:
+        own = {0: 0, **{value: number[name] for value, name in file.names.items()}}
+        if numbers.setdefault(file.case, own) != own:
+            raise DatasetError(
+                f"{readable(folder)}: the raters of {readable(file.case)} number their segments differently ({differing}); "
+                "export them with the same segments, in the same order"
+            )
     note = f"cases number their segments differently, so labels go by the names: {differing}; the copies are renumbered"
     return Numbering(names=(BACKGROUND, *order), numbers=numbers, notes=(note,))
 

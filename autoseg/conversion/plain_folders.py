@@ -12,8 +12,9 @@ from autoseg.conversion.nnunet import number_and_name
 from autoseg.conversion.numbering import Numbering, number_labels
 from autoseg.conversion.regions import regions_beside, with_regions
 from autoseg.conversion.understood import Understood
-from autoseg.dataset import Case, image_files
+from autoseg.dataset import Case, Exclusive, image_files
 from autoseg.dataset.cases import channels_in
+from autoseg.dataset.declared_target import RATER
 from autoseg.errors import DatasetError
 from autoseg.images import ImageReference, holds_channels, read_header, split_ending, whole_files
 from autoseg.words import counted, first_few, readable
@@ -62,8 +63,8 @@ def understand_plain_folders(
     """
     cases = cases_of(images, labels, folder / TEST_IMAGES)
     require_equal_channels(images, cases)
-    training = tuple(case for case in cases if case.segmentation)
-    test = tuple(case for case in cases if not case.segmentation)
+    training = tuple(case for case in cases if case.label_paths)
+    test = tuple(case for case in cases if not case.label_paths)
     numbering = number_labels(
         labels,
         read_label_files(labels, training, workers),
@@ -81,6 +82,7 @@ def understand_plain_folders(
         training=training,
         test=test,
         label_values=numbering.numbers,
+        outputs=outputs_of_raters(cases, numbering),
         notes=tuple(plain_notes(settings, numbering, len(test))),
     )
     return with_regions(understood, regions_beside(folder, cases), settings.roi_margin)
@@ -89,20 +91,49 @@ def understand_plain_folders(
 def cases_of(images: Path, labels: Path, test_images: Path | None = None) -> list[Case]:
     """The cases of a folder of images and one of labels of equal names, and those of a folder of images without any.
 
+    Of labels that several raters drew, `<case>_rater1` and so on, a case has all.
+
     Raises:
         DatasetError: There is no label, a label has no image, or channel numbers are not in a row.
     """
     label_files = image_files(labels)
     if not label_files:
         raise DatasetError(f"{readable(labels)}: no image here; it holds the label file of each case")
-    single = label_files.keys() <= image_files(images).keys()
-    cases = _cases(images, label_files, single=single)
+    names = image_files(images).keys()
+    all_named = label_files.keys() <= names
+    by_case = {stem: (path,) for stem, path in label_files.items()} if all_named else _by_rater(label_files)
+    single = by_case.keys() <= names
+    cases = _cases(images, by_case, single=single)
     if test_images is not None and test_images.is_dir():
         cases += _cases(test_images, {}, single=single)
     return cases
 
 
-def _cases(folder: Path, labels: Mapping[str, Path], *, single: bool) -> list[Case]:
+def _by_rater(files: Mapping[str, Path]) -> dict[str, tuple[Path, ...]]:
+    """Label files by case, those of several raters in their order.
+
+    Raises:
+        DatasetError: One that no rater's is beside them.
+    """
+    found: dict[str, dict[int, Path]] = {}
+    for stem, path in files.items():
+        match = RATER.fullmatch(stem)
+        found.setdefault(match[1] if match else stem, {})[int(match[2]) if match else 0] = path
+    if mixed := [case for case, raters in found.items() if 0 in raters and len(raters) > 1]:
+        names = readable(found[mixed[0]][0].name)
+        raise DatasetError(
+            f"{readable(found[mixed[0]][0].parent)}: {names} lies beside the files of raters; is it their mean, take it away, or one "
+            f"more, call it {readable(f'{mixed[0]}_rater{max(found[mixed[0]]) + 1}')}"
+        )
+    return {case: tuple(raters[number] for number in sorted(raters)) for case, raters in found.items()}
+
+
+def outputs_of_raters(cases: Sequence[Case], numbering: Numbering) -> Exclusive | None:
+    """What is predicted, where the label files of cases are several raters'; else None, one file says all."""
+    return Exclusive(names=numbering.names) if any(case.drawn for case in cases) else None
+
+
+def _cases(folder: Path, labels: Mapping[str, Sequence[Path]], *, single: bool) -> list[Case]:
     """The cases of a folder of images: one file each (`single`), or files with channel numbers behind the label's name."""
     images = image_files(folder)
     grouped = {stem: {0: path} for stem, path in images.items()} if single else _by_channel(images)
@@ -116,13 +147,19 @@ def _cases(folder: Path, labels: Mapping[str, Path], *, single: bool) -> list[Ca
             f"{readable(folder)}: {first_few(broken)}: the channel numbers are not 0000, 0001, ... in a row"
         )
     return [
-        Case(
-            identifier=case,
-            images=channels_of([files[number] for number in sorted(files)]),
-            segmentation=labels.get(case),
-        )
+        _case(case, [files[number] for number in sorted(files)], labels.get(case, ()))
         for case, files in sorted(grouped.items())
     ]
+
+
+def _case(identifier: str, images: Sequence[Path], labels: Sequence[Path]) -> Case:
+    is_alone = [split_ending(path.name)[0] for path in labels] == [identifier]
+    return Case(
+        identifier=identifier,
+        images=channels_of(images),
+        segmentation=labels[0] if is_alone else None,
+        drawn=(tuple(labels),) if labels and not is_alone else (),
+    )
 
 
 def channels_of(files: Sequence[Path]) -> tuple[ImageReference, ...]:

@@ -13,6 +13,7 @@ from autoseg.conversion.plain_folders import (
     PlainSettings,
     cases_of,
     channel_names,
+    outputs_of_raters,
     plain_notes,
     plain_pair,
     require_equal_channels,
@@ -89,6 +90,7 @@ def understand_split_folders(
         training=tuple(case for role, cases in by_role.items() if role != TEST for case in cases),
         test=test,
         label_values=numbering.numbers,
+        outputs=outputs_of_raters(everything, numbering),
         facts=facts,
         notes=(f"the split stays as it is: {counts}", *plain_notes(settings, numbering, 0)),
     )

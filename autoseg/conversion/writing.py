@@ -122,9 +122,10 @@ def _parts_of_labels(understood: Understood, case: Case, folder: str) -> Iterato
     if understood.outputs is None or case.identifier in understood.drawings:
         return
     for stem, paths in zip(understood.outputs.files_of(case.identifier), case.drawn, strict=False):
-        for path in paths:
-            match = RATER.fullmatch(split_ending(path.name)[0])
-            name = f"{stem}_rater{match[2]}" if match else stem
+        raters = [RATER.fullmatch(split_ending(path.name)[0]) for path in paths]
+        for number, (path, match) in enumerate(zip(paths, raters, strict=True), start=1):
+            rater = match[2] if match and all(raters) else str(number)
+            name = f"{stem}_rater{rater}" if match or len(paths) > 1 else stem
             yield _label(understood, case, path, f"{folder}/{name}")
 
 

@@ -19,6 +19,9 @@ from autoseg.words import counted, first_few, readable
 PATIENT = "patient"
 """The column that says which cases are of one patient."""
 
+CONTRAST = "contrast"
+"""The column that says of which kind an image is, where several kinds are cases of their own, as BIDS has them."""
+
 WEIGHT = "weight"
 """The column that says how often a case is drawn in training; where nothing stands there, as one that weighs 1."""
 

@@ -12,6 +12,7 @@ from autoseg.dataset import Case, Description, inspect_description
 from autoseg.dataset.description import listed_names
 from autoseg.dataset.drawn import annotate
 from autoseg.dataset.facts import FactsTable, inspect_facts
+from autoseg.dataset.metadata import CONTRAST
 from autoseg.dataset.notes import Notes
 from autoseg.dataset.splits import read_splits
 from autoseg.errors import CasesFailed, DatasetError, TrainingError
@@ -124,7 +125,7 @@ def verify_dataset(folder: Path, *, workers: int | None = None, splits: Path | N
         *_near_copies(looked_at_training, looked_at_test, facts, splits, copies),
         *_unplaced(inspections, folder),
         *_orientations(inspections),
-        *_far_intensities(looked_at_training, looked_at_test, description.channels),
+        *_far_intensities(looked_at_training, looked_at_test, description.channels, facts),
     ]
     return VerificationReport(task=folder.name, training=len(training), test=len(test), findings=tuple(findings))
 
@@ -243,20 +244,24 @@ def _orientations(inspections: Sequence[Inspection]) -> list[Finding]:
 
 
 def _far_intensities(
-    training: Sequence[Inspection], test: Sequence[Inspection], channels: Sequence[str]
+    training: Sequence[Inspection], test: Sequence[Inspection], channels: Sequence[str], facts: FactsTable
 ) -> list[Finding]:
+    """Each held against the others of its contrast, where that is known."""
     findings = []
     for channel, name in enumerate(channels):
-        compared = [
-            [(one.case.identifier, ends) for one in group if (ends := one.ranges[channel]) and ends[0] < ends[1]]
-            for group in (training, test)
-        ]
-        ranges = [*compared[0], *compared[1]]
-        for index in far_ranges([ends for _, ends in ranges], len(compared[0])):
-            identifier, (low, high) = ranges[index]
-            text = (
-                f"channel {channel} ({readable(name)}) runs from {low:.4g} to {high:.4g}, far from the other cases; "
-                "check its unit and that it is the right image"
-            )
-            findings.append(Finding(severity="warning", where=f"case {identifier}", text=text))
+        by_contrast: dict[str | None, list[list[tuple[str, tuple[float, float]]]]] = {}
+        for number, group in enumerate((training, test)):
+            for one in group:
+                if (ends := one.ranges[channel]) and ends[0] < ends[1]:
+                    contrast = facts.of(one.case.identifier).get(CONTRAST)
+                    by_contrast.setdefault(contrast, [[], []])[number].append((one.case.identifier, ends))
+        for trained, tested in by_contrast.values():
+            ranges = [*trained, *tested]
+            for index in far_ranges([ends for _, ends in ranges], len(trained)):
+                identifier, (low, high) = ranges[index]
+                text = (
+                    f"channel {channel} ({readable(name)}) runs from {low:.4g} to {high:.4g}, far from the other cases; "
+                    "check its unit and that it is the right image"
+                )
+                findings.append(Finding(severity="warning", where=f"case {identifier}", text=text))
     return findings

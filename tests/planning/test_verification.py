@@ -689,6 +689,21 @@ def test_an_intensity_range_far_from_the_others_is_a_warning(make_task, tmp_path
     assert second.startswith("case test_008: channel 0 (CT) runs from -")
 
 
+def test_intensities_are_compared_within_a_contrast(make_task, tmp_path):
+    task = make_task("Task007_Balls", parent=tmp_path, shape=(6, 8, 10), cases=12)
+    inverted = [f"case_{number:03d}" for number in (1, 4)]
+    for case in inverted:
+        change(
+            task / f"imagesTr/{case}_0000.nii.gz", data=5000 - read_image(task / f"imagesTr/{case}_0000.nii.gz").data
+        )
+    names = [path.name.removesuffix("_0000.nii.gz") for path in sorted((task / "imagesTr").iterdir())]
+    lines = [f"{name}\t{'T2w' if name in inverted else 'T1w'}" for name in names]
+
+    assert any("far from the other cases" in line for line in warnings(task))
+    (task / "metadata.tsv").write_text("\n".join(["case\tcontrast", *lines]) + "\n")
+    assert not any("far from the other cases" in line for line in warnings(task))
+
+
 @pytest.mark.parametrize(
     ("odd", "expected"),
     [((0, 290), []), ((0, 310), [0]), ((0, 34), []), ((0, 32), [0]), ((24, 124), []), ((26, 126), [0])],
