@@ -21,7 +21,7 @@ from autoseg.inference.model import Checkpoint, TrainedModel, WeightsFile, fill_
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.settings import Computation
 from autoseg.networks.build import PLANNED
-from autoseg.networks.describe import write_architecture
+from autoseg.networks.describe import count_parameters, write_architecture
 from autoseg.training.compilation import compile_where_it_pays
 from autoseg.training.determinism import deterministic_algorithms
 from autoseg.training.fold.checkpoint import load_checkpoint, recipe_changes, require_same, save_checkpoint
@@ -42,7 +42,7 @@ from autoseg.training.fold.run_record import (
 )
 from autoseg.training.fold.writing import Writer
 from autoseg.training.loop import Loop, Step
-from autoseg.training.memory import require_memory
+from autoseg.training.memory import most_memory, require_memory
 from autoseg.training.micro_batches import memory_explained
 from autoseg.training.parts import Parts
 from autoseg.training.recipes.record import RecipeRecord, record_recipe
@@ -107,7 +107,8 @@ class FoldRun:
                 state = self._to_the_end(seed, state, should_stop)
             weights = state.judged.state_dict()
             self._save_weights("final", state.epoch, weights)
-            finish_run(self._fold, weights)
+            parameters, memory = count_parameters(state.network), most_memory(parts.device)
+            finish_run(self._fold, weights, parameters=parameters, memory=memory)
 
     def _to_the_end(self, seed: int, state: TrainingState, should_stop: Asked) -> TrainingState:
         """More cautiously from the last checkpoint on where a loss is not finite; the final state."""

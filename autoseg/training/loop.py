@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.training.ending import Spent
-from autoseg.training.fold.history import EpochRecord, MeasuredEpoch, next_record
+from autoseg.training.fold.history import EpochRecord, MeasuredEpoch, means, next_record
 from autoseg.training.parts import Parts
 from autoseg.training.sampling.batches import AnyBatch, BatchKey
 from autoseg.training.sampling.samples import TRAINING
@@ -87,13 +87,16 @@ class Loop:
         Args:
             waited: Share of the time in which no batch was there.
         """
+        learned = max(1, self._parts.iterations_per_epoch - state.skipped)
         measured = MeasuredEpoch(
             learning_rate=float(state.optimizer.param_groups[0]["lr"]),
-            loss=state.sums.loss.item() / max(1, self._parts.iterations_per_epoch - state.skipped),
+            loss=state.sums.loss.item() / learned,
             validation_loss=state.sums.validation_loss.item() / self._parts.validation_batches,
             dice_per_class=tuple(state.sums.dice_per_class()),
             seconds=state.elapsed,
             waited=waited,
+            overlap_per_class=means(state.sums.overlap.tolist(), learned),
+            validation_overlap_per_class=means(state.sums.validation_overlap.tolist(), self._parts.validation_batches),
         )
         record = next_record(state.records, measured)
         state.records.append(record)

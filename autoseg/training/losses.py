@@ -25,6 +25,7 @@ from autoseg.training.overlap_losses import (
     FocalDice,
     FocalTverskySettings,
     GeneralisedDice,
+    ReportsOverlap,
     SquaredDice,
     Tversky,
 )
@@ -52,7 +53,7 @@ FOCAL_GAMMA, FOCAL_ALPHA = 2.0, 0.5
 """Lin et al. 2017 for the exponent; foreground and background weigh the same (reference system)."""
 
 
-class DiceLoss(nn.Module):
+class DiceLoss(ReportsOverlap):
     """Minus the soft Dice of the foreground classes, their mean.
 
     Args:
@@ -75,7 +76,7 @@ class DiceLoss(nn.Module):
         overlap = (probabilities * truth).sum(axes)
         total = probabilities.sum(axes) + truth.sum(axes)
         dice = (2 * overlap + self.smooth) / (total + self.smooth + GUARD)
-        return -dice[..., self.activation.scored].mean()
+        return -self.noted(dice[..., self.activation.scored]).mean()
 
 
 class CrossEntropy(nn.Module):
@@ -182,7 +183,11 @@ class DeepSupervision(nn.Module):
                 f"{', '.join(map(_times, labels))}; its answers must have sizes of the plan's levels"
             )
         weighted = zip(answer_weights(sizes), answers, sizes, strict=True)
-        losses = [weight * self.loss(logits, labels[size], *unknown) for weight, logits, size in weighted if weight]
+        counted = [(weight, logits, size) for weight, logits, size in weighted if weight]
+        # the finest comes last, so that what losses say of the overlap is of what is predicted
+        losses = [weight * self.loss(logits, labels[size], *unknown) for weight, logits, size in reversed(counted)][
+            ::-1
+        ]
         return torch.stack([*losses, *(output.mean() for output in outputs if output.ndim == 1)]).sum()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -28,6 +29,18 @@ def require_memory(network: nn.Module, sample: Sequence[int], batch_size: int, d
         log.debug("the memory of a step cannot be estimated: %s", error)
         return
     compare(needed, available_memory(), batch_size)
+
+
+def most_memory(device: torch.device) -> int | None:
+    """Bytes that this process held most so far: of a GPU's memory, or of main memory where the system says it."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
 
 
 def compare(needed: StepMemory, free: int, batch_size: int) -> None:

@@ -24,6 +24,44 @@ LEAST_LOGARITHM_OF = 1e-7
 """What a logarithm is taken of at least (ivadomed)."""
 
 
+class ReportsOverlap(nn.Module):
+    """A loss that says after each call how well every output was found.
+
+    Attributes:
+        overlap: Of each output that it looks at, `(outputs,)` or `(B, outputs)`, 1 where it is found exactly; None before
+            the first call.
+        outputs: Their numbers, from 0; None where they are the scored ones, perhaps behind the background.
+    """
+
+    overlap: Tensor | None = None
+    outputs: Sequence[int] | None = None
+
+    def noted(self, overlap: Tensor) -> Tensor:
+        """The same, kept to be asked for."""
+        self.overlap = overlap.detach()
+        return overlap
+
+
+def overlap_per_class(loss: nn.Module, numbers: Sequence[int]) -> Tensor | None:
+    """What the first loss within a loss that looks at an overlap last said of the scored outputs.
+
+    Args:
+        numbers: Of the scored outputs among the network's, in order.
+
+    Returns:
+        `(scored outputs,)`, the mean over samples, NaN for an output that it does not look at; None where no loss looks.
+    """
+    for part in loss.modules():
+        if isinstance(part, ReportsOverlap) and part.overlap is not None:
+            found = part.overlap if part.overlap.ndim == 1 else part.overlap.mean(0)
+            if part.outputs is None:
+                return found[-len(numbers) :]
+            places = {number: place for place, number in enumerate(part.outputs)}
+            unknown = found.new_full((), torch.nan)
+            return torch.stack([found[places[one]] if one in places else unknown for one in numbers])
+    return None
+
+
 class Overlap(NamedTuple):
     """Sums `(outputs,)` over batch and space, or `(B, outputs)` of each sample."""
 
@@ -32,7 +70,7 @@ class Overlap(NamedTuple):
     there: Tensor
 
 
-class OverlapLoss(nn.Module):
+class OverlapLoss(ReportsOverlap):
     """What losses of an overlap share.
 
     Args:
@@ -51,7 +89,7 @@ class OverlapLoss(nn.Module):
         raise NotImplementedError
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return -self.per_output(logits, labels).mean()
+        return -self.noted(self.per_output(logits, labels)).mean()
 
     def sums(self, logits: Tensor, labels: Tensor, *, squared: bool = False) -> Overlap:
         """Of the outputs that count."""
@@ -100,7 +138,7 @@ class SquaredDice(OverlapLoss):
         return 2 * both / (found + there).clamp(min=LEAST)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        dice = self.per_output(logits, labels)
+        dice = self.noted(self.per_output(logits, labels))
         return 1 - (dice.mean() if self.output_weights is None else _weighted(dice, self.output_weights).mean())
 
 
@@ -130,16 +168,20 @@ class GeneralisedDice(OverlapLoss):
 
     def per_output(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Dice of each."""
-        both, found, there = self.sums(logits, labels)
-        return 2 * both / (found + there).clamp(min=LEAST)
+        return self._dice(self.sums(logits, labels))
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        both, found, there = self.sums(logits, labels)
+        both, found, there = sums = self.sums(logits, labels)
+        self.noted(self._dice(sums))
         present = there > 0
         weights = torch.where(present, 1 / there.square().clamp(min=LEAST), 0.0)
         largest = weights.amax(-1, keepdim=True)
         weights = torch.where(present, weights, torch.where(largest > 0, largest, 1.0)).detach()
         return 1 - 2 * (weights * both).sum() / (weights * (found + there)).sum().clamp(min=LEAST)
+
+    @staticmethod
+    def _dice(sums: Overlap) -> Tensor:
+        return 2 * sums.both / (sums.found + sums.there).clamp(min=LEAST)
 
 
 class Tversky(OverlapLoss):
@@ -174,16 +216,17 @@ class Tversky(OverlapLoss):
         return (both + self.smooth) / (both + wrong + self.smooth)
 
 
-class FocalTversky(nn.Module):
+class FocalTversky(ReportsOverlap):
     """The mean of what Tversky indices lack to 1, to the power of one over `gamma`."""
 
     def __init__(self, tversky: Tversky, *, gamma: float) -> None:
         super().__init__()
         self.tversky = tversky
+        self.outputs = tversky.outputs
         self.gamma = gamma
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        missing = 1 - self.tversky.per_output(logits, labels)
+        missing = 1 - self.noted(self.tversky.per_output(logits, labels))
         return powered(missing, 1 / self.gamma).mean()
 
 
@@ -248,14 +291,17 @@ class FocalDice(OverlapLoss):
 
     def per_output(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Dice of each."""
-        both, found, there = self.sums(logits, labels)
-        return (2 * both + self.SMOOTH) / (found + there + self.SMOOTH)
+        return self._dice(self.sums(logits, labels))
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        both, found, there = self.sums(logits, labels)
+        both, found, there = sums = self.sums(logits, labels)
+        self.noted(self._dice(sums))
         dice = (2 * both.sum() + self.SMOOTH) / (found.sum() + there.sum() + self.SMOOTH)
         focal = self.chosen(self.focal.maps(logits, labels)).sum()
         return focal.clamp(min=LEAST_LOGARITHM_OF).log() - self.beta * dice.clamp(min=LEAST_LOGARITHM_OF).log()
+
+    def _dice(self, sums: Overlap) -> Tensor:
+        return (2 * sums.both + self.SMOOTH) / (sums.found + sums.there + self.SMOOTH)
 
 
 class ExponentialLogarithmic(OverlapLoss):
@@ -292,7 +338,7 @@ class ExponentialLogarithmic(OverlapLoss):
         return (2 * both + self.SMOOTH) / (found + there + self.SMOOTH)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        of_outputs = powered(-self.per_output(logits, labels).log(), self.gamma).mean()
+        of_outputs = powered(-self.noted(self.per_output(logits, labels)).log(), self.gamma).mean()
         truth = self.activation.encode(labels, torch.zeros_like(logits))
         sizes = truth.transpose(0, 1).flatten(1).sum(1)
         weights = torch.where(sizes > 0, (sizes.sum() / sizes.clamp(min=LEAST)).sqrt(), 0.0)

@@ -27,11 +27,15 @@ class EpochSums:
     Attributes:
         loss, validation_loss: Sums over batches, scalars.
         counts: `(3, scored outputs)`: voxels truly positive, falsely positive and falsely negative.
+        overlap, validation_overlap: `(scored outputs,)`, sums over batches of what the loss says of each output; NaN where
+            it looks at none.
     """
 
     loss: Tensor
     validation_loss: Tensor
     counts: Tensor
+    overlap: Tensor
+    validation_overlap: Tensor
 
     @classmethod
     def empty(cls, scored: int, device: torch.device) -> EpochSums:
@@ -40,6 +44,8 @@ class EpochSums:
             loss=torch.zeros((), device=device),
             validation_loss=torch.zeros((), device=device),
             counts=torch.zeros((3, scored), dtype=torch.int64, device=device),
+            overlap=torch.zeros(scored, device=device),
+            validation_overlap=torch.zeros(scored, device=device),
         )
 
     def dice_per_class(self) -> list[float | None]:
@@ -132,8 +138,8 @@ class TrainingState:
                 self.scaler.load_state_dict(content["scaler"])
             records = [with_absent(record, ABSENT_BEFORE) for record in content["records"]]
             self.records = list(decode(tuple[EpochRecord, ...], records, "records"))
-            for name, value in content["sums"].items():
-                getattr(self.sums, name).copy_(value)
+            for name in EpochSums.__slots__:  # an older autoseg did not write all of them
+                getattr(self.sums, name).copy_(torch.as_tensor(content["sums"].get(name, torch.nan)))
             self.epoch, self.iteration = (decode(int, content[name], name) for name in ("epoch", "iteration"))
             self.seconds, self.clock = content["seconds"], time.monotonic()
             self.caution = content["caution"]

@@ -22,6 +22,7 @@ from autoseg.training.micro_batches import (
     samples_at_once,
     samples_together,
 )
+from autoseg.training.overlap_losses import overlap_per_class
 from autoseg.training.parts import Parts
 from autoseg.training.sampling.batches import AnyBatch, DrawnBatch, targets_of_levels
 from autoseg.training.state import TrainingState, count_voxels
@@ -49,6 +50,7 @@ class Steps:
         if not self._parts.precision.needs_scaler:  # which skips such steps by itself
             loss = loss.where(norm.isfinite(), torch.nan)
         state.sums.loss += loss
+        self._add_overlap(state.sums.overlap, loss_function)
         return loss
 
     def _find_gradients(self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module, at_once: int) -> Tensor:
@@ -71,6 +73,7 @@ class Steps:
         loss, counts = self._computed(partial(self._found, state, batch, loss_function), state, loss_function)
         state.sums.validation_loss += loss
         state.sums.counts += counts
+        self._add_overlap(state.sums.validation_overlap, loss_function)
         return loss
 
     def _found(
@@ -81,6 +84,10 @@ class Steps:
         outputs = outputs_in_parts(lambda part: self._outputs(state.judged, data[part]), len(data), at_once)
         loss: Tensor = loss_function(outputs, targets, *drawn)
         return loss, self._counts(outputs[0], targets[0], *drawn)
+
+    def _add_overlap(self, sums: Tensor, loss_function: nn.Module) -> None:
+        found = overlap_per_class(loss_function, self._parts.scored_outputs)
+        sums += torch.nan if found is None else found
 
     def _counts(self, logits: Tensor, labels: Tensor, drawn: Tensor | None = None) -> Tensor:
         """Of what is known."""

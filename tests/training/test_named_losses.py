@@ -17,7 +17,8 @@ from autoseg.catalogue import meanings
 from autoseg.errors import TrainingError
 from autoseg.networks.activations import SIGMOID, SOFTMAX, Scoring
 from autoseg.training.boundary_loss import signed_distances
-from autoseg.training.losses import LOSSES, Sum
+from autoseg.training.losses import LOSSES, DeepSupervision, Sum
+from autoseg.training.overlap_losses import overlap_per_class
 
 REFERENCE = json.loads((Path(__file__).parent / "reference_losses.json").read_text())
 CLOSE = {"rel": 1e-5, "abs": 1e-6}
@@ -97,6 +98,56 @@ def test_parts_of_it_are_what_pytorch_3dunet_computes() -> None:
     assert both(LOGITS, MASKS).item() == pytest.approx(PYTORCH["bce_dice_alpha_1"], **CLOSE)
     assert alone.item() == pytest.approx(PYTORCH["gdl_sigmoid_one_channel"], **CLOSE)
     assert sure.item() == pytest.approx(PYTORCH["gdl_perfect_logits_20"], abs=1e-6)
+
+
+SAY_HOW_WELL = {
+    "dice", "squared_dice", "generalised_dice", "tversky", "focal_tversky", "focal_dice", "exponential_logarithmic"
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOSSES.entries)
+@pytest.mark.parametrize("per_batch", [True, False])
+def test_every_loss_of_an_overlap_says_it_of_each_scored_output(name: str, per_batch: bool) -> None:
+    """Minus the mean of what the plain ones say is the loss itself, which holds the values."""
+    made = Sum(loss("cross_entropy"), loss(name, per_batch=per_batch))
+    value = made(LOGITS, LABELS).item() - loss("cross_entropy")(LOGITS, LABELS).item()
+    said = overlap_per_class(made, range(3)[SOFTMAX.scored])
+
+    assert (said is not None) == (name in SAY_HOW_WELL)
+    if said is not None:
+        assert said.shape == (2,) and not said.requires_grad and (said > 0).all() and (said < 1).all()
+        expected = {"dice": -value, "tversky": -value, "squared_dice": 1 - value}.get(name)
+        assert expected is None or said.mean().item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_is_said_of_each_output_is_what_pytorch_3dunet_computes() -> None:
+    made = loss("squared_dice", SIGMOID)
+    made(LOGITS, MASKS)
+    said = overlap_per_class(made, range(3))
+
+    assert said is not None and said.tolist() == pytest.approx(PYTORCH["dice_per_channel_sigmoid"], **CLOSE)
+
+
+def test_of_outputs_that_a_loss_leaves_out_nothing_is_said() -> None:
+    made, whole = loss("tversky", outputs=(2,)), loss("tversky")
+    for one in (made, whole):
+        one(LOGITS, LABELS)
+
+    first, second = overlap_per_class(made, (1, 2))  # type: ignore[misc]
+    assert math.isnan(first) and second.item() == overlap_per_class(whole, (1, 2))[1].item()  # type: ignore[index]
+
+
+def test_what_is_said_is_of_the_finest_answer() -> None:
+    made = DeepSupervision(loss("dice"))
+    coarse = torch.zeros(2, 3, 1, 1, 2), torch.zeros(2, 3, 1, 1, 1)
+    made(
+        [LOGITS, *coarse],
+        [LABELS, torch.zeros(2, 1, 1, 2, dtype=torch.long), torch.zeros(2, 1, 1, 1, dtype=torch.long)],
+    )
+    alone = loss("dice")
+    alone(LOGITS, LABELS)
+
+    assert torch.equal(overlap_per_class(made, (1, 2)), overlap_per_class(alone, (1, 2)))  # type: ignore[arg-type]
 
 
 def test_weights_of_the_dice_are_those_of_a_mean() -> None:

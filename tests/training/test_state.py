@@ -128,6 +128,17 @@ def test_a_training_goes_on_in_another_precision(before: bool, after: bool) -> N
     assert torch.equal(later.network.get_parameter("weight"), earlier.network.get_parameter("weight"))
 
 
+def test_of_an_epoch_that_an_older_autoseg_began_nothing_is_known_of_the_overlap() -> None:
+    earlier, later = tiny_state(scaled=False), tiny_state(scaled=False)
+    earlier.sums.loss += 2
+    content = earlier.to_checkpoint()
+    del content["sums"]["overlap"], content["sums"]["validation_overlap"]
+
+    later.restore(content)
+
+    assert later.sums.loss == 2 and later.sums.overlap.isnan().all() and later.sums.validation_overlap.isnan().all()
+
+
 class Sent:
     """Stands in for a tensor on its way to a device that is not here."""
 

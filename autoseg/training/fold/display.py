@@ -14,9 +14,9 @@ from torch import Tensor
 from autoseg.errors import AutosegError
 from autoseg.files.model_folder import FoldFolder
 from autoseg.machine.progress import progress
+from autoseg.training.fold.curves import draw_progress
 from autoseg.training.fold.history import (
     EpochRecord,
-    draw_progress,
     epoch_line,
     seconds_left,
     write_history,

@@ -1,20 +1,15 @@
-"""What happened in each epoch, as records, as files and as a picture."""
+"""What happened in each epoch, as records and as files."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 from autoseg.files.model_folder import FoldFolder
 from autoseg.files.records import RecordFormat, write_record
-from autoseg.files.storage import atomic_path, encode
+from autoseg.files.storage import LATER, atomic_path, encode
 from autoseg.words import rough_time
-
-BESIDE: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
-"""Of a legend, so that it hides no curve."""
 
 EMA_WEIGHT = 0.9
 """Of the past in the moving average of the Dice that chooses the best weights (Isensee et al. 2021)."""
@@ -37,6 +32,8 @@ class EpochRecord:
         best: Whether the weights after this epoch were the best so far.
         seconds: Wall time.
         waited: Share of that time in which the network had no batch; None where an older autoseg trained.
+        overlap_per_class, validation_overlap_per_class: What the loss itself says of each label, its mean over the
+            batches: Dice of probabilities, or a Tversky index; None for a label that no loss looks at, or for all.
     """
 
     epoch: int
@@ -49,6 +46,8 @@ class EpochRecord:
     best: bool
     seconds: float
     waited: float | None = None
+    overlap_per_class: tuple[float | None, ...] | None = field(default=None, metadata=LATER)
+    validation_overlap_per_class: tuple[float | None, ...] | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +60,8 @@ class MeasuredEpoch:
     dice_per_class: tuple[float | None, ...]
     seconds: float
     waited: float | None = None
+    overlap_per_class: tuple[float | None, ...] | None = None
+    validation_overlap_per_class: tuple[float | None, ...] | None = None
 
 
 def next_record(records: Sequence[EpochRecord], measured: MeasuredEpoch) -> EpochRecord:
@@ -81,7 +82,15 @@ def next_record(records: Sequence[EpochRecord], measured: MeasuredEpoch) -> Epoc
         best=improved or not records,
         seconds=measured.seconds,
         waited=measured.waited,
+        overlap_per_class=measured.overlap_per_class,
+        validation_overlap_per_class=measured.validation_overlap_per_class,
     )
+
+
+def means(sums: Sequence[float], batches: int) -> tuple[float | None, ...] | None:
+    """Of sums over batches the means, None where there is none; None for all where nothing is known."""
+    found = tuple(None if math.isnan(value) else value / batches for value in sums)
+    return found if any(value is not None for value in found) else None
 
 
 def moving_average(average: float | None, value: float | None) -> float | None:
@@ -121,43 +130,17 @@ def write_history(fold: FoldFolder, records: Sequence[EpochRecord]) -> None:
     rows = []
     for record in records:
         row = encode(record)
-        classes = row.pop("dice_per_class")
-        rows.append(row | {f"dice_{label}": value for label, value in enumerate(classes, start=1)})
+        per_class = {
+            name: row.pop(f"{name}_per_class", None) or () for name in ("dice", "overlap", "validation_overlap")
+        }
+        columns = {
+            f"{name}_{label}": value
+            for name, values in per_class.items()
+            for label, value in enumerate(values, start=1)
+        }
+        rows.append(row | columns)
     with atomic_path(fold.history_table) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
-
-
-def draw_progress(path: Path, records: Sequence[EpochRecord], labels: Sequence[str]) -> None:
-    """A picture of losses, Dice and learning rate over the epochs.
-
-    Args:
-        labels: Names of the labels above background.
-    """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=(9, 7), layout="constrained")
-    losses, dice = figure.subplots(2, 1, sharex=True)
-    epochs = [record.epoch + 1 for record in records]
-    marker = "." if len(records) < 50 else ""
-    losses.plot(epochs, [record.loss for record in records], marker=marker, label="training")
-    losses.plot(epochs, [record.validation_loss for record in records], marker=marker, label="validation")
-    losses.set_ylabel("loss")
-    losses.legend(**BESIDE)
-    if len(labels) <= 10:
-        for number, name in enumerate(labels):
-            values = [_or_nan(record.dice_per_class[number]) for record in records]
-            dice.plot(epochs, values, marker=marker, alpha=0.5, label=name)
-    averages = [_or_nan(record.dice_average) for record in records]
-    dice.plot(epochs, averages, marker=marker, color="black", label="mean, moving average")
-    dice.set_ylabel("Dice on validation patches")
-    dice.set_xlabel("epoch")
-    dice.set_ylim(-0.02, 1.02)  # curves at either end are seen
-    dice.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    dice.legend(**BESIDE)
-    figure.suptitle(f"epoch {len(records)}, learning rate {records[-1].learning_rate:.4g}")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=90)
 
 
 def _waited(record: EpochRecord) -> str:
@@ -166,7 +149,3 @@ def _waited(record: EpochRecord) -> str:
 
 def _number(value: float | None) -> str:
     return "absent" if value is None else f"{value:.4f}"
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value

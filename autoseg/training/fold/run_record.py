@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ import autoseg
 from autoseg.errors import StorageError, TrainingError
 from autoseg.files.model_folder import FoldFolder
 from autoseg.files.records import RecordFormat, decode_record, write_record
-from autoseg.files.storage import read_json, with_absent
+from autoseg.files.storage import LATER, read_json, with_absent
 from autoseg.inference.model import weights_sha256
 from autoseg.training.augmentation.warping import CUBIC, SplineOrder
 from autoseg.training.recipes.record import RecipeRecord, differences
@@ -65,6 +65,8 @@ class RunRecord:
         sessions: Every process that worked on it, in their order.
         finished: When the last epoch was done; None while it goes on.
         weights_sha256: Of the final weights' values; None while it goes on.
+        parameters: Numbers that training changed; None while it goes on.
+        memory: Bytes that the process held most, on a GPU those of the GPU; None where that is not known.
     """
 
     trainer: str
@@ -83,6 +85,8 @@ class RunRecord:
     weights_sha256: str | None = None
     recipe: RecipeRecord | None = None
     learning_rate: float | None = None
+    parameters: int | None = field(default=None, metadata=LATER)
+    memory: int | None = field(default=None, metadata=LATER)
 
 
 def begin_run(fold: FoldFolder, record: RunRecord, *, continued: bool) -> None:
@@ -92,11 +96,12 @@ def begin_run(fold: FoldFolder, record: RunRecord, *, continued: bool) -> None:
     write_record(fold.record, record, FORMAT)
 
 
-def finish_run(fold: FoldFolder, weights: Mapping[str, Tensor]) -> None:
-    """Add the final weights' hash, and when it was known first."""
+def finish_run(fold: FoldFolder, weights: Mapping[str, Tensor], *, parameters: int, memory: int | None) -> None:
+    """Add the final weights' hash, when it was known first, and what the training took."""
     record, digest = read_run_record(fold), weights_sha256(weights)
     if record is not None and record.weights_sha256 != digest:
-        write_record(fold.record, replace(record, finished=now(), weights_sha256=digest), FORMAT)
+        done = replace(record, finished=now(), weights_sha256=digest, parameters=parameters, memory=memory)
+        write_record(fold.record, done, FORMAT)
 
 
 def trained_cases(fold: FoldFolder) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from autoseg.files.model_folder import FoldFolder
+from autoseg.training.fold.curves import draw_progress
 from autoseg.training.fold.history import (
     EpochRecord,
     MeasuredEpoch,
-    draw_progress,
     epoch_line,
+    means,
     moving_average,
     next_record,
     pseudo_dice,
@@ -88,6 +90,41 @@ def test_history_is_written_as_json_and_as_a_table(tmp_path: Path) -> None:
     lines = (tmp_path / "history.csv").read_text().splitlines()
     assert lines[0] == "epoch,learning_rate,loss,validation_loss,dice,dice_average,best,seconds,waited,dice_1,dice_2"
     assert lines[1] == "0,0.01,-0.5,-0.25,0.5,0.5,True,60.0,,0.5,"
+
+
+def test_what_a_loss_says_of_each_label_is_kept_as_means() -> None:
+    assert means([3.0, math.nan], 4) == (0.75, None)
+    assert means([math.nan, math.nan], 4) is None
+
+
+def test_what_a_loss_says_of_each_label_has_columns_of_its_own(tmp_path: Path) -> None:
+    made = [replace(record, overlap_per_class=(0.25, None)) for record in records(0.5, None)]
+    write_history(FoldFolder(folder=tmp_path), made)
+
+    header, first, _ = (tmp_path / "history.csv").read_text().splitlines()
+    assert header.endswith(",dice_1,dice_2,overlap_1,overlap_2") and first.endswith(",0.5,,0.25,")
+    assert json.loads((tmp_path / "history.json").read_text())["epochs"][0]["overlap_per_class"] == [0.25, None]
+
+
+@pytest.mark.parametrize("labels", [1, 10, 33])
+def test_every_label_has_a_curve_that_is_told_from_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: int
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: (drawn.append(figure), Path(path).touch()))
+    measured: dict[str, Any] = {"learning_rate": 0.1, "loss": 0, "validation_loss": 0, "seconds": 1}
+    made = [
+        next_record([], MeasuredEpoch(dice_per_class=(0.5,) * labels, overlap_per_class=(0.25,) * labels, **measured))
+    ]
+
+    draw_progress(tmp_path / "progress.png", made, [f"label {number}" for number in range(labels)])
+
+    _, dice, overlap = drawn[0].axes
+    for panel, value in ((dice, 0.5), (overlap, 0.25)):
+        curves = [line for line in panel.lines if str(line.get_label()).startswith("label ")]
+        assert len({(line.get_color(), line.get_linestyle()) for line in curves}) == labels
+        assert {float(line.get_ydata()[0]) for line in curves} == {value}
+    assert len(dice.get_legend().get_texts()) == labels + 1
 
 
 def test_the_picture_is_drawn_with_missing_values_too(tmp_path: Path) -> None:
