@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 SET_BY_THE_RUN = {
     "plan_and_preprocess": {*"help tasks plans plan_only verify_dataset_integrity patients".split(), *CONVERSION},
-    "train": set("help resume overwrite validate_only valbest find_lr npz plans own_settings".split()),
+    "train": set("help resume overwrite validate_only valbest find_lr npz plans own_settings pause_after".split()),
 }
 """Options of the commands that a run gives itself; it takes all others from the user and passes them on."""
 
 INCIDENTAL = frozenset("tl tf device precision num_workers no_compile checkpoint_minutes".split())
 """Options that may change without anything being done again: they decide how fast, or where, not what."""
 
-OF_ONE_FOLD = frozenset("help home verbose version plans resume overwrite own_settings validate_only find_lr".split())
+OF_ONE_FOLD = frozenset(
+    "help home verbose version plans resume overwrite own_settings validate_only find_lr pause_after".split()
+)
 """What is not given again for the next fold, or is in any case."""
 
 

@@ -131,6 +131,12 @@ def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
         default=10.0,
         help="save the state within an epoch, too, when the last time is so long ago (default: 10)",
     )
+    group.add_argument(
+        "--pause_after",
+        metavar="N",
+        type=positive,
+        help="stop after so many epochs, with nothing validated, to be continued with -c (as autoseg_compare_recipes does)",
+    )
 
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
@@ -162,6 +168,7 @@ def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> F
         precision=arguments.precision,
         workers=arguments.num_workers,
         checkpoint_minutes=arguments.checkpoint_minutes,
+        pause_after=arguments.pause_after,
         pretrained_weights=arguments.pretrained_weights,
     )
     limit_threads()
@@ -185,6 +192,8 @@ def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> F
     else:
         with continued_with_c(trainer):
             train(trainer, resume=arguments.resume, overwrite=arguments.overwrite, command=arguments.command_line)
+            if arguments.pause_after and not trainer.fold.weights().is_file():
+                return trainer.fold
             validate(trainer, best=arguments.valbest, probabilities=arguments.npz)
     options = training_options(build_parser(COMMAND, COMMAND.name), arguments, trainer.fold)
     say_next(*after_training(key, arguments.fold, workspace, options), home=arguments.home)

@@ -28,6 +28,7 @@ GROUPS = {
         "write_bids",
     ),
     "the best of several": (
+        "compare_recipes",
         "find_best_configuration",
         "train_fusion",
         "determine_postprocessing",

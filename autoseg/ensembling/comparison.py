@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -85,6 +86,12 @@ def rank(scores: Sequence[Scores], patients: Sequence[str]) -> Ranking:
     order = _order(scores, totals)
     statistics = tuple(_statistics(scores[number], totals[number], drawn[number]) for number in order)
     return Ranking(candidates=statistics, lead=_lead(scores, totals, drawn, order))
+
+
+def paired_intervals(scores: Sequence[Scores], patients: Sequence[str]) -> dict[tuple[str, str], Interval | None]:
+    """The 95 % interval of the difference of each pair, the first minus the second, by their names; see `rank`."""
+    drawn = {one.name: means[:, -1] for one, means in zip(scores, _draw(scores, patients), strict=True)}
+    return {(one, other): _interval(drawn[one] - drawn[other]) for one, other in combinations(drawn, 2)}
 
 
 def _order(scores: Sequence[Scores], totals: Sequence[float]) -> list[int]:

@@ -86,6 +86,9 @@ CANDIDATES_FILE, COMMANDS_FILE = SUMMARY_TABLE_FILE, "prediction_commands.txt"
 JOURNAL_FILE, LOGS_FOLDER, SET_ASIDE_FOLDER = "journal.json", "logs", "replaced"
 """Of a run: which steps are done, what they said, and what another training took the place of."""
 
+TRIED_FOLDER = "tried"
+"""Of a run: a recipe file for each combination of values that was to be tried."""
+
 TASK_NAME = re.compile(r"Task(\d{3,})_(.+)")
 MODEL_NAME = re.compile(r"(?P<trainer>.+?)__(?P<plans>.+)")
 

@@ -23,6 +23,7 @@ from autoseg.files.layout import (
     SET_ASIDE_FOLDER,
     SPLITS_FILE,
     SPLITS_RULE_FILE,
+    TRIED_FOLDER,
     VIEWS_FILE,
     VIEWS_PICTURE_FILE,
 )
@@ -135,3 +136,8 @@ class TaskFolder:
     def set_aside(self) -> Path:
         """The folder of models that a run trains anew."""
         return self.run_folder / SET_ASIDE_FOLDER
+
+    @property
+    def tried(self) -> Path:
+        """The folder of recipe files, one for each combination of values that was to be tried."""
+        return self.run_folder / TRIED_FOLDER

@@ -158,6 +158,20 @@ def _done(some: int, steps: int, state: str = "done") -> str:
     return f"{some} of {counted(steps, 'step')} {agreeing(some, 'is', 'are')} {state}"
 
 
+def require_not_stopped(runner: Runner, steps: Sequence[Step]) -> int:
+    """How many steps are done, where nobody stopped the run.
+
+    Raises:
+        Interrupted: Stopped by a signal or time limit.
+        KeyboardInterrupt: Stopped by Ctrl-C.
+    """
+    done = sum(runner.outcomes[step.name].state in GOOD for step in steps if step.name in runner.outcomes)
+    if runner.stopped is not None:
+        message = f"stopped, {_done(done, len(steps))}; run the same command again to go on"
+        raise KeyboardInterrupt(message) if runner.stopped == CTRL_C else Interrupted(message)
+    return done
+
+
 def finish(name: str, runner: Runner, steps: Sequence[Step]) -> None:
     """Tell how every step of a work ended.
 
@@ -169,10 +183,7 @@ def finish(name: str, runner: Runner, steps: Sequence[Step]) -> None:
         Interrupted: Stopped by a signal or time limit.
         KeyboardInterrupt: Stopped by Ctrl-C.
     """
-    done = sum(runner.outcomes[step.name].state in GOOD for step in steps if step.name in runner.outcomes)
-    if runner.stopped is not None:
-        message = f"stopped, {_done(done, len(steps))}; run the same command again to go on"
-        raise KeyboardInterrupt(message) if runner.stopped == CTRL_C else Interrupted(message)
+    done = require_not_stopped(runner, steps)
     print(f"\n{summary_table(steps, runner.outcomes)}\n", file=runner.output)
     if done < len(steps):
         raise AutosegError(

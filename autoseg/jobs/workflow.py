@@ -115,17 +115,22 @@ def all_steps(work: Work, configurations: Sequence[Configuration]) -> tuple[Step
     Args:
         configurations: Each behind the one it follows.
     """
-    trainings = {
-        (configuration.name, fold): _training_step(work, configuration, fold, configurations)
-        for configuration in configurations
-        for fold in configuration.folds
-    }
+    trainings = training_steps(work, configurations)
     candidates = tuple(configuration for configuration in configurations if configuration.is_candidate)
     return (
         *preparation_steps(work),
-        *trainings.values(),
-        _choice_step(work, candidates, tuple(step.name for step in trainings.values())),
+        *trainings,
+        _choice_step(work, candidates, tuple(step.name for step in trainings)),
         _export_step(work, configurations),
+    )
+
+
+def training_steps(work: Work, configurations: Sequence[Configuration]) -> tuple[Step, ...]:
+    """Training and validating every fold of every configuration, once the task is prepared."""
+    return tuple(
+        _training_step(work, configuration, fold, configurations)
+        for configuration in configurations
+        for fold in configuration.folds
     )
 
 

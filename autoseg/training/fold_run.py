@@ -100,11 +100,17 @@ class FoldRun:
             seed, state = self._start(resume)
             if reason := self._why_over(seed, state):
                 log.info("%s trained already, nothing is left to train: %s", counted(state.epoch, "epoch"), reason)
+            elif self._is_paused(state):
+                log.info("%s trained already; continue with `resume=True`", counted(state.epoch, "epoch"))
+                return
             else:
                 _require_memory(parts, state)
                 self.begin_record(seed, state, command)
                 tell_pace(parts)
                 state = self._to_the_end(seed, state, should_stop)
+            if self._is_paused(state) and not self._why_over(seed, state):
+                log.info("paused after %s; continue with `resume=True`", counted(state.epoch, "epoch"))
+                return
             weights = state.judged.state_dict()
             self._save_weights("final", state.epoch, weights)
             parameters, memory = count_parameters(state.network), most_memory(parts.device)
@@ -172,6 +178,8 @@ class FoldRun:
                     if state.epoch < parts.epochs:
                         log.info("the training ends after %s: %s", counted(state.epoch, "epoch"), reason)
                     return
+                if done.ends_epoch and self._is_paused(state):
+                    return
 
     def _loop(self, seed: int, loss: nn.Module) -> Loop:
         steps = {"training_step": self._training_step, "validation_step": self._validation_step}
@@ -180,6 +188,10 @@ class FoldRun:
     def _why_over(self, seed: int, state: TrainingState) -> str:
         """Why nothing is left to train; an epoch that was begun is always ended."""
         return "" if state.iteration else self._loop(seed, nn.Identity()).why_over(state)
+
+    def _is_paused(self, state: TrainingState) -> bool:
+        after = self._parts.settings.pause_after
+        return after is not None and state.epoch >= after and not state.iteration
 
     def _compile(self, state: TrainingState, loss_function: nn.Module) -> None:
         compile_where_it_pays(self._parts, state, loss_function)

@@ -23,6 +23,7 @@ class TrainingSettings:
         precision: "auto", "fp32", "bf16" or "fp16".
         workers: Processes that prepare batches; 0 prepares them in the training process itself.
         checkpoint_minutes: The state is also saved within an epoch when the last save is so long ago.
+        pause_after: Epochs after which the training pauses, to be continued; nothing is validated then.
         pretrained_weights: A weights file to start from, as far as it fits; the output heads start anew.
     """
 
@@ -36,10 +37,11 @@ class TrainingSettings:
     precision: str = "auto"
     workers: int | None = None
     checkpoint_minutes: float = CHECKPOINT_MINUTES
+    pause_after: int | None = None
     pretrained_weights: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "iterations_per_epoch", "batch_size"):
+        for name in ("epochs", "iterations_per_epoch", "batch_size", "pause_after"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise TrainingError(f"{name}: at least 1, found {value}")

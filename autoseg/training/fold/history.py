@@ -5,19 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from autoseg.files.model_folder import FoldFolder
-from autoseg.files.records import RecordFormat, write_record
-from autoseg.files.storage import LATER, atomic_path, encode
+from autoseg.files.records import RecordFormat, read_record, write_record
+from autoseg.files.storage import LATER, atomic_path, encode, with_absent
 from autoseg.words import rough_time
 
 EMA_WEIGHT = 0.9
 """Of the past in the moving average of the Dice that chooses the best weights (Isensee et al. 2021)."""
 
 
-FORMAT = RecordFormat(number=1)
 ABSENT_BEFORE = {"waited": None}
 """What records lack that an older autoseg wrote."""
+
+
+def _completed(content: dict[str, Any]) -> dict[str, Any]:
+    epochs = content.get("epochs")
+    return (
+        {**content, "epochs": [with_absent(one, ABSENT_BEFORE) for one in epochs]}
+        if isinstance(epochs, list)
+        else content
+    )
+
+
+FORMAT = RecordFormat(number=1, completed=_completed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +60,13 @@ class EpochRecord:
     waited: float | None = None
     overlap_per_class: tuple[float | None, ...] | None = field(default=None, metadata=LATER)
     validation_overlap_per_class: tuple[float | None, ...] | None = field(default=None, metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What history.json holds."""
+
+    epochs: tuple[EpochRecord, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +141,22 @@ def seconds_left(records: Sequence[EpochRecord], epochs: int) -> float:
     return (epochs - len(records)) * sum(recent) / max(1, len(recent))
 
 
+def read_history(fold: FoldFolder) -> tuple[EpochRecord, ...]:
+    """Every epoch so far; none where none is done.
+
+    Raises:
+        StorageError: The file is damaged.
+    """
+    if not fold.history.is_file():
+        return ()
+    return read_record(fold.history, History, FORMAT).epochs
+
+
 def write_history(fold: FoldFolder, records: Sequence[EpochRecord]) -> None:
     """`history.json`, and `history.csv` with a column for each label's Dice."""
     import pandas as pd
 
-    write_record(fold.history, {"epochs": list(records)}, FORMAT)
+    write_record(fold.history, History(epochs=tuple(records)), FORMAT)
     rows = []
     for record in records:
         row = encode(record)
