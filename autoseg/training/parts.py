@@ -355,11 +355,6 @@ class Parts:
         return activation_of(self.target)
 
     @cached_property
-    def scored_outputs(self) -> range:
-        """Numbers of those outputs of the network that are scored."""
-        return range(len(self.target.outputs))[self.output_activation.scored]
-
-    @cached_property
     def pace(self) -> Pace:
         """Learning rate and momentum at the start, fitted to the length of the training unless you chose.
 

@@ -86,7 +86,8 @@ class Steps:
         return loss, self._counts(outputs[0], targets[0], *drawn)
 
     def _add_overlap(self, sums: Tensor, loss_function: nn.Module) -> None:
-        found = overlap_per_class(loss_function, self._parts.scored_outputs)
+        scored = range(len(self._parts.target.outputs))[self._parts.output_activation.scored]
+        found = overlap_per_class(loss_function, scored)
         sums += torch.nan if found is None else found
 
     def _counts(self, logits: Tensor, labels: Tensor, drawn: Tensor | None = None) -> Tensor:

@@ -99,6 +99,26 @@ ENTRIES: tuple[Entry, ...] = (
         message="error: argument --precision: invalid choice: 'fp8' (choose from 'auto', 'fp32', 'bf16', 'fp16')",
     ),
     typed(
+        "no recipe to compare",
+        "autoseg_compare_recipes -t 1",
+        message="error: the following arguments are required: --recipes",
+    ),
+    typed(
+        "no combination at random",
+        "autoseg_compare_recipes -t 1 --recipes Trainer --random 0",
+        message="error: argument --random: expected a whole number from 1, found '0'",
+    ),
+    typed(
+        "more than all of the epochs",
+        "autoseg_compare_recipes -t 1 --recipes Trainer --early_share 2",
+        message="error: argument --early_share: expected a number above 0 and at most 1, found '2'",
+    ),
+    typed(
+        "a pause before the first epoch",
+        f"{TRAIN} --pause_after 0",
+        message="error: argument --pause_after: expected a whole number from 1, found '0'",
+    ),
+    typed(
         "to continue and to overwrite",
         f"{TRAIN} -c --overwrite",
         message="error: argument --overwrite: not allowed with argument -c",

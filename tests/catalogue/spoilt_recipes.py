@@ -27,6 +27,16 @@ def refused(name: str, content: Any, message: str) -> Entry:
     )
 
 
+def compared(name: str, content: Any, *words: str, message: str) -> Entry:
+    """Recipes that are not compared."""
+    return Entry(
+        name=name,
+        spoil=saying(content),
+        words=f"autoseg_compare_recipes -t 1 -m 2d --recipes {' '.join(words)}",
+        message=message,
+    )
+
+
 ENTRIES: tuple[Entry, ...] = (
     refused("a recipe that is a list", [], "expected an object with named fields, found list"),
     refused("a recipe that is a number", 5, "expected an object with named fields, found int"),
@@ -213,6 +223,62 @@ ENTRIES: tuple[Entry, ...] = (
         "a base that nobody knows",
         {"base": "Trainr"},
         "no recipe is called 'Trainr'; known: Trainer, Trainer5Epochs, Trainer20Epochs, Trainer50Epochs, Trainer100Epochs, Trainer250Epochs, Trainer500Epochs, Trainer2000Epochs, Trainer4000Epochs, TrainerNoMirroring, TrainerNoAugmentation, TrainerLinearInterpolation, TrainerDA3, TrainerDA5, TrainerCrossEntropy, TrainerDice, TrainerNoSmoothing, TrainerTopK10, TrainerDiceTopK10, TrainerFocal, TrainerDiceFocal, TrainerAdam, TrainerAdamW, TrainerBatchNorm, mpunet; did you mean Trainer?; name a file of your own as path/to/recipe.json",
+    ),
+    compared(
+        "one recipe that is to be compared",
+        {},
+        "Trainer",
+        message="Task001_Balls: one recipe alone cannot be compared; name another, or list values to try in it",
+    ),
+    compared(
+        "a recipe that is compared with itself",
+        {},
+        "{outer}/mine.json",
+        "{home}/../mine.json",
+        message="two recipes are called mine; their models would share a folder, so rename one file",
+    ),
+    compared(
+        "no value to try",
+        {"epochs": {"try": []}},
+        "Trainer",
+        "{outer}/mine.json",
+        message="{outer}/mine.json: epochs.try: expected a list of values, found []",
+    ),
+    compared(
+        "one value to try that is no list",
+        {"loss": [{"name": "focal", "gamma": {"try": 2.0}}]},
+        "Trainer",
+        "{outer}/mine.json",
+        message="{outer}/mine.json: loss[0].gamma.try: expected a list of values, found 2.0",
+    ),
+    compared(
+        "values to try with company",
+        {"loss": {"name": "focal", "try": [2.0, 3.0]}},
+        "Trainer",
+        "{outer}/mine.json",
+        message="{outer}/mine.json: loss: 'try' stands alone in its object, found name, try",
+    ),
+    compared(
+        "a value to try that no recipe can have",
+        {"epochs": {"try": [5, -5]}},
+        "Trainer",
+        "{outer}/mine.json",
+        message="{outer}/mine.json: with epochs_-5: epochs: at least 1, found -5",
+    ),
+    compared(
+        "a key with values to try that no recipe has",
+        {"epoch": {"try": [5, 6]}},
+        "{outer}/mine.json",
+        message="{outer}/mine.json: with epoch_5: there is no key 'epoch'; known: epochs, iterations_per_epoch, validate_every, max_iterations, max_hours, validation_batches, batch_size, learning_rate, network, loss, loss_weights, optimiser, schedule, stopping, augmentation, foreground_fraction, balance, mirror, frozen, fresh, weight_average, gradient_clip, deep_supervision, base; did you mean epochs?",
+    ),
+    compared(
+        "a configuration to compare for that is not planned",
+        {},
+        "Trainer",
+        "TrainerDice",
+        "-m",
+        "3d_lowres",
+        message="Task001_Balls: 3d_lowres is not planned; planned are 2d, 3d_fullres; train one of these, or plan again: autoseg_plan_and_preprocess says why it was left out",
     ),
     refused("a base that is itself", {"base": "mine.json"}, "is its own base, through {outer}/mine.json"),
     refused(

@@ -29,6 +29,7 @@ from autoseg.training.augmentation.steps import STEPS
 from autoseg.training.fold.data import FoldData
 from autoseg.training.recipes.file import CATALOGUES, as_content, explained
 from autoseg.training.recipes.recipe import DEFAULT, Recipe
+from autoseg.training.recipes.tries import write_tried
 
 CASES = tuple(f"ball_{number}" for number in range(6))
 SPLIT = Split(training=CASES[:4], validation=CASES[4:])
@@ -551,7 +552,11 @@ def test_every_part_stands_on_the_page_with_its_settings() -> None:
 def test_blocks_of_the_page_are_recipes(tmp_path: Path) -> None:
     for block in re.findall(r"```python\n# (\w+\.py)\n(.+?)```", PAGE, re.DOTALL):
         (tmp_path / block[0]).write_text(block[1])
-    one, other = (read_recipe(write(tmp_path, text)) for text in re.findall(r"```json\n(.+?)```", PAGE, re.DOTALL))
+    first, search, last = re.findall(r"```json\n(.+?)```", PAGE, re.DOTALL)
+    one, other = (read_recipe(write(tmp_path, text)) for text in (first, last))
+    tried = write_tried(write(tmp_path, search), tmp_path / "tried")
+
+    assert [read_recipe(file).loss[0].settings["gamma"] for file in tried] == [1.0, 1.0, 1.33, 1.33, 2.0, 2.0]
 
     assert (one.schedule.settings, one.loss[1].settings["gamma"]) == ({"warm_up": 5}, 3.0)
     assert as_content(other)["loss"][1]["missed"] == 0.6
