@@ -67,6 +67,7 @@ TYPED = {
     "prepare_task(workers=1)": "-tl 1 -tf 1",
     "pretrained_weights": "-pretrained_weights",
     "preprocessing_threads": "--num_threads_preprocessing",
+    "random": "--random",
     "remap_labels": "--remap_labels",
     "request.folds": "--folds",
     "resume=True": "-c",

@@ -266,6 +266,12 @@ ENTRIES: tuple[Entry, ...] = (
         message="{outer}/mine.json: with epochs_-5: epochs: at least 1, found -5",
     ),
     compared(
+        "more combinations than anybody trains",
+        {name: {"try": list(range(1, 12))} for name in ("epochs", "batch_size", "validation_batches")},
+        "{outer}/mine.json",
+        message="{outer}/mine.json: 1331 combinations of what is to be tried, each a training; list fewer values, or have some drawn (--random)",
+    ),
+    compared(
         "a key with values to try that no recipe has",
         {"epoch": {"try": [5, 6]}},
         "{outer}/mine.json",
