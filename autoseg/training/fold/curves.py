@@ -45,7 +45,7 @@ def draw_progress(path: Path, records: Sequence[EpochRecord], labels: Sequence[s
     averages = [_or_nan(record.dice_average) for record in records]
     panels[1].plot(epochs, averages, marker=marker, color="black", label="mean, moving average")
     panels[1].set_ylabel("Dice on validation patches")
-    panels[1].legend(**BESIDE, ncols=columns, fontsize="medium" if columns == 1 else "small")
+    panels[1].legend(**BESIDE, ncols=columns, fontsize="small" if columns > 1 else "medium")
     if said:
         nothing = (None,) * len(labels)
         values = [record.overlap_per_class or nothing for record in records]
