@@ -69,7 +69,7 @@ def add_conversion(options: Group) -> None:
         help="cut images to their regions of interest (masks in rois, roi in dataset.json or a table, --roi_suffix) and so "
         "many mm around them (default: whole; either way nothing is trained on outside)",
     )
-    add_where(options, "of BIDS, only these images")
+    add_where(options, "only these cases, by what BIDS, metadata.tsv or a table says of them")
     options.add_argument(
         "--overlap",
         choices=("masks", "last"),

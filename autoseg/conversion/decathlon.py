@@ -15,7 +15,7 @@ from typing import Any
 
 from autoseg.conversion.building import BYTES_PER_WORKER, built_beside, copy_facts, copy_file, require_free_number
 from autoseg.conversion.declared import close_gaps
-from autoseg.conversion.writing import renumbered
+from autoseg.conversion.writing import renumbered, renumbering
 from autoseg.dataset import Dataset, channel_file, read_dataset, read_description
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.files.layout import DATASET_FILE
@@ -78,7 +78,7 @@ def write_decathlon_task(source: Path, target: Path, *, remap_labels: bool = Fal
             (temporary / folder).mkdir()
         convert = partial(_convert, target=temporary, channels=len(dataset.channels), numbers=numbers)
         _convert_all(source, files, convert, workers)
-        _write_description(source, temporary, None if numbers is None else description)
+        _write_description(source, temporary, None if numbers is None else {**description, **renumbering(numbers)})
         copy_facts(source, temporary)
     log.info("%s: %d training and %s", target, len(dataset.training), counted(len(dataset.test), "test case"))
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autoseg.conversion.bids import BidsSettings, understand_bids
+from autoseg.conversion.bids import BIDS, BidsSettings, understand_bids
 from autoseg.conversion.bids_files import is_bids
 from autoseg.conversion.building import BYTES_PER_WORKER, require_free_number, require_outside
+from autoseg.conversion.choosing import chosen_cases
 from autoseg.conversion.decathlon import write_decathlon_task
 from autoseg.conversion.declared import close_gaps, renumbering_note
 from autoseg.conversion.dicom_files import holds_dicom
@@ -47,7 +48,7 @@ DECATHLON = "the layout of the Medical Segmentation Decathlon (TaskXX_Name, no c
 FIRST_OWN_NUMBER = 500
 """The field's habit: published tasks have smaller numbers."""
 
-BIDS_ONLY = ("contrasts", "multichannel", "label_suffixes", "where", "roi_suffix")
+BIDS_ONLY = ("contrasts", "multichannel", "label_suffixes", "roi_suffix")
 """Settings of no other layout."""
 
 
@@ -76,7 +77,7 @@ class ConversionSettings:
         labels: Names of the labels, in the order of their numbers, without the background (not with dataset.json).
         contrasts, multichannel, label_suffixes, roi_suffix: What is chosen of a BIDS dataset.
         overlap: What becomes of labels with a file each.
-        where: A condition on what is known of the cases; others are left out (BIDS only).
+        where: A condition on what is known of the cases; others are left out.
         roi_margin: Millimetres around regions of interest to which images are cut; None leaves them whole.
     """
 
@@ -183,6 +184,18 @@ def understand_dataset(source: Path, settings: ConversionSettings, *, workers: i
     Raises:
         DatasetError: It has none that is known, its files do not fit it, or a setting does not apply to it.
     """
+    understood = _understand(source, settings, workers)
+    if settings.where is None or understood.layout == BIDS:
+        return understood
+    if understood.layout == DECATHLON:
+        raise DatasetError(
+            f"{readable(source)}: has {DECATHLON}, of which all cases are taken; convert without `where`, and choose the cases of "
+            "the folds"
+        )
+    return chosen_cases(understood, settings.where)
+
+
+def _understand(source: Path, settings: ConversionSettings, workers: int) -> Understood:
     if is_file_of_paths(source):
         _require_no(settings, BIDS_ONLY, source)
         return understand_file_of_paths(source, _plain_settings(settings), workers=workers)

@@ -34,6 +34,9 @@ from autoseg.images import (
 from autoseg.machine.pool import run_on_cases
 from autoseg.words import agreeing, counted, first_few, in_digits, readable
 
+RENUMBERED = "renumbered"
+"""The key that says which values labels had in the files of the source."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
@@ -271,8 +274,26 @@ def _description(understood: Understood, name: str) -> dict[str, object]:
             else {"labels": {str(value): label for value, label in enumerate(understood.labels)}}
         ),
         **understood.target,
+        **_renumbered(understood),
         "numTraining": len(training),
         "numTest": len(test),
         "training": training,
         "test": test,
     }
+
+
+def _renumbered(understood: Understood) -> dict[str, object]:
+    """What became of the values of label files; of each case, if cases differ."""
+    by_case = {case: renumbering(numbers) for case, numbers in (understood.label_values or {}).items()}
+    if not any(by_case.values()):
+        return {}
+    first, *others = by_case.values()
+    if all(one == first for one in others):
+        return dict(first)
+    return {RENUMBERED: {case: changed[RENUMBERED] for case, changed in by_case.items() if changed}}
+
+
+def renumbering(numbers: Mapping[int, int]) -> dict[str, dict[str, int]]:
+    """The key of dataset.json that says which values label files had, with the numbers that these have now; none where equal."""
+    changed = {str(old): new for old, new in numbers.items() if old != new}
+    return {RENUMBERED: changed} if changed else {}

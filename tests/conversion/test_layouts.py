@@ -719,6 +719,7 @@ def test_label_values_are_renumbered_on_request(plain: Path, tmp_path: Path, lin
     dataset = read_dataset(conversion.folder)
     assert dataset.target.outputs == ("background", "label_7", "label_255")
     assert "label values renumbered: 0 to 0, 7 to 1, 255 to 2" in conversion.understood.notes
+    assert json.loads((conversion.folder / "dataset.json").read_text())["renumbered"] == {"7": 1, "255": 2}
     numbers = {0: 0, 7: 1, 255: 2}
     for number, case in enumerate(dataset.training):
         found = read_image(case.segmentation)
@@ -727,6 +728,25 @@ def test_label_values_are_renumbered_on_request(plain: Path, tmp_path: Path, lin
         assert found.geometry.differences(GRID) == ()
         assert case.image_paths[0].is_symlink() == link
         assert not case.segmentation.is_symlink()
+
+
+def test_cases_are_chosen_by_what_is_known_of_them(plain: Path, tmp_path: Path) -> None:
+    (plain / "metadata.tsv").write_text(
+        "case\tsite\tage\nscan_0000\tx\t60\nscan_0001\ty\t50\nscan_0002\tx\t40\nscan_0003\tx\tn/a\n"
+    )
+
+    conversion = convert(plain, tmp_path, number=1, where="site=x and age > 50")
+
+    dataset = read_dataset(conversion.folder)
+    assert [case.identifier for case in (*dataset.training, *dataset.test)] == ["scan_0000"]
+    assert dict(dataset.facts.of("scan_0000").known) == {"site": "x", "age": "60"}
+    assert conversion.understood.notes[-1] == "left out by site=x and age > 50: 3 cases"
+    assert refusal(plain, tmp_path / "b", where="case=scan_0003") == (
+        f"{plain}: case=scan_0003: is so of no case with labels; ask for less"
+    )
+    assert "site=z: is so of no case of 4: site is x, y; correct the condition" in refusal(
+        plain, tmp_path / "b", where="site=z"
+    )
 
 
 def test_consecutive_labels_are_left_alone_by_renumbering(plain: Path, tmp_path: Path) -> None:
