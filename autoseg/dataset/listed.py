@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,6 +23,23 @@ ROI = "roi"
 """What a mask of what is known is called: a key of a case, a column of a table, a file beside an image."""
 
 DRIVE = re.compile(r"[A-Za-z]:(?=[\\/])")
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """The task's folder, and of folders of files whether they lie in it; each is looked at once."""
+
+    folder: Path
+    _inside: dict[Path, bool] = field(default_factory=dict)
+
+    def holds(self, folder: Path) -> bool:
+        """Whether a folder, links followed, lies below the task's (the files in it may be links to data elsewhere)."""
+        if folder not in self._inside:
+            try:
+                self._inside[folder] = folder.resolve().is_relative_to(self.folder.resolve())
+            except (OSError, RuntimeError):
+                self._inside[folder] = False
+        return self._inside[folder]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +60,11 @@ def read_cases(entries: Any, key: str, folder: Path, channels: int, notes: Notes
         notes.add(f"{key}: expected a list of cases, found {entries!r}")
         return ()
     _note_unread_keys(entries, key, notes)
+    task = _Task(folder)
     listed = [
         found
         for number, entry in enumerate(entries)
-        if (found := _entry(entry, f"{key}[{number}]", folder, notes, labelled=key == "training"))
+        if (found := _entry(entry, f"{key}[{number}]", task, notes, labelled=key == "training"))
     ]
     meant = _without_channel([entry.image for entry in listed], channels)
     cases = [_case(entry, meant, channels, notes) for entry in listed]
@@ -75,10 +93,10 @@ def _note_unread_keys(entries: Sequence[Any], key: str, notes: Notes) -> None:
         )
 
 
-def _entry(entry: Any, where: str, folder: Path, notes: Notes, *, labelled: bool) -> _Entry | None:
+def _entry(entry: Any, where: str, task: _Task, notes: Notes, *, labelled: bool) -> _Entry | None:
     listed = entry if isinstance(entry, dict) else {"image": entry}
-    image = _path_inside(listed.get("image"), f"{where}.image", folder, notes)
-    label = _path_inside(listed.get("label"), f"{where}.label", folder, notes) if labelled else None
+    image = _path_inside(listed.get("image"), f"{where}.image", task, notes)
+    label = _path_inside(listed.get("label"), f"{where}.label", task, notes) if labelled else None
     if image is None or (labelled and label is None):
         return None
     stem, ending = split_ending(image.name)
@@ -132,21 +150,21 @@ def _with_channel(image: Path) -> Path:
 # -------------------------------------------------------------------- paths
 
 
-def _path_inside(value: Any, where: str, folder: Path, notes: Notes) -> Path | None:
+def _path_inside(value: Any, where: str, task: _Task, notes: Notes) -> Path | None:
     """The path an entry names, refused when it is no text or leaves the task's folder."""
     if not isinstance(value, str) or not value:
         notes.add(f"{where}: expected a path such as ./imagesTr/case.nii.gz, found {value!r}")
         return None
-    meant = _as_meant(value, folder)
+    meant = _as_meant(value, task.folder)
     relative = PurePosixPath(value if meant is None else meant)
     if not _is_file_name(relative.name):
         notes.add(
             f"{where}: {value!a:.{LONGEST_NAME}} is longer than {LONGEST_NAME} bytes, or no text; rename the file"
         )
         return None
-    path = folder / relative
+    path = task.folder / relative
     inside = not relative.is_absolute() and ".." not in relative.parts and not {"\0", "\\"} & set(str(relative))
-    if not inside or not _stays_inside(path, folder):
+    if not inside or not task.holds(path.parent):
         notes.add(f"{where}: {value!r} leaves the task's folder; list files inside it only")
         return None
     if meant is not None:
@@ -178,12 +196,4 @@ def _is_file_name(name: str) -> bool:
     try:
         return len(name.encode()) <= LONGEST_NAME
     except UnicodeEncodeError:
-        return False
-
-
-def _stays_inside(path: Path, folder: Path) -> bool:
-    """Whether the path's folder, links followed, lies below `folder` (the file itself may be a link to data elsewhere)."""
-    try:
-        return path.parent.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):
         return False
