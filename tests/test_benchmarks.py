@@ -25,6 +25,8 @@ STARTED_BY_HAND = (
     "prepared",
     "structure",
     "networks",
+    "folders",
+    "leaks",
 )
 SIDES_OF_STAGES = ("agreement", "augmentation", "export", "folds", "large", "machine", "models", "training")
 MEGABYTE = 2**20
