@@ -83,6 +83,7 @@ TYPED = {
     "trainers": "-tr",
     "validate": "-val",
     "views": "--views",
+    "where": "--where",
     "workers": "-tl and -tf, or --workers",
     "workers=1": "-tl 1 -tf 1, --workers 1",
 }

@@ -420,6 +420,12 @@ def test_the_decathlon_is_recognised_by_files_without_channel_numbers(first: Pat
         (first / "imagesTr" / f"c{number}_0000.nii.gz").rename(first / "imagesTr" / f"c{number}.nii.gz")
 
     assert "convert without `link`" in refusal(first, tmp_path, link=True)
+    assert refusal(first, tmp_path, where="age > 5").endswith(
+        "of which all cases are taken; convert without `where`, and choose the cases of the folds"
+    )
+    assert refusal(first, tmp_path, roi_margin=1.0).endswith(
+        "in which regions of interest are not known; give its images channel numbers, <case>_0000"
+    )
     conversion = convert(first, tmp_path, number=12, name="Organ")
 
     assert "Medical Segmentation Decathlon" in conversion.understood.layout

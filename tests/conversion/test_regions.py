@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 
 from autoseg.commands.convert_dataset import COMMAND as CONVERT
 from autoseg.conversion.layouts import ConversionSettings, convert_dataset, read_conversion
+from autoseg.conversion.regions import with_regions
+from autoseg.conversion.understood import Understood
 from autoseg.dataset import read_dataset
 from autoseg.dataset.coding import IGNORED, IGNORED_PLANE, WHOLE
 from autoseg.dataset.raw_cases import RawCase, read_case
@@ -202,6 +205,28 @@ def test_regions_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     assert refusal(source, tmp_path, roi_margin=0.0) == (
         "SOURCE: there is no region to cut to; put a mask of each case into a folder rois, named as the case"
     )
+
+
+def test_what_regions_cannot_be_written_into_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "pictures"
+    (source / "images").mkdir(parents=True)
+    imageio.imwrite(source / "images" / "a.png", np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8))
+    for part in ("labels", "rois"):
+        (source / part).mkdir()
+        imageio.imwrite(source / part / "a.png", region()[1])
+    assert refusal(source, tmp_path, roi_margin=1.0) == (
+        "SOURCE: a: several channels in one file are not cut to a region; leave them whole, or save each channel as a file"
+    )
+    (known,) = converted(source, tmp_path)
+    np.testing.assert_array_equal(known.segmentation[0], np.where(region()[1] == 1, 1, IGNORED))
+
+    understood = Understood(
+        source=source, layout="", number=1, name="A", channels=("MRI",), labels=("",) * 256, training=(), test=()
+    )
+    with pytest.raises(
+        DatasetError, match='labels go to 255, and outside of regions 255 is written; declare another value, "i'
+    ):
+        with_regions(understood, {"a": source}, None)
 
 
 def test_a_listed_region_that_is_not_there_is_refused(tmp_path: Path) -> None:
