@@ -94,9 +94,9 @@ def seconds_of(plans: Plans) -> tuple[float, float]:
 
 
 def predict_large(plans: Plans, classes: int) -> None:
-    """By a network of one layer, along two directions; prints seconds, and the most memory that the process had."""
+    """By a network of one layer, along one direction; prints seconds, and the most memory that the process had."""
     plan = plans.configuration(CONFIGURATION)
-    views = Views(directions=draw_directions(np.eye(3), 2), span=float(max(LARGE) - 1))
+    views = Views(directions=draw_directions(np.eye(3), 1), span=float(max(LARGE) - 1))
     changed = replace(plan, sampling=replace(plan.sampling, patch_size=(512, 512), views=views))
     target = Exclusive.numbered(classes)
     plans = replace(plans, target=target, configurations={CONFIGURATION: changed})
@@ -130,7 +130,7 @@ def main() -> None:
         taken.append(float(said[-1]))
         print(
             f"{'x'.join(map(str, LARGE))} voxels, {classes} classes: {taken[-1] / 1e9:.2f} GB "
-            f"(at most {MOST_BYTES / 1e9:.0f}), {float(said[-2]) / 2:.0f} s a view"
+            f"(at most {MOST_BYTES / 1e9:.0f}), {float(said[-2]):.0f} s of the processor with one view"
         )
     each = (taken[1] - taken[0]) / ((CLASSES[1] - CLASSES[0]) * np.prod(LARGE))
     print(f"of each voxel and class: {each:.2f} bytes (at most {MOST_A_VALUE})")
