@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import CONFIGURATIONS, ONLY_TRAINED_TASK, add_configurations, add_task
 from autoseg.commands.running import Command, Parser
 from autoseg.commands.values import folder
-from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
+from autoseg.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, SELECTION_FILE
 from autoseg.paths import Workspace
+
+if TYPE_CHECKING:
+    from autoseg.evaluation.overview import Line
 
 
 def add_arguments(parser: Parser) -> None:
@@ -18,7 +23,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="FOLDER",
         nargs="?",
         type=folder,
-        help="predictions that were scored, or a model's folder (default: every trained model of the task)",
+        help="predictions that were scored, a model's folder, or a selection's (default: every trained model of the task)",
     )
     add_task(parser, ONLY_TRAINED_TASK, required=False)
     add_configurations(parser, f"any of {CONFIGURATIONS} (default: every one that is trained)")
@@ -34,14 +39,11 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     from dataclasses import replace
 
     from autoseg.ensembling.validation import choose_models
-    from autoseg.evaluation.overview import overview_of_folder, overview_of_model, save_overview
-    from autoseg.files.model_folder import parse_model
+    from autoseg.evaluation.overview import overview_of_model, save_overview
     from autoseg.reporting.overview import overview_table
 
     if arguments.folder is not None:
-        model = parse_model(arguments.folder.resolve())
-        is_model = model is not None and model.plans_file.is_file()
-        lines = overview_of_model(model) if model is not None and is_model else overview_of_folder(arguments.folder)
+        lines = _of_any(arguments.folder)
         print(overview_table(lines))
     else:
         task = workspace.find_task_with_models(arguments.task)
@@ -54,11 +56,22 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         print(f"written: {arguments.csv}")
 
 
+def _of_any(folder: Path) -> tuple[Line, ...]:
+    """Of a model, of a selection, or of predictions that were scored."""
+    from autoseg.evaluation.overview import overview_of_folder, overview_of_model, overview_of_selection
+    from autoseg.files.model_folder import parse_model
+
+    model = parse_model(folder.resolve())
+    if model is not None and model.plans_file.is_file():
+        return overview_of_model(model)
+    return overview_of_selection(folder) if (folder / SELECTION_FILE).is_file() else overview_of_folder(folder)
+
+
 COMMAND = main = Command(
     name="autoseg_summary",
-    summary="say mean, deviation and range of every label's Dice, of predictions or of a cross-validation",
+    summary="say mean, deviation and range of every label's Dice, of predictions, a cross-validation or a selection",
     reads="FOLDER/summary.json (autoseg_evaluate_folder), or of a model fold_*/validation_raw/summary.json and, once\n"
-    "autoseg_train_fusion ran, fold_*/validation_views/*/summary.json",
+    "autoseg_train_fusion ran, fold_*/validation_views/*/summary.json; of a selection its summary.csv",
     writes="nothing; with --csv the table",
     example="autoseg_summary -t 4 -m multiplanar\nautoseg_summary predictions --csv scores.csv",
     add_arguments=add_arguments,

@@ -1,4 +1,4 @@
-"""The Dice of every label over the cases of a folder: of predictions, or of a model's folds, each and together, and of its views."""
+"""The Dice of every label over the cases of a folder: of predictions, or of a model's folds, each and together, of its views, and of a selection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from autoseg.errors import WorkspaceError
 from autoseg.evaluation.summary import Summary, load_summary
-from autoseg.files.layout import SUMMARY_FILE
+from autoseg.files.layout import CANDIDATES_FILE, SUMMARY_FILE
 from autoseg.files.model_folder import FoldFolder, ModelFolder
 from autoseg.files.storage import write_bytes
 from autoseg.plans import load_plans
@@ -78,6 +78,37 @@ def overview_of_model(model: ModelFolder) -> tuple[Line, ...]:
     return tuple(line for part, summary in parts.items() for line in _lines(part, summary, plans.target.labels))
 
 
+def overview_of_selection(folder: Path) -> tuple[Line, ...]:
+    """Of a task's selection: what each candidate scored in cross-validation, the best first, as it would be shipped.
+
+    Raises:
+        WorkspaceError: Nothing was selected there.
+    """
+    path = folder / CANDIDATES_FILE
+    if not path.is_file():
+        raise WorkspaceError(
+            f"{folder}: no {CANDIDATES_FILE} beside the selection; run autoseg_find_best_configuration again"
+        )
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    cases = {
+        row["candidate"]: max(int(one["n"] or 0) for one in rows if one["candidate"] == row["candidate"])
+        for row in rows
+    }
+    return tuple(
+        Line(
+            part=row["candidate"],
+            label=row["name"] if row["label"] else OVERALL,
+            mean=_number(row["mean"]),
+            std=_number(row["std"]),
+            minimum=_number(row["min"]),
+            maximum=_number(row["max"]),
+            n=int(row["n"] or cases[row["candidate"]]),
+        )
+        for row in rows
+    )
+
+
 def pooled(summaries: Sequence[Summary]) -> Summary:
     """All cases of several together."""
     return replace(summaries[0], cases=tuple(case for summary in summaries for case in summary.cases))
@@ -90,6 +121,10 @@ def save_overview(lines: Sequence[Line], path: Path) -> None:
     writer.writerow(HEADS)
     writer.writerows([line.part, line.label, line.mean, line.std, line.minimum, line.maximum, line.n] for line in lines)
     write_bytes(path, text.getvalue().encode())
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def _of_view(folds: Mapping[str, FoldFolder], number: int) -> list[Summary]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import WorkspaceError
-from autoseg.evaluation.overview import Line, overview_of_folder, pooled, save_overview
+from autoseg.evaluation.overview import Line, overview_of_folder, overview_of_selection, pooled, save_overview
 from autoseg.evaluation.summary import CaseScores, Summary, save_summary
 from autoseg.reporting.overview import overview_table
 
@@ -56,3 +56,19 @@ def test_the_table_aligns_and_the_csv_holds_the_same(tmp_path: Path) -> None:
 def test_a_folder_without_scores_is_named(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match=r"no summary\.json here; score it with autoseg_evaluate_folder"):
         overview_of_folder(tmp_path)
+
+
+def test_lines_of_a_selection_are_its_candidates(tmp_path: Path) -> None:
+    (tmp_path / "summary.csv").write_text(
+        "rank,candidate,label,name,mean,std,min,max,n,low,high,raw_mean\n"
+        "1,2d+3d,1,front,0.75,0.25,0.5,1.0,3,,,0.7\n1,2d+3d,2,back,,,,,0,,,\n1,2d+3d,,mean,0.75,,,,,,,0.7\n"
+    )
+    front, back, overall = overview_of_selection(tmp_path)
+
+    assert front == Line(part="2d+3d", label="front", mean=0.75, std=0.25, minimum=0.5, maximum=1.0, n=3)
+    assert (back.mean, back.n) == (None, 0)
+    assert (overall.label, overall.mean, overall.std, overall.n) == ("mean of labels", 0.75, None, 3)
+    with pytest.raises(
+        WorkspaceError, match=r"no summary\.csv beside the selection; run autoseg_find_best_configuration"
+    ):
+        overview_of_selection(tmp_path / "none")
