@@ -129,29 +129,32 @@ class _Read:
     box: Box
 
 
-def image_within(image: Image, region: Region) -> Image:
+def image_within(image: Image, region: Region, source: Path) -> Image:
     """An image cut to its region and what lies around it.
+
+    Args:
+        source: The image's file, for messages.
 
     Raises:
         DatasetError: The region is empty, or lies on another grid.
     """
-    return _cut(image, _read(region, image))
+    return _cut(image, _read(region, image, source))
 
 
-def label_within(label: Image, region: Region) -> Image:
+def label_within(label: Image, region: Region, source: Path) -> Image:
     """A label outside of whose region nobody knows, cut alike where images are."""
-    read = _read(region, label)
+    read = _read(region, label, source)
     known = mask_of(read.mask.data)
     kind = np.promote_types(label.data.dtype, np.min_scalar_type(region.unknown))
     data = np.where(known, label.data, kind.type(region.unknown)).astype(kind)
     return _cut(replace(label, data=data), read)
 
 
-def _read(region: Region, other: Image) -> _Read:
+def _read(region: Region, other: Image, source: Path) -> _Read:
     mask = read_label(region.mask)
-    if found := grid_differences(other, mask):
+    if found := grid_differences(mask, other):
         raise DatasetError(
-            f"{readable(region.mask)}: lies on another grid than its image: {'; '.join(found)}; resample it onto that grid"
+            f"{readable(region.mask)}: lies on another grid than {readable(source.name)}: {'; '.join(found)}; resample one of the two"
         )
     box = bounding_box(mask_of(mask.data)) if mask.data.any() else None
     if box is None:

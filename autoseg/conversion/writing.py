@@ -211,12 +211,12 @@ def _made(file: _File) -> Image:
     """An image or label that is not what its file holds."""
     if not file.is_label:
         image = read_image(file.source)
-        return image if file.region is None else image_within(image, file.region)
+        return image if file.region is None else image_within(image, file.region, file.source)
     if file.drawing is not None:
         label = drawn(file.drawing)
     else:
         label = read_label(file.source) if file.numbers is None else renumbered(file.source, file.numbers)
-    return label if file.region is None else label_within(label, file.region)
+    return label if file.region is None else label_within(label, file.region, file.source)
 
 
 def renumbered(source: Path, numbers: Mapping[int, int]) -> Image:

@@ -35,6 +35,9 @@ BYTES_PER_WORKER = 2 * 10**9
 MOST_ALIKE, PLACES_TOLD = 5, 3
 """Findings of one text that have a line each, and how many places are named where there are more."""
 
+A_CASE = "case "
+"""Begins the place of what is found in a case."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationReport:
@@ -73,11 +76,19 @@ def _lines(findings: Sequence[Finding]) -> list[str]:
         line
         for text, found in places.items()
         for line in (
-            [f"in {counted(len(found), 'place')}, {first_few(found, PLACES_TOLD)}: {text}"]
+            [f"{_together(found)}: {text}"]
             if len(found) > MOST_ALIKE
             else [f"{readable(where)}: {text}" for where in found]
         )
     ]
+
+
+def _together(places: Sequence[str]) -> str:
+    """Many places in short, by their cases where they are of some."""
+    if all(place.startswith(A_CASE) for place in places):
+        cases = dict.fromkeys(place.removeprefix(A_CASE).partition(", ")[0] for place in places)
+        return f"cases {first_few(list(cases), LISTED_NAMES)}"
+    return f"in {counted(len(places), 'place')}, {first_few(places, PLACES_TOLD)}"
 
 
 def verify_dataset(folder: Path, *, workers: int | None = None, splits: Path | None = None) -> VerificationReport:

@@ -193,7 +193,7 @@ def test_regions_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     assert "SOURCE/rois/a.nii.gz: marks nothing; draw the region, or take the file away" in refusal(source, tmp_path)
     write_image(source / "rois" / "a.nii.gz", region()[1:], GRID)
     assert (
-        "SOURCE/rois/a.nii.gz: lies on another grid than its image: size (4, 6, 8) and (3, 6, 8) voxels (z, y, x); resample it"
+        "SOURCE/rois/a.nii.gz: lies on another grid than a.nii.gz: size (3, 6, 8) and (4, 6, 8) voxels (z, y, x); resample one"
         in refusal(source, tmp_path)
     )
     (source / "rois" / "a.nii.gz").rename(source / "rois" / "c.nii.gz")

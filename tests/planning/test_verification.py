@@ -726,7 +726,10 @@ def test_what_is_the_same_in_many_cases_is_told_once():
     findings = tuple(Finding(severity="warning", where=f"case {number}", text="is odd") for number in range(6))
 
     report = VerificationReport(task="Task001_A", training=6, test=0, findings=findings)
-    assert str(report).splitlines()[1:] == ["Warnings", "  in 6 places, case 0, case 1, case 2 and 3 more: is odd"]
+    assert str(report).splitlines()[1:] == ["Warnings", "  cases 0, 1, 2, 3, 4, 5: is odd"]
+    places = tuple(Finding(severity="warning", where=f"folder {number}", text="is odd") for number in range(6))
+    elsewhere = VerificationReport(task="Task001_A", training=6, test=0, findings=places)
+    assert str(elsewhere).splitlines()[2:] == ["  in 6 places, folder 0, folder 1, folder 2 and 3 more: is odd"]
     few = VerificationReport(task="Task001_A", training=6, test=0, findings=findings[:2])
     assert str(few).splitlines()[2:] == ["  case 0: is odd", "  case 1: is odd"]
 
