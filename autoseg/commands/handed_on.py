@@ -23,7 +23,7 @@ SET_BY_THE_RUN = {
 }
 """Options of the commands that a run gives itself; it takes all others from the user and passes them on."""
 
-INCIDENTAL = frozenset("tl tf device precision num_workers no_compile checkpoint_minutes".split())
+INCIDENTAL = frozenset("tl tf device precision num_workers no_compile checkpoint_minutes trackers histograms".split())
 """Options that may change without anything being done again: they decide how fast, or where, not what."""
 
 OF_ONE_FOLD = frozenset(

@@ -132,6 +132,15 @@ def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
         help="save the state within an epoch, too, when the last time is so long ago (default: 10)",
     )
     group.add_argument(
+        "--trackers",
+        metavar="CLASS",
+        nargs="+",
+        help="classes that get the numbers of every epoch, my_file.py:MyTracker or package.module:Tracker",
+    )
+    group.add_argument(
+        "--histograms", action="store_true", help="give TensorBoard histograms of weights and gradients, too"
+    )
+    group.add_argument(
         "--pause_after",
         metavar="N",
         type=positive,
@@ -169,6 +178,8 @@ def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> F
         workers=arguments.num_workers,
         checkpoint_minutes=arguments.checkpoint_minutes,
         pause_after=arguments.pause_after,
+        trackers=tuple(arguments.trackers or ()),
+        histograms=arguments.histograms,
         pretrained_weights=arguments.pretrained_weights,
     )
     limit_threads()

@@ -224,6 +224,16 @@ class FoldFolder:
         return self.folder / "progress.png"
 
     @property
+    def patch_picture(self) -> Path:
+        """A validation patch, and what the network last found in it."""
+        return self.folder / "patch.png"
+
+    @property
+    def patch_film(self) -> Path:
+        """How that came over the epochs."""
+        return self.folder / "patch.gif"
+
+    @property
     def debug(self) -> Path:
         """Every setting of the training."""
         return self.folder / "debug.json"
@@ -291,6 +301,8 @@ class FoldFolder:
             self.history,
             self.history_table,
             self.progress,
+            self.patch_picture,
+            self.patch_film,
             self.log,
             self.record,
             self.debug,

@@ -47,9 +47,11 @@ from autoseg.training.micro_batches import memory_explained
 from autoseg.training.parts import Parts
 from autoseg.training.recipes.record import RecipeRecord, record_recipe
 from autoseg.training.sampling.source import open_batches
+from autoseg.training.showing import Showing
 from autoseg.training.start import choose_seed, start_state
 from autoseg.training.state import NotFiniteError, TrainingState
 from autoseg.training.time_needed import BatchTimer, Length, say_time_needed
+from autoseg.training.tracking import find_trackers
 from autoseg.training.validation import validate_fold
 from autoseg.words import counted
 
@@ -83,6 +85,7 @@ class FoldRun:
     def train(self, *, resume: bool, overwrite: bool, should_stop: Asked, command: Sequence[str]) -> None:
         """Train the remaining epochs; see `Trainer.run`."""
         self._parts.require_fitting_parts()
+        find_trackers(self._parts.settings.trackers, self._fold.tensorboard)
         with fold_lock(self._fold):
             recover(self._fold)
             with replacing(self._fold) if overwrite and not resume else nullcontext():
@@ -146,17 +149,19 @@ class FoldRun:
         loss_function = parts.build_supervision().to(parts.device)
         self._compile(state, loss_function)
         loop = self._loop(seed, loss_function)
+        showing = Showing(parts, seed, state.epoch)
         display = Display(
             self._fold,
             labels=[parts.target.labels[number] for number in parts.target.scored],
             epochs=parts.epochs,
             batches=loop.batches_per_epoch,
             most_seconds=parts.bounds.seconds,
+            trackers=showing.trackers,
         )
         timer = BatchTimer()
         saved = time.monotonic()
         batches, waiting = open_batches(parts, seed, state, self._data.previous_stage)
-        with Writer(parts.device) as writer, closing(display), closing(batches):
+        with Writer(parts.device) as writer, closing(showing), closing(display), closing(batches):
             for done in loop.over(waiting.watch(batches), state):
                 display.batch_done(state.iteration, done.loss, state.records)
                 seconds = timer.batch_done(done.key, done.loss)
@@ -166,6 +171,8 @@ class FoldRun:
                 if done.ends_epoch or stop or time.monotonic() - saved > 60 * parts.settings.checkpoint_minutes:
                     loop.require_finite()
                     is_best = done.ends_epoch and self._finish_epoch(loop, state, display, waiting.share())
+                    if done.ends_epoch:
+                        showing.epoch_done(state)
                     writer.write(self._content(seed, state), partial(self._save_progress, is_best=is_best))
                     saved = time.monotonic()
                 if stop:

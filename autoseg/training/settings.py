@@ -24,6 +24,8 @@ class TrainingSettings:
         workers: Processes that prepare batches; 0 prepares them in the training process itself.
         checkpoint_minutes: The state is also saved within an epoch when the last save is so long ago.
         pause_after: Epochs after which the training pauses, to be continued; nothing is validated then.
+        trackers: Classes that get the numbers of every epoch, `my_file.py:MyTracker` or `package.module:Tracker`.
+        histograms: Whether TensorBoard gets histograms of weights and gradients.
         pretrained_weights: A weights file to start from, as far as it fits; the output heads start anew.
     """
 
@@ -38,6 +40,8 @@ class TrainingSettings:
     workers: int | None = None
     checkpoint_minutes: float = CHECKPOINT_MINUTES
     pause_after: int | None = None
+    trackers: tuple[str, ...] = ()
+    histograms: bool = False
     pretrained_weights: Path | None = None
 
     def __post_init__(self) -> None:

@@ -76,6 +76,15 @@ class Steps:
         self._add_overlap(state.sums.validation_overlap, loss_function)
         return loss
 
+    @torch.no_grad()
+    def see(self, network: nn.Module, batch: AnyBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """What a network that judges sees of a batch, what it says of it, and what is there, all at the finest resolution."""
+        network.eval()
+        data, targets, _ = self._on_device(batch)
+        at_once = min(self.samples_at_once.number, samples_together(network, data))
+        outputs = outputs_in_parts(lambda part: self._outputs(network, data[part]), len(data), at_once)
+        return data, outputs[0], targets[0]
+
     def _found(
         self, state: TrainingState, batch: AnyBatch, loss_function: nn.Module, at_once: int
     ) -> tuple[Tensor, Tensor]:

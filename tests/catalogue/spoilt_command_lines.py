@@ -103,6 +103,16 @@ ENTRIES: tuple[Entry, ...] = (
         "autoseg_compare_recipes -t 1",
         message="error: the following arguments are required: --recipes",
     ),
+    contradicted(
+        "a tracker by its library's name alone",
+        f"{TRAIN} --trackers wandb",
+        message="no tracker is called 'wandb'; name one as path/to/file.py:ClassName, or package.module:ClassName",
+    ),
+    contradicted(
+        "a tracker in a file that is not there",
+        f"{TRAIN} --trackers absent.py:Mine",
+        message="absent.py: no such file; name a class of your own as path/to/file.py:ClassName",
+    ),
     typed(
         "no combination at random",
         "autoseg_compare_recipes -t 1 --recipes Trainer --random 0",

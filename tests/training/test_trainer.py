@@ -114,6 +114,7 @@ def test_it_learns(trainer: MakeTrainer) -> None:
     assert epochs[-1]["loss"] < epochs[0]["loss"] - 0.3
     assert epochs[-1]["dice"] > 0.7
     assert min(summary.mean[label]["Dice"] for label in (1, 2)) > 0.65
+    assert made.fold.patch_picture.is_file() and made.fold.patch_film.is_file()
     for said in (epochs[-1]["overlap_per_class"], epochs[-1]["validation_overlap_per_class"]):
         assert 0.3 < min(said) < 1 and len(said) == 2
     assert min(epochs[-1]["overlap_per_class"]) > max(epochs[0]["overlap_per_class"])

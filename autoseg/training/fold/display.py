@@ -21,6 +21,7 @@ from autoseg.training.fold.history import (
     seconds_left,
     write_history,
 )
+from autoseg.training.tracking import Guarded
 from autoseg.words import rough_time
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,11 @@ class Display:
     """Shows a training's progress.
 
     Args:
-        fold: Where history, picture and TensorBoard's events go.
+        fold: Where history and picture go.
         labels: Names of the labels above background.
         batches: In an epoch, training and validation together.
         most_seconds: After which the training ends; None: after its epochs.
+        trackers: That get the numbers, too; they have begun.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Display:
         epochs: int,
         batches: int,
         most_seconds: float | None = None,
+        trackers: Sequence[Guarded] = (),
     ) -> None:
         self.fold = fold
         self.labels = labels
@@ -55,7 +58,7 @@ class Display:
         self.most_seconds = most_seconds
         self.undrawn: Sequence[EpochRecord] = ()
         self.bar: Any = None
-        self.tensorboard = _open_tensorboard(fold.tensorboard)
+        self.trackers = trackers
         self.loss_shown = self.picture_drawn = -float("inf")
         self.epoch_begun = time.time()
 
@@ -86,16 +89,14 @@ class Display:
         self.undrawn = records
         if time.monotonic() - self.picture_drawn > SECONDS_BETWEEN_PICTURES or len(records) == self.epochs:
             self._draw()
-        if self.tensorboard is not None:
-            _add_scalars(self.tensorboard, record, self.labels)
+        for tracker in self.trackers:
+            tracker.call("epoch", record.epoch + 1, values_of(record, self.labels))
         self.epoch_begun = time.time()
 
     def close(self) -> None:
-        """Leave the terminal and TensorBoard's files in order."""
+        """Leave the terminal and the picture in order."""
         self._close_bar()
         self._draw()
-        if self.tensorboard is not None:
-            self.tensorboard.close()
 
     def _seconds_left(self, records: Sequence[EpochRecord]) -> float:
         left = seconds_left(records, self.epochs)
@@ -170,24 +171,21 @@ class _LogFile(logging.FileHandler):
         return
 
 
-def _open_tensorboard(folder: Path) -> Any:
-    """TensorBoard's writer, where it is installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(folder)
-
-
-def _add_scalars(writer: Any, record: EpochRecord, labels: Sequence[str]) -> None:
-    scalars = {
+def values_of(record: EpochRecord, labels: Sequence[str]) -> dict[str, float]:
+    """An epoch's numbers by name, as far as there are any."""
+    values: dict[str, float | None] = {
         "loss/training": record.loss,
         "loss/validation": record.validation_loss,
         "learning_rate": record.learning_rate,
         "seconds": record.seconds,
         "dice/mean": record.dice,
         "dice/average": record.dice_average,
-    } | {f"dice/{name}": value for name, value in zip(labels, record.dice_per_class, strict=True)}
-    for name, value in scalars.items():
-        if value is not None:
-            writer.add_scalar(name, value, record.epoch + 1)
+    }
+    of_labels = {
+        "dice": record.dice_per_class,
+        "overlap_training": record.overlap_per_class or (),
+        "overlap_validation": record.validation_overlap_per_class or (),
+    }
+    for kind, found in of_labels.items():
+        values |= {f"{kind}/{name}": value for name, value in zip(labels, found, strict=False)}
+    return {name: value for name, value in values.items() if value is not None}

@@ -10,6 +10,7 @@ from autoseg.training.parts import Parts
 from autoseg.training.previous_stage import Gathered
 from autoseg.training.sampling.batches import (
     AnyBatch,
+    Batch,
     Batches,
     BatchKey,
     Stream,
@@ -18,7 +19,7 @@ from autoseg.training.sampling.batches import (
     remaining_keys,
 )
 from autoseg.training.sampling.regions import PatchRule
-from autoseg.training.sampling.samples import TRAINING
+from autoseg.training.sampling.samples import TRAINING, VALIDATION
 from autoseg.training.sampling.slices import choice_of
 from autoseg.training.sampling.waiting import Waiting, stopwatch_for
 from autoseg.training.state import TrainingState
@@ -62,6 +63,12 @@ def open_batches(
         only_read=parts.varies_on_device,
     )
     return iterate(batches, _without_skipped(keys, state), supply, pin_memory=parts.device.type == "cuda"), waiting
+
+
+def validation_batch(parts: Parts, seed: int, previous: Gathered) -> Batch | None:
+    """The same validation batch of a training at any time; None where it cannot be made, which the training then says."""
+    made = _described(parts, seed, previous).make(BatchKey(VALIDATION, 0, 0))
+    return made if isinstance(made, Batch) else None
 
 
 def regions_of(parts: Parts) -> PatchRule:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ import torch
 from autoseg.files.model_folder import FoldFolder
 from autoseg.training.fold.display import Display, training_log
 from autoseg.training.fold.history import EpochRecord, MeasuredEpoch, next_record
+from autoseg.training.tracking import Guarded
 
 
 def records(number: int = 1) -> list[EpochRecord]:
@@ -85,42 +86,33 @@ def test_the_log_file_holds_what_is_logged_meanwhile_and_nothing_else(tmp_path: 
     assert (logging.getLogger("autoseg").level, logging.getLogger("autoseg").handlers) == before
 
 
-def test_tensorboard_gets_every_value_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: dict[str, tuple[float, int]] = {}
+def test_trackers_get_every_value_that_there_is(tmp_path: Path) -> None:
+    got: dict[int, Any] = {}
 
-    class SummaryWriter:
-        def __init__(self, folder: Path) -> None:
-            assert folder == tmp_path / "tensorboard"
+    class Mine:
+        def start(self, about: Any) -> None:
+            got[0] = about
 
-        def add_scalar(self, name: str, value: float, step: int) -> None:
-            written[name] = (value, step)
+        def epoch(self, number: int, values: Any) -> None:
+            got[number] = values
 
-        def close(self) -> None:
-            written["closed"] = (0.0, 0)
-
-    module = ModuleType("torch.utils.tensorboard")
-    module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    shown = display(tmp_path)
-    shown.epoch_done(records(2))
+    tracker = Guarded("mine", Mine)
+    tracker.start({"seed": 3})
+    shown = Display(FoldFolder(folder=tmp_path), labels=("liver", "tumour"), epochs=3, batches=4, trackers=[tracker])
+    shown.epoch_done([replace(record, overlap_per_class=(0.5, None)) for record in records(2)])
     shown.close()
 
-    assert written == {
-        "loss/training": (-0.5, 2),
-        "loss/validation": (-0.25, 2),
-        "learning_rate": (0.01, 2),
-        "seconds": (60.0, 2),
-        "dice/mean": (0.75, 2),
-        "dice/average": (0.75, 2),
-        "dice/liver": (0.75, 2),
-        "closed": (0.0, 0),
+    assert got == {
+        0: {"seed": 3},
+        2: {
+            "loss/training": -0.5,
+            "loss/validation": -0.25,
+            "learning_rate": 0.01,
+            "seconds": 60.0,
+            "dice/mean": 0.75,
+            "dice/average": 0.75,
+            "dice/liver": 0.75,
+            "overlap_training/liver": 0.5,
+        },
     }
-
-
-def test_without_tensorboard_nothing_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    shown = display(tmp_path)
-    shown.epoch_done(records())
-    shown.close()
-
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "history.json", "progress.png"]
