@@ -20,9 +20,9 @@ from typing import Any
 from harness import report, reported
 
 TASK = "Task{:03}_Hippocampus"
-CASES = 30
+CASES = 15
 EPOCHS, BATCHES, BATCH_SIZE = 2, 20, 2
-PATCHES = {"3d_fullres": (32, 32, 32), "2d": (48, 48)}
+PATCHES = {"3d_fullres": (16, 32, 16), "2d": (32, 32)}
 """Sides that every network can halve as often as it wants to."""
 
 NARROW: dict[str, dict[str, Any]] = {
@@ -36,7 +36,7 @@ NARROW: dict[str, dict[str, Any]] = {
     "highres": {"width": 8},
     "resnet_med3d": {"width": 32},
 }
-"""Those that take more than 12 billion multiplications for such a patch as they are by default."""
+"""Those that take more than three billion multiplications for such a patch as they are by default."""
 
 TWO_CHANNELS = ("hyper_dense",)
 OF_SLICES = ("unet_multiplanar",)

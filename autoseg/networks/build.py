@@ -46,10 +46,12 @@ def place_network(network: nn.Module, device: torch.device, precision: Precision
     One of the user's own keeps its order, on which it may count.
     """
     placed = network.to(device)
-    if isinstance(placed, EncoderDecoder):
-        placed = placed.to(memory_format=precision.memory_format(placed.dimensions))  # type: ignore[call-overload]
+    for part in placed.modules():  # itself, or those that it holds
+        if not isinstance(part, EncoderDecoder):
+            continue
+        part.to(memory_format=precision.memory_format(part.dimensions))  # type: ignore[call-overload]
         spread = is_spread_taken(device, precision.dtype)
-        for layer in placed.modules():
+        for layer in part.modules():
             if isinstance(layer, OurInstanceNorm):
                 layer.spread = spread
     return placed

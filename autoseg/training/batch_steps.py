@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -17,13 +18,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from autoseg.arrays import Float32Array, Mask
-from autoseg.catalogue import Catalogue, Part
+from autoseg.catalogue import Catalogue, Part, Settings
 from autoseg.dataset.coding import IGNORED
 from autoseg.errors import TrainingError
 from autoseg.networks.activations import Activation
 
 LARGEST_SIGMA = 20.0
 """Voxels; a label that is spread further is nowhere any more."""
+
+LARGEST_FACTOR = 10.0
+"""Of the root of an object's size; with it, rings reach ten times as far as the side of a square of that size."""
 
 REACH = 3
 """Of a Gaussian, in its sigmas."""
@@ -47,21 +51,30 @@ class Learned:
 BatchStep: TypeAlias = Callable[[Learned, np.random.Generator], Learned]
 
 
-def mixup(*, alpha: float = 0.4) -> BatchStep:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixup(Settings):
     """Each sample is mixed with another one of the batch, and so are their labels.
 
     Only samples in which the same outputs were drawn are mixed; where either is unknown, so is their mixture.
 
-    Args:
+    Attributes:
         alpha: Of the beta distribution of the larger share, 0.5 to 1: a small number mixes little, 1 evenly.
 
     Source: Zhang et al. 2018, "mixup" (arXiv 1710.09412); the larger share as in ivadomed.
     """
-    if not 0 < alpha < 100:
-        raise TrainingError(f"alpha: above 0 and below 100, found {alpha}")
 
-    def mix(batch: Learned, random: np.random.Generator) -> Learned:
-        share = random.beta(alpha, alpha)
+    alpha: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 100:
+            raise TrainingError(f"alpha: above 0 and below 100, found {self.alpha}")
+
+    def build(self) -> BatchStep:
+        """The step."""
+        return self._mixed
+
+    def _mixed(self, batch: Learned, random: np.random.Generator) -> Learned:
+        share = random.beta(self.alpha, self.alpha)
         share = max(share, 1 - share)
         others = torch.as_tensor(random.permutation(len(batch.data)), device=batch.data.device)
         alike = torch.ones(len(others), dtype=torch.bool, device=others.device)
@@ -76,46 +89,60 @@ def mixup(*, alpha: float = 0.4) -> BatchStep:
             shares=mixed.where(known, float(IGNORED)),
         )
 
-    return mix
 
-
-def blurred_labels(*, sigma: float = 1.0) -> BatchStep:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlurredLabels(Settings):
     """Labels are blurred, so that what is learned falls off at their borders; what nobody knows takes no part.
 
-    Args:
+    Attributes:
         sigma: Of the Gaussian, in voxels.
 
     Source: Gros et al. 2021, "SoftSeg" (arXiv 2011.09041), for learning from soft borders.
     """
-    if not 0 < sigma <= LARGEST_SIGMA:
-        raise TrainingError(f"sigma: above 0 and at most {LARGEST_SIGMA:g} voxels, found {sigma}")
 
-    def blur(batch: Learned, random: np.random.Generator) -> Learned:  # noqa: ARG001
+    sigma: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma <= LARGEST_SIGMA:
+            raise TrainingError(f"sigma: above 0 and at most {LARGEST_SIGMA:g} voxels, found {self.sigma}")
+
+    def build(self) -> BatchStep:
+        """The step."""
+        return self._blurred
+
+    def _blurred(self, batch: Learned, random: np.random.Generator) -> Learned:  # noqa: ARG002
         known = batch.shares >= 0
-        sums = gaussian(batch.shares.where(known, 0.0), sigma)
-        shares = sums / gaussian(known.to(sums.dtype), sigma).clamp(min=torch.finfo(sums.dtype).eps)
+        sums = gaussian(batch.shares.where(known, 0.0), self.sigma)
+        shares = sums / gaussian(known.to(sums.dtype), self.sigma).clamp(min=torch.finfo(sums.dtype).eps)
         return replace(batch, shares=shares.clamp(0, 1).where(known, float(IGNORED)))
 
-    return blur
 
-
-def dilated_labels(*, activation: Activation, factor: float = 0.1) -> BatchStep:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DilatedLabels(Settings):
     """Around each object of a label, rings of falling shares: many around large objects.
 
-    Args:
+    Attributes:
         factor: An object of so many voxels gets this times their square root rings, rounded; the k-th of n rings has the share
             1 - k / (n + 1).
 
     Source: ivadomed's dilation of the ground truth.
     """
-    if not 0 < factor <= 10:
-        raise TrainingError(f"factor: above 0 and at most 10, found {factor}")
 
-    def dilate(batch: Learned, random: np.random.Generator) -> Learned:  # noqa: ARG001
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.factor <= LARGEST_FACTOR:
+            raise TrainingError(f"factor: above 0 and at most {LARGEST_FACTOR:g}, found {self.factor}")
+
+    def build(self, activation: Activation) -> BatchStep:
+        """The step."""
+        return partial(self._dilated, activation)
+
+    def _dilated(self, activation: Activation, batch: Learned, random: np.random.Generator) -> Learned:  # noqa: ARG002
         known = batch.shares >= 0
         scored = batch.shares[:, activation.scored]
         inside = (scored >= 0.5).cpu().numpy()
-        rings = np.stack([np.stack([with_rings(output, factor) for output in sample]) for sample in inside])
+        rings = np.stack([np.stack([with_rings(output, self.factor) for output in sample]) for sample in inside])
         own, around = scored.clamp(min=0), torch.from_numpy(rings).to(scored)
         if scored.shape == batch.shares.shape:
             return replace(batch, shares=torch.maximum(own, around).where(known, float(IGNORED)))
@@ -125,8 +152,6 @@ def dilated_labels(*, activation: Activation, factor: float = 0.1) -> BatchStep:
         labels = own + free * beside
         shares = torch.cat([(1 - labels.sum(dim=1, keepdim=True)).clamp(0, 1), labels], dim=1)
         return replace(batch, shares=shares.where(known, float(IGNORED)))
-
-    return dilate
 
 
 def gaussian(maps: Tensor, sigma: float) -> Tensor:
@@ -159,7 +184,7 @@ def with_rings(inside: Mask, factor: float) -> Float32Array:
 
 BATCH_STEPS = Catalogue(
     kind="batch step",
-    entries={"mixup": mixup, "blurred_labels": blurred_labels, "dilated_labels": dilated_labels},
+    entries={"mixup": Mixup, "blurred_labels": BlurredLabels, "dilated_labels": DilatedLabels},
     given=("activation",),
 )
 

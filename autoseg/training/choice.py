@@ -18,6 +18,7 @@ from autoseg.training.recipes.recipe import Recipe
 from autoseg.training.recipes.record import RecipeRecord, own_code, recorded
 from autoseg.training.recipes.shipped import RECIPES
 from autoseg.training.settings import TrainingSettings
+from autoseg.training.several_tasks import TrainerOfTasks
 from autoseg.training.trainer import Trainer
 from autoseg.words import nearest
 
@@ -32,7 +33,8 @@ class TrainerChoice:
 
     def build(self, data: FoldData, *, settings: TrainingSettings | None = None, device: str | None = None) -> Trainer:
         """A trainer; see `Parts` for the arguments."""
-        return self.kind(data, settings=settings, device=device, recipe=self.recipe, name=self.name)
+        kind = TrainerOfTasks if self.recipe.tasks else self.kind
+        return kind(data, settings=settings, device=device, recipe=self.recipe, name=self.name)
 
     @property
     def build_network(self) -> BuildNetwork:

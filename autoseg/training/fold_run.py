@@ -116,8 +116,15 @@ class FoldRun:
                 return
             weights = state.judged.state_dict()
             self._save_weights("final", state.epoch, weights)
-            parameters, memory = count_parameters(state.network), most_memory(parts.device)
-            finish_run(self._fold, weights, parameters=parameters, memory=memory)
+            self._finish(weights, count_parameters(state.network))
+
+    @property
+    def fold(self) -> FoldFolder:
+        """The fold's folder."""
+        return self._fold
+
+    def _finish(self, weights: Mapping[str, Tensor], parameters: int) -> None:
+        finish_run(self._fold, weights, parameters=parameters, memory=most_memory(self._parts.device))
 
     def _to_the_end(self, seed: int, state: TrainingState, should_stop: Asked) -> TrainingState:
         """More cautiously from the last checkpoint on where a loss is not finite; the final state."""

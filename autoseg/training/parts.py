@@ -45,6 +45,7 @@ from autoseg.training.optimisers import OPTIMISERS
 from autoseg.training.pace import Pace, fit_to_length
 from autoseg.training.recipes.recipe import DEFAULT, Recipe
 from autoseg.training.recipes.record import OPTIMISER_NUMBERS
+from autoseg.training.sampling.turns import Turns
 from autoseg.training.sampling.weights import case_weights
 from autoseg.training.schedule import SCHEDULES, Moment
 from autoseg.training.settings import TrainingSettings
@@ -260,6 +261,24 @@ class Parts:
         if not self.deep_supervision and hasattr(network, "deep_supervision"):
             network.deep_supervision = False  # type: ignore[assignment]  # a plain attribute
         return network
+
+    def trained_network(self) -> nn.Module:
+        """All that learns: the network, or those of several tasks."""
+        return self.new_network()
+
+    def each_task(self, network: nn.Module) -> Sequence[tuple[Parts, nn.Module]]:
+        """Of all that learns each task's parts, and the network that predicts it alone."""
+        return [(self, network)]
+
+    @property
+    def together(self) -> Sequence[Parts]:
+        """The parts of every task that is trained at once."""
+        return (self,)
+
+    @property
+    def turns(self) -> Turns:
+        """Which training batch is of which task."""
+        return Turns(sizes=tuple(len(one.split.training) for one in self.together), order=self.recipe.task_order)
 
     def require_fitting_parts(self) -> None:
         """Try network, losses and weights before anything is written; the user's own code need not run on what it is tried with.

@@ -52,15 +52,18 @@ def start_state(parts: Parts, seed: int, content: Mapping[str, Any] | None = Non
             "come from another training: name its weights (`pretrained_weights`)"
         )
     if content is None and parts.recipe.frequency_bias:
-        _begin_at_frequencies(parts, state)
+        for network in (state.network,) if state.average is None else (state.network, state.judged):
+            for one, own in parts.each_task(network):
+                _begin_at_frequencies(one, own)
     if content is not None:
         state.restore(content)
     elif parts.settings.pretrained_weights is not None:
         first = {name: tensor.detach().clone() for name, tensor in state.network.named_parameters()}
-        _load_pretrained(state.network, parts.settings.pretrained_weights)
+        for _, network in parts.each_task(state.network):
+            _load_pretrained(network, parts.settings.pretrained_weights)
         if parts.recipe.fresh:
             start_anew(state.network, first)
-    if parts.precision.needs_scaler:
+    if parts.precision.needs_scaler or len(parts.together) > 1:
         start_momentum(state.optimizer)
     return state
 
@@ -70,8 +73,9 @@ def new_state(parts: Parts, seed: int) -> TrainingState:
     torch.manual_seed(step_seed(seed))
     if parts.device.type == "cpu":
         keep_freed_memory()
-    network = place_network(parts.new_network(), parts.device, parts.precision)
-    freeze(network, parts.recipe.frozen)
+    network = place_network(parts.trained_network(), parts.device, parts.precision)
+    for _, one in parts.each_task(network):
+        freeze(one, parts.recipe.frozen)
     decay = parts.recipe.weight_average
     return TrainingState(
         network=network,
@@ -82,14 +86,13 @@ def new_state(parts: Parts, seed: int) -> TrainingState:
     )
 
 
-def _begin_at_frequencies(parts: Parts, state: TrainingState) -> None:
+def _begin_at_frequencies(parts: Parts, network: nn.Module) -> None:
     activation = parts.output_activation
     found = label_frequencies(parts.cases, parts.split.training, activation, len(parts.target.outputs))
     log.info("labels are %s of what is known", ", ".join(f"{share:.2%}" for share in found))
     scores = activation.scores_of(found).to(parts.device)
     sample = torch.zeros(1, parts.in_channels, *parts.plan.sampling.patch_size, device=parts.device)
-    for network in (state.network,) if state.average is None else (state.network, state.judged):
-        begin_at(network, scores, sample)
+    begin_at(network, scores, sample)
 
 
 def _average_of(network: nn.Module, decay: float) -> AveragedModel:

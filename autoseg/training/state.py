@@ -225,7 +225,8 @@ def start_momentum(optimizer: torch.optim.Optimizer) -> None:
     """Give every parameter a momentum of 0, from which a first step goes on as from none.
 
     Where the very first fp16 step overflows, fused SGD skips the step but keeps the momentum that it made room for, and
-    what lay in that memory moves the weights from then on (torch 2.13, `_fused_sgd`; LibreYOLO PR 771).
+    what lay in that memory moves the weights from then on (torch 2.13, `_fused_sgd`; LibreYOLO PR 771). Nor does it take some
+    parameters with a momentum and some without, as of several tasks those have whose first batch is still to come.
     """
     for group in optimizer.param_groups:
         if group.get("momentum"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import fields, replace
 
 from autoseg.dataset import read_dataset
 from autoseg.dataset.description import known_facts
@@ -19,6 +21,7 @@ from autoseg.training.fold.data import FoldData
 from autoseg.training.fold.run_record import trained_cases
 from autoseg.training.previous_stage import PreviousStage, find_predictions
 from autoseg.training.settings import TrainingSettings
+from autoseg.training.several_tasks import DataOfTasks
 from autoseg.training.trainer import Trainer
 from autoseg.words import agreeing, counted, first_few
 
@@ -36,7 +39,22 @@ def build_trainer(
         ExtensionError: There is no such trainer, or its recipe file does not hold a recipe.
     """
     chosen = find_trainer(key.named_trainer)
-    return chosen.build(data_of_fold(key, fold, workspace), settings=settings, device=device)
+    data = data_of_fold(key, fold, workspace)
+    if chosen.recipe.tasks:
+        data = _with_others(data, key, fold, workspace, chosen.recipe.tasks)
+    return chosen.build(data, settings=settings, device=device)
+
+
+def _with_others(data: FoldData, key: ModelKey, fold: str, workspace: Workspace, named: Sequence[str]) -> DataOfTasks:
+    """A task's data with those of the others that a recipe trains at once with it."""
+    tasks = [workspace.find_task(name) for name in named]
+    if key.task not in tasks:
+        raise TrainingError(
+            f"{key.trainer}: trains {' and '.join(tasks)} at once, and {key.task} is none of them; name one of those, or add it "
+            "to the recipe's tasks"
+        )
+    others = [data_of_fold(replace(key, task=task), fold, workspace) for task in tasks if task != key.task]
+    return DataOfTasks(**{one.name: getattr(data, one.name) for one in fields(data)}, others=tuple(others))
 
 
 def data_of_fold(key: ModelKey, fold: str, workspace: Workspace) -> FoldData:

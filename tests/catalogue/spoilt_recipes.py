@@ -53,8 +53,26 @@ ENTRIES: tuple[Entry, ...] = (
     refused(
         "a key of a recipe that is mistyped",
         {"epoch": 5},
-        "there is no key 'epoch'; known: epochs, iterations_per_epoch, validate_every, max_iterations, max_hours, validation_batches, batch_size, learning_rate, network, loss, loss_weights, optimiser, schedule, stopping, augmentation, batch_steps, foreground_fraction, balance, mirror, frequency_bias, frozen, fresh, weight_average, gradient_clip, deep_supervision, base; did you mean epochs?",
+        "there is no key 'epoch'; known: epochs, iterations_per_epoch, validate_every, max_iterations, max_hours, validation_batches, batch_size, learning_rate, network, loss, loss_weights, optimiser, schedule, stopping, augmentation, batch_steps, tasks, task_order, foreground_fraction, balance, slices, mirror, frequency_bias, frozen, fresh, weight_average, gradient_clip, deep_supervision, base; did you mean epochs?",
     ),
+    refused("a task alone at once", {"tasks": ["4"]}, "tasks: two or more, each once, found 4"),
+    refused("a task twice at once", {"tasks": ["4", "4"]}, "tasks: two or more, each once, found 4, 4"),
+    refused(
+        "an order of tasks that nobody knows",
+        {"tasks": ["4", "5"], "task_order": "random"},
+        "task_order: expected turns or sizes, found 'random'",
+    ),
+    refused(
+        "a batch step that nobody knows",
+        {"batch_steps": ["mixups"]},
+        "batch_steps[0]: no batch step is called 'mixups'; known: mixup, blurred_labels, dilated_labels; did you mean mixup?; name one of your own as path/to/file.py:name, one of an installed library as package.module:name",
+    ),
+    refused(
+        "a mixture without a share",
+        {"batch_steps": {"name": "mixup", "alpha": 0}},
+        "batch_steps[0].alpha: above 0 and below 100, found 0.0",
+    ),
+    refused("a bias that is a word", {"frequency_bias": "yes"}, "frequency_bias: expected bool, found 'yes'"),
     refused("epochs as a text", {"epochs": "5"}, "epochs: expected int, found '5'"),
     refused("a recipe with part of an epoch", {"epochs": 2.5}, "epochs: expected int, found 2.5"),
     refused("no epoch at all", {"epochs": 0}, "epochs: at least 1, found 0"),

@@ -15,10 +15,10 @@ from autoseg.networks.activations import SOFTMAX, Sigmoid
 from autoseg.training.batch_steps import (
     BATCH_STEPS,
     Learned,
+    Mixup,
     as_shares,
     build_batch_steps,
     gaussian,
-    mixup,
     with_rings,
 )
 
@@ -48,7 +48,7 @@ def test_labels_become_shares_of_every_output_and_stay_unknown_where_nobody_know
 
 
 def test_each_sample_is_mixed_with_another_by_one_larger_share() -> None:
-    mixed = mixup(alpha=1.0)(batch(labels := labels_of()), random := generator())
+    mixed = Mixup(alpha=1.0).build()(batch(labels := labels_of()), random := generator())
     again = generator()
     share = again.beta(1.0, 1.0)
     share, others = max(share, 1 - share), again.permutation(4)
@@ -64,7 +64,7 @@ def test_each_sample_is_mixed_with_another_by_one_larger_share() -> None:
 
 @pytest.mark.parametrize("alpha", [0.1, 0.4, 1.0])
 def test_the_larger_share_follows_the_beta_distribution(alpha: float) -> None:
-    mix, random = mixup(alpha=alpha), generator()
+    mix, random = Mixup(alpha=alpha).build(), generator()
     one = Learned(data=torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1), shares=torch.ones(2, 1, 1, 1))
     found = [float(mix(one, random).data.max()) for _ in range(2000)]
     drawn = np.random.default_rng(0).beta(alpha, alpha, 20000)
@@ -79,7 +79,7 @@ def test_what_is_unknown_in_either_is_unknown_in_both_and_other_outputs_are_not_
     labels[0, 0, 0, 0] = IGNORED
     others = (again := generator()).beta(0.4, 0.4), again.permutation(4)
     drawn = torch.tensor([[True, True, True], [True, True, False], [True, True, True], [True, True, False]])
-    mixed, apart = mixup()(batch(labels), generator()), mixup()(batch(labels, drawn), generator())
+    mixed, apart = Mixup().build()(batch(labels), generator()), Mixup().build()(batch(labels, drawn), generator())
     truth = as_shares(SOFTMAX, labels, 3)
 
     for place, other in enumerate(others[1]):

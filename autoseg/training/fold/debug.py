@@ -34,6 +34,9 @@ ELSEWHERE = {
     "name",
     "bounds",
     "batch_steps",
+    "together",
+    "turns",
+    "trainers",
     "recipe",
 }
 """Attributes that are files of their own, or stand in `run.json` or under `settings`."""

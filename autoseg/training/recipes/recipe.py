@@ -15,6 +15,7 @@ from autoseg.training.ending import STOPPINGS
 from autoseg.training.losses import LOSSES
 from autoseg.training.optimisers import OPTIMISERS
 from autoseg.training.sampling.slices import ALL_SLICES
+from autoseg.training.sampling.turns import TaskOrder
 from autoseg.training.schedule import SCHEDULES
 
 COUNTS = ("epochs", "iterations_per_epoch", "validate_every", "max_iterations", "validation_batches", "batch_size")
@@ -46,6 +47,8 @@ class Recipe:
         stopping: Whether the training ends early, where it brings nothing better.
         augmentation: How training patches are varied, a part or a list of steps.
         batch_steps: What is done to whole training batches, in this order: samples mixed, borders of labels made soft.
+        tasks: Those that are trained at once, by number or name, with one encoder; empty: the one that is asked for alone.
+        task_order: "turns": a batch of each in its turn; "sizes": of each as often as it has cases.
         foreground_fraction: Share of each batch that must hold foreground.
         balance: What comes equally often in training: "labels", or the values of a column of metadata.tsv; null: each case.
         slices: Which slices of cases 2d configurations draw patches from.
@@ -74,6 +77,8 @@ class Recipe:
     stopping: Part
     augmentation: Part
     batch_steps: tuple[Part, ...] = ()
+    tasks: tuple[str, ...] = ()
+    task_order: TaskOrder = "turns"
     foreground_fraction: float
     balance: str | None = None
     slices: Part = ALL_SLICES
@@ -102,6 +107,8 @@ class Recipe:
             raise TrainingError(f"foreground_fraction: from 0 to 1, found {self.foreground_fraction}")
         if not self.gradient_clip > 0:
             raise TrainingError(f"gradient_clip: above 0, found {self.gradient_clip}")
+        if len(self.tasks) == 1 or len(set(self.tasks)) < len(self.tasks):
+            raise TrainingError(f"tasks: two or more, each once, found {', '.join(self.tasks)}")
         if not self.loss:
             raise TrainingError("loss: at least one, found none")
         if self.loss_weights is not None:

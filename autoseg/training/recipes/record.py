@@ -101,7 +101,9 @@ def code_differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[
 
 def recorded(recipe: Recipe) -> dict[str, str]:
     """A recipe's numbers and parts by name, as text; those of optimiser and augmentation stand one by one."""
-    wanted = {name: getattr(recipe, name) for name in ("frequency_bias", "frozen", "fresh", "weight_average")}
+    wanted = {name: getattr(recipe, name) for name in ("tasks", "frequency_bias", "frozen", "fresh", "weight_average")}
+    if recipe.tasks:
+        wanted |= {"task_order": recipe.task_order}
     steps = recipe.augmentation.settings.get("steps", ())
     numbers = {
         "gradient_clip": recipe.gradient_clip,
@@ -123,7 +125,7 @@ def recorded(recipe: Recipe) -> dict[str, str]:
         "optimiser": _shown(recipe.optimiser, without=OPTIMISER_NUMBERS),
         "schedule": _shown(recipe.schedule),
         "augmentation": " + ".join(map(_shown, steps)) if steps else recipe.augmentation.shown_name,
-        **{name: repr(value) for name, value in wanted.items() if value not in (None, 0.0, False)},
+        **{name: repr(value) for name, value in wanted.items() if value not in (None, 0.0, False, ())},
         **({"batch_steps": " + ".join(map(_shown, recipe.batch_steps))} if recipe.batch_steps else {}),
         **({"stopping": _shown(recipe.stopping)} if recipe.stopping.name != NO_STOPPING else {}),
         **({"slices": _shown(recipe.slices)} if recipe.slices.name != EVERY_SLICE else {}),

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -291,6 +291,13 @@ def remaining_keys(
         yield from keys[iteration if number == epoch else 0 :]
 
 
+class BatchMaker(Protocol):
+    """What makes every batch of a training, by its key; picklable."""
+
+    def make(self, key: BatchKey, note: Note = ignore) -> AnyBatch | Failure:
+        """One batch; `note` is told each case before it is opened."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supply:
     """How batches are made: by how many processes, 0 when each is asked for, and how many ahead in all."""
@@ -300,7 +307,7 @@ class Supply:
 
 
 def iterate(
-    batches: Batches, keys: Iterable[BatchKey], supply: Supply, *, pin_memory: bool = False
+    batches: BatchMaker, keys: Iterable[BatchKey], supply: Supply, *, pin_memory: bool = False
 ) -> Generator[AnyBatch, None, None]:
     """The batches of `keys`, in their order.
 

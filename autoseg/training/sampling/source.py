@@ -21,6 +21,7 @@ from autoseg.training.sampling.batches import (
 from autoseg.training.sampling.regions import PatchRule
 from autoseg.training.sampling.samples import TRAINING, VALIDATION
 from autoseg.training.sampling.slices import choice_of
+from autoseg.training.sampling.turns import BatchesInTurn
 from autoseg.training.sampling.waiting import Waiting, stopwatch_for
 from autoseg.training.state import TrainingState
 from autoseg.words import counted
@@ -36,7 +37,9 @@ def open_batches(
     Args:
         previous: What the stage before a cascade predicted, on the cascade's grid.
     """
-    batches = _described(parts, seed, previous)
+    others = [one for one in parts.together if one is not parts]
+    tasks = (_described(parts, seed, previous), *(_described(one, seed, one.data.previous_stage) for one in others))
+    batches = BatchesInTurn(tasks=tasks, turns=parts.turns)
     keys = remaining_keys(
         epochs=parts.epochs,
         training=parts.iterations_per_epoch,
