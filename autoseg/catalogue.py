@@ -156,7 +156,8 @@ class Catalogue:
             except Exception as error:
                 if not is_library:
                     raise
-                raise ExtensionError(f"{self.kind} {part.name!r} fails with its settings: {error}") from error
+                cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise ExtensionError(f"{self.kind} {part.name!r} fails with its settings: {cause}") from error
 
         return call
 

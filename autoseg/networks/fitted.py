@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from autoseg.errors import PlanError
+from autoseg.errors import ExtensionError, PlanError
 from autoseg.plans import ConfigurationPlan, Topology
 
 log = logging.getLogger(__name__)
@@ -70,26 +70,48 @@ def require_fitting(build: Callable[[], nn.Module], name: str, batch: tuple[int,
 
     Raises:
         PlanError: It does not take the batch, in torch's words, or its first output is not `(B, outputs, *patch)`.
+        ExtensionError: It needs a library that is not installed.
     """
+    network = without_memory(build)
     try:
         with torch.device("meta"):
-            outputs = build().train()(torch.empty(batch))
+            outputs = network.train()(torch.empty(batch))
+    except ImportError as error:
+        raise ExtensionError(f"{name} needs what is not installed: {_first_line(error)}; install it") from error
     except NotImplementedError as error:  # something of a library's that only runs with real numbers
         log.debug("%s cannot be tried before it is trained: %s", name, error)
         return
     except (RuntimeError, ValueError, IndexError) as error:
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise PlanError(
-            f"{name} does not take a batch of {_times(batch)} (samples, channels, patch): {cause}; give it other settings, "
+            f"{name} does not take a batch of {_times(batch)} (samples, channels, patch): {_first_line(error)}; give it other settings, "
             "or a plan with another patch"
         ) from error
-    first = outputs if isinstance(outputs, Tensor) else outputs[0]
+    several = isinstance(outputs, (list, tuple)) and len(outputs) > 0
+    first = outputs[0] if several else outputs
+    if not isinstance(first, Tensor):
+        raise PlanError(
+            f"{name} answers with {type(outputs).__name__}, expected scores, or a list of them, the finest first; give it other "
+            "settings, or name another network"
+        )
     expected = (batch[0], out_channels, *batch[2:])
     if tuple(first.shape) != expected:
         raise PlanError(
             f"{name} answers a batch of {_times(batch)} with {_times(first.shape)}, expected {_times(expected)}: the scores "
             "of every output in every voxel; give it other settings, or name another network"
         )
+
+
+def without_memory(build: Callable[[], nn.Module]) -> nn.Module:
+    """A network on the meta device; one of a library's that looks at numbers while it is built is built, and then brought there."""
+    try:
+        with torch.device("meta"):
+            return build()
+    except (ExtensionError, RuntimeError):  # if it was another fault, it comes again
+        return build().to("meta")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _times(sides: Sequence[int]) -> str:

@@ -20,7 +20,7 @@ from autoseg.inference.model import input_channels
 from autoseg.networks.activations import Activation, activation_of
 from autoseg.networks.build import build_named_network
 from autoseg.networks.devices import resolve_device
-from autoseg.networks.fitted import require_fitting
+from autoseg.networks.fitted import require_fitting, without_memory
 from autoseg.networks.precision import Precision, resolve_precision
 from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.store import PreparedCases
@@ -293,8 +293,8 @@ class Parts:
             batch = (self.batch_size, self.in_channels, *self.plan.sampling.patch_size)
             require_fitting(self.new_network, part.name, batch, outputs)
             if self.recipe.frequency_bias:
-                with torch.device("meta"):
-                    require_answering_layers(self.new_network(), torch.empty(1, *batch[1:]), outputs)
+                sample = torch.empty(1, *batch[1:], device="meta")
+                require_answering_layers(without_memory(self.new_network), sample, outputs)
         if type(self).build_loss is Parts.build_loss and not any(loss.is_foreign for loss in self.recipe.loss):
             space, planes = (2,) * self.plan.dimensions, (len(self.target.scored),) * self.target.in_planes
             drawn = torch.zeros((1, *planes, *space), dtype=torch.int16)
