@@ -39,8 +39,9 @@ COMMAND = main = Command(
     reads="FOLDER in one of these layouts: TaskXXX_Name of autoseg or nnU-Net's first generation; DatasetXXX_Name of its\n"
     "second (channel_names, file_ending); a task of the Medical Segmentation Decathlon; folders images and labels\n"
     "with files of equal names, where each image may have several channels <label>_0000, <label>_0001, ...; BIDS;\n"
-    "folders train, val and test with such folders each; a folder for each case, with its image and a folder of masks; or\n"
-    "in place of FOLDER a table of paths (.tsv, .csv) with the columns image, label and any others",
+    "folders train, val and test with such folders each; a folder for each case, with its image and a folder of masks;\n"
+    "HDF5 files that hold image and label each; or in place of FOLDER one such file, or a table of paths (.tsv, .csv) with\n"
+    "the columns image, label and any others",
     writes="raw_data/TaskXXX_Name with dataset.json, and prints what was understood; FOLDER stays as it is",
     example="autoseg_convert_dataset -i Dataset027_ACDC\n"
     "autoseg_convert_dataset -i my_scans -output_task_id 501 --name Liver --channels CT --label_names liver tumour --link\n"

@@ -35,6 +35,7 @@ TYPED = {
     "fractions": "--fractions",
     "force_lowres": "--force_lowres",
     "gpu_memory_target": "-gpu_memory_target",
+    "hdf5_arrays": "--hdf5_arrays",
     "home": "--home",
     "iterations_per_epoch": "--iterations_per_epoch",
     "label_suffixes": "--label_suffixes",

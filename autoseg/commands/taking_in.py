@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from autoseg.conversion.taken_in import TakenIn
 
 CONVERSION = frozenset(
-    "source task_number name channels label_names remap_labels contrasts multichannel label_suffixes roi_suffix roi_margin where overlap".split()
+    "source task_number name channels label_names remap_labels contrasts multichannel label_suffixes roi_suffix roi_margin where overlap hdf5_arrays".split()
 )
 """Where the options are kept."""
 
@@ -76,6 +76,13 @@ def add_conversion(options: Group) -> None:
         help="labels with a file each: masks that may overlap, or one map, in which the last one counts where they do "
         "(default: one map where no two ever overlap, else masks)",
     )
+    options.add_argument(
+        "--hdf5_arrays",
+        metavar=("IMAGE", "LABEL"),
+        nargs=2,
+        default=[],
+        help="of HDF5 files with image and label in one: what these are called in them (default: raw label)",
+    )
 
 
 def chosen_conversion(arguments: argparse.Namespace) -> ConversionSettings:
@@ -95,6 +102,7 @@ def chosen_conversion(arguments: argparse.Namespace) -> ConversionSettings:
         where=arguments.where,
         roi_suffix=arguments.roi_suffix,
         roi_margin=arguments.roi_margin,
+        hdf5_arrays=tuple(arguments.hdf5_arrays),
     )
 
 

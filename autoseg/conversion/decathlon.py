@@ -20,7 +20,7 @@ from autoseg.dataset import Dataset, channel_file, read_dataset, read_descriptio
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.files.layout import DATASET_FILE
 from autoseg.files.storage import write_json
-from autoseg.images import read_header, read_volumes, split_ending, write_image
+from autoseg.images import read_header, read_label, read_volumes, split_ending, write_image
 from autoseg.machine.pool import fitting_workers, run_on_cases
 from autoseg.words import agreeing, counted, readable
 
@@ -155,7 +155,7 @@ def _convert(file: _File, *, target: Path, channels: int, numbers: Mapping[int, 
         if numbers is None:
             copy_file(file.path, folder / file.path.name)
         else:
-            label = renumbered(file.path, numbers)
+            label = renumbered(read_label(file.path), numbers)
             write_image(folder / file.path.name, label.data, label.geometry)
         return
     stem, ending = split_ending(file.path.name)

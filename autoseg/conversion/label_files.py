@@ -11,7 +11,7 @@ import numpy as np
 
 from autoseg.dataset import LARGEST_LABEL, Case
 from autoseg.errors import CasesFailed, DatasetError
-from autoseg.images import read_label
+from autoseg.images import Reading, read_label
 from autoseg.images.segments import read_segments
 from autoseg.images.whole_numbers import fractional_values
 from autoseg.machine.pool import run_on_cases
@@ -37,6 +37,7 @@ class _Labelled(NamedTuple):
 
     case: str
     path: Path
+    reading: Reading
 
 
 def read_label_files(folder: Path, cases: Sequence[Case], workers: int) -> list[LabelFile]:
@@ -45,7 +46,7 @@ def read_label_files(folder: Path, cases: Sequence[Case], workers: int) -> list[
     Raises:
         DatasetError: Naming each file that cannot be used.
     """
-    labelled = [_Labelled(case.identifier, path) for case in cases for path in case.label_paths]
+    labelled = [_Labelled(case.identifier, path, case.reading) for case in cases for path in case.label_paths]
     try:
         return run_on_cases(
             _read, labelled, task="reading labels", workers=workers, name=lambda file: readable(file.path.name)
@@ -62,7 +63,7 @@ def read_label_files(folder: Path, cases: Sequence[Case], workers: int) -> list[
 
 
 def _read(file: _Labelled) -> LabelFile:
-    data = read_label(file.path).data
+    data = read_label(file.path, file.reading).data
     if len(fractions := fractional_values(data)):
         raise DatasetError(
             f"holds values that are no whole numbers: {first_few(fractions, say=in_digits)}; save labels as integers"

@@ -19,6 +19,7 @@ from autoseg.conversion.dicom_files import holds_dicom
 from autoseg.conversion.dicom_folders import DicomSettings, understand_dicom
 from autoseg.conversion.drawn_masks import Overlap
 from autoseg.conversion.file_of_paths import is_file_of_paths, understand_file_of_paths
+from autoseg.conversion.hdf5_files import hdf5_files, understand_hdf5
 from autoseg.conversion.nnunet import (
     number_and_name,
     of_each_case,
@@ -79,6 +80,7 @@ class ConversionSettings:
         overlap: What becomes of labels with a file each.
         where: A condition on what is known of the cases; others are left out.
         roi_margin: Millimetres around regions of interest to which images are cut; None leaves them whole.
+        hdf5_arrays: What image and label are called in HDF5 files that hold both; empty for `raw` and `label`.
     """
 
     number: int | None = None
@@ -94,6 +96,7 @@ class ConversionSettings:
     where: str | None = None
     roi_suffix: str | None = None
     roi_margin: float | None = None
+    hdf5_arrays: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +202,8 @@ def _understand(source: Path, settings: ConversionSettings, workers: int) -> Und
     if is_file_of_paths(source):
         _require_no(settings, BIDS_ONLY, source)
         return understand_file_of_paths(source, _plain_settings(settings), workers=workers)
+    if source.is_file() and hdf5_files(source):
+        return _understand_hdf5(source, settings, workers)
     if not source.is_dir():
         raise DatasetError(f"{readable(source)}: no such folder; name the dataset's folder")
     if not (source / DATASET_FILE).is_file():
@@ -229,12 +234,25 @@ def _understand_files(source: Path, settings: ConversionSettings, workers: int) 
     if pairs := split_pairs(source):
         return understand_split_folders(source, pairs, _plain_settings(settings), workers=workers)
     pair, of_masks = plain_pair(source), case_folders(source)
-    is_other = bool(of_masks or (pair and _holds_images(pair[0])) or _datasets_in(source))
+    is_other = bool(of_masks or hdf5_files(source) or (pair and _holds_images(pair[0])) or _datasets_in(source))
     if not is_other and holds_dicom(source):
         return _understand_dicom(source, settings, workers)
     if pair is None and of_masks:
         return understand_case_folders(source, _plain_settings(settings), overlap=settings.overlap, workers=workers)
+    if pair is None and hdf5_files(source):
+        return _understand_hdf5(source, settings, workers)
     return _understand_plain(source, settings, workers)
+
+
+def _understand_hdf5(source: Path, settings: ConversionSettings, workers: int) -> Understood:
+    return understand_hdf5(
+        source,
+        hdf5_files(source),
+        _plain_settings(settings),
+        arrays=settings.hdf5_arrays,
+        overlap=settings.overlap,
+        workers=workers,
+    )
 
 
 def _holds_images(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Where a mask comes from: a file of its own, or a structure that a DICOM drawing holds of a series."""
+"""Where a mask comes from: a file of its own, a channel of one, or a structure that a DICOM drawing holds of a series."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from autoseg.images import Image, read_label
+from autoseg.images import Image, Reading, read_label
 from autoseg.images.dicom_drawings import masks_of
 from autoseg.images.formats.dicom import grid_of, series_of
 
@@ -30,12 +30,21 @@ class Structure:
     numbers: tuple[int, ...]
 
 
-MaskSource: TypeAlias = Path | Structure
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """One of the masks that a label file holds, `number` from 0."""
+
+    path: Path
+    number: int
+    reading: Reading
+
+
+MaskSource: TypeAlias = Path | Channel | Structure
 
 
 def file_of(source: MaskSource) -> Path:
     """The file that a mask is read from."""
-    return source.path if isinstance(source, Structure) else source
+    return source if isinstance(source, Path) else source.path
 
 
 def read_masks(sources: Sequence[MaskSource]) -> Iterator[Image]:
@@ -51,4 +60,10 @@ def read_masks(sources: Sequence[MaskSource]) -> Iterator[Image]:
             grid = grid_of(series_of(structures[0].image))
             for mask in masks_of(structures[0].path, [one.numbers for one in structures], grid):
                 yield Image(data=mask.astype(np.uint8), geometry=grid.geometry)
-        yield from (read_label(one) for one in same if not isinstance(one, Structure))
+        yield from (_read(one) for one in same if not isinstance(one, Structure))
+
+
+def _read(source: Path | Channel) -> Image:
+    if isinstance(source, Path):
+        return read_label(source)
+    return read_label(source.path, source.reading, part=source.number)

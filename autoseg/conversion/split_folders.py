@@ -61,7 +61,7 @@ def understand_split_folders(
     """
     by_role = {role: cases_of(images, labels) for role, (images, labels) in pairs.items()}
     everything = [case for cases in by_role.values() for case in cases]
-    _require_each_once(folder, everything)
+    require_each_once(folder, everything)
     for role, cases in by_role.items():
         if role != TEST and (without := [case.identifier for case in cases if not case.label_paths]):
             raise DatasetError(
@@ -73,7 +73,7 @@ def understand_split_folders(
     numbering = number_labels(folder, files, remap_labels=settings.remap_labels, names=settings.labels)
     known = read_facts(folder, {case.identifier for case in everything}).by_case
     facts = {
-        case.identifier: _with_role(known.get(case.identifier, Facts()), role)
+        case.identifier: with_role(known.get(case.identifier, Facts()), role)
         for role, cases in by_role.items()
         for case in cases
     }
@@ -100,7 +100,12 @@ def understand_split_folders(
     )
 
 
-def _require_each_once(folder: Path, cases: list[Case]) -> None:
+def require_each_once(folder: Path, cases: list[Case]) -> None:
+    """Refuse a case of one name in two of the folders.
+
+    Raises:
+        DatasetError: Naming them.
+    """
     times = Counter(case.identifier for case in cases)
     if double := sorted(name for name, count in times.items() if count > 1):
         raise DatasetError(
@@ -109,7 +114,8 @@ def _require_each_once(folder: Path, cases: list[Case]) -> None:
         )
 
 
-def _with_role(facts: Facts, role: str) -> Facts:
+def with_role(facts: Facts, role: str) -> Facts:
+    """What is known of a case, and what its folder says that it is for."""
     known = dict(facts.known)
     given = {SPLIT: role} | ({WEIGHT: known.get(WEIGHT, WEIGHT_OF_ADDED)} if role == ADDED else {})
     return Facts(known=tuple((known | given).items()))

@@ -94,7 +94,7 @@ class Understood:
 
     def report(self) -> str:
         """What was understood, a line each."""
-        files = [path for case in (*self.training, *self.test) for path in case.paths]
+        files = {path for case in (*self.training, *self.test) for path in case.paths}
         endings = Counter(split_ending(path.name)[1] for path in files)
         lines = [
             f"{readable(self.source)}: {self.layout}",

@@ -21,7 +21,9 @@ from autoseg.errors import CasesFailed, DatasetError, StorageError
 from autoseg.files.layout import DATASET_FILE, METADATA_FILE
 from autoseg.files.storage import write_json
 from autoseg.images import (
+    AS_FILES_SAY,
     Image,
+    Reading,
     files_of,
     holds_channels,
     is_copied,
@@ -31,6 +33,7 @@ from autoseg.images import (
     write_image,
     written_ending,
 )
+from autoseg.images.formats.hdf5 import is_hdf5
 from autoseg.machine.pool import run_on_cases
 from autoseg.words import agreeing, counted, first_few, in_digits, readable
 
@@ -48,6 +51,8 @@ class _File:
         drawing: What a label is made of.
         region: What of the case is known, where it is cut to that, or is a label.
         is_label: Or an image, or what goes with one.
+        beside: The copy of the very file, which a label in the image's own file is linked to.
+        reading: What is said of the file where it may not say it itself.
     """
 
     source: Path
@@ -56,6 +61,8 @@ class _File:
     drawing: DrawnLabel | None = None
     region: Region | None = None
     is_label: bool = False
+    beside: str = ""
+    reading: Reading = AS_FILES_SAY
 
 
 def write_task(understood: Understood, target: Path, *, link: bool, workers: int) -> None:
@@ -108,13 +115,15 @@ def _files(understood: Understood) -> list[_File]:
             ending = _image_ending(case.image_paths[0], understood, case)
             for channel, path in enumerate(case.image_paths):
                 target = f"{folder}/{channel_file(case.identifier, channel, ending)}"
-                files.append(_File(source=path, target=target, region=cut_to))
+                files.append(_File(source=path, target=target, region=cut_to, reading=case.reading))
                 sidecars = files_of(path)[1:] if is_copied(path) and case.identifier not in understood.sidecars else ()
                 files += [_File(source=one, target=target.removesuffix(ending) + one.suffix) for one in sidecars]
                 files += _sidecars(understood, case, target.removesuffix(ending))
             if case.segmentation is not None:
                 labels = folder.replace("images", "labels")
-                files.append(_label(understood, case, case.segmentation, f"{labels}/{case.identifier}"))
+                label = _label(understood, case, case.segmentation, f"{labels}/{case.identifier}")
+                image = f"../{folder}/{channel_file(case.identifier, 0, ending)}"
+                files.append(replace(label, beside=image if case.image_paths == (case.segmentation,) else ""))
             files += _parts_of_labels(understood, case, folder.replace("images", "labels"))
             files += _drawn(understood, case)
     return files
@@ -123,6 +132,9 @@ def _files(understood: Understood) -> list[_File]:
 def _parts_of_labels(understood: Understood, case: Case, folder: str) -> Iterator[_File]:
     """The label files of a case that each hold a mask, or what one rater drew, under the case's name."""
     if understood.outputs is None or case.identifier in understood.drawings:
+        return
+    if case.label_parts[:1] == (0,):
+        yield _label(understood, case, case.label_paths[0], f"{folder}/{case.identifier}")
         return
     for stem, paths in zip(understood.outputs.files_of(case.identifier), case.drawn, strict=False):
         raters = [RATER.fullmatch(split_ending(path.name)[0]) for path in paths]
@@ -140,6 +152,7 @@ def _label(understood: Understood, case: Case, path: Path, target: str) -> _File
         numbers=(understood.label_values or {}).get(case.identifier),
         region=understood.regions.get(case.identifier),
         is_label=True,
+        reading=case.reading,
     )
 
 
@@ -159,7 +172,7 @@ def _sidecars(understood: Understood, case: Case, stem: str) -> Iterator[_File]:
 
 def _drawn_ending(path: Path) -> str:
     """Masks that are pictures make a picture, others NIfTI."""
-    return ".png" if holds_channels(path.name) else ".nii.gz"
+    return ".png" if holds_channels(path.name) and not is_hdf5(path) else ".nii.gz"
 
 
 def _ending_of_labels(understood: Understood, case: Case) -> str:
@@ -190,6 +203,8 @@ def _bring(file: _File, *, folder: Path, link: bool) -> None:
     target = folder / file.target
     if file.drawing is not None or file.numbers is not None or file.region is not None:
         _write(target, _made(file))
+    elif file.beside and not link:
+        target.symlink_to(file.beside)
     elif not is_copied(file.source):
         _write(target, read_image(file.source))
     elif link:
@@ -210,22 +225,22 @@ def _write(target: Path, image: Image) -> None:
 def _made(file: _File) -> Image:
     """An image or label that is not what its file holds."""
     if not file.is_label:
-        image = read_image(file.source)
+        image = read_image(file.source, file.reading)
         return image if file.region is None else image_within(image, file.region, file.source)
     if file.drawing is not None:
         label = drawn(file.drawing)
     else:
-        label = read_label(file.source) if file.numbers is None else renumbered(file.source, file.numbers)
+        label = read_label(file.source, file.reading)
+        label = label if file.numbers is None else renumbered(label, file.numbers)
     return label if file.region is None else label_within(label, file.region, file.source)
 
 
-def renumbered(source: Path, numbers: Mapping[int, int]) -> Image:
+def renumbered(image: Image, numbers: Mapping[int, int]) -> Image:
     """A label image with other numbers, in the smallest type that holds them.
 
     Raises:
         DatasetError: It holds a value that is given no number.
     """
-    image = read_label(source)
     kind = np.min_scalar_type(max(numbers.values()))
     written = np.empty(image.data.shape, kind)
     for plane, target_plane in zip(image.data, written, strict=True):

@@ -26,7 +26,7 @@ class Case:
     Attributes:
         segmentation: The map of labels, where one file holds all of them.
         drawn: Otherwise, for each mask the file of each rater, none of a mask that was not drawn; of a map that several
-            raters drew, or that holds fractions, one entry.
+            raters drew, or that holds fractions, one entry. One file of all masks stands at each.
         annotated: The outputs that were drawn; None: all.
         reading: What is said of its files where they may not say it themselves.
     """
@@ -41,8 +41,16 @@ class Case:
 
     @property
     def label_paths(self) -> tuple[Path, ...]:
-        """All files that hold labels."""
+        """The file of each label, in the order in which they are read; one file of all masks comes once for each."""
         return (self.segmentation,) if self.segmentation else tuple(path for files in self.drawn for path in files)
+
+    @property
+    def label_parts(self) -> tuple[int | None, ...]:
+        """Of each of them, which part of its file it is: where one file holds all masks, its place; else None."""
+        paths = self.label_paths
+        if len(paths) > 1 and len(set(paths)) == 1:
+            return tuple(range(len(paths)))
+        return (None,) * len(paths)
 
     @property
     def image_paths(self) -> tuple[Path, ...]:

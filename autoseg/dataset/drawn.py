@@ -13,7 +13,7 @@ from autoseg.dataset.declared_target import ANNOTATED, RATER
 from autoseg.dataset.facts import FactsTable
 from autoseg.dataset.notes import Notes
 from autoseg.dataset.target import Target
-from autoseg.images import split_ending
+from autoseg.images import holds_channels, split_ending
 from autoseg.words import first_few, nearest, readable
 
 SEPARATOR = ","
@@ -28,7 +28,7 @@ def with_label_files(cases: Sequence[Case], target: Target, notes: Notes) -> tup
     folders = {case.segmentation.parent for case in cases if case.segmentation}
     there = {folder: _files_by_name(folder) for folder in folders}
     named = [_with_files(case, target, there, notes) for case in cases]
-    owners = Counter(path for case in named for files in case.drawn for path in files)
+    owners = Counter(path for case in named for path in _own_files(case))
     for path in [path for path, times in owners.items() if times > 1]:
         names = [case.identifier for case in named if any(path in files for files in case.drawn)]
         notes.add(
@@ -36,6 +36,11 @@ def with_label_files(cases: Sequence[Case], target: Target, notes: Notes) -> tup
             kind="shared mask",
         )
     return tuple(named)
+
+
+def _own_files(case: Case) -> list[Path]:
+    paths = list(case.label_paths if case.drawn else ())
+    return paths[:1] if case.label_parts[:1] == (0,) else paths
 
 
 def _files_by_name(folder: Path) -> Mapping[str, Path]:
@@ -52,6 +57,8 @@ def _with_files(case: Case, target: Target, there: Mapping[Path, Mapping[str, Pa
     wanted = target.files_of(stem)
     drawn = tuple(_files_of(name, files, case, notes) for name in wanted)
     if target.drawn_apart:
+        if not any(drawn) and len(drawn) > 1 and stem in files and holds_channels(files[stem].name):
+            return replace(case, segmentation=None, drawn=((files[stem],),) * len(drawn), annotated=target.outputs)
         if not any(drawn):
             notes.add(
                 f"case {readable(case.identifier)}: nothing is annotated; add a label file such as {wanted[0]}.nii.gz, or "

@@ -60,7 +60,10 @@ def read_case(case: Case, target: Target | None = None) -> RawCase:
     for path, channel in zip(paths, channels, strict=True):
         if (found := odd_magnitudes(channel.data)) and found.unusable:
             raise DatasetError(f"case {readable(case.identifier)}: {readable(path)} {found.text}")
-    labels = [read_label(path, case.reading) for path in case.label_paths]
+    labels = [
+        read_label(path, case.reading, part=part, parts=len(case.drawn))
+        for path, part in zip(case.label_paths, case.label_parts, strict=True)
+    ]
     _require_one_grid(case.identifier, case_files(case), [*channels, *labels])
     return RawCase(
         identifier=case.identifier,

@@ -64,18 +64,32 @@ def _part(path: Path, volumes: Sequence[Image], part: int) -> Image:
     return volumes[part]
 
 
-def read_label(path: Path, reading: Reading = AS_FILES_SAY) -> Image:
+def read_label(
+    path: Path, reading: Reading = AS_FILES_SAY, *, part: int | None = None, parts: int | None = None
+) -> Image:
     """Read one label file; whole numbers come as integers, also where its header scales them, and nothing else is changed.
+
+    Args:
+        part: Which of the masks of a file that holds several; None for a file of one map.
+        parts: How many the file has to hold; None: any number.
 
     Raises:
         DatasetError: As `read_image`; of several volumes it is said how labels are stored.
     """
-    stored = read_stored_label(path, reading)
+    stored = read_stored_label(path, reading, part=part, parts=parts)
     return replace(stored, data=as_whole_numbers(stored.data))
 
 
-def read_stored_label(path: Path, reading: Reading = AS_FILES_SAY) -> Image:
+def read_stored_label(
+    path: Path, reading: Reading = AS_FILES_SAY, *, part: int | None = None, parts: int | None = None
+) -> Image:
     """Read one label file, its values as they are stored; else as `read_label`."""
+    if part is not None:
+        masks = read_volumes(path, reading, label=True)
+        if parts is not None and len(masks) != parts:
+            found, named = counted(len(masks), "mask"), counted(parts, "mask")
+            raise refusal(path, f"holds {found}, and dataset.json names {named}", "make the two agree")
+        return _part(path, masks, part)
     try:
         return _read_volume(path, Request(label=True, reading=reading))
     except SeveralVolumesError as error:
@@ -83,13 +97,16 @@ def read_stored_label(path: Path, reading: Reading = AS_FILES_SAY) -> Image:
         raise refusal(path, problem, "save it as one, with another number for each structure") from error
 
 
-def read_volumes(path: Path, reading: Reading = AS_FILES_SAY) -> list[Image]:
+def read_volumes(path: Path, reading: Reading = AS_FILES_SAY, *, label: bool = False) -> list[Image]:
     """Read all volumes of a 3D or 4D file, one for each index of its fourth dimension, on one grid.
+
+    Args:
+        label: They are masks.
 
     Raises:
         DatasetError: As `read_image`.
     """
-    wanted = Request(dimensions=4, reading=reading)
+    wanted = Request(dimensions=4, label=label, reading=reading)
     header = format_of(path).read_header(path, wanted)
     voxels = _read_voxels(path, header, wanted)
     return [Image(data=volume, geometry=header.geometry) for volume in voxels.reshape(-1, *header.shape[-3:])]

@@ -103,7 +103,10 @@ def inspect_case(case: Case, *, folder: Path, labels: Sequence[str], target: Tar
     read_as_labels = partial(
         _read, case=case, folder=folder, findings=findings, rounded=target is None or not target.soft
     )
-    labelled = [(path, read_as_labels(ImageReference(path=path), is_label=True)) for path in case.label_paths]
+    labelled = [
+        (path, read_as_labels(ImageReference(path=path, part=part), is_label=True))
+        for path, part in zip(case.label_paths, case.label_parts, strict=True)
+    ]
     for path, image in zip(paths, images, strict=True):
         if image is not None:
             findings += [_error(case, path, folder, text) for text in _intensity_faults(image.data)]
@@ -170,7 +173,9 @@ def _read(
         if not is_label:
             image = read_images([reference], case.reading)[0]
         else:
-            image = _read_label(path, case, folder, findings) if rounded else read_stored_label(path, case.reading)
+            image = read_stored_label(path, case.reading, part=reference.part, parts=len(case.drawn))
+            if rounded:
+                image = _as_labels(image, path, case, folder, findings)
         if not reference.part:
             findings += [_warning(case, path, folder, text) for text in _header_doubts(path, case)]
     except DatasetError as error:
@@ -180,8 +185,7 @@ def _read(
     return image
 
 
-def _read_label(path: Path, case: Case, folder: Path, findings: list[Finding]) -> Image:
-    stored = read_stored_label(path, case.reading)
+def _as_labels(stored: Image, path: Path, case: Case, folder: Path, findings: list[Finding]) -> Image:
     label = replace(stored, data=as_whole_numbers(stored.data))
     if label.data is not stored.data and (text := scaled_labels(stored.data)):
         findings.append(_warning(case, path, folder, text))

@@ -119,10 +119,11 @@ def _prepare_one(
     parts = [str(image.part) for image in case.images if image.part is not None]
     signatures = {name: _signature([*hashes, *parts], plans[name], name, case) for name in plans}
     waiting = [name for name in plans if not stores[name].is_current(case.identifier, signatures[name])]
-    for label, label_hash in zip(case.label_paths, hashes[len(case.image_paths) :], strict=True):
-        reference = references / reference_name(case, label)
-        if not _is_same_image(reference, label, label_hash, case):
-            _copy_reference(label, reference, case)
+    target = next(iter(plans.values())).target
+    for place, label_hash in enumerate(hashes[len(case.image_paths) :]):
+        reference = references / reference_name(case, place, target)
+        if not _is_same_image(reference, place, label_hash, case):
+            _copy_reference(place, reference, case)
     if not waiting:
         _let_copies_go(case.identifier, plans, stores)
         return None
@@ -196,9 +197,13 @@ def _warn_of_constant_channels(cases: Mapping[str, tuple[int, ...]]) -> None:
         )
 
 
-def reference_name(case: Case, label: Path) -> str:
-    """What the copy of a label file is called: after its case, or where there are several as the file itself."""
-    return (case.identifier if case.segmentation else split_ending(label.name)[0]) + REFERENCE_ENDING
+def reference_name(case: Case, place: int, target: Target) -> str:
+    """What the copy of a label is called: after its case, or where there are several as its file, or as its file would be."""
+    if case.segmentation:
+        return case.identifier + REFERENCE_ENDING
+    part = case.label_parts[place]
+    stem = split_ending(case.label_paths[place].name)[0]
+    return (stem if part is None else target.files_of(case.identifier)[part]) + REFERENCE_ENDING
 
 
 def _signature(file_hashes: Sequence[str], plans: Plans, configuration: str, case: Case) -> str:
@@ -219,17 +224,17 @@ def _signature(file_hashes: Sequence[str], plans: Plans, configuration: str, cas
     )
 
 
-def _is_same_image(reference: Path, label: Path, label_hash: str, case: Case) -> bool:
+def _is_same_image(reference: Path, place: int, label_hash: str, case: Case) -> bool:
     """Whether the copy is there and holds what the label file holds now."""
     if not reference.is_file():
         return False
-    if _is_copied(label):
+    if _is_copied(case.label_paths[place]):
         return file_hash(reference) == label_hash
     try:
         copy = read_image(reference)
     except DatasetError:
         return False
-    original = _label_on_grid(label, case)
+    original = _label_on_grid(place, case)
     return not grid_differences(copy, original) and np.array_equal(copy.data, original.data)
 
 
@@ -238,18 +243,19 @@ def _is_copied(label: Path) -> bool:
     return label.name.lower().endswith(REFERENCE_ENDING)
 
 
-def _copy_reference(label: Path, reference: Path, case: Case) -> None:
+def _copy_reference(place: int, reference: Path, case: Case) -> None:
+    label = case.label_paths[place]
     if _is_copied(label):
         with atomic_path(reference) as temporary:
             shutil.copyfile(label, temporary)
     else:
-        image = _label_on_grid(label, case)
+        image = _label_on_grid(place, case)
         write_image(reference, image.data, image.geometry)
 
 
-def _label_on_grid(label: Path, case: Case) -> Image:
+def _label_on_grid(place: int, case: Case) -> Image:
     """A label; where it does not say how large its voxels are, they are its image's."""
-    image = read_label(label, case.reading)
+    image = read_label(case.label_paths[place], case.reading, part=case.label_parts[place], parts=len(case.drawn))
     if not image.geometry.in_pixels:
         return image
     header = read_header(case.image_paths[0], most_dimensions=4, reading=case.reading)

@@ -26,6 +26,7 @@ from autoseg.words import counted, readable
 if TYPE_CHECKING:
     from h5py import Dataset, File
 
+ENDINGS = (".h5", ".hdf5")
 BEGINNING = b"\x89HDF\r\n\x1a\n"
 ELEMENT_SIZE, MICROMETRE = "element_size_um", 1e-3
 ORIGIN = "autoseg_origin"
@@ -33,6 +34,11 @@ LABEL, MAPS = "label", "probability_maps"
 DIMENSIONS = (2, 3, 4)
 FAULTS = (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, AttributeError)
 """What h5py raises of damaged files."""
+
+
+def is_hdf5(path: Path) -> bool:
+    """By its name."""
+    return path.name.lower().endswith(ENDINGS)
 
 
 def _read_header(path: Path, wanted: Request) -> Header:
@@ -101,6 +107,16 @@ def _names(file: File) -> list[str]:
     names: list[str] = []
     file.visititems(lambda name, one: names.append(name) if isinstance(one, h5py.Dataset) else None)
     return names
+
+
+def arrays_of(path: Path) -> dict[str, tuple[int, ...]]:
+    """The arrays of a file by their names, with their sizes.
+
+    Raises:
+        DatasetError: It is no HDF5 file, or damaged.
+    """
+    with _opened(path) as file:
+        return {name: tuple(file[name].shape) for name in _names(file)}
 
 
 def _element_size(path: Path, array: Dataset) -> tuple[float, ...] | None:
@@ -174,7 +190,7 @@ def _write(path: Path, data: Array, geometry: Geometry, told: Told) -> None:
 
 
 HDF5 = Format(
-    endings=(".h5", ".hdf5"),
+    endings=ENDINGS,
     read_header=_read_header,
     read_voxels=_read_voxels,
     read_part=_read_part,
