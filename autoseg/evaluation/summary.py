@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -46,6 +46,7 @@ DESCRIPTION = (
     "over the labels above background. Volumes are in ml, distances in mm; the distance between the surfaces of a label is "
     "undefined where one of the two images has none of it."
 )
+IN_PIXELS = " Nothing says how large a pixel is here: each counts as 1 mm, so volumes are in thousands of pixels, distances in pixels."
 IDENTIFIER_LENGTH = 12
 
 SOFT_ELSEWHERE = '; soft labels are taken where the task, or a postprocessing.json, says "soft_labels": true'
@@ -57,12 +58,17 @@ BYTES_PER_WORKER = 2 * 10**9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseScores:
-    """The scores of one case: paths of the two files, metrics by label and name, and what else is known of the case."""
+    """The scores of one case: paths of the two files, metrics by label and name, and what else is known of the case.
+
+    Attributes:
+        in_pixels: Nothing says how large its voxels are, so that each counted as 1 mm.
+    """
 
     test: str
     reference: str
     scores: Mapping[int, Metrics]
     facts: Facts = NOTHING
+    in_pixels: bool = False
 
     def without(self, numbers: Sequence[int]) -> CaseScores:
         """The same, with nothing said of some numbers."""
@@ -90,6 +96,11 @@ class Summary:
     cases: tuple[CaseScores, ...]
 
     @property
+    def in_pixels(self) -> bool:
+        """Whether no case says how large its voxels are."""
+        return bool(self.cases) and all(case.in_pixels for case in self.cases)
+
+    @property
     def mean(self) -> dict[int, Metrics]:
         """For each label, each metric's mean over the cases where it is defined."""
         return {label: self._each_metric(label, mean_of) for label in self.labels}
@@ -113,6 +124,13 @@ class Summary:
         """The same with what is known of the cases beside their images, by their names."""
         cases = (replace(case, facts=facts.get(case.identifier, NOTHING)) for case in self.cases)
         return replace(self, cases=tuple(cases))
+
+    def counted_in_pixels(self, cases: Collection[str]) -> Summary:
+        """The same, where files do not tell of these cases that nothing says how large their voxels are."""
+        return replace(
+            self,
+            cases=tuple(replace(case, in_pixels=case.in_pixels or case.identifier in cases) for case in self.cases),
+        )
 
     def without(self, undrawn: Mapping[str, Sequence[int]]) -> Summary:
         """The same, with nothing said of the numbers that nobody drew in a case, by the cases' names."""
@@ -174,17 +192,24 @@ def score_case(files: CaseFiles, *, numbers: Sequence[int], extras: Extras = NO_
         DatasetError: Two lie on different grids, or hold other than whole numbers, or than fractions.
     """
     found: dict[int, Metrics] = {}
+    in_pixels = []
     for pair in files.pairs:
         if pair.references:
-            found |= _score_pair(pair, extras)
+            images = _read_on_one_grid((pair.prediction, *pair.references), pair.counted)
+            in_pixels += [image.geometry.in_pixels for image in images]
+            found |= _score_pair(pair, images, extras)
     undefined = undefined_metrics(extras) if len(found) < len(numbers) else {}
     scores = {number: found[number] if number in found else dict(undefined) for number in numbers}
-    return CaseScores(test=str(files.prediction), reference=str(files.reference), scores=scores)
+    return CaseScores(
+        test=str(files.prediction),
+        reference=str(files.reference),
+        scores=scores,
+        in_pixels=bool(in_pixels) and all(in_pixels),
+    )
 
 
-def _score_pair(pair: Pair, extras: Extras) -> dict[int, Metrics]:
+def _score_pair(pair: Pair, images: Sequence[Image], extras: Extras) -> dict[int, Metrics]:
     counted = pair.counted
-    images = _read_on_one_grid((pair.prediction, *pair.references), counted)
     prediction, *references = (image.data for image in images)
     spacing = images[-1].geometry.spacing
     measured = spacing if extras.surface_distances else None
@@ -258,7 +283,7 @@ def save_summary(summary: Summary, path: Path) -> None:
     facts = {case.identifier: dict(case.facts.known) for case in summary.cases if case.facts}
     content: dict[str, Any] = {
         "name": summary.name,
-        "description": DESCRIPTION,
+        "description": DESCRIPTION + (IN_PIXELS if summary.in_pixels else ""),
         "timestamp": summary.timestamp,
         "task": summary.task,
         "author": AUTHOR,
@@ -270,6 +295,7 @@ def save_summary(summary: Summary, path: Path) -> None:
             "foreground_mean": summary.foreground_mean,
         },
         **({"facts": facts} if facts else {}),
+        **({"in_pixels": True} if summary.in_pixels else {}),
     }
     write_json(path, {**content, "id": content_hash(content)[:IDENTIFIER_LENGTH]})
 
@@ -299,7 +325,9 @@ def load_summary(path: Path) -> Summary:
             labels=tuple(int(label) for label in results["mean"]),
             cases=tuple(_case_scores(entry) for entry in results["all"]),
         )
-        return summary.with_facts({case: Facts(known=tuple(known.items())) for case, known in facts.items()})
+        known_facts = {case: Facts(known=tuple(known.items())) for case, known in facts.items()}
+        pixels = [case.identifier for case in summary.cases] if content.get("in_pixels") is True else []
+        return summary.with_facts(known_facts).counted_in_pixels(pixels)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StorageError(f"{path}: not a summary of scores ({error!r}); evaluate the folder again") from error
 

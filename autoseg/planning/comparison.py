@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,7 +50,8 @@ class FalseAlarms:
 def make_reference(fingerprint: DatasetFingerprint) -> Reference:
     """What new images are compared with; measures that the fingerprint does not hold are left out."""
     cases = fingerprint.appearances
-    return summarise_training(cases, [measures_of(case, fingerprint.channels) for case in cases], fingerprint.channels)
+    measured = [measures_of(case, fingerprint.channels) for case in cases]
+    return replace(summarise_training(cases, measured, fingerprint.channels), in_pixels=fingerprint.in_pixels)
 
 
 def count_false_alarms(fingerprint: DatasetFingerprint) -> FalseAlarms:

@@ -78,7 +78,8 @@ def explain_low_resolution(planner: Planner3D) -> tuple[Decision, ...]:
             Decision(subject="cascade", outcome="none", reason="it needs a low-resolution stage"),
         )
     why = "it was asked for" if planner.force_lowres else f"{seen}; {needed}"
-    outcome = f"{in_millimetres(low.spacing)}, median case {in_sides(low.median_shape)}"
+    size = f"{in_sides(low.spacing)} pixels" if planner.fingerprint.in_pixels else in_millimetres(low.spacing)
+    outcome = f"{size}, median case {in_sides(low.median_shape)}"
     return (
         Decision(subject="low-resolution stage", outcome=outcome, reason=_reason(planner, "low_resolution_stage", why)),
         Decision(
@@ -102,7 +103,7 @@ def _target_spacing(planner: Planner) -> Decision:
     if axis is not None and target[axis] != median[axis]:
         reason += (
             f"; but axis {AXES[axis]} has far larger and far fewer voxels than the others, and its median of "
-            f"{median[axis]:.4g} mm would lose slices of the finer cases, so it takes the 10th percentile, though never less than theirs"
+            f"{median[axis]:.4g} {'pixels' if fingerprint.in_pixels else 'mm'} would lose slices of the finer cases, so it takes the 10th percentile, though never less than theirs"
         )
     return Decision(
         subject="target spacing",
@@ -166,13 +167,14 @@ def _views(planner: Planner, name: str, stage: Stage, views: Views) -> Decision:
     lengths = (volumes * np.array(planner.fingerprint.shapes)).ravel()
     what = "planes" if len(stage.patch_size) == len("yx") else "boxes"
     within = _percent(float(np.mean(lengths <= views.span)))
+    unit = "pixels of the images" if planner.fingerprint.in_pixels else "mm"
     return Decision(
         subject=f"{name} {what}",
-        outcome=f"{in_sides(stage.patch_size)} pixels of {views.span / (side - 1):.3g} mm, across "
+        outcome=f"{in_sides(stage.patch_size)} pixels of {views.span / (side - 1):.3g} {unit}, across "
         f"{counted(len(views.directions), 'direction')}, the nearest two {counted(f'{smallest_angle(views.directions):.0f}', 'degree')} apart",
-        reason=f"they are cut through each case as it is, with voxels of its own; {views.span:.4g} mm reach over "
+        reason=f"they are cut through each case as it is, with voxels of its own; {views.span:.4g} {unit} reach over "
         f"{within} of the sides of all cases, and the finest quarter of their voxels measures up to "
-        f"{finest(volumes):.3g} mm",
+        f"{finest(volumes):.3g} {unit}",
     )
 
 

@@ -68,7 +68,8 @@ def _text(
     theirs = {name: limits for name, limits in far.items() if _topic(name) == topic and name in values}
     parts = [_part(name.rpartition("_")[2], values[name], limits) for name, limits in theirs.items()]
     if topic in REMEDIES:
-        what = {"spacing": "voxel size in mm", "size": "size in mm"}[topic]
+        unit = "pixels" if reference.in_pixels else "mm"
+        what = {"spacing": f"voxel size in {unit}", "size": f"size in {unit}"}[topic]
         return f"{what} far from the training cases': {', '.join(parts)}; {REMEDIES[topic]}"
     channel = reference.channels[int(topic.rpartition("_")[2])]
     where = f"channel {topic.rpartition('_')[2]} ({channel})"

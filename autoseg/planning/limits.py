@@ -77,6 +77,7 @@ class Reference:
         limits: Of every measure, by name.
         directions: `(n, 3, 3)`, as in `Geometry`, each once; empty where they were not measured.
         orientations: Where the axes point, each kind once, the most frequent first.
+        in_pixels: Nothing says how large the voxels of any case are.
     """
 
     cases: int
@@ -84,6 +85,7 @@ class Reference:
     limits: Mapping[str, Limits]
     directions: Float64Array
     orientations: tuple[str, ...]
+    in_pixels: bool = False
 
 
 def summarise_training(

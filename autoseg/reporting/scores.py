@@ -51,6 +51,12 @@ VOLUMES = (
     Column("true ml", "Volume Reference", width=9, digits=3),
     Column("found ml", "Volume Test", width=9, digits=3),
 )
+WITHOUT_SIZE = {
+    "HD95 mm": Column("HD95 px", HAUSDORFF, digits=2),
+    "true ml": Column("true 1000 px", "Volume Reference", width=13, digits=3),
+    "found ml": Column("found 1000 px", "Volume Test", width=14, digits=3),
+}
+"""What columns are called where nothing says how large a pixel is."""
 
 
 def score_table(summary: Summary, names: Sequence[str] = ()) -> str:
@@ -62,8 +68,9 @@ def score_table(summary: Summary, names: Sequence[str] = ()) -> str:
         names: Label names, the index is the value.
     """
     mean, std, number, of_all = summary.mean, summary.std, summary.number, summary.foreground_mean
-    scores = [column for column in SCORES if column.metric in of_all]
-    columns = (*scores, *VOLUMES)
+    called = WITHOUT_SIZE if summary.in_pixels else {}
+    scores = [called.get(column.title, column) for column in SCORES if column.metric in of_all]
+    columns = (*scores, *(called.get(column.title, column) for column in VOLUMES))
     rows = [("label", *(column.title for column in columns))]
     for label in summary.labels:
         values: dict[str, Mapping[str, float | None]] = {"mean": mean[label], "std": std[label], "n": number[label]}

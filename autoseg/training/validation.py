@@ -66,9 +66,13 @@ def validate_fold(predictor: Predictor, data: FoldData, *, folder: Path, probabi
     workers = fitting_workers(None, BYTES_PER_WORKER)
     counted_outputs = Counted.of_target(model.target)
     scored = score_folder(folder, data.references, counted_outputs, workers=workers, cases=identifiers)
-    undrawn = {case: model.target.undrawn(cases.load(case).annotated) for case in identifiers}
+    undrawn, without_size = {}, []
+    for case in identifiers:
+        prepared = cases.load(case)
+        undrawn[case] = model.target.undrawn(prepared.annotated)
+        without_size += [case] if prepared.properties.geometry.in_pixels else []
     summary = replace(
-        scored.without(undrawn).with_facts(cases.facts),
+        scored.without(undrawn).with_facts(cases.facts).counted_in_pixels(without_size),
         task=model.plans.dataset,
         name=f"{model.trainer} {model.configuration} fold {', '.join(model.folds)} {model.checkpoint}",
     )
