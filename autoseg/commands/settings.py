@@ -36,6 +36,7 @@ TYPED = {
     "force_lowres": "--force_lowres",
     "gpu_memory_target": "-gpu_memory_target",
     "hdf5_arrays": "--hdf5_arrays",
+    "sheared": "--sheared",
     "home": "--home",
     "iterations_per_epoch": "--iterations_per_epoch",
     "label_suffixes": "--label_suffixes",

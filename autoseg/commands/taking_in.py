@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from autoseg.conversion.taken_in import TakenIn
 
 CONVERSION = frozenset(
-    "source task_number name channels label_names remap_labels contrasts multichannel label_suffixes roi_suffix roi_margin where overlap hdf5_arrays".split()
+    "source task_number name channels label_names remap_labels contrasts multichannel label_suffixes roi_suffix roi_margin where overlap hdf5_arrays sheared".split()
 )
 """Where the options are kept."""
 
@@ -83,6 +83,13 @@ def add_conversion(options: Group) -> None:
         default=[],
         help="of HDF5 files with image and label in one: what these are called in them (default: raw label)",
     )
+    options.add_argument(
+        "--sheared",
+        choices=("refuse", "resample"),
+        default="refuse",
+        help="NIfTI whose axes are not perpendicular, as of a tilted gantry: resampled onto a straight grid wherever it is "
+        "read, which dataset.json then says (default: refuse)",
+    )
 
 
 def chosen_conversion(arguments: argparse.Namespace) -> ConversionSettings:
@@ -103,6 +110,7 @@ def chosen_conversion(arguments: argparse.Namespace) -> ConversionSettings:
         roi_suffix=arguments.roi_suffix,
         roi_margin=arguments.roi_margin,
         hdf5_arrays=tuple(arguments.hdf5_arrays),
+        sheared=arguments.sheared,
     )
 
 

@@ -71,7 +71,7 @@ def understand_file_of_paths(path: Path, settings: PlainSettings, *, workers: in
         raise DatasetError(f"{readable(path)}: names no image{near}; {EXAMPLE}")
     named = _Columns(images=images, labels=[column for column in columns if LABELS.fullmatch(column)])
     _require_files(path, lines, [*named.images, *named.labels, *([ROI] if ROI in columns else [])])
-    cases = [_case(path, line, named) for line in lines]
+    cases = settings.read_as_asked([_case(path, line, named) for line in lines])
     _require_each_once(path, cases, lines)
     require_equal_channels(path, cases)
     training = tuple(case for case in cases if case.label_paths)
@@ -93,6 +93,7 @@ def understand_file_of_paths(path: Path, settings: PlainSettings, *, workers: in
         labels=numbering.names,
         training=training,
         test=test,
+        description=settings.description,
         label_values=numbering.numbers,
         outputs=outputs_of_raters(cases, numbering),
         facts={case.identifier: case.facts for case in cases},

@@ -33,6 +33,7 @@ from autoseg.conversion.totalsegmentator import case_folders, understand_case_fo
 from autoseg.conversion.understood import Understood
 from autoseg.conversion.writing import write_task
 from autoseg.dataset import read_dataset, read_description
+from autoseg.dataset.declared_reading import SHEARED
 from autoseg.dataset.facts import FactsTable, read_facts
 from autoseg.dataset.folds import FOLDS, is_fixed
 from autoseg.errors import DatasetError, StorageError, WorkspaceError
@@ -81,6 +82,8 @@ class ConversionSettings:
         where: A condition on what is known of the cases; others are left out.
         roi_margin: Millimetres around regions of interest to which images are cut; None leaves them whole.
         hdf5_arrays: What image and label are called in HDF5 files that hold both; empty for `raw` and `label`.
+        sheared: Whether NIfTI images whose axes are not perpendicular are refused, or "resample"d wherever they are read (plain
+            folders and files of paths).
     """
 
     number: int | None = None
@@ -97,6 +100,7 @@ class ConversionSettings:
     roi_suffix: str | None = None
     roi_margin: float | None = None
     hdf5_arrays: tuple[str, ...] = ()
+    sheared: str = "refuse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +192,11 @@ def understand_dataset(source: Path, settings: ConversionSettings, *, workers: i
         DatasetError: It has none that is known, its files do not fit it, or a setting does not apply to it.
     """
     understood = _understand(source, settings, workers)
+    if settings.sheared != PlainSettings().sheared and SHEARED not in understood.description:
+        raise DatasetError(
+            f"{readable(source)}: `sheared` is for plain folders and files of paths, and this is {understood.layout}; "
+            'say "sheared": "resample" in its dataset.json once it is converted'
+        )
     if settings.where is None or understood.layout == BIDS:
         return understood
     if understood.layout == DECATHLON:
@@ -349,6 +358,7 @@ def _plain_settings(settings: ConversionSettings) -> PlainSettings:
         labels=settings.labels,
         remap_labels=settings.remap_labels,
         roi_margin=settings.roi_margin,
+        sheared=settings.sheared,
     )
 
 

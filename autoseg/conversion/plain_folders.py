@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.conversion.label_files import read_label_files
@@ -14,9 +14,10 @@ from autoseg.conversion.regions import regions_beside, with_regions
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import Case, Exclusive, image_files
 from autoseg.dataset.cases import channels_in
+from autoseg.dataset.declared_reading import SHEARED
 from autoseg.dataset.declared_target import RATER
 from autoseg.errors import DatasetError
-from autoseg.images import ImageReference, holds_channels, read_header, split_ending, whole_files
+from autoseg.images import AS_FILES_SAY, ImageReference, holds_channels, read_header, split_ending, whole_files
 from autoseg.words import counted, first_few, readable
 
 PLAIN = "plain folders of images and labels with equal names"
@@ -44,12 +45,23 @@ class PlainSettings:
         labels: Names of the labels, in the order of their numbers, without the background.
         remap_labels: Whether values may be renumbered so that they are consecutive.
         roi_margin: Millimetres around regions of interest to which images are cut; None leaves them whole.
+        sheared: As in `Reading`.
     """
 
     channels: tuple[str, ...] | None = None
     labels: tuple[str, ...] | None = None
     remap_labels: bool = False
     roi_margin: float | None = None
+    sheared: str = AS_FILES_SAY.sheared
+
+    @property
+    def description(self) -> dict[str, str]:
+        """What dataset.json has to say of how files are read."""
+        return {} if self.sheared == AS_FILES_SAY.sheared else {SHEARED: self.sheared}
+
+    def read_as_asked(self, cases: Sequence[Case]) -> list[Case]:
+        """The cases, with how their files are read."""
+        return [replace(case, reading=replace(case.reading, sheared=self.sheared)) for case in cases]
 
 
 def understand_plain_folders(
@@ -61,7 +73,7 @@ def understand_plain_folders(
         DatasetError: A label without its images, channels that are not there for every case, or values that are no
             labels or not consecutive.
     """
-    cases = cases_of(images, labels, folder / TEST_IMAGES)
+    cases = settings.read_as_asked(cases_of(images, labels, folder / TEST_IMAGES))
     require_equal_channels(images, cases)
     training = tuple(case for case in cases if case.label_paths)
     test = tuple(case for case in cases if not case.label_paths)
@@ -81,6 +93,7 @@ def understand_plain_folders(
         labels=numbering.names,
         training=training,
         test=test,
+        description=settings.description,
         label_values=numbering.numbers,
         outputs=outputs_of_raters(cases, numbering),
         notes=tuple(plain_notes(settings, numbering, len(test))),

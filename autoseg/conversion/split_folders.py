@@ -59,7 +59,7 @@ def understand_split_folders(
     Raises:
         DatasetError: As for plain folders; or a case of one name is in two of the folders.
     """
-    by_role = {role: cases_of(images, labels) for role, (images, labels) in pairs.items()}
+    by_role = {role: settings.read_as_asked(cases_of(images, labels)) for role, (images, labels) in pairs.items()}
     everything = [case for cases in by_role.values() for case in cases]
     require_each_once(folder, everything)
     for role, cases in by_role.items():
@@ -89,6 +89,7 @@ def understand_split_folders(
         labels=numbering.names,
         training=tuple(case for role, cases in by_role.items() if role != TEST for case in cases),
         test=test,
+        description=settings.description,
         label_values=numbering.numbers,
         outputs=outputs_of_raters(everything, numbering),
         facts=facts,

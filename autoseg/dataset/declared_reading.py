@@ -9,13 +9,25 @@ from autoseg.dataset.notes import Notes
 from autoseg.geometry import SPACING_RANGE
 from autoseg.images import Reading
 
-SPACING, HDF5 = "spacing", "hdf5"
+SPACING, HDF5, SHEARED = "spacing", "hdf5", "sheared"
+REFUSE_OR_RESAMPLE = ("refuse", "resample")
 ARRAYS = ("raw", "label")
 
 
 def declared_reading(description: Mapping[str, Any], notes: Notes) -> Reading:
     """How the task's files are read; what cannot be understood is noted, and left out."""
-    return Reading(spacing=_spacing(description.get(SPACING), notes), **_arrays(description.get(HDF5, {}), notes))
+    return Reading(
+        spacing=_spacing(description.get(SPACING), notes),
+        **_arrays(description.get(HDF5, {}), notes),
+        **_sheared(description.get(SHEARED), notes),
+    )
+
+
+def _sheared(said: Any, notes: Notes) -> dict[str, str]:
+    if said is None or said in REFUSE_OR_RESAMPLE:
+        return {} if said is None else {SHEARED: said}
+    notes.add(f'{SHEARED}: expected "refuse" or "resample", found {said!r:.100}')
+    return {}
 
 
 def _spacing(said: Any, notes: Notes) -> tuple[float, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,7 +30,8 @@ class Header:
         description: Free text of whoever wrote the file.
         data_file: Where the voxels lie, where that is another file than the header.
         spare: Bytes that may lie behind the voxels; with more the header is taken to be wrong.
-        remark: What of the file is left out; empty where all is read.
+        remark: What of the file is left out or read otherwise; empty where all is read.
+        stored: What it says of the voxels as they lie in the file, where these are resampled as they are read.
     """
 
     shape: tuple[int, ...]
@@ -44,6 +45,7 @@ class Header:
     data_file: Path | None = None
     spare: int = SPARE_BYTES
     remark: str = ""
+    stored: Header | None = None
 
     @property
     def size(self) -> int:
@@ -58,14 +60,19 @@ class Reading:
     Attributes:
         spacing: Voxel size in mm, (z, y, x) or (y, x), of images that do not know theirs.
         raw, label: What the arrays are called in HDF5 files.
+        sheared: What becomes of NIfTI images whose axes are not perpendicular: "refuse" or "resample".
     """
 
     spacing: tuple[float, ...] | None = None
     raw: str = "raw"
     label: str = "label"
+    sheared: str = "refuse"
 
 
 AS_FILES_SAY = Reading()
+
+READING_MAY_LACK: Mapping[str, str] = {"sheared": AS_FILES_SAY.sheared}
+"""What earlier versions did not write of a reading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,10 @@ from autoseg.dataset.coding import is_foreground
 from autoseg.dataset.target import StoredTarget, restored_target, stored_target
 from autoseg.errors import DatasetError, StorageError
 from autoseg.files.records import RecordFormat, decode_record, require_format, write_record
-from autoseg.files.storage import decode, encode, read_json
+from autoseg.files.storage import decode, encode, read_json, with_absent
 from autoseg.geometry import Geometry, Spacing, box_shape
 from autoseg.images import AS_FILES_SAY, Reading
+from autoseg.images.format import READING_MAY_LACK
 from autoseg.machine.pool import run_on_cases
 from autoseg.planning.appearance import Appearance, Direction, IntensityRange, measure_likenesses, measure_ranges
 from autoseg.plans import LARGEST_SIDE, IntensityStatistics
@@ -302,6 +303,7 @@ def _require_one_entry_each(fingerprint: DatasetFingerprint) -> None:
 def _decode_full(content: dict[str, Any], path: Path) -> DatasetFingerprint:
     require_format(content, FORMAT)
     plain = {**{name: [] for name in COMPARED}, **MAY_LACK, **content}
+    plain["reading"] = with_absent(plain["reading"], READING_MAY_LACK)
     if "intensities" in plain:
         entries = decode(tuple[_IntensityEntry | None, ...], plain["intensities"], f"{path.name}.intensities")
         plain["intensities"] = [entry and _own_names(entry) for entry in entries]

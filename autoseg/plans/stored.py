@@ -16,8 +16,9 @@ from autoseg.files.layout import (
 )
 from autoseg.files.pickles import read_plain_pickle, write_plain_pickle
 from autoseg.files.records import RecordFormat, require_format
-from autoseg.files.storage import content_hash, decode, encode, read_json, write_json
+from autoseg.files.storage import content_hash, decode, encode, read_json, with_absent, write_json
 from autoseg.files.task_folder import TaskFolder
+from autoseg.images.format import READING_MAY_LACK
 from autoseg.plans.configuration import ConfigurationPlan, of_configuration
 from autoseg.plans.format_1 import as_format_1, from_format_1
 from autoseg.plans.network import NETWORKS, RESIDUAL_UNET
@@ -199,5 +200,7 @@ def _decoded(content: dict[str, Any], where: str) -> Plans:
     for name, one in configurations.items() if isinstance(configurations, dict) else ():
         with of_configuration(name):
             decode(ConfigurationPlan, one, f"{where}.configurations.{name}")
-    plans: Plans = decode(Plans, {**dict.fromkeys(MAY_LACK), **content}, where)
+    whole = {**dict.fromkeys(MAY_LACK), **content}
+    whole["reading"] = with_absent(whole["reading"], READING_MAY_LACK)
+    plans: Plans = decode(Plans, whole, where)
     return plans

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoseg.arrays import Array
+from autoseg.arrays import Array, Float64Array
 from autoseg.errors import DatasetError
 from autoseg.forms import SKEWED, Forms, forms_of, unit_axes
 from autoseg.geometry import SPACING_RANGE, Geometry
 from autoseg.images.format import Format, Header, Request, Told
+from autoseg.images.formats.sheared import straight_grid, straightened
 from autoseg.images.refusals import CHANNEL_EACH, SeveralVolumesError, first_bytes, refusal, with_true_size
 from autoseg.images.voxels import GZIP, read_plain_voxels, write_plain_voxels
 from autoseg.words import counted, in_brackets, readable
@@ -56,6 +57,7 @@ QUATERNION = ("quatern_b", "quatern_c", "quatern_d")
 OFFSET = ("qoffset_x", "qoffset_y", "qoffset_z")
 
 
+RESAMPLE = "resample"
 HEADERS = (".hdr.gz", ".hdr")
 PAIRED = {".hdr": ".img", ".HDR": ".IMG"}
 
@@ -72,17 +74,56 @@ def _read_header(path: Path, wanted: Request) -> Header:
     unit = UNITS.get(fields["xyzt_units"] & 7, 1.0)
     x, y, z = _spacing(path, fields["pixdim"])
     slope, intercept = fields["scl_slope"], fields["scl_inter"]
+    forms, spacing = _forms(path, fields, unit), (x * unit, y * unit, z * unit)
+    is_sheared = _is_sheared(forms)
+    if is_sheared and (wanted.reading.sheared != RESAMPLE or len(shape) > 3):
+        raise _sheared(path, forms)
     header = Header(
         shape=shape[::-1],
         voxel_type=voxel_type,
-        geometry=_geometry(_forms(path, fields, unit), (x * unit, y * unit, z * unit)),
+        geometry=_geometry(forms, spacing),
         offset=_offset(path, fields["vox_offset"], 0 if is_pair else SINGLE_FILE_OFFSET),
         packed_from=0 if packed else None,
         slope=slope if math.isfinite(slope) and slope != 0 else 1.0,
         intercept=intercept if math.isfinite(intercept) and slope != 0 else 0.0,
         description=fields["descrip"].partition(b"\0")[0].decode("ascii", "replace"),
     )
-    return _of_pair(path, header) if is_pair else with_true_size(path, header, file_size)
+    header = _of_pair(path, header) if is_pair else with_true_size(path, header, file_size)
+    return _straight(header) if is_sheared else header
+
+
+def _straight(stored: Header) -> Header:
+    """Of the image as it is once its axes are straight; values are scaled then, and floats."""
+    found, affine = straight_grid(stored.shape[::-1], _sheared_affine(stored), stored.geometry.spacing[::-1])
+    right, front, up = (affine[:3, 3] * LPS_TO_RAS).tolist()
+    x, y, z = np.diag(affine)[:3].tolist()
+    return Header(
+        shape=found[::-1],
+        voxel_type=np.dtype(np.float32),
+        geometry=Geometry(
+            spacing=(z, y, x),
+            origin=(up, front, right),
+            direction=tuple(np.diag([1.0, *LPS_TO_RAS[:2]]).ravel().tolist()),
+        ),
+        description=stored.description,
+        remark="its axes are sheared, and it is resampled onto a straight grid as it is read",
+        stored=stored,
+    )
+
+
+def _sheared_affine(stored: Header) -> Float64Array:
+    """By the sform, which alone can shear."""
+    rows = (0.0,) * 12 if stored.geometry.forms is None else stored.geometry.forms.matrix
+    return np.vstack([np.reshape(rows, (3, 4)), (0, 0, 0, 1)])
+
+
+def _read_voxels(path: Path, header: Header, wanted: Request) -> Array:
+    if (stored := header.stored) is None:
+        return read_plain_voxels(path, header, wanted)
+    voxels = read_plain_voxels(path, stored, wanted) * stored.slope + stored.intercept
+    affine = _sheared_affine(stored)
+    grid = straight_grid(stored.shape[::-1], affine, stored.geometry.spacing[::-1])
+    return straightened(voxels, affine, grid, label=wanted.label)
 
 
 def _require_magic(path: Path, magic: bytes) -> bool:
@@ -263,24 +304,32 @@ def _finite(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _require_axes(path: Path, forms: Forms) -> None:
-    """Refuse an sform that says where the voxels lie, alone or as much as the qform does, but has no axes of a straight grid.
-
-    A skewed sform of another code than the qform's, such as of a registration to a template, is no news of the scanner.
-    """
+    """Refuse an sform that alone says where the voxels lie, but has no axes of a volume."""
     fault = forms.sform_fault if forms.used is not None else None
-    as_much = forms.used == "qform" and forms.sform_code == forms.qform_code
-    if fault is None or (forms.used == "qform" and not (as_much and fault.startswith(SKEWED))):
+    if fault is None or forms.used == "qform" or fault.startswith(SKEWED):
         return
-    if fault.startswith(SKEWED):
-        raise refusal(
-            path,
-            f"the axes in its header are {fault}",
-            "resample it onto a straight grid, or correct the sform in its header",
-        )
     raise refusal(
         path,
         f"its sform (code {forms.sform_code}), which alone says where it lies, is {fault}",
         "write the true orientation into its header, or code 0 where it is not known",
+    )
+
+
+def _is_sheared(forms: Forms) -> bool:
+    """Whether an sform that says where the voxels lie, alone or as much as the qform does, has axes that are not perpendicular.
+
+    A skewed sform of another code than the qform's, such as of a registration to a template, is no news of the scanner.
+    """
+    counts = forms.used == "sform" or (forms.used == "qform" and forms.sform_code == forms.qform_code)
+    return counts and (forms.sform_fault or "").startswith(SKEWED)
+
+
+def _sheared(path: Path, forms: Forms) -> DatasetError:
+    return refusal(
+        path,
+        f"the axes in its header are {forms.sform_fault}",
+        'resample it onto a straight grid ("sheared": "resample" in dataset.json has that done as it is read), or correct the '
+        "sform in its header",
     )
 
 
@@ -344,7 +393,7 @@ def _write(path: Path, data: Array, geometry: Geometry, told: Told) -> None:
 NIFTI = Format(
     endings=(".nii.gz", ".nii"),
     read_header=_read_header,
-    read_voxels=read_plain_voxels,
+    read_voxels=_read_voxels,
     write=_write,
     holds_step=True,
 )
@@ -352,6 +401,6 @@ NIFTI = Format(
 PAIR = Format(
     endings=HEADERS,
     read_header=_read_header,
-    read_voxels=read_plain_voxels,
+    read_voxels=_read_voxels,
     beside=_voxels_of_pair,
 )
