@@ -206,7 +206,7 @@ ENTRIES: tuple[Entry, ...] = (
     verified(
         "a direction that is skewed",
         skewed,
-        "case case_001, imagesTr/case_001_0000.nii.gz: the axes in its header are skewed, not perpendicular unit vectors; resample it onto a straight grid, or correct the sform in its header",
+        'case case_001, imagesTr/case_001_0000.nii.gz: the axes in its header are skewed, not perpendicular unit vectors; resample it onto a straight grid ("sheared": "resample" in dataset.json has that done as it is read), or correct the sform in its header',
     ),
     verified(
         "a direction that is no number",

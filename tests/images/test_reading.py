@@ -174,7 +174,8 @@ def test_a_skewed_header_is_refused(make_nifti):
 
     assert message == (
         "the axes in its header are skewed, not perpendicular unit vectors; "
-        "resample it onto a straight grid, or correct the sform in its header"
+        'resample it onto a straight grid ("sheared": "resample" in dataset.json has that done as it is read), or correct the '
+        "sform in its header"
     )
 
 
