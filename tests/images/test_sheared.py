@@ -25,7 +25,7 @@ AFFINE = np.array([[-2.0, 0, 0, 40], [0, -2, 1.5, 30], [0, 0, 4, -20], [0, 0, 0,
 def tilted(path: Path, data: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = nibabel.Nifti1Image(data, AFFINE)
-    image.header.set_zooms((2, 2, 4))
+    image.header.set_zooms(np.linalg.norm(AFFINE[:3, :3], axis=0))
     image.header["sform_code"], image.header["qform_code"] = 1, 1
     nibabel.save(image, path)
     return path
@@ -57,7 +57,7 @@ def test_resampled_voxels_lie_where_they_lay(tmp_path: Path) -> None:
     reached = image.data > image.data.min()
     inner = np.zeros_like(reached)
     inner[2:-2, 3:-6, 1:-1] = reached[2:-2, 3:-6, 1:-1]
-    assert geometry.spacing == pytest.approx((4, 2, 2)) and inner.mean() > 0.3
+    assert geometry.spacing == pytest.approx((np.hypot(1.5, 4), 2, 2)) and inner.mean() > 0.3
     close = np.abs(image.data - wanted)[inner] < 0.01
     assert close.mean() > 0.97, close.mean()
 
@@ -89,6 +89,14 @@ def test_labels_keep_their_values_and_lie_on_the_image(tmp_path: Path) -> None:
     (folder / "dataset.json").write_text(json.dumps({**content, "sheared": "yes"}))
     with pytest.raises(DatasetError, match='sheared: expected "refuse" or "resample", found \'yes\''):
         read_dataset(folder)
+
+
+@pytest.mark.parametrize("far", [3.0, 10.0, 1000.0])
+def test_what_is_no_tilted_gantry_stays_refused(make_nifti: Any, far: float) -> None:
+    """Nothing tilts by more than 60 degrees; the grid would be as large as the header likes."""
+    path = make_nifti(codes=(1, 1), quaternion=(0, 0, 0, 0, 0, 0), sform=[[1, 0, 0, 0], [0, 1, far, 0], [0, 0, 1, 0]])
+    with pytest.raises(DatasetError, match="the axes in its header are skewed"):
+        read_image(path, RESAMPLED)
 
 
 def test_a_conversion_says_it_in_dataset_json(tmp_path: Path) -> None:

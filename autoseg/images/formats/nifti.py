@@ -58,6 +58,9 @@ OFFSET = ("qoffset_x", "qoffset_y", "qoffset_z")
 
 
 RESAMPLE = "resample"
+LEAST_VOLUME = 0.5
+"""Of the box between unit vectors along the axes: half of a cube's where they lean by 60 degrees."""
+
 HEADERS = (".hdr.gz", ".hdr")
 PAIRED = {".hdr": ".img", ".HDR": ".IMG"}
 
@@ -76,7 +79,9 @@ def _read_header(path: Path, wanted: Request) -> Header:
     slope, intercept = fields["scl_slope"], fields["scl_inter"]
     forms, spacing = _forms(path, fields, unit), (x * unit, y * unit, z * unit)
     is_sheared = _is_sheared(forms)
-    if is_sheared and (wanted.reading.sheared != RESAMPLE or len(shape) > 3):
+    if is_sheared and not (
+        wanted.reading.sheared == RESAMPLE and len(shape) == 3 and _can_be_straightened(forms, spacing)
+    ):
         raise _sheared(path, forms)
     header = Header(
         shape=shape[::-1],
@@ -322,6 +327,12 @@ def _is_sheared(forms: Forms) -> bool:
     """
     counts = forms.used == "sform" or (forms.used == "qform" and forms.sform_code == forms.qform_code)
     return counts and (forms.sform_fault or "").startswith(SKEWED)
+
+
+def _can_be_straightened(forms: Forms, spacing: tuple[float, float, float]) -> bool:
+    """Whether the sform shears no more than any gantry tilts, voxels of the size that the header says."""
+    units = unit_axes(np.reshape(forms.matrix, (3, 4))[:, :3])
+    return abs(np.linalg.det(units)) >= LEAST_VOLUME and not forms.has_other_sides(spacing)
 
 
 def _sheared(path: Path, forms: Forms) -> DatasetError:
