@@ -221,16 +221,13 @@ class Sigmoid:
         return logits.where(known, -CERTAIN), truth.where(known, 0.0), known
 
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The mean over all voxels."""
+        """The mean over all voxels and outputs."""
         return self.cross_entropies(logits, labels).mean()
 
     def cross_entropies(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Of each voxel `(B, *space)`, the sum over its outputs: how unlikely all its answers are, as of a softmax.
-
-        Their mean, as in Isensee et al. 2021 for BraTS, gives a voxel the less weight beside Dice the more is asked of it.
-        """
+        """Of each voxel `(B, *space)`, the mean over its outputs."""
         truth = self.encode(labels, torch.zeros_like(logits))
-        return F.binary_cross_entropy_with_logits(logits, truth, reduction="none").sum(1)
+        return F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(1)
 
     def found_and_there(self, logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Of each output, the voxels `(B, *space)` where it is decided and those where it is true."""
