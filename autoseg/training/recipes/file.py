@@ -174,7 +174,7 @@ def explained(recipe: Recipe) -> list[tuple[str, Any, str]]:
     for one in fields(Recipe):
         value = getattr(recipe, one.name)
         if one.name not in CATALOGUES:
-            rows.append((one.name, value, said[one.name]))
+            rows.append((one.name, encode(value), said[one.name]))
             continue
         listed = _listed(one.name, value)
         if listed == ():
