@@ -293,7 +293,7 @@ ENTRIES: tuple[Entry, ...] = (
         "a key with values to try that no recipe has",
         {"epoch": {"try": [5, 6]}},
         "{outer}/mine.json",
-        message="{outer}/mine.json: with epoch_5: there is no key 'epoch'; known: epochs, iterations_per_epoch, validate_every, max_iterations, max_hours, validation_batches, batch_size, learning_rate, network, loss, loss_weights, optimiser, schedule, stopping, augmentation, foreground_fraction, balance, mirror, frozen, fresh, weight_average, gradient_clip, deep_supervision, base; did you mean epochs?",
+        message="{outer}/mine.json: with epoch_5: there is no key 'epoch'; known: epochs, iterations_per_epoch, validate_every, max_iterations, max_hours, validation_batches, batch_size, learning_rate, network, loss, loss_weights, optimiser, schedule, stopping, augmentation, batch_steps, tasks, task_order, foreground_fraction, balance, slices, mirror, frequency_bias, frozen, fresh, weight_average, gradient_clip, deep_supervision, base; did you mean epochs?",
     ),
     compared(
         "a configuration to compare for that is not planned",

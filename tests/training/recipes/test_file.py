@@ -552,13 +552,14 @@ def test_every_part_stands_on_the_page_with_its_settings() -> None:
 def test_blocks_of_the_page_are_recipes(tmp_path: Path) -> None:
     for block in re.findall(r"```python\n# (\w+\.py)\n(.+?)```", PAGE, re.DOTALL):
         (tmp_path / block[0]).write_text(block[1])
-    first, search, last = re.findall(r"```json\n(.+?)```", PAGE, re.DOTALL)
-    one, other = (read_recipe(write(tmp_path, text)) for text in (first, last))
+    first, search, last, together = re.findall(r"```json\n(.+?)```", PAGE, re.DOTALL)
+    one, other, tasks = (read_recipe(write(tmp_path, text)) for text in (first, last, together))
     tried = write_tried(write(tmp_path, search), tmp_path / "tried")
 
     assert [read_recipe(file).loss[0].settings["gamma"] for file in tried] == [1.0, 1.0, 1.33, 1.33, 2.0, 2.0]
 
     assert (one.schedule.settings, one.loss[1].settings["gamma"]) == ({"warm_up": 5}, 3.0)
+    assert tasks.tasks == ("Task004", "Task044")
     assert as_content(other)["loss"][1]["missed"] == 0.6
     tversky = import_file(tmp_path / "my_part.py").tversky(0.6)
     sure = torch.tensor([[-50.0, 50.0], [50.0, -50.0]]).T[None, :, None]  # label 1, then background
