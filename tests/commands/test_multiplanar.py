@@ -1,0 +1,66 @@
+"""`multiplanar` from plans to predictions: planned with two views, trained on two folds, fused, scored, and stale once trained anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autoseg.commands import plan_and_preprocess, predict, summary, train, train_fusion
+from autoseg.images import read_image
+
+TASK = "Task001_Balls"
+SHORT = "--iterations_per_epoch 1 --batch_size 2 --num_workers 0 -device cpu --precision fp32".split()
+COMPUTING = ("-device", "cpu", "--precision", "fp32", "--engine", "torch")
+Told = pytest.CaptureFixture[str]
+
+
+def run(main: Any, home: Path, *words: str) -> int:
+    code: int = main([*words, "--home", str(home)])
+    return code
+
+
+@pytest.fixture(scope="module")
+def home(make_task: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("home")
+    make_task(TASK, parent=home / "raw_data", cases=5, test_cases=1)
+    (home / "views.json").write_text("[[1, 0, 0], [0, 1, 1]]")
+    views = ("--multiplanar", "--views", str(home / "views.json"), "-pl3d", "None", "-tf", "1")
+    assert run(plan_and_preprocess.main, home, "-t", "1", *views) == 0
+    for fold in ("0", "1"):
+        words = ("multiplanar", "TrainerNoMirroring", "1", fold, "--epochs", "1", "--seed", "1", *SHORT)
+        assert run(train.main, home, *words) == 0
+    return home
+
+
+def test_views_are_drawn_fused_summed_up_and_left_out_once_stale(home: Path, tmp_path: Path, capsys: Told) -> None:
+    model = home / "results" / "multiplanar" / TASK / "TrainerNoMirroring__autoseg"
+    chosen = ("-t", "1", "-m", "multiplanar", "-tr", "TrainerNoMirroring")
+    assert (home / "preprocessed" / TASK / "views.png").stat().st_size > 10_000
+
+    assert run(train_fusion.main, home, *chosen, "-device", "cpu", "--workers", "1") == 0
+    record = json.loads((model / "fusion.json").read_text())
+    assert record["folds"] == ["0", "1"] and set(record["networks"]) == {"0", "1"}
+    assert record["fusion"]["sources"] == ["(1.000, 0.000, 0.000)", "(0.000, 0.707, 0.707)"]
+
+    capsys.readouterr()
+    assert run(summary.main, home, *chosen) == 0
+    said = capsys.readouterr().out
+    assert "all folds" in said and "view (0.000, 0.707, 0.707)" in said
+
+    (model / "fusion.json").write_text(json.dumps({**record, "used": True}))
+    image = next((home / "raw_data" / TASK / "imagesTs").iterdir())
+    fused, words = tmp_path / "fused.nii.gz", ("-i", str(image), *chosen, *COMPUTING)
+    assert run(predict.main, home, *words, "-o", str(fused)) == 0
+    assert "fusion.json: not used" not in capsys.readouterr().err
+    assert read_image(fused).data.shape == read_image(image).data.shape
+    assert set(np.unique(read_image(fused).data)) <= {0, 1}
+
+    again = ("multiplanar", "TrainerNoMirroring", "1", "1", "--overwrite", "--epochs", "1", "--seed", "2", *SHORT)
+    assert run(train.main, home, *again) == 0
+    capsys.readouterr()
+    assert run(predict.main, home, *words, "-o", str(tmp_path / "mean.nii.gz")) == 0
+    assert "fusion.json: not used, as it was fitted to other networks of fold 1" in capsys.readouterr().err
