@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from autoseg.dataset import Exclusive
 from autoseg.geometry import Geometry
 from autoseg.inference.model import TrainedModel
 from autoseg.inference.predictor import Predictor
@@ -98,8 +97,8 @@ def predict_large(plans: Plans, classes: int) -> None:
     plan = plans.configuration(CONFIGURATION)
     views = Views(directions=draw_directions(np.eye(3), 1), span=float(max(LARGE) - 1))
     changed = replace(plan, sampling=replace(plan.sampling, patch_size=(512, 512), views=views))
-    target = Exclusive.numbered(classes)
-    plans = replace(plans, target=target, configurations={CONFIGURATION: changed})
+    labels = ("background", *(f"organ {number}" for number in range(1, classes)))
+    plans = replace(plans, labels=labels, configurations={CONFIGURATION: changed})
     network = nn.Conv2d(1, classes, 1)
     started = time.process_time()
     case = a_case(LARGE)
