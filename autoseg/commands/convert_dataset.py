@@ -40,6 +40,7 @@ COMMAND = main = Command(
     "second (channel_names, file_ending); a task of the Medical Segmentation Decathlon; folders images and labels\n"
     "with files of equal names, where each image may have several channels <label>_0000, <label>_0001, ...; BIDS;\n"
     "folders train, val and test with such folders each; a folder for each case, with its image and a folder of masks;\n"
+    "DICOM series with segmentations (SEG), structure sets (RTSTRUCT) or label images;\n"
     "HDF5 files that hold image and label each; or in place of FOLDER one such file, or a table of paths (.tsv, .csv) with\n"
     "the columns image, label and any others",
     writes="raw_data/TaskXXX_Name with dataset.json, and prints what was understood; FOLDER stays as it is",

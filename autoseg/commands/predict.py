@@ -34,7 +34,8 @@ def add_arguments(parser: Parser) -> None:
         nargs="+",
         type=folder,
         required=True,
-        help="a folder of images <case>_0000.nii.gz (of one channel also <case>.nii.gz), or the file(s) of one case, one for each channel in their order",
+        help="a folder of images <case>_0000.nii.gz (of one channel also <case>.nii.gz), the file(s) of one case, one for each channel in their order, "
+        "or DICOM: the folder of a series, a folder of such and of zip files, or one zip",
     )
     add_output(parser, "a folder; for one case's files, a file")
     parser.add_argument(
@@ -234,6 +235,7 @@ COMMAND = main = Command(
     "<case>.npz), OUT/prediction.json that says with what was predicted, OUT/report.json that holds the images\n"
     "against the training cases, and OUT/labels_itksnap.txt and OUT/labels_slicer.csv with names and colours of the\n"
     "labels for two viewers; for one case's file(s), the file OUT. What is there already is kept.\n"
+    "Of DICOM also OUT/<case>.dcm, a segmentation for viewers.\n"
     "3d_cascade_fullres first writes what it refines into OUT/3d_lowres_predictions, unless -l names a folder.\n"
     "With --evaluate of a folder also OUT/summary.json and summary.csv, as autoseg_evaluate_folder does.",
     example="autoseg_predict -i imagesTs -o predictions -t 4\n"

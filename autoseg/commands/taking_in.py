@@ -34,7 +34,7 @@ def add_conversion(options: Group) -> None:
         "--label_names",
         metavar="NAME",
         nargs="+",
-        help="for folders without dataset.json: what labels 1, 2, ... are (default: what the files name them)",
+        help="for folders without dataset.json: what labels 1, 2, ... are (default: what the files name them); of DICOM the structures to take, by name",
     )
     options.add_argument(
         "--remap_labels",

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from autoseg.dataset.cases import image_files
+from autoseg.dataset.dicom_zips import is_zip
 from autoseg.errors import DatasetError
 from autoseg.images import EXAMPLES, split_ending
 from autoseg.images.formats.dicom_slices import is_dicom
@@ -99,7 +100,7 @@ def require_images(paths: Sequence[Path]) -> None:
         DatasetError: Naming the first, what it is and what to do.
     """
     for path in paths:
-        if is_dicom(path) and find_spec("pydicom") is not None:
+        if (is_dicom(path) or is_zip(path)) and find_spec("pydicom") is not None:
             continue
         if path.is_file() and (kind := kind_of(path)) is not None:
             article = "an" if kind.what[0] in "aeiouA" else "a"

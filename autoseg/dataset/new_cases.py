@@ -19,8 +19,11 @@ log = logging.getLogger(__name__)
 NUMBERED = re.compile(r".+_(\d{4})", re.ASCII)
 
 
-def find_new_cases(folder: Path, channels: int) -> Sequence[Case]:
+def find_new_cases(folder: Path, channels: int, scratch: Path | None = None) -> Sequence[Case]:
     """The cases in a folder, sorted: of one channel each image by its own name where no name has a channel number.
+
+    Args:
+        scratch: Where zip files of DICOM series are unpacked; without it they are left alone.
 
     Raises:
         DatasetError: There are none, and what lies there instead is said; names with and without channel number are
@@ -29,7 +32,7 @@ def find_new_cases(folder: Path, channels: int) -> Sequence[Case]:
     if not folder.is_dir():
         return find_case_files(folder, channels)
     names = [path.name for path in sorted(folder.iterdir()) if _is_image(path)]
-    if not names and (series := find_dicom_cases(folder, channels)):
+    if not names and (series := find_dicom_cases(folder, channels, scratch)):
         return series
     if not names:
         raise DatasetError(_nothing_found(folder))

@@ -16,6 +16,8 @@ from autoseg.arrays import LabelArray
 from autoseg.dataset import Case
 from autoseg.dataset.cases import channels_in
 from autoseg.dataset.contents import require_images
+from autoseg.dataset.dicom_cases import zipped_cases
+from autoseg.dataset.dicom_zips import is_zip
 from autoseg.dataset.new_cases import find_new_cases
 from autoseg.dataset.target import Target, names_in_files, written_step
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError
@@ -154,22 +156,25 @@ def predict_jobs(
         raise CasesFailed("predicting", named, len(jobs))
 
 
-def find_cases(inputs: Sequence[Path], channels: int) -> Sequence[Case]:
+def find_cases(inputs: Sequence[Path], channels: int, scratch: Path | None = None) -> Sequence[Case]:
     """The cases in a folder, or the one case whose files are given.
 
     Args:
         inputs: One folder of `<case>_0000.nii.gz` ..., of one channel also `<case>.nii.gz`, or one file for each channel, in
-            channel order.
+            channel order; or a DICOM series: its folder, a folder of such, one of its files, or a zip of it.
+        scratch: Where zip files are unpacked; without it they are no images.
 
     Raises:
         DatasetError: Nothing is there, or channels are missing or too many; what is expected is listed.
     """
     if len(inputs) == 1 and inputs[0].is_dir():
-        return _cases_in_folder(inputs[0], channels)
+        return _cases_in_folder(inputs[0], channels, scratch)
     for path in inputs:
         if not path.is_file():
             raise DatasetError(f"{path}: no such file or folder; name a folder of images, or the files of one case")
     require_images(inputs)
+    if len(inputs) == 1 and is_zip(inputs[0]) and scratch is not None:
+        return _case_in_zip(inputs[0], channels, scratch)
     if len(inputs) == 1 and channels > 1 and holds_channels(inputs[0].name):
         return [Case(identifier=_identifier(inputs[0]), images=channels_in(inputs[0], channels))]
     listing = ", ".join(map(str, inputs))
@@ -380,10 +385,26 @@ def _cause(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _cases_in_folder(folder: Path, channels: int) -> Sequence[Case]:
-    cases = find_new_cases(folder, channels)
-    used = {file for case in cases for path in case.image_paths for file in files_of(path)}
-    surplus = sorted(path.name for path in folder.iterdir() if path not in used and not path.name.startswith("."))
+def _case_in_zip(path: Path, channels: int, scratch: Path) -> Sequence[Case]:
+    cases = zipped_cases(path, scratch)
+    if len(cases) > 1:
+        raise DatasetError(
+            f"{path}: holds {counted(len(cases), 'DICOM series', 'DICOM series')}, and the output is one file; name a folder "
+            "with this zip in it, and a folder for the output"
+        )
+    if channels > 1:
+        raise DatasetError(
+            f"{path}: holds one DICOM series, but the model takes {counted(channels, 'channel')}; convert each to NIfTI "
+            "(dcm2niix -z y) and name the files"
+        )
+    return cases
+
+
+def _cases_in_folder(folder: Path, channels: int, scratch: Path | None) -> Sequence[Case]:
+    cases = find_new_cases(folder, channels, scratch)
+    files = {file for case in cases for path in case.image_paths for file in files_of(path)}
+    used = {path.relative_to(folder if path.is_relative_to(folder) else scratch or folder).parts[0] for path in files}
+    surplus = sorted(path.name for path in folder.iterdir() if path.name not in used and not path.name.startswith("."))
     if surplus:
         log.warning("%s: not images, left alone: %s", folder, ", ".join(surplus))
     return cases

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from autoseg.dataset import Case
 from autoseg.dataset.contents import require_images
@@ -88,26 +89,30 @@ def predict(
     )
     selection = open_selection(task, choice, workspace, best=best)
     models = _open_models(task, choice, selection, workspace, settings)
-    cases = _cases_of_part(inputs, models[0], settings)
-    outputs = {
-        case.identifier: output if single else output / (case.identifier + settings.ending_for(case)) for case in cases
-    }
-    folder = None if single else output
-    _require_one_format(outputs)
-    if folder is not None:
-        require_same_selection(folder, selection, settings, tuple(outputs.values()))
-    report = None if folder is None else folder / REPORT_FILE
-    with open_guard(task, models, workspace, report=report, strict=settings.strict_inputs) as guard:
-        run = PredictionRun(cases=cases, outputs=outputs, settings=settings, folder=folder, guard=guard)
-        failures = _predict(selection, models, run, workspace)
-    failures = [*failures, *refused_now(guard, cases)]
-    if failures:
-        raise CasesFailed("predicting", failures, len(cases))
-    if folder is not None and cases:
-        _write_label_tables(folder, models[0].trained.target)
-    if folder is not None and cases:  # whatever was started beside
-        require_same_selection(folder, selection, replace(settings, overwrite=False), tuple(outputs.values()))
-    return Predicted(plans=models[0].trained.plans, files=tuple(outputs.values()), unlike=guard.warned, report=report)
+    with TemporaryDirectory(prefix="autoseg-") as scratch:
+        cases = _cases_of_part(inputs, models[0], settings, Path(scratch))
+        outputs = {
+            case.identifier: output if single else output / (case.identifier + settings.ending_for(case))
+            for case in cases
+        }
+        folder = None if single else output
+        _require_one_format(outputs)
+        if folder is not None:
+            require_same_selection(folder, selection, settings, tuple(outputs.values()))
+        report = None if folder is None else folder / REPORT_FILE
+        with open_guard(task, models, workspace, report=report, strict=settings.strict_inputs) as guard:
+            run = PredictionRun(cases=cases, outputs=outputs, settings=settings, folder=folder, guard=guard)
+            failures = _predict(selection, models, run, workspace)
+        failures = [(case, said.replace(f"{scratch}/", "")) for case, said in (*failures, *refused_now(guard, cases))]
+        if failures:
+            raise CasesFailed("predicting", failures, len(cases))
+        if folder is not None and cases:
+            _write_label_tables(folder, models[0].trained.target)
+        if folder is not None and cases:  # whatever was started beside
+            require_same_selection(folder, selection, replace(settings, overwrite=False), tuple(outputs.values()))
+        return Predicted(
+            plans=models[0].trained.plans, files=tuple(outputs.values()), unlike=guard.warned, report=report
+        )
 
 
 def _open_models(
@@ -119,10 +124,13 @@ def _open_models(
     return [open_model(task, one, workspace) for one in choices]
 
 
-def _cases_of_part(inputs: Sequence[Path], model: ChosenModel, settings: PredictionSettings) -> Sequence[Case]:
+def _cases_of_part(
+    inputs: Sequence[Path], model: ChosenModel, settings: PredictionSettings, scratch: Path
+) -> Sequence[Case]:
     """The cases to predict, or the part of them that falls to this process."""
     plans = model.trained.plans
-    found = [replace(case, reading=plans.reading or AS_FILES_SAY) for case in find_cases(inputs, len(plans.channels))]
+    cases = find_cases(inputs, len(plans.channels), scratch)
+    found = [replace(case, reading=plans.reading or AS_FILES_SAY) for case in cases]
     cases = select_part(found, settings.part, settings.parts)
     if settings.parts > 1:
         log.info("part %d of %d: %d of %s", settings.part, settings.parts, len(cases), counted(len(found), "case"))

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
-import struct
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from autoseg.errors import AutosegError, ModelError, StorageError
 from autoseg.files.storage import SPACE_AND_PERMISSIONS
+from autoseg.files.zips import Limits, blocks_of, check_end, fault_of, zip_errors
 from autoseg.machine.progress import progress
 from autoseg.remedies import remedy
 from autoseg.sharing.manifest import Manifest, read_manifest, require_equal_names
@@ -43,15 +41,12 @@ LARGEST_RATIO = 100
 RATIO_COUNTS_FROM = 16 * 2**20
 """Bytes; below, a member may shrink by any factor: it fills no disk."""
 
-BLOCK = 2**20
-PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-ENCRYPTED = 0x1
-DOS_FOLDER = 0x10
+ONLY_FILES = {
+    "is a link": "; an archive of models holds files only",
+    "is a folder or a device": "; an archive of models lists files only",
+}
 
-# The records at a zip file's end (PKWARE APPNOTE 6.3.10, sections 4.3.14 to 4.3.16).
-END = struct.Struct("<4s4H2LH")
-END_64_LOCATOR = struct.Struct("<4sLQL")
-END_64 = struct.Struct("<4sQ2H2L4Q")
+LIMITS = Limits(kind="an archive of models", size=LARGEST_ARCHIVE, members=MOST_MEMBERS, directory=LARGEST_DIRECTORY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +113,8 @@ def open_archive(path: Path) -> Iterator[Archive]:
     if not path.is_file():
         raise ModelError(f"{path}: no such file; name the archive that autoseg_export_model wrote")
     with disk_errors(path), path.open("rb") as file:
-        with refusing(path), _zip_errors():
-            _check_end(file)
+        with refusing(path), zip_errors():
+            check_end(file, LIMITS)
             opened = zipfile.ZipFile(file)
         with opened:
             with refusing(path):
@@ -150,63 +145,18 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise StorageError(f"{where}: {error.strerror or error}; {remedy(error, SPACE_AND_PERMISSIONS)}") from error
 
 
-@contextmanager
-def _zip_errors() -> Iterator[None]:
-    """Whatever the zip library finds wrong becomes one error: from a mutated file it raises nearly anything."""
-    try:
-        yield
-    except AutosegError:
-        raise
-    except Exception as error:
-        raise ModelError(f"the zip file is damaged ({type(error).__name__}: {error!s:.200})") from error
-
-
-def _check_end(file: BinaryIO) -> None:
-    """Refuse what is no zip file, and a directory too large to be read into memory."""
-    size = file.seek(0, 2)
-    if size > LARGEST_ARCHIVE:
-        raise ModelError(
-            f"it has {counted(size, 'byte')}, more than the {LARGEST_ARCHIVE} that an archive of models may have"
-        )
-    end = _read_record(file, END, size - END.size, b"PK\5\6")
-    if end is None or end[-1] != 0:
-        raise ModelError("it is no zip file, or not whole")
-    number, length = end[4], end[5]
-    locator_at = size - END.size - END_64_LOCATOR.size
-    if locator := _read_record(file, END_64_LOCATOR, locator_at, b"PK\6\7"):
-        at = locator_at - END_64.size
-        large = _read_record(file, END_64, at, b"PK\6\6")
-        if large is None or locator[2] != at:
-            raise ModelError("it is no zip file, or not whole")
-        number, length = large[7], large[8]
-    if number > MOST_MEMBERS or length > LARGEST_DIRECTORY:
-        raise ModelError(
-            f"it lists {counted(number, 'file')} in {counted(length, 'byte')}; an archive has at most {MOST_MEMBERS} "
-            "files"
-        )
-    file.seek(0)
-
-
-def _read_record(file: BinaryIO, layout: struct.Struct, at: int, signature: bytes) -> tuple[Any, ...] | None:
-    if at < 0:
-        return None
-    file.seek(at)
-    fields = layout.unpack(file.read(layout.size))
-    return fields if fields[0] == signature else None
-
-
 def _checked(path: Path, opened: zipfile.ZipFile) -> Archive:
     entries = opened.infolist()
-    if len(entries) > MOST_MEMBERS:
-        raise ModelError(f"it lists {counted(len(entries), 'file')}; an archive has at most {MOST_MEMBERS} files")
+    if len(entries) > LIMITS.members:
+        raise ModelError(f"it lists {counted(len(entries), 'file')}; an archive has at most {LIMITS.members} files")
     for entry in entries:
         _refuse_all_but_files(entry)
     members = parse_members(entry.filename for entry in entries)
     by_name = {entry.filename: entry for entry in entries}
     for name, member in members.items():
         _require_size(by_name[name], member)
-    if sum(entry.file_size for entry in entries) > LARGEST_ARCHIVE:
-        raise ModelError(f"its files declare more than {LARGEST_ARCHIVE} bytes together")
+    if sum(entry.file_size for entry in entries) > LIMITS.size:
+        raise ModelError(f"its files declare more than {LIMITS.size} bytes together")
     manifest = _manifest(opened, by_name[MANIFEST])
     require_equal_names(manifest, members)
     for name, expected in manifest.files.items():
@@ -218,17 +168,8 @@ def _checked(path: Path, opened: zipfile.ZipFile) -> Archive:
 
 
 def _refuse_all_but_files(entry: zipfile.ZipInfo) -> None:
-    name, mode = shown(entry.orig_filename), entry.external_attr >> 16
-    if entry.orig_filename != entry.filename:
-        raise ModelError(f"{name} holds characters that cannot be printed")
-    if stat.S_ISLNK(mode):
-        raise ModelError(f"{name} is a link; an archive of models holds files only")
-    if stat.S_IFMT(mode) not in (0, stat.S_IFREG) or entry.external_attr & DOS_FOLDER:
-        raise ModelError(f"{name} is a folder or a device; an archive of models lists files only")
-    if entry.flag_bits & ENCRYPTED:
-        raise ModelError(f"{name} is encrypted")
-    if entry.compress_type not in PACKINGS:
-        raise ModelError(f"{name} is packed with method {entry.compress_type}; only deflate is read")
+    if fault := fault_of(entry):
+        raise ModelError(f"{shown(entry.orig_filename)} {fault}{ONLY_FILES.get(fault, '')}")
 
 
 def _require_size(entry: zipfile.ZipInfo, member: ArchiveMember) -> None:
@@ -255,7 +196,7 @@ def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, size: in
     digest, written = hashlib.sha256(), 0
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as target:
-        for block in _blocks(opened, entry):
+        for block in blocks_of(opened, entry):
             written += len(block)
             if written > size:
                 break
@@ -266,9 +207,3 @@ def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, size: in
     if written != size:
         raise ModelError(f"{shown(entry.filename)} has not the {counted(size, 'byte')} it declares")
     return digest.hexdigest()
-
-
-def _blocks(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    with _zip_errors(), opened.open(entry) as source:
-        while block := source.read(BLOCK):
-            yield block

@@ -24,11 +24,12 @@ from autoseg.files.layout import (
 )
 from autoseg.files.model_folder import ModelFolder
 from autoseg.files.storage import atomic_path, write_bytes
+from autoseg.files.zips import BLOCK
 from autoseg.machine.progress import progress
 from autoseg.outputs import require_own_file
 from autoseg.planning.fingerprint import load_fingerprint
 from autoseg.plans import load_plans
-from autoseg.sharing.archive import BLOCK, is_archive, open_archive
+from autoseg.sharing.archive import is_archive, open_archive
 from autoseg.sharing.card import AboutData, ModelCard, card_text, make_card, make_entry, save_card
 from autoseg.sharing.checking import check_files
 from autoseg.sharing.manifest import FileEntry, Manifest, save_manifest

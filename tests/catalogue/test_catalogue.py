@@ -19,6 +19,7 @@ import spoilt_archives
 import spoilt_bids
 import spoilt_command_lines
 import spoilt_datasets
+import spoilt_dicom
 import spoilt_facts
 import spoilt_formats
 import spoilt_images
@@ -39,6 +40,7 @@ from autoseg.plans import load_plans, save_plans
 
 TABLES = (
     spoilt_datasets,
+    spoilt_dicom,
     spoilt_facts,
     spoilt_formats,
     spoilt_images,

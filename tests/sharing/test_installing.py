@@ -12,6 +12,7 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -376,9 +377,10 @@ def test_a_member_that_lies_about_its_size(contents: Files, pack: Pack, tmp_path
 
 def test_all_members_together(contents: Files, pack: Pack, tmp_path: Path, monkeypatch) -> None:
     path = pack(contents)
-    monkeypatch.setattr(archive_module, "LARGEST_ARCHIVE", path.stat().st_size)
+    limits = archive_module.LIMITS
+    monkeypatch.setattr(archive_module, "LIMITS", replace(limits, size=path.stat().st_size))
     assert refusal(path, tmp_path / "r") == f"its files declare more than {path.stat().st_size} bytes together"
-    monkeypatch.setattr(archive_module, "LARGEST_ARCHIVE", 100)
+    monkeypatch.setattr(archive_module, "LIMITS", replace(limits, size=100))
     assert refusal(path, tmp_path / "r").startswith(f"it has {path.stat().st_size} bytes, more than the 100 that")
 
 
