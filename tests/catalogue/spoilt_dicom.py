@@ -101,8 +101,8 @@ def enhanced(echoes: int, after: Callable[[pydicom.Dataset], object] = id) -> Sp
     return spoil
 
 
-def zipped(members: Mapping[str, bytes], *, series: int = 0, beside: str = "") -> Spoil:
-    """A zip file of so many series and other members, and a folder of a series beside it."""
+def zipped(members: Mapping[str, bytes], *, series: int = 0, beside: str = "", cut: int = 0) -> Spoil:
+    """A zip file of so many series, of which the last slice lacks some bytes, and other members; and a folder of a series."""
 
     def spoil(place: Place) -> None:
         folder = place.outer / "source"
@@ -110,6 +110,8 @@ def zipped(members: Mapping[str, bytes], *, series: int = 0, beside: str = "") -
         with zipfile.ZipFile(folder / "scan.zip", "w", zipfile.ZIP_DEFLATED) as file:
             for number in range(series):
                 write_series(place.outer / "unpacked", VOXELS, SeriesNumber=number + 1)
+                *_, last = sorted((place.outer / "unpacked").iterdir())
+                last.write_bytes(last.read_bytes()[: -cut or None])
                 for path in sorted((place.outer / "unpacked").iterdir()):
                     file.write(path, f"{number}/{path.name}")
                 shutil.rmtree(place.outer / "unpacked")
@@ -252,8 +254,8 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     not_predicted(
         "a zip file with a damaged slice",
-        zipped({"bad": BEGINNING + bytes(7)}, series=1),
-        "/scan.zip/000004_bad: is truncated or damaged {some}; copy or export it again",
+        zipped({}, series=1, cut=500),
+        "/scan.zip/000003_10.dcm: is truncated: the header of its image is not whole; copy or export it again",
     ),
     not_predicted(
         "a folder and a zip file of one name",
