@@ -65,8 +65,8 @@ def check_end(file: BinaryIO, limits: Limits) -> None:
         number, length = large[7], large[8]
     if number > limits.members or length > limits.directory:
         raise StorageError(
-            f"it lists {counted(number, 'file')} in {counted(length, 'byte')}; an archive has at most {limits.members} "
-            "files"
+            f"it lists {counted(number, 'file')} in {counted(length, 'byte')}; an archive has at most "
+            f"{counted(limits.members, 'file')}"
         )
     file.seek(0)
 
