@@ -1,6 +1,6 @@
 """Hostile files by the hundred thousand: mutations of valid ones, given to the readers that meet files from elsewhere.
 
-    python benchmarks/fuzz.py --inputs 100000 [--only plans headers formats archives json] [--seed 0]
+    python benchmarks/fuzz.py --inputs 100000 [--only plans headers formats drawings archives json] [--seed 0]
 
 Each input must be read, or refused with an error of autoseg's own; nothing else may be raised, imported, written or left
 running. What is mutated is made to pass the first check of its reader (CRCs, sums and headers are right again), so that
@@ -493,6 +493,34 @@ def formats_target() -> Target:
     return Target(make, first_check, read)
 
 
+def drawings_target() -> Target:
+    """Structure sets, segmentations and zip files of DICOM, changed byte by byte."""
+    from fuzz_dicom import GRID, sound_drawings
+
+    from autoseg.dataset.dicom_zips import unpack_dicom
+    from autoseg.images.dicom_drawings import masks_of, read_drawing
+
+    files = sound_drawings()
+
+    def make(generator: random.Random) -> tuple[str, bytes]:
+        name = generator.choice(sorted(files))
+        return name, with_other_bytes(generator, files[name], start=132 if name != "x.zip" else 4)
+
+    def first_check(path: Path) -> None:
+        if path.read_bytes()[:132] != files[path.name][:132] and path.suffix != ".zip":
+            raise AutosegError("another format")
+
+    def read(path: Path) -> None:
+        if path.suffix == ".zip":
+            unpack_dicom(path, path.parent / "unpacked")
+        elif (drawing := read_drawing(path)) is not None:
+            for mask in masks_of(path, list(drawing.structures.values()), GRID):
+                if mask.shape != GRID.shape:
+                    raise ArithmeticError(f"lies nowhere: {mask.shape}")
+
+    return Target(make, first_check, read)
+
+
 def archives_target() -> Target:
     import torch._subclasses.schema_check_mode
     import torch.nested._internal.ops
@@ -582,6 +610,7 @@ TARGETS: Mapping[str, Callable[[], Target]] = {
     "plans": plans_target,
     "headers": headers_target,
     "formats": formats_target,
+    "drawings": drawings_target,
     "archives": archives_target,
     "json": json_target,
 }

@@ -49,7 +49,7 @@ def sound_files() -> dict[str, bytes]:
         "x.hdr": bytes(header.binaryblock),
         "x.nhdr": DETACHED_NRRD.encode(),
         "x.mhd": DETACHED_MHA.encode(),
-        "x": _dicom(),
+        "x": dicom_slice(),
     }
 
 
@@ -84,7 +84,8 @@ def _mgh() -> bytes:
     return struct.pack(">7ih15f", *numbers).ljust(284, b"\0") + VOLUME.astype(">i2").tobytes()
 
 
-def _dicom() -> bytes:
+def dicom_slice() -> bytes:
+    """A series of one slice."""
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
@@ -95,6 +96,8 @@ def _dicom() -> bytes:
     image = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     image.SOPClassUID, image.SOPInstanceUID, image.SeriesInstanceUID = MRImageStorage, "1.2.3", "1.2.4"
     image.Modality, image.SeriesNumber, image.InstanceNumber = "MR", 1, 1
+    image.StudyInstanceUID, image.FrameOfReferenceUID, image.StudyDate, image.StudyTime = "1.2", "1.2.6", "", ""
+    image.StudyID, image.AccessionNumber, image.ReferringPhysicianName = "", "", ""
     image.ImageOrientationPatient, image.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 0]
     image.PixelSpacing, image.SliceThickness = [1, 1], 2
     image.Rows, image.Columns, image.SamplesPerPixel = 8, 9, 1

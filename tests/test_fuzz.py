@@ -7,7 +7,7 @@ import random
 import fuzz
 import pytest
 
-INPUTS = {"plans": 400, "headers": 400, "formats": 300, "json": 600, "archives": 40}
+INPUTS = {"plans": 400, "headers": 400, "formats": 300, "drawings": 300, "json": 600, "archives": 40}
 
 
 @pytest.mark.parametrize("name", sorted(fuzz.TARGETS))

@@ -94,7 +94,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 COMMAND = main = Command(
     name="autoseg_evaluate_folder",
     summary="score a folder of segmentations against the true labels",
-    reads="two folders with label images of equal names (<case>.nii.gz); with -t the task's labels and dataset.json",
+    reads="two folders with label images of equal names (<case>.nii.gz; the true ones also as DICOM segmentations or structure\n"
+    "sets, <case>.dcm); with -t the task's labels and dataset.json",
     writes="summary.json in the folder of predictions: every metric of every case and label, means, deviations,\n"
     "counts; and summary.csv with a line for each case and label, and all that metadata.tsv says of the case",
     example="autoseg_evaluate_folder -ref labels -pred predictions -l 1 2\n"

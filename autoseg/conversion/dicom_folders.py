@@ -6,7 +6,6 @@ read or written.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,12 +23,11 @@ from autoseg.dataset.facts import Facts
 from autoseg.dataset.metadata import PATIENT
 from autoseg.errors import DatasetError
 from autoseg.images import Header, read_header, split_ending, whole_files
-from autoseg.images.dicom_drawings import Drawing
+from autoseg.images.dicom_drawings import Drawing, in_file_names
 from autoseg.images.formats.dicom import Series, grid_of
 from autoseg.words import counted, first_few, nearest, readable
 
 LAYOUT = "DICOM series and what was drawn on them"
-NOT_IN_FILES = re.compile(r"[^\w-]+")
 WHAT_LABELS_ARE = "a label is a DICOM segmentation (SEG), a structure set (RTSTRUCT), or an image such as label.nii.gz on the grid of the series"
 
 
@@ -152,7 +150,7 @@ def _masks(series: Series, drawings: Sequence[Drawing], wanted: Sequence[str]) -
     for drawing in drawings:
         names: dict[str, str] = {}
         for name, numbers in drawing.structures.items():
-            called = as_wanted.get(_in_files(name).casefold())
+            called = as_wanted.get(in_file_names(name).casefold())
             if called is None:
                 continue
             if alike := names.get(called):
@@ -217,7 +215,7 @@ def _told_of_names(drawn: Sequence[Drawing], names: Sequence[str], wanted: Seque
     spelt: dict[str, set[str]] = defaultdict(set)
     for drawing in drawn:
         for name in drawing.structures:
-            spelt[_in_files(name).casefold()].add(name)
+            spelt[in_file_names(name).casefold()].add(name)
     for some in spelt.values():
         if len(some) > 1:
             yield f"taken for one name: {first_few(sorted(some))}"
@@ -303,19 +301,15 @@ def _names(drawings: Sequence[Drawing]) -> list[str]:
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for drawing in drawings:
         for name in drawing.structures:
-            found[_in_files(name).casefold()][_in_files(name)] += 1
+            found[in_file_names(name).casefold()][in_file_names(name)] += 1
     return [found[key].most_common(1)[0][0] for key in sorted(found)]
-
-
-def _in_files(name: str) -> str:
-    return NOT_IN_FILES.sub("_", name).strip("_") or "structure"
 
 
 def _wanted(folder: Path, labels: Sequence[str] | None, there: Sequence[str]) -> tuple[str, ...]:
     if labels is None:
         return tuple(there)
     known = {name.casefold(): name for name in there}
-    asked = {name: known.get(_in_files(name).casefold()) for name in labels}
+    asked = {name: known.get(in_file_names(name).casefold()) for name in labels}
     if unknown := [name for name, found in asked.items() if found is None]:
         raise DatasetError(
             f"{readable(folder)}: no structure is called {first_few(unknown)}{nearest(unknown[0], there)}; there are {first_few(there)}"

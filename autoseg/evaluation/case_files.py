@@ -10,6 +10,7 @@ from autoseg.dataset import image_files
 from autoseg.dataset.declared_target import RATER
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError, WorkspaceError
+from autoseg.evaluation.drawn_references import drawings_in
 from autoseg.evaluation.metrics import Counted
 
 
@@ -45,7 +46,7 @@ def find_pairs(
     Raises:
         DatasetError: A case lacks a prediction, or has no reference at all; both sides are listed.
     """
-    predicted, true = _files(predictions), _files(references)
+    predicted, true = _files(predictions), _references(references)
     wanted = (
         sorted(_cases(predicted, counted) | _cases(_without_raters(true, predicted), counted))
         if cases is None
@@ -80,7 +81,7 @@ def common_cases(predictions: Path, references: Path, counted: Counted) -> tuple
         DatasetError: They have none in common.
     """
     found = _files(predictions)
-    predicted, true = _cases(found, counted), _cases(_without_raters(_files(references), found), counted)
+    predicted, true = _cases(found, counted), _cases(_without_raters(_references(references), found), counted)
     if not predicted & true:
         raise DatasetError(f"{predictions} and {references}: no case is in both; files of one case have equal names")
     return sorted(predicted & true), sorted(predicted ^ true)
@@ -132,6 +133,12 @@ def _without_raters(files: Iterable[str], predicted: Mapping[str, Path]) -> set[
 
 def _cases(names: Iterable[str], counted: Counted) -> set[str]:
     return set(names) if counted.target is None else set(cases_in(names, counted.target))
+
+
+def _references(folder: Path) -> dict[str, Path]:
+    """The true labels of a folder: images, and of other cases what is drawn in DICOM."""
+    images = _files(folder)
+    return {**drawings_in(folder), **images}
 
 
 def _called(case: str, files: Mapping[str, Path], folder: Path) -> Path:

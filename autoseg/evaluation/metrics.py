@@ -16,7 +16,7 @@ from scipy import ndimage
 from autoseg.arrays import Array, Float32Array, Float64Array, IndexArray, LabelArray, Mask
 from autoseg.dataset.covering import has
 from autoseg.dataset.overlapping import THRESHOLD
-from autoseg.dataset.target import BACKGROUND, Target
+from autoseg.dataset.target import BACKGROUND, Target, names_in_files
 
 Metrics = dict[str, float | None]
 Counts = npt.NDArray[np.int64]
@@ -79,6 +79,11 @@ class Counted:
             for number, name in zip(self.target.scored, names, strict=True)
             if number in self.members
         )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What values of a file that holds all labels are called, the index is the value; empty where that is not known."""
+        return () if self.target is None else names_in_files(self.target)[0]
 
     def share_of(self, values: Array, number: int) -> Float32Array:
         """How much of each voxel is a number's by a file's values, or its fractions; NaN where nobody knows."""

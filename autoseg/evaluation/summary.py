@@ -16,6 +16,7 @@ from autoseg.dataset.facts import NOTHING, Facts
 from autoseg.dataset.planes import read_fractions
 from autoseg.errors import DatasetError, StorageError
 from autoseg.evaluation.case_files import CaseFiles, Pair, find_pairs
+from autoseg.evaluation.drawn_references import is_drawing, read_drawn_labels
 from autoseg.evaluation.metrics import (
     BETWEEN_RATERS,
     LEFT_OUT,
@@ -340,8 +341,15 @@ def _case_scores(entry: Mapping[str, Any]) -> CaseScores:
 def _read_on_one_grid(paths: Sequence[Path], counted: Counted) -> list[Image]:
     """A prediction and its references: their labels or their fractions."""
     if not counted.soft:
-        return _on_one_grid(paths, read_labels)
+        return _on_one_grid(paths, partial(_read_hard, prediction=paths[0], counted=counted))
     return _on_one_grid(paths, lambda path: read_shares(path, None if path == paths[0] else counted.ignore))
+
+
+def _read_hard(path: Path, *, prediction: Path, counted: Counted) -> Image:
+    """Labels by their numbers, also where a reference is a DICOM drawing, which has no grid of its own."""
+    if path == prediction or not is_drawing(path):
+        return read_labels(path)
+    return read_drawn_labels(path, prediction, read_labels(prediction), counted.names)
 
 
 def _on_one_grid(paths: Sequence[Path], read: Callable[[Path], Image]) -> list[Image]:

@@ -5,6 +5,7 @@ A drawing names its structures, and each is a mask on the grid of the series tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ NAMING = (
 )
 """All that is read of a drawing before its masks: nothing that says who it is of."""
 
+
+NOT_IN_FILES = re.compile(r"[^\w-]+")
 
 CONTOUR_DATA = 0x30060050
 """Millions of numbers, which are read when they are drawn."""
@@ -68,6 +71,11 @@ def read_drawing(path: Path) -> Drawing | None:
                 raise refusal(path, f"its structure {number} has no name", "name it, and export it again")
             structures[name] = (*structures.get(name, ()), number)
         return Drawing(path=path, kind=kind, references=frozenset(_references(content)), structures=structures)
+
+
+def in_file_names(name: str) -> str:
+    """A structure's name as it may be part of a file's: letters, digits, _ and -."""
+    return NOT_IN_FILES.sub("_", name).strip("_") or "structure"
 
 
 def is_drawn_on(drawing: Drawing, series: Series) -> bool:

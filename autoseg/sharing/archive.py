@@ -148,7 +148,9 @@ def disk_errors(path: Path) -> Iterator[None]:
 def _checked(path: Path, opened: zipfile.ZipFile) -> Archive:
     entries = opened.infolist()
     if len(entries) > LIMITS.members:
-        raise ModelError(f"it lists {counted(len(entries), 'file')}; an archive has at most {LIMITS.members} files")
+        raise ModelError(
+            f"it lists {counted(len(entries), 'file')}; an archive has at most {counted(LIMITS.members, 'file')}"
+        )
     for entry in entries:
         _refuse_all_but_files(entry)
     members = parse_members(entry.filename for entry in entries)
@@ -156,7 +158,7 @@ def _checked(path: Path, opened: zipfile.ZipFile) -> Archive:
     for name, member in members.items():
         _require_size(by_name[name], member)
     if sum(entry.file_size for entry in entries) > LIMITS.size:
-        raise ModelError(f"its files declare more than {LIMITS.size} bytes together")
+        raise ModelError(f"its files declare more than {counted(LIMITS.size, 'byte')} together")
     manifest = _manifest(opened, by_name[MANIFEST])
     require_equal_names(manifest, members)
     for name, expected in manifest.files.items():

@@ -6,6 +6,7 @@ C.7.6.2 and C.7.6.3, and C.7.6.16 for the groups of frames of enhanced images.
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -57,6 +58,7 @@ FAULTS = (
     EOFError,
     NotImplementedError,
     RuntimeError,
+    struct.error,
 )
 """What pydicom raises of damaged files."""
 
