@@ -28,6 +28,9 @@ from autoseg.images.formats.dicom import Series, grid_of
 from autoseg.words import counted, first_few, nearest, readable
 
 LAYOUT = "DICOM series and what was drawn on them"
+LISTED = 10
+"""Series that are named each; a heart has twenty phases, and a hospital hundreds of patients."""
+
 WHAT_LABELS_ARE = "a label is a DICOM segmentation (SEG), a structure set (RTSTRUCT), or an image such as label.nii.gz on the grid of the series"
 
 
@@ -237,12 +240,14 @@ def _told_of_cases(folder: Path, scans: Sequence[_Scan], left_out: Sequence[_Sca
     )
     if len({scan.patient for scan in scans}) < len(scans):
         yield "series of one folder are taken for one patient's, who is never in training and validation at once (metadata.tsv)"
-    for scan in left_out:
+    for scan in left_out[:LISTED]:
         series = scan.series
         yield (
             f"left out, without a label: {place(folder, series.path.parent)}, {series.name} ({readable(series.modality)}, "
             f"{counted(len(series.slices), 'slice')})"
         )
+    if (more := len(left_out) - LISTED) > 0:
+        yield f"left out, without a label: {counted(more, 'more series', 'more series')}"
 
 
 def _nothing_drawn(folder: Path, found: Found, orphans: Sequence[Drawing]) -> str:

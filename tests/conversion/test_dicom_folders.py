@@ -142,6 +142,17 @@ def test_series_of_one_patient_stay_together_and_those_without_a_label_are_liste
     assert "left out, without a label: p1/first/thin, series9 (CT, 4 slices)" in done.understood.notes
 
 
+def test_of_many_series_without_a_label_some_are_named(source: Path) -> None:
+    scan(source / "a", 1, {"heart": HEART})
+    for number in range(12):
+        write_series(source / "a" / f"s{number:02d}", np.zeros((1, 4, 4), int), SeriesNumber=number)
+    write_series(source / "b", np.zeros((1, 4, 4), int))
+    left = [note for note in convert(source).understood.notes if note.startswith("left out, without a label: ")]
+    assert len(left) == 11
+    assert left[0].endswith("a/s00, series0 (CT, 1 slice)")
+    assert left[-1].endswith(": 2 more series")
+
+
 def test_a_drawing_finds_its_series_wherever_it_lies(source: Path) -> None:
     """By the series it refers to; without any by the one in its frame of reference that it lies on."""
     first, second = (write_series(source / "images" / name, voxels(1), SeriesNumber=2) for name in ("a", "b"))
