@@ -39,8 +39,14 @@ def masks_of(path: Path, content: Dataset, structures: Iterable[Sequence[int]], 
     Raises:
         DatasetError: A frame lies on another grid.
     """
-    import highdicom as hd
-
+    try:
+        import highdicom as hd
+    except ImportError as error:
+        raise refusal(
+            path,
+            "is a DICOM segmentation, which the package highdicom reads",
+            "install it: pip install 'autoseg[dicom]'",
+        ) from error
     stored = hd.seg.Segmentation.from_dataset(
         content, copy=False
     )  # pydicom misreads frames whose bits end inside a byte

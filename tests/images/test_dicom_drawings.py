@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,15 @@ def test_a_segmentation_knows_its_series_and_lies_on_no_other(dicom: Path) -> No
     (moved,) = series_in(dicom / "dcmqi" / "23x38x3" / "image")
     with pytest.raises(DatasetError, match="its frames have 38 x 24 pixels, 38 x 23 has; resample it onto that series"):
         masks(label.path, moved)
+
+
+def test_what_reads_segmentations_may_be_missing(dicom: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (series,) = series_in(dicom / "dcmqi" / "ct-3slice")
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(
+        DatasetError, match=r"liver\.dcm: is a DICOM segmentation, which the package highdicom reads; install"
+    ):
+        masks(dicom / "dcmqi" / "liver.dcm", series)
 
 
 def test_a_frame_beside_all_slices_is_named(dicom: Path, tmp_path: Path) -> None:
