@@ -18,7 +18,8 @@ from autoseg.arrays import LabelArray
 from autoseg.files.storage import atomic_path
 from autoseg.images.colours import colour_of
 from autoseg.images.formats.dicom import Series
-from autoseg.images.formats.dicom_slices import is_dicom, opened
+from autoseg.images.formats.dicom_slices import FAULTS, is_dicom, opened
+from autoseg.images.refusals import refusal
 
 BLANK = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "OtherPatientIDs", "AccessionNumber")
 """What a segmentation copies of its images, and ours leaves empty."""
@@ -43,6 +44,10 @@ def write_dicom_seg(
         labels: `(Z, Y, X)` on the series' grid.
         names: Of the values, the background first; an empty one is no label.
         description: Of its origin.
+
+    Raises:
+        DatasetError: The series says of itself what no segmentation of it can hold.
+        StorageError: The file cannot be written.
     """
     import highdicom as hd
     from pydicom.sr.codedict import codes
@@ -55,9 +60,9 @@ def write_dicom_seg(
         name="autoseg", version="1", family=codes.cid7162.ArtificialIntelligence
     )
     as_stored = sorted(range(len(series.slices)), key=lambda place: series.slices[place].frame)
-    with _quiet():
+    with _quiet(), _refusing(series):
         written = hd.seg.Segmentation(
-            source_images=[_source(path) for path in dict.fromkeys(one.path for one in series.slices)],
+            source_images=[_source(path, series) for path in dict.fromkeys(one.path for one in series.slices)],
             pixel_array=numbers[labels[as_stored]],
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[
@@ -87,17 +92,49 @@ def write_dicom_seg(
         for tag in BLANK:
             if tag in written:
                 setattr(written, tag, "")
-        with atomic_path(path) as temporary:
-            written.save_as(temporary)
+    with _quiet(), atomic_path(path) as temporary:
+        written.save_as(temporary)
 
 
-def _source(path: Path) -> Any:
-    """A slice without what says who it is of."""
+def _source(path: Path, series: Series) -> Any:
+    """A slice without what says who it is of, and of the study and frame of reference of the first: some programs that take
+    names away give each slice its own, or take that away, too.
+    """
+    first = series.slices[0]
     with opened(path) as content:
         content.SpecificCharacterSet = UNICODE
         for tag in BLANK:
             setattr(content, tag, "")
+        content.StudyInstanceUID, content.FrameOfReferenceUID = first.study, first.frame_of_reference or first.series
+        if "SliceThickness" not in content:
+            content.SliceThickness = f"{first.thickness:.6g}"
+        for element in content:
+            if element.VR in ("DA", "TM", "DT") and not _is_moment(element.VR, str(element.value)):
+                element.value = ""
         return content
+
+
+def _is_moment(kind: str, text: str) -> bool:
+    """Whether a date or time is one; where names were taken away it may be 20120000."""
+    from pydicom import valuerep
+
+    try:
+        {"DA": valuerep.DA, "TM": valuerep.TM, "DT": valuerep.DT}[kind](text)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def _refusing(series: Series) -> Iterator[None]:
+    """Whatever highdicom does not take of a series, whose files may hold anything."""
+    try:
+        yield
+    except FAULTS as error:
+        text = " ".join(str(error).split())
+        raise refusal(
+            series.path.parent, f"cannot be written as DICOM segmentation ({text:.80})", "export the series again"
+        ) from error
 
 
 @contextmanager

@@ -316,7 +316,10 @@ def _write(job: Job, prediction: Prediction, rules: Sequence[Rule], origin: Orig
     written = Written(segmentation=segmentation, geometry=prediction.geometry, target=prediction.target, origin=origin)
     (names, *others) = names_in_files(prediction.target)
     if job.source is not None and not others and can_write_dicom_seg(job.source):
-        write_dicom_seg(dicom_seg_file(job.output), segmentation, series_of(job.source), names, str(origin))
+        try:
+            write_dicom_seg(dicom_seg_file(job.output), segmentation, series_of(job.source), names, str(origin))
+        except DatasetError as error:
+            log.warning("%s: only %s is written: %s", job.identifier, job.output.name, error)
     write_segmentation(job.output, written, prediction.probabilities)
 
 

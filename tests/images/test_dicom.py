@@ -219,6 +219,27 @@ def test_a_segmentation_comes_back_label_for_label_and_names_nobody(ct: Path, tm
     assert len({tuple(one.RecommendedDisplayCIELabValue) for one in written.SegmentSequence}) == 2
 
 
+@pytest.mark.parametrize("folder", ["sunnybrook/SCD0000101_ED", "rt_utils/oriented_data", "rt_utils/one_slice_data"])
+def test_what_programs_leave_that_take_names_away_can_be_segmented(dicom: Path, tmp_path: Path, folder: str) -> None:
+    """Dates of no month, a frame of reference for each slice, or none at all."""
+    (series,) = series_in(dicom / folder)
+    labels = np.zeros(series.shape, np.uint8)
+    labels[-1, 10:20, 9:30] = 1
+    write_dicom_seg(tmp_path / "seg.dcm", labels, series, ("background", "LV"))
+    np.testing.assert_array_equal(drawn(tmp_path / "seg.dcm", series)["LV"], labels == 1)
+    assert b"SCD0000101" not in (tmp_path / "seg.dcm").read_bytes()
+
+
+def test_a_series_that_no_segmentation_can_be_of_is_named(ct: Path, tmp_path: Path) -> None:
+    change(ct, lambda _, one: delattr(one, "StudyID"))
+    (series,) = series_in(ct)
+    with pytest.raises(
+        DatasetError, match=r"patient: cannot be written as DICOM segmentation \(.*StudyID.*\); export the se"
+    ):
+        write_dicom_seg(tmp_path / "seg.dcm", np.zeros(series.shape, np.uint8), series, ("background", "LV"))
+    assert not (tmp_path / "seg.dcm").exists()
+
+
 def test_highdicom_reads_what_is_written_of_frames(tmp_path: Path) -> None:
     """Frames are stored from the last slice to the first, as in the image."""
     labels = np.random.default_rng(2).integers(0, 3, (4, 6, 5)).astype(np.uint8)
