@@ -62,8 +62,8 @@ class VerificationReport:
         counts = f"{counted(self.training, 'training case')}, {counted(self.test, 'test case')}"
         result = f"{counted(len(self.errors), 'error')}, {counted(len(self.warnings), 'warning')}"
         lines = [f"{self.task}: {counts}: {result if self.findings else 'nothing wrong'}"]
-        for title, findings in (("Errors", self.errors), ("Warnings", self.warnings)):
-            lines += [title] * bool(findings) + [f"  {line}" for line in _lines(findings)]
+        for title, told in (("Errors", list(map(str, self.errors))), ("Warnings", _lines(self.warnings))):
+            lines += [title] * bool(told) + [f"  {line}" for line in told]
         return "\n".join(lines)
 
 
