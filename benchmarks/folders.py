@@ -161,11 +161,12 @@ class Show:
         (task,) = (self.work / "home" / "raw_data").iterdir()
         case = json.loads((task / "dataset.json").read_text())["training"][0]["image"]
         stem = split_ending(Path(case).name)[0]
-        images = sorted(path for path in (task / "imagesTr").iterdir() if path.name.startswith(stem))
+        files = sorted(path for path in (task / "imagesTr").iterdir() if path.name.startswith(stem))
         given = self.work / "given"
         given.mkdir()
-        for path in images:
+        for path in files:
             shutil.copyfile(path, given / path.name)
+        images = [path for path in files if split_ending(path.name)[1]]
         code, said = self._autoseg(
             "predict",
             "-i",
