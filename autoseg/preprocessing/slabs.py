@@ -123,10 +123,11 @@ def survey_case(case: StoredCase) -> SurveyedCase:
         for planes in _some_planes(case.shape):
             values = _whole_planes(channel, planes)
             require_finite(case.identifier, number, values)
-            nonzero = values.astype(np.float32) != 0
+            nonzero = (values.astype(np.float32) if values.dtype.kind == "f" else values) != 0
             along[planes] |= nonzero.any(axis=(1, 2))
             across |= nonzero.any(axis=0)
-            found += [values.reshape(-1)[-planes.start * math.prod(plane) % step :: step], _extremes(values)]
+            sample = values.reshape(-1)[-planes.start * math.prod(plane) % step :: step]
+            found += [sample.copy(), _extremes(values)]  # a view would keep all planes
         samples.append(np.concatenate(found[::2]))
         if (odd := odd_magnitudes(np.concatenate(found)[None, None])) and odd.unusable:
             raise DatasetError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -145,6 +146,19 @@ def test_what_cannot_be_computed_with_is_refused(make: Any, tmp_path: Path, valu
     with pytest.raises(CasesFailed, match=said):
         predict_cases(predictor, asked([case], [tmp_path / "out.h5"], most_held=1))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.h5"]
+
+
+def test_a_survey_holds_some_planes_at_a_time(tmp_path: Path) -> None:
+    shape = (640, 256, 256)
+    with h5py.File(tmp_path / "large.h5", "w") as file:
+        file.create_dataset("raw", shape, "u1", chunks=(1, 256, 256), fillvalue=7)
+    (case,) = find_cases([tmp_path / "large.h5"], 1)
+    tracemalloc.start()
+    try:
+        assert survey_case(stored_case(case)).crop == tuple((0, side) for side in shape)
+        assert tracemalloc.get_traced_memory()[1] < np.prod(shape) * 0.9
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_array_on_disk_keeps_what_was_let_go(tmp_path: Path) -> None:
