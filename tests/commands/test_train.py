@@ -137,8 +137,8 @@ def test_a_fold_is_trained_validated_and_left_with_all_its_files(results: Path, 
 
     fold = results / "Trainer__autoseg" / "fold_0"
     assert {path.name for path in fold.iterdir()} - {"tensorboard"} == set(
-        "architecture.png architecture.txt checkpoint.pt debug.json history.csv history.json progress.png run.json "
-        "training.log validation_raw weights_best.pt weights_final.pt".split()
+        "architecture.png architecture.txt checkpoint.pt debug.json history.csv history.json patch.gif patch.png progress.png "
+        "run.json training.log validation_raw weights_best.pt weights_final.pt".split()
     )
     (case,) = record(fold)["validation"]
     assert record(fold)["sessions"][0]["command"] == ["autoseg_train", "3d_fullres", "Trainer", "1", "0", *SHORT]

@@ -28,6 +28,8 @@ def test_every_file_of_a_fold_has_the_name_that_users_know() -> None:
         "history.json",
         "history.csv",
         "progress.png",
+        "patch.png",
+        "patch.gif",
         "training.log",
         "run.json",
         "debug.json",

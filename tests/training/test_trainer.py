@@ -141,6 +141,8 @@ def test_what_a_training_leaves(trainer: MakeTrainer) -> None:
         "debug.json",
         "history.csv",
         "history.json",
+        "patch.gif",
+        "patch.png",
         "progress.png",
         "run.json",
         "training.log",
