@@ -29,6 +29,7 @@ class Showing:
 
     def __init__(self, parts: Parts, seed: int, epoch: int) -> None:
         self._parts = parts
+        self._steps: Steps = getattr(parts, "steps", None) or Steps(parts)  # a trainer's know how many samples fit
         self._film = PatchFilm(parts.fold, epoch)
         self._patch = validation_batch(parts, seed, parts.data.previous_stage)
         self.trackers = find_trackers(parts.settings.trackers, parts.fold.tensorboard)
@@ -38,7 +39,7 @@ class Showing:
     def epoch_done(self, state: TrainingState) -> None:
         """Draw the patch, and hand on what trackers take."""
         if self._patch is not None:
-            picture = self._film.add(state.epoch, seen_patch(self._parts, state.judged, self._patch))
+            picture = self._film.add(state.epoch, seen_patch(self._steps, self._parts, state.judged, self._patch))
             for tracker in self.trackers:
                 tracker.call("picture", state.epoch, picture)
         if self._parts.settings.histograms:
@@ -69,9 +70,9 @@ def about(parts: Parts, seed: int) -> dict[str, str | int | float]:
     }
 
 
-def seen_patch(parts: Parts, network: nn.Module, batch: Batch) -> SeenPatch:
+def seen_patch(steps: Steps, parts: Parts, network: nn.Module, batch: Batch) -> SeenPatch:
     """The sample of a batch with most in it, in the slice with most in it."""
-    data, logits, labels = Steps(parts).see(network, batch)
+    data, logits, labels = steps.see(network, batch)
     maps = zip(*parts.output_activation.found_and_there(logits, labels), strict=True)
     found, there = (torch.stack(masks, dim=1).cpu().numpy() for masks in maps)
     sample = int(there.reshape(len(there), -1).sum(axis=1).argsort()[-1])

@@ -81,8 +81,12 @@ class Steps:
         """What a network that judges sees of a batch, what it says of it, and what is there, all at the finest resolution."""
         network.eval()
         data, targets, _ = self._on_device(batch)
-        at_once = min(self.samples_at_once.number, samples_together(network, data))
-        outputs = outputs_in_parts(lambda part: self._outputs(network, data[part]), len(data), at_once)
+        together = samples_together(network, data)
+        outputs = self.samples_at_once.run(
+            lambda number: outputs_in_parts(
+                lambda part: self._outputs(network, data[part]), len(data), min(number, together)
+            )
+        )
         return data, outputs[0], targets[0]
 
     def _found(
