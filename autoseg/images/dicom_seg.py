@@ -106,6 +106,8 @@ def _source(path: Path, series: Series) -> Any:
         for tag in BLANK:
             setattr(content, tag, "")
         content.StudyInstanceUID, content.FrameOfReferenceUID = first.study, first.frame_of_reference or first.series
+        if "ImageOrientationPatient" in content:  # equal in all slices but for the last decimals
+            content.ImageOrientationPatient = [f"{entry:.8f}" for entry in first.axes.T.ravel()]
         if "SliceThickness" not in content:
             content.SliceThickness = f"{first.thickness:.6g}"
         for element in content:
