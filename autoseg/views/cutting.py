@@ -146,15 +146,12 @@ def _filled(values: Tensor, points: Points, shape: Shape, outside: Tensor) -> Te
 
 
 def _interpolated(flat: Tensor, base: Tensor, steps: Sequence[int], weights: Sequence[Tensor]) -> Tensor:
-    """Of a channel; `steps` and `weights` begin with the last axis."""
-
-    def corner(offset: int, axes: int) -> Tensor:
-        if not axes:
-            return flat.narrow(0, offset, len(flat) - offset).index_select(0, base).float()
-        low, high = (corner(offset + step, axes - 1) for step in (0, steps[axes - 1]))
-        return low.lerp_(high, weights[axes - 1])
-
-    return corner(0, len(steps))
+    """Of a channel; `steps` and `weights` begin with the last axis. No function within it, which would hold these until it is collected."""
+    if not steps:
+        return flat.index_select(0, base).float()
+    *others, step = steps
+    low, high = (_interpolated(flat[offset:], base, others, weights) for offset in (0, step))
+    return low.lerp_(high, weights[len(others)])
 
 
 def _index_type(array: Tensor) -> torch.dtype:
