@@ -105,12 +105,12 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     contradicted(
         "a tracker by its library's name alone",
-        f"{TRAIN} --trackers wandb",
+        "autoseg_train 2d Trainer 1 1 --trackers wandb",
         message="no tracker is called 'wandb'; name one as path/to/file.py:ClassName, or package.module:ClassName",
     ),
     contradicted(
         "a tracker in a file that is not there",
-        f"{TRAIN} --trackers absent.py:Mine",
+        "autoseg_train 2d Trainer 1 1 --trackers absent.py:Mine",
         message="absent.py: no such file; name a class of your own as path/to/file.py:ClassName",
     ),
     typed(
