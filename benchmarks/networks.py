@@ -165,7 +165,7 @@ def train(home: Path, name: str) -> dict[str, Any]:
         nonlocal asked
         asked += 1
         if asked == (BATCHES + BATCHES // 5) + BATCHES // 2:
-            shutil.copytree(first.output, half, ignore=shutil.ignore_patterns(first.fold.lock.name))
+            shutil.copytree(first.output, half, ignore=shutil.ignore_patterns(".writing-*", first.fold.lock.name))
         return False
 
     started = time.monotonic()
