@@ -74,7 +74,7 @@ def say_what_is_trained(
     work: Work, configurations: Sequence[Configuration], steps: Sequence[Step], runner: Runner
 ) -> None:
     """How many trainings are left; how long one takes, its first batches tell."""
-    trainings = {training_name(one.name, fold) for one in configurations for fold in one.folds}
+    trainings = {training_name(one.model.key, fold) for one in configurations for fold in one.folds}
     left = sum(step.name in trainings and not runner.decide(step).done for step in steps)
     if left > 1:
         print(

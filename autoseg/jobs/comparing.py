@@ -250,13 +250,13 @@ def _candidate(asked: Compared, reference: str, workspace: Workspace, *, tried: 
     work = _work(asked, reference, workspace)
     configurations = planned_configurations(work, workspace, [asked.configuration])
     named = {
-        training_name(one.name, fold): f"train {one.model.key.name} fold {fold}"
+        training_name(one.model.key, fold): f"train {one.model.key.name} fold {fold}"
         for one in configurations
         for fold in one.folds
     }
     steps = {step.name: _renamed(step, named, work) for step in training_steps(work, configurations)}
     own = next(one for one in configurations if one.name == asked.configuration)
-    mine = {training_name(own.name, fold) for fold in own.folds}
+    mine = {training_name(own.model.key, fold) for fold in own.folds}
     return _Candidate(
         name=own.model.key.trainer,
         model=own.model,

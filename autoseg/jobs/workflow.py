@@ -10,7 +10,7 @@ from pathlib import Path
 from autoseg.catalogue import files_of_recipe
 from autoseg.extensions import code_digest, files_beside
 from autoseg.files.layout import CANDIDATES_FILE, COMMANDS_FILE, is_recipe_file
-from autoseg.files.model_folder import ModelFolder
+from autoseg.files.model_folder import ModelFolder, ModelKey
 from autoseg.jobs.digests import (
     descriptions_digest,
     file_digest,
@@ -134,9 +134,10 @@ def training_steps(work: Work, configurations: Sequence[Configuration]) -> tuple
     )
 
 
-def training_name(configuration: str, fold: str) -> str:
-    """`train 3d_fullres fold 2`."""
-    return f"train {configuration} fold {fold}"
+def training_name(key: ModelKey, fold: str) -> str:
+    """`train 3d_fullres fold 2`; a model of another trainer or of other plans is named whole, as it is another step."""
+    usual = ModelKey(task=key.task, configuration=key.configuration)
+    return f"train {key.configuration if key == usual else key.name} fold {fold}"
 
 
 def _training_step(work: Work, own: Configuration, fold: str, configurations: Sequence[Configuration]) -> Step:
@@ -145,10 +146,10 @@ def _training_step(work: Work, own: Configuration, fold: str, configurations: Se
     before = [configuration for configuration in configurations if configuration.name == own.previous]
     words = (TRAIN, own.name, work.trainer, work.task, fold, "-p", work.plans, "--npz", *work.training.decisive)
     return Step(
-        name=training_name(own.name, fold),
+        name=training_name(own.model.key, fold),
         argv=_line(work, words, ("-c", "--own_settings", *work.training.incidental)),
         settings=words,
-        needs=(PLAN, *(training_name(one.name, number) for one in before for number in one.folds)),
+        needs=(PLAN, *(training_name(one.model.key, number) for one in before for number in one.folds)),
         inputs={
             "the plan": partial(plan_digest, own.plans_file, own.name),
             "prepared cases": partial(descriptions_digest, own.prepared),

@@ -10,7 +10,7 @@ import pytest
 
 from autoseg.files.model_folder import ModelFolder, ModelKey
 from autoseg.jobs.steps import require_order
-from autoseg.jobs.workflow import Configuration, StepOptions, Work, all_steps, preparation_steps
+from autoseg.jobs.workflow import Configuration, StepOptions, Work, all_steps, preparation_steps, training_name
 
 
 @pytest.fixture
@@ -151,3 +151,16 @@ def test_what_the_steps_read(work: Work, tmp_path: Path) -> None:
         "export_model": [],
     }
     assert train.kind == "2d"
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (ModelKey(task="Task004_X", configuration="2d"), "train 2d fold 0"),
+        (ModelKey(task="Task004_X", configuration="2d", trainer="Mine"), "train 2d__Mine__autoseg fold 0"),
+        (ModelKey(task="Task004_X", configuration="2d", plans="fine"), "train 2d__Trainer__fine fold 0"),
+    ],
+)
+def test_models_of_two_trainers_or_plans_are_two_steps(key: ModelKey, name: str) -> None:
+    """Else whoever runs one, another and the first again would have the first set aside as outdated."""
+    assert training_name(key, "0") == name
