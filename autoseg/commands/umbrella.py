@@ -24,6 +24,7 @@ GROUPS = {
         "run_folds",
         "predict",
         "evaluate_folder",
+        "plot_activations",
         "summary",
         "write_bids",
     ),

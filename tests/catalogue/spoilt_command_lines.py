@@ -259,6 +259,11 @@ ENTRIES: tuple[Entry, ...] = (
         message="Task001_Balls: has channels 0 to 0 (MRI), not 3",
     ),
     contradicted(
+        "a case to look at that is not there",
+        "autoseg_plot_activations -t 1 -m 2d --case case_1 -o {outer}/pictures -device cpu",
+        message="Task001_Balls: no training case is called 'case_1'; did you mean case_001?; there are case_000, case_001, case_002, case_003, case_004",
+    ),
+    contradicted(
         "a dataset that is not there",
         "autoseg_convert_dataset -i {outer}/absent",
         message="{outer}/absent: no such folder; name the dataset's folder",
