@@ -105,9 +105,15 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     predicted(
         "an archive in place of images",
+        put("scans.tar.gz", ""),
+        words="autoseg_predict -i {outer}/scans.tar.gz -o {outer}/out -m 2d -device cpu",
+        message="{outer}/scans.tar.gz: an archive, and no image that is read; unpack it and name the folder of images in it",
+    ),
+    predicted(
+        "a folder for the prediction of one zip file",
         put("scans.zip", ""),
         words="autoseg_predict -i {outer}/scans.zip -o {outer}/out -m 2d -device cpu",
-        message="{outer}/scans.zip: an archive, and no image that is read; unpack it and name the folder of images in it",
+        message="{outer}/out: for the files of one case, -o names a file; let it end in .nii.gz",
     ),
     predicted(
         "several models and none of them the usual one",

@@ -149,7 +149,7 @@ def test_it_is_decided_for_every_option_of_the_steps_whether_a_run_has_it() -> N
     """An option that is new in a step's command: is it the user's, or set by the run (`SET_BY_THE_RUN`)?"""
     assert {action.option_strings[0] for action in passed_on("train")} == set(
         "-pretrained_weights --epochs --iterations_per_epoch --batch_size --learning_rate --seed --deterministic "
-        "--num_workers --no_compile --checkpoint_minutes -device --precision".split()
+        "--num_workers --no_compile --checkpoint_minutes -device --precision --trackers --histograms".split()
     )
     assert {action.option_strings[0] for action in passed_on("plan_and_preprocess")} == set(
         "-pl3d -pl2d -gpu_memory_target --force_lowres --multiplanar --multiplanar_3d --views --plans_from -tl -tf".split()
