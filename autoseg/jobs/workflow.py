@@ -135,9 +135,9 @@ def training_steps(work: Work, configurations: Sequence[Configuration]) -> tuple
 
 
 def training_name(key: ModelKey, fold: str) -> str:
-    """`train 3d_fullres fold 2`; a model of another trainer or of other plans is named whole, as it is another step."""
+    """`train 3d_fullres fold 2`; of another trainer or of other plans it is another step, and not a comparison's, which may train shorter."""
     usual = ModelKey(task=key.task, configuration=key.configuration)
-    return f"train {key.configuration if key == usual else key.name} fold {fold}"
+    return f"train {key.configuration}{'' if key == usual else f' by {key.folder_name}'} fold {fold}"
 
 
 def _training_step(work: Work, own: Configuration, fold: str, configurations: Sequence[Configuration]) -> Step:

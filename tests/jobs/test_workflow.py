@@ -157,8 +157,8 @@ def test_what_the_steps_read(work: Work, tmp_path: Path) -> None:
     ("key", "name"),
     [
         (ModelKey(task="Task004_X", configuration="2d"), "train 2d fold 0"),
-        (ModelKey(task="Task004_X", configuration="2d", trainer="Mine"), "train 2d__Mine__autoseg fold 0"),
-        (ModelKey(task="Task004_X", configuration="2d", plans="fine"), "train 2d__Trainer__fine fold 0"),
+        (ModelKey(task="Task004_X", configuration="2d", trainer="Mine"), "train 2d by Mine__autoseg fold 0"),
+        (ModelKey(task="Task004_X", configuration="2d", plans="fine"), "train 2d by Trainer__fine fold 0"),
     ],
 )
 def test_models_of_two_trainers_or_plans_are_two_steps(key: ModelKey, name: str) -> None:
