@@ -16,7 +16,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from autoseg.errors import ExtensionError, StorageError
-from autoseg.extensions import code_digest, files_beside, import_file
+from autoseg.extensions import code_digest, digests_by_file, import_file
 from autoseg.files.layout import is_recipe_file
 from autoseg.files.storage import decode, encode, read_json
 from autoseg.words import nearest
@@ -216,9 +216,11 @@ def _said_in(entry: Any) -> dict[str, str]:
 
 def code_digests(parts: tuple[Part, ...]) -> dict[str, str]:
     """Digests of the user's own files that parts are made of, by path."""
-    own = [part.own_file for part in parts if part.own_file is not None]
-    files = [file for path in own for file in (path, *files_beside(path))]
-    return {str(path): code_digest(path) or "" for path in files}
+    digests: dict[str, str] = {}
+    for part in parts:
+        if part.own_file is not None:
+            digests |= digests_by_file(part.own_file)
+    return digests
 
 
 def files_of_recipe(path: Path) -> tuple[Path, ...]:

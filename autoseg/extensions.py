@@ -88,11 +88,6 @@ def import_file(path: Path) -> ModuleType:
     return module
 
 
-def digest_of_code(path: Path) -> str:
-    """Of what a Python file and its neighbours that it imports do; comments and layout do not matter."""
-    return content_hash(*(code_digest(file) for file in (path, *files_beside(path))))
-
-
 @contextmanager
 def _importable(folder: str) -> Iterator[None]:
     """Look for modules in a folder, too, behind everything installed: what lies there takes no library's place."""
@@ -123,6 +118,16 @@ def files_beside(path: Path) -> tuple[Path, ...]:
         found.update(dict.fromkeys(new))
         waiting += new
     return tuple(sorted(found))
+
+
+def digests_by_file(path: Path) -> dict[str, str]:
+    """Of a Python file and of those of its folder that it imports, by path."""
+    return {str(file): code_digest(file) or "" for file in (path, *files_beside(path))}
+
+
+def digest_of_code(path: Path) -> str:
+    """Of what a Python file and its neighbours that it imports do; comments and layout do not matter."""
+    return content_hash(*digests_by_file(path).values())
 
 
 def _imported_files(path: Path) -> Iterator[Path]:

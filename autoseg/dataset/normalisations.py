@@ -45,6 +45,15 @@ OWN = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)(?:@(?P<digest>[0-
 PERCENTILE = re.compile(r"(\d+(?:\.\d+)?)%")
 
 
+@dataclass(frozen=True, slots=True)
+class OwnFunction:
+    """A function in a file of the user's own, and the digest of its code where plans hold one."""
+
+    file: str
+    name: str
+    digest: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normalisation:
     """A rule with its settings.
@@ -58,9 +67,15 @@ class Normalisation:
     settings: Mapping[str, float | str] = field(default_factory=dict)
 
     @property
+    def own(self) -> OwnFunction | None:
+        """The function, where it is one in the user's own file."""
+        match = OWN.fullmatch(self.name)
+        return OwnFunction(match["file"], match["function"], match["digest"]) if match else None
+
+    @property
     def is_own(self) -> bool:
         """Whether it is a function in the user's own file."""
-        return OWN.fullmatch(self.name) is not None
+        return self.own is not None
 
     @property
     def mask(self) -> str | None:

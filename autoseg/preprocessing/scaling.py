@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from autoseg.arrays import Array, Float32Array, Mask
-from autoseg.dataset.normalisations import OWN, Normalisation
+from autoseg.dataset.normalisations import Normalisation, OwnFunction
 from autoseg.errors import ExtensionError
 from autoseg.extensions import digest_of_code, import_file
 
@@ -66,8 +66,8 @@ def scale(values: Float32Array, result: Float32Array, rule: Normalisation, outsi
     Raises:
         ExtensionError: A function of the user's own that cannot be found, or returns anything but such an array.
     """
-    if rule.is_own:
-        result[...] = _by_own(values, rule, outside)
+    if (own := rule.own) is not None:
+        result[...] = _by_own(values, own, outside)
         return
     if rule.name == "histogram":
         result[...] = _equalised(values, rule, outside)
@@ -152,30 +152,28 @@ def _equalised(values: Float32Array, rule: Normalisation, outside: Mask | None) 
     return equalised
 
 
-def _by_own(values: Float32Array, rule: Normalisation, outside: Mask | None) -> Array:
+def _by_own(values: Float32Array, own: OwnFunction, outside: Mask | None) -> Array:
     """What the user's function makes of a copy of the channel and of where it counts, `(Z, Y, X)` each."""
     inside = np.ones(values.shape, dtype=bool) if outside is None else ~outside
-    found = np.asarray(_own_function(rule.name)(values.copy(), inside))
+    found = np.asarray(_own_function(own)(values.copy(), inside))
     if found.shape != values.shape or found.dtype.kind not in "iuf" or not np.isfinite(found).all():
         raise ExtensionError(
-            f"{rule.name}: of an image of {values.shape} voxels it returned an array of shape {found.shape} and type "
+            f"{own.file}:{own.name}: of an image of {values.shape} voxels it returned an array of shape {found.shape} and type "
             f"{found.dtype}, or numbers that are not finite; return one finite number for each voxel"
         )
     return found
 
 
 @lru_cache(maxsize=16)
-def _own_function(reference: str) -> Callable[[Float32Array, Mask], Array]:
+def _own_function(own: OwnFunction) -> Callable[[Float32Array, Mask], Array]:
     """The function, if its file still does what it did when the plans were made: plans may come from elsewhere."""
-    match = OWN.fullmatch(reference)
-    assert match is not None
-    path, name = Path(match["file"]), match["function"]
-    if path.is_file() and digest_of_code(path) != match["digest"]:
+    path = Path(own.file)
+    if path.is_file() and digest_of_code(path) != own.digest:
         raise ExtensionError(
             f"{path}: is not the file that the plans were made with, which name the digest of its code; bring that file "
             "back, or plan and preprocess anew"
         )
-    function: Callable[[Float32Array, Mask], Array] | None = getattr(import_file(path), name, None)
+    function: Callable[[Float32Array, Mask], Array] | None = getattr(import_file(path), own.name, None)
     if not callable(function):
-        raise ExtensionError(f"{path}: has no function {name}; define {name}(image, inside) there")
+        raise ExtensionError(f"{path}: has no function {own.name}; define {own.name}(image, inside) there")
     return function

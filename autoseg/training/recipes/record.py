@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import autoseg
 from autoseg.catalogue import Part, code_digests, plain_settings
-from autoseg.extensions import OWN_FILE, code_digest, files_beside
+from autoseg.extensions import OWN_FILE, digests_by_file
 from autoseg.files.storage import content_hash
 
 if TYPE_CHECKING:
@@ -164,8 +164,7 @@ def own_code(kind: type) -> dict[str, str]:
     for ancestor in kind.__mro__:
         module = sys.modules.get(ancestor.__module__)
         if (own := getattr(module, OWN_FILE, None)) is not None:
-            files = (Path(own), *files_beside(Path(own)))
-            digests |= {str(path): code_digest(path) or "" for path in files}
+            digests |= digests_by_file(Path(own))
         elif ancestor.__module__.partition(".")[0] not in (autoseg.__name__, "builtins"):
             digests[f"{ancestor.__module__}.{ancestor.__qualname__}"] = _source_digest(ancestor)
     return digests
