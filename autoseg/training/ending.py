@@ -108,11 +108,25 @@ class Bounds:
         """Those that it may take; None: as long as it wants."""
         return None if self.max_hours is None else self.max_hours * SECONDS_OF_AN_HOUR
 
+    @property
+    def batches(self) -> int:
+        """Training batches, if there is time for them."""
+        most = self.epochs * self.iterations_per_epoch
+        return most if self.max_iterations is None else min(most, self.max_iterations)
+
+    def in_words(self, batch_size: int) -> str:
+        """Such as "3 epochs of 40 batches of 2, 100 in all, at most 6 min"."""
+        epochs, batches = counted(self.epochs, "epoch"), counted(self.iterations_per_epoch, "batch", "batches")
+        limits = [f"{epochs} of {batches} of {batch_size}"]
+        if self.batches < self.epochs * self.iterations_per_epoch:
+            limits.append(f"{self.batches} in all")
+        if self.seconds is not None:
+            limits.append(f"at most {rough_time(self.seconds)}")
+        return ", ".join(limits)
+
     def foreseen_epochs(self, spent: Spent) -> float:
         """How many epochs it will have, by what the batches so far took."""
-        foreseen = float(self.epochs)
-        if self.max_iterations is not None:
-            foreseen = min(foreseen, self.max_iterations / self.iterations_per_epoch)
+        foreseen = self.batches / self.iterations_per_epoch
         if self.seconds is not None and spent.epochs > 0:
             foreseen = min(foreseen, spent.epochs * (self.seconds - self._last(spent)) / spent.seconds)
         return foreseen

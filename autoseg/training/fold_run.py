@@ -311,6 +311,7 @@ class FoldRun:
         record = RunRecord(
             **conditions,
             epochs=parts.epochs,
+            epochs_asked=parts.settings.epochs is not None,
             learning_rate=parts.settings.learning_rate,
             recipe=self._recipe,
             training=split.training,
@@ -383,7 +384,7 @@ def tell_pace(parts: Parts) -> None:
     if parts.pace != (parts.initial_learning_rate, parts.momentum):
         log.info(
             "%s few: learning rate %.3g and momentum %.3g, where a long training has %g and %g",
-            counted(parts.epochs * parts.iterations_per_epoch, "batch in all is", "batches in all are"),
+            counted(parts.bounds.batches, "batch in all is", "batches in all are"),
             *parts.pace,
             parts.initial_learning_rate,
             parts.momentum,

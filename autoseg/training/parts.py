@@ -379,7 +379,7 @@ class Parts:
 
         A learning rate of the user's and an optimiser of your own are left as they are.
         """
-        return self.pace_of(self.epochs * self.iterations_per_epoch)
+        return self.pace_of(self.bounds.batches)
 
     def pace_of(self, steps: float) -> Pace:
         """The pace of a training of so many steps."""

@@ -55,10 +55,8 @@ class Trainer(Parts):
         training, validation = (counted(len(cases), "case") for cases in (self.split.training, self.split.validation))
         return (
             f"{self.plans.dataset}: {self.plan.name}, {self.name}, fold {self.fold.fold}: {training} to train, "
-            f"{validation} to validate; {counted(self.epochs, 'epoch')} of "
-            f"{counted(self.iterations_per_epoch, 'batch', 'batches')} of "
-            f"{self.batch_size}, patch {in_sides(self.plan.sampling.patch_size)}, "
-            f"on {self.device} in {self.precision.name}"
+            f"{validation} to validate; {self.bounds.in_words(self.batch_size)}, "
+            f"patch {in_sides(self.plan.sampling.patch_size)}, on {self.device} in {self.precision.name}"
         )
 
     def run(

@@ -94,7 +94,14 @@ def test_whichever_ends_first() -> None:
     assert bounds().foreseen_epochs(spent(5, 50, 1e9)) == 100
     assert bounds().reason(spent(5, 50, 1e9)) == ""
     assert bounds(max_iterations=55).foreseen_epochs(spent(0, 0, 0)) == 5.5
+    assert bounds(max_iterations=55).batches == 55
     assert [bounds(max_iterations=55).reason(spent(5, done, 1)) for done in (54, 55)] == ["", "55 batches are done"]
+
+
+def test_what_it_may_take_is_told_in_words() -> None:
+    assert bounds().in_words(2) == "100 epochs of 10 batches of 2"
+    assert bounds(epochs=6, max_iterations=55).in_words(2) == "6 epochs of 10 batches of 2, 55 in all"
+    assert bounds(max_hours=0.1).in_words(1) == "100 epochs of 10 batches of 1, at most 6 min"
 
 
 def test_hours_are_kept_by_what_the_batches_took() -> None:

@@ -17,6 +17,7 @@ KEPT = ("epochs", "iterations_per_epoch", "batch_size", "learning_rate", "seed")
 def settings_to_continue(settings: TrainingSettings, fold: FoldFolder, *, device: str) -> TrainingSettings:
     """What is asked for, and for the rest what the fold's training had.
 
+    Epochs that the recipe said then are the recipe's to say again, so that a longer one goes on with what a shorter one ended.
     Precision is kept on the kind of device that it was chosen on; on another, the default is taken.
 
     Args:
@@ -29,7 +30,7 @@ def settings_to_continue(settings: TrainingSettings, fold: FoldFolder, *, device
     if record is None:
         content = load_checkpoint(places[0].checkpoint)
         return _filled(settings, {name: content.get(name) for name in KEPT})
-    kept = _filled(settings, {name: getattr(record, name) for name in KEPT})
+    kept = _filled(settings, {name: getattr(record, name) for name in KEPT if name != "epochs" or record.epochs_asked})
     if not record.sessions:
         return kept
     last = record.sessions[-1]

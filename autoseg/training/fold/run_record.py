@@ -67,6 +67,7 @@ class RunRecord:
         weights_sha256: Of the final weights' values; None while it goes on.
         parameters: Numbers that training changed; None while it goes on.
         memory: Bytes that the process held most, on a GPU those of the GPU; None where that is not known.
+        epochs_asked: Whether the user asked for so many epochs, whatever the recipe says; also where that is not known.
     """
 
     trainer: str
@@ -87,6 +88,7 @@ class RunRecord:
     learning_rate: float | None = None
     parameters: int | None = field(default=None, metadata=LATER)
     memory: int | None = field(default=None, metadata=LATER)
+    epochs_asked: bool = field(default=True, metadata=LATER)
 
 
 def begin_run(fold: FoldFolder, record: RunRecord, *, continued: bool) -> None:

@@ -17,6 +17,7 @@ from autoseg.plans import Plans
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainingSettings, find_trainer
 from autoseg.training.fine_tuning import freeze
+from autoseg.training.fold.continuing import settings_to_continue
 from autoseg.training.fold.data import FoldData
 
 CASES = tuple(f"ball_{number}" for number in range(6))
@@ -28,7 +29,7 @@ MakeTrainer = Callable[..., Trainer]
 
 @pytest.fixture
 def trainer(store: PreparedCases, references: Path, tmp_path: Path, plans: Plans) -> MakeTrainer:
-    def make(recipe: dict[str, Any], name: str = "mine") -> Trainer:
+    def make(recipe: dict[str, Any], name: str = "mine", *, goes_on: bool = False, **asked: Any) -> Trainer:
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps(SHORT | recipe))
         data = FoldData(
@@ -39,7 +40,9 @@ def trainer(store: PreparedCases, references: Path, tmp_path: Path, plans: Plans
             output=tmp_path / name / "fold_0",
             references=references,
         )
-        settings = TrainingSettings(seed=3, workers=0, precision="fp32")
+        settings = TrainingSettings(seed=3, workers=0, precision="fp32", **asked)
+        if goes_on:
+            settings = settings_to_continue(settings, data.folder, device="cpu")
         return find_trainer(str(path)).build(data, settings=settings, device="cpu")
 
     return make
@@ -119,10 +122,19 @@ def test_batches_may_be_the_unit_and_the_last_epoch_shorter(
 
 def test_more_batches_are_added_to_a_training_that_is_done(trainer: MakeTrainer) -> None:
     trainer({"epochs": 9, "max_iterations": 2}).run()
-    more = trainer({"epochs": 9, "max_iterations": 4})
+    more = trainer({"epochs": 9, "max_iterations": 4}, goes_on=True)
     more.run(resume=True)
 
     assert [epoch["epoch"] for epoch in epochs_of(more)] == [0, 1]
+
+
+def test_epochs_that_were_asked_for_stay_where_those_of_the_recipe_may_change(trainer: MakeTrainer) -> None:
+    trainer({"epochs": 9}, epochs=1).run()
+    trainer({"epochs": 1}, "another").run()
+
+    assert trainer({"epochs": 9}, goes_on=True).epochs == 1
+    assert trainer({"epochs": 9}, goes_on=True, epochs=2).epochs == 2
+    assert trainer({"epochs": 9}, "another", goes_on=True).epochs == 9
 
 
 def test_hours_are_kept_and_leave_a_model(trainer: MakeTrainer, caplog: pytest.LogCaptureFixture) -> None:
