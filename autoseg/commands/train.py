@@ -189,7 +189,7 @@ def _train_or_validate(arguments: argparse.Namespace, workspace: Workspace) -> F
         settings = _as_before(settings, workspace.model(key).fold(arguments.fold), arguments.device)
     trainer = build_trainer(key, arguments.fold, workspace, settings=settings, device=arguments.device)
     if arguments.find_lr:
-        rate = find_learning_rate(trainer)
+        rate = suggest_learning_rate(trainer)
         if not trainer.fold.checkpoint.is_file():
             options = training_options(build_parser(COMMAND, COMMAND.name), arguments)
             say_next(training_with_rate(rate, key, arguments.fold, options), home=arguments.home)
@@ -250,7 +250,7 @@ def validate(trainer: Trainer, *, best: bool = False, probabilities: bool = Fals
     return summary
 
 
-def find_learning_rate(trainer: Trainer) -> float:
+def suggest_learning_rate(trainer: Trainer) -> float:
     """Try learning rates, print the one to start with, and return it."""
     from autoseg.training import learning_rate_finder
 

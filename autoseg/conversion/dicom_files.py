@@ -13,7 +13,7 @@ from pathlib import Path
 
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.images import holds_channels, split_ending
-from autoseg.images.dicom_drawings import Drawing, is_drawn_on, masks_of, may_be_drawn_on, read_drawing
+from autoseg.images.dicom_drawings import DicomDrawing, is_drawn_on, masks_of, may_be_drawn_on, read_drawing
 from autoseg.images.formats.dicom import Series, grid_of, series_in
 from autoseg.images.formats.dicom_slices import is_dicom
 from autoseg.machine.pool import run_on_cases
@@ -29,7 +29,7 @@ class Found:
     """
 
     series: tuple[Series, ...]
-    drawings: tuple[Drawing, ...]
+    drawings: tuple[DicomDrawing, ...]
     images: tuple[Path, ...]
 
 
@@ -60,13 +60,13 @@ def find_dicom(folder: Path, workers: int) -> Found:
     )
 
 
-def match_drawings(folder: Path, found: Found) -> tuple[Mapping[Path, list[Drawing]], tuple[Drawing, ...]]:
+def match_drawings(folder: Path, found: Found) -> tuple[Mapping[Path, list[DicomDrawing]], tuple[DicomDrawing, ...]]:
     """The drawings of each series, by the series' path, and those whose series is not there.
 
     Raises:
         DatasetError: A drawing lies on none of the series that it may have been drawn on, or on several.
     """
-    matched: dict[Path, list[Drawing]] = {}
+    matched: dict[Path, list[DicomDrawing]] = {}
     orphans = []
     for drawing in found.drawings:
         series = _series_of(folder, drawing, found.series)
@@ -104,7 +104,7 @@ def _look(folder: Path) -> Found:
     )
 
 
-def _series_of(folder: Path, drawing: Drawing, series: Sequence[Series]) -> Series | None:
+def _series_of(folder: Path, drawing: DicomDrawing, series: Sequence[Series]) -> Series | None:
     """The one series that a drawing was drawn on; None where it is not there."""
     for is_possible in (_is_drawn_on_images, is_drawn_on, may_be_drawn_on):
         candidates = [one for one in series if is_possible(drawing, one)]
@@ -126,11 +126,11 @@ def _series_of(folder: Path, drawing: Drawing, series: Sequence[Series]) -> Seri
     return None
 
 
-def _is_drawn_on_images(drawing: Drawing, series: Series) -> bool:
+def _is_drawn_on_images(drawing: DicomDrawing, series: Series) -> bool:
     return any(one.instance in drawing.references for one in series.slices)
 
 
-def _fault(drawing: Drawing, series: Series) -> str:
+def _fault(drawing: DicomDrawing, series: Series) -> str:
     """Why a drawing does not lie on a series; empty where it does."""
     try:
         for _ in masks_of(drawing.path, drawing.structures.values(), grid_of(series)):

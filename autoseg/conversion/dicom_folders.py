@@ -23,7 +23,7 @@ from autoseg.dataset.facts import Facts
 from autoseg.dataset.metadata import PATIENT
 from autoseg.errors import DatasetError
 from autoseg.images import Header, read_header, split_ending, whole_files
-from autoseg.images.dicom_drawings import Drawing, in_file_names
+from autoseg.images.dicom_drawings import DicomDrawing, in_file_names
 from autoseg.images.formats.dicom import Series, grid_of
 from autoseg.words import counted, first_few, nearest, readable
 
@@ -128,7 +128,7 @@ def understand_dicom(folder: Path, settings: DicomSettings, *, workers: int) -> 
 
 
 def _scans(
-    folder: Path, there: Sequence[Series], drawings: Mapping[Path, Sequence[Drawing]], wanted: Sequence[str]
+    folder: Path, there: Sequence[Series], drawings: Mapping[Path, Sequence[DicomDrawing]], wanted: Sequence[str]
 ) -> Iterator[_Scan]:
     depth = _common_depth(folder, there)
     for series in there:
@@ -146,7 +146,7 @@ def _common_depth(folder: Path, series: Sequence[Series]) -> int:
     return next(depth for depth in range(min(map(len, ways)) + 1) if len({way[: depth + 1] for way in ways}) > 1)
 
 
-def _masks(series: Series, drawings: Sequence[Drawing], wanted: Sequence[str]) -> dict[str, Structure]:
+def _masks(series: Series, drawings: Sequence[DicomDrawing], wanted: Sequence[str]) -> dict[str, Structure]:
     """What is drawn on a series of what is wanted."""
     masks: dict[str, Structure] = {}
     as_wanted = {name.casefold(): name for name in wanted}
@@ -210,7 +210,7 @@ def _modality(folder: Path, scans: Sequence[_Scan]) -> str:
     return next(iter(found))
 
 
-def _told_of_names(drawn: Sequence[Drawing], names: Sequence[str], wanted: Sequence[str]) -> Iterator[str]:
+def _told_of_names(drawn: Sequence[DicomDrawing], names: Sequence[str], wanted: Sequence[str]) -> Iterator[str]:
     if not drawn:
         return
     kinds = Counter(drawing.kind for drawing in drawn)
@@ -226,7 +226,7 @@ def _told_of_names(drawn: Sequence[Drawing], names: Sequence[str], wanted: Seque
         yield f"drawn, too, and no labels here: {first_few(left)}"
 
 
-def _told_of_orphans(folder: Path, orphans: Sequence[Drawing]) -> Iterator[str]:
+def _told_of_orphans(folder: Path, orphans: Sequence[DicomDrawing]) -> Iterator[str]:
     if orphans:
         yield f"left out, for its series is not here: {first_few([place(folder, one.path) for one in orphans])}"
 
@@ -250,7 +250,7 @@ def _told_of_cases(folder: Path, scans: Sequence[_Scan], left_out: Sequence[_Sca
         yield f"left out, without a label: {counted(more, 'more series', 'more series')}"
 
 
-def _nothing_drawn(folder: Path, found: Found, orphans: Sequence[Drawing]) -> str:
+def _nothing_drawn(folder: Path, found: Found, orphans: Sequence[DicomDrawing]) -> str:
     there = counted(len(found.series), "DICOM series", "DICOM series")
     if orphans:
         listed = first_few([f"{place(folder, one.path)} ({one.kind})" for one in orphans])
@@ -301,7 +301,7 @@ def _with_cases(understood: Understood, scans: Sequence[_Scan]) -> Understood:
     )
 
 
-def _names(drawings: Sequence[Drawing]) -> list[str]:
+def _names(drawings: Sequence[DicomDrawing]) -> list[str]:
     """What all structures are called, those that differ in case or signs only as most of them are, as files may be called."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for drawing in drawings:

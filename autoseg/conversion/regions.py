@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autoseg.conversion.drawn_masks import mask_of
-from autoseg.conversion.understood import Region, Understood
+from autoseg.conversion.understood import RegionOfInterest, Understood
 from autoseg.dataset import Case, image_files
 from autoseg.dataset.declared_target import IGNORE
 from autoseg.dataset.listed import ROI
@@ -108,7 +108,7 @@ def with_regions(understood: Understood, regions: Mapping[str, Path], margin: fl
         notes.append(f"without {ROI}, so all of it counts: {first_few(without)}")
     return replace(
         understood,
-        regions={case: Region(mask=path, unknown=unknown, margin=margin) for case, path in regions.items()},
+        regions={case: RegionOfInterest(mask=path, unknown=unknown, margin=margin) for case, path in regions.items()},
         target={**understood.target, IGNORE: unknown},
         notes=(*notes, *understood.notes),
     )
@@ -129,7 +129,7 @@ class _Read:
     box: Box
 
 
-def image_within(image: Image, region: Region, source: Path) -> Image:
+def image_within(image: Image, region: RegionOfInterest, source: Path) -> Image:
     """An image cut to its region and what lies around it.
 
     Args:
@@ -141,7 +141,7 @@ def image_within(image: Image, region: Region, source: Path) -> Image:
     return _cut(image, _read(region, image, source))
 
 
-def label_within(label: Image, region: Region, source: Path) -> Image:
+def label_within(label: Image, region: RegionOfInterest, source: Path) -> Image:
     """A label outside of whose region nobody knows, cut alike where images are."""
     read = _read(region, label, source)
     known = mask_of(read.mask.data)
@@ -150,7 +150,7 @@ def label_within(label: Image, region: Region, source: Path) -> Image:
     return _cut(replace(label, data=data), read)
 
 
-def _read(region: Region, other: Image, source: Path) -> _Read:
+def _read(region: RegionOfInterest, other: Image, source: Path) -> _Read:
     mask = read_label(region.mask)
     if found := grid_differences(mask, other):
         raise DatasetError(

@@ -34,7 +34,7 @@ class DrawnLabel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
+class RegionOfInterest:
     """What of a case is known.
 
     Attributes:
@@ -85,7 +85,7 @@ class Understood:
     description: Mapping[str, Any] = field(default_factory=dict)
     label_values: Mapping[str, Mapping[int, int]] | None = None
     drawings: Mapping[str, tuple[DrawnLabel, ...]] = field(default_factory=dict)
-    regions: Mapping[str, Region] = field(default_factory=dict)
+    regions: Mapping[str, RegionOfInterest] = field(default_factory=dict)
     sidecars: Mapping[str, Path] = field(default_factory=dict)
     facts: Mapping[str, Facts] | None = None
     target: Mapping[str, Any] = field(default_factory=dict)

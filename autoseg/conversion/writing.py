@@ -13,7 +13,7 @@ from autoseg.conversion.building import built_beside, copy_facts, copy_file
 from autoseg.conversion.drawn_masks import mask_of
 from autoseg.conversion.mask_sources import file_of, read_masks
 from autoseg.conversion.regions import image_within, label_within
-from autoseg.conversion.understood import DrawnLabel, Region, Understood
+from autoseg.conversion.understood import DrawnLabel, RegionOfInterest, Understood
 from autoseg.dataset import Case, channel_file, read_dataset
 from autoseg.dataset.declared_target import MASKS, RATER
 from autoseg.dataset.metadata import write_metadata
@@ -59,7 +59,7 @@ class _File:
     target: str
     numbers: Mapping[int, int] | None = None
     drawing: DrawnLabel | None = None
-    region: Region | None = None
+    region: RegionOfInterest | None = None
     is_label: bool = False
     beside: str = ""
     reading: Reading = AS_FILES_SAY

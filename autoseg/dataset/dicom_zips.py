@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from autoseg.errors import AutosegError, DatasetError
-from autoseg.files.zips import Limits, blocks_of, check_end, fault_of, zip_errors
+from autoseg.files.zips import ZipLimits, blocks_of, check_end, fault_of, zip_errors
 from autoseg.images.formats.dicom_slices import MARK, MARK_AT
 from autoseg.remedies import describe_os_error
 from autoseg.words import in_gigabytes, readable
 
-LIMITS = Limits(kind="a zip of DICOM series", size=64 * 2**30, members=100_000, directory=64 * 2**20)
+LIMITS = ZipLimits(kind="a zip of DICOM series", size=64 * 2**30, members=100_000, directory=64 * 2**20)
 """A study of ten thousand slices is a large one; a file in the list takes some 150 bytes."""
 
 LARGEST_RATIO = 100

@@ -10,7 +10,7 @@ import numpy as np
 from autoseg.errors import DatasetError
 from autoseg.images import Image, split_ending
 from autoseg.images.dicom_drawings import in_file_names, masks_of, read_drawing
-from autoseg.images.formats.dicom import Grid
+from autoseg.images.formats.dicom import SliceGrid
 from autoseg.images.formats.dicom_slices import is_dicom
 from autoseg.words import first_few, readable
 
@@ -51,7 +51,7 @@ def read_drawn_labels(path: Path, prediction: Path, image: Image, names: Sequenc
             f"{readable(path)}: none of the labels is drawn in it: {first_few(list(names[1:]))}; there are "
             f"{first_few(list(drawing.structures))}"
         )
-    grid = Grid(name=prediction, geometry=image.geometry, shape=image.data.shape)
+    grid = SliceGrid(name=prediction, geometry=image.geometry, shape=image.data.shape)
     labels = np.zeros(image.data.shape, np.min_scalar_type(max(held)))
     for value, mask in zip(held, masks_of(path, list(held.values()), grid), strict=True):
         labels[mask] = value

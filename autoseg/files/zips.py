@@ -27,7 +27,7 @@ END_64 = struct.Struct("<4sQ2H2L4Q")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ZipLimits:
     """What a zip file of some kind may have at most.
 
     Attributes:
@@ -43,7 +43,7 @@ class Limits:
     directory: int
 
 
-def check_end(file: BinaryIO, limits: Limits) -> None:
+def check_end(file: BinaryIO, limits: ZipLimits) -> None:
     """Refuse what is no zip file, and a directory too large to be read into memory.
 
     Raises:

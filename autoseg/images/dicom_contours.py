@@ -14,7 +14,7 @@ import numpy as np
 
 from autoseg.arrays import Float64Array, Mask
 from autoseg.geometry import voxels_at
-from autoseg.images.formats.dicom import Grid
+from autoseg.images.formats.dicom import SliceGrid
 from autoseg.images.refusals import refusal
 from autoseg.words import counted, first_few, readable
 
@@ -38,7 +38,7 @@ def structures_in(content: Dataset) -> dict[int, str]:
     return {number: name for number, name in named.items() if number in drawn}
 
 
-def masks_of(path: Path, content: Dataset, structures: Iterable[Sequence[int]], grid: Grid) -> Iterator[Mask]:
+def masks_of(path: Path, content: Dataset, structures: Iterable[Sequence[int]], grid: SliceGrid) -> Iterator[Mask]:
     """For each set of numbers the voxels of all its structures, `(Z, Y, X)` on a series' grid.
 
     A voxel belongs to a structure where its centre lies inside an odd number of the curves on its slice, so that a curve
@@ -85,7 +85,7 @@ def _closed(structure: Dataset) -> Iterator[Any]:
             yield contour
 
 
-def _by_slice(path: Path, structure: Dataset, grid: Grid) -> dict[int, list[Float64Array]]:
+def _by_slice(path: Path, structure: Dataset, grid: SliceGrid) -> dict[int, list[Float64Array]]:
     """The curves on each slice, in voxels."""
     found: dict[int, list[Float64Array]] = defaultdict(list)
     elsewhere: list[float] = []

@@ -13,7 +13,7 @@ from typing import Any
 
 from autoseg.arrays import Mask
 from autoseg.images import dicom_contours, dicom_segments
-from autoseg.images.formats.dicom import Grid, Series
+from autoseg.images.formats.dicom import Series, SliceGrid
 from autoseg.images.formats.dicom_slices import is_dicom, opened
 from autoseg.images.refusals import refusal
 from autoseg.images.segments import plain_name
@@ -36,7 +36,7 @@ CONTOUR_DATA = 0x30060050
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawing:
+class DicomDrawing:
     """What a file says of the structures in it, and of what they were drawn on.
 
     Attributes:
@@ -51,7 +51,7 @@ class Drawing:
     structures: dict[str, tuple[int, ...]]
 
 
-def read_drawing(path: Path) -> Drawing | None:
+def read_drawing(path: Path) -> DicomDrawing | None:
     """What is drawn in a file; None where it is no drawing.
 
     Raises:
@@ -70,7 +70,7 @@ def read_drawing(path: Path) -> Drawing | None:
             if not name:
                 raise refusal(path, f"its structure {number} has no name", "name it, and export it again")
             structures[name] = (*structures.get(name, ()), number)
-        return Drawing(path=path, kind=kind, references=frozenset(_references(content)), structures=structures)
+        return DicomDrawing(path=path, kind=kind, references=frozenset(_references(content)), structures=structures)
 
 
 def in_file_names(name: str) -> str:
@@ -78,17 +78,17 @@ def in_file_names(name: str) -> str:
     return NOT_IN_FILES.sub("_", name).strip("_") or "structure"
 
 
-def is_drawn_on(drawing: Drawing, series: Series) -> bool:
+def is_drawn_on(drawing: DicomDrawing, series: Series) -> bool:
     """Whether a drawing refers to an image of a series, or to the series itself."""
     return any({one.instance, one.series} & drawing.references for one in series.slices)
 
 
-def may_be_drawn_on(drawing: Drawing, series: Series) -> bool:
+def may_be_drawn_on(drawing: DicomDrawing, series: Series) -> bool:
     """Whether both are in one frame of reference: the same patient, who lay still."""
     return any(one.frame_of_reference in drawing.references for one in series.slices)
 
 
-def masks_of(path: Path, structures: Iterable[Sequence[int]], grid: Grid) -> Iterator[Mask]:
+def masks_of(path: Path, structures: Iterable[Sequence[int]], grid: SliceGrid) -> Iterator[Mask]:
     """For each set of numbers the voxels of all these structures, `(Z, Y, X)` on a grid, one after the other.
 
     Raises:

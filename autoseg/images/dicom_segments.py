@@ -14,7 +14,7 @@ import numpy as np
 
 from autoseg.arrays import Mask
 from autoseg.geometry import voxels_at
-from autoseg.images.formats.dicom import Grid
+from autoseg.images.formats.dicom import SliceGrid
 from autoseg.images.formats.dicom_slices import frames_of
 from autoseg.images.refusals import refusal
 from autoseg.words import in_brackets, readable
@@ -33,7 +33,7 @@ def structures_in(content: Dataset) -> dict[int, str]:
     return {number: name for number, name in named.items() if number not in (0, padding)}
 
 
-def masks_of(path: Path, content: Dataset, structures: Iterable[Sequence[int]], grid: Grid) -> Iterator[Mask]:
+def masks_of(path: Path, content: Dataset, structures: Iterable[Sequence[int]], grid: SliceGrid) -> Iterator[Mask]:
     """For each set of numbers the voxels of all its segments, `(Z, Y, X)` on the grid.
 
     Raises:
@@ -67,7 +67,7 @@ def _is_map(content: Dataset) -> bool:
     return str(content.get("SegmentationType", "")) == "LABELMAP"
 
 
-def _place(path: Path, frame: Dataset, grid: Grid) -> int:
+def _place(path: Path, frame: Dataset, grid: SliceGrid) -> int:
     """The slice that a frame lies on."""
     rows, columns = int(frame.Rows), int(frame.Columns)
     if (rows, columns) != grid.shape[1:]:
@@ -88,7 +88,7 @@ def _place(path: Path, frame: Dataset, grid: Grid) -> int:
     return place
 
 
-def _elsewhere(path: Path, grid: Grid, how: str) -> Exception:
+def _elsewhere(path: Path, grid: SliceGrid, how: str) -> Exception:
     return refusal(
         path,
         f"lies on another grid than {readable(grid.name)}: {how}",

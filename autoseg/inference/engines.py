@@ -59,7 +59,6 @@ def start_networks(
     precision: Precision,
     device: torch.device,
     activation: Activation,
-    dropout_samples: int = 0,
 ) -> Networks:
     """Bring networks to where they are computed.
 
@@ -70,16 +69,11 @@ def start_networks(
         networks: In evaluation mode.
         tile_shape: `(C, *patch)`.
         activation: Makes the probabilities that are compared.
-        dropout_samples: See `Computation`.
 
     Raises:
-        ModelError: OpenVINO was asked for by name and cannot be used; or dropout, and a network has none.
+        ModelError: OpenVINO was asked for by name and cannot be used.
     """
-    if device.type == "cpu":
-        keep_freed_memory()
-    modules = tuple(network.eval() for network in networks)
-    if dropout_samples:
-        return with_dropout(_in_torch(modules, precision, device), modules, dropout_samples)
+    modules = _in_evaluation(networks, device)
     if not prefers_openvino(engine, device):
         return _in_torch(modules, precision, device)
     try:
@@ -91,6 +85,24 @@ def start_networks(
         return _in_torch(modules, precision, device)
     log.info("OpenVINO computes the network (its answers were compared with torch's; `engine=torch` does without)")
     return Networks(engine="openvino", forwards=forwards, device=device)
+
+
+def start_networks_with_dropout(
+    networks: Sequence[nn.Module], *, precision: Precision, device: torch.device, samples: int
+) -> Networks:
+    """Bring networks to where torch computes them, each so many times with its dropout on.
+
+    Raises:
+        ModelError: A network has no dropout.
+    """
+    modules = _in_evaluation(networks, device)
+    return with_dropout(_in_torch(modules, precision, device), modules, samples)
+
+
+def _in_evaluation(networks: Sequence[nn.Module], device: torch.device) -> tuple[nn.Module, ...]:
+    if device.type == "cpu":
+        keep_freed_memory()
+    return tuple(network.eval() for network in networks)
 
 
 def full_resolution(output: Any) -> torch.Tensor:

@@ -16,7 +16,7 @@ from autoseg.dataset.raw_cases import RawCase
 from autoseg.dataset.target import Target
 from autoseg.errors import DatasetError, ModelError
 from autoseg.geometry import Geometry
-from autoseg.inference.engines import require_engine, start_networks
+from autoseg.inference.engines import require_engine, start_networks, start_networks_with_dropout
 from autoseg.inference.export import export_fast, export_segmentation
 from autoseg.inference.members import Members, Networks, all_flips
 from autoseg.inference.memory import tile_bytes
@@ -243,7 +243,11 @@ class Predictor:
 
     @cached_property
     def _networks(self) -> Networks:
-        model = self.model
+        model, samples = self.model, self.computation.dropout_samples
+        if samples:
+            return start_networks_with_dropout(
+                model.networks, precision=self.precision, device=self.device, samples=samples
+            )
         return start_networks(
             model.networks,
             (input_channels(model.plans, model.configuration), *model.plan.sampling.patch_size),
@@ -251,7 +255,6 @@ class Predictor:
             precision=self.precision,
             device=self.device,
             activation=activation_of(self.target),
-            dropout_samples=self.computation.dropout_samples,
         )
 
     @cached_property

@@ -27,7 +27,7 @@ OURS = "autoseg_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ScriptLine:
     """A command of a script.
 
     Attributes:
@@ -75,7 +75,7 @@ def run_for_folds(
         finish(script.name, runner, chained)
 
 
-def read_script(path: Path) -> tuple[Line, ...]:
+def read_script(path: Path) -> tuple[ScriptLine, ...]:
     """The commands of a file, one a line; empty lines and those that begin with `#` are none.
 
     Raises:
@@ -87,7 +87,7 @@ def read_script(path: Path) -> tuple[Line, ...]:
     for number, text in enumerate(read_bytes(path).decode(errors="replace").splitlines(), start=1):
         if text.strip() and not text.lstrip().startswith(COMMENT):
             try:
-                lines.append(Line(number=number, words=tuple(shlex.split(text))))
+                lines.append(ScriptLine(number=number, words=tuple(shlex.split(text))))
             except ValueError as error:
                 raise WorkspaceError(f"{path}: line {number}: {error}; close the quotation") from error
     if not lines:
@@ -98,7 +98,7 @@ def read_script(path: Path) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def _steps(lines: Sequence[Line], fold: str, everywhere: tuple[str, ...]) -> Iterator[Step]:
+def _steps(lines: Sequence[ScriptLine], fold: str, everywhere: tuple[str, ...]) -> Iterator[Step]:
     before: tuple[str, ...] = ()
     for line in lines:
         words = tuple(word.replace(FOLD, fold) for word in line.words)

@@ -188,7 +188,7 @@ def prepare_cropped(case: CroppedCase, plans: Plans, configuration: str) -> Prep
     """Transpose, resample and normalise a cropped case for one configuration; see `prepare_case`."""
     require_fit(case, plans)
     properties = properties_of(case, plans, configuration)
-    require_memory(properties, len(case.data))
+    require_memory_for(properties, len(case.data))
     wanted = preparation(box_shape(case.crop), case.geometry.spacing, plans, configuration)
     data, segmentation = _arrays(case, wanted)
     labels = segmentation if case.labelled else None
@@ -352,7 +352,7 @@ def require_channels(identifier: str, number: int, plans: Plans) -> None:
         )
 
 
-def require_memory(properties: CaseProperties, channels: int, *, planes: int | None = None) -> None:
+def require_memory_for(properties: CaseProperties, channels: int, *, planes: int | None = None) -> None:
     """Refuse a case that fills all memory, as a wrong voxel size makes it, before the process is killed without a word.
 
     Args:

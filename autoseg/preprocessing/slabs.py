@@ -30,7 +30,7 @@ from autoseg.preprocessing.prepare import (
     properties_of,
     require_channels,
     require_finite,
-    require_memory,
+    require_memory_for,
 )
 from autoseg.preprocessing.resampling import SLAB, ImageSlabs
 from autoseg.words import readable
@@ -153,7 +153,7 @@ def prepare_slabs(case: SurveyedCase, plans: Plans, configuration: str, workplac
     channels = case.stored.channels
     require_channels(case.identifier, len(channels), plans)
     properties = properties_of(case, plans, configuration)
-    require_memory(properties, len(channels), planes=SLAB)
+    require_memory_for(properties, len(channels), planes=SLAB)
     wanted = preparation(box_shape(case.crop), case.geometry.spacing, plans, configuration)
     prepared = [_Channel(image, case.crop, wanted) for image in channels]
     statistics = wanted.intensities or [None] * len(channels)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from autoseg.errors import AutosegError, ModelError, StorageError
 from autoseg.files.storage import SPACE_AND_PERMISSIONS
-from autoseg.files.zips import Limits, blocks_of, check_end, fault_of, zip_errors
+from autoseg.files.zips import ZipLimits, blocks_of, check_end, fault_of, zip_errors
 from autoseg.machine.progress import progress
 from autoseg.remedies import remedy
 from autoseg.sharing.manifest import Manifest, read_manifest, require_equal_names
@@ -46,7 +46,7 @@ ONLY_FILES = {
     "is a folder or a device": "; an archive of models lists files only",
 }
 
-LIMITS = Limits(kind="an archive of models", size=LARGEST_ARCHIVE, members=MOST_MEMBERS, directory=LARGEST_DIRECTORY)
+LIMITS = ZipLimits(kind="an archive of models", size=LARGEST_ARCHIVE, members=MOST_MEMBERS, directory=LARGEST_DIRECTORY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

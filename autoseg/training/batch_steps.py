@@ -112,8 +112,8 @@ class BlurredLabels(Settings):
 
     def _blurred(self, batch: Learned, random: np.random.Generator) -> Learned:  # noqa: ARG002
         known = batch.shares >= 0
-        sums = gaussian(batch.shares.where(known, 0.0), self.sigma)
-        shares = sums / gaussian(known.to(sums.dtype), self.sigma).clamp(min=torch.finfo(sums.dtype).eps)
+        sums = blurred(batch.shares.where(known, 0.0), self.sigma)
+        shares = sums / blurred(known.to(sums.dtype), self.sigma).clamp(min=torch.finfo(sums.dtype).eps)
         return replace(batch, shares=shares.clamp(0, 1).where(known, float(IGNORED)))
 
 
@@ -154,7 +154,7 @@ class DilatedLabels(Settings):
         return replace(batch, shares=shares.where(known, float(IGNORED)))
 
 
-def gaussian(maps: Tensor, sigma: float) -> Tensor:
+def blurred(maps: Tensor, sigma: float) -> Tensor:
     """Maps `(B, C, *space)` blurred along each axis of space; beyond the border lies the same as at it."""
     reach = max(1, int(REACH * sigma + 0.5))
     places = torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device)

@@ -17,7 +17,7 @@ from autoseg.training.steps import Steps
 from autoseg.words import counted, in_sides
 
 
-def never() -> bool:
+def never_asked() -> bool:
     """Do not stop."""
     return False
 
@@ -64,7 +64,7 @@ class Trainer(Parts):
         *,
         resume: bool = False,
         overwrite: bool = False,
-        should_stop: Callable[[], bool] = never,
+        should_stop: Callable[[], bool] = never_asked,
         command: Sequence[str] = (),
     ) -> None:
         """Train the remaining epochs; afterwards the fold's folder holds the final and the best weights.

@@ -137,7 +137,9 @@ def test_files_and_space_have_limits(tmp_path: Path, scratch: Path, monkeypatch:
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))
     with pytest.raises(DatasetError, match=r"its files need 0\.0 GB of the disk for temporary files, 0\.0 GB are free"):
         find_dicom_cases(tmp_path / "in", 1, scratch)
-    monkeypatch.setattr(dicom_zips, "LIMITS", dicom_zips.Limits(kind="a zip", size=2**30, members=2, directory=2**20))
+    monkeypatch.setattr(
+        dicom_zips, "LIMITS", dicom_zips.ZipLimits(kind="a zip", size=2**30, members=2, directory=2**20)
+    )
     with pytest.raises(DatasetError, match=r"it lists 4 files in .* bytes; an archive has at most 2 files"):
         find_dicom_cases(tmp_path / "in", 1, tmp_path / "again")
 

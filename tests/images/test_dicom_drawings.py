@@ -16,7 +16,7 @@ from small_dicom import Curve, rectangle, write_series, write_structures
 from autoseg.errors import DatasetError
 from autoseg.images import read_label
 from autoseg.images.dicom_contours import inside_of
-from autoseg.images.dicom_drawings import Drawing, is_drawn_on, masks_of, may_be_drawn_on, read_drawing
+from autoseg.images.dicom_drawings import DicomDrawing, is_drawn_on, masks_of, may_be_drawn_on, read_drawing
 from autoseg.images.formats.dicom import Series, grid_of, series_in
 
 SHAPE = (3, 12, 10)
@@ -29,7 +29,7 @@ def dicom(data_folder: Path) -> Path:
     return data_folder / "dicom_series"
 
 
-def opened(path: Path) -> Drawing:
+def opened(path: Path) -> DicomDrawing:
     found = read_drawing(path)
     assert found is not None
     return found

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from autoseg.errors import ModelError
-from autoseg.inference.engines import start_networks
+from autoseg.inference.engines import start_networks, start_networks_with_dropout
 from autoseg.inference.members import Networks
 from autoseg.inference.settings import Computation
 from autoseg.networks import resolve_precision
@@ -18,15 +18,8 @@ TILE = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 
 
 def networks(samples: int, *modules: nn.Module) -> Networks:
-    return start_networks(
-        modules,
-        TILE.shape[1:],
-        engine="torch",
-        precision=resolve_precision("fp32", CPU),
-        device=CPU,
-        activation=SOFTMAX,
-        dropout_samples=samples,
-    )
+    precision = resolve_precision("fp32", CPU)
+    return start_networks_with_dropout(modules, precision=precision, device=CPU, samples=samples)
 
 
 def answers(ready: Networks) -> list[torch.Tensor]:
@@ -35,7 +28,15 @@ def answers(ready: Networks) -> list[torch.Tensor]:
 
 
 def test_without_samples_nothing_is_left_out() -> None:
-    (answer,) = answers(networks(0, nn.Dropout(0.5)))
+    ready = start_networks(
+        [nn.Dropout(0.5)],
+        TILE.shape[1:],
+        engine="torch",
+        precision=resolve_precision("fp32", CPU),
+        device=CPU,
+        activation=SOFTMAX,
+    )
+    (answer,) = answers(ready)
 
     torch.testing.assert_close(answer, TILE, rtol=0, atol=0)
 

@@ -17,8 +17,8 @@ from autoseg.training.batch_steps import (
     Learned,
     Mixup,
     as_shares,
+    blurred,
     build_batch_steps,
-    gaussian,
     with_rings,
 )
 
@@ -92,19 +92,19 @@ def test_what_is_unknown_in_either_is_unknown_in_both_and_other_outputs_are_not_
 def test_blurred_borders_are_those_of_scipy_and_what_is_unknown_takes_no_part() -> None:
     step = build_batch_steps((Part(name="blurred_labels", settings={"sigma": 1.5}),), SOFTMAX)[0]
     truth = as_shares(SOFTMAX, labels := labels_of(), 3)
-    blurred = step(batch(labels), generator()).shares
+    shares = step(batch(labels), generator()).shares
     expected = ndimage.gaussian_filter(truth[1, 2].numpy().astype(float), 1.5, mode="nearest", radius=5)
     labels[1, 2:] = IGNORED
     half = step(batch(labels), generator()).shares
 
-    np.testing.assert_allclose(blurred[1, 2].numpy(), expected, atol=1e-5)
-    torch.testing.assert_close(blurred.sum(1), torch.ones(4, *SIDES))
+    np.testing.assert_allclose(shares[1, 2].numpy(), expected, atol=1e-5)
+    torch.testing.assert_close(shares.sum(1), torch.ones(4, *SIDES))
     assert bool((half[1, :, 2:] == IGNORED).all())
     torch.testing.assert_close(half[1, :, :2].sum(0), torch.ones(2, *SIDES[1:]))
 
 
 def test_one_slice_and_one_voxel_are_blurred_alike() -> None:
-    torch.testing.assert_close(gaussian(torch.full((2, 1, 1, 9), 0.25), 2.0), torch.full((2, 1, 1, 9), 0.25))
+    torch.testing.assert_close(blurred(torch.full((2, 1, 1, 9), 0.25), 2.0), torch.full((2, 1, 1, 9), 0.25))
 
 
 def test_rings_are_as_many_as_the_root_of_an_object_says() -> None:

@@ -60,7 +60,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
+class SliceGrid:
     """What masks are laid on.
 
     Attributes:
@@ -159,14 +159,14 @@ def _read_voxels(path: Path, header: Header, _: Request) -> Array:
     return voxels
 
 
-def grid_of(series: Series) -> Grid:
+def grid_of(series: Series) -> SliceGrid:
     """The grid of a series.
 
     Raises:
         DatasetError: Its slices do not lie evenly one behind the other.
     """
     _require_one_grid(series)
-    return Grid(name=series.path.parent, geometry=_geometry(series), shape=series.shape)
+    return SliceGrid(name=series.path.parent, geometry=_geometry(series), shape=series.shape)
 
 
 def _require_one_grid(series: Series) -> None:

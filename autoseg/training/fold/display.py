@@ -90,7 +90,7 @@ class Display:
         if time.monotonic() - self.picture_drawn > SECONDS_BETWEEN_PICTURES or len(records) == self.epochs:
             self._draw()
         for tracker in self.trackers:
-            tracker.call("epoch", record.epoch + 1, values_of(record, self.labels))
+            tracker.call("epoch", record.epoch + 1, numbers_of(record, self.labels))
         self.epoch_begun = time.time()
 
     def close(self) -> None:
@@ -171,7 +171,7 @@ class _LogFile(logging.FileHandler):
         return
 
 
-def values_of(record: EpochRecord, labels: Sequence[str]) -> dict[str, float]:
+def numbers_of(record: EpochRecord, labels: Sequence[str]) -> dict[str, float]:
     """An epoch's numbers by name, as far as there are any."""
     values: dict[str, float | None] = {
         "loss/training": record.loss,
