@@ -41,6 +41,7 @@ def add_arguments(parser: Parser) -> None:
         default=0.25,
         help="share of the epochs after which the worse half of what is tried goes no further (default: 0.25; 1: none stops)",
     )
+    parser.add_argument("--dry_run", action="store_true", help="say which steps are done and which would run, and end")
     parser.add_argument("--csv", metavar="FILE", type=folder, help="also write the table, with every pair, there")
     group = parser.add_argument_group("passed on to train")
     for action in passed_on("train"):
@@ -48,8 +49,9 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
-    """Train what is missing, compare, print."""
-    from autoseg.jobs.comparing import Compared, compare_recipes
+    """Train what is missing, compare, print; or only say what is missing."""
+    from autoseg.jobs.candidates import Compared
+    from autoseg.jobs.comparing import compare_recipes, describe_comparison
     from autoseg.reporting.recipe_comparison import comparison_table, save_comparison
 
     if arguments.seed is None:
@@ -66,8 +68,13 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         everywhere=("--home", str(arguments.home)) if arguments.home else (),
         training=words_of("train", arguments),
     )
+    if arguments.dry_run:
+        describe_comparison(asked, workspace, sys.stdout)
+        return
     found = compare_recipes(asked, workspace, sys.stdout)
     tell("\n" + comparison_table(found.comparison, found.costs))
+    for name, chosen in found.chosen.items():
+        tell(f"{name}: {chosen}")
     for one in found.stopped:
         dice = "-" if one.dice is None else f"{one.dice:.4f}"
         tell(f"stopped after epoch {one.epochs}: {one.name}, Dice of patches {dice}")
@@ -89,6 +96,7 @@ COMMAND = main = Command(
     writes="what train writes, a model for each recipe; results/runs/TaskXXX_Name with journal.json and logs/, and tried/ with\n"
     "a recipe file for each combination of values. What is trained already is not trained again; --csv: the table",
     example="autoseg_compare_recipes -t 4 -m 3d_fullres --recipes Trainer TrainerDice my_recipe.json --folds 0 --epochs 10\n"
+    "autoseg_compare_recipes -t 4 --recipes search.json --random 8 --folds 0 --dry_run\n"
     "autoseg_compare_recipes -t 4 --recipes search.json --random 8 --folds 0",
     add_arguments=add_arguments,
     run=run,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TextIO
 
 from autoseg.dataset.task_folds import warn_of_folds, why_no_folds
@@ -13,6 +14,7 @@ from autoseg.files.locking import hold_lock
 from autoseg.files.model_folder import ModelFolder
 from autoseg.jobs.asked import LAUNCHER
 from autoseg.jobs.configurations import expected_configurations, model_folder, planned_configurations
+from autoseg.jobs.decision import StepDecision
 from autoseg.jobs.digests import plan_digest
 from autoseg.jobs.runner import CTRL_C, Runner, set_aside
 from autoseg.jobs.steps import Step
@@ -40,8 +42,18 @@ def carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None, ou
         KeyboardInterrupt: Stopped by Ctrl-C.
     """
     say_what_folds_miss(work, workspace)
-    with hold_lock(workspace.task(work.task).run_folder / LOCK_FILE, f"autoseg_run of {work.task}"):
+    with hold_run(work.task, workspace):
         _carry_out(work, workspace, wanted, output)
+
+
+def hold_run(task: str, workspace: Workspace) -> AbstractContextManager[None]:
+    """Hold the lock of a task's runs, of which comparisons are some.
+
+    Raises:
+        WorkspaceError: Another run holds it.
+    """
+    what = f"autoseg_run or autoseg_compare_recipes of {task}"
+    return hold_lock(workspace.task(task).run_folder / LOCK_FILE, what)
 
 
 def _carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None, output: TextIO) -> None:
@@ -105,9 +117,24 @@ def describe(work: Work, workspace: Workspace, wanted: Sequence[str] | None, out
     runner = Runner(workspace.task(work.task).run_folder, output)
     steps = known_steps(work, workspace, wanted)
     complete = len(steps) > len(preparation_steps(work))
+    waiting = describe_steps(steps, len(steps) if complete else None, runner.decide, output)
+    print(steps_are(len(steps) - waiting, len(steps)), file=output)
+    if not complete:
+        print("then everything that the plans hold is trained, the best is chosen and packed", file=output)
+
+
+def describe_steps(
+    steps: Sequence[Step], total: int | None, decide: Callable[[Step], StepDecision], output: TextIO
+) -> int:
+    """Tell each step, and the command line of those that would run; returns how many these are.
+
+    Args:
+        total: Of all steps, for the headers; None if that is not known yet.
+        decide: Whether a step is done.
+    """
     waiting: set[str] = set()
     for number, step in enumerate(steps, start=1):
-        decision = runner.decide(step)
+        decision = decide(step)
         if decision.done:
             before = waiting.intersection(step.needs)
             remark = decision.reason + ("; again if what it reads changes before" if before else "")
@@ -115,12 +142,10 @@ def describe(work: Work, workspace: Workspace, wanted: Sequence[str] | None, out
             waiting.add(step.name)
             kept = decision.anew and step.replaces is not None and step.replaces.exists()
             remark = f"to run: {decision.reason}" + ("; what is there is kept aside" if kept else "")
-        print(header(number, len(steps) if complete else None, step.name, remark), file=output)
+        print(header(number, total, step.name, remark), file=output)
         if not decision.done:
             print(f"    {_by_hand(step)}", file=output)
-    print(_done(len(steps) - len(waiting), len(steps)), file=output)
-    if not complete:
-        print("then everything that the plans hold is trained, the best is chosen and packed", file=output)
+    return len(waiting)
 
 
 def set_aside_what_changed(
@@ -154,12 +179,16 @@ def _recipe_of(trainer: str) -> RecipeRecord | None:
     return find_trainer(trainer).record
 
 
-def _done(some: int, steps: int, state: str = "done") -> str:
+def steps_are(some: int, steps: int, state: str = "done") -> str:
+    """`2 of 5 steps are done`."""
     return f"{some} of {counted(steps, 'step')} {agreeing(some, 'is', 'are')} {state}"
 
 
-def require_not_stopped(runner: Runner, steps: Sequence[Step]) -> int:
+def require_not_stopped(runner: Runner, steps: Sequence[Step], *, total: int | None = None) -> int:
     """How many steps are done, where nobody stopped the run.
+
+    Args:
+        total: Of all steps, where others follow.
 
     Raises:
         Interrupted: Stopped by a signal or time limit.
@@ -167,7 +196,7 @@ def require_not_stopped(runner: Runner, steps: Sequence[Step]) -> int:
     """
     done = sum(runner.outcomes[step.name].state in GOOD for step in steps if step.name in runner.outcomes)
     if runner.stopped is not None:
-        message = f"stopped, {_done(done, len(steps))}; run the same command again to go on"
+        message = f"stopped, {steps_are(done, total or len(steps))}; run the same command again to go on"
         raise KeyboardInterrupt(message) if runner.stopped == CTRL_C else Interrupted(message)
     return done
 
@@ -187,7 +216,7 @@ def finish(name: str, runner: Runner, steps: Sequence[Step]) -> None:
     print(f"\n{summary_table(steps, runner.outcomes)}\n", file=runner.output)
     if done < len(steps):
         raise AutosegError(
-            f"{name}: {_done(len(steps) - done, len(steps), 'not done')}; put right what is named above and run "
+            f"{name}: {steps_are(len(steps) - done, len(steps), 'not done')}; put right what is named above and run "
             "the same command again, what is done is kept"
         )
 

@@ -6,66 +6,39 @@ Of combinations that a recipe file lists to be tried, the worse half goes no fur
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TextIO
 
 from autoseg.dataset.description import known_facts
 from autoseg.ensembling.recipe_comparison import ModelComparison, compare_models
-from autoseg.errors import AutosegError, ExtensionError
-from autoseg.files.layout import DEFAULT_PLANS, FULL, LOCK_FILE, is_recipe_file
-from autoseg.files.locking import hold_lock
-from autoseg.files.model_folder import FoldFolder, ModelFolder, ModelKey
-from autoseg.jobs.asked import Wanted, prepare_work
-from autoseg.jobs.carrying_out import require_not_stopped, say_what_folds_miss, set_aside_what_changed
-from autoseg.jobs.configurations import planned_configurations
+from autoseg.errors import AutosegError
+from autoseg.files.locking import require_no_holder
+from autoseg.jobs.candidates import (
+    Candidate,
+    Compared,
+    find_candidates,
+    lists_values,
+    number_going_on,
+    part_named,
+    worse_half,
+)
+from autoseg.jobs.carrying_out import (
+    describe_steps,
+    hold_run,
+    require_not_stopped,
+    say_what_folds_miss,
+    set_aside_what_changed,
+    steps_are,
+)
+from autoseg.jobs.decision import StepDecision, decide
 from autoseg.jobs.runner import Runner
 from autoseg.jobs.steps import Step
 from autoseg.jobs.telling import GOOD
-from autoseg.jobs.workflow import PLAN, Configuration, StepOptions, Work, training_name, training_steps
 from autoseg.paths import Workspace
-from autoseg.planning.planned import load_planned
-from autoseg.training.choice import find_trainer
 from autoseg.training.fold.history import read_history
 from autoseg.training.fold.run_record import read_run_record
-from autoseg.training.recipes.tries import has_tries, write_tried
-from autoseg.words import counted
-
-EARLY_SHARE = 0.25
-"""Of the epochs, after which the worse half of what is tried goes no further."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """What is to be compared.
-
-    Attributes:
-        task: Folder's name.
-        recipes: As trainers are named: `TrainerDice`, `my_recipe.json`; files may list values, `{"try": [...]}`.
-        folds: That are trained; none for all.
-        random: How many combinations of each file's values are drawn; None for all.
-        early_share: Of the epochs, after which the worse half of what is tried goes no further; 1 trains all to the end.
-        epochs: That were asked for, where the recipes' own are not taken.
-        everywhere: Options that every step's command gets.
-        training: Options of training.
-    """
-
-    task: str
-    recipes: tuple[str, ...]
-    configuration: str = FULL
-    plans: str = DEFAULT_PLANS
-    folds: tuple[str, ...] = ()
-    random: int | None = None
-    early_share: float = EARLY_SHARE
-    epochs: int | None = None
-    everywhere: tuple[str, ...] = ()
-    training: StepOptions = field(default_factory=StepOptions)
-
-    def __post_init__(self) -> None:
-        if not 0 < self.early_share <= 1:
-            raise ExtensionError(f"early_share: above 0 and at most 1, found {self.early_share}")
+from autoseg.words import agreeing, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,76 +77,16 @@ class RecipesCompared:
     Attributes:
         comparison: Of those that were trained to the end.
         costs: Of each of them, by name.
+        chosen: By name, what a combination chose whose name only counts.
         stopped: Combinations that went no further, the best first.
         failed: Names of recipes whose training failed.
     """
 
     comparison: ModelComparison
     costs: Mapping[str, TrainingCost]
+    chosen: Mapping[str, str]
     stopped: tuple[Stopped, ...]
     failed: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Candidate:
-    """A recipe on its way.
-
-    Attributes:
-        pause: Epochs after which it is judged for the first time; None where it is trained to the end in any case.
-        steps: Its trainings, one for each fold.
-        before: Those of the configuration that it follows.
-    """
-
-    name: str
-    model: ModelFolder
-    folds: tuple[str, ...]
-    pause: int | None
-    steps: tuple[Step, ...]
-    before: tuple[Step, ...]
-    work: Work
-    configurations: tuple[Configuration, ...]
-
-    @property
-    def last_steps(self) -> tuple[Step, ...]:
-        """Training to the end."""
-        if self.pause is None:
-            return self.steps
-        # what the pause left is gone on with; were it of other settings, the step before would have set it aside
-        return tuple(
-            replace(step, needs=(*step.needs, first.name), replaces=None)
-            for step, first in zip(self.steps, self.first_steps, strict=True)
-        )
-
-    @property
-    def first_steps(self) -> tuple[Step, ...]:
-        """Training until it pauses."""
-        if self.pause is None:
-            return ()
-        words = ("--pause_after", str(self.pause))
-        return tuple(
-            replace(
-                step,
-                name=f"{step.name} to epoch {self.pause}",
-                argv=(*step.argv, *words),
-                settings=(*(step.settings or ()), *words),
-                products=(self.model.fold(fold).history,),
-                find_products=tuple,
-                kind=f"{step.kind} paused",
-            )
-            for fold, step in zip(self.folds, self.steps, strict=True)
-        )
-
-    def folders(self) -> tuple[FoldFolder, ...]:
-        return tuple(self.model.fold(fold) for fold in self.folds)
-
-    def early_dice(self) -> float | None:
-        """The moving average after its pause, the mean over folds."""
-        values = []
-        for fold in self.folders():
-            records = read_history(fold)[: self.pause]
-            values.append(records[-1].dice_average if records else None)
-        known = [value for value in values if value is not None]
-        return sum(known) / len(known) if known else None
 
 
 def compare_recipes(asked: Compared, workspace: Workspace, output: TextIO) -> RecipesCompared:
@@ -190,21 +103,21 @@ def compare_recipes(asked: Compared, workspace: Workspace, output: TextIO) -> Re
         Interrupted: Stopped by a signal or time limit.
         KeyboardInterrupt: Stopped by Ctrl-C.
     """
-    candidates = _candidates(asked, workspace)
     task = workspace.task(asked.task)
-    with hold_lock(task.run_folder / LOCK_FILE, f"autoseg_run of {asked.task}"):
-        _set_aside(candidates, workspace, output)
+    with hold_run(asked.task, workspace):
+        candidates = find_candidates(asked, workspace)
+        say_what_folds_miss(candidates[0].work, workspace)
         runner = Runner(task.run_folder, output)
+        _set_aside(candidates, workspace, runner)
         judged = [one for one in candidates if one.pause is not None]
-        first = [step for one in judged for step in (*one.before, *one.first_steps)]
-        runner.run(first, total=None)
-        require_not_stopped(runner, first)
-        stopped = _worse_half([one for one in judged if _is_good(runner, one.first_steps)])
-        _tell(judged, stopped, output)
+        _tell_the_way(candidates, judged, output)
+        first, total = _first_steps(judged), _number_of_steps(candidates, judged)
+        runner.run(first, total=total)
+        require_not_stopped(runner, first, total=total)
+        stopped = worse_half([one for one in judged if _is_good(runner, one.first_steps)])
+        _tell_stopped(judged, stopped, output)
         going_on = [one for one in candidates if one not in stopped]
-        begun = {step.name for step in first}
-        later = [step for one in going_on for step in (*one.before, *one.last_steps) if step.name not in begun]
-        steps = [*first, *later]
+        steps = [*first, *_later_steps(going_on, first)]
         runner.run(steps, total=len(steps))
         require_not_stopped(runner, steps)
         done = [one for one in going_on if _is_good(runner, one.last_steps)]
@@ -213,100 +126,111 @@ def compare_recipes(asked: Compared, workspace: Workspace, output: TextIO) -> Re
     return RecipesCompared(
         comparison=compare_models({one.name: one.model for one in done}, done[0].folds, known_facts(task.raw)),
         costs={one.name: _cost(one) for one in done},
+        chosen={one.name: one.chosen for one in candidates if one.chosen},
         stopped=tuple(Stopped(name=one.name, epochs=one.pause or 0, dice=one.early_dice()) for one in stopped),
         failed=tuple(one.name for one in going_on if one not in done),
     )
 
 
-def _candidates(asked: Compared, workspace: Workspace) -> list[_Candidate]:
-    """Each recipe with its trainings, combinations of what is tried each with a file of its own."""
-    key = ModelKey(task=asked.task, configuration=asked.configuration, plans=asked.plans)
-    load_planned(key, workspace).configuration(asked.configuration)
-    references: dict[str, bool] = {}
-    for reference in asked.recipes:
-        is_file = is_recipe_file(reference) and Path(reference).is_file()
-        if is_file and has_tries(Path(reference)):
-            files = write_tried(Path(reference), workspace.task(asked.task).tried, number=asked.random)
-            references |= {str(file): len(files) > 1 for file in files}
-        else:
-            references[reference] = False
-    found = [_candidate(asked, reference, workspace, tried=tried) for reference, tried in references.items()]
-    names = [one.name for one in found]
-    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise ExtensionError(
-            f"two recipes are called {twice[0]}; their models would share a folder, so rename one file"
-        )
-    if len(found) < 2:
-        raise ExtensionError(
-            f"{asked.task}: one recipe alone cannot be compared; name another, or list values to try in it"
-        )
-    return found
+def describe_comparison(asked: Compared, workspace: Workspace, output: TextIO) -> None:
+    """Tell every step that is known yet: whether it is done, and otherwise why it runs and its command line.
 
+    Nothing is trained; the files of what is tried are written, so that the command lines can be run by hand.
 
-def _candidate(asked: Compared, reference: str, workspace: Workspace, *, tried: bool) -> _Candidate:
-    recipe = find_trainer(reference).recipe
-    epochs = asked.epochs or recipe.epochs
-    pause = max(1, math.ceil(asked.early_share * epochs))
-    work = _work(asked, reference, workspace)
-    configurations = planned_configurations(work, workspace, [asked.configuration])
-    named = {
-        training_name(one.model.key, fold): f"train {one.model.key.name} fold {fold}"
-        for one in configurations
-        for fold in one.folds
-    }
-    steps = {step.name: _renamed(step, named, work) for step in training_steps(work, configurations)}
-    own = next(one for one in configurations if one.name == asked.configuration)
-    mine = {training_name(own.model.key, fold) for fold in own.folds}
-    return _Candidate(
-        name=own.model.key.trainer,
-        model=own.model,
-        folds=own.folds,
-        pause=pause if tried and pause < epochs else None,
-        steps=tuple(step for name, step in steps.items() if name in mine),
-        before=tuple(step for name, step in steps.items() if name not in mine),
-        work=work,
-        configurations=tuple(configurations),
-    )
-
-
-def _work(asked: Compared, reference: str, workspace: Workspace) -> Work:
-    wanted = Wanted(
-        task=asked.task,
-        trainer=reference,
-        plans=asked.plans,
-        folds=asked.folds,
-        everywhere=asked.everywhere,
-        training=asked.training,
-    )
-    return prepare_work(workspace, wanted)
-
-
-def _renamed(step: Step, named: Mapping[str, str], work: Work) -> Step:
-    """A training under the name of its model, of which a run may have several; the task is prepared."""
-    words = tuple(word for word in step.settings or () if word != work.trainer)  # wherever the file lies
-    needs = tuple(named[need] for need in step.needs if need != PLAN)
-    return replace(step, name=named[step.name], needs=needs, settings=words)
-
-
-def _set_aside(candidates: Sequence[_Candidate], workspace: Workspace, output: TextIO) -> None:
-    """Move away models that were trained with other plans, or by another recipe of the same name."""
+    Raises:
+        WorkspaceError: A run of the task is at work, and values are to be tried.
+    """
+    task = workspace.task(asked.task)
+    if lists_values(asked):
+        require_no_holder(task.run_folder)
+    candidates = find_candidates(asked, workspace)
     say_what_folds_miss(candidates[0].work, workspace)
+    runner = Runner(task.run_folder, output)
+    changed = {
+        step.name: decision
+        for one in candidates
+        for training in one.steps
+        if (decision := _made_otherwise(training, runner))
+        for step in (*one.first_steps, *one.steps)
+        if part_named(step.name, training)
+    }
+
+    def decided(step: Step) -> StepDecision:
+        return changed.get(step.name) or runner.decide(step)
+
+    judged = [one for one in candidates if one.pause is not None]
+    _tell_the_way(candidates, judged, output)
+    first = _first_steps(judged)
+    are_judged = all(decided(step).done for step in first)
+    stopped = worse_half(judged) if are_judged else judged
+    if are_judged:
+        _tell_stopped(judged, stopped, output)
+    steps = [*first, *_later_steps([one for one in candidates if one not in stopped], first)]
+    total = len(steps) if are_judged else _number_of_steps(candidates, judged)
+    waiting = describe_steps(steps, total, decided, output)
+    print(steps_are(len(steps) - waiting, total), file=output)
+
+
+def _first_steps(judged: Sequence[Candidate]) -> list[Step]:
+    return [step for one in judged for step in (*one.before, *one.first_steps)]
+
+
+def _later_steps(going_on: Sequence[Candidate], first: Sequence[Step]) -> list[Step]:
+    begun = {step.name for step in first}
+    return [step for one in going_on for step in (*one.before, *one.last_steps) if step.name not in begun]
+
+
+def _number_of_steps(candidates: Sequence[Candidate], judged: Sequence[Candidate]) -> int:
+    """With those of combinations of which it is not known yet which go on; all have as many."""
+    first = _first_steps(judged)
+    stopped = judged[number_going_on(judged) :]
+    return len(first) + len(_later_steps([one for one in candidates if one not in stopped], first))
+
+
+def _set_aside(candidates: Sequence[Candidate], workspace: Workspace, runner: Runner) -> None:
+    """Move away models of other plans, of another recipe of the same name, and trainings of other settings."""
     for one in candidates:
-        set_aside_what_changed(one.work, workspace, one.configurations, output)
+        set_aside_what_changed(one.work, workspace, one.configurations, runner.output)
+        for step in one.steps:
+            if (decision := _made_otherwise(step, runner)) and step.replaces and step.replaces.exists():
+                print(f"{step.name}  ({decision.reason})", file=runner.output)
+                runner.set_aside(step)
+
+
+def _made_otherwise(training: Step, runner: Runner) -> StepDecision | None:
+    """Why what is there of a training is no beginning of what is asked for now: the last attempt was another's.
+
+    To which epoch that went does not matter, so that after a longer beginning than before it is gone on with.
+    """
+    attempts = [(part, one) for name, one in runner.journal.read().items() if (part := part_named(name, training))]
+    if not attempts:
+        return None
+    part, last = max(attempts, key=lambda attempt: attempt[1].started)
+    decision = decide(part, last, part.measure_inputs())
+    return decision if decision.anew else None
 
 
 def _is_good(runner: Runner, steps: Sequence[Step]) -> bool:
     return all(step.name in runner.outcomes and runner.outcomes[step.name].state in GOOD for step in steps)
 
 
-def _worse_half(judged: Sequence[_Candidate]) -> list[_Candidate]:
-    """Those of the lowest Dice so far, the best of them first; of an odd number the smaller half."""
-    dice = {one.name: one.early_dice() for one in judged}
-    ordered = sorted(judged, key=lambda one: -math.inf if (value := dice[one.name]) is None else value, reverse=True)
-    return ordered[math.ceil(len(ordered) / 2) :]
+def _tell_the_way(candidates: Sequence[Candidate], judged: Sequence[Candidate], output: TextIO) -> None:
+    for one in candidates:
+        if one.chosen:
+            print(f"{one.name}: {one.chosen}", file=output)
+    if judged:
+        lengths = dict.fromkeys(f"{one.pause} of {counted(one.epochs, 'epoch')}" for one in judged)
+        others = len(candidates) - len(judged)
+        also = f", and so {agreeing(others, 'is', 'are')} {counted(others, 'other recipe')}" if others else ""
+        print(
+            f"{counted(len(judged), 'combination is', 'combinations are')} tried, first for {' or '.join(lengths)}; the better "
+            f"{number_going_on(judged)} by the Dice of validation patches {agreeing(number_going_on(judged), 'is', 'are')} "
+            f"then trained to the end{also}",
+            file=output,
+        )
 
 
-def _tell(judged: Sequence[_Candidate], stopped: Sequence[_Candidate], output: TextIO) -> None:
+def _tell_stopped(judged: Sequence[Candidate], stopped: Sequence[Candidate], output: TextIO) -> None:
     if stopped:
         names = ", ".join(one.name for one in stopped)
         print(
@@ -315,7 +239,7 @@ def _tell(judged: Sequence[_Candidate], stopped: Sequence[_Candidate], output: T
         )
 
 
-def _cost(candidate: _Candidate) -> TrainingCost:
+def _cost(candidate: Candidate) -> TrainingCost:
     seconds = [sum(record.seconds for record in read_history(fold)) for fold in candidate.folders()]
     records = [record for fold in candidate.folders() if (record := read_run_record(fold)) is not None]
     memory = [record.memory for record in records if record.memory is not None]

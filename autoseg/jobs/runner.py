@@ -94,6 +94,13 @@ class Runner:
         """Where a step's output goes."""
         return self.folder / LOGS_FOLDER / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', step.name)}.log"
 
+    def set_aside(self, step: Step) -> None:
+        """Move away what was made otherwise; nobody's days of training are deleted here."""
+        if step.replaces is None or not step.replaces.exists():
+            return
+        target = set_aside(step.replaces, self.folder / SET_ASIDE_FOLDER, name=step.name)
+        self._say(f"  what was made before is kept in {target}")
+
     # ------------------------------------------------------------------------------ one step
 
     def _run_or_leave(self, step: Step, number: int, total: int | None, later: Sequence[Step]) -> StepOutcome:
@@ -106,7 +113,7 @@ class Runner:
             return StepOutcome(state=DONE_BEFORE, seconds=seconds)
         self._say(header(number, total, step.name, "" if before is None else decision.reason))
         if decision.anew:
-            self._set_aside(step)
+            self.set_aside(step)
         record = Record(
             state=states.RUNNING,
             argv=step.argv,
@@ -160,13 +167,6 @@ class Runner:
             message = f"{_cause_of_death(-ending.code)}\n{message}".strip()
         state = FAILED if self.stopped is None else INTERRUPTED
         return StepOutcome(state=state, seconds=seconds, message=message, log=self.log_file(step))
-
-    def _set_aside(self, step: Step) -> None:
-        """Move away what was made otherwise; nobody's days of training are deleted here."""
-        if step.replaces is None or not step.replaces.exists():
-            return
-        target = set_aside(step.replaces, self.folder / SET_ASIDE_FOLDER, name=step.name)
-        self._say(f"  what was made before is kept in {target}")
 
     def _time_left(self, step: Step, outcome: StepOutcome, later: Sequence[Step]) -> float | None:
         """Of the steps after this one, whose outcome is not known yet."""

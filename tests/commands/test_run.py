@@ -209,7 +209,10 @@ def test_what_cannot_be_begun_is_refused_at_once(home: Path, capsys: pytest.Capt
 def test_a_second_run_of_the_same_task_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with hold_lock(home / "results" / "runs" / TASK / "lock.json", "x"):
         assert run.main(["-t", "1", "--home", str(home)]) == 1
-        assert f"autoseg_run of {TASK} is already being done by process {os.getpid()} on " in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert (
+            f"autoseg_run or autoseg_compare_recipes of {TASK} is already being done by process {os.getpid()} " in said
+        )
         assert dry_run(home, capsys, "-m", "2d")
 
 

@@ -37,10 +37,12 @@ class Tried:
     """One combination.
 
     Attributes:
+        number: Among all combinations, from 1, the last list varying fastest.
         name: Says what was chosen, as part of a file's name.
         content: What the recipe file holds, with a value in place of each list.
     """
 
+    number: int
     name: str
     content: Mapping[str, Any]
 
@@ -69,14 +71,19 @@ def combinations(content: Mapping[str, Any], *, number: int | None = None, seed:
             "(`random`)"
         )
     chosen = range(many) if number is None or number >= many else sorted(_drawn(many, number, seed))
-    picked = [_nth(lists, place) for place in chosen]
-    return tuple(Tried(name=_name(values), content=_filled(content, values)) for values in picked)
+    picked = {place + 1: _nth(lists, place) for place in chosen}
+    return tuple(
+        Tried(number=number, name=_name(values), content=_filled(content, values)) for number, values in picked.items()
+    )
 
 
-def write_tried(path: Path, folder: Path, *, number: int | None = None) -> tuple[Path, ...]:
+def write_tried(path: Path, folder: Path, *, number: int | None = None) -> dict[Path, str]:
     """Write a recipe file for each combination of a file with lists, complete, so that it can be used anywhere.
 
     Those that are there already and hold the same are left alone.
+
+    Returns:
+        The files, and what was chosen in each, which stands in its name, too, where it is short enough.
 
     Raises:
         ExtensionError: The file lists no values as it should, or one of the combinations is no recipe; the file, and what
@@ -89,10 +96,12 @@ def write_tried(path: Path, folder: Path, *, number: int | None = None) -> tuple
     except (StorageError, ExtensionError) as error:
         raise ExtensionError(f"{path}: {error}") from error
     files: dict[Path, Recipe] = {}
-    for place, one in enumerate(tried, 1):
+    chosen: dict[Path, str] = {}
+    for one in tried:
         file = folder / f"{stem}-{one.name}{RECIPE_ENDING}"
         if len(file.stem) > LONGEST_NAME or file in files:
-            file = folder / f"{stem[:LONGEST_NAME]}-{place}{RECIPE_ENDING}"
+            file = folder / f"{stem[:LONGEST_NAME]}-{one.number}{RECIPE_ENDING}"
+        chosen[file] = one.name
         changes = dict(one.content)
         base = changes.pop(BASE, DEFAULT_TRAINER)
         try:
@@ -103,7 +112,7 @@ def write_tried(path: Path, folder: Path, *, number: int | None = None) -> tuple
     for file, recipe in files.items():
         if not file.is_file() or read_recipe(file) != recipe:
             write_recipe(file, recipe)
-    return tuple(files)
+    return chosen
 
 
 def _values(place: Place, listed: Mapping[str, Any]) -> list[Any]:

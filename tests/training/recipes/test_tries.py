@@ -78,7 +78,8 @@ def test_files_are_complete_lie_anywhere_and_are_written_once(tmp_path: Path) ->
     search = tmp_path / "search.json"
     search.write_text(json.dumps({"loss": "part.py:mine", "epochs": {"try": [2, 3]}, "base": "TrainerDA5"}))
 
-    files = write_tried(search, tmp_path / "run" / "tried")
+    chosen = write_tried(search, tmp_path / "run" / "tried")
+    files = list(chosen)
 
     assert has_tries(search) and not has_tries(files[0]) and not has_tries(tmp_path / "nothing.json")
     assert [file.name for file in files] == ["search-epochs_2.json", "search-epochs_3.json"]
@@ -86,7 +87,8 @@ def test_files_are_complete_lie_anywhere_and_are_written_once(tmp_path: Path) ->
     assert [one.epochs for one in recipes] == [2, 3] and recipes[0].augmentation.name == "DA5"
     assert recipes[0].loss[0].own_file == tmp_path / "part.py"
     before = [file.stat().st_mtime_ns for file in files]
-    assert write_tried(search, tmp_path / "run" / "tried") == files
+    assert write_tried(search, tmp_path / "run" / "tried") == chosen
+    assert list(chosen.values()) == ["epochs_2", "epochs_3"]
     assert [file.stat().st_mtime_ns for file in files] == before
 
 
@@ -97,8 +99,14 @@ def test_long_names_are_numbered(tmp_path: Path) -> None:
         json.dumps({"loss": {"try": losses}, "stopping": {"name": "early", "patience": {"try": [11, 12]}}})
     )
 
-    names = [file.stem for file in write_tried(search, tmp_path)]
-    assert names == ["search-1", "search-2", "search-3", "search-4"]
+    chosen = write_tried(search, tmp_path)
+    assert [file.stem for file in chosen] == ["search-1", "search-2", "search-3", "search-4"]
+    assert [words.rpartition("-")[2] for words in chosen.values()] == [
+        "stopping_patience_11",
+        "stopping_patience_12",
+    ] * 2
+    for number in (1, 2, 3):  # whatever others are drawn
+        assert write_tried(search, tmp_path, number=number).items() <= chosen.items()
 
 
 def test_of_a_combination_that_is_no_recipe_nothing_is_written(tmp_path: Path) -> None:
