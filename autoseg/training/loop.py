@@ -13,6 +13,7 @@ from autoseg.training.ending import Spent
 from autoseg.training.fold.history import EpochRecord, MeasuredEpoch, means, next_record
 from autoseg.training.parts import Parts
 from autoseg.training.sampling.batches import AnyBatch, BatchKey
+from autoseg.training.sampling.foreground import training_share
 from autoseg.training.sampling.samples import TRAINING
 from autoseg.training.schedule import Moment
 from autoseg.training.state import FiniteLosses, TrainingState, set_learning_rate, set_momentum, step_seed
@@ -88,6 +89,7 @@ class Loop:
             waited: Share of the time in which no batch was there.
         """
         learned = max(1, self._parts.iterations_per_epoch - state.skipped)
+        by_recall = self._parts.recipe.foreground_by_recall
         measured = MeasuredEpoch(
             learning_rate=float(state.optimizer.param_groups[0]["lr"]),
             loss=state.sums.loss.item() / learned,
@@ -97,6 +99,8 @@ class Loop:
             waited=waited,
             overlap_per_class=means(state.sums.overlap.tolist(), learned),
             validation_overlap_per_class=means(state.sums.validation_overlap.tolist(), self._parts.validation_batches),
+            foreground=training_share(self._parts, state.epoch, state.records) if by_recall else None,
+            recall=state.sums.recall() if by_recall else None,
         )
         record = next_record(state.records, measured)
         state.records.append(record)

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from autoseg.errors import StorageError, TrainingError
 from autoseg.files.storage import decode, encode, with_absent
 from autoseg.networks.activations import Activation
-from autoseg.training.fold.history import ABSENT_BEFORE, EpochRecord, pseudo_dice
+from autoseg.training.fold.history import ABSENT_BEFORE, EpochRecord, mean_recall, pseudo_dice
 from autoseg.training.sampling.batches import AnyBatch, BatchKey
 from autoseg.training.sampling.samples import TRAINING
 
@@ -51,6 +51,10 @@ class EpochSums:
     def dice_per_class(self) -> list[float | None]:
         """Pseudo-Dice of each scored output."""
         return [pseudo_dice(*column) for column in self.counts.T.tolist()]
+
+    def recall(self) -> float | None:
+        """Mean over the scored outputs that are there."""
+        return mean_recall(self.counts.T.tolist())
 
 
 @dataclass(slots=True, kw_only=True)

@@ -53,7 +53,7 @@ ENTRIES: tuple[Entry, ...] = (
     refused(
         "a key of a recipe that is mistyped",
         {"epoch": 5},
-        "there is no key 'epoch'; known: epochs, iterations_per_epoch, validate_every, max_iterations, max_hours, validation_batches, batch_size, learning_rate, network, loss, loss_weights, optimiser, schedule, stopping, augmentation, batch_steps, tasks, task_order, foreground_fraction, balance, slices, mirror, frequency_bias, frozen, fresh, weight_average, gradient_clip, deep_supervision, base; did you mean epochs?",
+        "there is no key 'epoch'; known: epochs, iterations_per_epoch, validate_every, max_iterations, max_hours, validation_batches, batch_size, learning_rate, network, loss, loss_weights, optimiser, schedule, stopping, augmentation, batch_steps, tasks, task_order, foreground_fraction, foreground_by_recall, balance, slices, mirror, frequency_bias, frozen, fresh, weight_average, gradient_clip, deep_supervision, base; did you mean epochs?",
     ),
     refused("a task alone at once", {"tasks": ["4"]}, "tasks: two or more, each once, found 4"),
     refused("a task twice at once", {"tasks": ["4", "4"]}, "tasks: two or more, each once, found 4, 4"),
@@ -95,6 +95,15 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     refused(
         "more foreground than there is", {"foreground_fraction": 1.5}, "foreground_fraction: from 0 to 1, found 1.5"
+    ),
+    refused("a share for yes", {"foreground_by_recall": 0.5}, "foreground_by_recall: expected bool, found 0.5"),
+    refused(
+        "what foreground follows",
+        {"foreground_by_recall": "recall"},
+        "foreground_by_recall: expected bool, found 'recall'",
+    ),
+    refused(
+        "less foreground than nothing", {"foreground_fraction": -0.1}, "foreground_fraction: from 0 to 1, found -0.1"
     ),
     refused("gradients clipped to nothing", {"gradient_clip": 0}, "gradient_clip: above 0, found 0.0"),
     refused("a number for yes", {"mirror": 1}, "mirror: expected bool, found 1"),
@@ -293,7 +302,7 @@ ENTRIES: tuple[Entry, ...] = (
         "a key with values to try that no recipe has",
         {"epoch": {"try": [5, 6]}},
         "{outer}/mine.json",
-        message="{outer}/mine.json: with epoch_5: there is no key 'epoch'; known: epochs, iterations_per_epoch, validate_every, max_iterations, max_hours, validation_batches, batch_size, learning_rate, network, loss, loss_weights, optimiser, schedule, stopping, augmentation, batch_steps, tasks, task_order, foreground_fraction, balance, slices, mirror, frequency_bias, frozen, fresh, weight_average, gradient_clip, deep_supervision, base; did you mean epochs?",
+        message="{outer}/mine.json: with epoch_5: there is no key 'epoch'; known: epochs, iterations_per_epoch, validate_every, max_iterations, max_hours, validation_batches, batch_size, learning_rate, network, loss, loss_weights, optimiser, schedule, stopping, augmentation, batch_steps, tasks, task_order, foreground_fraction, foreground_by_recall, balance, slices, mirror, frequency_bias, frozen, fresh, weight_average, gradient_clip, deep_supervision, base; did you mean epochs?",
     ),
     compared(
         "a configuration to compare for that is not planned",

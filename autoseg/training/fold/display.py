@@ -180,6 +180,8 @@ def numbers_of(record: EpochRecord, labels: Sequence[str]) -> dict[str, float]:
         "seconds": record.seconds,
         "dice/mean": record.dice,
         "dice/average": record.dice_average,
+        "foreground": record.foreground,
+        "recall": record.recall,
     }
     of_labels = {
         "dice": record.dice_per_class,

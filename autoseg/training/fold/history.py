@@ -46,6 +46,8 @@ class EpochRecord:
         waited: Share of that time in which the network had no batch; None where an older autoseg trained.
         overlap_per_class, validation_overlap_per_class: What the loss itself says of each label, its mean over the
             batches: Dice of probabilities, or a Tversky index; None for a label that no loss looks at, or for all.
+        foreground, recall: Where the one follows the other: the share of training batches that had to hold foreground; and
+            the share of a label's voxels that was found in the validation patches, its mean over the labels that were there.
     """
 
     epoch: int
@@ -60,6 +62,8 @@ class EpochRecord:
     waited: float | None = None
     overlap_per_class: tuple[float | None, ...] | None = field(default=None, metadata=LATER)
     validation_overlap_per_class: tuple[float | None, ...] | None = field(default=None, metadata=LATER)
+    foreground: float | None = field(default=None, metadata=LATER)
+    recall: float | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,8 @@ class MeasuredEpoch:
     waited: float | None = None
     overlap_per_class: tuple[float | None, ...] | None = None
     validation_overlap_per_class: tuple[float | None, ...] | None = None
+    foreground: float | None = None
+    recall: float | None = None
 
 
 def next_record(records: Sequence[EpochRecord], measured: MeasuredEpoch) -> EpochRecord:
@@ -103,6 +109,8 @@ def next_record(records: Sequence[EpochRecord], measured: MeasuredEpoch) -> Epoc
         waited=measured.waited,
         overlap_per_class=measured.overlap_per_class,
         validation_overlap_per_class=measured.validation_overlap_per_class,
+        foreground=measured.foreground,
+        recall=measured.recall,
     )
 
 
@@ -125,13 +133,23 @@ def pseudo_dice(true_positive: int, false_positive: int, false_negative: int) ->
     return 2 * true_positive / total if total else None
 
 
+def mean_recall(columns: Sequence[tuple[int, int, int]]) -> float | None:
+    """The share of a label's voxels that was found, its mean over labels; None where none was there.
+
+    Args:
+        columns: Of each label, the voxels truly positive, falsely positive and falsely negative.
+    """
+    found = [right / (right + missed) for right, _, missed in columns if right + missed]
+    return sum(found) / len(found) if found else None
+
+
 def epoch_line(record: EpochRecord, epochs: int, seconds_left: float) -> str:
     """One line for the log."""
     classes = " ".join(_number(value) for value in record.dice_per_class)
     return (
         f"epoch {record.epoch + 1}/{epochs}  lr {record.learning_rate:.4g}  loss {record.loss:.4f}  "
         f"validation loss {record.validation_loss:.4f}  Dice {_number(record.dice)} [{classes}]  "
-        f"{record.seconds:.0f} s{_waited(record)}  left {rough_time(seconds_left)}"
+        f"{_foreground(record)}{record.seconds:.0f} s{_waited(record)}  left {rough_time(seconds_left)}"
     )
 
 
@@ -175,6 +193,11 @@ def write_history(fold: FoldFolder, records: Sequence[EpochRecord]) -> None:
 
 def _waited(record: EpochRecord) -> str:
     return "" if record.waited is None else f", {100 * record.waited:.0f} % waiting"
+
+
+def _foreground(record: EpochRecord) -> str:
+    share = record.foreground
+    return "" if share is None else f"recall {_number(record.recall)} with foreground in {100 * share:.0f} %  "
 
 
 def _number(value: float | None) -> str:

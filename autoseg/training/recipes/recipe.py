@@ -50,6 +50,7 @@ class Recipe:
         tasks: Those that are trained at once, by number or name, with one encoder; empty: the one that is asked for alone.
         task_order: "turns": a batch of each in its turn; "sizes": of each as often as it has cases.
         foreground_fraction: Share of each batch that must hold foreground.
+        foreground_by_recall: Whether that share of training batches follows the recall of the validation two epochs before.
         balance: What comes equally often in training: "labels", or the values of a column of metadata.tsv; null: each case.
         slices: Which slices of cases 2d configurations draw patches from.
         mirror: Whether patches are mirrored along all axes, in training and in prediction.
@@ -80,6 +81,7 @@ class Recipe:
     tasks: tuple[str, ...] = ()
     task_order: TaskOrder = "turns"
     foreground_fraction: float
+    foreground_by_recall: bool = False
     balance: str | None = None
     slices: Part = ALL_SLICES
     mirror: bool

@@ -101,7 +101,8 @@ def code_differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[
 
 def recorded(recipe: Recipe) -> dict[str, str]:
     """A recipe's numbers and parts by name, as text; those of optimiser and augmentation stand one by one."""
-    wanted = {name: getattr(recipe, name) for name in ("tasks", "frequency_bias", "frozen", "fresh", "weight_average")}
+    names = ("tasks", "foreground_by_recall", "frequency_bias", "frozen", "fresh", "weight_average")
+    wanted = {name: getattr(recipe, name) for name in names}
     if recipe.tasks:
         wanted |= {"task_order": recipe.task_order}
     steps = recipe.augmentation.settings.get("steps", ())

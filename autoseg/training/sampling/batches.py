@@ -41,6 +41,8 @@ from autoseg.words import counted, without_case
 log = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
+Key = TypeVar("Key")
+AnyKey = TypeVar("AnyKey", contravariant=True)
 
 OPEN_CASES = 64
 """Cases that a worker keeps open; each holds three or four files, and a process may hold about a thousand."""
@@ -291,10 +293,10 @@ def remaining_keys(
         yield from keys[iteration if number == epoch else 0 :]
 
 
-class BatchMaker(Protocol):
-    """What makes every batch of a training, by its key; picklable."""
+class BatchMaker(Protocol[AnyKey]):
+    """What makes every batch of a training, by its key, and perhaps more that is said of it; picklable."""
 
-    def make(self, key: BatchKey, note: Note = ignore) -> AnyBatch | Failure:
+    def make(self, key: AnyKey, note: Note = ignore, /) -> AnyBatch | Failure:
         """One batch; `note` is told each case before it is opened."""
 
 
@@ -307,7 +309,7 @@ class Supply:
 
 
 def iterate(
-    batches: BatchMaker, keys: Iterable[BatchKey], supply: Supply, *, pin_memory: bool = False
+    batches: BatchMaker[Key], keys: Iterable[Key], supply: Supply, *, pin_memory: bool = False
 ) -> Generator[AnyBatch, None, None]:
     """The batches of `keys`, in their order.
 

@@ -18,10 +18,11 @@ from autoseg.training.sampling.batches import (
     iterate,
     remaining_keys,
 )
+from autoseg.training.sampling.foreground import planned_share, share_of, within_an_epoch
 from autoseg.training.sampling.regions import PatchRule
 from autoseg.training.sampling.samples import TRAINING, VALIDATION
 from autoseg.training.sampling.slices import choice_of
-from autoseg.training.sampling.turns import BatchesInTurn
+from autoseg.training.sampling.turns import Asked, BatchesInTurn
 from autoseg.training.sampling.waiting import Waiting, stopwatch_for
 from autoseg.training.state import TrainingState
 from autoseg.words import counted
@@ -49,6 +50,8 @@ def open_batches(
     )
     stored_channels = len(parts.plans.channels) + (parts.target.maps if parts.plan.previous else 0)
     supply = choose_supply(parts.settings.workers, parts.device, batches.bytes_of_one(stored_channels))
+    if parts.recipe.foreground_by_recall:
+        supply = within_an_epoch(supply, parts.iterations_per_epoch + parts.validation_batches)
     log.info(
         "%s, %s, %s, up to %d ahead%s",
         *(
@@ -65,7 +68,8 @@ def open_batches(
         cores=available_cores(),
         only_read=parts.varies_on_device,
     )
-    return iterate(batches, _without_skipped(keys, state), supply, pin_memory=parts.device.type == "cuda"), waiting
+    asked = (Asked(key, share_of(parts, key, state.records)) for key in _without_skipped(keys, state))
+    return iterate(batches, asked, supply, pin_memory=parts.device.type == "cuda"), waiting
 
 
 def validation_batch(parts: Parts, seed: int, previous: Gathered) -> Batch | None:
@@ -103,7 +107,7 @@ def _described(parts: Parts, seed: int, previous: Gathered) -> Batches:
         views=parts.plan.sampling.views,
         batch_size=parts.batch_size,
         strides=parts.plan.topology.strides,
-        foreground_fraction=parts.foreground_fraction,
+        foreground_fraction=planned_share(parts),
         seed=seed,
         previous=previous.maps,
         target=parts.target,

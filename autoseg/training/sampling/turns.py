@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from autoseg.training.sampling.ahead import Note, ignore
 from autoseg.training.sampling.batches import AnyBatch, Batches, BatchKey, Failure
@@ -39,9 +39,20 @@ class Turns:
         return min(bisect(list(accumulate(self.sizes)), place), len(self.sizes) - 1)
 
 
+class Asked(NamedTuple):
+    """A batch that is to be made.
+
+    Attributes:
+        foreground: Share of it that must hold foreground.
+    """
+
+    key: BatchKey
+    foreground: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchesInTurn:
-    """The batches of several tasks, by their key; picklable. Of one task they are its own."""
+    """The batches of several tasks, as they are asked for; picklable. Of one task they are its own."""
 
     tasks: tuple[Batches, ...]
     turns: Turns
@@ -50,6 +61,7 @@ class BatchesInTurn:
         """Of the largest; see `Batches`."""
         return max(batches.bytes_of_one(channels) for batches in self.tasks)
 
-    def make(self, key: BatchKey, note: Note = ignore) -> AnyBatch | Failure:
+    def make(self, asked: Asked, note: Note = ignore) -> AnyBatch | Failure:
         """One batch; see `Batches`."""
-        return self.tasks[self.turns.task_of(key)].make(key, note)
+        batches = self.tasks[self.turns.task_of(asked.key)]
+        return replace(batches, foreground_fraction=asked.foreground).make(asked.key, note)

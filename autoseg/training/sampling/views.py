@@ -28,7 +28,7 @@ JITTER = 0.1
 """Standard deviation of what is added to each entry of a direction."""
 
 LEAST_FOREGROUND = 0.5
-"""Of a batch holds some, at least."""
+"""Of a batch is planned to hold some, at least."""
 
 TRIES = 10
 """Planes that are drawn for a place in a batch; the last one is taken as it is. And cases, where a label is asked for."""
@@ -48,7 +48,7 @@ class OutputPlace(NamedTuple):
 class Cuts:
     """Planes, or boxes, along the directions of a plan; see `PatchRule`.
 
-    Of a batch at least half hold foreground, and where it has more places than there are labels, each label is
+    As many of a batch as are asked for hold foreground, and where it has more places than there are labels, each label is
     somewhere: every place asks for what it is to hold by its number, so that none depends on another.
 
     Attributes:
@@ -81,7 +81,7 @@ class Cuts:
         label = _wanted_label(case, slot)
         if label in there:
             return [self._members(case, label)]
-        forced = math.ceil(slot.batch_size * max(LEAST_FOREGROUND, slot.foreground))
+        forced = math.ceil(slot.batch_size * slot.foreground)
         return [self._members(case, number) for number in there] if slot.number >= slot.batch_size - forced else []
 
     def _members(self, case: PreparedCase, number: int) -> OutputPlace:

@@ -40,7 +40,7 @@ def trainer(store: PreparedCases, references: Path, tmp_path: Path, plans: Plans
             output=tmp_path / name / "fold_0",
             references=references,
         )
-        settings = TrainingSettings(seed=3, workers=0, precision="fp32", **asked)
+        settings = TrainingSettings(seed=3, workers=asked.pop("workers", 0), precision="fp32", **asked)
         if goes_on:
             settings = settings_to_continue(settings, data.folder, device="cpu")
         return find_trainer(str(path)).build(data, settings=settings, device="cpu")
@@ -100,6 +100,28 @@ def test_a_training_that_brings_nothing_better_ends_early_and_has_nothing_left(
     whole.run(resume=True)
     assert "3 epochs trained already, nothing is left to train: 2 epochs brought no better" in caplog.text
     assert (whole.output / "progress.png").is_file()
+
+
+def test_foreground_follows_the_recall_two_epochs_before_whoever_makes_batches_and_whatever_breaks(
+    trainer: MakeTrainer,
+) -> None:
+    recipe = {"epochs": 5, "foreground_by_recall": True, "batch_size": 4}
+    whole, broken, ahead = trainer(recipe), trainer(recipe, "broken"), trainer(recipe, "ahead", workers=2)
+    whole.run()
+    run_with_a_break(broken, 10)
+    ahead.run()
+
+    assert_same(whole, broken)
+    assert_same(whole, ahead)
+    epochs = epochs_of(whole)
+    assert [epoch["foreground"] for epoch in epochs[:2]] == [0.33, 0.33]
+    assert [epoch["foreground"] for epoch in epochs[2:]] == [max(0.01, 1 - epoch["recall"]) for epoch in epochs[:3]]
+    assert len({epoch["foreground"] for epoch in epochs}) > 2
+    fixed = trainer({**recipe, "foreground_by_recall": False}, "fixed")
+    fixed.run()
+    assert [epoch["loss"] for epoch in epochs_of(fixed)[:2]] == [epoch["loss"] for epoch in epochs[:2]]
+    assert epochs_of(fixed)[2]["loss"] != epochs[2]["loss"]
+    assert "recall" not in epochs_of(fixed)[0]
 
 
 def test_batches_may_be_the_unit_and_the_last_epoch_shorter(

@@ -53,7 +53,7 @@ def case() -> PreparedCase:
 
 def drawn(case: PreparedCase, number: int, *, slot: int = 0, size: int = 6, cuts: Cuts | None = None) -> Cut:
     cuts = cuts or Cuts((SIDE, SIDE), VIEWS)
-    return cuts.draw(case, Slot(number=slot, batch_size=size, foreground=0.33), sample_generator(0, 0, 0, number))
+    return cuts.draw(case, Slot(number=slot, batch_size=size, foreground=0.5), sample_generator(0, 0, 0, number))
 
 
 def labels_of(cut: Cut) -> set[int]:
