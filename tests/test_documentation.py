@@ -309,7 +309,7 @@ def test_every_key_of_a_fold_is_explained(tmp_path: Path) -> None:
     for case in ("case_0", "case_1"):
         write_record(trainer.cases.folder / f"{case}.json", MARKER, FORMAT)
     checkpoint = conditions_of(trainer, 0) | state.to_checkpoint()
-    trainer.bookkeeping.begin_record(0, state, ())
+    trainer.bookkeeping.begin_record(0, state, (), continued=False)
     numbers = set(read_json(trainer.output / "run.json")["recipe"]["values"])
     found = (
         keys_of(read_json(trainer.output / "debug.json"))

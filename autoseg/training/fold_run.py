@@ -86,11 +86,11 @@ class FoldRun:
         """Train the remaining epochs; see `Trainer.run`."""
         self._parts.require_fitting_parts()
         find_trackers(self._parts.settings.trackers, self._fold.tensorboard)
-        with fold_lock(self._fold):
-            recover(self._fold)
-            with replacing(self._fold) if overwrite and not resume else nullcontext():
+        with self._locked():
+            self._recover()
+            with self._replacing() if overwrite and not resume else nullcontext():
                 self._prepared(resume, should_stop, command)
-                keep_new(self._fold)
+                self._keep_new()
 
     def _prepared(self, resume: bool, should_stop: Asked, command: Sequence[str]) -> None:
         parts = self._parts
@@ -108,7 +108,7 @@ class FoldRun:
                 return
             else:
                 _require_memory(parts, state)
-                self.begin_record(seed, state, command)
+                self.begin_record(seed, state, command, continued=self._fold.checkpoint.is_file())
                 tell_pace(parts)
                 state = self._to_the_end(seed, state, should_stop)
             if self._is_paused(state) and not self._why_over(seed, state):
@@ -116,15 +116,28 @@ class FoldRun:
                 return
             weights = state.judged.state_dict()
             self._save_weights("final", state.epoch, weights)
-            self._finish(weights, count_parameters(state.network))
+            self._finish(weights, state.network)
 
     @property
     def fold(self) -> FoldFolder:
         """The fold's folder."""
         return self._fold
 
-    def _finish(self, weights: Mapping[str, Tensor], parameters: int) -> None:
-        finish_run(self._fold, weights, parameters=parameters, memory=most_memory(self._parts.device))
+    def _locked(self) -> AbstractContextManager[Any]:
+        return fold_lock(self._fold)
+
+    def _recover(self) -> None:
+        recover(self._fold)
+
+    def _replacing(self) -> AbstractContextManager[Any]:
+        return replacing(self._fold)
+
+    def _keep_new(self) -> None:
+        keep_new(self._fold)
+
+    def _finish(self, weights: Mapping[str, Tensor], network: nn.Module) -> None:
+        memory = most_memory(self._parts.device)
+        finish_run(self._fold, weights, parameters=count_parameters(network), memory=memory)
 
     def _to_the_end(self, seed: int, state: TrainingState, should_stop: Asked) -> TrainingState:
         """More cautiously from the last checkpoint on where a loss is not finite; the final state."""
@@ -286,7 +299,7 @@ class FoldRun:
         if is_best:
             self._save_weights("best", content["epoch"], _judged(content))
         self._save_checkpoint(content)
-        keep_new(self._fold)
+        self._keep_new()
 
     def _save_checkpoint(self, content: Mapping[str, Any]) -> None:
         save_checkpoint(self._fold.checkpoint, content)
@@ -304,7 +317,12 @@ class FoldRun:
         )
         save_weights(self._fold.weights(checkpoint), file)
 
-    def begin_record(self, seed: int, state: TrainingState, command: Sequence[str]) -> None:
+    def begin_record(self, seed: int, state: TrainingState, command: Sequence[str], *, continued: bool) -> None:
+        """Write down what is trained on, with which program and where.
+
+        Args:
+            continued: Whether the training goes on, so that the processes before are still of it.
+        """
         parts, split = self._parts, self._data.split
         conditions = conditions_of(parts, seed)
         del conditions["split"]  # the record holds its cases
@@ -332,7 +350,7 @@ class FoldRun:
                 ),
             ),
         )
-        begin_run(self._fold, record, continued=self._fold.checkpoint.is_file())
+        begin_run(self._fold, record, continued=continued)
 
 
 def fold_lock(fold: FoldFolder) -> AbstractContextManager[None]:

@@ -18,12 +18,11 @@ from autoseg.errors import TrainingError
 from autoseg.evaluation.summary import Summary
 from autoseg.files.storage import content_hash
 from autoseg.inference.model import Checkpoint, input_channels
-from autoseg.networks.describe import count_parameters
 from autoseg.plans import plan_signature
 from autoseg.training.fold.data import FoldData
-from autoseg.training.fold.folder import require_no_weights, require_untrained
-from autoseg.training.fold.replacing import keep_new, recover, replacing
-from autoseg.training.fold_run import FoldRun, fold_lock
+from autoseg.training.fold.folder import require_untrained
+from autoseg.training.fold.replacing import recover
+from autoseg.training.fold_run import FoldRun
 from autoseg.training.parts import Parts
 from autoseg.training.recipes.recipe import Recipe
 from autoseg.training.sampling.batches import AnyBatch, BatchKey
@@ -45,9 +44,10 @@ class DataOfTasks(FoldData):
 
     @cached_property
     def signature(self) -> str:
-        """Of the cases, plans and splits of all tasks."""
+        """Of the cases, plans and splits of all tasks, and of what the others' previous stages predicted."""
         others = [(one.signature, one.split, plan_signature(one.plans, one.configuration)) for one in self.others]
-        return content_hash((super().signature, *others))
+        before = [signature for one in self.others if (signature := one.previous_stage.signature) is not None]
+        return content_hash((super().signature, *others, *before))
 
 
 class SharedEncoder(nn.Module):
@@ -72,40 +72,57 @@ class RunOfTasks(FoldRun):
     def _others(self) -> list[FoldRun]:
         return [trainer.bookkeeping for trainer in self._parts.trainers[1:]]
 
-    def train(self, *, resume: bool, overwrite: bool, **words: Any) -> None:
-        """See `FoldRun`; nothing else may work in the other tasks' folders meanwhile."""
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nothing else may work in the other tasks' folders meanwhile."""
         with ExitStack() as held:
             for other in self._others:
-                held.enter_context(_worked_in(other, resume=resume, overwrite=overwrite))
-            super().train(resume=resume, overwrite=overwrite, **words)
-            self._keep_others()
+                held.enter_context(other._locked())
+            held.enter_context(super()._locked())
+            yield
+
+    def _recover(self) -> None:
+        for other in self._others:
+            recover(other.fold, saved_in=self._fold)
+        super()._recover()
+
+    @contextmanager
+    def _replacing(self) -> Iterator[None]:
+        """What the first task has is set aside first and comes back last, as by its checkpoint `recover` judges."""
+        with super()._replacing(), ExitStack() as aside:
+            for other in self._others:
+                aside.enter_context(other._replacing())
+            yield
+
+    def _keep_new(self) -> None:
+        for other in self._others:
+            other._keep_new()
+        super()._keep_new()
+
+    def _start(self, resume: bool) -> tuple[int, TrainingState]:
+        if not (resume and self._fold.checkpoint.is_file()):
+            for other in self._others:
+                require_untrained(other.fold)
+        return super()._start(resume)
 
     def describe(self, network: nn.Module) -> None:
         """See `FoldRun`."""
         for parts, own in self._parts.each_task(network):
             FoldRun.describe(_run_of(parts), own)
 
-    def begin_record(self, seed: int, state: TrainingState, command: Sequence[str]) -> None:
+    def begin_record(self, *words: Any, continued: bool) -> None:
         """See `FoldRun`."""
-        super().begin_record(seed, state, command)
+        super().begin_record(*words, continued=continued)
         for other in self._others:
-            other.begin_record(seed, state, command)
-
-    def _save_progress(self, content: Mapping[str, Any], *, is_best: bool) -> None:
-        super()._save_progress(content, is_best=is_best)
-        self._keep_others()
-
-    def _keep_others(self) -> None:
-        for other in self._others:
-            keep_new(other.fold)
+            other.begin_record(*words, continued=continued)
 
     def _save_weights(self, checkpoint: Checkpoint, epoch: int, weights: Mapping[str, Tensor]) -> None:
         for number, parts in enumerate(self._parts.trainers):
             FoldRun._save_weights(_run_of(parts), checkpoint, epoch, _weights_of(number, weights))
 
-    def _finish(self, weights: Mapping[str, Tensor], parameters: int) -> None:  # noqa: ARG002
-        for number, parts in enumerate(self._parts.trainers):
-            FoldRun._finish(_run_of(parts), _weights_of(number, weights), count_parameters(parts.new_network()))
+    def _finish(self, weights: Mapping[str, Tensor], network: nn.Module) -> None:
+        for number, (parts, own) in enumerate(self._parts.each_task(network)):
+            FoldRun._finish(_run_of(parts), _weights_of(number, weights), own)
 
 
 class TrainerOfTasks(Trainer):
@@ -211,21 +228,6 @@ class TrainerOfTasks(Trainer):
 def _run_of(parts: Parts) -> FoldRun:
     run: FoldRun = parts.bookkeeping  # type: ignore[attr-defined]  # those of tasks are trainers
     return run
-
-
-@contextmanager
-def _worked_in(run: FoldRun, *, resume: bool, overwrite: bool) -> Iterator[None]:
-    """A fold's folder, locked, what was trained there before set aside where it is to be replaced."""
-    with fold_lock(run.fold):
-        recover(run.fold)
-        if resume or not overwrite:
-            if not resume:
-                require_untrained(run.fold)
-                require_no_weights(run.fold)
-            yield
-        else:
-            with replacing(run.fold):
-                yield
 
 
 def _weights_of(number: int, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -53,6 +53,8 @@ def _with_others(data: FoldData, key: ModelKey, fold: str, workspace: Workspace,
             f"{key.trainer}: trains {' and '.join(tasks)} at once, and {key.task} is none of them; name one of those, or add it "
             "to the recipe's tasks"
         )
+    if len(set(tasks)) < len(tasks):
+        raise TrainingError(f"{key.trainer}: tasks: each once, found {', '.join(named)}, which are {', '.join(tasks)}")
     others = [data_of_fold(replace(key, task=task), fold, workspace) for task in tasks if task != key.task]
     return DataOfTasks(**{one.name: getattr(data, one.name) for one in fields(data)}, others=tuple(others))
 
@@ -95,11 +97,12 @@ def require_left_out(trainer: Trainer) -> None:
     """Refuse to score a fold on cases that it was trained on, as when folds were made anew since."""
     if trainer.fold.fold == ALL:
         return
-    if seen := sorted(set(trained_cases(trainer.fold)) & set(trainer.split.validation)):
-        raise TrainingError(
-            f"{trainer.output}: was trained on {first_few(seen)}, which splits_final.json now has among its validation cases, "
-            "so its scores would be too good; train it anew with `overwrite=True`, or put the file back that it was trained by"
-        )
+    for one in trainer.together:
+        if seen := sorted(set(trained_cases(one.fold)) & set(one.split.validation)):
+            raise TrainingError(
+                f"{one.output}: was trained on {first_few(seen)}, which splits_final.json now has among its validation cases, "
+                "so its scores would be too good; train it anew with `overwrite=True`, or put the file back that it was trained by"
+            )
 
 
 def _training_cases(task: str, workspace: Workspace, cases: PreparedCases) -> tuple[str, ...]:

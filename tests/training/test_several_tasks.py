@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from autoseg.errors import Interrupted, TrainingError
+from autoseg.files.model_folder import FoldFolder
 from autoseg.images import write_image
 from autoseg.inference.model import load_model, load_weights, weights_sha256
 from autoseg.inference.predictor import Predictor
@@ -21,6 +23,7 @@ from autoseg.preprocessing.label_arrays import sample_foreground
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training import Split, Trainer, TrainingSettings, find_trainer
 from autoseg.training.fold.data import FoldData
+from autoseg.training.fold.replacing import keep_new, recover
 from autoseg.training.sampling.batches import BatchKey
 from autoseg.training.sampling.samples import TRAINING, VALIDATION
 from autoseg.training.sampling.turns import Turns
@@ -67,7 +70,7 @@ def trainer(data: Callable[..., DataOfTasks], tmp_path: Path) -> MakeTrainer:
     def make(recipe: dict[str, Any] | None = None, name: str = "one", **words: Any) -> Trainer:
         path = tmp_path / "joint.json"
         path.write_text(json.dumps(SHORT | (recipe or {})))
-        settings = TrainingSettings(seed=3, workers=0, precision="fp32")
+        settings = words.pop("settings", TrainingSettings(seed=3, workers=0, precision="fp32"))
         return find_trainer(str(path)).build(data(name, **words), settings=settings, device="cpu")
 
     return make
@@ -116,6 +119,8 @@ def test_a_break_changes_nothing_and_each_task_gets_an_ordinary_model(trainer: M
         assert scores.shape[0] == outputs == len(model.plans.target.outputs)
         assert (folder / "run.json").is_file()
         assert json.loads((folder / "run.json").read_text())["weights_sha256"] is not None
+    sessions = [json.loads((folder / "run.json").read_text())["sessions"] for folder in folders(broken)]
+    assert [[(one["epoch"], one["iteration"]) for one in of_task] for of_task in sessions] == [[(0, 0), (1, 2)]] * 2
 
 
 def test_every_task_learns_is_validated_and_scored(trainer: MakeTrainer, caplog: pytest.LogCaptureFixture) -> None:
@@ -144,6 +149,61 @@ def test_what_was_trained_is_replaced_in_every_task_or_in_none(trainer: MakeTrai
     assert [(folder / "weights_final.pt").read_bytes() for folder in folders(made)] == before
     trainer({"epochs": 2}).run(overwrite=True)
     assert all((folder / "weights_final.pt").read_bytes() not in before for folder in folders(made))
+
+
+def test_what_was_set_aside_in_another_task_comes_back_unless_the_first_one_saved_its_state(tmp_path: Path) -> None:
+    first, other = (FoldFolder(folder=tmp_path / name) for name in ("first", "other"))
+
+    def set_aside() -> None:
+        other.replaced.folder.mkdir(parents=True)
+        (other.replaced.folder / "weights_final.pt").write_text("before")
+
+    set_aside()
+    recover(other, saved_in=first)
+    assert other.weights().read_text() == "before"
+    other.weights().unlink()
+    set_aside()
+    first.folder.mkdir()
+    first.checkpoint.write_text("new")
+    recover(other, saved_in=first)
+    assert not other.weights().exists() and other.replaced.folder.is_dir()
+    keep_new(other)
+    assert not other.replaced.folder.exists()
+
+
+def test_what_another_task_has_is_not_replaced_where_nothing_is_continued(trainer: MakeTrainer) -> None:
+    made = trainer({"epochs": 1})
+    made.run()
+    first, other = folders(made)
+    shutil.rmtree(first)
+    with pytest.raises(TrainingError, match="balls/fold_0: finished weights lie here, without the checkpoint"):
+        made.run(resume=True)
+    assert not (first / "checkpoint.pt").exists()
+    assert (other / "weights_final.pt").is_file()
+
+
+def test_a_failure_before_anything_is_saved_puts_back_what_every_task_had(trainer: MakeTrainer) -> None:
+    made = trainer({"epochs": 1})
+    made.run()
+    before = [{path.name for path in folder.iterdir()} for folder in folders(made)]
+    failing = trainer({"epochs": 2, "frozen": 0.5})
+    with pytest.raises(TrainingError, match=r"must come from another training: name its weights"):
+        failing.run(overwrite=True)
+    assert [{path.name for path in folder.iterdir()} for folder in folders(made)] == before
+
+
+def test_frozen_numbers_are_not_counted_as_trained_in_any_task(trainer: MakeTrainer, tmp_path: Path) -> None:
+    made = trainer({"epochs": 1})
+    made.run()
+    kept = shutil.copy(made.output / "weights_final.pt", tmp_path / "kept.pt")
+    settings = TrainingSettings(seed=3, workers=0, precision="fp32", pretrained_weights=Path(kept))
+    again = trainer({"epochs": 1, "frozen": 0.5}, "again", settings=settings)
+    again.run()
+    counted = [
+        [json.loads((folder / "run.json").read_text())["parameters"] for folder in folders(one)]
+        for one in (made, again)
+    ]
+    assert all(0 < few < all_ for all_, few in zip(*counted, strict=True))
 
 
 def test_plans_that_make_another_encoder_are_refused(trainer: MakeTrainer, plans: Plans) -> None:

@@ -11,7 +11,8 @@ from autoseg.training.parts import Parts
 
 def conditions_of(parts: Parts, seed: int) -> dict[str, Any]:
     """Names, numbers and hashes; a checkpoint and the record of a run hold them."""
-    data, weights = parts.data, parts.case_weights
+    data = parts.data
+    weights = [one.case_weights for one in parts.together if one.case_weights]
     return {
         "trainer": parts.name,
         "configuration": data.configuration,
@@ -20,6 +21,6 @@ def conditions_of(parts: Parts, seed: int) -> dict[str, Any]:
         "iterations_per_epoch": parts.iterations_per_epoch,
         "plan": plan_signature(data.plans, data.configuration),
         "data": data.signature,
-        "split": content_hash(data.split, weights) if weights else content_hash(data.split),
+        "split": content_hash(data.split, *weights),
         "previous": data.previous_stage.signature,
     }

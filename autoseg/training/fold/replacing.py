@@ -49,12 +49,16 @@ def set_aside_in(fold: FoldFolder) -> tuple[FoldFolder, ...]:
     return fold.replaced, fold.moving
 
 
-def recover(fold: FoldFolder) -> None:
-    """Put back what a process that was killed had set aside, unless the new training has saved its state."""
+def recover(fold: FoldFolder, *, saved_in: FoldFolder | None = None) -> None:
+    """Put back what a process that was killed had set aside, unless the new training has saved its state.
+
+    Args:
+        saved_in: Where that state lies; None: in the same folder.
+    """
     shutil.rmtree(fold.discarded.folder, ignore_errors=True)
     if fold.moving.folder.is_dir():
         _return_all(fold)
-    if fold.replaced.folder.is_dir() and not fold.checkpoint.is_file():
+    if fold.replaced.folder.is_dir() and not (saved_in or fold).checkpoint.is_file():
         _put_back(fold)
 
 
