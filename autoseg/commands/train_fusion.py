@@ -19,12 +19,13 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Fit, judge, write, and print the evidence."""
-    from autoseg.ensembling.fused_models import fuse_models, fuse_views
+    from autoseg.ensembling.fused_models import fuse_models
+    from autoseg.ensembling.fused_views import fuse_views
     from autoseg.ensembling.validation import choose_models, collect, collect_predicted
-    from autoseg.inference.settings import Computation
     from autoseg.machine.pool import fitting_workers
     from autoseg.postprocessing.deciding import BYTES_PER_WORKER
     from autoseg.reporting.fusion import fusion_report
+    from autoseg.training.settings import TrainingSettings
 
     task = workspace.find_task_with_models(arguments.task)
     models = choose_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
@@ -32,8 +33,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     validations = [found(model, workspace, arguments.folds) for model in models]
     workers = fitting_workers(arguments.workers, BYTES_PER_WORKER)
     if len(models) == 1:
-        computation = Computation(device=arguments.device, precision=arguments.precision)
-        fused = fuse_views(validations[0], workspace, computation, workers=workers)
+        settings = TrainingSettings(precision=arguments.precision)
+        fused = fuse_views(validations[0], workspace, settings=settings, device=arguments.device, workers=workers)
         written = validations[0].model.fusion
     else:
         fused = fuse_models(validations, workspace.task(task), workers=workers)
@@ -50,9 +51,9 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 COMMAND = main = Command(
     name="autoseg_train_fusion",
     summary="fit how much each view of multiplanar, or each of several models, has to say",
-    reads="results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/fold_*: of one model the weights, which predict the\n"
-    "validation cases along each direction; of several validation_raw/<case>.npz (autoseg_train ... --npz); and the\n"
-    "references in preprocessed/TaskXXX_Name/gt_segmentations",
+    reads="results/<configuration>/TaskXXX_Name/<Trainer>__<plans>/fold_*: of one model validation_views/*, what was\n"
+    "seen along each direction alone; of several validation_raw/<case>.npz (both kept by autoseg_train ... --npz; of one\n"
+    "model what lacks is predicted); and the references in preprocessed/TaskXXX_Name/gt_segmentations",
     writes="of one model fusion.json in its folder, which autoseg_predict uses where it holds up; of several the same in\n"
     "results/selections/TaskXXX_Name/fused, as a candidate of autoseg_find_best_configuration. A case is scored with\n"
     "weights that were fitted to the other folds.",

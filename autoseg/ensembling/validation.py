@@ -238,6 +238,17 @@ def require_one_target(validations: Sequence[CrossValidation]) -> Target:
     return first.target
 
 
+def require_cases(validation: CrossValidation) -> None:
+    """Refuse a model of which nothing was validated.
+
+    Raises:
+        WorkspaceError: With what is missing.
+    """
+    if not validation.cases:
+        lines = "".join(f"\n  {line}" for line in validation.missing)
+        raise WorkspaceError(f"{validation.model.folder}: nothing was validated{lines}")
+
+
 def _fold_predictions(model: ModelFolder, fold: str, target: Target) -> Mapping[str, tuple[Path, ...]]:
     """The files of each case that a fold's weights predicted, as they are now; of masks, where all are there."""
     trained = model.fold(fold)

@@ -69,10 +69,9 @@ def overview_of_model(model: ModelFolder) -> tuple[Line, ...]:
     scored = {name: found for name, fold in folds.items() if (found := _summary(fold.validation())) is not None}
     if not scored:
         raise WorkspaceError(f"{model.folder}: no fold was validated; train one, or validate it with `validate`")
-    views = plans.configuration(model.key.configuration).sampling.views
     parts: dict[str, Summary] = {POOLED: pooled(list(scored.values()))} if len(scored) > 1 else {}
     parts |= {f"fold {name}": summary for name, summary in scored.items()}
-    for number, (z, y, x) in enumerate(views.directions if views else ()):
+    for number, (z, y, x) in enumerate(plans.configuration(model.key.configuration).directions):
         if swept := _of_view(folds, number):
             parts[f"view ({z:.3f}, {y:.3f}, {x:.3f})"] = pooled(swept)
     return tuple(line for part, summary in parts.items() for line in _lines(part, summary, plans.target.labels))

@@ -194,9 +194,14 @@ class FoldFolder:
         """The state that a training goes on from."""
         return self.folder / "checkpoint.pt"
 
+    @property
+    def views(self) -> Path:
+        """The folder of what the network says along each direction alone of its validation cases."""
+        return self.folder / "validation_views"
+
     def view(self, number: int) -> Path:
-        """What the network says along one direction alone of its validation cases."""
-        return self.folder / "validation_views" / f"view_{number}"
+        """What it says along one of them."""
+        return self.views / f"view_{number}"
 
     @property
     def record(self) -> Path:
@@ -313,7 +318,7 @@ class FoldFolder:
     @property
     def training_folders(self) -> tuple[Path, ...]:
         """The folders that belong to one training."""
-        return (*map(self.validation, CHECKPOINTS), self.tensorboard)
+        return (*map(self.validation, CHECKPOINTS), self.views, self.tensorboard)
 
     @property
     def is_started(self) -> bool:

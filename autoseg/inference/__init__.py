@@ -1,6 +1,7 @@
 """From a trained model and images to segmentations, streamed so that memory does not grow with classes times volume."""
 
-from autoseg.inference.cases import find_cases, predict_cases
+from autoseg.inference.cases import predict_cases
+from autoseg.inference.found_cases import find_cases
 from autoseg.inference.model import TrainedModel, load_model
 from autoseg.inference.predictor import Prediction, Predictor
 from autoseg.inference.probabilities import PackedProbabilities, load_probabilities, save_probabilities

@@ -7,23 +7,18 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from autoseg.arrays import LabelArray
 from autoseg.dataset import Case
-from autoseg.dataset.cases import channels_in
-from autoseg.dataset.contents import require_images
-from autoseg.dataset.dicom_cases import zipped_cases
-from autoseg.dataset.dicom_zips import is_zip
-from autoseg.dataset.new_cases import find_new_cases
 from autoseg.dataset.target import Target, names_in_files, written_step
 from autoseg.errors import AutosegError, CasesFailed, DatasetError, DiskError, ModelError, StorageError
 from autoseg.files.storage import remove_file
 from autoseg.geometry import Geometry
-from autoseg.images import Told, files_of, holds_channels, split_ending, whole_files, write_image
+from autoseg.images import Told, write_image
 from autoseg.images.dicom_seg import can_write_dicom_seg, write_dicom_seg
 from autoseg.images.formats.dicom import series_of
 from autoseg.inference.inputs import read_and_prepare
@@ -51,8 +46,6 @@ from autoseg.words import agreeing, counted
 
 log = logging.getLogger(__name__)
 
-CHANNEL_DIGITS = 4
-
 LESS_TIME = "larger steps (`step_size=1`), no mirroring (`mirror=False`), a model of larger voxels (`configuration=3d_lowres`) or a GPU take less"
 
 
@@ -63,6 +56,7 @@ class Job:
     Attributes:
         inputs: Gives a hash of what is prepared, by which it is known later whether that has changed.
         source: The image's file; beside what is predicted of a DICOM series a DICOM segmentation is put.
+        views: Of a model of several directions, where what each says alone goes, probabilities beside it; none: nowhere.
     """
 
     identifier: str
@@ -70,6 +64,12 @@ class Job:
     output: Path
     inputs: Callable[[], str] = str
     source: Path | None = None
+    views: Sequence[Path] = ()
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """In the order in which `predict_views` tells them."""
+        return (*self.views, self.output)
 
 
 def predict_cases(predictor: Predictor, run: PredictionRun, *, previous: Path | None = None) -> None:
@@ -114,14 +114,9 @@ def predict_jobs(
     remedy: str = LESS_TIME,
 ) -> None:
     """Predict cases that may be prepared in any way, but those that are there, made from the same; see `predict_cases`."""
-    model = model_hash(predictor, rules)
-    files = {job.output: label_files(job.output, predictor.target) for job in jobs}
-    waiting = [
-        job
-        for job in jobs
-        if filing.overwrite
-        or not is_finished(job.output, model, job.inputs, files=files[job.output], probabilities=filing.save_npz)
-    ]
+    views = max((len(job.views) for job in jobs), default=0)
+    makers = [model_hash(one, rules) for one in (*map(predictor.along, range(views)), predictor)]
+    waiting = [job for job in jobs if filing.overwrite or not _is_done(job, makers, predictor.target, filing)]
     if kept := len(jobs) - len(waiting):
         log.info(
             "%d of %s: predicted already, and kept (`overwrite` predicts %s again)",
@@ -129,10 +124,12 @@ def predict_jobs(
             counted(len(jobs), "case"),
             agreeing(kept, "it", "them"),
         )
-    if not filing.overwrite and (changed := sum(any(map(is_there, files[job.output])) for job in waiting)):
+    if not filing.overwrite and (changed := sum(_is_begun(job, predictor.target) for job in waiting)):
         origin = agreeing(changed, "it was", "they were")
         log.info(
-            "%s: there already, but what %s made from has changed; predicted again", counted(changed, "case"), origin
+            "%s: there already, but not whole, or what %s made from has changed; predicted again",
+            counted(changed, "case"),
+            origin,
         )
     failures: dict[str, str] = {}
     with (
@@ -144,57 +141,38 @@ def predict_jobs(
             on_parts = shown.start(job.identifier)
             try:
                 inputs, case = preparing.result()
-                prediction = predictor.predict_prepared(case, probabilities=filing.save_npz, on_parts=on_parts)
+                if job.views:
+                    predictions = list(predictor.predict_views(case, on_parts=on_parts))
+                else:
+                    predictions = [predictor.predict_prepared(case, probabilities=filing.save_npz, on_parts=on_parts)]
             except DiskError as error:
                 raise _stopped_at(job.identifier, error) from error
             except Exception as error:
                 failures[job.identifier] = _cause(error)
             else:
-                writer.write(job, prediction, rules, Origin(model=model, inputs=inputs))
+                for output, prediction, model in zip(job.outputs, predictions, makers, strict=True):
+                    writer.write(replace(job, output=output), prediction, rules, Origin(model=model, inputs=inputs))
     if failures:
         named = [(job.identifier, failures[job.identifier]) for job in jobs if job.identifier in failures]
         raise CasesFailed("predicting", named, len(jobs))
 
 
-def find_cases(inputs: Sequence[Path], channels: int, scratch: Path | None = None) -> Sequence[Case]:
-    """The cases in a folder, or the one case whose files are given.
-
-    Args:
-        inputs: One folder of `<case>_0000.nii.gz` ..., of one channel also `<case>.nii.gz`, or one file for each channel, in
-            channel order; or a DICOM series: its folder, a folder of such, one of its files, or a zip of it.
-        scratch: Where zip files are unpacked; without it they are no images.
-
-    Raises:
-        DatasetError: Nothing is there, or channels are missing or too many; what is expected is listed.
-    """
-    if len(inputs) == 1 and inputs[0].is_dir():
-        return _cases_in_folder(inputs[0], channels, scratch)
-    for path in inputs:
-        if not path.is_file():
-            raise DatasetError(f"{path}: no such file or folder; name a folder of images, or the files of one case")
-    require_images(inputs)
-    if len(inputs) == 1 and is_zip(inputs[0]) and scratch is not None:
-        return _case_in_zip(inputs[0], channels, scratch)
-    if len(inputs) == 1 and channels > 1 and holds_channels(inputs[0].name):
-        return [Case(identifier=_identifier(inputs[0]), images=channels_in(inputs[0], channels))]
-    listing = ", ".join(map(str, inputs))
-    if len(inputs) != channels:
-        raise DatasetError(
-            f"{listing}: {counted(len(inputs), 'file')} given, but the model takes {counted(channels, 'channel')}; "
-            "give one file for each channel in their order, or a folder"
+def _is_done(job: Job, makers: Sequence[str], target: Target, filing: Filing) -> bool:
+    """Whether all that a job makes is there already; views have probabilities beside."""
+    return all(
+        is_finished(
+            output,
+            model,
+            job.inputs,
+            files=label_files(output, target),
+            probabilities=filing.save_npz or output != job.output,
         )
-    return [Case(identifier=_identifier(inputs[0]), images=whole_files(inputs))]
+        for output, model in zip(job.outputs, makers, strict=True)
+    )
 
 
-def select_part(cases: Sequence[Case], part: int, parts: int) -> Sequence[Case]:
-    """Every `parts`-th case from number `part` on, so that several processes share a folder.
-
-    Raises:
-        DatasetError: The part is not one of 0 to `parts` - 1.
-    """
-    if not 0 <= part < parts:
-        raise DatasetError(f"part {part} of {parts}: parts are numbered from 0 to {parts - 1}; check `part`")
-    return cases[part::parts]
+def _is_begun(job: Job, target: Target) -> bool:
+    return any(is_there(file) for output in job.outputs for file in label_files(output, target))
 
 
 class _Writer:
@@ -386,35 +364,3 @@ def _cause(error: Exception) -> str:
     if isinstance(error, OSError):
         return describe_os_error(error)
     return f"{type(error).__name__}: {error}"
-
-
-def _case_in_zip(path: Path, channels: int, scratch: Path) -> Sequence[Case]:
-    cases = zipped_cases(path, scratch)
-    if len(cases) > 1:
-        raise DatasetError(
-            f"{path}: holds {counted(len(cases), 'DICOM series', 'DICOM series')}, and the output is one file; name a folder "
-            "with this zip in it, and a folder for the output"
-        )
-    if channels > 1:
-        raise DatasetError(
-            f"{path}: holds one DICOM series, but the model takes {counted(channels, 'channel')}; convert each to NIfTI "
-            "(dcm2niix -z y) and name the files"
-        )
-    return cases
-
-
-def _cases_in_folder(folder: Path, channels: int, scratch: Path | None) -> Sequence[Case]:
-    cases = find_new_cases(folder, channels, scratch)
-    files = {file for case in cases for path in case.image_paths for file in files_of(path)}
-    used = {path.relative_to(folder if path.is_relative_to(folder) else scratch or folder).parts[0] for path in files}
-    surplus = sorted(path.name for path in folder.iterdir() if path.name not in used and not path.name.startswith("."))
-    if surplus:
-        log.warning("%s: not images, left alone: %s", folder, ", ".join(surplus))
-    return cases
-
-
-def _identifier(path: Path) -> str:
-    """The case's name: that of its first file without ending and channel number."""
-    stem = split_ending(path.name)[0]
-    name, _, number = stem.rpartition("_")
-    return name if name and len(number) == CHANNEL_DIGITS and number.isdecimal() else stem

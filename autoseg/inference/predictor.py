@@ -169,12 +169,34 @@ class Predictor:
         self, prepared: AnyCase, *, probabilities: bool = False, on_parts: OnParts = lambda *_: None
     ) -> Prediction:
         """Predict a prepared case, and bring the result back to the grid of the original image."""
+        return self._restored(self.scores(prepared, on_parts), prepared, probabilities=probabilities)
+
+    def predict_views(self, prepared: AnyCase, *, on_parts: OnParts = lambda *_: None) -> Iterator[Prediction]:
+        """What a model of several directions says of a prepared case along each of them alone, as `along` predicts it, and
+        last along all together; each with probabilities. The network is asked no more often than for the last.
+
+        Raises:
+            ModelError: The model looks along no directions; or as `scores`.
+        """
+        self._require_fit(prepared)
+        if not isinstance(self._scorer, Sweeps):
+            raise ModelError(f"{self.model.configuration} looks along no directions that could be predicted alone")
+        for slabs in self._scorer.scores_of_each(prepared, on_parts):
+            yield self._restored(slabs, prepared, probabilities=True)
+
+    def along(self, number: int) -> Predictor:
+        """The predictor that looks along one of the model's directions only, and knows nothing of the others."""
+        model = self.model
+        configurations = {**model.plans.configurations, model.configuration: model.plan.along(number)}
+        alone = replace(model, plans=replace(model.plans, configurations=configurations), fusion=None, rules=())
+        return Predictor(alone, self.computation, reduction=self.reduction)
+
+    def _restored(self, slabs: Iterator[Slab], prepared: AnyCase, *, probabilities: bool) -> Prediction:
         is_fast = self.computation.mode == "fast"
         if probabilities and is_fast:
             raise ModelError("probabilities: mode fast takes the labels before anything is resampled; use mode normal")
         properties, target = prepared.properties, self.target
         packer = Packer(properties, target) if probabilities else None
-        slabs = self.scores(prepared, on_parts)
         if is_fast:
             segmentation = export_fast(slabs, properties, target)
         else:
@@ -200,13 +222,7 @@ class Predictor:
                 network returned NaN, or the device's memory does not hold one tile.
         """
         self._require_fit(prepared)
-        for slab in self._scorer.scores(prepared, on_parts):
-            if not torch.isfinite(slab.scores.sum()):
-                raise ModelError(
-                    f"case {prepared.properties.identifier}: the network returned NaN in {self.precision.name}; "
-                    "try `precision=fp32`, and if that does not help train again"
-                )
-            yield slab
+        yield from self._scorer.scores(prepared, on_parts)
 
     @property
     def engine(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from autoseg.dataset.normalisations import CT, Normalisation, read_normalisation
@@ -178,6 +178,18 @@ class ConfigurationPlan:
     def dimensions(self) -> int:
         """Of the patch, 2 or 3."""
         return len(self.sampling.patch_size)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """That a case is looked along; none where it is looked at as its grid lies."""
+        return self.sampling.views.directions if self.sampling.views is not None else ()
+
+    def along(self, number: int) -> ConfigurationPlan:
+        """The same that looks along one of its directions only."""
+        if self.sampling.views is None:
+            raise PlanError(f"{self.name}: looks along no directions")
+        one = replace(self.sampling.views, directions=self.directions[number : number + 1])
+        return replace(self, sampling=replace(self.sampling, views=one))
 
     @property
     def needs_statistics(self) -> bool:

@@ -17,7 +17,7 @@ from autoseg.files.layout import COLOUR_TABLE, ITKSNAP_LABELS, REPORT_FILE
 from autoseg.files.storage import write_bytes
 from autoseg.images import AS_FILES_SAY, WRITTEN_ENDINGS, split_ending
 from autoseg.images.label_tables import itksnap_labels, slicer_colours
-from autoseg.inference.cases import find_cases, select_part
+from autoseg.inference.found_cases import find_cases, select_part
 from autoseg.inference.settings import Failures, PredictionRun, PredictionSettings
 from autoseg.outputs import read_origin, require_apart
 from autoseg.paths import Workspace

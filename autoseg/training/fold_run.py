@@ -249,11 +249,13 @@ class FoldRun:
             deterministic_algorithms(parts.settings.deterministic),
         ):
             model = model_of(parts, file, checkpoint)
+            kept = len(data.plan.directions) if save_probabilities and checkpoint == "final" else 0
             return validate_fold(
                 Predictor(model, Computation(device=parts.device, precision=parts.precision.name)),
                 data,
                 folder=self._fold.validation(checkpoint),
                 probabilities=save_probabilities,
+                views=[self._fold.view(number) for number in range(kept)],
             )
 
     # ------------------------------------------------------------------- what is written down

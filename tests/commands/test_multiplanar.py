@@ -30,8 +30,8 @@ def home(make_task: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "views.json").write_text("[[1, 0, 0], [0, 1, 1]]")
     views = ("--multiplanar", "--views", str(home / "views.json"), "-pl3d", "None", "-tf", "1")
     assert run(plan_and_preprocess.main, home, "-t", "1", *views) == 0
-    for fold in ("0", "1"):
-        words = ("multiplanar", "TrainerNoMirroring", "1", fold, "--epochs", "1", "--seed", "1", *SHORT)
+    for fold, kept in (("0", "--npz"), ("1", "--no_compile")):
+        words = ("multiplanar", "TrainerNoMirroring", "1", fold, "--epochs", "1", "--seed", "1", *SHORT, kept)
         assert run(train.main, home, *words) == 0
     return home
 
@@ -41,7 +41,18 @@ def test_views_are_drawn_fused_summed_up_and_left_out_once_stale(home: Path, tmp
     chosen = ("-t", "1", "-m", "multiplanar", "-tr", "TrainerNoMirroring")
     assert (home / "preprocessed" / TASK / "views.png").stat().st_size > 10_000
 
+    kept = {path: path.stat().st_mtime_ns for path in model.glob("fold_*/validation_*/**/*.n*") if path.is_file()}
+    views = [f"fold_0/validation_views/view_{number}" for number in range(2)]
+    assert {str(path.parent.relative_to(model)) for path in kept} == {
+        *views,
+        "fold_0/validation_raw",
+        "fold_1/validation_raw",
+    }
     assert run(train_fusion.main, home, *chosen, "-device", "cpu", "--workers", "1") == 0
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items() if "fold_0" in str(path)), "asked once"
+    assert len([*model.glob("fold_1/validation_views/view_*/*.npz")]) == 2 * len(
+        [*model.glob("fold_1/validation_raw/*.gz")]
+    )
     record = json.loads((model / "fusion.json").read_text())
     assert record["folds"] == ["0", "1"] and set(record["networks"]) == {"0", "1"}
     assert record["fusion"]["sources"] == ["(1.000, 0.000, 0.000)", "(0.000, 0.707, 0.707)"]

@@ -37,6 +37,7 @@ def test_every_file_of_a_fold_has_the_name_that_users_know() -> None:
         "architecture.png",
         "validation_raw",
         "validation_raw_best",
+        "validation_views",
         "tensorboard",
     ]
     assert fold.summary() == folder / "validation_raw" / "summary.json"

@@ -19,7 +19,8 @@ from autoseg.errors import CasesFailed, DatasetError, ModelError
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
 from autoseg.inference.cascade import expand_labels
-from autoseg.inference.cases import find_cases, predict_cases
+from autoseg.inference.cases import predict_cases
+from autoseg.inference.found_cases import find_cases
 from autoseg.inference.model import TrainedModel
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.settings import Computation

@@ -24,12 +24,11 @@ from autoseg.errors import CasesFailed, DatasetError, ModelError
 from autoseg.images import read_image, whole_files, write_image
 from autoseg.inference.cases import (
     Job,
-    find_cases,
     predict_cases,
     predict_jobs,
     probabilities_file,
-    select_part,
 )
+from autoseg.inference.found_cases import find_cases, select_part
 from autoseg.inference.model import WeightsFile, save_weights, weights_sha256
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.probabilities import load_probabilities
@@ -168,7 +167,7 @@ def test_only_what_was_made_from_other_images_is_predicted_again(
     )
     assert caplog.messages == [
         "2 of 3 cases: predicted already, and kept (`overwrite` predicts them again)",
-        "1 case: there already, but what it was made from has changed; predicted again",
+        "1 case: there already, but not whole, or what it was made from has changed; predicted again",
     ]
 
 

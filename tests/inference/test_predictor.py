@@ -260,7 +260,7 @@ def test_a_prepared_case_of_another_model_is_refused_by_name(make: Any) -> None:
 def test_a_network_that_returns_nan_is_an_error_not_background(make: Any) -> None:
     model = make.model(make.plans(), make.constant(torch.full((2, 8, 8, 8), torch.nan)))
 
-    with pytest.raises(ModelError, match=r"case image: the network returned NaN in fp32; try `precision=fp32`"):
+    with pytest.raises(ModelError, match=r"case image: the network returned NaN; try `precision=fp32`"):
         Predictor(model, Computation(device="cpu", precision="fp32")).predict(
             np.ones((1, 8, 8, 8), np.float32), GEOMETRY
         )

@@ -18,7 +18,8 @@ from autoseg.dataset.raw_cases import RawCase, read_case
 from autoseg.dataset.stored_cases import stored_case
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.images import read_label
-from autoseg.inference.cases import find_cases, predict_cases
+from autoseg.inference.cases import predict_cases
+from autoseg.inference.found_cases import find_cases
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.settings import Computation
 from autoseg.machine.disk_arrays import let_go, zeros_on_disk

@@ -5,7 +5,7 @@ Of a view no more is held than some planes; of all views their sum, two bytes a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,21 +52,41 @@ class Sweeps:
         Raises:
             ModelError: The case is made in slabs.
         """
+        (together,) = self._said(case, on_parts, alone=False)
+        yield from together
+
+    def scores_of_each(self, case: AnyCase, on_parts: OnParts) -> Iterator[Iterator[Slab]]:
+        """What each view says alone, as soon as it is swept, and last what all of them say together.
+
+        Raises:
+            ModelError: The case is made in slabs.
+        """
+        return self._said(case, on_parts, alone=True)
+
+    def _said(self, case: AnyCase, on_parts: OnParts, *, alone: bool) -> Iterator[Iterator[Slab]]:
         if isinstance(case, CaseInSlabs):
             raise ModelError(f"case {case.properties.identifier}: planes along several directions need the whole image")
-        members, sweeps = self.tiles.members, [self._sweep(case, number) for number in range(self._number)]
+        sweeps = [self._sweep(case, number) for number in range(self._number)]
         background = background_values(case.data)
-        sums = ViewSums(case.data.shape[1:], self._shares)
+        together = ViewSums(case.data.shape[1:], self._shares)
         for number, sweep in enumerate(sweeps):
+            own = ViewSums(together.shape, torch.ones(1, self.tiles.members.channels)) if alone else None
             image = _CutImage(case.data, background, sweep.to_voxels, sweep.shape)
             slabs = self.tiles.averages(image, case.properties.identifier, self._parts_of(number, on_parts))
             for first, planes in _some_planes(slabs, sweep.shape):
-                for places, values in sweep.looked_up(first, planes, sums.shape):
-                    sums.add(number, places, values)
+                for places, values in sweep.looked_up(first, planes, together.shape):
+                    together.add(number, places, values)
+                    if own is not None:
+                        own.add(0, places, values)
+            if own is not None:
+                yield self._slabs(own, [sweep], None)
+        yield self._slabs(together, sweeps, self.fusion)
+
+    def _slabs(self, sums: ViewSums, sweeps: Sequence[_Sweep], fusion: Fusion | None) -> Iterator[Slab]:
+        members = self.tiles.members
         for start, averages in sums.averages(lambda planes: _reached(sweeps, planes, sums.shape), members.background):
-            if self.fusion is not None:
-                averages = self.fusion.of_means(averages, activation_of(members.target))
-            yield Slab(start=start, scores=members.reduction.scores(averages))
+            fused = averages if fusion is None else fusion.of_means(averages, activation_of(members.target))
+            yield Slab(start=start, scores=members.reduction.scores(fused))
 
     @property
     def _shares(self) -> torch.Tensor:
@@ -178,7 +198,7 @@ def _some_planes(slabs: Iterator[Slab], shape: Shape) -> Iterator[tuple[int, tor
             held, first = [planes[:, -1:].clone()], stop - 1
 
 
-def _reached(sweeps: list[_Sweep], planes: slice, shape: Shape) -> torch.Tensor:
+def _reached(sweeps: Sequence[_Sweep], planes: slice, shape: Shape) -> torch.Tensor:
     """Which views reach which voxels of some slices of a case, `(views, voxels)`."""
     depth = planes.stop - planes.start
     reached = torch.zeros((len(sweeps), depth * shape[1] * shape[2]), dtype=torch.bool)

@@ -65,6 +65,9 @@ class Tiles:
         Args:
             identifier: Of the case.
             labels: `(Z, Y, X)`, what a cascade refines.
+
+        Raises:
+            ModelError: The network returned NaN, or the device's memory does not hold one tile.
         """
         tiling = self._tiling(image.shape[1:], identifier)
         sums_on = self._device_of_sums(tiling)
@@ -74,9 +77,11 @@ class Tiles:
             return self.members.averages(tiles, self.at_once, is_usual=is_usual).to(sums_on)
 
         try:
-            yield from predict_slabs(
+            for slab in predict_slabs(
                 answer, image, tiling, labels=labels, on_parts=on_parts, on_room=self.at_once.restart
-            )
+            ):
+                _require_finite(slab, identifier)
+                yield slab
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 f"case {identifier}: one tile of {tiling.patch} voxels alone does not fit into the memory of "
@@ -119,3 +124,10 @@ class Tiles:
 
     def _bytes_of_sums(self, tiling: Tiling) -> int:
         return BYTES_PER_VALUE * (self.members.channels + 1) * tiling.held_voxels
+
+
+def _require_finite(slab: Slab, identifier: str) -> None:
+    if not torch.isfinite(slab.scores.sum()):
+        raise ModelError(
+            f"case {identifier}: the network returned NaN; try `precision=fp32`, and if that does not help train again"
+        )

@@ -12,6 +12,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import nn
 
+from autoseg.errors import ModelError, PlanError
 from autoseg.geometry import Geometry
 from autoseg.inference.fusion import Fusion
 from autoseg.inference.fusion_record import source_names
@@ -176,6 +177,48 @@ def test_views_are_fused_by_their_weights(make: Any) -> None:
     expected = np.exp([2 * 0.1 + 0.5, (3 + 1) * 0.9 - 1])
     assert scores == pytest.approx(expected / expected.sum(), abs=2e-3)
     assert model_hash(fused, ()) != model_hash(model, ())
+
+
+def test_what_each_view_says_alone_comes_beside_all_together(make: Any) -> None:
+    """Bit for bit what a model of that view alone predicts, and the network is asked no more often than for all."""
+    case = prepared(np.random.default_rng(0).uniform(0.1, 0.9, (1, 9, 14, 11)).astype(np.float32), (1.0, 2.0, 1.0), 3)
+    model, echo = predictor(make, span=15.0, side=16, directions=draw_directions(np.eye(3), 3))
+    together = model.predict_prepared(case, probabilities=True)
+    echo.seen.clear()
+    model.predict_prepared(case)
+    asked, echo.seen = echo.seen, []
+    *views, last = model.predict_views(case)
+
+    assert echo.seen == asked and len(views) == 3
+    alone = [model.along(number).predict_prepared(case, probabilities=True) for number in range(3)]
+    for one, other in zip([*views, last], [*alone, together], strict=True):
+        assert np.array_equal(one.segmentation, other.segmentation)
+        assert one.probabilities is not None and other.probabilities is not None
+        assert np.array_equal(one.probabilities.unpacked(), other.probabilities.unpacked())
+    assert len({model_hash(one, ()) for one in (model, *map(model.along, range(3)))}) == 4
+
+
+def test_without_views_none_is_predicted_alone(make: Any) -> None:
+    plans = make.plans(patch=(16, 16))
+    model = Predictor(make.model(plans, Echo()), COMPUTATION)
+    case = prepared(smooth((6, 24, 30)), (1.0, 1.0, 1.0))
+    with pytest.raises(ModelError, match=r"looks along no directions that could be predicted alone"):
+        list(model.predict_views(case))
+    with pytest.raises(PlanError, match=r": looks along no directions"):
+        model.along(0)
+
+
+def test_nan_is_told_wherever_it_is_said(make: Any) -> None:
+    """Sums of whole numbers would hide it."""
+
+    class Broken(Echo):
+        def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+            return super().forward(tiles) * torch.nan
+
+    model, _ = predictor(make, span=15.0, side=16)
+    broken = Predictor(replace(model.model, networks=(Broken(),)), COMPUTATION)
+    with pytest.raises(ModelError, match=r"case echo: the network returned NaN; try `precision=fp32`"):
+        swept(broken, prepared(smooth((6, 24, 30)), (1.0, 1.0, 1.0)))
 
 
 class TestSums:
