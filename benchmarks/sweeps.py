@@ -1,16 +1,21 @@
 """What prediction along six directions takes beside the network itself, and how much memory the whole process does.
 
 python benchmarks/sweeps.py preprocessed/Task004_Hippocampus/autoseg_plans_2D.pkl
+
+A large CT is timed with the planned network at a quarter of its width, which fits into a few minutes: what is not the
+network takes as long with any. Memory is measured with one layer in its place, whose own memory does not count.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +32,12 @@ from autoseg.plans import Plans, Views, load_plans
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 
 CONFIGURATION = "multiplanar"
-SMALL, LARGE = (36, 50, 35), (300, 512, 512)
-CLASSES = (5, 10)
+SMALL, LARGE, LARGEST = (36, 50, 35), (200, 512, 512), (300, 512, 512)
+PLANES = 512
+"""Pixels a side, of a large CT."""
+
+NARROW = {"features": 8, "max_features": 128}
+CLASSES = (2, 5, 10)
 MOST_TIMES, MOST_BYTES, MOST_A_VALUE = 1.3, 3e9, 2.0
 """The network's own time; of the process; of each voxel and class that is added."""
 
@@ -45,6 +54,23 @@ class Timed(nn.Module):
         scores = self.network(tiles)
         self.seconds += time.process_time() - started
         return scores
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Of the processor's seconds those of the network and all, and the most memory that the process had."""
+
+    network: float
+    everything: float
+    memory: float
+
+    @property
+    def told(self) -> str:
+        """The seconds, and how the whole is to the network's."""
+        return (
+            f"{self.everything:.1f} s, network {self.network:.1f} s, the rest {self.everything - self.network:.1f} s, "
+            f"{self.everything / self.network:.2f} times (at most {MOST_TIMES})"
+        )
 
 
 def a_case(shape: tuple[int, int, int]) -> PreparedCase:
@@ -81,58 +107,81 @@ def a_model(plans: Plans, network: nn.Module) -> TrainedModel:
     )
 
 
-def seconds_of(plans: Plans) -> tuple[float, float]:
-    """Of the processor: in the network, and in all that predicting a small case takes."""
-    network = Timed(build_network(plans.configuration(CONFIGURATION), 1, len(plans.target.outputs)))
-    predictor = Predictor(a_model(plans, network), Computation(device="cpu", precision="fp32"))
-    case = a_case(SMALL)
-    predictor.predict_prepared(case)
-    network.seconds, started = 0.0, time.process_time()
-    predictor.predict_prepared(case)
-    return network.seconds, time.process_time() - started
-
-
-def predict_large(plans: Plans, classes: int) -> None:
-    """By a network of one layer, along one direction; prints seconds, and the most memory that the process had."""
+def large_plans(plans: Plans, classes: int) -> Plans:
+    """Those of a large CT: planes of 512 pixels, a millimetre apart, along six directions."""
     plan = plans.configuration(CONFIGURATION)
-    views = Views(directions=draw_directions(np.eye(3), 1), span=float(max(LARGE) - 1))
-    changed = replace(plan, sampling=replace(plan.sampling, patch_size=(512, 512), views=views))
+    views = Views(directions=draw_directions(np.eye(3)), span=float(PLANES - 1))
+    narrow = replace(plan.network, settings={**plan.network.settings, **NARROW})
+    changed = replace(
+        plan, sampling=replace(plan.sampling, patch_size=(PLANES, PLANES), views=views), network=narrow, batch_size=1
+    )
     labels = ("background", *(f"organ {number}" for number in range(1, classes)))
-    plans = replace(plans, labels=labels, configurations={CONFIGURATION: changed})
-    network = nn.Conv2d(1, classes, 1)
-    started = time.process_time()
-    case = a_case(LARGE)
-    Predictor(a_model(plans, network), Computation(device="cpu", precision="fp32")).predict_prepared(case)
-    print(time.process_time() - started, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return replace(plans, labels=labels, configurations={CONFIGURATION: changed})
+
+
+def taken(plans: Plans, network: nn.Module, shape: tuple[int, int, int]) -> Taken:
+    """By predicting a case of noise."""
+    timed = Timed(network)
+    predictor = Predictor(a_model(plans, timed), Computation(device="cpu", precision="fp32"))
+    started, case = time.process_time(), a_case(shape)
+    predictor.predict_prepared(case)
+    everything = time.process_time() - started
+    return Taken(timed.seconds, everything, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+MEASURED: dict[str, Callable[[Plans], Taken]] = {
+    "small": lambda plans: taken(plans, planned(plans), SMALL),
+    "large": lambda plans: taken(large_plans(plans, 3), planned(large_plans(plans, 3)), LARGE),
+    **{
+        str(classes): lambda plans, classes=classes: taken(
+            large_plans(plans, classes), nn.Conv2d(1, classes, 1), LARGEST
+        )  # type: ignore[misc]
+        for classes in CLASSES
+    },
+}
+"""Each in a process of its own."""
+
+
+def planned(plans: Plans) -> nn.Module:
+    """The network of plans."""
+    return build_network(plans.configuration(CONFIGURATION), 1, len(plans.target.outputs))
 
 
 def main() -> None:
     """Print each figure beside its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("plans", type=Path)
-    parser.add_argument("--classes", type=int, help="predict the large image with so many, and say what it took")
+    parser.add_argument("--only", choices=MEASURED, help="measure one thing, and print it as JSON")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    plans = load_plans(arguments.plans)
-    if arguments.classes:
-        predict_large(plans, arguments.classes)
+    if arguments.only:
+        print(json.dumps(asdict(MEASURED[arguments.only](load_plans(arguments.plans)))))
         return
-    network, everything = seconds_of(plans)
-    print(
-        f"{'x'.join(map(str, SMALL))} voxels, 6 views: {everything:.1f} s, network {network:.1f} s, "
-        f"{everything / network:.2f} times (at most {MOST_TIMES})"
-    )
-    taken = []
+    for name, shape in (("small", SMALL), ("large", LARGE)):
+        print(f"{told_shape(shape)} voxels, 6 views: {measured(arguments.plans, name).told}", flush=True)
+    memory = []
     for classes in CLASSES:
-        words = [sys.executable, __file__, str(arguments.plans), "--classes", str(classes)]
-        said = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
-        taken.append(float(said[-1]))
+        found = measured(arguments.plans, str(classes))
+        memory.append(found.memory)
         print(
-            f"{'x'.join(map(str, LARGE))} voxels, {classes} classes: {taken[-1] / 1e9:.2f} GB "
-            f"(at most {MOST_BYTES / 1e9:.0f}), {float(said[-2]):.0f} s of the processor with one view"
+            f"{told_shape(LARGEST)} voxels, 6 views, {classes} classes: {found.memory / 1e9:.2f} GB "
+            f"(at most {MOST_BYTES / 1e9:.0f}), {found.everything - found.network:.0f} s beside the network",
+            flush=True,
         )
-    each = (taken[1] - taken[0]) / ((CLASSES[1] - CLASSES[0]) * np.prod(LARGE))
-    print(f"of each voxel and class: {each:.2f} bytes (at most {MOST_A_VALUE})")
+    slope = np.polyfit(CLASSES, memory, 1)[0] / np.prod(LARGEST)
+    print(f"of each voxel and class: {slope:.2f} bytes (at most {MOST_A_VALUE})")
+
+
+def measured(plans: Path, name: str) -> Taken:
+    """One of `MEASURED`, in a process of its own."""
+    words = [sys.executable, __file__, str(plans), "--only", name]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    return Taken(**json.loads(said.splitlines()[-1]))
+
+
+def told_shape(shape: tuple[int, int, int]) -> str:
+    """In words."""
+    return "x".join(map(str, shape))
 
 
 if __name__ == "__main__":
