@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -86,8 +87,8 @@ def require_fitting(build: Callable[[], nn.Module], name: str, batch: tuple[int,
             f"{name} does not take a batch of {_times(batch)} (samples, channels, patch): {_first_line(error)}; give it other settings, "
             "or a plan with another patch"
         ) from error
-    several = isinstance(outputs, (list, tuple)) and len(outputs) > 0
-    first = outputs[0] if several else outputs
+    answers = answers_of(outputs, len(batch) - 2)
+    first = answers[0] if answers else outputs
     if not isinstance(first, Tensor):
         raise PlanError(
             f"{name} answers with {type(outputs).__name__}, expected scores, or a list of them, the finest first; give it other "
@@ -99,6 +100,18 @@ def require_fitting(build: Callable[[], nn.Module], name: str, batch: tuple[int,
             f"{name} answers a batch of {_times(batch)} with {_times(first.shape)}, expected {_times(expected)}: the scores "
             "of every output in every voxel; give it other settings, or name another network"
         )
+
+
+def answers_of(outputs: Any, dimensions: int) -> list[Tensor]:
+    """What a network answers with, finest first: one map of scores, a list of them, or several of one size in one tensor.
+
+    Args:
+        outputs: `(B, C, *space)`; a list of such; or `(B, answers, C, *space)`, as MONAI's DynUNet learns by.
+        dimensions: Of space.
+    """
+    if isinstance(outputs, Tensor):
+        return list(outputs.unbind(dim=1)) if outputs.ndim == 3 + dimensions else [outputs]
+    return list(outputs)
 
 
 def without_memory(build: Callable[[], nn.Module]) -> nn.Module:

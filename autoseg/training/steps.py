@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from autoseg.inference.cascade import expand_labels
 from autoseg.networks.algorithms import trying_algorithms
+from autoseg.networks.fitted import answers_of
 from autoseg.training.batch_steps import Learned, as_shares
 from autoseg.training.compilation import or_uncompiled
 from autoseg.training.micro_batches import (
@@ -144,8 +145,7 @@ class Steps:
         """Logits in fp32 at every resolution, finest first."""
         with self._parts.precision.autocast():
             outputs = network(data)
-        levels = [outputs] if isinstance(outputs, Tensor) else outputs
-        return [level.float() for level in levels]
+        return [level.float() for level in answers_of(outputs, self._parts.plan.dimensions)]
 
 
 def sent_to(device: torch.device, tensor: Tensor) -> Tensor:

@@ -14,14 +14,22 @@ from torch import nn
 from autoseg.errors import PlanError
 from autoseg.inference.model import WeightsFile, fill_network, load_weights, save_weights
 from autoseg.networks.build import RECIPE_NETWORKS, build_named_network
-from autoseg.networks.fitted import require_fitting
-from autoseg.training.losses import CrossEntropy, DeepSupervision
+from autoseg.networks.fitted import answers_of, require_fitting
+from autoseg.training.losses import CrossEntropy, DeepSupervision, answer_weights
 
 pytest.importorskip("monai")
 pytest.importorskip("einops")
 
 NETS = "monai.networks.nets:"
 SWIN = {"feature_size": 12, "depths": [1, 1, 1, 1]}
+SUPERVISED: dict[str, Any] = {
+    "kernel_size": [3, 3, 3, 3],
+    "strides": [1, 2, 2, 2],
+    "upsample_kernel_size": [2, 2, 2],
+    "filters": [8, 8, 16, 16],
+    "deep_supervision": True,
+    "deep_supr_num": 2,
+}
 SMALL: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
     ("SwinUNETR", SWIN, (64, 32, 32)),
     ("SwinUNETR", SWIN, (64, 32)),
@@ -36,6 +44,7 @@ SMALL: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
         {"kernel_size": [3, 3, 3], "strides": [1, 2, 2], "upsample_kernel_size": [2, 2]},
         (16, 32, 16),
     ),
+    ("DynUNet", SUPERVISED, (16, 32, 16)),
 ]
 
 
@@ -59,12 +68,24 @@ def test_each_is_tried_without_memory_and_learns_a_batch(
     for _ in range(3):
         optimiser.zero_grad()
         outputs = network.train()(image)
-        value = loss([outputs] if isinstance(outputs, torch.Tensor) else outputs, [labels])
+        value = loss(answers_of(outputs, len(patch)), [labels])
         value.backward()
         optimiser.step()
         values.append(float(value))
 
     assert values[-1] < values[0]
+
+
+def test_answers_that_lie_in_one_tensor_learn_alike_and_one_alone_predicts() -> None:
+    network, image = builder("DynUNet", SUPERVISED, (16, 32, 16))(), torch.randn(2, 2, 16, 32, 16)
+    stacked = network.train()(image)
+    answers = answers_of(stacked, 3)
+
+    assert [tuple(answer.shape) for answer in answers] == [(2, 3, 16, 32, 16)] * 3
+    assert all(torch.equal(answer, stacked[:, number]) for number, answer in enumerate(answers))
+    assert answer_weights([(16, 32, 16)] * 3) == pytest.approx((1 / 3,) * 3)
+    (alone,) = answers_of(network.eval()(image), 3)
+    assert alone.shape == (2, 3, 16, 32, 16)
 
 
 def test_a_patch_that_it_does_not_take_is_refused_in_its_own_words() -> None:
