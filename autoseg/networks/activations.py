@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from functools import cache, reduce
+from typing import ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -32,6 +33,13 @@ SURE = -1e-7
 """Greatest logarithm of a probability beside which that of its complement is taken."""
 
 
+class RegionPart(NamedTuple):
+    """Labels that no output has to itself: where some outputs all hold, and none of some others does."""
+
+    holding: tuple[int, ...]
+    others: tuple[int, ...]
+
+
 class Scoring(Protocol):
     """What a loss asks of an activation.
 
@@ -39,6 +47,10 @@ class Scoring(Protocol):
     """
 
     scored: ClassVar[slice]
+
+    @property
+    def parts(self) -> tuple[RegionPart, ...]:
+        """Labels that outputs share."""
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Of `(B, C, *space)`."""
@@ -48,6 +60,9 @@ class Scoring(Protocol):
 
     def encode(self, labels: Tensor, zeros: Tensor) -> Tensor:
         """What the probabilities of labels should be, in place of `zeros` `(B, C, *space)`."""
+
+    def with_parts(self, shares: Tensor) -> Tensor:
+        """Shares or probabilities `(B, C, *space)`, followed by what they say of the parts `(B, C + parts, *space)`."""
 
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean over all voxels."""
@@ -69,6 +84,9 @@ class Softmax:
     scored: ClassVar = slice(BACKGROUND + 1, None)
     """Of the outputs, all but the background."""
 
+    parts: ClassVar[tuple[RegionPart, ...]] = ()
+    """Each label has an output to itself."""
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """Of `(B, C, *space)`, summing to 1 over the outputs."""
         return torch.softmax(logits, dim=1)
@@ -85,6 +103,10 @@ class Softmax:
     def encode(self, labels: Tensor, zeros: Tensor) -> Tensor:
         """What the probabilities of labels `(B, *space)` should be: `zeros` `(B, outputs, *space)`, with ones in place."""
         return _encoded(labels, zeros)
+
+    def with_parts(self, shares: Tensor) -> Tensor:
+        """The shares as they are: there are no parts."""
+        return shares
 
     def learned(self, labels: Tensor, *, dimensions: int) -> Tensor:
         """What samples hold, as losses take it: a map as it is, one plane as the shares of background and label."""
@@ -181,6 +203,11 @@ class Sigmoid:
     scored: ClassVar = slice(None)
     """Of the outputs, all."""
 
+    @property
+    def parts(self) -> tuple[RegionPart, ...]:
+        """Of regions that share labels, the labels that none has to itself; none of masks, which need not share any."""
+        return () if self.members is None else _parts_of(self.members)
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """Of `(B, C, *space)`, each by itself."""
         return torch.sigmoid(logits)
@@ -201,6 +228,14 @@ class Sigmoid:
             for label in members:
                 zeros[:, output] += labels == label
         return zeros
+
+    def with_parts(self, shares: Tensor) -> Tensor:
+        """Shares or probabilities `(B, C, *space)`, and of each part the product of what its outputs say."""
+        parts = [
+            reduce(torch.mul, [*(shares[:, one] for one in holding), *(1 - shares[:, one] for one in others)])
+            for holding, others in self.parts
+        ]
+        return torch.cat([shares, torch.stack(parts, dim=1)], dim=1) if parts else shares
 
     def learned(self, labels: Tensor, *, dimensions: int) -> Tensor:
         """What samples hold, as losses take it: a map as it is, planes `(B, C, *space)` as shares from 0 to 1."""
@@ -286,6 +321,22 @@ def activation_of(target: Target) -> Activation:
             return Sigmoid(members=members, order=order)
         case Masks(soft=soft):
             return Sigmoid(soft=soft)
+
+
+@cache
+def _parts_of(members: tuple[tuple[int, ...], ...]) -> tuple[RegionPart, ...]:
+    """Named by as few outputs as tell them: the innermost that hold there, and the outermost within these that do not."""
+    regions = [frozenset(labels) for labels in members]
+    found: dict[RegionPart, None] = {}
+    for label in sorted(frozenset().union(*regions)):
+        there = [one for one, region in enumerate(regions) if label in region]
+        holding = tuple(one for one in there if not any(regions[other] < regions[one] for other in there))
+        common = frozenset.intersection(*(regions[one] for one in holding))
+        cutting = [one for one, region in enumerate(regions) if label not in region and region & common]
+        others = tuple(one for one in cutting if not any(regions[one] < regions[other] for other in cutting))
+        if common.difference(*(regions[one] for one in others)) not in regions:
+            found[RegionPart(holding=holding, others=others)] = None
+    return tuple(found)
 
 
 def repeatable_cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:

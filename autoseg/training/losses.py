@@ -59,24 +59,37 @@ class DiceLoss(ReportsOverlap):
     Args:
         per_batch: Sum over the whole batch before dividing, instead of for each sample.
         smooth: What is added above and below the fraction.
+        parts: Whether of regions that share labels those that none has to itself count too, each like a region: of a tumour
+            and its core the rest of the tumour (measured in `documentation/performance.md`).
     """
 
-    def __init__(self, *, per_batch: bool, smooth: float = SMOOTH, activation: Scoring = SOFTMAX) -> None:
+    def __init__(
+        self, *, per_batch: bool, smooth: float = SMOOTH, parts: bool = True, activation: Scoring = SOFTMAX
+    ) -> None:
         super().__init__()
         self.activation = activation
         self.per_batch = per_batch
         self.smooth = smooth
+        self.parts = parts
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         probabilities = self.activation.probabilities(logits)
         truth = self.activation.encode(target, torch.zeros_like(probabilities))
+        if self.parts:
+            probabilities, truth = self.activation.with_parts(probabilities), self.activation.with_parts(truth)
         axes = tuple(range(2, logits.ndim))
         if self.per_batch:
             axes = (0, *axes)
         overlap = (probabilities * truth).sum(axes)
         total = probabilities.sum(axes) + truth.sum(axes)
         dice = (2 * overlap + self.smooth) / (total + self.smooth + GUARD)
-        return -self.noted(dice[..., self.activation.scored]).mean()
+        scored = dice[..., self.activation.scored]
+        self.noted(scored[..., : logits.shape[1]])
+        return -scored.mean()
+
+    def extra_repr(self) -> str:
+        """What trainings that began without parts are told from those with them by."""
+        return "parts" if self.parts and self.activation.parts else ""
 
 
 class CrossEntropy(nn.Module):

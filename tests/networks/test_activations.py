@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from autoseg.dataset import Exclusive
 from autoseg.networks.activations import SOFTMAX as SHARED
-from autoseg.networks.activations import activation_of, repeatable_cross_entropies
+from autoseg.networks.activations import Sigmoid, activation_of, repeatable_cross_entropies
 
 TARGET = Exclusive(names=("background", "liver", "tumour"))
 SOFTMAX = activation_of(TARGET)
@@ -111,3 +112,45 @@ def test_the_repeatable_cross_entropy_is_torchs(space: tuple[int, ...]) -> None:
     )
     assert torch.allclose(repeatable_cross_entropies(logits, target), F.cross_entropy(logits, target, reduction="none"))
     assert torch.allclose(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("members", "parts"),
+    [
+        (((1, 2), (2,)), [((0,), (1,))]),
+        (((1, 2, 3), (2, 3), (3,)), [((0,), (1,)), ((1,), (2,))]),
+        (((3,), (2, 3), (1, 2, 3)), [((2,), (1,)), ((1,), (0,))]),
+        (((1, 2, 3), (3,)), [((0,), (1,))]),
+        (((1, 2, 3), (2,), (3,)), [((0,), (1, 2))]),
+        (((1, 2), (2, 3)), [((0,), (1,)), ((0, 1), ()), ((1,), (0,))]),
+        (((1,), (2,)), []),
+        (((1, 2), (1, 2)), []),
+    ],
+)
+def test_parts_are_the_labels_that_no_region_has_to_itself(members: Any, parts: Any) -> None:
+    regions = Sigmoid(members=members)
+    labels = torch.arange(4)[None]
+
+    assert list(regions.parts) == parts
+    truth = regions.encode(labels, torch.zeros(1, len(members), 4))
+    found = regions.with_parts(truth)
+    assert torch.equal(found[:, : len(members)], truth)
+    alone = [set(labels[0, one.bool()].tolist()) for one in found[0]]
+    assert all(group in alone for group in _alike(members))
+
+
+def _alike(members: Sequence[Sequence[int]]) -> list[set[int]]:
+    """Labels that are in the same regions."""
+    kinds: dict[tuple[bool, ...], set[int]] = {}
+    for label in {label for labels in members for label in labels}:
+        kinds.setdefault(tuple(label in labels for labels in members), set()).add(label)
+    return list(kinds.values())
+
+
+def test_a_part_is_as_probable_as_its_regions_say_together() -> None:
+    regions = Sigmoid(members=((1, 2, 3), (2, 3), (3,)))
+    probabilities = torch.tensor([[[0.9], [0.25], [0.5]]])
+
+    torch.testing.assert_close(regions.with_parts(probabilities)[0, :, 0], torch.tensor([0.9, 0.25, 0.5, 0.675, 0.125]))
+    assert Sigmoid().with_parts(probabilities) is probabilities
+    assert SOFTMAX.with_parts(probabilities) is probabilities

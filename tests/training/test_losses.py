@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autoseg.errors import TrainingError
+from autoseg.networks.activations import Sigmoid
 from autoseg.training.losses import (
     CrossEntropy,
     DeepSupervision,
@@ -126,3 +127,19 @@ def test_the_gradient_of_the_dice_moves_towards_the_truth() -> None:
 
     truth = F.one_hot(TARGET, 3).movedim(-1, 1).bool()
     assert (logits.grad[truth] < 0).all()
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_dice_of_regions_counts_what_none_has_to_itself(parts: bool) -> None:
+    probabilities = torch.tensor([[[0.9, 0.8, 0.5, 0.25], [0.1, 0.5, 0.75, 0.25]]])
+    loss = DiceLoss(per_batch=False, parts=parts, activation=Sigmoid(members=((1, 2), (2,))))
+
+    found = loss(probabilities.logit(), torch.tensor([[1, 1, 2, 0]])).item()
+
+    whole, core = 2 * 2.2 / (2.45 + 3), 2 * 0.75 / (1.6 + 1)
+    rest = 2 * (0.81 + 0.4) / (0.81 + 0.4 + 0.125 + 0.1875 + 2)
+    of_outputs = [whole, core]
+    assert found == pytest.approx(-sum([*of_outputs, rest] if parts else of_outputs) / (3 if parts else 2), abs=1e-4)
+    assert loss.overlap is not None
+    torch.testing.assert_close(loss.overlap, torch.tensor([of_outputs]), rtol=0, atol=1e-4)
+    assert repr(loss) == ("DiceLoss(parts)" if parts else "DiceLoss()")

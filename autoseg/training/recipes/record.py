@@ -37,6 +37,7 @@ CAME_LATER: Mapping[str, Mapping[str, Any]] = {
     "constant": {"warm_up": 0},
     "Adam": {"betas": (0.9, 0.999), "epsilon": 1e-8},
     "AdamW": {"betas": (0.9, 0.999), "epsilon": 1e-8},
+    "dice": {"parts": True},
 }
 """Settings that a part did not have before, and the value by which it does what it did then: records do not hold that."""
 
