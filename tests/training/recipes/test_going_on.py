@@ -164,9 +164,6 @@ def test_hours_are_kept_and_leave_a_model(trainer: MakeTrainer, caplog: pytest.L
     made.run()
     epochs = json.loads((made.output / "history.json").read_text())["epochs"]
 
-    assert (
-        1 < sum(epoch["seconds"] for epoch in epochs) < 20
-    )  # a busy machine is late; what is kept stands in test_ending
     assert (made.pace, made.pace_of(100.5)) == ((0.01, 0.99), (pytest.approx(0.1), pytest.approx(0.9)))
     assert epochs[-1]["dice"] is not None
     assert "2 s are over" in caplog.text
