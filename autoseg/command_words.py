@@ -43,9 +43,11 @@ def predict_words(task: str, *options: str, output: str = OUTPUT) -> Words:
     return ("autoseg_predict", "-i", INPUT, "-o", output, "-t", task, *options)
 
 
-def predicting_command(task: str, configuration: str) -> str:
-    """The same with one configuration, as a model card shows it."""
-    return f"autoseg_predict -i IN -o OUT -t {task} -m {configuration}"
+def predicting_command(key: ModelKey) -> str:
+    """The same with one model, as its card shows it."""
+    return shlex.join(
+        ("autoseg_predict", "-i", "IN", "-o", "OUT", "-t", key.task, "-m", key.configuration, *model_words(key))
+    )
 
 
 def model_words(key: ModelKey) -> Words:

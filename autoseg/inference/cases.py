@@ -127,7 +127,7 @@ def predict_jobs(
     if not filing.overwrite and (changed := sum(_is_begun(job, predictor.target) for job in waiting)):
         origin = agreeing(changed, "it was", "they were")
         log.info(
-            "%s: there already, but not whole, or what %s made from has changed; predicted again",
+            "%s: there already, but not with all that is asked for, or what %s made from has changed; predicted again",
             counted(changed, "case"),
             origin,
         )

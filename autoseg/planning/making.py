@@ -13,7 +13,7 @@ import numpy as np
 
 from autoseg.errors import AutosegError, CasesFailed, PlanError, WorkspaceError
 from autoseg.extensions import find_class
-from autoseg.files.layout import DEFAULT_PLANS, VIEWS_FILE, plans_in
+from autoseg.files.layout import BOXES, DEFAULT_PLANS, PLANES, VIEWS_FILE, plans_in
 from autoseg.planning.cost import explain_cost, warn_of_cost
 from autoseg.planning.explanation import Decision
 from autoseg.planning.fingerprint import DatasetFingerprint, is_two_dimensional, load_fingerprint
@@ -23,6 +23,7 @@ from autoseg.planning.planner_3d import Planner3D
 from autoseg.planning.task_views import directions_of_task
 from autoseg.planning.views import voxels_in_space
 from autoseg.plans import Direction, Plans, load_plans, require_trainable, save_plans
+from autoseg.plans.configuration import MOST_VIEWS
 from autoseg.words import RESULT
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,9 @@ class PlannerChoice:
         multiplanar, multiplanar_3d: Plan planes, or boxes, along several directions, too.
         views: How many directions, or a file of them; None takes those of the task, or draws six.
         plans_from: Another task whose plans are taken, `TASK` or `TASK:PLANS`; None plans anew.
+
+    Raises:
+        PlanError: What is to look along directions has no planner, or views are too many or have nothing that looks along them.
     """
 
     planner_3d: str = "Planner3D"
@@ -54,6 +58,22 @@ class PlannerChoice:
     multiplanar: bool = False
     multiplanar_3d: bool = False
     views: int | Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, is_wished, kind, planner in (
+            (PLANES, self.multiplanar, "planner_2d", self.planner_2d),
+            (BOXES, self.multiplanar_3d, "planner_3d", self.planner_3d),
+        ):
+            if is_wished and planner == NO_PLANNER:
+                raise PlanError(
+                    f"`{name}`: `{kind}`, which plans it, is {NO_PLANNER}; name one, or leave away `{name}`"
+                )
+        if isinstance(self.views, int) and not 1 <= self.views <= MOST_VIEWS:
+            raise PlanError(f"`views`: from 1 to {MOST_VIEWS} directions, found {self.views}")
+        if self.views is not None and not (self.multiplanar or self.multiplanar_3d or self.plans_from):
+            raise PlanError(
+                f"`views`: are what `{PLANES}` and `{BOXES}` look along; ask for one of these, or leave away `views`"
+            )
 
     def looks(self, dimensions: int) -> bool:
         """Whether the planner of so many dimensions is asked to look along directions."""
@@ -68,7 +88,11 @@ def make_plans(fingerprint: DatasetFingerprint, *, dataset: str, folder: Path, p
 
     Returns:
         The files written. 3D is left out, and said so, where every case is a single slice.
+
+    Raises:
+        PlanError: What is asked for cannot be planned for these cases, or without a planner.
     """
+    _require_volumes(planners, fingerprint, dataset)
     written: list[Path] = []
     told: set[Decision] = set()
     for reference, dimensions, base in (
@@ -123,6 +147,18 @@ def _directions(planners: PlannerChoice, fingerprint: DatasetFingerprint, folder
     known = np.reshape(fingerprint.directions, (-1, 3, 3))  # none in a fingerprint of an earlier version
     voxels = voxels_in_space(spacings, known if len(known) else np.stack([np.eye(3)] * len(spacings)))
     return directions_of_task(folder / VIEWS_FILE, planners.views, voxels)
+
+
+def _require_volumes(planners: PlannerChoice, fingerprint: DatasetFingerprint, dataset: str) -> None:
+    """Refuse to look along directions through single slices."""
+    wished = [
+        name for name, is_wished in ((PLANES, planners.multiplanar), (BOXES, planners.multiplanar_3d)) if is_wished
+    ]
+    if wished and is_two_dimensional(fingerprint):
+        raise PlanError(
+            f"{dataset}: every case is a single slice, through which nothing is cut along several directions; leave away "
+            f"{' and '.join(f'`{name}`' for name in wished)}, and train 2d"
+        )
 
 
 def _require_2d(planners: PlannerChoice, path: Path, dataset: str) -> None:

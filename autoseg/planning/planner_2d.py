@@ -12,7 +12,6 @@ import numpy as np
 from autoseg.errors import PlanError
 from autoseg.files.layout import PLANES, SLICES
 from autoseg.geometry import Shape, Spacing, reorder
-from autoseg.planning.fingerprint import is_two_dimensional
 from autoseg.planning.planner import Planner, Stage
 from autoseg.planning.spacing import median_spacing
 from autoseg.planning.topology import PatchTopology, dividing
@@ -57,10 +56,8 @@ class Planner2D(Planner):
         """The largest planes, up to those that the cases ask for, of which memory holds one.
 
         Raises:
-            PlanError: The cases are no volumes, or no plane fits.
+            PlanError: No plane fits.
         """
-        if is_two_dimensional(self.fingerprint):
-            raise PlanError(f"{self.dataset}: every case is a single slice, through which no planes are cut; use 2d")
         for largest in range(LARGEST_SIDE, 0, -SIDE_STEP):
             size = self.plane_size(largest)
             topology = dividing(self.topology((size.side,) * 2, (size.pixel,) * 2), size.side)

@@ -76,7 +76,7 @@ def read_directions(path: Path) -> tuple[Direction, ...]:
         PlanError: It holds anything else.
     """
     content = read_json(path)
-    if isinstance(content, dict):
+    if isinstance(content, dict) and "format" in content:
         return read_record(path, TaskViews, FORMAT).directions
     if not (isinstance(content, list) and 1 <= len(content) <= MOST_VIEWS and all(map(_is_vector, content))):
         raise PlanError(

@@ -219,7 +219,9 @@ def card_text(card: ModelCard) -> str:
     lines = [f"# {card.task}", "", *(f"- {name}: {value}" for name, value in facts.items())]
     for model in card.models:
         lines += ["", *_model_lines(model)]
-    lines += ["", "## Use", "", f"    {predicting_command(card.task, card.models[0].configuration)}"]
+    first = card.models[0]
+    key = ModelKey(task=card.task, configuration=first.configuration, trainer=first.trainer, plans=first.plans)
+    lines += ["", "## Use", "", f"    {predicting_command(key)}"]
     return "\n".join(_printable(line) for line in lines) + "\n"
 
 

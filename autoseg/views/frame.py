@@ -142,5 +142,5 @@ def axes_along(direction: Direction) -> Float64Array:
 
 def upward(vector: Float64Array) -> Direction:
     """The direction of a vector, or the opposite one, which planes lie across as well: of unit length, z not below 0."""
-    z, y, x = (vector / np.linalg.norm(vector) * (-1.0 if vector[0] < 0 else 1.0)).tolist()
+    z, y, x = (vector / math.hypot(*vector) * (-1.0 if vector[0] < 0 else 1.0)).tolist()
     return z, y, x

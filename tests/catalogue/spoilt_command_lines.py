@@ -239,6 +239,21 @@ ENTRIES: tuple[Entry, ...] = (
         message="0 Planner3D classes are called 'Planner4D'; known: Planner3D, Planner3DResidualL, Planner3DResidualM, Planner3DResidualXL. Name a class of your own as path/to/file.py:ClassName.",
     ),
     contradicted(
+        "planes without the planner of planes",
+        "autoseg_plan_and_preprocess -t 1 --multiplanar -pl2d None -tf 1",
+        message="--multiplanar: -pl2d, which plans it, is None; name one, or leave away --multiplanar",
+    ),
+    contradicted(
+        "more views than there can be",
+        "autoseg_plan_and_preprocess -t 1 --multiplanar --views 101 -tf 1",
+        message="--views: from 1 to 100 directions, found 101",
+    ),
+    contradicted(
+        "a file of views that is something else",
+        "autoseg_plan_and_preprocess -t 1 --multiplanar --views {home}/raw_data/Task001_Balls/dataset.json -tf 1 -p other",
+        message="{home}/raw_data/Task001_Balls/dataset.json: expected a list of 1 to 100 vectors [z, y, x], such as [[1, 0, 0], [0, 1, 0], [0, 0, 1]] for the three axes of the scanner; correct the file",
+    ),
+    contradicted(
         "plans that are not there",
         "autoseg_train 2d Trainer 1 0 -p other",
         message="{home}/preprocessed/Task001_Balls/other_plans_2D.pkl: no plans here; run autoseg_plan_and_preprocess first",

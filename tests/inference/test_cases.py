@@ -167,7 +167,7 @@ def test_only_what_was_made_from_other_images_is_predicted_again(
     )
     assert caplog.messages == [
         "2 of 3 cases: predicted already, and kept (`overwrite` predicts them again)",
-        "1 case: there already, but not whole, or what it was made from has changed; predicted again",
+        "1 case: there already, but not with all that is asked for, or what it was made from has changed; predicted again",
     ]
 
 

@@ -148,9 +148,33 @@ class TestPlan:
         )
         assert "50 mm reach over 100 % of the sides of all cases" in said
 
-    def test_single_slices_have_no_planes(self, make_fingerprint: MakeFingerprint) -> None:
-        with pytest.raises(PlanError, match="every case is a single slice, through which no planes are cut; use 2d"):
-            planned(make_fingerprint([(1, 1, 1)], [(1, 50, 35)], cases=9))
+    @pytest.mark.parametrize("wished", ["multiplanar", "multiplanar_3d"])
+    def test_single_slices_have_no_planes(self, make_fingerprint: MakeFingerprint, tmp_path: Path, wished: str) -> None:
+        flat, planners = make_fingerprint([(1, 1, 1)], [(1, 50, 35)], cases=9), PlannerChoice(**{wished: True})  # type: ignore[arg-type]
+        with pytest.raises(
+            PlanError, match=rf"T: every case is a single slice, .*; leave away `{wished}`, and train 2d"
+        ):
+            make_plans(flat, dataset="T", folder=tmp_path, planners=planners)
+        assert not list(tmp_path.iterdir()), "nothing is drawn for what is not planned"
+
+    @pytest.mark.parametrize(
+        ("wishes", "said"),
+        [
+            (
+                {"multiplanar": True, "planner_2d": "None"},
+                "`multiplanar`: `planner_2d`, which plans it, is None; name one, ",
+            ),
+            (
+                {"multiplanar_3d": True, "planner_3d": "None"},
+                "`multiplanar_3d`: `planner_3d`, which plans it, is None; ",
+            ),
+            ({"multiplanar": True, "views": 101}, "`views`: from 1 to 100 directions, found 101"),
+            ({"views": 3}, "`views`: are what `multiplanar` and `multiplanar_3d` look along; ask for one of these"),
+        ],
+    )
+    def test_directions_need_what_looks_along_them(self, wishes: dict[str, Any], said: str) -> None:
+        with pytest.raises(PlanError, match=said):
+            PlannerChoice(**wishes)
 
     def test_other_tasks_take_it_over_with_their_own_median_case(self, make_fingerprint: MakeFingerprint) -> None:
         source = planned(make_fingerprint([(1, 1, 1)], [(36, 50, 35)], cases=60))
@@ -210,14 +234,16 @@ class TestFiles:
 
     def test_another_number_is_drawn_anew_and_a_list_is_taken(self, tmp_path: Path) -> None:
         path, listed = tmp_path / "views.json", tmp_path / "mine.json"
-        listed.write_text("[[2, 0, 0], [0, 1, 0], [0, 0, 0.5]]")
+        listed.write_text("[[2, 0, 0], [0, 1e-300, 0], [0, 0, 0.5]]")
 
         assert len(directions_of_task(path, None, np.eye(3))) == 6
         assert len(directions_of_task(path, 3, np.eye(3))) == 3
         assert directions_of_task(path, listed, np.eye(3)) == AXES
         assert directions_of_task(path, None, np.eye(3)) == AXES
 
-    @pytest.mark.parametrize("content", ["[]", "[[0, 0, 0]]", "[[1, 0]]", "3", '[["a", 0, 0]]', "[[true, 0, 0]]"])
+    @pytest.mark.parametrize(
+        "content", ["[]", "[[0, 0, 0]]", "[[1, 0]]", "3", '[["a", 0, 0]]', "[[true, 0, 0]]", '{"a": 1}']
+    )
     def test_what_is_no_list_of_vectors(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "mine.json").write_text(content)
 

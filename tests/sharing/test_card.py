@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def test_scores_of_fractions_and_raters_stand_beside_the_dice() -> None:
 
     assert "| label | mean | std | cases | soft Dice | mean absolute error | Dice between raters |\n" in text
     assert "|---|---|---|---|---|---|---|\n| 1 axon | 0.5000 | 0.0000 | 2 | 0.9000 | 0.0123 | 0.7500 |\n" in text
+
+
+def test_the_command_names_the_trainer_and_the_plans_where_they_are_not_the_usual() -> None:
+    card = card_of(Exclusive(names=("background", "liver")))
+    (model,) = card.models
+    other = replace(card, models=(replace(model, trainer="my_recipe", plans="big"),))
+
+    assert card_text(card).endswith("## Use\n\n    autoseg_predict -i IN -o OUT -t Task001_Balls -m 2d\n")
+    assert card_text(other).endswith(" -t Task001_Balls -m 2d -tr my_recipe -p big\n")
 
 
 def test_cards_without_such_scores_say_nothing_of_them(tmp_path: Path) -> None:
