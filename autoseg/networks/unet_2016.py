@@ -67,6 +67,8 @@ class Order:
             )
         if self.letters[0] in NONLINEAR:
             raise PlanError(f"{NAME}: layer_order cannot begin with the nonlinearity {self.letters[0]!r}")
+        if len(several := [letter for letter in self.letters if letter in NONLINEAR]) > 1:
+            raise PlanError(f"{NAME}: layer_order holds one nonlinearity at most, found {' and '.join(several)}")
 
     @property
     def is_normalised(self) -> bool:

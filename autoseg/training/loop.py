@@ -62,7 +62,7 @@ class Loop:
             NotFiniteError: Naming the batch whose loss was not finite.
         """
         for batch in batches:
-            if batch.key.stream == TRAINING and (state.skipped or self._parts.bounds.reason(self._spent(state))):
+            if batch.key.stream == TRAINING and self._is_left_out(state):
                 state.skip_to_validation(self._parts.iterations_per_epoch)
                 continue
             torch.manual_seed(step_seed(self._seed, *batch.key))
@@ -73,6 +73,10 @@ class Loop:
             self._finite.add(batch, loss)
             state.iteration += 1
             yield Done(key=batch.key, loss=loss, ends_epoch=state.iteration == self.batches_per_epoch)
+
+    def _is_left_out(self, state: TrainingState) -> bool:
+        """Whether what is left of an epoch's training batches is; not its first one, or the epoch would have no loss."""
+        return bool(state.skipped or (state.iteration and self._parts.bounds.reason(self._spent(state))))
 
     def require_finite(self) -> None:
         """Look at the losses that nobody has looked at yet.

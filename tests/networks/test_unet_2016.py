@@ -75,6 +75,7 @@ def test_groups_are_eight_or_one(channels: int, groups: int) -> None:
         ({"layer_order": "gr"}, "unet_2016: layer_order holds one c and any of c, r, l, e, g, b, d, D, found 'gr'"),
         ({"layer_order": "cxr"}, "unet_2016: layer_order holds one c and any of c, r, l, e, g, b, d, D, found 'cxr'"),
         ({"layer_order": "rc"}, "unet_2016: layer_order cannot begin with the nonlinearity 'r'"),
+        ({"layer_order": "cre"}, "unet_2016: layer_order holds one nonlinearity at most, found r and e"),
         ({"squeeze_excite": "both"}, "unet_2016: squeeze_excite needs blocks 'residual', found 'double'"),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from autoseg.arrays import Array
 from autoseg.catalogue import Catalogue, Part, Settings
 from autoseg.errors import TrainingError
 from autoseg.geometry import Shape
@@ -229,7 +230,13 @@ def exchanged_axes(patch_size: Shape, dummy_2d: bool, probability: float = 0.5) 
     from batchgenerators.transforms.spatial_transforms import TransposeAxesTransform
 
     axes = equal_axes(patch_size, dummy_2d)
-    return TransposeAxesTransform(axes, p_per_sample=probability if len(axes) > 1 else 0.0)  # type: ignore[no-any-return]
+    if len(axes) < 2:
+        return _unchanged
+    return TransposeAxesTransform(axes, p_per_sample=probability)  # type: ignore[no-any-return]
+
+
+def _unchanged(**arrays: Array) -> dict[str, Array]:
+    return arrays
 
 
 def equal_axes(patch_size: Shape, dummy_2d: bool) -> tuple[int, ...]:

@@ -64,6 +64,14 @@ def test_labels_move_with_the_image_or_not_at_all(name: str) -> None:
         assert sample["data"][sample["seg"] == 2].mean() == pytest.approx(2, abs=0.5)
 
 
+def test_where_no_two_axes_are_equal_none_are_exchanged() -> None:
+    oblong = (12, 16, 20)
+    sample = done(step("exchanged_axes", GIVEN | {"patch_size": oblong}), shape=oblong)
+
+    for key, before in patch(oblong).items():
+        np.testing.assert_array_equal(sample[key], before)
+
+
 @pytest.mark.parametrize("name", STEPS.entries)
 def test_a_step_that_is_not_drawn_changes_nothing(name: str) -> None:
     never = {key: 0.0 for key in CERTAIN if key in STEPS.part(name).settings}

@@ -164,6 +164,7 @@ def test_hours_are_kept_and_leave_a_model(trainer: MakeTrainer, caplog: pytest.L
     made.run()
     epochs = json.loads((made.output / "history.json").read_text())["epochs"]
 
+    assert all(epoch["loss"] for epoch in epochs), "each epoch learned from some batch"
     assert (made.pace, made.pace_of(100.5)) == ((0.01, 0.99), (pytest.approx(0.1), pytest.approx(0.9)))
     assert epochs[-1]["dice"] is not None
     assert "2 s are over" in caplog.text
