@@ -15,12 +15,13 @@ def fusion_report(record: FusionRecord, target: Target) -> str:
     """The Dice of the fusion, of the mean and of each source, then the weights."""
     fusion, wide = record.fusion, max(len(name) for name in (*record.dice, "bias", "Dice"))
     cases = f"{counted(record.cases, 'case')} of {counted(len(record.folds), 'fold')}"
+    others = "the other folds" if len(record.folds) > 1 else "other patients"
     held, best = ("holds up on", "it") if record.used else ("does not hold up on", "the mean of all")
     return "\n".join(
         [
             f"{'Dice':<{wide}}" + _cells(record.outputs),
             *(f"{name:<{wide}}" + _cells(map(_dice, record.dice[name])) for name in (FUSED, MEAN, *fusion.sources)),
-            f"of {cases}, each scored with weights that were fitted to the other folds",
+            f"of {cases}, each scored with weights that were fitted to {others}",
             "",
             f"{'weights':<{wide}}" + _cells(target.outputs),
             *(
