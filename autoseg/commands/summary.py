@@ -38,8 +38,9 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Read, print, write."""
     from dataclasses import replace
 
+    from autoseg.ensembling.fused_overview import overview_with_fusion
     from autoseg.ensembling.validation import choose_models
-    from autoseg.evaluation.overview import overview_of_model, save_overview
+    from autoseg.evaluation.overview import save_overview
     from autoseg.reporting.overview import overview_table
 
     if arguments.folder is not None:
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     else:
         task = workspace.find_task_with_models(arguments.task)
         models = choose_models(task, workspace, arguments.configurations, arguments.trainers, arguments.plans)
-        found = {model.name: overview_of_model(workspace.model(model)) for model in models}
+        found = {model.name: overview_with_fusion(workspace.model(model)) for model in models}
         print("\n\n".join(f"{name}\n{overview_table(one)}" for name, one in found.items()))
         lines = tuple(replace(line, part=f"{name} {line.part}".strip()) for name, one in found.items() for line in one)
     if arguments.csv:
@@ -58,12 +59,13 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
 
 def _of_any(folder: Path) -> tuple[Line, ...]:
     """Of a model, of a selection, or of predictions that were scored."""
-    from autoseg.evaluation.overview import overview_of_folder, overview_of_model, overview_of_selection
+    from autoseg.ensembling.fused_overview import overview_with_fusion
+    from autoseg.evaluation.overview import overview_of_folder, overview_of_selection
     from autoseg.files.model_folder import parse_model
 
     model = parse_model(folder.resolve())
     if model is not None and model.plans_file.is_file():
-        return overview_of_model(model)
+        return overview_with_fusion(model)
     return overview_of_selection(folder) if (folder / SELECTION_FILE).is_file() else overview_of_folder(folder)
 
 
@@ -71,7 +73,7 @@ COMMAND = main = Command(
     name="autoseg_summary",
     summary="say mean, deviation and range of every label's Dice, of predictions, a cross-validation or a selection",
     reads="FOLDER/summary.json (autoseg_evaluate_folder), or of a model fold_*/validation_raw/summary.json and, once\n"
-    "autoseg_train_fusion ran, fold_*/validation_views/*/summary.json; of a selection its summary.csv",
+    "autoseg_train_fusion ran, fold_*/validation_views/*/summary.json and fusion.json; of a selection its summary.csv",
     writes="nothing; with --csv the table",
     example="autoseg_summary -t 4 -m multiplanar\nautoseg_summary predictions --csv scores.csv",
     add_arguments=add_arguments,

@@ -24,7 +24,7 @@ from autoseg.outputs import others_files, require_apart
 from autoseg.paths import Workspace
 from autoseg.prediction.choice import ChosenModel
 from autoseg.prediction.run import predict_with_model
-from autoseg.reporting.drawing import COLOURS, FILL_OPACITY, TALLEST, WINDOW_PERCENTILES, grey_window
+from autoseg.reporting.drawing import COLOURS, FILL_OPACITY, TALLEST, WINDOW_PERCENTILES, draw_names, grey_window
 from autoseg.reporting.overlays import DOTS_PER_INCH, SOFTWARE, Shown, is_picture, plot_cases
 from autoseg.reporting.watched_layer import SeenTile, WatchedLayer, layers_with_maps, require_layer
 from autoseg.words import first_few, nearest
@@ -101,6 +101,7 @@ def plot_activations(
         return drawn
     title = f"{case.identifier}: {layer}, {' x '.join(map(str, known[layer]))}\n{model.key.name}"
     figure = draw_maps(watched.seen, title, channels=look.channels, aspect=_aspect(trained.plan.grid.spacing))
+    draw_names(figure, [trained.target.labels[number] for number in trained.target.scored])
     with atomic_path(picture) as temporary:
         figure.savefig(temporary, dpi=DOTS_PER_INCH, format="png", metadata={"Software": SOFTWARE})
     return [picture, *drawn]

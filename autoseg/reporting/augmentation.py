@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from autoseg.arrays import Array
-from autoseg.dataset.coding import BACKGROUND
+from autoseg.arrays import Array, Mask
 from autoseg.errors import WorkspaceError
 from autoseg.files.storage import atomic_path
-from autoseg.reporting.drawing import COLOURS, grey_window
+from autoseg.reporting.drawing import COLOURS, draw_names, grey_window
 from autoseg.training.augmentation.default import Augmentation, RandomMirroring, Transform
 from autoseg.training.augmentation.variations import Always
+from autoseg.training.fold.patch_film import fullest
 from autoseg.training.parts import Parts
 from autoseg.training.sampling.regions import Slot
 from autoseg.training.sampling.samples import TRAINING, make_sample, sample_generator
@@ -29,6 +30,24 @@ DOTS_PER_INCH = 110
 CERTAIN = 1.0
 FEWEST_VOXELS = 4
 """Of a side of the patch that is worth drawing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Patch:
+    """A training patch.
+
+    Attributes:
+        image: `(*patch)`, its first channel.
+        there: `(outputs, *patch)`, of the scored outputs.
+    """
+
+    case: str
+    image: Array
+    there: Mask
+
+    def slice(self, place: int) -> _Patch:
+        """One of a volume."""
+        return replace(self, image=self.image[place], there=self.there[:, place])
 
 
 def plot_augmentation(parts: Parts, path: Path, *, samples: int = 3, seed: int = 0) -> tuple[str, ...]:
@@ -50,21 +69,24 @@ def plot_augmentation(parts: Parts, path: Path, *, samples: int = 3, seed: int =
     steps = named_steps(parts.build_augmentation())
     if not steps:
         raise WorkspaceError(f"{parts.name}: its recipe varies nothing, so there is nothing to draw")
-    figure = Figure(figsize=(2 * samples * PANEL_INCHES, len(steps) * PANEL_INCHES + 0.6), layout="constrained")
+    figure = Figure(figsize=(2 * samples * PANEL_INCHES, len(steps) * PANEL_INCHES + 0.9), layout="constrained")
     grid = figure.subplots(len(steps), 2 * samples, squeeze=False)
     last = parts.build_augmentation().transforms[-1:]
     for sample in range(samples):
         before = _patch(parts, Augmentation(transforms=last), sample, seed)
-        window = grey_window(before[0])
+        window = grey_window(before.image)
+        place = fullest(before.there) if before.image.ndim == len("zyx") else None
         for row, (name, step) in enumerate(steps.items()):
             after = _patch(parts, replace(step, transforms=(*step.transforms, *last)), sample, seed)
-            for column, (image, labels) in enumerate((before, after)):
-                panel = grid[row, 2 * sample + column]
-                _draw(panel, image, labels, window)
-                panel.set_title(
-                    (f"{name}: " if not sample and not column else "") + ("before", "after")[column], fontsize=7
-                )
-    figure.suptitle(f"{parts.name}: each step alone, wherever it is drawn", fontsize=9)
+            for panel, patch in zip(grid[row, 2 * sample :], (before, after), strict=False):
+                _draw(panel, patch if place is None else patch.slice(place), window)
+            if not sample:
+                grid[row, 0].set_ylabel(name, fontsize=7)
+        grid[0, 2 * sample].set_title(f"{before.case}: before", fontsize=7)
+        grid[0, 2 * sample + 1].set_title("after", fontsize=7)
+    channel = f", of {channels[0]}" if len(channels := parts.plans.channels) > 1 else ""
+    figure.suptitle(f"{parts.name}: each step alone, wherever it is drawn{channel}", fontsize=9)
+    draw_names(figure, [parts.target.labels[number] for number in parts.target.scored])
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DOTS_PER_INCH, format="png", metadata={"Software": "autoseg"})
     return tuple(steps)
@@ -73,6 +95,7 @@ def plot_augmentation(parts: Parts, path: Path, *, samples: int = 3, seed: int =
 def named_steps(augmentation: Augmentation) -> dict[str, Augmentation]:
     """Each step that draws something as an augmentation of its own, in which it is sure to happen, by its name."""
     steps: dict[str, Augmentation] = {}
+    names: list[str] = []
     if (spatial := augmentation.spatial) is not None:
         certain = replace(spatial, rotation_probability=CERTAIN, scale_probability=CERTAIN)
         steps["rotation, scale"] = Augmentation(spatial=certain)
@@ -80,12 +103,21 @@ def named_steps(augmentation: Augmentation) -> dict[str, Augmentation]:
         if isinstance(transform, Always) or not _draws(transform):
             continue
         window = augmentation.window if number == 0 else None
-        name = type(transform).__name__.removeprefix("Random").removesuffix("Transform")
+        name = _name(transform)
         name = f"{name}, inverted" if getattr(transform, "is_inverted", False) else name
-        steps[name if name not in steps else f"{name} ({number})"] = Augmentation(
+        names.append(name)
+        steps[name if (times := names.count(name)) == 1 else f"{name} ({times})"] = Augmentation(
             transforms=(_certain(transform),), window=window
         )
     return steps
+
+
+def _name(transform: Any) -> str:
+    """`low resolution` for `SimulateLowResolutionTransform`; of one of several their names."""
+    if several := getattr(transform, "list_of_transforms", ()):
+        return " or ".join(dict.fromkeys(map(_name, several)))
+    name = re.sub(r"^(Random|Simulate)|(Augmentation)?(Transform)?(_\d+)?$", "", type(transform).__name__)
+    return re.sub(r"(?<=[a-z\d])(?=[A-Z])", " ", name).lower()
 
 
 def _draws(transform: Transform) -> bool:
@@ -118,28 +150,30 @@ def _certain(transform: Any) -> Transform:
     return cast(Transform, changed)
 
 
-def _patch(parts: Parts, augmentation: Augmentation, sample: int, seed: int) -> tuple[Array, Array]:
-    """A slice of a patch that holds foreground: its first channel, and its labels from 1 on."""
-    cases = parts.split.training
+def _patch(parts: Parts, augmentation: Augmentation, sample: int, seed: int) -> _Patch:
+    """One that holds foreground: its first channel, and where each output is."""
+    import torch
+
+    cases, dimensions = parts.split.training, parts.plan.dimensions
+    case = cases[sample % len(cases)]
     generator = sample_generator(seed, TRAINING, 0, sample)
     slot = Slot(number=0, batch_size=1, foreground=CERTAIN)
-    region = regions_of(parts).draw(parts.cases.load(cases[sample % len(cases)]), slot, generator)
+    region = regions_of(parts).draw(parts.cases.load(case), slot, generator)
     made = make_sample(region, augmentation=augmentation, generator=generator)
-    image, labels = made.data[0], made.labels
-    if labels.ndim > image.ndim:  # a plane for each output
-        numbers = np.arange(1, len(labels) + 1).reshape(-1, *(1,) * image.ndim)
-        labels = (numbers * (labels > BACKGROUND)).max(axis=0)
-    if image.ndim == len("zyx"):
-        middle = image.shape[0] // 2
-        image, labels = image[middle], labels[middle]
-    return image, labels
+    labels = parts.output_activation.learned(torch.from_numpy(made.labels[None]), dimensions=dimensions)
+    nothing = torch.zeros(1, len(parts.target.outputs), *made.data.shape[1:])
+    maps = parts.output_activation.found_and_there(nothing, labels)
+    return _Patch(case=case, image=made.data[0], there=np.stack([there[0].numpy() for _, there in maps]))
 
 
-def _draw(panel: Axes, image: Array, labels: Array, window: tuple[float, float]) -> None:
-    panel.imshow(image, cmap="gray", vmin=window[0], vmax=window[1], interpolation="nearest")
-    for value in np.unique(labels[labels > BACKGROUND]):
-        inside = labels == value
+def _draw(panel: Axes, patch: _Patch, window: tuple[float, float]) -> None:
+    panel.imshow(patch.image, cmap="gray", vmin=window[0], vmax=window[1], interpolation="nearest")
+    for number, inside in enumerate(patch.there):
         if inside.any() and not inside.all() and min(inside.shape) >= FEWEST_VOXELS:
-            panel.contour(inside, levels=[0.5], colors=[COLOURS[(int(value) - 1) % len(COLOURS)]], linewidths=0.8)
+            panel.contour(inside, levels=[0.5], colors=[_colour(number)], linewidths=0.8)
     panel.set_xticks([])
     panel.set_yticks([])
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]

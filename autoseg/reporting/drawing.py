@@ -91,7 +91,7 @@ def draw_overlay(
     height = panel[0] * lines + 0.9 + LEGEND_INCHES * (len(legend) // columns)
     figure = Figure(figsize=(width, height), layout="constrained")
     panels = iter(figure.subplots(lines, wide, squeeze=False).ravel())
-    window = grey_window(image)
+    window, is_picture = grey_window(image), _is_picture(geometry, image.shape)
     for name, row in (turned or {"image": PanelRow(maps=())}).items():
         for axis, position in cuts.items():
             panel = next(panels)
@@ -100,12 +100,31 @@ def draw_overlay(
             panel.imshow(shown.take(position, axis), cmap="gray", vmin=window[0], vmax=window[1], **settings)
             _draw_layers(panel, row, layers, (axis, position), settings)
             panel.set_axis_off()
+            if is_picture:
+                panel.set_title(name, fontsize=8)
+                continue
             if geometry.is_placed:
                 _draw_edges(panel, view.edges(axis))
             panel.set_title(f"{name}: {view.plane(axis)}, {view.place(axis, position, image.shape)}", fontsize=8)
-    figure.suptitle(f"{title}\n{CONVENTION if geometry.is_placed else UNPLACED}", fontsize=9)
+    convention = "" if is_picture else CONVENTION if geometry.is_placed else UNPLACED
+    figure.suptitle(f"{title}\n{convention}".rstrip(), fontsize=9)
     _draw_legend(figure, legend, columns)
     return figure
+
+
+def draw_names(figure: Figure, names: Sequence[str]) -> None:
+    """A legend of the outputs that are scored, below all panels, each in its colour."""
+    from matplotlib.lines import Line2D
+
+    lines = [Line2D([], [], color=COLOURS[at % len(COLOURS)], label=name) for at, name in enumerate(names)]
+    widest = LETTER_INCHES * max(map(len, names), default=1) + PATCH_INCHES
+    columns = max(1, int(figure.get_figwidth() / widest))
+    figure.legend(handles=lines, loc="outside lower center", ncols=min(len(lines), columns), fontsize=7)
+
+
+def _is_picture(geometry: Geometry, shape: Shape) -> bool:
+    """Whether it is a slice that lies nowhere, in no patient: as PNG, TIFF and the like are read."""
+    return 1 in shape and geometry.forms is None and geometry == Geometry(spacing=geometry.spacing)
 
 
 def _grid(cuts: Mapping[int, int], rows: int, shape: Shape, spacing: Spacing) -> tuple[int, int, tuple[float, float]]:

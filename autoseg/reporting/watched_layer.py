@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.arrays import Array
+from autoseg.dataset.overlapping import THRESHOLD
 from autoseg.dataset.target import Target
 from autoseg.errors import ModelError
 from autoseg.geometry import Shape
@@ -61,7 +62,8 @@ class WatchedLayer:
     def _scored(self, _network: nn.Module, given: tuple[Tensor, ...], output: Any) -> None:
         scores = full_resolution(output).float()
         found = self._activation.probabilities(scores)[:, self._activation.scored]
-        most, fullest = found.flatten(1).sum(dim=1).max(dim=0)
+        # little everywhere must not count for more than a structure; of tiles where nothing is found that with most doubt
+        most, fullest = ((found > THRESHOLD).flatten(1).sum(dim=1) + found.flatten(1).mean(dim=1)).max(dim=0)
         with self._lock:
             if most > self._most:
                 self._most = float(most)
@@ -122,7 +124,8 @@ def require_layer(network: nn.Module, layer: str, known: Mapping[str, Shape]) ->
 def _seen(image: Tensor, found: Tensor, maps: Tensor) -> SeenTile:
     """Volumes are cut where most was found, and maps of less planes where that place lies among theirs."""
     if image.ndim == len("zyx"):
-        place = int(found.sum(dim=(0, 2, 3)).max(dim=0).indices)
+        held = (found > THRESHOLD).sum(dim=(0, 2, 3)) + found.mean(dim=(0, 2, 3))
+        place = int(held.max(dim=0).indices)
         maps = maps[:, place * maps.shape[1] // image.shape[0]]
         image, found = image[place], found[:, place]
     arrays = (tensor.float().cpu().numpy() for tensor in (image, found, maps))

@@ -80,4 +80,5 @@ def seen_patch(steps: Steps, parts: Parts, network: nn.Module, batch: Batch) -> 
     if image.ndim == len("zyx"):
         place = fullest(there)
         image, there, found = image[place], there[:, place], found[:, place]
-    return SeenPatch(image=image, there=there, found=found)
+    names = tuple(parts.target.labels[number] for number in parts.target.scored)
+    return SeenPatch(image=image, there=there, found=found, names=names)

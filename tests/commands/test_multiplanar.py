@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +60,16 @@ def test_views_are_drawn_fused_summed_up_and_left_out_once_stale(home: Path, tmp
     assert record["fusion"]["sources"] == ["(1.000, 0.000, 0.000)", "(0.000, 0.707, 0.707)"]
 
     capsys.readouterr()
-    assert run(summary.main, home, *chosen) == 0
+    table = tmp_path / "table.csv"
+    assert run(summary.main, home, *chosen, "--csv", str(table)) == 0
     said = capsys.readouterr().out
     assert "all folds" in said and "view (0.000, 0.707, 0.707)" in said
+    used = "used" if record["used"] else "not used"
+    fused = f"fused ({used})  ball  {record['dice']['fused'][0]:.4f}  -  -  -  2"
+    assert re.sub(r" {2,}", "  ", said.splitlines()[-2]) == fused
+    with table.open() as file:
+        last = list(csv.DictReader(file))[-1]
+    assert last["part"].endswith(f"fused ({used})") and float(last["mean"]) == record["dice"]["fused"][0]
 
     (model / "fusion.json").write_text(json.dumps({**record, "used": True}))
     image = next((home / "raw_data" / TASK / "imagesTs").iterdir())
@@ -75,3 +84,5 @@ def test_views_are_drawn_fused_summed_up_and_left_out_once_stale(home: Path, tmp
     capsys.readouterr()
     assert run(predict.main, home, *words, "-o", str(tmp_path / "mean.nii.gz")) == 0
     assert "fusion.json: not used, as it was fitted to other networks of fold 1" in capsys.readouterr().err
+    assert run(summary.main, home, *chosen) == 0
+    assert "fused" not in capsys.readouterr().out, "it is worth something for other networks"

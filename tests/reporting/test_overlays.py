@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from autoseg.arrays import FloatArray
 from autoseg.dataset import Exclusive, read_dataset
 from autoseg.dataset.coding import IGNORED_PLANE, WHOLE
 from autoseg.dataset.target import Masks, Regions
 from autoseg.errors import CasesFailed, DatasetError
 from autoseg.geometry import Geometry
 from autoseg.images import read_image, write_image
-from autoseg.reporting.drawing import COLOURS, best_cuts, draw_overlay, grey_window
+from autoseg.reporting.drawing import COLOURS, CONVENTION, best_cuts, draw_overlay, grey_window
 from autoseg.reporting.layers import PanelRow
 from autoseg.reporting.overlays import Shown, plot_cases
 
@@ -135,8 +137,21 @@ def test_a_row_of_voxels_is_drawn() -> None:
 def test_an_image_without_labels_is_drawn_alone() -> None:
     figure = draw_overlay(np.ones((1, 4, 4)), {}, geometry=CUBES, target=ONE, title="x")
 
-    assert [panel.get_title() for panel in figure.axes] == ["image: axial, S 0.0 mm"]
+    assert [panel.get_title() for panel in figure.axes] == ["image"]
     assert figure.legends == []
+
+
+def test_a_picture_is_of_no_patient() -> None:
+    """PNG and the like lie nowhere; a slice that a header places, and a volume, do."""
+    photo = np.ones((1, 4, 4))
+
+    def words(image: FloatArray, geometry: Geometry) -> set[str]:
+        figure = draw_overlay(image, {}, geometry=geometry, target=ONE, title="x")
+        return {figure.get_suptitle(), *(text.get_text() for axes in figure.axes for text in axes.texts)}
+
+    assert words(photo, CUBES) == {"x"}
+    assert {"R", "L", f"x\n{CONVENTION}"} < words(photo, replace(CUBES, origin=(1.0, 2.0, 3.0)))
+    assert {"R", "L", f"x\n{CONVENTION}"} < words(np.ones((4, 4, 4)), CUBES)
 
 
 def test_every_case_gets_its_picture(make_task, tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.files.storage import atomic_path
+from autoseg.images.colours import FIRST
 from autoseg.training.fold.history import EpochRecord
 
 BESIDE: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
 """Of a legend, so that it hides no curve."""
 
-COLOURS, STYLES = 10, ("-", "--", ":", "-.")
-"""Colours that are told apart; labels beyond them come in another kind of line."""
+STYLES = ("-", "--", ":", "-.")
+"""Labels beyond those that have a colour of their own come in another kind of line."""
 
 LONGEST_LEGEND = 14
 """Labels in a column of the legend."""
@@ -63,9 +64,10 @@ def draw_progress(path: Path, records: Sequence[EpochRecord], labels: Sequence[s
 def _draw_labels(
     panel: Any, epochs: Sequence[int], values: Sequence[Values], labels: Sequence[str], marker: str
 ) -> None:
-    """A curve for each label, in a colour and kind of line of its own."""
+    """A curve for each label, in the colour that it has in pictures."""
     for number, name in enumerate(labels):
-        look = {"color": f"C{number % COLOURS}", "linestyle": STYLES[number // COLOURS % len(STYLES)]}
+        again, which = divmod(number, len(FIRST))
+        look = {"color": tuple(part / 255 for part in FIRST[which]), "linestyle": STYLES[again % len(STYLES)]}
         panel.plot(epochs, [_or_nan(one[number]) for one in values], marker=marker, alpha=0.7, label=name, **look)
 
 

@@ -26,7 +26,10 @@ GREYS = 200
 LABEL_COLOURS = 255 - GREYS
 WHITE = GREYS - 1
 CAPTION = 14
-"""Pixels above the patches."""
+"""Pixels above the patches, and below them for the names of labels."""
+
+DASH = 4
+"""Pixels of a line's dash."""
 
 MOST_FRAMES = 60
 SECONDS = 12.0
@@ -45,11 +48,13 @@ class SeenPatch:
     Attributes:
         image: `(H, W)`, its first channel.
         there, found: `(outputs, H, W)`, of the scored outputs.
+        names: Of these outputs.
     """
 
     image: FloatArray
     there: Mask
     found: Mask
+    names: tuple[str, ...]
 
 
 class PatchFilm:
@@ -70,6 +75,7 @@ class PatchFilm:
         frame = draw_patch(patch, f"epoch {epoch}")
         with atomic_path(self._fold.patch_picture) as temporary:
             frame.save(temporary, format="PNG")
+        self._frames = [one for one in self._frames if one.size == frame.size]  # of an earlier version they are lower
         self._last = frame
         if epoch % self._every == 0:
             self._frames.append(frame)
@@ -97,7 +103,7 @@ class PatchFilm:
 
 
 def draw_patch(patch: SeenPatch, caption: str) -> Pictures.Image:
-    """The patch alone, with what is there outlined, and with what was found."""
+    """The patch alone, with what is there outlined, and with what was found; below, the labels' names in their colours."""
     scale = max(1, round(SIDE / patch.image.shape[0]))
     low, high = np.percentile(patch.image, PERCENTILES)
     shares = np.clip((patch.image - low) / max(high - low, 1e-6), 0, 1)
@@ -105,12 +111,27 @@ def draw_patch(patch: SeenPatch, caption: str) -> Pictures.Image:
     panels = [grey, _outlined(grey, patch.there, scale), _outlined(grey, patch.found, scale)]
     gap = np.full((grey.shape[0], 2), WHITE, np.uint8)
     joined = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
-    picture = Pictures.fromarray(np.pad(joined, ((CAPTION, 0), (0, 0))), mode="P")
+    picture = Pictures.fromarray(np.pad(joined, ((CAPTION, CAPTION), (0, 0))), mode="P")
     picture.putpalette(_palette())
     write = ImageDraw.Draw(picture)
     for number, text in enumerate(("image", "truth", caption)):
         write.text((number * (grey.shape[1] + 2) + 3, 1), text, fill=WHITE)
+    _write_names(write, patch.names, (picture.width, picture.height - CAPTION + 1))
     return picture
+
+
+def _write_names(write: ImageDraw.ImageDraw, names: Sequence[str], room: tuple[int, int]) -> None:
+    """As many as there is room for, and dots for the others."""
+    place, (width, top) = 3, room
+    for number, name in enumerate(names):
+        text = name.encode("latin-1", "replace").decode("latin-1")  # more the font may not have
+        end = place + int(write.textlength(text)) + 8
+        last = number + 1 == len(names)
+        if end > width - (0 if last else 15):
+            write.text((place, top), "...", fill=WHITE)
+            return
+        write.text((place, top), text, fill=GREYS + number % LABEL_COLOURS)
+        place = end
 
 
 def fullest(there: Mask) -> int:
@@ -126,10 +147,13 @@ def fullest(there: Mask) -> int:
 
 
 def _outlined(grey: Coloured, masks: Mask, scale: int) -> Coloured:
+    """Lines within each mask; those of several that run together alternate."""
     drawn: Coloured = grey.copy()
+    dashes = np.add(*np.indices(grey.shape)) // DASH % 2 == 0
     for number, mask in enumerate(masks):
         large = _enlarged(mask.astype(np.uint8), scale) > 0
-        drawn[large & ~binary_erosion(large, iterations=2, border_value=1)] = GREYS + number % LABEL_COLOURS
+        line = large & ~binary_erosion(large, iterations=2, border_value=1)
+        drawn[line & (dashes | (drawn < GREYS))] = GREYS + number % LABEL_COLOURS
     return drawn
 
 

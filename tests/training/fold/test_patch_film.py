@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +23,35 @@ def patch(found_to: int = 60) -> SeenPatch:
     there[0, 20:60, 20:60] = there[1, 70:90, 70:90] = True
     found = np.zeros_like(there)
     found[0, 20:60, 20:found_to] = True
-    return SeenPatch(image=np.tile(np.arange(SIDE, dtype=np.float32), (SIDE, 1)), there=there, found=found)
+    image = np.tile(np.arange(SIDE, dtype=np.float32), (SIDE, 1))
+    return SeenPatch(image=image, there=there, found=found, names=("first", "second"))
 
 
 def test_what_is_there_and_found_is_outlined_in_the_colours_of_the_labels() -> None:
     drawn = np.asarray(draw_patch(patch(), "epoch 1").convert("RGB"))
 
-    assert drawn.shape == (2 * SIDE + CAPTION, 3 * 2 * SIDE + 4, 3)
-    image, truth, found = (drawn[CAPTION:, start : start + 2 * SIDE] for start in (0, 2 * SIDE + 2, 4 * SIDE + 4))
+    assert drawn.shape == (2 * SIDE + 2 * CAPTION, 3 * 2 * SIDE + 4, 3)
+    image, truth, found = (
+        drawn[CAPTION:-CAPTION, start : start + 2 * SIDE] for start in (0, 2 * SIDE + 2, 4 * SIDE + 4)
+    )
     for panel, labels in ((image, ()), (truth, (1, 2)), (found, (1,))):
         coloured = {tuple(map(int, pixel)) for pixel in panel.reshape(-1, 3) if len(set(pixel.tolist())) > 1}
         assert coloured == {colour_of(label) for label in labels}
     assert tuple(truth[40, 80]) == colour_of(1) and len(set(truth[80, 80].tolist())) == 1, "lines, and grey within"
     assert image[0, 0, 0] == 0 and image[0, -1, 0] == 255
+    named = {tuple(map(int, pixel)) for pixel in drawn[-CAPTION:].reshape(-1, 3)}
+    assert {colour_of(1), colour_of(2)} <= named and (255, 255, 255) not in named
+    many = np.asarray(draw_patch(replace(patch(), names=("label",) * 40), "epoch 1").convert("RGB"))
+    assert (many[-CAPTION:] == 255).all(axis=-1).any(), "dots for those that there is no room for"
+
+
+def test_lines_that_run_together_are_both_seen() -> None:
+    there = np.zeros((2, SIDE, SIDE), bool)
+    there[:, 20:60, 20:60] = True
+
+    drawn = np.asarray(draw_patch(replace(patch(), there=there), "epoch 1").convert("RGB"))
+    top = drawn[CAPTION + 2 * 20, 2 * SIDE + 2 + 2 * 20 : 2 * SIDE + 2 + 2 * 60]
+    assert {tuple(map(int, pixel)) for pixel in top} == {colour_of(1), colour_of(2)}
 
 
 def test_the_slice_is_that_of_most_labels() -> None:
