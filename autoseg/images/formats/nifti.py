@@ -17,9 +17,20 @@ import numpy as np
 
 from autoseg.arrays import Array, Float64Array
 from autoseg.errors import DatasetError
-from autoseg.forms import SKEWED, Forms, forms_of, unit_axes
 from autoseg.geometry import SPACING_RANGE, Geometry
 from autoseg.images.format import Format, Header, Request, Told
+from autoseg.images.formats.nifti_place import (
+    LPS_TO_RAS,
+    OFFSET,
+    QUATERNION,
+    ROWS,
+    can_be_straightened,
+    forms_of_grid,
+    grid_of,
+    is_sheared,
+    read_forms,
+    sheared,
+)
 from autoseg.images.formats.sheared import straight_grid, straightened
 from autoseg.images.refusals import CHANNEL_EACH, SeveralVolumesError, first_bytes, refusal, with_true_size
 from autoseg.images.voxels import GZIP, read_plain_voxels, write_plain_voxels
@@ -37,9 +48,6 @@ NIFTI_1, NIFTI_2 = 348, 540
 SINGLE_FILE_OFFSET = 352
 """Voxels of a single-file NIfTI-1 begin here or later."""
 
-LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
-"""NIfTI counts to the right and the front; DICOM, and so `Geometry`, to the left and the back."""
-
 UNITS = {1: 1000.0, 3: 0.001}
 """Metres and micrometres in mm, by the lowest three bits of their field; all others are taken for mm."""
 
@@ -52,15 +60,8 @@ REFUSED_TYPES = {
     2048: "complex numbers",
     2304: "RGBA colours",
 }
-ROWS = ("srow_x", "srow_y", "srow_z")
-QUATERNION = ("quatern_b", "quatern_c", "quatern_d")
-OFFSET = ("qoffset_x", "qoffset_y", "qoffset_z")
-
 
 RESAMPLE = "resample"
-LEAST_VOLUME = 0.5
-"""Of the box between unit vectors along the axes: half of a cube's where they lean by 60 degrees."""
-
 HEADERS = (".hdr.gz", ".hdr")
 PAIRED = {".hdr": ".img", ".HDR": ".IMG"}
 
@@ -77,16 +78,14 @@ def _read_header(path: Path, wanted: Request) -> Header:
     unit = UNITS.get(fields["xyzt_units"] & 7, 1.0)
     x, y, z = _spacing(path, fields["pixdim"])
     slope, intercept = fields["scl_slope"], fields["scl_inter"]
-    forms, spacing = _forms(path, fields, unit), (x * unit, y * unit, z * unit)
-    is_sheared = _is_sheared(forms)
-    if is_sheared and not (
-        wanted.reading.sheared == RESAMPLE and len(shape) == 3 and _can_be_straightened(forms, spacing)
-    ):
-        raise _sheared(path, forms)
+    forms, spacing = read_forms(path, fields, unit), (x * unit, y * unit, z * unit)
+    leans = is_sheared(forms)
+    if leans and not (wanted.reading.sheared == RESAMPLE and len(shape) == 3 and can_be_straightened(forms, spacing)):
+        raise sheared(path, forms)
     header = Header(
         shape=shape[::-1],
         voxel_type=voxel_type,
-        geometry=_geometry(forms, spacing),
+        geometry=grid_of(forms, spacing),
         offset=_offset(path, fields["vox_offset"], 0 if is_pair else SINGLE_FILE_OFFSET),
         packed_from=0 if packed else None,
         slope=slope if math.isfinite(slope) and slope != 0 else 1.0,
@@ -94,7 +93,7 @@ def _read_header(path: Path, wanted: Request) -> Header:
         description=fields["descrip"].partition(b"\0")[0].decode("ascii", "replace"),
     )
     header = _of_pair(path, header) if is_pair else with_true_size(path, header, file_size)
-    return _straight(header) if is_sheared else header
+    return _straight(header) if leans else header
 
 
 def _straight(stored: Header) -> Header:
@@ -280,101 +279,12 @@ def _offset(path: Path, offset: float, least: int) -> int:
 # -------------------------------------------------------------------- where it lies
 
 
-def _forms(path: Path, fields: Mapping[str, Any], unit: float) -> Forms:
-    quaternion = tuple(fields[name] for name in (*QUATERNION, *OFFSET))
-    rows = tuple(entry for name in ROWS for entry in fields[name])
-    declared = (*quaternion * (fields["qform_code"] > 0), *rows * (fields["sform_code"] > 0))
-    if not all(map(math.isfinite, declared)):
-        raise refusal(
-            path,
-            "the orientation in its header (qform or sform) holds NaN or infinite numbers",
-            "write the true orientation into its header",
-        )
-    b, c, d, x, y, z = _finite(quaternion)
-    forms = Forms(
-        qform_code=fields["qform_code"],
-        sform_code=fields["sform_code"],
-        handedness=-1.0 if fields["pixdim"][0] < 0 else 1.0,
-        quaternion=(b, c, d),
-        offset=(unit * x, unit * y, unit * z),
-        matrix=tuple(unit * entry for entry in _finite(rows)),
-    )
-    _require_axes(path, forms)
-    return forms
-
-
-def _finite(values: tuple[float, ...]) -> tuple[float, ...]:
-    """As they are, where they can mean anything: a form without a code may hold what it likes."""
-    return values if all(map(math.isfinite, values)) else (0.0,) * len(values)
-
-
-def _require_axes(path: Path, forms: Forms) -> None:
-    """Refuse an sform that alone says where the voxels lie, but has no axes of a volume."""
-    fault = forms.sform_fault if forms.used is not None else None
-    if fault is None or forms.used == "qform" or fault.startswith(SKEWED):
-        return
-    raise refusal(
-        path,
-        f"its sform (code {forms.sform_code}), which alone says where it lies, is {fault}",
-        "write the true orientation into its header, or code 0 where it is not known",
-    )
-
-
-def _is_sheared(forms: Forms) -> bool:
-    """Whether an sform that says where the voxels lie, alone or as much as the qform does, has axes that are not perpendicular.
-
-    A skewed sform of another code than the qform's, such as of a registration to a template, is no news of the scanner.
-    """
-    counts = forms.used == "sform" or (forms.used == "qform" and forms.sform_code == forms.qform_code)
-    return counts and (forms.sform_fault or "").startswith(SKEWED)
-
-
-def _can_be_straightened(forms: Forms, spacing: tuple[float, float, float]) -> bool:
-    """Whether the sform shears no more than any gantry tilts, voxels of the size that the header says."""
-    units = unit_axes(np.reshape(forms.matrix, (3, 4))[:, :3])
-    return abs(np.linalg.det(units)) >= LEAST_VOLUME and not forms.has_other_sides(spacing)
-
-
-def _sheared(path: Path, forms: Forms) -> DatasetError:
-    return refusal(
-        path,
-        f"the axes in its header are {forms.sform_fault}",
-        'resample it onto a straight grid ("sheared": "resample" in dataset.json has that done as it is read), or correct the '
-        "sform in its header",
-    )
-
-
-def _geometry(forms: Forms, spacing: tuple[float, float, float]) -> Geometry:
-    """The grid by the form that counts; where there is none, axes as DICOM's, as ITK has it. Spacing is of x, y, z."""
-    x, y, z = spacing
-    if (used := forms.used) is None:
-        return Geometry(spacing=(z, y, x), forms=forms)
-    affine = forms.affine(used, spacing) * LPS_TO_RAS[:, None]
-    right, front, up = affine[:, 3].tolist()
-    return Geometry(
-        spacing=(z, y, x),
-        origin=(up, front, right),
-        direction=tuple(unit_axes(affine[:, :3])[::-1, ::-1].ravel().tolist()),
-        forms=forms,
-    )
-
-
-def _forms_of(geometry: Geometry) -> Forms:
-    """Those that it was read with, as long as they still say the same; else two that agree."""
-    z, y, x = geometry.spacing
-    if geometry.forms and not _geometry(geometry.forms, (x, y, z)).differences(geometry):
-        return geometry.forms
-    right, front, up = (np.array(geometry.origin[::-1]) * LPS_TO_RAS).tolist()
-    direction = np.reshape(geometry.direction, (3, 3))[::-1, ::-1] * LPS_TO_RAS[:, None]
-    return forms_of((x, y, z), (right, front, up), direction)
-
-
 def _encode_header(stored: Array, geometry: Geometry, told: Told) -> bytes:
     from nibabel.nifti1 import Nifti1Header
 
     if stored.ndim != 3 or not _is_plain(stored.dtype) or stored.dtype == np.float16:
         raise TypeError(f"no image file holds an array of {counted(stored.ndim, 'dimension')} of {stored.dtype}")
-    forms, header = _forms_of(geometry), Nifti1Header(endianness="<")
+    forms, header = forms_of_grid(geometry), Nifti1Header(endianness="<")
     header.set_data_dtype(stored.dtype)
     header.set_data_shape(stored.shape[::-1])
     header.set_xyzt_units("mm")
