@@ -19,7 +19,8 @@ import numpy as np
 from scipy import ndimage
 
 from autoseg.arrays import Array
-from autoseg.conversion.layouts import ConversionSettings, convert_dataset
+from autoseg.conversion.layouts import convert_dataset
+from autoseg.conversion.settings import ConversionSettings
 from autoseg.images import read_image, write_image
 from autoseg.planning.verification import verify_dataset
 

@@ -20,7 +20,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Fetch, check and convert; or list."""
-    from autoseg.conversion.layouts import ConversionSettings
+    from autoseg.conversion.settings import ConversionSettings
     from autoseg.reporting.columns import in_columns
     from autoseg.sharing.examples import get_example
     from autoseg.sharing.index import INDEX_VARIABLE, find_offer, offers_table, read_index

@@ -11,7 +11,7 @@ from autoseg.commands.values import number_from_zero
 from autoseg.paths import Workspace
 
 if TYPE_CHECKING:
-    from autoseg.conversion.layouts import ConversionSettings
+    from autoseg.conversion.settings import ConversionSettings
     from autoseg.conversion.taken_in import TakenIn
 
 CONVERSION = frozenset(
@@ -22,6 +22,13 @@ CONVERSION = frozenset(
 
 def add_conversion(options: Group) -> None:
     """Options that say what to make of a dataset's folder."""
+    _add_names(options)
+    _add_bids(options)
+    _add_cases(options)
+    _add_reading(options)
+
+
+def _add_names(options: Group) -> None:
     add_task_number(options, "that of the folder's name, else the first free one from 500")
     options.add_argument("--name", metavar="NAME", help="name of the new task (default: that of the folder)")
     options.add_argument(
@@ -41,6 +48,9 @@ def add_conversion(options: Group) -> None:
         action="store_true",
         help="renumber label values with gaps in the copies (0 and 255 become 0 and 1)",
     )
+
+
+def _add_bids(options: Group) -> None:
     options.add_argument(
         "--contrasts", metavar="SUFFIX", nargs="+", default=[], help="of BIDS: images of these suffixes, T1w T2w"
     )
@@ -61,6 +71,9 @@ def add_conversion(options: Group) -> None:
         metavar="SUFFIX",
         help="of BIDS: masks in derivatives outside of which nothing is known, so nothing is trained on there",
     )
+
+
+def _add_cases(options: Group) -> None:
     options.add_argument(
         "--crop_to_roi",
         dest="roi_margin",
@@ -70,6 +83,9 @@ def add_conversion(options: Group) -> None:
         "many mm around them (default: whole; either way nothing is trained on outside)",
     )
     add_where(options, "only these cases, by what BIDS, metadata.tsv or a table says of them")
+
+
+def _add_reading(options: Group) -> None:
     options.add_argument(
         "--overlap",
         choices=("masks", "last"),
@@ -94,7 +110,7 @@ def add_conversion(options: Group) -> None:
 
 def chosen_conversion(arguments: argparse.Namespace) -> ConversionSettings:
     """As given by `add_conversion`."""
-    from autoseg.conversion.layouts import ConversionSettings
+    from autoseg.conversion.settings import ConversionSettings
 
     return ConversionSettings(
         number=arguments.task_number,

@@ -7,14 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autoseg.conversion.layouts import (
-    DECATHLON,
-    Conversion,
-    ConversionSettings,
-    plan_conversion,
-    read_conversion,
-    write_conversion,
-)
+from autoseg.conversion.layouts import Conversion, plan_conversion, read_conversion, write_conversion
+from autoseg.conversion.recognition import DECATHLON
+from autoseg.conversion.settings import ConversionSettings
 from autoseg.errors import StorageError
 from autoseg.files.layout import is_task
 from autoseg.paths import Workspace

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from autoseg.conversion.layouts import Conversion, ConversionSettings, convert_dataset
+from autoseg.conversion.layouts import Conversion, convert_dataset
+from autoseg.conversion.settings import ConversionSettings
 from autoseg.files.storage import remove_file
 from autoseg.paths import Workspace
 from autoseg.sharing.fetching import fetch, unpacked

@@ -8,7 +8,8 @@ import pytest
 
 from autoseg.conversion.bids import label_names
 from autoseg.conversion.bids_files import is_bids, read_tree
-from autoseg.conversion.layouts import ConversionSettings, convert_dataset
+from autoseg.conversion.layouts import convert_dataset
+from autoseg.conversion.settings import ConversionSettings
 from autoseg.dataset import Dataset, Exclusive, read_dataset
 from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import AutosegError

@@ -13,7 +13,8 @@ import pydicom
 import pytest
 from small_dicom import SECRETS, rectangle, write_enhanced, write_series, write_structures
 
-from autoseg.conversion.layouts import Conversion, ConversionSettings, convert_dataset
+from autoseg.conversion.layouts import Conversion, convert_dataset
+from autoseg.conversion.settings import ConversionSettings
 from autoseg.dataset import read_dataset
 from autoseg.dataset.target import Masks
 from autoseg.errors import DatasetError

@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from autoseg.conversion.layouts import Conversion, ConversionSettings, convert_dataset
+from autoseg.conversion.layouts import Conversion, convert_dataset
+from autoseg.conversion.settings import ConversionSettings
 from autoseg.dataset import read_dataset
 from autoseg.dataset.raw_cases import read_case
 from autoseg.dataset.target import Exclusive, Masks

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from autoseg.conversion.layouts import Conversion, ConversionSettings, convert_dataset, understand_dataset
+from autoseg.conversion.layouts import Conversion, convert_dataset
+from autoseg.conversion.recognition import understand_dataset
+from autoseg.conversion.settings import ConversionSettings
 from autoseg.conversion.writing import write_task
 from autoseg.dataset import Exclusive, read_dataset
 from autoseg.dataset.raw_cases import read_case

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoseg.conversion.layouts import ConversionSettings, convert_dataset, understand_dataset
+from autoseg.conversion.layouts import convert_dataset
+from autoseg.conversion.recognition import understand_dataset
+from autoseg.conversion.settings import ConversionSettings
 from autoseg.dataset import Exclusive, read_dataset
 from autoseg.dataset.raw_cases import RawCase, read_case
 from autoseg.errors import AutosegError

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from autoseg.commands.convert_dataset import COMMAND as CONVERT
-from autoseg.conversion.layouts import ConversionSettings, convert_dataset, read_conversion
+from autoseg.conversion.layouts import convert_dataset, read_conversion
 from autoseg.conversion.regions import with_regions
+from autoseg.conversion.settings import ConversionSettings
 from autoseg.conversion.understood import Understood
 from autoseg.dataset import read_dataset
 from autoseg.dataset.coding import IGNORED, IGNORED_PLANE, WHOLE

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoseg.conversion.layouts import ConversionSettings, convert_dataset
+from autoseg.conversion.layouts import convert_dataset
+from autoseg.conversion.settings import ConversionSettings
 from autoseg.dataset import Dataset, read_dataset
 from autoseg.dataset.folds import Split
 from autoseg.dataset.splits import open_splits

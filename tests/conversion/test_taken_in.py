@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from autoseg.commands.run import COMMAND as RUN
-from autoseg.conversion.layouts import Conversion, ConversionSettings
+from autoseg.conversion.layouts import Conversion
 from autoseg.conversion.phantom import make_phantom_task
+from autoseg.conversion.settings import ConversionSettings
 from autoseg.conversion.taken_in import take_in
 from autoseg.paths import Workspace
 

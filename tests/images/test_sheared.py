@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from nibabel.affines import apply_affine
 
-from autoseg.conversion.layouts import ConversionSettings, convert_dataset
+from autoseg.conversion.layouts import convert_dataset
+from autoseg.conversion.settings import ConversionSettings
 from autoseg.dataset import read_dataset
 from autoseg.dataset.raw_cases import read_case
 from autoseg.errors import DatasetError
