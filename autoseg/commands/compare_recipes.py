@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import add_configuration, add_plans_name, add_task
 from autoseg.commands.handed_on import passed_on, words_of
@@ -14,6 +15,9 @@ from autoseg.files.layout import DEFAULT_PLANS, FULL
 from autoseg.paths import Workspace
 from autoseg.terminal.messages import tell
 from autoseg.words import agreeing
+
+if TYPE_CHECKING:
+    from autoseg.jobs.comparing import RecipesCompared
 
 
 def add_arguments(parser: Parser) -> None:
@@ -52,7 +56,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Train what is missing, compare, print; or only say what is missing."""
     from autoseg.jobs.candidates import Compared
     from autoseg.jobs.comparing import compare_recipes, describe_comparison
-    from autoseg.reporting.recipe_comparison import comparison_table, save_comparison
+    from autoseg.reporting.recipe_comparison import save_comparison
 
     if arguments.seed is None:
         arguments.seed = 0  # the same batches for all
@@ -72,12 +76,7 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         describe_comparison(asked, workspace, sys.stdout)
         return
     found = compare_recipes(asked, workspace, sys.stdout)
-    tell("\n" + comparison_table(found.comparison, found.costs))
-    for name, chosen in found.chosen.items():
-        tell(f"{name}: {chosen}")
-    for one in found.stopped:
-        dice = "-" if one.dice is None else f"{one.dice:.4f}"
-        tell(f"stopped after epoch {one.epochs}: {one.name}, Dice of patches {dice}")
+    _tell(found)
     if arguments.csv:
         save_comparison(found.comparison, found.costs, arguments.csv)
         tell(f"written: {arguments.csv}")
@@ -87,6 +86,18 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
             f"{names}: {agreeing(len(found.failed), 'its training', 'their trainings')} failed, so the table lacks "
             f"{agreeing(len(found.failed), 'it', 'them')}; put right what is named above and run the same command again"
         )
+
+
+def _tell(found: RecipesCompared) -> None:
+    """The table, what names that only count stand for, and what went no further."""
+    from autoseg.reporting.recipe_comparison import comparison_table
+
+    tell("\n" + comparison_table(found.comparison, found.costs))
+    for name, chosen in found.chosen.items():
+        tell(f"{name}: {chosen}")
+    for one in found.stopped:
+        dice = "-" if one.dice is None else f"{one.dice:.4f}"
+        tell(f"stopped after epoch {one.epochs}: {one.name}, Dice of patches {dice}")
 
 
 COMMAND = main = Command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from autoseg.commands.arguments import (
     CONFIGURATIONS,
@@ -23,6 +24,9 @@ from autoseg.errors import WorkspaceError
 from autoseg.files.layout import DEFAULT_CONFIGURATION, DEFAULT_PLANS, DEFAULT_TRAINER, SUMMARY_FILE
 from autoseg.geometry import STEP_SIZE
 from autoseg.paths import Workspace
+
+if TYPE_CHECKING:
+    from autoseg.prediction import ModelChoice, PredictionSettings
 
 
 def add_arguments(parser: Parser) -> None:
@@ -45,7 +49,10 @@ def add_arguments(parser: Parser) -> None:
         help="also score what is predicted: against a folder of true labels, or for one case's files against its file",
     )
     _add_model_arguments(parser.add_argument_group("the model"))
-    _add_prediction_arguments(parser.add_argument_group("the prediction"))
+    prediction = parser.add_argument_group("the prediction")
+    _add_form(prediction)
+    _add_window(prediction)
+    _add_work(prediction)
     add_device(parser)
     parser.add_argument(
         "--engine",
@@ -91,7 +98,8 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
+def _add_form(group: argparse._ArgumentGroup) -> None:
+    """What is written."""
     group.add_argument("--save_npz", action="store_true", help="also write the probabilities, for ensembles")
     group.add_argument(
         "--output_format",
@@ -99,6 +107,10 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
         help="what segmentations in a folder are written as, such as nii.gz or seg.nrrd, which names its segments in "
         "3D Slicer (default: the kind of the images)",
     )
+
+
+def _add_window(group: argparse._ArgumentGroup) -> None:
+    """How the network looks at an image."""
     group.add_argument("--disable_tta", action="store_true", help="no averaging over mirrored images: up to 8x faster")
     group.add_argument(
         "--step_size",
@@ -137,6 +149,10 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
         default="normal",
         help="normal resamples probabilities, fast resamples labels (default: normal)",
     )
+
+
+def _add_work(group: argparse._ArgumentGroup) -> None:
+    """Which cases, by how many threads, and what is done beside."""
     group.add_argument("--overwrite_existing", action="store_true", help="predict again what is in OUT already")
     group.add_argument(
         "--num_parts", metavar="N", type=positive, default=1, help="share the cases among N processes (default: 1)"
@@ -159,10 +175,9 @@ def _add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Predict; a case that fails is named, the others are finished."""
-    from autoseg.inference.scorers.halo import Halo
     from autoseg.jobs.next_steps import after_prediction
     from autoseg.networks import limit_threads
-    from autoseg.prediction import ModelChoice, PredictionSettings, predict
+    from autoseg.prediction import predict
     from autoseg.prediction.scoring import require_labels
 
     limit_threads()
@@ -177,34 +192,8 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
         arguments.output,
         workspace,
         best=arguments.best,
-        model=ModelChoice(
-            task=arguments.task,
-            configuration=arguments.configuration,
-            trainer=arguments.trainer,
-            plans=arguments.plans,
-            folds=tuple(dict.fromkeys(arguments.folds)) if arguments.folds else None,
-            checkpoint=arguments.checkpoint,
-            lowres_segmentations=arguments.lowres_segmentations,
-        ),
-        settings=PredictionSettings(
-            save_npz=arguments.save_npz,
-            mirror=not arguments.disable_tta,
-            step_size=arguments.step_size,
-            halo=Halo(voxels=arguments.halo or arguments.drop_border, mirrored=arguments.halo > 0),
-            dropout_samples=arguments.dropout_samples,
-            mode=arguments.mode,
-            overwrite=arguments.overwrite_existing,
-            part=arguments.part_id,
-            parts=arguments.num_parts,
-            preprocessing_threads=arguments.num_threads_preprocessing,
-            export_threads=arguments.num_threads_nifti_save,
-            postprocess=not arguments.disable_postprocessing,
-            strict_inputs=arguments.strict_inputs,
-            output_format=arguments.output_format,
-            device=arguments.device,
-            precision=arguments.precision,
-            engine=arguments.engine,
-        ),
+        model=_chosen_model(arguments),
+        settings=_settings(arguments),
     )
     if predicted.unlike:
         print(predicted.describe_unlike())
@@ -214,6 +203,45 @@ def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     elif arguments.output.is_dir() and arguments.num_parts == 1:
         task, labels = workspace.task(predicted.plans.dataset), predicted.plans.target.scored
         say_next(*after_prediction(task, arguments.output, labels), home=arguments.home)
+
+
+def _chosen_model(arguments: argparse.Namespace) -> ModelChoice:
+    from autoseg.prediction import ModelChoice
+
+    return ModelChoice(
+        task=arguments.task,
+        configuration=arguments.configuration,
+        trainer=arguments.trainer,
+        plans=arguments.plans,
+        folds=tuple(dict.fromkeys(arguments.folds)) if arguments.folds else None,
+        checkpoint=arguments.checkpoint,
+        lowres_segmentations=arguments.lowres_segmentations,
+    )
+
+
+def _settings(arguments: argparse.Namespace) -> PredictionSettings:
+    from autoseg.inference.scorers.halo import Halo
+    from autoseg.prediction import PredictionSettings
+
+    return PredictionSettings(
+        save_npz=arguments.save_npz,
+        mirror=not arguments.disable_tta,
+        step_size=arguments.step_size,
+        halo=Halo(voxels=arguments.halo or arguments.drop_border, mirrored=arguments.halo > 0),
+        dropout_samples=arguments.dropout_samples,
+        mode=arguments.mode,
+        overwrite=arguments.overwrite_existing,
+        part=arguments.part_id,
+        parts=arguments.num_parts,
+        preprocessing_threads=arguments.num_threads_preprocessing,
+        export_threads=arguments.num_threads_nifti_save,
+        postprocess=not arguments.disable_postprocessing,
+        strict_inputs=arguments.strict_inputs,
+        output_format=arguments.output_format,
+        device=arguments.device,
+        precision=arguments.precision,
+        engine=arguments.engine,
+    )
 
 
 def _score(arguments: argparse.Namespace, target: Target) -> None:

@@ -100,12 +100,10 @@ def draw_overlay(
             panel.imshow(shown.take(position, axis), cmap="gray", vmin=window[0], vmax=window[1], **settings)
             _draw_layers(panel, row, layers, (axis, position), settings)
             panel.set_axis_off()
-            if is_picture:
-                panel.set_title(name, fontsize=8)
-                continue
-            if geometry.is_placed:
+            if geometry.is_placed and not is_picture:
                 _draw_edges(panel, view.edges(axis))
-            panel.set_title(f"{name}: {view.plane(axis)}, {view.place(axis, position, image.shape)}", fontsize=8)
+            where = "" if is_picture else f": {view.plane(axis)}, {view.place(axis, position, image.shape)}"
+            panel.set_title(name + where, fontsize=8)
     convention = "" if is_picture else CONVENTION if geometry.is_placed else UNPLACED
     figure.suptitle(f"{title}\n{convention}".rstrip(), fontsize=9)
     _draw_legend(figure, legend, columns)
