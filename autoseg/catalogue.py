@@ -68,6 +68,35 @@ class Settings:
         raise NotImplementedError
 
 
+@dataclass(frozen=True, slots=True)
+class Within:
+    """What a number of a part's settings may be, or each of several.
+
+    Attributes:
+        least, most: They themselves count, unless it must be `above` the least or `below` the most.
+    """
+
+    least: float
+    most: float
+    above: bool = False
+    below: bool = False
+
+    def __str__(self) -> str:
+        if self.above:
+            return f"above {self.least:g} and {'below' if self.below else 'at most'} {self.most:g}"
+        return f"from {self.least:g} to {'below ' if self.below else ''}{self.most:g}"
+
+    def holds(self, value: Any) -> bool:
+        """Whether it does; of what is no number nothing is said."""
+        if isinstance(value, (list, tuple)):
+            return all(map(self.holds, value))
+        if not isinstance(value, (int, float)):
+            return True
+        return (self.least < value if self.above else self.least <= value) and (
+            value < self.most if self.below else value <= self.most
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
     """The parts of one kind that ship.
@@ -76,11 +105,13 @@ class Catalogue:
         kind: What messages call one, "optimiser".
         entries: What is called, by name.
         given: Names of what is handed to each part that asks for it; settings cannot be called so.
+        within: What settings of these names may be, `setting` of all parts that ship, or `part.setting` of one.
     """
 
     kind: str
     entries: Mapping[str, Callable[..., Any]]
     given: tuple[str, ...]
+    within: Mapping[str, Within] = field(default_factory=dict)
 
     def part(self, name: str, **settings: Any) -> Part:
         """A part of ours with all its settings, of which some may differ."""
@@ -92,8 +123,8 @@ class Catalogue:
         Raises:
             ExtensionError: There is no such part, or it has no such setting, or needs one that is missing; what is known
                 is listed.
-            StorageError: A setting has another type.
-            AutosegError: Settings are out of range, or do not go together.
+            StorageError: A setting has another type, or is out of range.
+            AutosegError: Settings do not go together.
         """
         return self.changed(Part(name=part.name), part.settings)
 
@@ -111,9 +142,17 @@ class Catalogue:
             settings[name] = _as_kind(kind, settings.get(name), value, name)
         if missing := [name for name in known if name not in settings and name not in defaults]:
             raise ExtensionError(f"{self.kind} {part.name!r} needs the setting {missing[0]!r}")
+        if not part.is_foreign:
+            self._require_within(part.name, settings)
         if (values := _settings_type(self.find(part.name))) is not None:
             values(**settings)  # which looks at them together
         return Part(name=part.name, settings=settings)
+
+    def _require_within(self, name: str, settings: Mapping[str, Any]) -> None:
+        for setting, value in settings.items():
+            within = self.within.get(f"{name}.{setting}", self.within.get(setting))
+            if within is not None and not within.holds(value):
+                raise StorageError(f"{setting}: {within}, found {value}")
 
     def find(self, name: str) -> Callable[..., Any]:
         """What a name stands for.

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from autoseg.catalogue import Catalogue, Part
+from autoseg.catalogue import Catalogue, Part, Within
 from autoseg.errors import PlanError
 from autoseg.networks.batch_norm import with_batch_norm
 from autoseg.networks.encoder_decoder import EncoderDecoder
@@ -89,10 +89,25 @@ def planned_network(
     return with_batch_norm(network) if normalisation == "batch" else network
 
 
+MOST_FEATURES = 4096
+"""Of the finest level; ten times as many as any of these networks has."""
+
+MOST_COMPLEXITY = 100
+LARGEST_WEIGHT = 1e6
+"""What is beyond is a slip."""
+
 RECIPE_NETWORKS = Catalogue(
     kind="network",
     entries={"planned": planned_network, **NAMED_NETWORKS},
     given=("plan", "in_channels", "out_channels", "spatial_dims"),
+    within={
+        "width": Within(1, MOST_FEATURES),
+        "growth": Within(1, MOST_FEATURES),
+        "dropout": Within(0, 1, below=True),
+        "complexity": Within(0, MOST_COMPLEXITY, above=True),
+        "reconstruction_weight": Within(0, LARGEST_WEIGHT),
+        "divergence_weight": Within(0, LARGEST_WEIGHT),
+    },
 )
 """What a recipe may name; of the plan's networks it takes the planned one."""
 

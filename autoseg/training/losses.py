@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from autoseg.catalogue import Catalogue
+from autoseg.catalogue import Catalogue, Within
 from autoseg.dataset.target import BACKGROUND
 from autoseg.errors import TrainingError
 from autoseg.networks.activations import SOFTMAX, Scoring
@@ -227,6 +227,9 @@ def _times(sides: Sequence[int]) -> str:
     return "x".join(map(str, sides))
 
 
+LARGEST, LARGEST_EXPONENT = 1e6, 100
+"""Of a loss's settings; what is beyond is a slip."""
+
 LOSSES = Catalogue(
     kind="loss",
     entries={
@@ -250,4 +253,22 @@ LOSSES = Catalogue(
         "boundary": Boundary,
     },
     given=("activation", "per_batch"),
+    within={
+        "smooth": Within(0, LARGEST),
+        "alpha": Within(0, LARGEST),
+        "beta": Within(0, LARGEST),
+        "gamma": Within(0, LARGEST_EXPONENT),
+        "dice_weight": Within(0, LARGEST),
+        "voxel_weight": Within(0, LARGEST),
+        "percent": Within(0, 100, above=True),
+        "theta": Within(0, 1, above=True, below=True),
+        "epsilon": Within(0, LARGEST, above=True),
+        "omega": Within(0, LARGEST, above=True),
+        "focal.alpha": Within(0, 1),
+        "binary_focal.alpha": Within(0, 1),
+        "focal_dice.alpha": Within(0, 1),
+        "adaptive_wing.alpha": Within(1, LARGEST_EXPONENT, above=True),
+        "focal_tversky.gamma": Within(0, LARGEST_EXPONENT, above=True),
+        "exponential_logarithmic.gamma": Within(0, LARGEST_EXPONENT, above=True),
+    },
 )

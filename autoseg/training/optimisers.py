@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
-from autoseg.catalogue import Catalogue
+from autoseg.catalogue import Catalogue, Within
 
 
 def sgd(
@@ -24,7 +24,7 @@ def sgd(
 
     Args:
         momentum: Share of the earlier steps in the next one, of a long training.
-        nesterov: Whether gradients are those ahead of the step.
+        nesterov: Whether gradients are those ahead of the step, where there is momentum.
         weight_decay: How strongly weights are drawn to 0.
         fit_to_length: Whether a training that is short beside the memory of the momentum starts with less momentum and a
             higher rate.
@@ -34,7 +34,7 @@ def sgd(
         weights,
         lr=lr,
         momentum=momentum,
-        nesterov=nesterov,
+        nesterov=nesterov and momentum > 0,  # there is nothing to look ahead by
         weight_decay=weight_decay,
         fused=weights[0].device.type in ("cpu", "cuda") or None,
     )
@@ -106,8 +106,17 @@ def rms_prop(
     )
 
 
+LARGEST_DECAY = 100
+"""What is beyond is a slip: with a learning rate of 0.01 it leaves nothing of a weight."""
+
 OPTIMISERS = Catalogue(
     kind="optimiser",
     entries={"SGD": sgd, "Adam": adam, "AdamW": adamw, "RMSprop": rms_prop},
     given=("params", "lr"),
+    within={
+        "weight_decay": Within(0, LARGEST_DECAY),
+        "betas": Within(0, 1, below=True),
+        "memory": Within(0, 1, below=True),
+        "epsilon": Within(0, 1),
+    },
 )

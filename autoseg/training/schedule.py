@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autoseg.catalogue import Catalogue, Settings
+from autoseg.catalogue import Catalogue, Settings, Within
 from autoseg.errors import TrainingError
 from autoseg.training.fold.history import EpochRecord
 from autoseg.training.watching import Watched, epochs_in_vain, values_of
@@ -261,6 +261,9 @@ def _require_factor(factor: float) -> None:
         raise TrainingError(f"factor: above 0, at most 1, found {factor}")
 
 
+LARGEST_EXPONENT = 100
+"""What is beyond is a slip."""
+
 SCHEDULES = Catalogue(
     kind="schedule",
     entries={
@@ -275,4 +278,9 @@ SCHEDULES = Catalogue(
         "on_plateau": OnPlateau,
     },
     given=("epoch", "epochs", "initial", "share", "records"),
+    within={
+        "exponent": Within(0, LARGEST_EXPONENT),
+        "one_cycle.first": Within(0, 1),
+        "one_cycle.last": Within(0, 1),
+    },
 )

@@ -128,6 +128,51 @@ ENTRIES: tuple[Entry, ...] = (
         {"loss": {"name": "focal", "gamma": "2"}},
         "loss.gamma: expected float, found '2'",
     ),
+    refused(
+        "a loss that looks at less than nothing",
+        {"loss": {"name": "top_k", "percent": 0}},
+        "loss.percent: above 0 and at most 100, found 0.0",
+    ),
+    refused(
+        "a loss that divides by nothing",
+        {"loss": ["dice", {"name": "focal_tversky", "gamma": 0}]},
+        "loss[1].gamma: above 0 and at most 100, found 0.0",
+    ),
+    refused(
+        "a share that is none",
+        {"loss": {"name": "focal", "alpha": -1}},
+        "loss.alpha: from 0 to 1, found -1.0",
+    ),
+    refused(
+        "a network without features",
+        {"network": {"name": "vnet", "width": -1}},
+        "network.width: from 1 to 4096, found -1",
+    ),
+    refused(
+        "a network that drops all",
+        {"network": {"name": "vnet", "dropout": 1}},
+        "network.dropout: from 0 to below 1, found 1.0",
+    ),
+    refused(
+        "a rate below nothing at the first batch",
+        {"schedule": {"name": "one_cycle", "first": -1}},
+        "schedule.first: from 0 to 1, found -1.0",
+    ),
+    refused(
+        "noise more often than always",
+        {"augmentation": [{"name": "noise", "probability": 15}]},
+        "augmentation[0].probability: from 0 to 1, found 15.0",
+    ),
+    refused(
+        "weights that are driven away",
+        {"optimiser": {"name": "AdamW", "weight_decay": -0.1}},
+        "optimiser.weight_decay: from 0 to 100, found -0.1",
+    ),
+    refused(
+        "moments that never end",
+        {"optimiser": {"name": "Adam", "betas": [0.9, 1.0]}},
+        "optimiser.betas: from 0 to below 1, found (0.9, 1.0)",
+    ),
     refused("a weight too few", {"loss_weights": [1]}, "loss_weights: one for each loss, 2, found 1"),
     refused("a weight of nothing", {"loss_weights": [1, 0]}, "loss_weights: above 0 and below 1e+06, found (1.0, 0.0)"),
     refused("weights as one number", {"loss_weights": 2}, "loss_weights: expected tuple, found 2"),

@@ -8,6 +8,7 @@ import pytest
 
 from autoseg.errors import TrainingError
 from autoseg.training.fold.history import EpochRecord, MeasuredEpoch, next_record
+from autoseg.training.losses import LOSSES
 from autoseg.training.optimisers import OPTIMISERS
 from autoseg.training.recipes.record import CAME_LATER
 from autoseg.training.schedule import SCHEDULES
@@ -143,8 +144,7 @@ def test_settings_out_of_range_are_refused(name: str, settings: dict[str, Any], 
 
 
 def test_settings_that_came_later_change_nothing_of_what_was_there() -> None:
-    parts = {**SCHEDULES.entries, **OPTIMISERS.entries}
     for name, values in CAME_LATER.items():
-        catalogue = SCHEDULES if name in SCHEDULES.entries else OPTIMISERS
+        (catalogue,) = (one for one in (SCHEDULES, OPTIMISERS, LOSSES) if name in one.entries)
         defaults = catalogue.part(name).settings
-        assert name in parts and {key: defaults[key] for key in values} == values
+        assert {key: defaults[key] for key in values} == values

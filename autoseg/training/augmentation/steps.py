@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoseg.arrays import Array
-from autoseg.catalogue import Catalogue, Part, Settings
+from autoseg.catalogue import Catalogue, Part, Settings, Within
 from autoseg.errors import TrainingError
 from autoseg.geometry import Shape
 from autoseg.training.augmentation.artefacts import BiasField, Ghosting, Motion, Spikes
@@ -273,6 +273,9 @@ STEPS = Catalogue(
         "spikes": Spikes,
     },
     given=("patch_size", "dummy_2d", "spline_order"),
+    within=dict.fromkeys(
+        ("probability", "channel_probability", "rotation_probability", "scale_probability"), Within(0, 1)
+    ),
 )
 
 
