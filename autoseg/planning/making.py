@@ -93,6 +93,7 @@ def make_plans(fingerprint: DatasetFingerprint, *, dataset: str, folder: Path, p
         PlanError: What is asked for cannot be planned for these cases, or without a planner.
     """
     _require_volumes(planners, fingerprint, dataset)
+    directions = _directions(planners, fingerprint, folder) if planners.multiplanar or planners.multiplanar_3d else ()
     written: list[Path] = []
     told: set[Decision] = set()
     for reference, dimensions, base in (
@@ -105,14 +106,13 @@ def make_plans(fingerprint: DatasetFingerprint, *, dataset: str, folder: Path, p
             _require_2d(planners, plans_in(folder, 2, planners.plans or DEFAULT_PLANS), dataset)
             log.info("%s: every case is a single slice, so only 2d is planned", dataset, extra=RESULT)
             continue
-        directions = _directions(planners, fingerprint, folder) if planners.looks(dimensions) else ()
         planner = find_planner(reference, base)(
             fingerprint=fingerprint,
             dataset=dataset,
             gpu_memory_target=planners.gpu_memory_target,
             identifier=planners.plans,
             **({"force_lowres": True} if planners.force_lowres and dimensions != 2 else {}),
-            **({"directions": directions} if directions else {}),
+            **({"directions": directions} if planners.looks(dimensions) else {}),
         )
         plans = planner.plan()
         decided = [decision for decision in planner.decisions if decision not in told]

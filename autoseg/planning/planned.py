@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autoseg.errors import PlanError
-from autoseg.files.layout import plans_in
+from autoseg.files.layout import BOXES, PLANES, SLICES, plans_in
 from autoseg.files.model_folder import ModelKey
 from autoseg.files.task_folder import TaskFolder
 from autoseg.paths import Workspace
@@ -22,16 +22,18 @@ def load_planned(key: ModelKey, workspace: Workspace) -> Plans:
     path, found = find_planned(folder, configuration, key.plans)
     if found is not None:
         return found
-    if path.is_file():
-        planned = ", ".join(planned_in(folder, key.plans))
-        raise PlanError(
-            f"{key.task}: {configuration} is not planned; planned are {planned}; train one of these, or plan again: "
-            "autoseg_plan_and_preprocess says why it was left out"
-        )
     slices = plans_in(folder.preprocessed, 2, key.plans)
-    if path != slices and slices.is_file() and _has_single_slices(folder):
+    if configuration != SLICES and slices.is_file() and _has_single_slices(folder):
         raise PlanError(
             f"{key.task}: every case is a single slice, of which {configuration} learns nothing and is not planned; take 2d"
+        )
+    is_asked_for = configuration in (PLANES, BOXES)
+    if path.is_file() or (is_asked_for and slices.is_file()):
+        planned = ", ".join(planned_in(folder, key.plans))
+        again = f"with `{configuration}`" if is_asked_for else "autoseg_plan_and_preprocess says why it was left out"
+        raise PlanError(
+            f"{key.task}: {configuration} is not planned; planned are {planned}; train one of these, or plan again"
+            f"{'' if is_asked_for else ':'} {again}"
         )
     return load_plans(path)
 

@@ -45,6 +45,17 @@ def test_what_is_planned_is_named_of_both_files(workspace: Workspace) -> None:
     )
 
 
+@pytest.mark.parametrize("configuration", ["multiplanar", "multiplanar_3d"])
+def test_what_looks_along_directions_has_to_be_asked_for(workspace: Workspace, configuration: str) -> None:
+    plans_in(workspace.task(TASK).preprocessed, 3, "autoseg").unlink()
+    with pytest.raises(PlanError) as caught:
+        load_planned(ModelKey(task=TASK, configuration=configuration), workspace)
+
+    assert str(caught.value) == (
+        f"{TASK}: {configuration} is not planned; planned are 2d; train one of these, or plan again with `{configuration}`"
+    )
+
+
 def test_a_damaged_file_of_others_stops_nobody(workspace: Workspace) -> None:
     plans_in(workspace.task(TASK).preprocessed, 2, "autoseg").write_bytes(b"")
 
