@@ -18,7 +18,7 @@ from autoseg.geometry import Geometry
 from autoseg.images import write_image
 from autoseg.inference.probabilities import Packer, save_probabilities
 from autoseg.postprocessing.scoring import ValidationCase
-from autoseg.preprocessing.prepare import CaseProperties
+from autoseg.training.trial import untouched
 
 CASES, VIEWS, FOLDS, SHAPE = 200, 6, 5, (36, 50, 35)
 TARGET = Exclusive.numbered(3)
@@ -44,17 +44,7 @@ def write_view(path: Path, labels: np.ndarray, random: np.random.Generator) -> N
     scores += NOISE * ndimage.gaussian_filter(random.standard_normal(scores.shape), (0, 2, 2, 2))
     said = np.exp(6 * scores)
     said = (said / said.sum(axis=0)).astype(np.float32)
-    properties = CaseProperties(
-        identifier="case",
-        geometry=GEOMETRY,
-        original_shape=SHAPE,
-        crop=tuple((0, side) for side in SHAPE),
-        transpose_forward=(0, 1, 2),
-        cropped_shape=SHAPE,
-        spacing=(1.0, 1.0, 1.0),
-        prepared_spacing=(1.0, 1.0, 1.0),
-        prepared_shape=SHAPE,
-    )
+    properties = untouched("case", SHAPE, GEOMETRY)
     packer = Packer(properties, TARGET)
     for plane in said.swapaxes(0, 1):
         packer.add_array(np.ascontiguousarray(plane))

@@ -51,6 +51,7 @@ from autoseg.training.trainer import Trainer
 
 AnyTrainer = TypeVar("AnyTrainer", bound=Trainer)
 
+CUBES = Geometry(spacing=(1.0, 1.0, 1.0))
 TARGET = Exclusive(names=("background", "shell", "core"))
 SEED = 0
 VALIDATION_CASES = 2
@@ -158,17 +159,28 @@ def trial_case(identifier: str, shape: Shape, *, channels: int = 1, original: Sh
         data=np.stack([image.astype(np.float32)] * channels),
         segmentation=segmentation,
         foreground=sample_foreground(segmentation, TARGET.scored),
-        properties=CaseProperties(
-            identifier=identifier,
-            geometry=Geometry(spacing=(1.0, 1.0, 1.0)),
-            original_shape=original,
-            crop=tuple((0, side) for side in original),
-            transpose_forward=(0, 1, 2),
-            cropped_shape=original,
-            spacing=(1.0, 1.0, 1.0),
-            prepared_spacing=(ratios[0], ratios[1], ratios[2]),
-            prepared_shape=shape,
+        properties=replace(
+            untouched(identifier, original), prepared_spacing=(ratios[0], ratios[1], ratios[2]), prepared_shape=shape
         ),
+    )
+
+
+def untouched(identifier: str, shape: Shape, geometry: Geometry = CUBES) -> CaseProperties:
+    """Of a case that preparing leaves as it is: neither cropped, nor turned, nor resampled.
+
+    Args:
+        shape: (z, y, x).
+    """
+    return CaseProperties(
+        identifier=identifier,
+        geometry=geometry,
+        original_shape=shape,
+        crop=tuple((0, side) for side in shape),
+        transpose_forward=(0, 1, 2),
+        cropped_shape=shape,
+        spacing=geometry.spacing,
+        prepared_spacing=geometry.spacing,
+        prepared_shape=shape,
     )
 
 

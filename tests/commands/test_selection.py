@@ -30,8 +30,8 @@ from autoseg.paths import Workspace
 from autoseg.plans import FORMAT, Plans, save_plans
 from autoseg.postprocessing.evidence import load_choice
 from autoseg.postprocessing.rules import Rule, load_rules, save_rules
-from autoseg.preprocessing.prepare import CaseProperties
 from autoseg.training.fold.run_record import RunRecord, begin_run
+from autoseg.training.trial import untouched
 
 TASK = "Task004_Balls"
 SHAPE = (6, 10, 10)
@@ -121,17 +121,7 @@ def validate(
 
 
 def write_probabilities(path: Path, probability: np.ndarray) -> None:
-    properties = CaseProperties(
-        identifier="case",
-        geometry=GEOMETRY,
-        original_shape=SHAPE,
-        crop=tuple((0, side) for side in SHAPE),
-        transpose_forward=(0, 1, 2),
-        cropped_shape=SHAPE,
-        spacing=GEOMETRY.spacing,
-        prepared_spacing=GEOMETRY.spacing,
-        prepared_shape=SHAPE,
-    )
+    properties = untouched("case", SHAPE, GEOMETRY)
     packer = Packer(properties, Exclusive.numbered(2))
     for plane in probability.astype(np.float32):
         packer.add_array(np.stack([1 - plane, plane]))

@@ -21,7 +21,7 @@ from autoseg.inference.probabilities import Packer, save_probabilities
 from autoseg.networks.activations import Sigmoid, Softmax
 from autoseg.plans import Views
 from autoseg.postprocessing.scoring import ValidationCase
-from autoseg.preprocessing.prepare import CaseProperties
+from autoseg.training.trial import untouched
 
 SHAPE = (6, 12, 12)
 TARGET = Exclusive.numbered(3)
@@ -47,17 +47,7 @@ def sure_of(labels: LabelArray, sureness: float = 0.8) -> Float32Array:
 
 
 def write_probabilities(path: Path, said: Float32Array) -> None:
-    properties = CaseProperties(
-        identifier="case",
-        geometry=GEOMETRY,
-        original_shape=SHAPE,
-        crop=tuple((0, side) for side in SHAPE),
-        transpose_forward=(0, 1, 2),
-        cropped_shape=SHAPE,
-        spacing=(1.0, 1.0, 1.0),
-        prepared_spacing=(1.0, 1.0, 1.0),
-        prepared_shape=SHAPE,
-    )
+    properties = untouched("case", SHAPE, GEOMETRY)
     packer = Packer(properties, TARGET)
     for plane in said.swapaxes(0, 1):
         packer.add_array(np.ascontiguousarray(plane))

@@ -14,24 +14,14 @@ from autoseg.geometry import Geometry
 from autoseg.images import Told, read_image, write_image
 from autoseg.inference.probabilities import Packer, save_probabilities
 from autoseg.postprocessing.scoring import ValidationCase
-from autoseg.preprocessing.prepare import CaseProperties
+from autoseg.training.trial import untouched
 
 SHAPE = (2, 3, 3)
 GEOMETRY = Geometry(spacing=(1.0, 1.0, 1.0))
 
 
 def write_probabilities(path: Path, foreground: np.ndarray) -> None:
-    properties = CaseProperties(
-        identifier="case",
-        geometry=GEOMETRY,
-        original_shape=SHAPE,
-        crop=tuple((0, side) for side in SHAPE),
-        transpose_forward=(0, 1, 2),
-        cropped_shape=SHAPE,
-        spacing=(1.0, 1.0, 1.0),
-        prepared_spacing=(1.0, 1.0, 1.0),
-        prepared_shape=SHAPE,
-    )
+    properties = untouched("case", SHAPE, GEOMETRY)
     packer = Packer(properties, Exclusive.numbered(2))
     for plane in foreground.astype(np.float32):
         packer.add_array(np.stack([1 - plane, plane]))

@@ -9,23 +9,14 @@ import pytest
 
 from autoseg.geometry import Geometry
 from autoseg.preprocessing.leftovers import find_leftovers, remove_leftovers
-from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
+from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.store import PreparedCases
+from autoseg.training.trial import untouched
 
 
 def save(folder: Path, identifier: str) -> None:
     shape = (2, 3, 4)
-    properties = CaseProperties(
-        identifier=identifier,
-        geometry=Geometry(spacing=(1, 1, 1)),
-        original_shape=shape,
-        crop=tuple((0, side) for side in shape),
-        transpose_forward=(0, 1, 2),
-        cropped_shape=shape,
-        spacing=(1, 1, 1),
-        prepared_spacing=(1, 1, 1),
-        prepared_shape=shape,
-    )
+    properties = untouched(identifier, shape, Geometry(spacing=(1, 1, 1)))
     case = PreparedCase(
         data=np.ones((1, *shape), np.float32),
         segmentation=np.zeros(shape, np.int8),

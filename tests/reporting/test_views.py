@@ -12,9 +12,10 @@ from matplotlib.image import imread
 from autoseg.dataset import Exclusive
 from autoseg.geometry import Geometry
 from autoseg.plans import Views
-from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
+from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.reporting import views as drawing
 from autoseg.reporting.views import plot_views
+from autoseg.training.trial import untouched
 from autoseg.views.frame import grid_to_space
 
 SHAPE = (8, 20, 16)
@@ -29,17 +30,7 @@ def case() -> PreparedCase:
         data=np.random.default_rng(0).standard_normal((1, *SHAPE)).astype(np.float16),
         segmentation=labels,
         foreground={1: np.argwhere(labels == 1)},
-        properties=CaseProperties(
-            identifier="case",
-            geometry=Geometry(spacing=SPACING),
-            original_shape=SHAPE,
-            crop=tuple((0, side) for side in SHAPE),
-            transpose_forward=(0, 1, 2),
-            cropped_shape=SHAPE,
-            spacing=SPACING,
-            prepared_spacing=SPACING,
-            prepared_shape=SHAPE,
-        ),
+        properties=untouched("case", SHAPE, Geometry(spacing=SPACING)),
     )
 
 

@@ -13,8 +13,9 @@ from autoseg.geometry import Geometry
 from autoseg.images import write_image
 from autoseg.plans import ConfigurationPlan, Plans
 from autoseg.preprocessing.label_arrays import sample_foreground
-from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
+from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.store import PreparedCases
+from autoseg.training.trial import untouched
 
 CASES = tuple(f"ball_{number}" for number in range(6))
 SHAPE = (14, 18, 16)
@@ -33,17 +34,7 @@ def ball_case(identifier: str, seed: int) -> PreparedCase:
         data=data[None].astype(np.float32),
         segmentation=segmentation,
         foreground=sample_foreground(segmentation, range(1, 3)),
-        properties=CaseProperties(
-            identifier=identifier,
-            geometry=geometry,
-            original_shape=SHAPE,
-            crop=tuple((0, side) for side in SHAPE),
-            transpose_forward=(0, 1, 2),
-            cropped_shape=SHAPE,
-            spacing=(1.0, 1.0, 1.0),
-            prepared_spacing=(1.0, 1.0, 1.0),
-            prepared_shape=SHAPE,
-        ),
+        properties=untouched(identifier, SHAPE, geometry),
     )
 
 

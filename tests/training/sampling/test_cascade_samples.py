@@ -13,9 +13,8 @@ import torch
 from autoseg.dataset.coding import WHOLE
 from autoseg.dataset.target import Exclusive, Masks, Regions
 from autoseg.errors import TrainingError
-from autoseg.geometry import Geometry
 from autoseg.inference.cascade import expand_labels
-from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
+from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.previous import PreviousMaps
 from autoseg.preprocessing.store import PreparedCases
 from autoseg.training.augmentation.default import (
@@ -28,6 +27,7 @@ from autoseg.training.augmentation.previous_stage import build_previous_augmenta
 from autoseg.training.sampling.batches import Batches, BatchKey, Stream, Supply, iterate
 from autoseg.training.sampling.regions import Patches
 from autoseg.training.sampling.samples import Sample, make_sample, sample_generator
+from autoseg.training.trial import untouched
 
 SHAPE = (9, 14, 12)
 PATCH = (6, 8, 6)
@@ -42,17 +42,7 @@ def case(**changes: Any) -> PreparedCase:
         "data": np.random.default_rng(0).random((1, *SHAPE), dtype=np.float32),
         "segmentation": labels,
         "foreground": {label: np.argwhere(labels == label) for label in (1, 2)},
-        "properties": CaseProperties(
-            identifier="boxes",
-            geometry=Geometry(spacing=(1.0, 1.0, 1.0)),
-            original_shape=SHAPE,
-            crop=tuple((0, side) for side in SHAPE),
-            transpose_forward=(0, 1, 2),
-            cropped_shape=SHAPE,
-            spacing=(1.0, 1.0, 1.0),
-            prepared_spacing=(1.0, 1.0, 1.0),
-            prepared_shape=SHAPE,
-        ),
+        "properties": untouched("boxes", SHAPE),
         "previous": labels.copy(),
     }
     return PreparedCase(**{**values, **changes})

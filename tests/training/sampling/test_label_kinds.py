@@ -12,8 +12,7 @@ import pytest
 from autoseg.arrays import LabelArray
 from autoseg.dataset.coding import IGNORED, IGNORED_PLANE, OUTSIDE, OUTSIDE_PLANE, WHOLE, signed
 from autoseg.errors import TrainingError
-from autoseg.geometry import Geometry
-from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
+from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.training.augmentation.default import (
     Augmentation,
     AugmentationRecipe,
@@ -22,6 +21,7 @@ from autoseg.training.augmentation.default import (
 )
 from autoseg.training.sampling.regions import Patches
 from autoseg.training.sampling.samples import Sample, make_sample
+from autoseg.training.trial import untouched
 
 SHAPE = (12, 14, 10)
 PATCH = (8, 8, 8)
@@ -33,17 +33,7 @@ def case_of(labels: LabelArray, *, planes: tuple[tuple[int, ...], ...] = ()) -> 
         data=np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32),
         segmentation=labels,
         foreground={},
-        properties=CaseProperties(
-            identifier="case",
-            geometry=Geometry(spacing=(1.0, 1.0, 1.0)),
-            original_shape=shape,
-            crop=tuple((0, side) for side in shape),
-            transpose_forward=(0, 1, 2),
-            cropped_shape=shape,
-            spacing=(1.0, 1.0, 1.0),
-            prepared_spacing=(1.0, 1.0, 1.0),
-            prepared_shape=shape,
-        ),
+        properties=untouched("case", shape),
         planes=planes,
     )
 

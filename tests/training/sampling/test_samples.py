@@ -8,11 +8,11 @@ import pytest
 from batchgenerators.transforms.spatial_transforms import SpatialTransform as TheirTransform
 
 from autoseg.errors import TrainingError
-from autoseg.geometry import Geometry
-from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
+from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.training.augmentation.default import Augmentation, AugmentationRecipe, build_augmentation
 from autoseg.training.sampling.regions import Patches
 from autoseg.training.sampling.samples import Sample, global_generators_seeded, make_sample, sample_generator
+from autoseg.training.trial import untouched
 
 SHAPE = (6, 12, 10)
 PLAIN = Augmentation()
@@ -27,17 +27,7 @@ def numbered_case(**changes: Any) -> PreparedCase:
         "data": data,
         "segmentation": segmentation,
         "foreground": {1: np.array([[2, 11, 9]])},
-        "properties": CaseProperties(
-            identifier="numbered",
-            geometry=Geometry(spacing=(1.0, 1.0, 1.0)),
-            original_shape=SHAPE,
-            crop=tuple((0, side) for side in SHAPE),
-            transpose_forward=(0, 1, 2),
-            cropped_shape=SHAPE,
-            spacing=(1.0, 1.0, 1.0),
-            prepared_spacing=(1.0, 1.0, 1.0),
-            prepared_shape=SHAPE,
-        ),
+        "properties": untouched("numbered", SHAPE),
     }
     return PreparedCase(**{**values, **changes})
 

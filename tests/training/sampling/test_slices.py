@@ -11,13 +11,13 @@ import pytest
 
 from autoseg.dataset.coding import IGNORED, IGNORED_PLANE, WHOLE
 from autoseg.errors import AutosegError, TrainingError
-from autoseg.geometry import Geometry
-from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
+from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.training.recipes.file import read_recipe
 from autoseg.training.recipes.recipe import DEFAULT
 from autoseg.training.recipes.record import recorded
 from autoseg.training.sampling.regions import Patches, Slot
 from autoseg.training.sampling.slices import SLICES, SliceChoice, choice_of
+from autoseg.training.trial import untouched
 
 SHAPE = (8, 6, 7)
 PATCH = (4, 4)
@@ -31,17 +31,7 @@ def case_of(segmentation: np.ndarray, data: np.ndarray | None = None, planes: An
         data=np.random.default_rng(0).normal(size=(2, *SHAPE)).astype(np.float32) if data is None else data,
         segmentation=segmentation,
         foreground={1: voxels},
-        properties=CaseProperties(
-            identifier="case",
-            geometry=Geometry(spacing=(1.0, 1.0, 1.0)),
-            original_shape=SHAPE,
-            crop=tuple((0, side) for side in SHAPE),
-            transpose_forward=(0, 1, 2),
-            cropped_shape=SHAPE,
-            spacing=(1.0, 1.0, 1.0),
-            prepared_spacing=(1.0, 1.0, 1.0),
-            prepared_shape=SHAPE,
-        ),
+        properties=untouched("case", SHAPE),
         planes=planes,
     )
 
