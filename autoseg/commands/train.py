@@ -45,7 +45,10 @@ def add_arguments(parser: Parser) -> None:
         help="0 to 4 (or as many as your own splits have), or all: every case trains and validates",
     )
     _add_run_arguments(parser.add_argument_group("what to do"))
-    _add_recipe_arguments(parser.add_argument_group("the recipe (each wins over the trainer's own)"))
+    recipe = parser.add_argument_group("the recipe (each wins over the trainer's own)")
+    _add_numbers(recipe)
+    _add_computing(recipe)
+    _add_watching(recipe)
     add_device(parser)
 
 
@@ -90,7 +93,7 @@ def _add_run_arguments(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
+def _add_numbers(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--epochs", metavar="N", type=positive, help="how many to train (default: the trainer's, 1000)")
     group.add_argument(
         "--iterations_per_epoch",
@@ -113,6 +116,9 @@ def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="compute so that the same command gives the same weights in every bit; on a GPU slower",
     )
+
+
+def _add_computing(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--num_workers",
         metavar="N",
@@ -131,6 +137,9 @@ def _add_recipe_arguments(group: argparse._ArgumentGroup) -> None:
         default=10.0,
         help="save the state within an epoch, too, when the last time is so long ago (default: 10)",
     )
+
+
+def _add_watching(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--trackers",
         metavar="CLASS",
