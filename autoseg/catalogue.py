@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from autoseg.errors import ExtensionError, StorageError
+from autoseg.errors import ExtensionError, StorageError, TrainingError
 from autoseg.extensions import code_digest, digests_by_file, import_file
 from autoseg.files.layout import is_recipe_file
 from autoseg.files.storage import decode, encode, read_json
@@ -74,22 +74,25 @@ class Within:
 
     Attributes:
         least, most: They themselves count, unless it must be `above` the least or `below` the most.
+        rising: Of two, the smaller one stands first.
     """
 
     least: float
     most: float
     above: bool = False
     below: bool = False
+    rising: bool = False
 
     def __str__(self) -> str:
+        order = ", the smaller first" if self.rising else ""
         if self.above:
-            return f"above {self.least:g} and {'below' if self.below else 'at most'} {self.most:g}"
-        return f"from {self.least:g} to {'below ' if self.below else ''}{self.most:g}"
+            return f"above {self.least:g} and {'below' if self.below else 'at most'} {self.most:g}{order}"
+        return f"from {self.least:g} to {'below ' if self.below else ''}{self.most:g}{order}"
 
     def holds(self, value: Any) -> bool:
         """Whether it does; of what is no number nothing is said."""
         if isinstance(value, (list, tuple)):
-            return all(map(self.holds, value))
+            return all(map(self.holds, value)) and (not self.rising or list(value) == sorted(value))
         if not isinstance(value, (int, float)):
             return True
         return (self.least < value if self.above else self.least <= value) and (
@@ -123,7 +126,8 @@ class Catalogue:
         Raises:
             ExtensionError: There is no such part, or it has no such setting, or needs one that is missing; what is known
                 is listed.
-            StorageError: A setting has another type, or is out of range.
+            StorageError: A setting has another type.
+            TrainingError: One is out of range.
             AutosegError: Settings do not go together.
         """
         return self.changed(Part(name=part.name), part.settings)
@@ -152,7 +156,7 @@ class Catalogue:
         for setting, value in settings.items():
             within = self.within.get(f"{name}.{setting}", self.within.get(setting))
             if within is not None and not within.holds(value):
-                raise StorageError(f"{setting}: {within}, found {value}")
+                raise TrainingError(f"{setting}: {within}, found {value}")
 
     def find(self, name: str) -> Callable[..., Any]:
         """What a name stands for.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from autoseg.dataset.task_folds import warn_of_folds, why_no_folds
@@ -46,14 +46,22 @@ def carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None, ou
         _carry_out(work, workspace, wanted, output)
 
 
-def hold_run(task: str, workspace: Workspace) -> AbstractContextManager[None]:
-    """Hold the lock of a task's runs, of which comparisons are some.
+@contextmanager
+def hold_run(task: str, workspace: Workspace) -> Iterator[None]:
+    """Hold the lock of a task's runs, of which comparisons are some; of what was refused at once no folder stays.
 
     Raises:
         WorkspaceError: Another run holds it.
     """
     what = f"autoseg_run or autoseg_compare_recipes of {task}"
-    return hold_lock(workspace.task(task).run_folder / LOCK_FILE, what)
+    folder = workspace.task(task).run_folder
+    try:
+        with hold_lock(folder / LOCK_FILE, what):
+            yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+            folder.parent.rmdir()
 
 
 def _carry_out(work: Work, workspace: Workspace, wanted: Sequence[str] | None, output: TextIO) -> None:

@@ -159,6 +159,16 @@ ENTRIES: tuple[Entry, ...] = (
         "schedule.first: from 0 to 1, found -1.0",
     ),
     refused(
+        "the larger one first",
+        {"augmentation": [{"name": "noise", "deviation": [0.1, 0.0]}]},
+        "augmentation[0].deviation: from 0 to 100, the smaller first, found (0.1, 0.0)",
+    ),
+    refused(
+        "an image zoomed to nothing",
+        {"augmentation": [{"name": "low_resolution", "zoom": [0.0, 1.0]}]},
+        "augmentation[0].zoom: above 0 and at most 1, the smaller first, found (0.0, 1.0)",
+    ),
+    refused(
         "noise more often than always",
         {"augmentation": [{"name": "noise", "probability": 15}]},
         "augmentation[0].probability: from 0 to 1, found 15.0",

@@ -246,6 +246,12 @@ def equal_axes(patch_size: Shape, dummy_2d: bool) -> tuple[int, ...]:
     return max(groups, key=len)
 
 
+LARGEST = 100
+"""Of intensities that have a deviation of 1, of factors and exponents, and of rectangles; what is beyond is a slip."""
+
+LARGEST_SIGMA = 20
+"""Voxels."""
+
 STEPS = Catalogue(
     kind="step",
     entries={
@@ -273,9 +279,19 @@ STEPS = Catalogue(
         "spikes": Spikes,
     },
     given=("patch_size", "dummy_2d", "spline_order"),
-    within=dict.fromkeys(
-        ("probability", "channel_probability", "rotation_probability", "scale_probability"), Within(0, 1)
-    ),
+    within={
+        **dict.fromkeys(
+            ("probability", "channel_probability", "rotation_probability", "scale_probability"), Within(0, 1)
+        ),
+        "noise.deviation": Within(0, LARGEST, rising=True),
+        "additive_brightness.deviation": Within(0, LARGEST),
+        "blur.sigma": Within(0, LARGEST_SIGMA, rising=True),
+        "brightness.factor": Within(0, LARGEST, rising=True),
+        "contrast.factor": Within(0, LARGEST, rising=True),
+        "gamma.exponent": Within(0, LARGEST, above=True, rising=True),
+        "low_resolution.zoom": Within(0, 1, above=True, rising=True),
+        "blank_rectangles.number": Within(0, LARGEST, rising=True),
+    },
 )
 
 
