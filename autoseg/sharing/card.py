@@ -57,7 +57,9 @@ class ModelEntry:
         spacing: Target voxel size in mm, (z, y, x) of the image.
         patch_size: Voxels the network sees at once, in the plan's axis order.
         scored_folds: Folds of the archive with a cross-validation.
-        dice: Over the validation cases of these folds.
+        dice: Over the validation cases of these folds; of several views each counts alike.
+        fused: By label, the mean Dice of these views as they are fused, on cases that this was not fitted to; empty where
+            they are not fused.
     """
 
     configuration: str
@@ -72,6 +74,7 @@ class ModelEntry:
     scored_folds: tuple[str, ...]
     dice: tuple[LabelDice, ...]
     own_code: tuple[str, ...] = field(default=(), metadata=LATER)
+    fused: Mapping[str, float | None] = field(default_factory=dict, metadata=LATER)
 
     def key(self, task: str) -> ModelKey:
         """Which model of a task it is."""
@@ -168,7 +171,18 @@ def make_entry(model: ModelFolder, plans: Plans, folds: Sequence[str], *, checkp
         scored_folds=scored,
         dice=dice_by_label(summary, plans.target.labels),
         own_code=tuple(Path(rule.name).name for rule in plan.intensities if rule.normalisation.is_own),
+        fused=_fused_dice(model),
     )
+
+
+def _fused_dice(model: ModelFolder) -> dict[str, float | None]:
+    from autoseg.inference.fusion_record import FUSED, is_in_force, load_fusion
+    from autoseg.inference.model import networks_of
+
+    record = load_fusion(model.fusion) if model.fusion.is_file() else None
+    if record is None or not is_in_force(record, model.fusion, networks_of(model, record.networks)):
+        return {}
+    return dict(zip(record.outputs, record.dice[FUSED], strict=True))
 
 
 def about_data(description: Mapping[str, Any]) -> AboutData:
@@ -256,7 +270,13 @@ def _score_lines(model: ModelEntry) -> list[str]:
         for entry in model.dice
     ]
     head = "| label | mean | std | cases |" + "".join(f" {MORE_SCORES[name]} |" for name in columns)
-    return [title, "", head, "|---" * (4 + len(columns)) + "|", *rows]
+    fused = ", ".join(f"{name} {_score(dice)}" for name, dice in model.fused.items())
+    said = (
+        ["", f"It predicts with its views fused; their Dice on cases that this was not fitted to: {fused}."]
+        if fused
+        else []
+    )
+    return [title, "", head, "|---" * (4 + len(columns)) + "|", *rows, *said]
 
 
 def _numbered(names: Sequence[str]) -> str:

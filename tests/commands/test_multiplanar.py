@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoseg.commands import plan_and_preprocess, predict, summary, train, train_fusion
+from autoseg.commands import model_info, plan_and_preprocess, predict, summary, train, train_fusion
 from autoseg.images import read_image
 
 TASK = "Task001_Balls"
@@ -72,6 +72,9 @@ def test_views_are_drawn_fused_summed_up_and_left_out_once_stale(home: Path, tmp
     assert last["part"].endswith(f"fused ({used})") and float(last["mean"]) == record["dice"]["fused"][0]
 
     (model / "fusion.json").write_text(json.dumps({**record, "used": True}))
+    assert run(model_info.main, home, "-t", "1") == 0
+    dice = record["dice"]["fused"][0]
+    assert f"views fused; their Dice on cases that this was not fitted to: ball {dice:.4f}." in capsys.readouterr().out
     image = next((home / "raw_data" / TASK / "imagesTs").iterdir())
     fused, words = tmp_path / "fused.nii.gz", ("-i", str(image), *chosen, *COMPUTING)
     assert run(predict.main, home, *words, "-o", str(fused)) == 0
