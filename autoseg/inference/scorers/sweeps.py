@@ -30,8 +30,7 @@ from autoseg.views.frame import Pixels, Placement, case_to_space, swept
 VALUES_AT_ONCE = 2**24
 """Of planes that are looked up together."""
 
-VALUES_LOOKED_UP = 2**21
-"""For voxels, at once."""
+VOXELS_AT_ONCE = 2**20
 
 
 class Sweeps:
@@ -137,14 +136,14 @@ class _Sweep:
         low = -HALF if first == 0 else float(first)
         high = stop + HALF if stop == self.shape[0] - 1 else float(stop)
         within = [(low, high), *reach_of(self.shape[1:])]
-        for start, depth in self._slices_between(low, high, shape, len(planes)):
+        for start, depth in self._slices_between(low, high, shape):
             points = points_inside(self.to_pixels.shifted((start, 0, 0)), (depth, *shape[1:]), within, planes.device)
             if len(points.places):
                 along, *others = points.positions
                 values = linear_at(planes, Points(points.places, (along - first, *others)))
                 yield points.places + start * shape[1] * shape[2], values
 
-    def _slices_between(self, low: float, high: float, shape: Shape, channels: int) -> Iterator[tuple[int, int]]:
+    def _slices_between(self, low: float, high: float, shape: Shape) -> Iterator[tuple[int, int]]:
         """First slices of a case, and how many at once, that may have voxels between two planes."""
         step, *inner = self.to_pixels.matrix[0].tolist()
         ends = [sorted((0.0, factor * (side - 1))) for factor, side in zip(inner, shape[1:], strict=True)]
@@ -153,7 +152,7 @@ class _Sweep:
         slices = np.flatnonzero(touched)
         if len(slices):
             # Always the same slices together, so that a voxel's position is rounded alike and lies between two planes once.
-            some = max(1, VALUES_LOOKED_UP // (channels * shape[1] * shape[2]))
+            some = max(1, VOXELS_AT_ONCE // (shape[1] * shape[2]))
             for start in range(int(slices[0]) // some * some, int(slices[-1]) + 1, some):
                 yield start, min(some, shape[0] - start)
 

@@ -22,8 +22,7 @@ SMALLEST_SHARE = 1e-3
 SHARE_OF_MEMORY = 0.4
 """Of the free main memory; larger sums lie in a temporary file."""
 
-VALUES_AT_ONCE = 2**21
-"""Of all channels, so that more of them do not take more memory beside the sums."""
+VOXELS_AT_ONCE = 2**20
 
 
 class ViewSums:
@@ -65,7 +64,7 @@ class ViewSums:
             background: `(channels,)`, where none does.
         """
         depth, height, width = self.shape
-        some = max(1, VALUES_AT_ONCE // (len(self._codes) * height * width))
+        some = max(1, VOXELS_AT_ONCE // (height * width))
         for start in range(0, depth, some):
             planes = slice(start, min(depth, start + some))
             shares = self.shares.T @ reached(planes).float()

@@ -114,8 +114,8 @@ def test_planes_of_any_number_and_chunks_of_any_size_say_the_same(
     model, _ = predictor(make, span=15.0, side=side, directions=draw_directions(np.eye(3)))
     whole = swept(model, case)
     monkeypatch.setattr(sweeps, "VALUES_AT_ONCE", 3000)
-    monkeypatch.setattr(sweeps, "VALUES_LOOKED_UP", 600)
-    monkeypatch.setattr(view_sums, "VALUES_AT_ONCE", 600)
+    monkeypatch.setattr(sweeps, "VOXELS_AT_ONCE", 300)
+    monkeypatch.setattr(view_sums, "VOXELS_AT_ONCE", 300)
     monkeypatch.setattr(view_sums, "SHARE_OF_MEMORY", 0.0)
 
     assert np.abs(swept(model, case) - whole).max() < 1e-4, "on disk, too"
