@@ -16,6 +16,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +34,17 @@ from autoseg.plans import Plans, Views, load_plans
 from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
 
 CONFIGURATION = "multiplanar"
-SMALL, LARGE, LARGEST = (36, 50, 35), (200, 512, 512), (300, 512, 512)
+SMALL, LARGE = (36, 50, 35), (200, 512, 512)
+DEPTHS = (150, 300)
+"""Slices of 512x512 voxels, between which memory grows with the voxels alone."""
+
 PLANES = 512
 """Pixels a side, of a large CT."""
 
 NARROW = {"features": 8, "max_features": 128}
-CLASSES = (2, 5, 10)
+CLASSES = (2, 10)
 MOST_TIMES, MOST_BYTES, MOST_A_VALUE = 1.3, 3e9, 2.0
-"""The network's own time; of the process; of each voxel and class that is added."""
+"""The network's own time; of the process; of each voxel times class."""
 
 
 class Timed(nn.Module):
@@ -129,14 +134,18 @@ def taken(plans: Plans, network: nn.Module, shape: tuple[int, int, int]) -> Take
     return Taken(timed.seconds, everything, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
+def with_one_layer(plans: Plans, *, classes: int, depth: int) -> Taken:
+    """For a network, whose own memory then does not count."""
+    return taken(large_plans(plans, classes), nn.Conv2d(1, classes, 1), (depth, PLANES, PLANES))
+
+
 MEASURED: dict[str, Callable[[Plans], Taken]] = {
     "small": lambda plans: taken(plans, planned(plans), SMALL),
     "large": lambda plans: taken(large_plans(plans, 3), planned(large_plans(plans, 3)), LARGE),
     **{
-        str(classes): lambda plans, classes=classes: taken(
-            large_plans(plans, classes), nn.Conv2d(1, classes, 1), LARGEST
-        )  # type: ignore[misc]
+        f"{classes}x{depth}": partial(with_one_layer, classes=classes, depth=depth)
         for classes in CLASSES
+        for depth in DEPTHS
     },
 }
 """Each in a process of its own."""
@@ -159,17 +168,23 @@ def main() -> None:
         return
     for name, shape in (("small", SMALL), ("large", LARGE)):
         print(f"{told_shape(shape)} voxels, 6 views: {measured(arguments.plans, name).told}", flush=True)
-    memory = []
-    for classes in CLASSES:
-        found = measured(arguments.plans, str(classes))
-        memory.append(found.memory)
+    memory = {}
+    for classes, depth in product(CLASSES, DEPTHS):
+        found = measured(arguments.plans, f"{classes}x{depth}")
+        memory[classes, depth] = found.memory
         print(
-            f"{told_shape(LARGEST)} voxels, 6 views, {classes} classes: {found.memory / 1e9:.2f} GB "
+            f"{told_shape((depth, PLANES, PLANES))} voxels, 6 views, {classes} classes: {found.memory / 1e9:.2f} GB "
             f"(at most {MOST_BYTES / 1e9:.0f}), {found.everything - found.network:.0f} s beside the network",
             flush=True,
         )
-    slope = np.polyfit(CLASSES, memory, 1)[0] / np.prod(LARGEST)
-    print(f"of each voxel and class: {slope:.2f} bytes (at most {MOST_A_VALUE})")
+    (few, many), (shallow, deep) = CLASSES, DEPTHS
+    added = {depth: (memory[many, depth] - memory[few, depth]) / (many - few) for depth in DEPTHS}
+    plane = PLANES * PLANES
+    slope = (added[deep] - added[shallow]) / ((deep - shallow) * plane)
+    print(
+        f"of each voxel times class: {slope:.2f} bytes (at most {MOST_A_VALUE}); "
+        f"of each class, however many slices: {(added[deep] - slope * deep * plane) / 1e6:.0f} MB of planes"
+    )
 
 
 def measured(plans: Path, name: str) -> Taken:

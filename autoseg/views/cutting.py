@@ -5,7 +5,7 @@ A point lies inside as far as the voxels reach, half a voxel beyond the centres 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,8 +94,8 @@ def reach_of(shape: Shape) -> list[tuple[float, float]]:
     return [(-HALF, side - HALF) for side in shape]
 
 
-def linear_at(array: Tensor, points: Points) -> Tensor:
-    """`(C, *space)`, of any real type, at points on its device: `(C, N)` float32; beyond the outermost centres as there."""
+def linear_at(array: Tensor, points: Points) -> Iterator[Tensor]:
+    """`(C, *space)`, of any real type, at points on its device: for each C `(N,)` float32; beyond the outermost centres as there."""
     sides = array.shape[1:]
     base: Tensor | None = None
     weights, steps, stride = [], [], 1
@@ -107,7 +107,8 @@ def linear_at(array: Tensor, points: Points) -> Tensor:
         base = low if base is None else base.add_(low, alpha=stride)
         stride *= side
     assert base is not None
-    return torch.stack([_interpolated(channel.reshape(-1), base, steps, weights) for channel in array])
+    for channel in array:
+        yield _interpolated(channel.reshape(-1), base, steps, weights)
 
 
 def nearest_at(array: Tensor, points: Points) -> Tensor:
@@ -130,7 +131,7 @@ def cut_linear(array: Tensor, placement: Placement, shape: Shape, *, outside: Te
         outside: `(C,)`, what stands beyond the array.
     """
     points = points_inside(placement, shape, reach_of(array.shape[1:]))
-    return _filled(linear_at(array, points), points, shape, outside.float())
+    return _filled(torch.stack(list(linear_at(array, points))), points, shape, outside.float())
 
 
 def cut_nearest(array: Tensor, placement: Placement, shape: Shape, *, outside: Tensor) -> Tensor:

@@ -74,10 +74,10 @@ class Sweeps:
             image = _CutImage(case.data, background, sweep.to_voxels, sweep.shape)
             slabs = self.tiles.averages(image, case.properties.identifier, self._parts_of(number, on_parts))
             for first, planes in _some_planes(slabs, sweep.shape):
-                for places, values in sweep.looked_up(first, planes, together.shape):
-                    together.add(number, places, values)
+                for places, channel, values in sweep.looked_up(first, planes, together.shape):
+                    together.add(number, channel, places, values)
                     if own is not None:
-                        own.add(0, places, values)
+                        own.add(0, channel, places, values)
             if own is not None:
                 yield self._slabs(own, [sweep], None)
         yield self._slabs(together, sweeps, self.fusion)
@@ -124,8 +124,12 @@ class _Sweep:
     def to_voxels(self) -> Placement:
         return self.to_pixels.inverse
 
-    def looked_up(self, first: int, planes: torch.Tensor, shape: Shape) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Places of voxels in the case, and their values `(channels, N)`, of all that lie between some planes.
+    def looked_up(
+        self, first: int, planes: torch.Tensor, shape: Shape
+    ) -> Iterator[tuple[torch.Tensor, int, torch.Tensor]]:
+        """Places `(N,)` of voxels in the case, a channel and its values `(N,)` there, of all that lie between some planes.
+
+        One channel after the other, so that no more is held where there are many.
 
         Args:
             first: Number of the first plane; those from the last one on come with the next planes.
@@ -140,8 +144,9 @@ class _Sweep:
             points = points_inside(self.to_pixels.shifted((start, 0, 0)), (depth, *shape[1:]), within, planes.device)
             if len(points.places):
                 along, *others = points.positions
+                places = (points.places + start * shape[1] * shape[2]).cpu()
                 values = linear_at(planes, Points(points.places, (along - first, *others)))
-                yield points.places + start * shape[1] * shape[2], values
+                yield from ((places, channel, said) for channel, said in enumerate(values))
 
     def _slices_between(self, low: float, high: float, shape: Shape) -> Iterator[tuple[int, int]]:
         """First slices of a case, and how many at once, that may have voxels between two planes."""
@@ -189,7 +194,7 @@ def _some_planes(slabs: Iterator[Slab], shape: Shape) -> Iterator[tuple[int, tor
         rows.append(slab.scores)
         if slab.row + slab.scores.shape[2] < shape[1]:
             continue
-        held.append(torch.cat(rows, dim=2))
+        held.append(rows[0] if len(rows) == 1 else torch.cat(rows, dim=2))
         rows = []
         stop = slab.start + held[-1].shape[1]
         if sum(planes.numel() for planes in held) >= VALUES_AT_ONCE or stop == shape[0]:

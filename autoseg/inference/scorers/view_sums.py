@@ -41,18 +41,16 @@ class ViewSums:
         self._scale = MOST - len(shares)  # room for what each of them is rounded up by
         self._codes = _zeros((shares.shape[1], math.prod(shape)))
 
-    def add(self, view: int, places: torch.Tensor, values: torch.Tensor) -> None:
-        """What one view says of voxels, each of them once.
+    def add(self, view: int, channel: int, places: torch.Tensor, values: torch.Tensor) -> None:
+        """What one view says of one value of some voxels, each of them once.
 
         Args:
-            places: `(N,)`, the voxels' places in the case.
-            values: `(channels, N)`, from 0 to 1.
+            places: `(N,)`, the voxels' places in the case, in main memory.
+            values: `(N,)`, from 0 to 1.
         """
-        at = places.cpu().numpy()
-        shares = self.shares[view, :, None].to(values.device) * self._scale
-        codes = values.clamp(0, 1).mul_(shares).round_().to(torch.int32).cpu().numpy()
-        for channel, said in zip(self._codes, codes, strict=True):
-            channel[at] += said.astype(np.uint16)
+        share = float(self.shares[view, channel]) * self._scale
+        codes = values.clamp(0, 1).mul_(share).round_().to(torch.int32).cpu().numpy()
+        self._codes[channel][places.numpy()] += codes.astype(np.uint16)
 
     def averages(
         self, reached: Callable[[slice], torch.Tensor], background: torch.Tensor

@@ -221,11 +221,16 @@ def test_nan_is_told_wherever_it_is_said(make: Any) -> None:
         swept(broken, prepared(smooth((6, 24, 30)), (1.0, 1.0, 1.0)))
 
 
+def add(sums: ViewSums, view: int, places: list[int], values: list[list[float]]) -> None:
+    for channel, said in enumerate(values):
+        sums.add(view, channel, torch.tensor(places), torch.tensor(said))
+
+
 class TestSums:
     def test_of_views_are_means_of_those_that_say_something(self) -> None:
         sums = ViewSums((1, 1, 3), torch.full((2, 2), 0.5))
-        sums.add(0, torch.tensor([0, 1]), torch.tensor([[0.25, 1.0], [0.5, 0.125]]))
-        sums.add(1, torch.tensor([1]), torch.tensor([[0.0], [1.0]]))
+        add(sums, 0, [0, 1], [[0.25, 1.0], [0.5, 0.125]])
+        add(sums, 1, [1], [[0.0], [1.0]])
         reached = torch.tensor([[True, True, False], [False, True, False]])
 
         ((start, found),) = sums.averages(lambda _: reached, torch.tensor([1.0, 0.0]))
@@ -235,8 +240,8 @@ class TestSums:
 
     def test_views_have_their_shares_in_each_value(self) -> None:
         sums = ViewSums((1, 1, 2), torch.tensor([[0.9, 0.0], [0.1, 1.0]]))
-        sums.add(0, torch.tensor([0, 1]), torch.tensor([[1.0, 1.0], [1.0, 1.0]]))
-        sums.add(1, torch.tensor([0]), torch.tensor([[0.5], [0.25]]))
+        add(sums, 0, [0, 1], [[1.0, 1.0], [1.0, 1.0]])
+        add(sums, 1, [0], [[0.5], [0.25]])
 
         ((_, found),) = sums.averages(lambda _: torch.tensor([[True, True], [True, False]]), torch.tensor([0.0, 0.75]))
 
@@ -248,7 +253,7 @@ class TestSums:
     def test_of_many_views_do_not_overflow(self) -> None:
         sums = ViewSums((1, 1, 1), torch.full((100, 1), 0.01))
         for view in range(100):
-            sums.add(view, torch.tensor([0]), torch.tensor([[1.0]]))
+            add(sums, view, [0], [[1.0]])
         ((_, found),) = sums.averages(lambda _: torch.ones(100, 1, dtype=torch.bool), torch.zeros(1))
 
         assert found.item() == pytest.approx(1, abs=1e-3)
