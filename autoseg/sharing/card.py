@@ -235,7 +235,8 @@ def card_text(card: ModelCard) -> str:
         lines += ["", *_model_lines(model)]
     first = card.models[0]
     key = ModelKey(task=card.task, configuration=first.configuration, trainer=first.trainer, plans=first.plans)
-    lines += ["", "## Use", "", f"    {predicting_command(key)}"]
+    chosen = (f"{PREDICTING_BY_SELECTION} -i IN -o OUT -t {card.task}",) if card.selection else ()
+    lines += ["", "## Use", "", *(f"    {command}" for command in (*chosen, predicting_command(key)))]
     return "\n".join(_printable(line) for line in lines) + "\n"
 
 

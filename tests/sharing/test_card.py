@@ -63,6 +63,8 @@ def test_the_command_names_the_trainer_and_the_plans_where_they_are_not_the_usua
 
     assert card_text(card).endswith("## Use\n\n    autoseg_predict -i IN -o OUT -t Task001_Balls -m 2d\n")
     assert card_text(other).endswith(" -t Task001_Balls -m 2d -tr my_recipe -p big\n")
+    chosen = card_text(replace(card, selection=True))
+    assert "## Use\n\n    autoseg_predict --best -i IN -o OUT -t Task001_Balls\n    autoseg_predict -i IN" in chosen
 
 
 def test_cards_without_such_scores_say_nothing_of_them(tmp_path: Path) -> None:
