@@ -50,6 +50,11 @@ def predicting_command(key: ModelKey) -> str:
     )
 
 
+def selected_command(task: str) -> str:
+    """The same with the task's selection."""
+    return shlex.join((*PREDICTING_BY_SELECTION.split(), "-i", "IN", "-o", "OUT", "-t", task))
+
+
 def model_words(key: ModelKey) -> Words:
     """`-tr` and `-p`, where trainer or plans are not those that are taken anyhow."""
     return (*_unless(DEFAULT_TRAINER, "-tr", key.named_trainer), *_unless(DEFAULT_PLANS, "-p", key.plans))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import autoseg
-from autoseg.command_words import NAMING_TRAINER_FILE, PREDICTING_BY_SELECTION, predicting_command
+from autoseg.command_words import NAMING_TRAINER_FILE, PREDICTING_BY_SELECTION, predicting_command, selected_command
 from autoseg.dataset.target import StoredTarget, in_words, restored_target
 from autoseg.errors import DatasetError, ModelError
 from autoseg.files.layout import CARD_FILE
@@ -235,7 +235,7 @@ def card_text(card: ModelCard) -> str:
         lines += ["", *_model_lines(model)]
     first = card.models[0]
     key = ModelKey(task=card.task, configuration=first.configuration, trainer=first.trainer, plans=first.plans)
-    chosen = (f"{PREDICTING_BY_SELECTION} -i IN -o OUT -t {card.task}",) if card.selection else ()
+    chosen = (selected_command(card.task),) if card.selection else ()
     lines += ["", "## Use", "", *(f"    {command}" for command in (*chosen, predicting_command(key)))]
     return "\n".join(_printable(line) for line in lines) + "\n"
 
