@@ -54,8 +54,8 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, workspace: Workspace) -> None:
     """Train what is missing, compare, print; or only say what is missing."""
-    from autoseg.jobs.candidates import Compared
     from autoseg.jobs.comparing import compare_recipes, describe_comparison
+    from autoseg.jobs.contenders import Compared
     from autoseg.reporting.recipe_comparison import save_comparison
 
     if arguments.seed is None:

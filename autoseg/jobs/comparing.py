@@ -14,15 +14,6 @@ from autoseg.dataset.description import known_facts
 from autoseg.ensembling.recipe_comparison import ModelComparison, compare_models
 from autoseg.errors import AutosegError
 from autoseg.files.locking import require_no_holder
-from autoseg.jobs.candidates import (
-    Candidate,
-    Compared,
-    find_candidates,
-    lists_values,
-    number_going_on,
-    part_named,
-    worse_half,
-)
 from autoseg.jobs.carrying_out import (
     describe_steps,
     hold_run,
@@ -30,6 +21,15 @@ from autoseg.jobs.carrying_out import (
     say_what_folds_miss,
     set_aside_what_changed,
     steps_are,
+)
+from autoseg.jobs.contenders import (
+    Compared,
+    Contender,
+    find_contenders,
+    lists_values,
+    number_going_on,
+    part_named,
+    worse_half,
 )
 from autoseg.jobs.decision import StepDecision, decide
 from autoseg.jobs.runner import Runner
@@ -105,18 +105,18 @@ def compare_recipes(asked: Compared, workspace: Workspace, output: TextIO) -> Re
     """
     task = workspace.task(asked.task)
     with hold_run(asked.task, workspace):
-        candidates = find_candidates(asked, workspace)
-        say_what_folds_miss(candidates[0].work, workspace)
+        contenders = find_contenders(asked, workspace)
+        say_what_folds_miss(contenders[0].work, workspace)
         runner = Runner(task.run_folder, output)
-        _set_aside(candidates, workspace, runner)
-        judged = [one for one in candidates if one.pause is not None]
-        _tell_the_way(candidates, judged, output)
-        first, total = _first_steps(judged), _number_of_steps(candidates, judged)
+        _set_aside(contenders, workspace, runner)
+        judged = [one for one in contenders if one.pause is not None]
+        _tell_the_way(contenders, judged, output)
+        first, total = _first_steps(judged), _number_of_steps(contenders, judged)
         runner.run(first, total=total)
         require_not_stopped(runner, first, total=total)
         stopped = worse_half([one for one in judged if _is_good(runner, one.first_steps)])
         _tell_stopped(judged, stopped, output)
-        going_on = [one for one in candidates if one not in stopped]
+        going_on = [one for one in contenders if one not in stopped]
         steps = [*first, *_later_steps(going_on, first)]
         runner.run(steps, total=len(steps))
         require_not_stopped(runner, steps)
@@ -126,7 +126,7 @@ def compare_recipes(asked: Compared, workspace: Workspace, output: TextIO) -> Re
     return RecipesCompared(
         comparison=compare_models({one.name: one.model for one in done}, done[0].folds, known_facts(task.raw)),
         costs={one.name: _cost(one) for one in done},
-        chosen={one.name: one.chosen for one in candidates if one.chosen},
+        chosen={one.name: one.chosen for one in contenders if one.chosen},
         stopped=tuple(Stopped(name=one.name, epochs=one.pause or 0, dice=one.early_dice()) for one in stopped),
         failed=tuple(one.name for one in going_on if one not in done),
     )
@@ -143,12 +143,12 @@ def describe_comparison(asked: Compared, workspace: Workspace, output: TextIO) -
     task = workspace.task(asked.task)
     if lists_values(asked):
         require_no_holder(task.run_folder)
-    candidates = find_candidates(asked, workspace)
-    say_what_folds_miss(candidates[0].work, workspace)
+    contenders = find_contenders(asked, workspace)
+    say_what_folds_miss(contenders[0].work, workspace)
     runner = Runner(task.run_folder, output)
     changed = {
         step.name: decision
-        for one in candidates
+        for one in contenders
         for training in one.steps
         if (decision := _made_otherwise(training, runner))
         for step in (*one.first_steps, *one.steps)
@@ -158,38 +158,38 @@ def describe_comparison(asked: Compared, workspace: Workspace, output: TextIO) -
     def decided(step: Step) -> StepDecision:
         return changed.get(step.name) or runner.decide(step)
 
-    judged = [one for one in candidates if one.pause is not None]
-    _tell_the_way(candidates, judged, output)
+    judged = [one for one in contenders if one.pause is not None]
+    _tell_the_way(contenders, judged, output)
     first = _first_steps(judged)
     are_judged = all(decided(step).done for step in first)
     stopped = worse_half(judged) if are_judged else judged
     if are_judged:
         _tell_stopped(judged, stopped, output)
-    steps = [*first, *_later_steps([one for one in candidates if one not in stopped], first)]
-    total = len(steps) if are_judged else _number_of_steps(candidates, judged)
+    steps = [*first, *_later_steps([one for one in contenders if one not in stopped], first)]
+    total = len(steps) if are_judged else _number_of_steps(contenders, judged)
     waiting = describe_steps(steps, total, decided, output)
     print(steps_are(len(steps) - waiting, total), file=output)
 
 
-def _first_steps(judged: Sequence[Candidate]) -> list[Step]:
+def _first_steps(judged: Sequence[Contender]) -> list[Step]:
     return [step for one in judged for step in (*one.before, *one.first_steps)]
 
 
-def _later_steps(going_on: Sequence[Candidate], first: Sequence[Step]) -> list[Step]:
+def _later_steps(going_on: Sequence[Contender], first: Sequence[Step]) -> list[Step]:
     begun = {step.name for step in first}
     return [step for one in going_on for step in (*one.before, *one.last_steps) if step.name not in begun]
 
 
-def _number_of_steps(candidates: Sequence[Candidate], judged: Sequence[Candidate]) -> int:
+def _number_of_steps(contenders: Sequence[Contender], judged: Sequence[Contender]) -> int:
     """With those of combinations of which it is not known yet which go on; all have as many."""
     first = _first_steps(judged)
     stopped = judged[number_going_on(judged) :]
-    return len(first) + len(_later_steps([one for one in candidates if one not in stopped], first))
+    return len(first) + len(_later_steps([one for one in contenders if one not in stopped], first))
 
 
-def _set_aside(candidates: Sequence[Candidate], workspace: Workspace, runner: Runner) -> None:
+def _set_aside(contenders: Sequence[Contender], workspace: Workspace, runner: Runner) -> None:
     """Move away models of other plans, of another recipe of the same name, and trainings of other settings."""
-    for one in candidates:
+    for one in contenders:
         set_aside_what_changed(one.work, workspace, one.configurations, runner.output)
         for step in one.steps:
             if (decision := _made_otherwise(step, runner)) and step.replaces and step.replaces.exists():
@@ -214,13 +214,13 @@ def _is_good(runner: Runner, steps: Sequence[Step]) -> bool:
     return all(step.name in runner.outcomes and runner.outcomes[step.name].state in GOOD for step in steps)
 
 
-def _tell_the_way(candidates: Sequence[Candidate], judged: Sequence[Candidate], output: TextIO) -> None:
-    for one in candidates:
+def _tell_the_way(contenders: Sequence[Contender], judged: Sequence[Contender], output: TextIO) -> None:
+    for one in contenders:
         if one.chosen:
             print(f"{one.name}: {one.chosen}", file=output)
     if judged:
         lengths = dict.fromkeys(f"{one.pause} of {counted(one.epochs, 'epoch')}" for one in judged)
-        others = len(candidates) - len(judged)
+        others = len(contenders) - len(judged)
         also = f", and so {agreeing(others, 'is', 'are')} {counted(others, 'other recipe')}" if others else ""
         print(
             f"{counted(len(judged), 'combination is', 'combinations are')} tried, first for {' or '.join(lengths)}; the better "
@@ -230,7 +230,7 @@ def _tell_the_way(candidates: Sequence[Candidate], judged: Sequence[Candidate], 
         )
 
 
-def _tell_stopped(judged: Sequence[Candidate], stopped: Sequence[Candidate], output: TextIO) -> None:
+def _tell_stopped(judged: Sequence[Contender], stopped: Sequence[Contender], output: TextIO) -> None:
     if stopped:
         names = ", ".join(one.name for one in stopped)
         print(
@@ -239,9 +239,9 @@ def _tell_stopped(judged: Sequence[Candidate], stopped: Sequence[Candidate], out
         )
 
 
-def _cost(candidate: Candidate) -> TrainingCost:
-    seconds = [sum(record.seconds for record in read_history(fold)) for fold in candidate.folders()]
-    records = [record for fold in candidate.folders() if (record := read_run_record(fold)) is not None]
+def _cost(contender: Contender) -> TrainingCost:
+    seconds = [sum(record.seconds for record in read_history(fold)) for fold in contender.folders()]
+    records = [record for fold in contender.folders() if (record := read_run_record(fold)) is not None]
     memory = [record.memory for record in records if record.memory is not None]
     return TrainingCost(
         seconds=sum(seconds) / len(seconds),

@@ -26,7 +26,7 @@ from autoseg.images.formats.nifti_place import (
     ROWS,
     can_be_straightened,
     forms_of_grid,
-    grid_of,
+    geometry_of,
     is_sheared,
     read_forms,
     sheared,
@@ -85,7 +85,7 @@ def _read_header(path: Path, wanted: Request) -> Header:
     header = Header(
         shape=shape[::-1],
         voxel_type=voxel_type,
-        geometry=grid_of(forms, spacing),
+        geometry=geometry_of(forms, spacing),
         offset=_offset(path, fields["vox_offset"], 0 if is_pair else SINGLE_FILE_OFFSET),
         packed_from=0 if packed else None,
         slope=slope if math.isfinite(slope) and slope != 0 else 1.0,

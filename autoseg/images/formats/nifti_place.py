@@ -98,7 +98,7 @@ def sheared(path: Path, forms: Forms) -> DatasetError:
     )
 
 
-def grid_of(forms: Forms, spacing: tuple[float, float, float]) -> Geometry:
+def geometry_of(forms: Forms, spacing: tuple[float, float, float]) -> Geometry:
     """The grid by the form that counts; where there is none, axes as DICOM's, as ITK has it. Spacing is of x, y, z."""
     x, y, z = spacing
     if (used := forms.used) is None:
@@ -116,7 +116,7 @@ def grid_of(forms: Forms, spacing: tuple[float, float, float]) -> Geometry:
 def forms_of_grid(geometry: Geometry) -> Forms:
     """Those that it was read with, as long as they still say the same; else two that agree."""
     z, y, x = geometry.spacing
-    if geometry.forms and not grid_of(geometry.forms, (x, y, z)).differences(geometry):
+    if geometry.forms and not geometry_of(geometry.forms, (x, y, z)).differences(geometry):
         return geometry.forms
     right, front, up = (np.array(geometry.origin[::-1]) * LPS_TO_RAS).tolist()
     direction = np.reshape(geometry.direction, (3, 3))[::-1, ::-1] * LPS_TO_RAS[:, None]

@@ -56,7 +56,7 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Contender:
     """A recipe on its way.
 
     Attributes:
@@ -114,7 +114,7 @@ class Candidate:
 
 
 def part_named(name: str, training: Step) -> Step | None:
-    """A candidate's training, or the beginning of it, to whatever epoch, if it is called so."""
+    """A contender's training, or the beginning of it, to whatever epoch, if it is called so."""
     pause = name.removeprefix(_BEGINNING.format(training.name))
     if name == training.name:
         return training
@@ -139,7 +139,7 @@ def lists_values(asked: Compared) -> bool:
     return any(is_recipe_file(one) and has_tries(Path(one)) for one in asked.recipes)
 
 
-def find_candidates(asked: Compared, workspace: Workspace) -> list[Candidate]:
+def find_contenders(asked: Compared, workspace: Workspace) -> list[Contender]:
     """Each recipe with its trainings, combinations of what is tried each with a file of its own, which is written.
 
     Raises:
@@ -156,7 +156,7 @@ def find_candidates(asked: Compared, workspace: Workspace) -> list[Candidate]:
             references |= {str(file): chosen if len(tried) > 1 else None for file, chosen in tried.items()}
         else:
             references[reference] = None
-    found = [_candidate(asked, reference, workspace, chosen) for reference, chosen in references.items()]
+    found = [_contender(asked, reference, workspace, chosen) for reference, chosen in references.items()]
     names = [one.name for one in found]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise ExtensionError(
@@ -169,7 +169,7 @@ def find_candidates(asked: Compared, workspace: Workspace) -> list[Candidate]:
     return found
 
 
-def _candidate(asked: Compared, reference: str, workspace: Workspace, chosen: str | None) -> Candidate:
+def _contender(asked: Compared, reference: str, workspace: Workspace, chosen: str | None) -> Contender:
     """Args: chosen: What one of several combinations chose; None for a recipe that is not one of them."""
     recipe = find_trainer(reference).recipe
     epochs = asked.epochs or recipe.epochs
@@ -185,7 +185,7 @@ def _candidate(asked: Compared, reference: str, workspace: Workspace, chosen: st
     own = next(one for one in configurations if one.name == asked.configuration)
     mine = {training_name(own.model.key, fold) for fold in own.folds}
     name = own.model.key.trainer
-    return Candidate(
+    return Contender(
         name=name,
         chosen=chosen if chosen and not name.endswith(chosen) else "",
         model=own.model,
@@ -218,12 +218,12 @@ def _renamed(step: Step, named: Mapping[str, str], work: Work) -> Step:
     return replace(step, name=named[step.name], needs=needs, settings=words)
 
 
-def number_going_on(judged: Sequence[Candidate]) -> int:
+def number_going_on(judged: Sequence[Contender]) -> int:
     """Of so many that were tried, the better half; of an odd number the greater half."""
     return math.ceil(len(judged) / 2)
 
 
-def worse_half(judged: Sequence[Candidate]) -> list[Candidate]:
+def worse_half(judged: Sequence[Contender]) -> list[Contender]:
     """Those of the lowest Dice so far, the best of them first; of an odd number the smaller half."""
     dice = {one.name: one.early_dice() for one in judged}
     ordered = sorted(judged, key=lambda one: -math.inf if (value := dice[one.name]) is None else value, reverse=True)
