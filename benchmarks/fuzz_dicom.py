@@ -12,9 +12,9 @@ import numpy as np
 from fuzz_formats import dicom_slice
 
 from autoseg.geometry import Geometry
-from autoseg.images.formats.dicom import Grid
+from autoseg.images.formats.dicom import SliceGrid
 
-GRID = Grid(name=Path("ct"), geometry=Geometry(spacing=(2.0, 1.0, 1.0)), shape=(1, 8, 9))
+GRID = SliceGrid(name=Path("ct"), geometry=Geometry(spacing=(2.0, 1.0, 1.0)), shape=(1, 8, 9))
 
 
 @cache

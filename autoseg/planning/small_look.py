@@ -20,7 +20,8 @@ ENDS = 1, 99
 def small_look(data: Array) -> Float32Array | None:
     """What an image `(Z, Y, X)` is known by: its small form, cut off at both ends, mean 0 and length 1; None if of one value."""
     steps = tuple(slice(None, None, max(1, side // LARGEST_SIDE)) for side in data.shape)
-    small = data[steps].astype(np.float32)
+    with np.errstate(over="ignore"):  # what single precision does not hold is not finite below
+        small = data[steps].astype(np.float32)
     for axis, side in enumerate(small.shape):
         ends = np.linspace(0, side, min(side, 2 * SIDE) + 1).round().astype(int)
         widths = np.diff(ends).reshape([-1 if place == axis else 1 for place in range(small.ndim)])

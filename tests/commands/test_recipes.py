@@ -37,7 +37,7 @@ def test_a_recipe_is_made_trained_selected_and_predicted_with(make_task: Any, tm
     told = capsys.readouterr().out
     assert "optimiser.momentum" in told and "Share of the earlier steps" in told
     content = json.loads(recipe.read_text())
-    assert content["loss"] == [{"name": "dice", "smooth": 1e-05}]
+    assert content["loss"] == [{"name": "dice", "smooth": 1e-05, "parts": True}]
     part = tmp_path / "own.py"
     part.write_text(OWN_LOSS)
     changes = {

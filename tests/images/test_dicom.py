@@ -198,7 +198,7 @@ def test_screenshots_and_doses_are_no_slices(tmp_path: Path) -> None:
 
 
 def test_a_segmentation_comes_back_label_for_label_and_names_nobody(ct: Path, tmp_path: Path) -> None:
-    change(ct, lambda _, one: (setattr(one, "PatientName", "Doe^Jane"), setattr(one, "PatientID", "4711")))
+    change(ct, lambda _, one: (setattr(one, "PatientName", "Doe^Jane"), setattr(one, "PatientID", "MRN-4711")))
     (series,) = series_in(ct)
     labels = np.zeros((5, 512, 512), np.uint8)
     labels[1:3, 100:120, 30:60], labels[4, :9, -7:] = 1, 3
@@ -212,7 +212,7 @@ def test_a_segmentation_comes_back_label_for_label_and_names_nobody(ct: Path, tm
     np.testing.assert_array_equal(found["spleen"], labels == 3)
     content = (tmp_path / "seg.dcm").read_bytes()
     assert b"Doe" not in content
-    assert b"4711" not in content
+    assert b"MRN-4711" not in content
     written = pydicom.dcmread(tmp_path / "seg.dcm")
     assert written.StudyInstanceUID == pydicom.dcmread(series.path).StudyInstanceUID
     assert [one.SegmentLabel for one in written.SegmentSequence] == ["liver", "spleen"]
