@@ -24,14 +24,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from autoseg.geometry import Geometry
 from autoseg.inference.model import TrainedModel
 from autoseg.inference.predictor import Predictor
 from autoseg.inference.settings import Computation
 from autoseg.networks.build import build_network
 from autoseg.planning.views import draw_directions
 from autoseg.plans import Plans, Views, load_plans
-from autoseg.preprocessing.prepare import CaseProperties, PreparedCase
+from autoseg.preprocessing.prepare import PreparedCase
+from autoseg.training.trial import untouched
 
 CONFIGURATION = "multiplanar"
 SMALL, LARGE = (36, 50, 35), (200, 512, 512)
@@ -85,17 +85,7 @@ def a_case(shape: tuple[int, int, int]) -> PreparedCase:
         data=data,
         segmentation=None,
         foreground={},
-        properties=CaseProperties(
-            identifier="case",
-            geometry=Geometry(spacing=(1.0, 1.0, 1.0)),
-            original_shape=shape,
-            crop=tuple((0, side) for side in shape),
-            transpose_forward=(0, 1, 2),
-            cropped_shape=shape,
-            spacing=(1.0, 1.0, 1.0),
-            prepared_spacing=(1.0, 1.0, 1.0),
-            prepared_shape=shape,
-        ),
+        properties=untouched("case", shape),
     )
 
 

@@ -189,7 +189,9 @@ class Predictor:
         model = self.model
         configurations = {**model.plans.configurations, model.configuration: model.plan.along(number)}
         alone = replace(model, plans=replace(model.plans, configurations=configurations), fusion=None, rules=())
-        return Predictor(alone, self.computation, reduction=self.reduction)
+        predictor = Predictor(alone, self.computation, reduction=self.reduction)
+        predictor.weights = self.weights  # of the same networks, which takes long to tell of large ones
+        return predictor
 
     def _restored(self, slabs: Iterator[Slab], prepared: AnyCase, *, probabilities: bool) -> Prediction:
         is_fast = self.computation.mode == "fast"

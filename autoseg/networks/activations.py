@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, reduce
-from typing import ClassVar, NamedTuple, Protocol, TypeAlias
+from functools import reduce
+from typing import ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from autoseg.dataset.coding import BACKGROUND, IGNORED, WHOLE
 from autoseg.dataset.overlapping import THRESHOLD
 from autoseg.dataset.target import Exclusive, Masks, Regions, Target
+from autoseg.networks.region_parts import RegionPart, parts_of
 
 ROUNDING = 1e-5
 """Relative; interpolated values may leave the range of those they are made of by single precision's rounding."""
@@ -31,13 +32,6 @@ CERTAIN = 100.0
 
 SURE = -1e-7
 """Greatest logarithm of a probability beside which that of its complement is taken."""
-
-
-class RegionPart(NamedTuple):
-    """Labels that no output has to itself: where some outputs all hold, and none of some others does."""
-
-    holding: tuple[int, ...]
-    others: tuple[int, ...]
 
 
 class Scoring(Protocol):
@@ -206,7 +200,7 @@ class Sigmoid:
     @property
     def parts(self) -> tuple[RegionPart, ...]:
         """Of regions that share labels, the labels that none has to itself; none of masks, which need not share any."""
-        return () if self.members is None else _parts_of(self.members)
+        return () if self.members is None else parts_of(self.members)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Of `(B, C, *space)`, each by itself."""
@@ -321,22 +315,6 @@ def activation_of(target: Target) -> Activation:
             return Sigmoid(members=members, order=order)
         case Masks(soft=soft):
             return Sigmoid(soft=soft)
-
-
-@cache
-def _parts_of(members: tuple[tuple[int, ...], ...]) -> tuple[RegionPart, ...]:
-    """Named by as few outputs as tell them: the innermost that hold there, and the outermost within these that do not."""
-    regions = [frozenset(labels) for labels in members]
-    found: dict[RegionPart, None] = {}
-    for label in sorted(frozenset().union(*regions)):
-        there = [one for one, region in enumerate(regions) if label in region]
-        holding = tuple(one for one in there if not any(regions[other] < regions[one] for other in there))
-        common = frozenset.intersection(*(regions[one] for one in holding))
-        cutting = [one for one, region in enumerate(regions) if label not in region and region & common]
-        others = tuple(one for one in cutting if not any(regions[one] < regions[other] for other in cutting))
-        if common.difference(*(regions[one] for one in others)) not in regions:
-            found[RegionPart(holding=holding, others=others)] = None
-    return tuple(found)
 
 
 def repeatable_cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:

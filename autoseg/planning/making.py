@@ -60,20 +60,25 @@ class PlannerChoice:
     views: int | Path | None = None
 
     def __post_init__(self) -> None:
-        for name, is_wished, kind, planner in (
-            (PLANES, self.multiplanar, "planner_2d", self.planner_2d),
-            (BOXES, self.multiplanar_3d, "planner_3d", self.planner_3d),
-        ):
-            if is_wished and planner == NO_PLANNER:
+        planners = {PLANES: ("planner_2d", self.planner_2d), BOXES: ("planner_3d", self.planner_3d)}
+        for name in self.looking:
+            kind, planner = planners[name]
+            if planner == NO_PLANNER:
                 raise PlanError(
                     f"`{name}`: `{kind}`, which plans it, is {NO_PLANNER}; name one, or leave away `{name}`"
                 )
         if isinstance(self.views, int) and not 1 <= self.views <= MOST_VIEWS:
             raise PlanError(f"`views`: from 1 to {MOST_VIEWS} directions, found {self.views}")
-        if self.views is not None and not (self.multiplanar or self.multiplanar_3d or self.plans_from):
+        if self.views is not None and not (self.looking or self.plans_from):
             raise PlanError(
                 f"`views`: are what `{PLANES}` and `{BOXES}` look along; ask for one of these, or leave away `views`"
             )
+
+    @property
+    def looking(self) -> tuple[str, ...]:
+        """The configurations asked for that look along directions."""
+        wished = {PLANES: self.multiplanar, BOXES: self.multiplanar_3d}
+        return tuple(name for name, is_wished in wished.items() if is_wished)
 
     def looks(self, dimensions: int) -> bool:
         """Whether the planner of so many dimensions is asked to look along directions."""
@@ -93,7 +98,7 @@ def make_plans(fingerprint: DatasetFingerprint, *, dataset: str, folder: Path, p
         PlanError: What is asked for cannot be planned for these cases, or without a planner.
     """
     _require_volumes(planners, fingerprint, dataset)
-    directions = _directions(planners, fingerprint, folder) if planners.multiplanar or planners.multiplanar_3d else ()
+    directions = _directions(planners, fingerprint, folder) if planners.looking else ()
     written: list[Path] = []
     told: set[Decision] = set()
     for reference, dimensions, base in (
@@ -151,13 +156,10 @@ def _directions(planners: PlannerChoice, fingerprint: DatasetFingerprint, folder
 
 def _require_volumes(planners: PlannerChoice, fingerprint: DatasetFingerprint, dataset: str) -> None:
     """Refuse to look along directions through single slices."""
-    wished = [
-        name for name, is_wished in ((PLANES, planners.multiplanar), (BOXES, planners.multiplanar_3d)) if is_wished
-    ]
-    if wished and is_two_dimensional(fingerprint):
+    if planners.looking and is_two_dimensional(fingerprint):
         raise PlanError(
             f"{dataset}: every case is a single slice, through which nothing is cut along several directions; leave away "
-            f"{' and '.join(f'`{name}`' for name in wished)}, and train 2d"
+            f"{' and '.join(f'`{name}`' for name in planners.looking)}, and train 2d"
         )
 
 

@@ -24,7 +24,7 @@ from autoseg.outputs import others_files, require_apart
 from autoseg.paths import Workspace
 from autoseg.prediction.choice import ChosenModel
 from autoseg.prediction.run import predict_with_model
-from autoseg.reporting.drawing import COLOURS, FILL_OPACITY, TALLEST, WINDOW_PERCENTILES, draw_names, grey_window
+from autoseg.reporting.drawing import FILL_OPACITY, TALLEST, WINDOW_PERCENTILES, colour_at, draw_names, grey_window
 from autoseg.reporting.overlays import DOTS_PER_INCH, SOFTWARE, Shown, is_picture, plot_cases
 from autoseg.reporting.watched_layer import SeenTile, WatchedLayer, layers_with_maps, require_layer
 from autoseg.words import first_few, nearest
@@ -142,7 +142,7 @@ def _draw_image(panel: Axes, seen: SeenTile, place: dict[str, Any]) -> None:
     panel.imshow(seen.image, cmap="gray", vmin=low, vmax=high, interpolation="nearest", **place)
     panel.set_title("image, and what is found", fontsize=7)
     for number, share in enumerate(seen.found):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = colour_at(number)
         fill = np.zeros((*share.shape, 4))
         fill[...] = to_rgba(colour)
         fill[..., 3] = FILL_OPACITY * share

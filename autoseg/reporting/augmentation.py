@@ -13,7 +13,7 @@ import numpy as np
 from autoseg.arrays import Array, Mask
 from autoseg.errors import WorkspaceError
 from autoseg.files.storage import atomic_path
-from autoseg.reporting.drawing import COLOURS, draw_names, grey_window
+from autoseg.reporting.drawing import colour_at, draw_names, grey_window
 from autoseg.training.augmentation.default import Augmentation, RandomMirroring, Transform
 from autoseg.training.augmentation.variations import Always
 from autoseg.training.fold.patch_film import fullest
@@ -170,10 +170,6 @@ def _draw(panel: Axes, patch: _Patch, window: tuple[float, float]) -> None:
     panel.imshow(patch.image, cmap="gray", vmin=window[0], vmax=window[1], interpolation="nearest")
     for number, inside in enumerate(patch.there):
         if inside.any() and not inside.all() and min(inside.shape) >= FEWEST_VOXELS:
-            panel.contour(inside, levels=[0.5], colors=[_colour(number)], linewidths=0.8)
+            panel.contour(inside, levels=[0.5], colors=[colour_at(number)], linewidths=0.8)
     panel.set_xticks([])
     panel.set_yticks([])
-
-
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]

@@ -114,7 +114,7 @@ def draw_names(figure: Figure, names: Sequence[str]) -> None:
     """A legend of the outputs that are scored, below all panels, each in its colour."""
     from matplotlib.lines import Line2D
 
-    lines = [Line2D([], [], color=COLOURS[at % len(COLOURS)], label=name) for at, name in enumerate(names)]
+    lines = [Line2D([], [], color=colour_at(at), label=name) for at, name in enumerate(names)]
     widest = LETTER_INCHES * max(map(len, names), default=1) + PATCH_INCHES
     columns = max(1, int(figure.get_figwidth() / widest))
     figure.legend(handles=lines, loc="outside lower center", ncols=min(len(lines), columns), fontsize=7)
@@ -236,5 +236,10 @@ def _draw_legend(figure: Figure, legend: Mapping[str, Layer | None], columns: in
         figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), fontsize=8)
 
 
+def colour_at(place: int) -> str:
+    """That of an output, or of what else is told apart, by its place from 0."""
+    return COLOURS[place % len(COLOURS)]
+
+
 def _colour(layer: Layer) -> str:
-    return COLOURS[(layer.number - 1) % len(COLOURS)]
+    return colour_at(layer.number - 1)

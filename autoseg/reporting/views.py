@@ -19,7 +19,7 @@ from autoseg.geometry import Shape
 from autoseg.plans import Direction, Plans, Views
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.store import PreparedCases
-from autoseg.reporting.drawing import COLOURS, grey_window
+from autoseg.reporting.drawing import colour_at, grey_window
 from autoseg.training.sampling.regions import learned_labels
 from autoseg.views.background import background_values
 from autoseg.views.cutting import cut_linear, cut_nearest
@@ -93,7 +93,7 @@ def _draw_sphere(figure: Any, directions: Sequence[Direction]) -> None:
         axes.text(*_drawn(1.3 * end), side, fontsize=8, ha="center", va="center", color="dimgrey")
         axes.plot(*np.stack([_drawn(-end), _drawn(1.15 * end)], axis=1), color="grey", linewidth=0.6)
     for number, direction in enumerate(directions):
-        end, colour = np.array(direction), _colour(number)
+        end, colour = np.array(direction), colour_at(number)
         axes.plot(*np.stack([_drawn(-end), _drawn(end)], axis=1), color=colour, linewidth=1.6)
         axes.scatter(*_drawn(end), color=colour, s=28, depthshade=False)
         axes.text(
@@ -113,7 +113,7 @@ def _draw_case(figure: Any, views: Views, case: PreparedCase) -> None:
     for number, direction in enumerate(views.directions):
         outline = [_drawn(corner) for corner in _across(edges, direction)]
         axes.add_collection3d(
-            Poly3DCollection([outline], facecolor=_colour(number), edgecolor=_colour(number), alpha=OPACITY)
+            Poly3DCollection([outline], facecolor=colour_at(number), edgecolor=colour_at(number), alpha=OPACITY)
         )
     corners = np.abs(np.array(edges)).max(axis=(0, 1))
     for side, end in zip(SIDES, np.diag(corners), strict=True):
@@ -138,7 +138,7 @@ def _draw_plane(panel: Axes, number: int, views: Views, patch_size: Shape, case:
     if labelled.any():
         panel.contour(labelled, levels=[0.5], colors=["gold"], linewidths=0.9)
     z, y, x = views.directions[number]
-    panel.set_title(f"{number + 1}: z {z:.2f}, y {y:.2f}, x {x:.2f}", fontsize=8, color=_colour(number))
+    panel.set_title(f"{number + 1}: z {z:.2f}, y {y:.2f}, x {x:.2f}", fontsize=8, color=colour_at(number))
 
 
 def _solid(figure: Any, place: int, title: str) -> Any:
@@ -178,7 +178,3 @@ def _across(edges: Sequence[tuple[Float64Array, Float64Array]], direction: Direc
         if low * high < 0:
             corners.append(start + (stop - start) * low / (low - high))
     return sorted(corners, key=lambda corner: math.atan2(float(corner @ columns), float(corner @ rows)))
-
-
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]

@@ -33,11 +33,11 @@ def training_share(parts: Parts, epoch: int, records: Sequence[EpochRecord]) -> 
     Args:
         records: Of the epochs before; those too close to it are not looked at.
     """
+    if not parts.recipe.foreground_by_recall:
+        return planned_share(parts)
     long_enough = records[: max(0, epoch - EPOCHS_AFTER + 1)]
     known = [record.recall for record in long_enough if record.recall is not None]
-    if not parts.recipe.foreground_by_recall or not known:
-        return planned_share(parts)
-    return max(LEAST_BY_RECALL, 1 - known[-1])
+    return max(LEAST_BY_RECALL, 1 - known[-1]) if known else planned_share(parts)
 
 
 def share_of(parts: Parts, key: BatchKey, records: Sequence[EpochRecord]) -> float:
